@@ -1,0 +1,69 @@
+# Everything here starts from a machine that has Python 3.11 or newer and make.
+#   make replicate PROFILE=smoke|default|paper ONLY=name JOBS=n
+#   make test      CCPRUNE_DATA=/folder/with/the/data  also runs the tests that need the authors' files
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PROFILE ?= default
+ONLY ?=
+JOBS ?= 1
+THREADS ?= 2
+# Networks this small only lose by more threads.
+export OMP_NUM_THREADS ?= $(THREADS)
+export OPENBLAS_NUM_THREADS ?= $(THREADS)
+export MKL_NUM_THREADS ?= $(THREADS)
+export NUMBA_NUM_THREADS ?= $(THREADS)
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# The version that requirements.lock was resolved with comes first. PYTHON=/path/to/python overrides the search.
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3)
+
+.PHONY: help install replicate test lab bench lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "variables: PROFILE=$(PROFILE) ONLY=$(ONLY) JOBS=$(JOBS) THREADS=$(THREADS) PYTHON=$(PYTHON)"
+
+# A changed lock builds the environment anew, so that nothing older lingers in it.
+$(VENV)/.locked: requirements.lock
+	@found=; for candidate in $(PYTHONS); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then found=$$candidate; break; fi; done; \
+	if [ -z "$$found" ]; then \
+	  echo "ccprune needs Python 3.11 or newer; tried: $(PYTHONS)." >&2; \
+	  echo "Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
+	if ! "$$found" -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$found has no venv module (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; fi; \
+	echo "creating $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+# No dependencies and no build isolation: all that is used is what the lock pins.
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(VENV)/.installed ## make .venv with the pinned packages and this package
+
+replicate: $(VENV)/.installed ## run the notebooks, write results, reports and verdicts
+	$(VENV)/bin/ccprune replicate --profile $(PROFILE) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+
+test: $(VENV)/.installed ## run the tests
+	$(PY) -m pytest -q
+
+lab: $(VENV)/.installed ## open JupyterLab on the notebooks
+	$(PY) -m jupyter lab notebooks
+
+bench: $(VENV)/.installed ## run every script in benchmarks/
+	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(PY) "$$script"; done
+
+lint: $(VENV)/.installed ## check style with ruff
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+clean: ## remove .venv and what tools left behind; results and reports stay
+	rm -rf $(VENV) build dist ccprune.egg-info .pytest_cache .ruff_cache
+	find ccprune tests scripts benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
