@@ -1,0 +1,250 @@
+"""Oracles: scipy.stats (bootstrap, permutation_test), closed forms, and simulation under a known truth."""
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from ccprune import stats
+from ccprune.stats import intervals
+
+
+def exponential(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).exponential(10.0, n)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_bootstrap_agrees_with_scipy_bca(statistic):
+    sample = exponential(41)
+    ours = stats.bootstrap_interval(sample, statistic=statistic, resamples=40_000)
+    theirs = scipy_stats.bootstrap(
+        (sample,), getattr(np, statistic), n_resamples=40_000, method="BCa", rng=np.random.default_rng(9)
+    ).confidence_interval
+    assert ours.estimate == pytest.approx(getattr(np, statistic)(sample))
+    # Two independent Monte Carlo runs: a few per cent of the width.
+    width = theirs.high - theirs.low
+    assert ours.low == pytest.approx(theirs.low, abs=0.05 * width)
+    assert ours.high == pytest.approx(theirs.high, abs=0.05 * width)
+
+
+def test_bootstrap_corrects_for_skewness():
+    sample = exponential(25, seed=3) ** 2
+    interval = stats.bootstrap_interval(sample)
+    percentile = scipy_stats.bootstrap((sample,), np.mean, method="percentile", rng=0).confidence_interval
+    # For a right-skewed sample BCa moves both ends up.
+    assert interval.low > percentile.low
+    assert interval.high > percentile.high * 1.02
+
+
+def test_bootstrap_covers_the_true_mean():
+    hits = 0
+    for seed in range(400):
+        interval = stats.bootstrap_interval(exponential(60, seed), resamples=500, seed=seed)
+        hits += interval.low <= 10.0 <= interval.high
+    assert 0.90 <= hits / 400 <= 0.98
+
+
+def test_bootstrap_honours_seed_and_level():
+    sample = exponential(30)
+    assert stats.bootstrap_interval(sample, seed=1) == stats.bootstrap_interval(sample, seed=1)
+    assert stats.bootstrap_interval(sample, seed=1) != stats.bootstrap_interval(sample, seed=2)
+    narrow, wide = (stats.bootstrap_interval(sample, level=level) for level in (0.5, 0.99))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_bootstrap_does_not_depend_on_memory_chunks(monkeypatch):
+    sample = exponential(30)
+    whole = stats.bootstrap_interval(sample, resamples=999)
+    monkeypatch.setattr(intervals, "_CHUNK", 30 * 70)
+    assert stats.bootstrap_interval(sample, resamples=999) == whole
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_bootstrap_of_equal_values_has_no_width(statistic):
+    assert stats.bootstrap_interval([0.1] * 7, statistic=statistic) == stats.Interval(0.1, 0.1, 0.1, 7)
+
+
+def test_bootstrap_of_a_nearly_constant_sample_is_finite():
+    for statistic in ("mean", "median"):
+        interval = stats.bootstrap_interval([0.9] * 9 + [1.0], statistic=statistic)
+        assert np.isfinite([interval.low, interval.high]).all()
+        assert interval.low <= interval.high
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sample": [1.0]}, "at least 2 values"),
+        ({"sample": [[1.0, 2.0]]}, "one-dimensional"),
+        ({"sample": [1.0, float("nan")]}, "sample must be finite, got nan at index 1"),
+        ({"sample": [1.0, float("inf")]}, "finite"),
+        ({"sample": [1.0, 2.0], "statistic": "mode"}, "statistic"),
+        ({"sample": [1.0, 2.0], "level": 95}, "level"),
+        ({"sample": [1.0, 2.0], "resamples": 0}, "resamples"),
+    ],
+)
+def test_bootstrap_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        stats.bootstrap_interval(arguments.pop("sample"), **arguments)
+
+
+@pytest.mark.parametrize("n", [2, 5, 9, 12])
+def test_exact_sign_flip_equals_scipy(n):
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(0.4, 1, n), rng.normal(0, 1, n)
+    theirs = scipy_stats.permutation_test(
+        (a, b), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf
+    )
+    assert stats.paired_difference(a, b).p_value == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+def test_exact_sign_flip_closed_form():
+    # All n differences of one sign: only the two extreme patterns reach the sum seen.
+    for n in (3, intervals.EXACT_PAIRS):
+        result = stats.paired_difference(np.arange(1.0, n + 1), np.zeros(n))
+        assert result.p_value == pytest.approx(2 / 2**n, rel=1e-12)
+        assert result.estimate == pytest.approx((n + 1) / 2)
+
+
+def test_rounding_does_not_hide_ties():
+    # The sum of 0.1, 0.2 and -0.3 is not 0 in floating point, but it is no evidence against 0.
+    difference = np.array([0.1, 0.2, -0.3, 0.1, 0.2, -0.3])
+    assert 0 < abs(difference.sum()) < 1e-15
+    assert stats.paired_difference(difference, np.zeros(6)).p_value == 1.0
+
+
+def test_monte_carlo_sign_flip_is_close_to_exact_and_never_zero(monkeypatch):
+    a = np.random.default_rng(0).normal(0.5, 1, 13)
+    exact = stats.paired_difference(a, np.zeros(13)).p_value
+    monkeypatch.setattr(intervals, "EXACT_PAIRS", 0)
+    drawn = stats.paired_difference(a, np.zeros(13), permutations=40_000).p_value
+    assert drawn == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 40_000))
+    far = stats.paired_difference(np.full(40, 9.0) + np.arange(40), np.zeros(40), permutations=99)
+    assert far.p_value == 1 / 100
+
+
+@pytest.mark.parametrize("n", [10, 20])
+def test_p_is_uniform_under_the_null(n):
+    rng = np.random.default_rng(5)
+    p = [
+        stats.paired_difference(*rng.normal(size=(2, n)), resamples=50, permutations=400, seed=s).p_value
+        for s in range(500)
+    ]
+    assert scipy_stats.kstest(p, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("n", [6, 30])
+def test_no_difference_at_all(n):
+    a = np.arange(float(n))
+    assert stats.paired_difference(a, a) == stats.PairedDifference(0.0, 0.0, 0.0, 1.0, n)
+
+
+def test_paired_difference_is_of_pairs():
+    a, b = exponential(30), exponential(30) * 0 + 1.0
+    result = stats.paired_difference(a, b, seed=4)
+    interval = stats.bootstrap_interval(a - b, seed=4)
+    assert (result.estimate, result.low, result.high) == (interval.estimate, interval.low, interval.high)
+    with pytest.raises(ValueError, match="same length, got 30 and 29"):
+        stats.paired_difference(a, b[1:])
+
+
+def interval(low: float, high: float) -> stats.Interval:
+    return stats.Interval((low + high) / 2, low, high, 50)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "better", "margin", "outcome"),
+    [
+        (-9, -1, "lower", 0, "holds"),
+        (-9, 1, "lower", 0, "undecided"),
+        (1, 9, "lower", 0, "does not hold"),
+        (0, 0, "lower", 0, "does not hold"),  # no difference is no gain
+        (1, 9, "higher", 0, "holds"),
+        (-9, -1, "higher", 0, "does not hold"),
+        (-0.005, 0.02, "higher", 0.01, "holds"),
+        (-0.015, 0.02, "higher", 0.01, "undecided"),
+        (-0.03, -0.02, "higher", 0.01, "does not hold"),
+        (-0.03, -0.005, "higher", 0.01, "undecided"),
+        (0, 0, "higher", 0.01, "holds"),
+        (0.5, 1.5, "lower", 2, "holds"),
+    ],
+)
+def test_claim_holds(low, high, better, margin, outcome):
+    assert stats.claim_holds(interval(low, high), better=better, margin=margin) == outcome
+
+
+def test_claim_holds_refuses():
+    with pytest.raises(ValueError, match="better"):
+        stats.claim_holds(interval(0, 1), better="smaller")
+    with pytest.raises(ValueError, match="margin"):
+        stats.claim_holds(interval(0, 1), better="lower", margin=-0.1)
+
+
+@pytest.mark.parametrize(
+    ("published", "ours", "decimals", "verdict"),
+    [
+        (0.8759, 120 / 137, 4, "identical"),  # 0.875912
+        (0.8686, 119 / 137, 4, "identical"),  # 0.868613
+        (0.1428, 1 / 7, 4, "identical"),  # 0.142857 truncated
+        (0.1429, 1 / 7, 4, "identical"),  # ... or rounded
+        (0.1430, 1 / 7, 4, "not_reproduced"),
+        (0.13, 0.125, 2, "identical"),  # half up
+        (0.12, 0.125, 2, "identical"),  # half to even
+        (70, 70.0, 0, "identical"),
+        (70, 71, 0, "not_reproduced"),
+        (-0.5, -0.56, 1, "identical"),
+        (70, None, 0, "not_reproduced"),
+        (None, 70, 0, "not_published"),
+    ],
+)
+def test_verdict_exact(published, ours, decimals, verdict):
+    assert stats.verdict_exact(published, ours, decimals=decimals) == verdict
+    assert verdict in stats.VERDICTS
+
+
+def test_verdict_exact_refuses():
+    with pytest.raises(ValueError, match="at most 2 decimals, got 0.8759"):
+        stats.verdict_exact(0.8759, 0.87, decimals=2)
+    with pytest.raises(ValueError, match="ours must be finite"):
+        stats.verdict_exact(0.8, float("nan"), decimals=1)
+
+
+def test_prediction_range_covers_the_next_run():
+    rng = np.random.default_rng(0)
+    for n in (39, 60, 200):
+        draws = rng.lognormal(size=(4000, n + 1))
+        ranges = np.array([stats.prediction_range(draw[:-1]) for draw in draws])
+        share = np.mean((ranges[:, 0] <= draws[:, -1]) & (draws[:, -1] <= ranges[:, 1]))
+        assert share == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 4000))
+
+
+def test_prediction_range_of_few_runs_is_smallest_to_largest():
+    assert stats.prediction_range([3.0, 1.0, 2.0]) == (1.0, 3.0)
+    sample = exponential(50)
+    assert stats.prediction_range(sample) == pytest.approx(
+        tuple(np.quantile(sample, [0.025, 0.975], method="weibull"))
+    )
+
+
+def test_prediction_range_with_runs_that_never_finished():
+    never = float("inf")
+    assert stats.prediction_range([30.0] * 36 + [40.0] * 2 + [never] * 3) == (30.0, never)
+    assert stats.prediction_range([30.0] * 99 + [never]) == (30.0, 30.0)
+    assert stats.verdict_sample(400, [30.0] * 38 + [never] * 3, decimals=0) == "within_noise"
+
+
+def test_verdict_sample_uses_single_runs_not_their_mean():
+    sample = np.random.default_rng(0).normal(50, 10, 400)
+    assert stats.verdict_sample(62, sample, decimals=0) == "within_noise"  # far outside the mean's interval
+    assert stats.bootstrap_interval(sample).high < 55
+    assert stats.verdict_sample(95, sample, decimals=0) == "not_reproduced"
+    assert stats.verdict_sample(5, sample, decimals=0) == "not_reproduced"
+    assert stats.verdict_sample(None, sample, decimals=0) == "not_published"
+
+
+def test_verdict_sample_allows_for_printed_decimals():
+    sample = [120 / 137] * 50
+    assert stats.verdict_sample(0.8759, sample, decimals=4) == "within_noise"
+    assert stats.verdict_sample(0.8758, sample, decimals=4) == "not_reproduced"
+    assert stats.verdict_sample(0.8761, sample, decimals=4) == "not_reproduced"
+    with pytest.raises(ValueError, match="free of NaN"):
+        stats.verdict_sample(0.8759, [0.8, float("nan")], decimals=4)
