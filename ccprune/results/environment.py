@@ -1,0 +1,88 @@
+"""What a run ran on: versions, commit, threads, memory, time."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import ccprune
+
+#: Packages whose version can change a number or a figure.
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "statsmodels", "numba", "matplotlib")
+
+#: What a commit must hold for its result to be the commit's; generated files are left out.
+SOURCES = ("ccprune", "notebooks", "replication/paper", "replication/suite.toml", "pyproject.toml")
+
+_imported = time.perf_counter()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of ccprune and of those `PACKAGES` that are installed."""
+    versions = {"ccprune": ccprune.__version__}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def environment() -> dict[str, Any]:
+    """Interpreter, packages, platform, threads and commit of this process, as stored in a result file."""
+    import torch  # slow to import, and the command line needs this module
+
+    return {
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        **_commit(),
+    }
+
+
+def cost() -> dict[str, float | None]:
+    """Seconds since this module was imported, and the process's peak memory in MiB (None on Windows)."""
+    try:
+        import resource
+    except ImportError:
+        peak = None
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+        peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
+    return {"wall_seconds": round(time.perf_counter() - _imported, 2), "peak_memory_mb": peak}
+
+
+def portable(text: str) -> str:
+    """Replace this machine's folders in a text, so that it can be committed."""
+    folders = {
+        os.environ.get("CCPRUNE_DATA"): "$CCPRUNE_DATA",
+        sys.prefix: "$ENVIRONMENT",
+        sys.base_prefix: "$PYTHON",
+        str(Path(ccprune.__file__).resolve().parents[1]): "$CCPRUNE",
+        str(Path.home()): "~",
+    }
+    for folder in sorted(filter(None, folders), key=len, reverse=True):
+        if folder not in ("/", "/usr", "/usr/local"):  # the same on every machine
+            text = text.replace(folder, folders[folder])
+    return text
+
+
+def _commit() -> dict[str, str | bool | None]:
+    """Commit of the checkout this package lies in, and whether its sources differ from it."""
+    package = Path(ccprune.__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=package.parent, capture_output=True, text=True)
+        except OSError:  # no git on this machine
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--", *SOURCES))}

@@ -1,0 +1,228 @@
+"""Writing and reading result files: complete or not there, and never with a NaN."""
+
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ccprune.results.cell import AUTHORS, PROFILES, Cell
+from ccprune.results.environment import cost, environment, portable
+
+SCHEMA = 1
+
+#: Every result file has these fields, of these types.
+FIELDS = {
+    "schema": int,
+    "notebook": str,
+    "profile": str,
+    "parameters": dict,
+    "seeds": list,
+    "data_checksums": dict,
+    "device": str,
+    "environment": dict,
+    "wall_seconds": float,
+    "peak_memory_mb": float | None,
+    "cells": list,
+    "skipped": list,
+    "figures": dict,
+}
+
+
+def write(
+    path: str | os.PathLike,
+    *,
+    notebook: str,
+    parameters: Mapping[str, Any],
+    seeds: Sequence[int],
+    data_checksums: Mapping[str, str],
+    cells: Iterable[Cell],
+    skipped: Iterable[Mapping[str, str]] = (),
+    figures: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Write a run's result file, atomically: a reader finds the old file or the new one, never half of one.
+
+    Parameters
+    ----------
+    path
+        NAME.PROFILE.json.
+    notebook
+        File name of the notebook, as in "01_legcnet_tables.ipynb".
+    parameters
+        What the notebook really used, "profile" among them. "out", the path of this file, is left out.
+    seeds
+        Every seed that was drawn from.
+    data_checksums
+        Dataset name -> SHA-256 in hex.
+    cells
+        The compared numbers, each of the run's profile or "authors".
+    skipped
+        What was left out and why: mappings with "what" and "why".
+    figures
+        Numbers behind the figures, name -> anything JSON can hold.
+    device
+        What the numbers were computed on, as in "cpu".
+
+    Returns
+    -------
+    Path
+        Of the file written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If anything above does not hold, a number is NaN or infinite, or two cells have one key. The old file,
+        if there is one, is then still there.
+    """
+    used = {name: value for name, value in parameters.items() if name != "out"}
+    content = {
+        "schema": SCHEMA,
+        "notebook": notebook,
+        "profile": used.get("profile"),
+        "parameters": used,
+        "seeds": list(seeds),
+        "data_checksums": dict(data_checksums),
+        "device": device,
+        "environment": environment(),
+        **cost(),
+        "cells": [asdict(cell) for cell in cells],
+        "skipped": list(skipped),
+        "figures": dict(figures or {}),
+    }
+    content = _plain(content, "result")
+    _validate(content)
+    content["skipped"] = [
+        {key: portable(text) for key, text in entry.items()} for entry in content["skipped"]
+    ]
+    path = Path(path)
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text + "\n")
+    return path
+
+
+def read(path: str | os.PathLike) -> dict[str, Any]:
+    """Read and check a result file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is not JSON, lacks a field, or holds what `write` would have refused; the file is named.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        if not isinstance(content, dict):
+            raise ValueError("a result file must hold a JSON object")
+        _validate(content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return content
+
+
+def collect(folder: str | os.PathLike) -> list[tuple[Path, dict[str, Any]]]:
+    """Read every result file of an output folder, in the order of their names.
+
+    Parameters
+    ----------
+    folder
+        The folder above `results/`.
+
+    Raises
+    ------
+    ValueError
+        If a file is not a valid result, or its name does not end with its profile.
+    """
+    found = []
+    for path in sorted(Path(folder, "results").glob("*.json")):
+        content = read(path)
+        if not path.name.endswith(f".{content['profile']}.json"):
+            raise ValueError(f"{path}: the name must end with the profile, {content['profile']!r}")
+        found.append((path, content))
+    return found
+
+
+def write_atomic(path: str | os.PathLike, text: str) -> None:
+    """Write UTF-8 text so that the path holds the old text or all of the new, even after a crash."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's files are private
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _validate(content: dict[str, Any]) -> None:
+    missing, unknown = sorted(FIELDS.keys() - content.keys()), sorted(content.keys() - FIELDS.keys())
+    if missing or unknown:
+        raise ValueError(f"the fields must be {sorted(FIELDS)}; missing {missing}, unknown {unknown}")
+    if content["schema"] != SCHEMA:
+        raise ValueError(f"schema must be {SCHEMA}, got {content['schema']!r}")
+    for name, kind in FIELDS.items():
+        value = content[name]
+        accepted = kind | int if kind in (float, float | None) else kind
+        if not isinstance(value, accepted) or isinstance(value, bool):
+            raise TypeError(f"{name} must be {getattr(kind, '__name__', kind)}, got {value!r}")
+    profile = content["profile"]
+    if profile not in PROFILES or content["parameters"].get("profile") != profile:
+        raise ValueError(f"parameters must name a profile of {', '.join(PROFILES)}; got {profile!r}")
+    if not content["notebook"].endswith(".ipynb") or "/" in content["notebook"]:
+        raise ValueError(f"notebook must be a file name such as '01_name.ipynb', got {content['notebook']!r}")
+    for seed in content["seeds"]:
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"seeds must be integers, got {seed!r}")
+    for name, checksum in content["data_checksums"].items():
+        if not isinstance(checksum, str) or not re.fullmatch(r"[0-9a-f]{64}", checksum):
+            raise ValueError(f"data_checksums[{name!r}] must be a SHA-256 in hex, got {checksum!r}")
+    for entry in content["skipped"]:
+        if not isinstance(entry, dict) or entry.keys() != {"what", "why"} or not _are_text(entry.values()):
+            raise ValueError(f"skipped entries must have the texts 'what' and 'why', got {entry!r}")
+    seen = set()
+    for values in content["cells"]:
+        cell = Cell.from_dict(values)
+        if cell.profile not in (profile, AUTHORS):
+            raise ValueError(f"cells must have profile {profile!r} or {AUTHORS!r}, got {cell.profile!r}")
+        if cell.key in seen:
+            raise ValueError(f"cells must not share a key, twice got {' '.join(cell.key)}")
+        seen.add(cell.key)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Turn NumPy and torch values into JSON's own types; an error names the place."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} must be finite, got {value}")
+        return value
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{where} must have strings as keys, got {key!r}")
+        return {key: _plain(entry, f"{where}.{key}") for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
+    raise TypeError(f"{where} must be something JSON can hold, got {type(value).__name__}")
+
+
+def _are_text(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"numbers must be finite, got {name}")
