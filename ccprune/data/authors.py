@@ -187,7 +187,7 @@ def _download(relative: str) -> Path:
     except OSError as error:  # requests' errors are such
         raise DataUnavailable(
             f"{relative} of paper A's repository is not on this machine, and its download failed "
-            f"({type(error).__name__}). Either set CCPRUNE_DATA to a folder that holds it as {FOLDER}/{relative}, "
+            f"({type(error).__name__}). Either set CCPRUNE_DATA to a folder that holds {FOLDER}/{relative}, "
             f"or connect to the network and try again: it comes from {BASE_URL}{relative}"
         ) from error
     except ValueError as error:  # pooch's word for a wrong checksum; nothing was kept

@@ -1,0 +1,19 @@
+import pytest
+
+from ccprune.data import authors
+
+NOWHERE = "http://127.0.0.1:9/"  # a port that refuses at once
+
+
+@pytest.fixture(autouse=True)
+def no_downloads(monkeypatch):
+    """No test asks the real repository; those about downloading put their own server here."""
+    monkeypatch.setattr(authors, "BASE_URL", NOWHERE)
+
+
+@pytest.fixture
+def authors_files():
+    """Skip where paper A's files are not on this machine."""
+    missing = [relative for relative in authors.registry() if not authors.available(relative)]
+    if missing:
+        pytest.skip(f"needs the authors' files, {len(missing)} are missing: set CCPRUNE_DATA to their folder")
