@@ -1,0 +1,43 @@
+"""The updates of `ccprune._train_cpu` as batched torch operations, for devices other than the CPU."""
+
+import torch
+from torch import Tensor
+
+
+def outputs(w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, x: Tensor) -> Tensor:
+    """Outputs (B, n, o) of B networks on samples x (n, d)."""
+    hidden = torch.sigmoid(x @ w1.mT + b1[:, None])
+    return torch.sigmoid(hidden @ w2.mT + b2[:, None])
+
+
+def sgd(
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    keep1: Tensor,
+    keep2: Tensor,
+    x: Tensor,
+    y: Tensor,
+    rate: float,
+    scale: float,
+    first: int,
+    steps: int,
+    weights: Tensor,
+) -> None:
+    """Runs `steps` per-sample updates in place; arguments as in `ccprune._train_cpu.sgd`."""
+    split = w1[0].numel()
+    for t in range(steps):
+        sample, target = x[(first + t) % x.shape[0]], y[(first + t) % x.shape[0]]
+        # Products are summed elementwise, not by a matrix product, so that the batch size cannot change the result.
+        hidden = torch.sigmoid((w1 * sample).sum(-1) + b1)  # (B, h)
+        out = torch.sigmoid((w2 * hidden[:, None]).sum(-1) + b2)  # (B, o)
+        delta = 2.0 * scale * (out - target) * out * (1.0 - out)
+        back = (w2 * delta[..., None]).sum(1) * hidden * (1.0 - hidden)
+        w2.addcmul_(delta[..., None], hidden[:, None], value=-rate).mul_(keep2)
+        w1.addcmul_(back[..., None], sample.expand_as(w1), value=-rate).mul_(keep1)
+        b2.sub_(delta, alpha=rate)
+        b1.sub_(back, alpha=rate)
+        if weights.shape[1]:
+            weights[:, t, :split] = w1.flatten(1)
+            weights[:, t, split:] = w2.flatten(1)

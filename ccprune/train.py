@@ -1,0 +1,270 @@
+"""Per-sample SGD of many small sigmoid networks at once (LEGCNet section 4).
+
+An `Ensemble` holds B networks of one shape d-h-o; they differ in initialisation, mask or perturbation and see the same
+samples in the same order. On the CPU a compiled kernel trains each network on one thread; on any other device batched
+torch operations do the same updates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ccprune import _train_cpu, _train_torch
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """B networks d-h-o with sigmoid hidden and output units, float64.
+
+    Attributes: w1 (B, h, d), b1 (B, h), w2 (B, o, h), b2 (B, o). Weights are counted row-major, w1 before w2, as in the
+    authors' mask files; biases are not counted. M = h d + o h.
+    """
+
+    w1: Tensor
+    b1: Tensor
+    w2: Tensor
+    b2: Tensor
+
+    def __post_init__(self) -> None:
+        if self.w1.ndim != 3 or self.w2.ndim != 3:
+            raise ValueError(
+                f"w1, w2 must have shapes (B, h, d), (B, o, h), got {tuple(self.w1.shape)}, {tuple(self.w2.shape)}"
+            )
+        count, hidden, _ = self.w1.shape
+        outputs = self.w2.shape[1]
+        expected = {"b1": (count, hidden), "w2": (count, outputs, hidden), "b2": (count, outputs)}
+        for name, shape in expected.items():
+            if tuple(getattr(self, name).shape) != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {tuple(getattr(self, name).shape)}")
+        for name in ("w1", "b1", "w2", "b2"):
+            value = getattr(self, name)
+            if value.dtype != torch.float64:
+                raise TypeError(f"{name} must be float64, got {value.dtype}")
+            if not bool(torch.isfinite(value).all()):
+                raise ValueError(f"{name} must be finite")
+
+    def __len__(self) -> int:
+        return self.w1.shape[0]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """(d, h, o)."""
+        return self.w1.shape[2], self.w1.shape[1], self.w2.shape[1]
+
+    @property
+    def weights(self) -> Tensor:
+        """All weights (B, M) in counting order."""
+        return torch.cat([self.w1.flatten(1), self.w2.flatten(1)], 1)
+
+    def select(self, index: Tensor | Sequence[int]) -> "Ensemble":
+        """The networks at `index` (any repetition allowed), as a copy."""
+        index = torch.as_tensor(index, device=self.w1.device)
+        return Ensemble(self.w1[index], self.b1[index], self.w2[index], self.b2[index])
+
+    def with_weights(self, weights: Tensor) -> "Ensemble":
+        """Same biases, other weights (B, M)."""
+        split = self.w1[0].numel()
+        return Ensemble(
+            weights[:, :split].reshape(self.w1.shape).clone(),
+            self.b1.clone(),
+            weights[:, split:].reshape(self.w2.shape).clone(),
+            self.b2.clone(),
+        )
+
+    def to(self, device: torch.device | str) -> "Ensemble":
+        """Copy on another device."""
+        return Ensemble(*(getattr(self, name).to(device) for name in ("w1", "b1", "w2", "b2")))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Outcome of `train`: the ensemble as each network stopped, and B figures each.
+
+    `epochs` counts from 0, as the paper does; a network that never reached the benchmark has `reached` False and
+    `epochs` equal to the budget.
+    """
+
+    ensemble: Ensemble
+    epochs: Tensor
+    reached: Tensor
+    train_accuracy: Tensor
+    test_accuracy: Tensor
+    test_f1: Tensor
+
+
+def initialise(sizes: tuple[int, int, int], count: int, *, seed: int, scale: float = 0.1) -> Ensemble:
+    """Fresh networks with weights and biases from N(0, scale^2).
+
+    Network i depends on `seed` and i alone, not on `count`. The released initial weights have scale 0.1 (vowel: 1).
+    """
+    inputs, hidden, outputs = sizes
+    for name, value in (("sizes", min(sizes)), ("count", count)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if not scale > 0:
+        raise ValueError(f"scale must be positive, got {scale}")
+    shapes = [(hidden, inputs), (hidden,), (outputs, hidden), (outputs,)]
+    networks = []
+    for i in range(count):
+        generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
+        networks.append(tuple(torch.from_numpy(generator.normal(0.0, scale, shape)) for shape in shapes))
+    return stack(networks)
+
+
+def stack(networks: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]]) -> Ensemble:
+    """Ensemble of networks given as (W1 (h, d), b1 (h,), W2 (o, h), b2 (o,))."""
+    if not networks:
+        raise ValueError("networks must not be empty")
+    return Ensemble(*(torch.stack([network[part] for network in networks]) for part in range(4)))
+
+
+def outputs(ensemble: Ensemble, x: Tensor) -> Tensor:
+    """Outputs (B, n, o) on samples x (n, d)."""
+    if ensemble.w1.device.type == "cpu":
+        return torch.from_numpy(_train_cpu.outputs(*_arrays(ensemble), x.numpy()))
+    return _train_torch.outputs(ensemble.w1, ensemble.b1, ensemble.w2, ensemble.b2, x)
+
+
+def accuracy(ensemble: Ensemble, x: Tensor, y: Tensor) -> Tensor:
+    """Fraction (B,) of samples whose outputs, rounded at 0.5, all equal the target y (n, o).
+
+    The authors' rule: with several classes the whole one-hot vector has to be right, which is stricter than argmax.
+    """
+    return ((outputs(ensemble, x) >= 0.5) == (y == 1)).all(-1).double().mean(-1)
+
+
+def macro_f1(ensemble: Ensemble, x: Tensor, y: Tensor) -> Tensor:
+    """Macro F1 (B,): argmax for several classes, rounding at 0.5 for two. A class never met counts as F1 0.
+
+    Classes that occur neither in the targets nor in the predictions are left out, as scikit-learn does.
+    """
+    predicted = outputs(ensemble, x)
+    if y.shape[1] == 1:
+        guess, truth = (predicted[..., 0] >= 0.5).long(), y[:, 0].long()
+    else:
+        guess, truth = predicted.argmax(-1), y.argmax(-1)
+    classes = max(2, y.shape[1])
+    hot_guess = torch.nn.functional.one_hot(guess, classes).double()
+    hot_truth = torch.nn.functional.one_hot(truth, classes).double()
+    both = (hot_guess * hot_truth).sum(1)
+    either = hot_guess.sum(1) + hot_truth.sum(0)
+    f1 = torch.where(either > 0, 2 * both / either.clamp_min(1.0), 0.0)
+    return f1.sum(1) / (either > 0).sum(1)
+
+
+def advance(
+    ensemble: Ensemble,
+    x: Tensor,
+    y: Tensor,
+    *,
+    rate: float,
+    first: int,
+    steps: int,
+    keep: Tensor | None = None,
+    reduction: str = "mean",
+    record: bool = False,
+) -> Tensor | None:
+    """Trains in place for `steps` per-sample updates, beginning with sample `first` modulo n, in file order.
+
+    Gradient of the squared error with factor 2, averaged ("mean", the authors' rule) or added ("sum", what their
+    scripts do on vowel, where the label is a single number) over outputs. `keep` (B, M) bool is enforced after
+    every update. With `record` returns every weight after each update, (B, steps, M).
+
+    Raises ValueError naming the argument.
+    """
+    inputs, _, width = ensemble.sizes
+    if x.ndim != 2 or x.shape[1] != inputs:
+        raise ValueError(f"x must have shape (n, {inputs}), got {tuple(x.shape)}")
+    if tuple(y.shape) != (x.shape[0], width):
+        raise ValueError(f"y must have shape {(x.shape[0], width)}, got {tuple(y.shape)}")
+    if not rate > 0:
+        raise ValueError(f"rate must be positive, got {rate}")
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+    weights = ensemble.weights
+    if keep is None:
+        keep = torch.ones_like(weights, dtype=torch.bool)
+    elif keep.shape != weights.shape or keep.dtype != torch.bool:
+        raise ValueError(f"keep must be bool of shape {tuple(weights.shape)}, got {keep.dtype} {tuple(keep.shape)}")
+    split = ensemble.w1[0].numel()
+    keep1 = keep[:, :split].reshape(ensemble.w1.shape)
+    keep2 = keep[:, split:].reshape(ensemble.w2.shape)
+    scale = 1.0 / width if reduction == "mean" else 1.0
+    recorded = weights.new_empty((len(ensemble), steps if record else 0, weights.shape[1]))
+    if ensemble.w1.device.type == "cpu":
+        masks = (keep1.contiguous().numpy(), keep2.contiguous().numpy())
+        samples = (x.contiguous().numpy(), y.contiguous().numpy())
+        _train_cpu.sgd(*_arrays(ensemble), *masks, *samples, rate, scale, first, steps, recorded.numpy())
+    else:
+        parts = (ensemble.w1, ensemble.b1, ensemble.w2, ensemble.b2)
+        _train_torch.sgd(*parts, keep1, keep2, x, y, rate, scale, first, steps, recorded)
+    return recorded if record else None
+
+
+def train(
+    ensemble: Ensemble,
+    x_train: Tensor,
+    y_train: Tensor,
+    x_test: Tensor,
+    y_test: Tensor,
+    *,
+    rate: float,
+    epochs: int,
+    benchmark: float,
+    keep: Tensor | None = None,
+    reduction: str = "mean",
+) -> Trained:
+    """Trains copies of the networks until each reaches the benchmark training accuracy, `epochs` at most.
+
+    Masked weights are zero from the start, as in the authors' scripts. Raises ValueError naming the argument.
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs}")
+    if not 0 < benchmark <= 1:
+        raise ValueError(f"benchmark must lie in (0, 1], got {benchmark}")
+    weights = ensemble.weights
+    final = ensemble.with_weights(weights if keep is None else weights * keep)
+    count = len(ensemble)
+    epoch_of = torch.full((count,), epochs, dtype=torch.int64, device=weights.device)
+    reached = torch.zeros(count, dtype=torch.bool, device=weights.device)
+    # Networks that are done leave the batch, so late epochs cost only those still training.
+    running = torch.arange(count, device=weights.device)
+    active, active_keep = final.select(running), keep
+    for epoch in range(epochs):
+        advance(
+            active,
+            x_train,
+            y_train,
+            rate=rate,
+            first=0,
+            steps=x_train.shape[0],
+            keep=active_keep,
+            reduction=reduction,
+        )
+        done = accuracy(active, x_train, y_train) >= benchmark
+        if epoch == epochs - 1 or bool(done.any()):
+            for name in ("w1", "b1", "w2", "b2"):
+                getattr(final, name)[running] = getattr(active, name)
+            epoch_of[running[done]] = epoch
+            reached[running[done]] = True
+            running = running[~done]
+            if len(running) == 0:
+                break
+            active = active.select(torch.nonzero(~done)[:, 0])
+            active_keep = None if active_keep is None else active_keep[~done]
+    return Trained(
+        ensemble=final,
+        epochs=epoch_of,
+        reached=reached,
+        train_accuracy=accuracy(final, x_train, y_train),
+        test_accuracy=accuracy(final, x_test, y_test),
+        test_f1=macro_f1(final, x_test, y_test),
+    )
+
+
+def _arrays(ensemble: Ensemble) -> tuple[np.ndarray, ...]:
+    """The parameters as NumPy views, so that the kernel writes into the tensors."""
+    return tuple(getattr(ensemble, name).numpy() for name in ("w1", "b1", "w2", "b2"))
