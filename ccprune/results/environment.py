@@ -33,13 +33,11 @@ def package_versions() -> dict[str, str]:
 
 def environment() -> dict[str, Any]:
     """Interpreter, packages, platform, threads and commit of this process, as stored in a result file."""
-    import torch  # slow to import, and the command line needs this module
-
     return {
         "python": platform.python_version(),
         "packages": package_versions(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "threads": torch.get_num_threads(),
+        "threads": _threads(),
         **_commit(),
     }
 
@@ -69,6 +67,12 @@ def portable(text: str) -> str:
         if folder not in ("/", "/usr", "/usr/local"):  # the same on every machine
             text = text.replace(folder, folders[folder])
     return text
+
+
+def _threads() -> int | None:
+    """Threads of torch, or None in a process that does without it."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch else None
 
 
 def _commit() -> dict[str, str | bool | None]:

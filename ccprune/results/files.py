@@ -96,9 +96,7 @@ def write(
     }
     content = _plain(content, "result")
     _validate(content)
-    content["skipped"] = [
-        {key: portable(text) for key, text in entry.items()} for entry in content["skipped"]
-    ]
+    content["skipped"] = [{key: portable(text) for key, text in entry.items()} for entry in content["skipped"]]
     path = Path(path)
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_atomic(path, text + "\n")

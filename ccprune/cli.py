@@ -1,0 +1,118 @@
+"""The command line: `ccprune replicate` and `ccprune report`."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ccprune.report import write_report
+from ccprune.results import PROFILES
+from ccprune.suite import Outcome, SuiteError, find_root, plan, replicate
+
+_DESCRIPTION = "Pruning by chaos and causality: replicate two papers."
+
+_REPLICATE = """\
+Run the notebooks of a profile, each in a process of its own, and write results/, reports/,
+verdicts.csv and README.md into the output folder. A second call runs only what changed.
+
+profiles
+  smoke    minutes; tests the machinery. It writes to replication/.smoke, never into the
+           committed replication/, unless --out says so; and its numbers enter verdicts.csv
+           only where the output folder holds nothing else.
+  default  about a quarter of an hour on two cores, data from installed packages.
+  paper    the papers' own data and sizes. Its rows replace those of default in verdicts.csv.
+
+exit status
+  0  all is well, or runs were skipped because their data cannot be had (told at the end and
+     in README.md)
+  1  a run failed; the others went on
+  2  the call or the suite file is wrong; nothing was run
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        root = find_root(Path.cwd())
+        return options.command(root, options)
+    except SuiteError as error:
+        print(f"ccprune: {error}".replace("\n", "\nccprune: "), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ccprune: interrupted; finished runs are kept", file=sys.stderr)
+        return 130
+
+
+def _replicate(root: Path, options: argparse.Namespace) -> int:
+    runs = plan(root, profile=options.profile, only=options.only or (), seed=options.seed)
+    out = options.out or root / "replication" / (".smoke" if options.profile == "smoke" else "")
+    outcomes = replicate(root, runs, out=out, jobs=options.jobs, force=options.force)
+    failed = _summarise(outcomes)
+    status = _write_report(out)
+    return 1 if failed else status
+
+
+def _report(root: Path, options: argparse.Namespace) -> int:
+    out = options.out or root / "replication"
+    if not (out / "results").is_dir():
+        raise SuiteError(f"{out} has no results")
+    return _write_report(out)
+
+
+def _write_report(out: Path) -> int:
+    try:
+        write_report(out)
+    except ValueError as error:
+        print(f"ccprune: no report: {error}", file=sys.stderr)
+        return 1
+    print(f"{out / 'README.md'}")
+    return 0
+
+
+def _summarise(outcomes: Sequence[Outcome]) -> bool:
+    """Print what was skipped and what failed; True if anything failed."""
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            print(f"\nFAILED {outcome.run.label}: {outcome.why}", file=sys.stderr)
+    for outcome in outcomes:
+        if outcome.status == "skipped":
+            print(f"skipped {outcome.run.label}: {outcome.why}")
+    count = Counter(outcome.status for outcome in outcomes)
+    print(", ".join(f"{count[status]} {status}" for status in ("done", "unchanged", "skipped", "failed")))
+    return count["failed"] > 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ccprune", description=_DESCRIPTION)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command, text: str, description: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=text, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        sub.set_defaults(command=command)
+        sub.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (default: replication)")
+        return sub
+
+    run = add("replicate", _replicate, "run the notebooks, write results and reports", _REPLICATE)
+    run.add_argument("--profile", choices=PROFILES, default="default")
+    run.add_argument("--only", nargs="+", metavar="NAME", help="these runs only; NAME also stands for all of NAME-...")
+    run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="notebooks at once (default: 1)")
+    run.add_argument("--force", action="store_true", help="also run what did not change")
+    run.add_argument("--seed", type=int, help="replaces the notebooks' own seed")
+    text = "make verdicts.csv, README.md and the figure anew, from the results alone"
+    add("report", _report, text, f"{text.capitalize()}.")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Published figures against ours, all cells at a glance."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from ccprune.results.cell import AUTHORS
+
+# Okabe and Ito's palette, told apart by shape too.
+_MARKS = {
+    "identical": ("#0072B2", "o"),
+    "within_noise": ("#009E73", "s"),
+    "not_reproduced": ("#D55E00", "X"),
+    "underspecified": ("#7F7F7F", "D"),
+}
+
+
+def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
+    """Draw published figures (x) against ours (y), with intervals, a panel per quantity.
+
+    Parameters
+    ----------
+    rows
+        Rows of verdicts.csv that have both figures.
+
+    Returns
+    -------
+    str
+        SVG; the same rows give the same text.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    quantities = list(dict.fromkeys(row["quantity"] for row in rows))
+    columns = min(3, len(quantities))
+    lines = -(-len(quantities) // columns)
+    # Fixed salt and no date: the same results give the same bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "ccprune", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(3.3 * columns, 3.2 * lines + 0.6), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False).flat
+        for axis, quantity in zip(axes, quantities, strict=False):
+            chosen = [row for row in rows if row["quantity"] == quantity]
+            _panel(axis, chosen, quantity.replace("_", " "))
+        for axis in list(axes)[len(quantities) :]:
+            axis.set_visible(False)
+        present = [verdict for verdict in _MARKS if any(row["verdict"] == verdict for row in rows)]
+        handles = [
+            Line2D([], [], color=_MARKS[v][0], marker=_MARKS[v][1], linestyle="", label=v.replace("_", " "))
+            for v in present
+        ]
+        for label, fill in (("authors' files", "full"), ("ours, 95% interval", "none")):
+            handles.append(Line2D([], [], color="#333333", marker="o", fillstyle=fill, linestyle="", label=label))
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
+def _panel(axis: Any, rows: list[dict[str, Any]], title: str) -> None:
+    ends = [row[name] for row in rows for name in ("published", "ours", "ci_low", "ci_high")]
+    low, high = (bound(end for end in ends if end is not None) for bound in (min, max))
+    margin = 0.06 * (high - low) or 1.0
+    axis.axline((low, low), slope=1, color="#BBBBBB", linewidth=1, zorder=0)
+    for row in rows:
+        colour, marker = _MARKS[row["verdict"]]
+        x, y = row["published"], row["ours"]
+        if row["ci_low"] is not None:
+            axis.plot([x, x], [row["ci_low"], row["ci_high"]], color=colour, linewidth=1)
+        fill = "full" if row["profile"] == AUTHORS else "none"
+        axis.plot(x, y, color=colour, marker=marker, fillstyle=fill, markersize=6, linestyle="")
+    limits = (low - margin, high + margin)
+    axis.set(xlim=limits, ylim=limits, aspect="equal", title=title, xlabel="published", ylabel="re-run")

@@ -1,0 +1,216 @@
+"""The index of an output folder: README.md beside verdicts.csv and a figure, made from its results alone."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ccprune import results
+from ccprune.report.figure import verdict_figure
+from ccprune.results.cell import AUTHORS
+from ccprune.stats import VERDICTS
+
+_PAPERS = {
+    "legcnet": "LEGCNet (Sahu et al. 2023, arXiv:2308.09955)",
+    "causal": "Causal pruning",
+}
+_MEANING = {
+    "identical": "a deterministic re-run gives the printed figure at the printed decimals",
+    "within_noise": "the printed figure, one run, lies in the central 95% range of our single runs",
+    "not_reproduced": "neither of these",
+    "underspecified": "the paper leaves open a setting that decides the figure",
+    "not_published": "the paper prints no such figure",
+}
+
+
+def write_report(folder: str | os.PathLike) -> None:
+    """Write verdicts.csv, verdicts.svg and README.md of an output folder.
+
+    Raises
+    ------
+    ValueError
+        If a result file is not valid, or two give the same number.
+    """
+    folder = Path(folder)
+    found = results.collect(folder)
+    results.write_verdicts(folder)
+    rows = results.verdict_rows(found)
+    figure = folder / "verdicts.svg"
+    drawn = [row for row in rows if None not in (row["published"], row["ours"])]
+    if drawn:
+        results.write_atomic(figure, verdict_figure(drawn))
+    else:
+        figure.unlink(missing_ok=True)
+    results.write_atomic(folder / "README.md", _index(folder, found, rows, with_figure=bool(drawn)))
+
+
+def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure: bool) -> str:
+    parts = [
+        "# Published figures, re-run and replicated",
+        "Made by `ccprune report` from `results/`; do not edit. The same rows: [verdicts.csv](verdicts.csv).",
+    ]
+    if all(content["profile"] == "smoke" for _, content in found) and found:
+        parts.append("**Smoke profile: sizes that test the machinery. Its numbers say nothing about the papers.**")
+    if with_figure:
+        parts.append("![Published figures against ours, one mark per cell](verdicts.svg)")
+    parts += ["## Verdicts", _counts(rows), "\n".join(f"- **{_words(w)}**: {_MEANING[w]}." for w in VERDICTS)]
+    for paper, title in _PAPERS.items():
+        tables = list(dict.fromkeys(row["table"] for row in rows if row["paper"] == paper))
+        if tables:
+            parts.append(f"## {title}")
+        for table in tables:
+            chosen = [row for row in rows if (row["paper"], row["table"]) == (paper, table)]
+            parts.append(f"### Table {table}" if table.isdigit() else f"### {_words(table).capitalize()}")
+            parts.append(_paper_table(chosen) if table.isdigit() else _claim_table(chosen))
+    parts += ["## Runs", _runs(folder, found), _versions(found)]
+    missing = _missing(folder, found)
+    if missing:
+        parts += ["## Not run", missing]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _counts(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for paper in _PAPERS:
+        for name, authors in (("authors' files re-run", True), ("ours", False)):
+            count = Counter(
+                row["verdict"] for row in rows if row["paper"] == paper and (row["profile"] == AUTHORS) == authors
+            )
+            if count:
+                lines.append([paper, name, *(count[verdict] for verdict in VERDICTS)])
+    return _table(["paper", "cells", *(_words(verdict) for verdict in VERDICTS)], lines)
+
+
+def _paper_table(rows: list[dict[str, Any]]) -> str:
+    """One line per published cell; of the authors' trials all are shown, the published one in bold."""
+    lines = []
+    for key in dict.fromkeys(_cell_key(row) for row in rows):
+        same = [row for row in rows if _cell_key(row) == key]
+        trials, ours = ([row for row in same if (row["profile"] == AUTHORS) == authors] for authors in (True, False))
+        compared = [row for row in same if row["published"] is not None]
+        bold = len(trials) > 1
+        shown = [_bold(_number(row["ours"]), bold and row["published"] is not None) for row in trials]
+        notes = [f"{_source(row)}: {row['note']}" for row in compared if row["note"]]
+        lines.append(
+            [
+                *key,
+                next((_number(row["published"]) for row in compared), "–"),
+                ", ".join(shown) or "–",
+                _verdicts(row for row in trials if row in compared),
+                " ".join(_with_interval(row) for row in ours) or "–",
+                _verdicts(ours),
+                "; ".join(notes),
+            ]
+        )
+    head = ["dataset", "method", "quantity", "published", "authors' files", "verdict"]
+    return _table([*head, "ours [95% interval] (n)", "verdict", "note"], lines)
+
+
+def _claim_table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        [
+            *_cell_key(row),
+            _number(row["published"]),
+            _with_interval(row),
+            row["profile"],
+            _words(row["verdict"]),
+            row["note"],
+        ]
+        for row in rows
+    ]
+    head = [
+        "dataset",
+        "method",
+        "quantity",
+        "published",
+        "ours [95% interval] (n)",
+        "profile",
+        "verdict",
+        "note",
+    ]
+    return _table(head, lines)
+
+
+def _runs(folder: Path, found: list) -> str:
+    lines = []
+    for path, content in found:
+        report = folder / "reports" / f"{path.stem}.html"
+        environment = content["environment"]
+        commit = (environment["commit"] or "none")[:10] + (", with local changes" if environment["dirty"] else "")
+        lines.append(
+            [
+                path.stem.removesuffix(f".{content['profile']}"),
+                content["profile"],
+                f"[{report.name}](reports/{report.name})" if report.is_file() else "–",
+                commit,
+                content["device"],
+                environment["threads"] or "–",
+                f"{content['wall_seconds']:.0f}",
+                "–" if content["peak_memory_mb"] is None else f"{content['peak_memory_mb']:.0f}",
+            ]
+        )
+    return _table(["run", "profile", "report", "commit", "device", "threads", "seconds", "peak MiB"], lines)
+
+
+def _versions(found: list) -> str:
+    kinds = Counter()
+    for _, content in found:
+        environment = content["environment"]
+        packages = ", ".join(f"{name} {version}" for name, version in sorted(environment["packages"].items()))
+        kinds[f"Python {environment['python']} on {environment['platform']}; {packages}"] += 1
+    return "\n".join(f"- {count} of {len(found)} runs: {kind}." for kind, count in sorted(kinds.items()))
+
+
+def _missing(folder: Path, found: list) -> str:
+    """What was left out, as a whole or in part, and what failed when it was run last."""
+    lines = []
+    noted = folder / "skipped.json"
+    if noted.is_file():
+        skipped = json.loads(noted.read_text(encoding="utf-8"))
+        lines += [[label, "all", why] for label, why in sorted(skipped.items())]
+    for path, content in found:
+        lines += [[path.stem, entry["what"], entry["why"]] for entry in content["skipped"]]
+    for path in sorted((folder / "reports").glob("*.failed.ipynb")):
+        label = path.name.removesuffix(".failed.ipynb")
+        lines.append([label, "the last run", f"failed; see reports/{path.name}. A result above is an older one."])
+    return _table(["run", "what", "why"], lines) if lines else ""
+
+
+def _cell_key(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["dataset"], row["method"], row["quantity"]
+
+
+def _source(row: dict[str, Any]) -> str:
+    return "authors' files" if row["profile"] == AUTHORS else row["profile"]
+
+
+def _verdicts(rows: Iterable[dict[str, Any]]) -> str:
+    return ", ".join(dict.fromkeys(_words(row["verdict"]) for row in rows)) or "–"
+
+
+def _with_interval(row: dict[str, Any]) -> str:
+    text = _number(row["ours"])
+    if row["ci_low"] is not None:
+        text += f" [{_number(row['ci_low'])}, {_number(row['ci_high'])}]"
+    return text + (f" ({row['n']})" if row["n"] is not None else "")
+
+
+def _number(value: float | None) -> str:
+    """Four significant digits, for reading; verdicts.csv has more."""
+    return "–" if value is None else results.format_number(float(f"{value:.4g}"))
+
+
+def _bold(text: str, bold: bool) -> str:
+    return f"**{text}**" if bold else text
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """Markdown table; a bar inside a cell is escaped."""
+    lines = [[str(entry).replace("|", "\\|") for entry in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (list(head), ["---"] * len(head), *lines))

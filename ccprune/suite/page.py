@@ -1,0 +1,51 @@
+"""A run notebook as one HTML file that needs nothing else: no scripts, no fonts, no network."""
+
+import html
+import re
+
+from nbformat import NotebookNode
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem;
+       margin: 2rem auto; padding: 0 1rem; }
+.made { color: #555; font-size: 13px; border-bottom: 1px solid #ddd; padding-bottom: .5rem; }
+.input .highlight { background: #f7f7f7; border-left: 3px solid #ddd; overflow-x: auto; }
+.input pre { font-size: 11px; line-height: 1.35; margin: .6rem 0; padding: .4rem .7rem; }
+.output pre { font-size: 13px; overflow-x: auto; }
+.output_stderr pre { background: #fdf3e7; padding: .3rem .6rem; }
+.anchor-link { display: none; }
+img, svg { max-width: 100%; height: auto; }
+table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; display: block; overflow-x: auto; }
+th, td { border-bottom: 1px solid #ddd; padding: .2rem .6rem; text-align: right; white-space: nowrap; }
+thead th { border-bottom: 2px solid #999; }
+"""
+
+
+def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
+    """Render a run notebook.
+
+    Code is shown, in small print; prompts are not. Formulas stay as they are written: showing them set would
+    take a script from the network.
+
+    Parameters
+    ----------
+    notebook
+        As papermill left it.
+    title, note
+        Page title, and the line that says what made the page.
+    """
+    from nbconvert import HTMLExporter  # slow to import; only a worker needs it
+    from pygments.formatters import HtmlFormatter
+
+    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    body, _ = exporter.from_notebook_node(notebook)
+    # Trailing blanks and empty lines are a third of nbconvert's text.
+    body = re.sub(r"[ \t]+\n", "\n", body)
+    body = re.sub(r"\n{3,}", "\n\n", body)
+    colours = HtmlFormatter(style="default").get_style_defs(".highlight")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{colours}</style>\n</head>\n<body>\n"
+        f'<p class="made">{html.escape(note)}</p>\n{body.strip()}\n</body>\n</html>\n'
+    )

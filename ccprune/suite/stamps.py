@@ -1,0 +1,75 @@
+"""Stamps: what a finished run was made from, so that a second call runs only what changed.
+
+A stamp lies in the output folder's `.cache`, which is not committed: a fresh clone runs everything, whatever
+results were committed with it.
+"""
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+import ccprune
+from ccprune.results import write_atomic
+from ccprune.results.environment import package_versions
+from ccprune.suite import requirements
+from ccprune.suite.spec import NOTEBOOKS, Run
+
+
+def sources(root: Path, run: Run) -> dict[str, Any]:
+    """Digests of all that a run's numbers depend on, but for the data. Call it before the run."""
+    cells = nbformat.read(root / NOTEBOOKS / run.notebook, as_version=4).cells
+    return {
+        "notebook": _digest(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode()),
+        "parameters": run.parameters,
+        "package": _folder(Path(ccprune.__file__).parent),
+        "paper": _folder(root / "replication" / "paper"),
+        "versions": package_versions() | {"python": platform.python_version()},
+    }
+
+
+def key(made_from: dict[str, Any], run: Run) -> str:
+    """SHA-256 over the sources and which data is here. Call it after the run, which may have fetched some.
+
+    That a file's content is the right one is the data module's affair: it checks the digests it pins.
+    """
+    data = {need: requirements.is_here(need) for need in (*run.needs, *run.uses)}
+    return _digest(json.dumps(made_from | {"data": data}, sort_keys=True).encode())
+
+
+def is_current(out: Path, root: Path, run: Run) -> bool:
+    """Whether result and report are there and are what this folder's last run made of the same key."""
+    result, report = _files(out, run)
+    try:
+        stamp = json.loads(_stamp(out, run).read_text(encoding="utf-8"))
+        content = _digest(result.read_bytes())
+    except (OSError, ValueError):
+        return False
+    expected = {"key": key(sources(root, run), run), "result": content}
+    return stamp == expected and report.is_file()
+
+
+def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:
+    """Stamp a run whose result and report are in place."""
+    stamp = {"key": key(made_from, run), "result": _digest(_files(out, run)[0].read_bytes())}
+    write_atomic(_stamp(out, run), json.dumps(stamp, indent=1) + "\n")
+
+
+def _files(out: Path, run: Run) -> tuple[Path, Path]:
+    return out / "results" / f"{run.label}.json", out / "reports" / f"{run.label}.html"
+
+
+def _stamp(out: Path, run: Run) -> Path:
+    return out / ".cache" / f"{run.label}.json"
+
+
+def _folder(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): _digest(path.read_bytes()) for path in files}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
