@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _replicate(root: Path, options: argparse.Namespace) -> int:
     runs = plan(root, profile=options.profile, only=options.only or (), seed=options.seed)
     out = options.out or root / "replication" / (".smoke" if options.profile == "smoke" else "")
-    outcomes = replicate(root, runs, out=out, jobs=options.jobs, force=options.force)
+    outcomes = replicate(root, runs, out=out, stream=sys.stderr, jobs=options.jobs, force=options.force)
     failed = _summarise(outcomes)
     status = _write_report(out)
     return 1 if failed else status

@@ -29,9 +29,7 @@ CELL = Cell(
     note="",
     profile="default",
 )
-AUTHORS = replace(
-    CELL, ours=38, ci_low=None, ci_high=None, n=1, verdict="identical", note="trial 2", profile="authors"
-)
+AUTHORS = replace(CELL, ours=38, ci_low=None, ci_high=None, n=1, verdict="identical", note="trial 2", profile="authors")
 
 
 def save(folder: Path, name: str, *cells: Cell, profile: str = "default", **changes) -> Path:
@@ -70,9 +68,7 @@ def test_commit_and_dirty_flag(tmp_path, monkeypatch):
 
     def git(*arguments):
         who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        done = subprocess.run(
-            ["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
-        )
+        done = subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
     git("init")
@@ -223,9 +219,7 @@ def rows(folder: Path) -> list[dict]:
 def test_verdicts_csv_has_the_columns_of_the_design(tmp_path):
     save(tmp_path, "tables", CELL, replace(AUTHORS, published=None, ours=None, verdict="not_published"))
     path = results.write_verdicts(tmp_path)
-    header = (
-        "paper,table,dataset,method,quantity,published,ours,ci_low,ci_high,n,verdict,profile,notebook,note"
-    )
+    header = "paper,table,dataset,method,quantity,published,ours,ci_low,ci_high,n,verdict,profile,notebook,note"
     assert path.read_text() == (
         f"{header}\n"
         "legcnet,1,cancer,ft,epochs,,,,,1,not_published,authors,01_tables.ipynb,trial 2\n"
@@ -265,9 +259,7 @@ def test_authors_rows_count_once_and_keep_their_trials(tmp_path):
 def test_two_runs_may_not_give_the_same_number(tmp_path):
     save(tmp_path, "a", CELL)
     save(tmp_path, "b", CELL)
-    with pytest.raises(
-        ValueError, match="a.default.json and b.default.json both give legcnet 1 cancer ft epochs"
-    ):
+    with pytest.raises(ValueError, match="a.default.json and b.default.json both give legcnet 1 cancer ft epochs"):
         rows(tmp_path)
 
 

@@ -220,9 +220,7 @@ def test_prediction_range_covers_the_next_run():
 def test_prediction_range_of_few_runs_is_smallest_to_largest():
     assert stats.prediction_range([3.0, 1.0, 2.0]) == (1.0, 3.0)
     sample = exponential(50)
-    assert stats.prediction_range(sample) == pytest.approx(
-        tuple(np.quantile(sample, [0.025, 0.975], method="weibull"))
-    )
+    assert stats.prediction_range(sample) == pytest.approx(tuple(np.quantile(sample, [0.025, 0.975], method="weibull")))
 
 
 def test_prediction_range_with_runs_that_never_finished():

@@ -36,9 +36,9 @@ def replicate(
     runs: Sequence[Run],
     *,
     out: Path,
+    stream: TextIO,
     jobs: int = 1,
     force: bool = False,
-    stream: TextIO = sys.stderr,
 ) -> list[Outcome]:
     """Run what changed, and move results and reports into the output folder.
 
@@ -54,12 +54,12 @@ def replicate(
         What `plan` returns.
     out
         Output folder.
+    stream
+        Where progress goes: a bar on a terminal, else a line per event.
     jobs
         Notebooks at once; the processor's cores are shared between them.
     force
         Also run what did not change.
-    stream
-        Where progress goes: a bar on a terminal, else a line per event.
 
     Raises
     ------

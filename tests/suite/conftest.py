@@ -1,0 +1,67 @@
+"""A small project in a temporary folder: notebooks, a suite file, and the runner on it."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ccprune.suite import Outcome, Run, plan, replicate
+
+PARAMETERS = "profile = 'default'\nseed = 0\nout = ''\nsize = 3\nrate = 0.5\nnames: list = ['a']\nextra = None"
+
+
+@dataclass(frozen=True)
+class Project:
+    root: Path
+
+    @property
+    def out(self) -> Path:
+        return self.root / "replication"
+
+    def write_notebook(self, name: str, *sources: str, parameters: str | None = PARAMETERS) -> None:
+        """A notebook with a parameters cell (unless None) and these code cells; by default it writes its result."""
+        cells = [nbformat.v4.new_markdown_cell(f"# {name}")]
+        if parameters is not None:
+            cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+        cells += [nbformat.v4.new_code_cell(source) for source in sources or (self.writing(name),)]
+        path = self.root / "notebooks" / name
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+    def write_suite(self, *entries: str) -> None:
+        self.out.mkdir(exist_ok=True)
+        (self.out / "suite.toml").write_text("\n".join(entries))
+
+    def plan(self, profile: str = "default", **options) -> list[Run]:
+        return plan(self.root, profile=profile, **options)
+
+    def run(self, *, jobs: int = 1, force: bool = False, **options) -> list[Outcome]:
+        runs = self.plan(**options)
+        return replicate(self.root, runs, out=self.out, jobs=jobs, force=force, stream=io.StringIO())
+
+    @staticmethod
+    def entry(name: str, notebook: str = "good.ipynb", **tables: str) -> str:
+        lines = [f"{key} = {value}" for key, value in (tables or {"default": "{}"}).items()]
+        return "\n".join(["[[run]]", f'name = "{name}"', f'notebook = "{notebook}"', *lines, ""])
+
+    @staticmethod
+    def writing(notebook: str, size: str = "size") -> str:
+        """Code that writes a result of its own parameters, but for the size, which can be another."""
+        return f"""
+from ccprune import results
+if out:
+    used = dict(profile=profile, seed=seed, size={size}, rate=rate, names=names, extra=extra)
+    cell = results.Cell(paper="legcnet", table="1", dataset={notebook!r}, method="ft", quantity="epochs", published=3,
+        ours=size, ci_low=None, ci_high=None, n=1, verdict="identical", note="", profile=profile)
+    results.write(out, notebook={notebook!r}, seeds=[seed], data_checksums={{}}, parameters=used, cells=[cell])
+"""
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    """With one good notebook."""
+    made = Project(tmp_path)
+    made.write_notebook("good.ipynb")
+    return made

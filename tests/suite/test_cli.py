@@ -1,0 +1,105 @@
+"""The command line as a reader types it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ccprune import cli, results
+
+
+@pytest.fixture(autouse=True)
+def inside(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+
+
+def test_replicate_then_report(project, capfd):
+    project.write_suite(project.entry("one", default="{}", smoke="{}"))
+    out = project.out
+    assert cli.main(["replicate"]) == 0
+    told = capfd.readouterr()
+    assert told.out.splitlines() == ["1 done, 0 unchanged, 0 skipped, 0 failed", str(out / "README.md")]
+    assert told.err.splitlines()[0] == "[0/1] start     one.default"
+    assert told.err.splitlines()[1].startswith("[1/1] done      one.default  (")
+    made = {name: (out / name).read_bytes() for name in ("README.md", "verdicts.csv", "verdicts.svg")}
+    for name in made:
+        (out / name).unlink()
+    assert cli.main(["report"]) == 0
+    assert {name: (out / name).read_bytes() for name in made} == made
+
+    # Smoke keeps away from the committed folder.
+    assert cli.main(["replicate", "--profile", "smoke"]) == 0
+    assert {name: (out / name).read_bytes() for name in made} == made
+    smoke = out / ".smoke"
+    assert results.read(smoke / "results" / "one.smoke.json")["profile"] == "smoke"
+    assert "**Smoke profile" in (smoke / "README.md").read_text()
+    assert ",smoke," in (smoke / "verdicts.csv").read_text()
+
+
+def test_a_failing_run_ends_with_1_and_its_traceback(project, capfd):
+    project.write_notebook("bad.ipynb", "1 / 0")
+    project.write_suite(project.entry("bad", "bad.ipynb"))
+    elsewhere = project.root / "elsewhere"
+    assert cli.main(["replicate", "--out", str(elsewhere)]) == 1
+    told = capfd.readouterr()
+    assert "FAILED bad.default: cell 3 failed:\n    1 / 0\n" in told.err
+    assert "ZeroDivisionError: division by zero" in told.err
+    assert "0 done, 0 unchanged, 0 skipped, 1 failed" in told.out
+    assert "failed; see reports/bad.default.failed.ipynb" in (elsewhere / "README.md").read_text()
+
+
+def test_skips_alone_end_with_0_and_are_told(project, capfd, monkeypatch):
+    monkeypatch.setattr("ccprune.suite.requirements.why_missing", lambda need: f"{need} is not here")
+    project.write_suite(project.entry("one", needs='["authors:data/vowel.csv"]', default="{}"))
+    assert cli.main(["replicate"]) == 0
+    assert "skipped one.default: authors:data/vowel.csv is not here" in capfd.readouterr().out
+    index = (project.out / "README.md").read_text()
+    assert "| one.default | all | authors:data/vowel.csv is not here |" in index
+
+
+def test_what_is_wrong_is_told_before_anything_runs(project, capfd):
+    project.write_suite(project.entry("good"), project.entry("bad", default="{ sise = 3 }"))
+    assert cli.main(["replicate"]) == 2
+    assert "ccprune: bad: the notebook has no parameter 'sise' (did you mean size" in capfd.readouterr().err
+    assert cli.main(["replicate", "--only", "god", "baad"]) == 2
+    assert capfd.readouterr().err.splitlines() == [
+        "ccprune: there is no run 'god' (did you mean good?)",
+        "ccprune: there is no run 'baad' (did you mean bad?)",
+    ]
+    assert cli.main(["report"]) == 2
+    assert "has no results" in capfd.readouterr().err
+    assert not (project.out / "results").exists()
+
+
+def test_outside_a_clone(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report"]) == 2
+    assert "run this inside a clone" in capfd.readouterr().err
+
+
+def test_contradicting_results_end_with_1(project, capfd):
+    project.write_suite("")
+    cell = results.Cell("legcnet", "1", "iris", "ft", "epochs", 3, 3, None, None, 1, "identical", "", "default")
+    for name in ("a", "b"):
+        path = project.out / "results" / f"{name}.default.json"
+        parameters = {"profile": "default"}
+        results.write(path, notebook="x.ipynb", parameters=parameters, seeds=[], data_checksums={}, cells=[cell])
+    assert cli.main(["report"]) == 1
+    assert "a.default.json and b.default.json both give" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["replicate", "--profile", "huge"], ["replicate", "--jobs", "0"], ["replicate", "--jbos", "2"], []],
+)
+def test_wrong_options_end_with_2(arguments, capfd):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+
+
+def test_help_states_the_rules():
+    command = [sys.executable, "-m", "ccprune.cli", "replicate", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for rule in ("replication/.smoke", "exit status", "A second call runs only what changed"):
+        assert rule in text

@@ -1,0 +1,246 @@
+"""The runner on small notebooks made here; each planted fault must end with its own message."""
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ccprune import results
+from ccprune.suite import requirements, runner, stamps
+
+
+def statuses(outcomes) -> dict[str, str]:
+    return {outcome.run.name: outcome.status for outcome in outcomes}
+
+
+def test_a_good_run_and_a_second_call(project):
+    project.write_notebook("good.ipynb")
+    project.write_suite(project.entry("one", default="{ size = 4 }"))
+    out = project.out
+    (outcome,) = project.run()
+    assert (outcome.status, outcome.why) == ("done", "")
+    content = results.read(out / "results" / "one.default.json")
+    assert content["parameters"]["size"] == 4
+    page = (out / "reports" / "one.default.html").read_text()
+    assert "replication/.cache/runs/one.default/one.default.json" in page  # the injected cell, a relative path
+    assert str(project.root) not in page
+    for outside in ("<script", "http:", "https:", "@import"):
+        assert outside not in page
+    assert len(page) < 20_000
+    assert sorted(os.listdir(out)) == [".cache", "reports", "results", "suite.toml"]
+    assert os.listdir(out / ".cache" / "runs") == []
+
+    assert statuses(project.run()) == {"one": "unchanged"}
+    assert statuses(project.run(force=True, seed=5)) == {"one": "done"}
+    assert results.read(out / "results" / "one.default.json")["seeds"] == [5]
+    assert statuses(project.run(seed=5)) == {"one": "unchanged"}
+    # Another seed has another key, without --force.
+    assert not stamps.is_current(out, project.root, project.plan()[0])
+
+
+def test_what_makes_a_run_stale(project, monkeypatch):
+    """No kernel is started: the stamp is written as the runner writes it."""
+    project.write_notebook("good.ipynb")
+    project.write_suite(project.entry("one", uses='["authors:data/vowel.csv"]', default="{}"))
+    out = project.root / "out"
+    here = {"authors:data/vowel.csv": False}
+    monkeypatch.setattr(requirements, "is_here", here.get)
+    package = project.root / "ccprune"
+    (package / "data").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(stamps.ccprune, "__file__", str(package / "__init__.py"))
+    results.write_atomic(out / "results" / "one.default.json", "{}")
+    results.write_atomic(out / "reports" / "one.default.html", "page")
+
+    def planned(**options):
+        return project.plan(**options)[0]
+
+    def current(**options):
+        return stamps.is_current(out, project.root, planned(**options))
+
+    def stamp():
+        stamps.write(out, planned(), stamps.sources(project.root, planned()))
+        assert current()
+
+    assert not current()  # results that are there are no cache
+    stamp()
+    assert not current(seed=1)
+    for path, text in [
+        (package / "train.py", "x = 1"),
+        (package / "train.py", "x = 2"),
+        (package / "data" / "table.csv", "1,2"),
+        (project.root / "replication" / "paper" / "tables.json", "{}"),
+        (out / "results" / "one.default.json", '{"edited": 1}'),
+    ]:
+        results.write_atomic(path, text)
+        assert not current()
+        stamp()
+    results.write_atomic(package / "__pycache__" / "train.pyc", "")
+    assert current()
+    here["authors:data/vowel.csv"] = True
+    assert not current()
+    stamp()
+    project.write_notebook("good.ipynb", "print('other')")
+    assert not current()
+    stamp()
+    notebook = nbformat.read(project.root / "notebooks" / "good.ipynb", as_version=4)
+    notebook.metadata["edited"] = "with another program"
+    nbformat.write(notebook, project.root / "notebooks" / "good.ipynb")
+    assert current()
+    monkeypatch.setattr(stamps, "package_versions", lambda: {"torch": "0.1"})
+    assert not current()
+    stamp()
+    (out / ".cache" / "one.default.json").write_text("half a st")
+    assert not current()
+
+
+def test_failures_are_told_and_the_others_go_on(project):
+    project.write_notebook("bad.ipynb", "kept = 'shown'\nkept", "first = 1\nraise RuntimeError('planted fault')")
+    project.write_notebook("dies.ipynb", "import os\nos._exit(7)")
+    lying = project.writing("lying.ipynb", size="9")
+    project.write_notebook("lying.ipynb", lying)
+    project.write_notebook("good.ipynb")
+    names = ("bad", "dies", "lying", "good")
+    project.write_suite(*(project.entry(name, f"{name}.ipynb") for name in names))
+    out = project.out
+    results.write_atomic(out / "results" / "bad.default.json", "an older result")
+
+    outcomes = project.run(jobs=2)
+    assert statuses(outcomes) == dict.fromkeys(names[:-1], "failed") | {"good": "done"}
+    why = {outcome.run.name: outcome.why for outcome in outcomes}
+    for part in ("cell 4 failed", "    raise RuntimeError('planted fault')", "RuntimeError: planted fault"):
+        assert part in why["bad"]
+    assert "died" in why["dies"].lower()
+    assert "size: asked 3, used 9" in why["lying"]
+
+    kept = nbformat.read(out / "reports" / "bad.default.failed.ipynb", as_version=4)
+    assert any("shown" in str(cell.get("outputs")) for cell in kept.cells)
+    assert sorted(os.listdir(out / "results")) == ["bad.default.json", "good.default.json"]
+    assert (out / "results" / "bad.default.json").read_text() == "an older result"
+    assert [name for name in os.listdir(out / "reports") if name.endswith(".html")] == ["good.default.html"]
+
+    project.write_notebook("bad.ipynb")
+    assert statuses(project.run(only=["bad", "good"])) == {"bad": "done", "good": "unchanged"}
+    assert not (out / "reports" / "bad.default.failed.ipynb").exists()
+
+
+def test_a_result_must_be_there_and_of_this_run(project):
+    project.write_notebook("good.ipynb")
+    project.write_suite(project.entry("one"))
+    (asked,) = project.plan()
+    path = project.root / "one.default.json"
+    assert "without writing its result file" in runner._result_problem(path, asked)
+    path.write_text("{")
+    assert "not valid" in runner._result_problem(path, asked)
+
+    def problem(notebook="good.ipynb", **parameters):
+        arguments = {"notebook": notebook, "parameters": parameters, "seeds": [], "data_checksums": {}, "cells": []}
+        return runner._result_problem(results.write(path, **arguments), asked)
+
+    used = dict(asked.parameters)
+    assert problem(**used) is None
+    assert problem("other.ipynb", **used) == "the result file names the notebook 'other.ipynb', not 'good.ipynb'"
+    assert "profile: asked 'default', used 'paper'" in problem(**used | {"profile": "paper"})
+    assert "extra: asked None, used 'nothing'" in problem(**{k: v for k, v in used.items() if k != "extra"})
+    assert "more: asked 'nothing', used 1" in problem(**used, more=1)
+
+
+def test_missing_data_is_skipped_and_noted(project, monkeypatch):
+    project.write_notebook("good.ipynb")
+    project.write_suite(project.entry("one", needs='["authors:data/vowel.csv"]', default="{}"))
+    out = project.out
+    monkeypatch.setattr(requirements, "why_missing", lambda need: f"{need} cannot be had")
+    (outcome,) = project.run()
+    assert (outcome.status, outcome.why) == ("skipped", "authors:data/vowel.csv cannot be had")
+    assert json.loads((out / "skipped.json").read_text()) == {"one.default": outcome.why}
+
+    # The note goes with the next result. That stands, and is not called missing, when the data is gone again.
+    runner._note_skipped(out, [replace(outcome, status="done", why="")])
+    assert not (out / "skipped.json").exists()
+    results.write_atomic(out / "results" / "one.default.json", "a result from another time")
+    assert statuses(project.run()) == {"one": "skipped"}
+    assert not (out / "skipped.json").exists()
+    assert (out / "results" / "one.default.json").is_file()
+
+
+def test_corrupt_data_is_a_failure(project, monkeypatch):
+    from ccprune.data import authors
+
+    def corrupt(relative):
+        raise authors.CorruptData(f"{relative} is not the pinned file")
+
+    project.write_notebook("good.ipynb")
+    project.write_suite(project.entry("one", needs='["authors:data/vowel.csv"]', default="{}"))
+    monkeypatch.setattr(authors, "path", corrupt)
+    (outcome,) = project.run()
+    assert (outcome.status, outcome.why) == ("failed", "data/vowel.csv is not the pinned file")
+
+
+def test_unavailable_data_names_its_reason(monkeypatch):
+    from ccprune.data import authors
+
+    def unavailable(relative):
+        raise authors.DataUnavailable(f"{relative}:\n  set CCPRUNE_DATA")
+
+    monkeypatch.setattr(authors, "path", unavailable)
+    assert requirements.why_missing("authors:data/vowel.csv") == "data/vowel.csv: set CCPRUNE_DATA"
+
+
+def test_the_kernel_is_this_interpreter_whatever_is_registered(project, monkeypatch):
+    """A kernel "python3" registered by another environment, and the user's start-up script, must not run."""
+    decoy = project.root / "jupyter" / "kernels" / "python3"
+    decoy.mkdir(parents=True)
+    argv = ["/bin/false", "-f", "{connection_file}"]
+    (decoy / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "x", "language": "python"}))
+    startup = project.root / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "spoil.py").write_text("spoiled = True")
+    monkeypatch.setenv("JUPYTER_PATH", str(project.root / "jupyter"))
+    monkeypatch.setenv("IPYTHONDIR", str(project.root / "ipython"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    check = (
+        "import os, sys\n"
+        f"assert sys.executable == {sys.executable!r}, sys.executable\n"
+        f"assert os.getcwd() == {str(project.root)!r}, os.getcwd()\n"
+        "assert 'spoiled' not in globals()\n"
+        "assert os.environ['OMP_NUM_THREADS'] == os.environ['NUMBA_NUM_THREADS'] == '3'"
+    )
+    project.write_notebook("good.ipynb", check, project.writing("good.ipynb"))
+    project.write_suite(project.entry("one"))
+    (outcome,) = project.run(jobs=2)
+    assert outcome.status == "done", outcome.why
+
+
+def test_interrupting_ends_the_notebooks(project, monkeypatch):
+    pid_file = project.root / "pid"
+    stuck = f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    project.write_notebook("good.ipynb", stuck)
+    project.write_suite(project.entry("one"))
+
+    def tick(self):
+        if pid_file.exists() and pid_file.read_text():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("ccprune.suite.progress.Progress.tick", tick)
+    with pytest.raises(KeyboardInterrupt):
+        project.run()
+    pid = int(pid_file.read_text())
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and _alive(pid):
+        time.sleep(0.1)
+    assert not _alive(pid)
+    assert not (project.root / "replication" / "results").exists()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return state != "Z"
