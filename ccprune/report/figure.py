@@ -21,7 +21,7 @@ def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
     Parameters
     ----------
     rows
-        Rows of verdicts.csv that have both figures.
+        Rows of verdicts.csv that have a published figure. Those without a figure of ours are counted in the title.
 
     Returns
     -------
@@ -37,14 +37,19 @@ def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
     lines = -(-len(quantities) // columns)
     # Fixed salt and no date: the same results give the same bytes.
     with matplotlib.rc_context({"svg.hashsalt": "ccprune", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(3.3 * columns, 3.2 * lines + 0.6), layout="constrained")
-        axes = figure.subplots(lines, columns, squeeze=False).flat
+        figure = Figure(figsize=(3.3 * columns, 3.3 * lines + 0.6), layout="constrained")
+        figure.get_layout_engine().set(h_pad=0.12)
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for axis, quantity in zip(axes, quantities, strict=False):
             chosen = [row for row in rows if row["quantity"] == quantity]
-            _panel(axis, chosen, quantity.replace("_", " "))
-        for axis in list(axes)[len(quantities) :]:
+            drawn = [row for row in chosen if row["ours"] is not None]
+            lost = f" ({len(chosen) - len(drawn)} without a figure)" if len(drawn) < len(chosen) else ""
+            _panel(axis, drawn, quantity.replace("_", " ") + lost)
+        for axis in axes[len(quantities) :]:
             axis.set_visible(False)
-        present = [verdict for verdict in _MARKS if any(row["verdict"] == verdict for row in rows)]
+        present = [
+            verdict for verdict in _MARKS if any(row["verdict"] == verdict and row["ours"] is not None for row in rows)
+        ]
         handles = [
             Line2D([], [], color=_MARKS[v][0], marker=_MARKS[v][1], linestyle="", label=v.replace("_", " "))
             for v in present
@@ -59,7 +64,8 @@ def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
 
 def _panel(axis: Any, rows: list[dict[str, Any]], title: str) -> None:
     ends = [row[name] for row in rows for name in ("published", "ours", "ci_low", "ci_high")]
-    low, high = (bound(end for end in ends if end is not None) for bound in (min, max))
+    ends = [end for end in ends if end is not None] or [0.0]
+    low, high = min(ends), max(ends)
     margin = 0.06 * (high - low) or 1.0
     axis.axline((low, low), slope=1, color="#BBBBBB", linewidth=1, zorder=0)
     for row in rows:

@@ -18,11 +18,16 @@ _PAPERS = {
 }
 _MEANING = {
     "identical": "a deterministic re-run gives the printed figure at the printed decimals",
-    "within_noise": "the printed figure, one run, lies in the central 95% range of our single runs",
+    "within_noise": "the printed figure, one run, lies in the central 95% range of our single runs; "
+    "for a claim, our interval does not speak against it",
     "not_reproduced": "neither of these",
     "underspecified": "the paper leaves open a setting that decides the figure",
     "not_published": "the paper prints no such figure",
 }
+_COLUMNS_TOLD = (
+    "**Authors' files**: a deterministic re-run of what the authors released, a figure per trial, the trial the paper "
+    "prints in bold. **Ours**: the mean over fresh initialisations with its interval, and the number of runs (n)."
+)
 
 
 def write_report(folder: str | os.PathLike) -> None:
@@ -38,12 +43,12 @@ def write_report(folder: str | os.PathLike) -> None:
     results.write_verdicts(folder)
     rows = results.verdict_rows(found)
     figure = folder / "verdicts.svg"
-    drawn = [row for row in rows if None not in (row["published"], row["ours"])]
-    if drawn:
-        results.write_atomic(figure, verdict_figure(drawn))
+    published = [row for row in rows if row["published"] is not None]
+    if published:
+        results.write_atomic(figure, verdict_figure(published))
     else:
         figure.unlink(missing_ok=True)
-    results.write_atomic(folder / "README.md", _index(folder, found, rows, with_figure=bool(drawn)))
+    results.write_atomic(folder / "README.md", _index(folder, found, rows, with_figure=bool(published)))
 
 
 def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure: bool) -> str:
@@ -55,7 +60,8 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure
         parts.append("**Smoke profile: sizes that test the machinery. Its numbers say nothing about the papers.**")
     if with_figure:
         parts.append("![Published figures against ours, one mark per cell](verdicts.svg)")
-    parts += ["## Verdicts", _counts(rows), "\n".join(f"- **{_words(w)}**: {_MEANING[w]}." for w in VERDICTS)]
+    parts += ["## Verdicts", _counts(rows)] if rows else []
+    parts += [_COLUMNS_TOLD, "\n".join(f"- **{_words(w)}**: {_MEANING[w]}." for w in VERDICTS)]
     for paper, title in _PAPERS.items():
         tables = list(dict.fromkeys(row["table"] for row in rows if row["paper"] == paper))
         if tables:
@@ -64,7 +70,7 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure
             chosen = [row for row in rows if (row["paper"], row["table"]) == (paper, table)]
             parts.append(f"### Table {table}" if table.isdigit() else f"### {_words(table).capitalize()}")
             parts.append(_paper_table(chosen) if table.isdigit() else _claim_table(chosen))
-    parts += ["## Runs", _runs(folder, found), _versions(found)]
+    parts += ["## Runs", _runs(folder, found), _versions(found)] if found else []
     missing = _missing(folder, found)
     if missing:
         parts += ["## Not run", missing]
