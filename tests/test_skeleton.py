@@ -28,18 +28,14 @@ def dependencies() -> dict[str, Requirement]:
 def locked() -> dict[str, str]:
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     pins = [Requirement(line) for line in lines if not line.startswith("#")]
-    assert all(re.fullmatch(r"==[^*,+]+", str(pin.specifier)) for pin in pins), (
-        "every line is one exact version"
-    )
+    assert all(re.fullmatch(r"==[^*,+]+", str(pin.specifier)) for pin in pins), "every line is one exact version"
     return {canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in pins}
 
 
 def conda() -> tuple[dict[str, MatchSpec], list[str]]:
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     specs = [MatchSpec(entry, strict=True) for entry in listed if isinstance(entry, str)]
-    return {spec.name.normalized: spec for spec in specs}, next(e for e in listed if isinstance(e, dict))[
-        "pip"
-    ]
+    return {spec.name.normalized: spec for spec in specs}, next(e for e in listed if isinstance(e, dict))["pip"]
 
 
 def test_the_lock_satisfies_every_range():
@@ -105,9 +101,7 @@ def make(tree: Path, *arguments: str, path: Path | None = None) -> subprocess.Co
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "PYTHON"))}
     if path is not None:
         environment["PATH"] = str(path)
-    return subprocess.run(
-        [shutil.which("make"), *arguments], cwd=tree, env=environment, capture_output=True, text=True
-    )
+    return subprocess.run([shutil.which("make"), *arguments], cwd=tree, env=environment, capture_output=True, text=True)
 
 
 def test_make_alone_lists_the_targets(bare_tree):
@@ -122,9 +116,7 @@ def test_make_says_that_python_is_missing_or_too_old(bare_tree, tmp_path, versio
     tools = tmp_path / "tools"
     tools.mkdir()
     if version != "none":
-        (tools / "python3").write_text(
-            "#!/bin/sh\nexit 1\n"
-        )  # what the version check of an old Python answers
+        (tools / "python3").write_text("#!/bin/sh\nexit 1\n")  # what the version check of an old Python answers
         (tools / "python3").chmod(0o755)
     done = make(bare_tree, "install", path=tools)
     assert done.returncode != 0

@@ -62,8 +62,7 @@ def _titanic(frame: pd.DataFrame, *, fixed_test: bool) -> Table:
 
 def _titanic_authors() -> Table:
     train, test, answers = (
-        pd.read_csv(io.BytesIO(authors.read(f"data/titanic_{part}.csv")))
-        for part in ("train", "test", "testy")
+        pd.read_csv(io.BytesIO(authors.read(f"data/titanic_{part}.csv"))) for part in ("train", "test", "testy")
     )
     return _titanic(pd.concat([train, test.merge(answers, on="PassengerId")]), fixed_test=True)
 

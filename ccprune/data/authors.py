@@ -113,11 +113,14 @@ def initial_weights(name: str) -> list[Weights]:
     # An object array is a pickle; `read` has checked that it is the pinned one.
     trials = np.load(io.BytesIO(read(INITIAL_WEIGHTS[name])), allow_pickle=True)
     return [
-        tuple(
-            torch.tensor(array).squeeze(1) if i % 2 else torch.tensor(array) for i, array in enumerate(trial)
-        )
+        tuple(torch.tensor(array).squeeze(1) if i % 2 else torch.tensor(array) for i, array in enumerate(trial))
         for trial in trials
     ]
+
+
+def released_masks() -> tuple[str, ...]:
+    """Names of the data sets whose masks are released (all but vowel's). Raises as `masks` does."""
+    return tuple(_published_masks()["ft"])
 
 
 def masks(name: str, method: Literal["ft", "pt"]) -> list[tuple[int, ...]]:
@@ -135,15 +138,19 @@ def masks(name: str, method: Literal["ft", "pt"]) -> list[tuple[int, ...]]:
     """
     if method not in ("ft", "pt"):
         raise ValueError(f"method={method!r}: expected 'ft' or 'pt'")
+    released = _published_masks()[method]
+    if name not in released:
+        raise ValueError(f"name={name!r}: {method} masks are released for {', '.join(released)}")
+    return [tuple(sorted(trial)) for trial in released[name]]
+
+
+def _published_masks() -> dict[str, dict[str, list[list[int]]]]:
     if not PUBLISHED.is_file():
         raise FileNotFoundError(
             f"{PUBLISHED} is missing: the published figures belong to the source tree, not to the package; "
             "clone the repository and install it with `pip install -e .`"
         )
-    released = json.loads(PUBLISHED.read_text())["authors_masks"][method]
-    if name not in released:
-        raise ValueError(f"name={name!r}: {method} masks are released for {', '.join(released)}")
-    return [tuple(sorted(trial)) for trial in released[name]]
+    return json.loads(PUBLISHED.read_text())["authors_masks"]
 
 
 def _folders() -> list[Path]:
@@ -155,9 +162,7 @@ def _folders() -> list[Path]:
 
 def _find(relative: str) -> Path | None:
     if relative not in registry():
-        raise ValueError(
-            f"relative={relative!r} is not one of the authors' files; there are {', '.join(registry())}"
-        )
+        raise ValueError(f"relative={relative!r} is not one of the authors' files; there are {', '.join(registry())}")
     return next((folder / relative for folder in _folders() if (folder / relative).is_file()), None)
 
 
@@ -191,6 +196,4 @@ def _download(relative: str) -> Path:
             f"or connect to the network and try again: it comes from {BASE_URL}{relative}"
         ) from error
     except ValueError as error:  # pooch's word for a wrong checksum; nothing was kept
-        raise CorruptData(
-            f"the file downloaded from {BASE_URL}{relative} is not the pinned one: {error}"
-        ) from error
+        raise CorruptData(f"the file downloaded from {BASE_URL}{relative} is not the pinned one: {error}") from error

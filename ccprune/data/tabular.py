@@ -126,9 +126,7 @@ def load(
         torch.from_numpy(np.ascontiguousarray(a, dtype=np.float64))
         for a in (x_train, targets[train], x_test, targets[test])
     )
-    return Dataset(
-        name, x_train, y_train, x_test, y_test, table.features, classes, preprocessing, source=came_from
-    )
+    return Dataset(name, x_train, y_train, x_test, y_test, table.features, classes, preprocessing, source=came_from)
 
 
 def _check(argument: str, value: object, allowed: tuple) -> None:

@@ -58,14 +58,10 @@ def test_a_missing_file_is_downloaded_once_and_then_read_from_the_folder(folders
     assert len(server) == 1
 
 
-def test_a_folder_that_cannot_be_written_is_read_and_downloads_go_to_the_users_cache(
-    folders, server, monkeypatch
-):
+def test_a_folder_that_cannot_be_written_is_read_and_downloads_go_to_the_users_cache(folders, server, monkeypatch):
     real_access = os.access
     # As root every folder can be written, so the answer is given here.
-    monkeypatch.setattr(
-        authors.os, "access", lambda path, mode: "given" not in str(path) and real_access(path, mode)
-    )
+    monkeypatch.setattr(authors.os, "access", lambda path, mode: "given" not in str(path) and real_access(path, mode))
     assert authors.path(NAME) == folders[1] / NAME
     assert not folders[0].exists()
     assert authors.read(NAME) == CONTENT

@@ -1,0 +1,121 @@
+"""The runs behind paper A's tables 1 to 3: the authors' own trials again, and fresh initialisations by the hundred."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ccprune import legcnet
+from ccprune.data import Dataset, authors
+from ccprune.train import Ensemble, Trained, initialise, stack, train
+
+# Every method is compared at the same count of removed weights with the random and magnitude masks named here.
+CONTROLS = {"ft": ("random", "magnitude"), "pt": ("random_pt", "magnitude_pt")}
+# Networks taken through recording, masks and retraining at once: bounds the memory of the windows.
+CHUNK = 50
+# Spawn key of the random controls, far from those of initialisations, which are their numbers.
+_CONTROL_KEY = 1_000_000
+
+
+def run(data: Dataset, settings: legcnet.Settings, ensemble: Ensemble, keep: Tensor, *, stop: bool = True) -> Trained:
+    """Retrains the networks from their initial weights under the masks keep (B, M): to the benchmark, or the budget."""
+    return train(
+        ensemble,
+        data.x_train,
+        data.y_train,
+        data.x_test,
+        data.y_test,
+        rate=settings.rate,
+        epochs=settings.budget,
+        benchmark=settings.benchmark if stop else None,
+        keep=keep,
+        reduction=settings.reduction,
+    )
+
+
+def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5, seed: int = 0) -> pd.DataFrame:
+    """The authors' trials with their initial weights and masks: one row per trial and method.
+
+    Methods: dense; ft and pt where masks are released; magnitude and random at FT's count (their seed is not released,
+    nor whose magnitudes they took: ours are those of the dense network at its benchmark). Raises DataUnavailable.
+    """
+    ensemble = stack(authors.initial_weights(data.name)[:trials])
+    count = ensemble.weights.shape[1]
+    keep = {"dense": torch.ones(trials, count, dtype=torch.bool)}
+    if data.name not in authors.released_masks():
+        return _rows(data, settings, ensemble, keep)
+    for method in ("ft", "pt"):
+        keep[method] = legcnet.masks_from_lists(authors.masks(data.name, method)[:trials], count)
+    removed = (~keep["ft"]).sum(1)
+    keep["magnitude"] = legcnet.magnitude_masks(run(data, settings, ensemble, keep["dense"]).ensemble.weights, removed)
+    keep["random"] = legcnet.random_masks(removed, count, seed=seed)
+    return _rows(data, settings, ensemble, keep)
+
+
+def fresh_runs(
+    data: Dataset,
+    settings: legcnet.Settings,
+    *,
+    seeds: int,
+    seed: int = 0,
+    risk: str = "test",
+    methods: Sequence[str] = ("ft", "pt"),
+) -> Iterator[pd.DataFrame]:
+    """Fresh initialisations under `methods`, their controls and dense, in chunks: one row per network and method.
+
+    Each network is its own control: every mask retrains the same initial weights. "ft_causal" removes as many weights
+    as FT, those with the smallest p instead of the largest. `testable` is False where the risk never changed, so that
+    no test could be made and the mask removes nothing.
+    """
+    sizes = (data.x_train.shape[1], settings.hidden, data.y_train.shape[1])
+    everyone = initialise(sizes, seeds, seed=seed, scale=settings.scale)
+    count = everyone.weights.shape[1]
+    states = np.random.SeedSequence(seed, spawn_key=(_CONTROL_KEY,)).generate_state(len(CONTROLS))
+    random_seed = dict(zip(CONTROLS, (int(state) for state in states), strict=True))
+    for first in range(0, seeds, CHUNK):
+        chosen = range(first, min(first + CHUNK, seeds))
+        ensemble = everyone.select(chosen)
+        keep = {"dense": torch.ones(len(ensemble), count, dtype=torch.bool)}
+        testable = {}
+        trained = run(data, settings, ensemble, keep["dense"]).ensemble.weights
+        for method in methods:
+            random, magnitude = CONTROLS[method]
+            recording = settings.ft if method == "ft" else settings.pt
+            found = legcnet.evidence(ensemble, data, settings, recording, risk=risk)
+            results = legcnet.tests(found, max_lag=recording.max_lag)
+            testable[method] = [result is not None for result in results]
+            keep[method] = legcnet.keep_masks(results, count)
+            removed = (~keep[method]).sum(1)
+            keep[random] = legcnet.random_masks(removed, count, seed=random_seed[method], first=first)
+            keep[magnitude] = legcnet.magnitude_masks(trained, removed)
+            if method == "ft":
+                keep["ft_causal"] = legcnet.smallest_p_masks(results, removed, count)
+        rows = _rows(data, settings, ensemble, keep)
+        rows["network"] += first
+        for method, flags in testable.items():
+            rows.loc[rows.method == method, "testable"] = flags
+        yield rows
+
+
+def _rows(data: Dataset, settings: legcnet.Settings, ensemble: Ensemble, keep: dict[str, Tensor]) -> pd.DataFrame:
+    copies = ensemble.select(list(range(len(ensemble))) * len(keep))
+    masks = torch.cat(list(keep.values()))
+    stopped, whole = (run(data, settings, copies, masks, stop=stop) for stop in (True, False))
+    kept = masks.sum(1).numpy()
+    return pd.DataFrame(
+        {
+            "network": np.tile(np.arange(len(ensemble)), len(keep)),
+            "method": np.repeat(list(keep), len(ensemble)),
+            "epochs": stopped.epochs.numpy(),
+            "reached": stopped.reached.numpy(),
+            "accuracy": stopped.test_accuracy.numpy(),
+            "f1": stopped.test_f1.numpy(),
+            "kept": kept,
+            "pruned_pct": 100 * (1 - kept / masks.shape[1]),
+            "accuracy_at_budget": whole.test_accuracy.numpy(),
+            "f1_at_budget": whole.test_f1.numpy(),
+            "testable": True,
+        }
+    )

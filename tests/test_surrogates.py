@@ -1,0 +1,62 @@
+"""The null: what exponents and tests say of noise, against what is known of the noise itself.
+
+Independent: autocorrelations and variances of the processes are known in closed form, and the size of an F test in a
+regression on independent regressors is its level.
+"""
+
+import pytest
+import torch
+
+from ccprune import legcnet, surrogates
+
+
+@pytest.mark.parametrize(
+    ("kind", "correlation"), [("white noise", 0.0), ("AR(1)", surrogates.AR_COEFFICIENT), ("random walk", 1.0)]
+)
+def test_noise_has_the_autocorrelation_of_its_kind(kind, correlation):
+    series = surrogates.noise(kind, 4000, 20, seed=1)
+    ahead, behind = series[1:], series[:-1]
+    measured = (ahead * behind).sum(0) / behind.square().sum(0)
+    assert measured.mean() == pytest.approx(correlation, abs=0.02)
+
+
+def test_noise_steps_have_the_stated_size_and_the_seed_decides():
+    white = surrogates.noise("white noise", 5000, 4, seed=3)
+    assert white.std().item() == pytest.approx(surrogates.STEP, rel=0.03)
+    assert torch.equal(white, surrogates.noise("white noise", 5000, 4, seed=3))
+    assert not torch.equal(white, surrogates.noise("white noise", 5000, 4, seed=4))
+
+
+def test_noise_of_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="kind must be one of"):
+        surrogates.noise("pink", 10, 1, seed=0)
+
+
+@pytest.mark.parametrize("kind", surrogates.KINDS)
+def test_exponents_of_noise_are_positive(kind):
+    """Contradiction 7 of the paper: a positive exponent of a short window is no sign of chaos."""
+    for recording in (legcnet.SETTINGS["cancer"].ft, legcnet.SETTINGS["cancer"].pt):
+        exponents = surrogates.null_exponents(kind, recording, 20, 5, seed=0)
+        assert exponents.shape == (20, 5)
+        assert (exponents > 0).double().mean() > 0.9
+
+
+def test_one_lag_keeps_its_level_and_the_smallest_p_does_not():
+    generator = torch.Generator().manual_seed(0)
+    effects = torch.randn(150, 30, generator=generator, dtype=torch.float64)
+    causes = torch.randn(150, 60, generator=generator, dtype=torch.float64)
+    rates = {way: share.mean().item() for way, share in surrogates.rejection_rates(effects, causes, max_lag=20).items()}
+    assert 0.03 < rates["one_lag"] < 0.08
+    assert 0.03 < rates["augmented"] < 0.07
+    assert rates["smallest_p"] > 0.3
+    assert rates["smallest_p_f"] < rates["smallest_p"]
+    assert rates["corrected"] < 0.03
+
+
+def test_a_planted_cause_is_found_by_every_way_of_asking():
+    generator = torch.Generator().manual_seed(0)
+    cause = torch.randn(150, 1, generator=generator, dtype=torch.float64)
+    effect = torch.zeros(150, 1, dtype=torch.float64)
+    effect[1:] = cause[:-1] + 0.1 * torch.randn(149, 1, generator=generator, dtype=torch.float64)
+    rates = surrogates.rejection_rates(effect, cause, max_lag=5)
+    assert {way: share.item() for way, share in rates.items()} == dict.fromkeys(rates, 1.0)
