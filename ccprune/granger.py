@@ -3,7 +3,7 @@
 The test asks whether the last `l` values of a cause help a linear regression to predict the effect beyond the
 effect's own last `l` values and a constant (Granger, 1969; LEGCNet section 3.5, there called once per weight through
 statsmodels' `grangercausalitytests`). The regressors that all causes share, the effect's own lags, are factorised once
-per lag and projected out; what is left is a small batched least-squares problem per lag.
+per lag and projected out; what is left is a small batched least-squares problem per lag, see `_granger_sums`.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,7 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
-# Normal equations lose about twice the digits of the condition number. A cause whose columns come this close to being
-# dependent (fraction of a column's variance left over by the columns before it), or that explains all but this fraction
-# of the risk, is computed again by QR.
-_ILL_CONDITIONED = 1e-5
-# A column of which less than this fraction is left counts as an exact combination of the columns before it.
-_DEPENDENT = 1e-12
+from ccprune._granger_sums import by_depth
 
 
 @dataclass(frozen=True)
@@ -71,47 +66,6 @@ class GrangerResult:
         if bool(((lag < 1) | (lag > self.p_value.shape[0])).any()):
             raise ValueError(f"lag must lie in 1..{self.p_value.shape[0]}, got {lag.tolist()}")
         return self.p_value.gather(0, (lag - 1)[None].long())[0]
-
-
-def _orthonormal(columns: Tensor) -> Tensor:
-    """Orthonormal basis (..., T, c) of the columns in their order by Householder QR; dependent ones set to zero."""
-    scale = columns.norm(dim=-2, keepdim=True)
-    q, r = torch.linalg.qr(columns / torch.where(scale == 0, 1.0, scale))
-    independent = r.diagonal(dim1=-2, dim2=-1).abs() > _DEPENDENT
-    return q * independent.unsqueeze(-2)
-
-
-def _project_out(columns: Tensor, basis: Tensor) -> Tensor:
-    """Columns (..., T, c) minus their projection on an orthonormal basis; twice, to keep the digits."""
-    for _ in range(2):
-        columns = columns - basis @ (basis.mT @ columns)
-    return columns
-
-
-def _explained(cross: Tensor, shared: Tensor, residual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Explains the residual (T,) of the shared regressors (T, s) by each cause's lags cross (M, c, T).
-
-    Returns the squared coefficients (M, c) of the residual on the orthonormalised lags, taken in their order, what
-    remains unexplained (M,), and the number of independent lags (M,).
-    """
-    overlap = (cross.reshape(-1, cross.shape[-1]) @ shared).reshape(*cross.shape[:2], -1)
-    gram = cross @ cross.mT
-    factor, info = torch.linalg.cholesky_ex(gram - overlap @ overlap.mT)
-    coefficients = torch.linalg.solve_triangular(factor, (cross @ residual)[..., None], upper=False)[..., 0]
-    squared = coefficients.square()
-    total = residual.square().sum()
-    unexplained = total - squared.sum(1)
-    rank = torch.full_like(unexplained, cross.shape[1])
-    left_over = factor.diagonal(dim1=-2, dim2=-1).square() / gram.diagonal(dim1=-2, dim2=-1)
-    # Written so that NaN counts as ill-conditioned too.
-    safe = (info == 0) & (left_over.amin(1) > _ILL_CONDITIONED) & (unexplained > _ILL_CONDITIONED * total)
-    if not bool(safe.all()):
-        basis = _orthonormal(_project_out(cross[~safe].mT, shared))
-        squared[~safe] = (basis.mT @ residual).square()
-        remainder = _project_out(residual.expand(basis.shape[0], -1)[..., None], basis)
-        unexplained[~safe] = remainder.square().sum((1, 2))
-        rank[~safe] = basis.square().sum((1, 2)).round()
-    return squared, unexplained, rank
 
 
 def _check(effect: Tensor, causes: Tensor, max_lag: int, test: str, extra: int) -> None:
@@ -180,25 +134,14 @@ def granger_test(
     # The regressions have a constant, so means do not matter; without them the sums keep more digits.
     effect, series = effect - effect.mean(), series - series.mean(1, keepdim=True)
     rows: list[tuple[Tensor, ...]] = []
-    for lag in range(1, max_lag + 1):
-        depth = lag + augment
-        count = effect.shape[0] - depth
-        target = effect[depth:]
-        # Row i holds lag depth - i: untested lags, which are the largest, come first.
-        own = effect.unfold(0, count, 1)[:depth]
-        cross = series.unfold(1, count, 1)[:, :depth].contiguous()
+    for depth, sums in by_depth(effect, series, deepest=max_lag + augment, augment=augment):
         # A lagged column is constant when nothing changes between its first row and its last.
-        still = changes[:, count - 1 : count - 1 + depth] == changes[:, :depth]
-        infeasible = still[1:].any(1) | still[0].any()
-        shared = _orthonormal(torch.cat([torch.ones_like(target)[:, None], own.T], 1))
-        residual = _project_out(target[:, None], shared)[:, 0]
-        squared, joint_ssr, rank = _explained(cross, shared, residual)
-        gain = squared[:, augment:].sum(1)
-        own_ssr = residual.square().sum() - squared[:, :augment].sum(1)
-        infeasible |= joint_ssr <= torch.finfo(torch.float64).eps * (target - target.mean()).square().sum()
-        freedom = count - rank - shared.square().sum().round()
-        rows.append((gain, own_ssr, joint_ssr, freedom, infeasible))
-    gain, own_ssr, joint_ssr, freedom, infeasible = (torch.stack(column) for column in zip(*rows, strict=True))
+        last = effect.shape[0] - depth - 1
+        still = (changes[:, last : last + depth] == changes[:, :depth]).any(1)
+        target = effect[depth:]
+        perfect = sums.joint_ssr <= torch.finfo(torch.float64).eps * (target - target.mean()).square().sum()
+        rows.append((*sums, still[1:] | still[0] | perfect))
+    gain, own_ssr, joint_ssr, freedom, infeasible = (torch.stack(column[::-1]) for column in zip(*rows, strict=True))
     lags = torch.arange(1, max_lag + 1, dtype=torch.float64, device=series.device)[:, None]
     counts = effect.shape[0] - augment - lags
     ratio = gain / torch.where(infeasible, 1.0, joint_ssr)
