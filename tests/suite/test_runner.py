@@ -36,11 +36,7 @@ def test_a_good_run_and_a_second_call(project):
     assert os.listdir(out / ".cache" / "runs") == []
 
     assert statuses(project.run()) == {"one": "unchanged"}
-    assert statuses(project.run(force=True, seed=5)) == {"one": "done"}
-    assert results.read(out / "results" / "one.default.json")["seeds"] == [5]
-    assert statuses(project.run(seed=5)) == {"one": "unchanged"}
-    # Another seed has another key, without --force.
-    assert not stamps.is_current(out, project.root, project.plan()[0])
+    assert statuses(project.run(force=True)) == {"one": "done"}
 
 
 def test_what_makes_a_run_stale(project, monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ccprune import suite
+from ccprune import results, suite
 from ccprune.suite import spec
 
 RUN = "[[run]]\nname = 'a'\nnotebook = 'good.ipynb'\n"
@@ -131,3 +131,9 @@ def test_find_root(project):
     assert suite.find_root(below) == project.root
     with pytest.raises(suite.SuiteError, match="no replication.suite.toml"):
         spec.find_root(Path("/nowhere/at/all"))
+
+
+def test_the_committed_suite_file_is_well_formed():
+    entries = spec._load(Path(__file__).resolve().parents[2] / spec.SUITE_FILE)
+    assert {"start_here", "legcnet_tables-cancer", "legcnet_settings"} <= {entry["name"] for entry in entries}
+    assert all(set(entry) & set(results.PROFILES) for entry in entries)  # a run in no profile is never run
