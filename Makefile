@@ -8,8 +8,7 @@ SHELL := /bin/sh
 PROFILE ?= default
 ONLY ?=
 JOBS ?= 1
-THREADS ?= 2
-# Networks this small only lose by more threads.
+THREADS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export OMP_NUM_THREADS ?= $(THREADS)
 export OPENBLAS_NUM_THREADS ?= $(THREADS)
 export MKL_NUM_THREADS ?= $(THREADS)

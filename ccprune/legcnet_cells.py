@@ -165,7 +165,8 @@ _CLAIMS = (
     ("beats_random", "random", "accuracy"),
     ("beats_magnitude", "magnitude", "accuracy"),
 )
-_OUTCOMES = {"holds": "within_noise", "does not hold": "not_reproduced", "undecided": "within_noise"}
+# An effect that the interval does not show is not reproduced; the note tells "undecided" from "does not hold".
+_OUTCOMES = {"holds": "within_noise", "does not hold": "not_reproduced", "undecided": "not_reproduced"}
 
 
 def claim_cells(table: pd.DataFrame, dataset: str, *, profile: str) -> list[Cell]:

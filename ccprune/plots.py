@@ -130,8 +130,9 @@ def rejection_rates(table: pd.DataFrame, *, level: float = 0.05, ax: Axes | None
         ax.bar(at, table[column], width, color=COLOURS[i % 7], label=column.replace("_", " "), edgecolor="white")
     ax.axhline(level, color="black", lw=1, ls=":")
     ax.set_xticks(range(len(table)), [str(label) for label in table.index])
-    ax.set(ylabel="called causal", ylim=(0, 1))
-    ax.legend(frameon=False, ncols=3, fontsize=8)
+    ax.tick_params(axis="x", labelrotation=25 if len(table) > 4 else 0)
+    ax.set(ylabel=f"share called causal\n(dotted: level {level:g})", ylim=(0, 1))
+    ax.legend(frameon=False, ncols=6, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
 
 

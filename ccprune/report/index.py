@@ -9,7 +9,7 @@ from typing import Any
 
 from ccprune import results
 from ccprune.report.figure import verdict_figure
-from ccprune.results.cell import AUTHORS
+from ccprune.results.cell import AUTHORS, PROFILES
 from ccprune.stats import VERDICTS
 
 _PAPERS = {
@@ -19,7 +19,7 @@ _PAPERS = {
 _MEANING = {
     "identical": "a deterministic re-run gives the printed figure at the printed decimals",
     "within_noise": "the printed figure, one run, lies in the central 95% range of our single runs; "
-    "for a claim, our interval does not speak against it",
+    "for a claim, our interval shows it",
     "not_reproduced": "neither of these",
     "underspecified": "the paper leaves open a setting that decides the figure",
     "not_published": "the paper prints no such figure",
@@ -70,6 +70,7 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure
             chosen = [row for row in rows if (row["paper"], row["table"]) == (paper, table)]
             parts.append(f"### Table {table}" if table.isdigit() else f"### {_words(table).capitalize()}")
             parts.append(_paper_table(chosen) if table.isdigit() else _claim_table(chosen))
+        parts += [_sentences(found, paper)]
     parts += ["## Runs", _runs(folder, found), _versions(found)] if found else []
     missing = _missing(folder, found)
     if missing:
@@ -137,6 +138,14 @@ def _claim_table(rows: list[dict[str, Any]]) -> str:
         "note",
     ]
     return _table(head, lines)
+
+
+def _sentences(found: list, paper: str) -> str:
+    """What each run says of a paper's claims in one sentence, of the largest profile that has it."""
+    said: dict[str, str] = {}
+    for _, content in sorted(found, key=lambda item: PROFILES.index(item[1]["profile"])):
+        said |= content["figures"].get("sentences", {}).get(paper, {})
+    return "\n".join(["### In a sentence each", "", *(f"- {said[key]}" for key in sorted(said))]) if said else ""
 
 
 def _runs(folder: Path, found: list) -> str:
