@@ -1,9 +1,9 @@
 """Sums of squares of the regressions behind `ccprune.granger`, for all causes and lags.
 
-The quick way works on sums of products alone. Going from one depth of lags to the next smaller one, the regressions lose
-one column per series and gain one row, so those sums are computed once, for the largest depth, and then corrected by one
-outer product per depth. Normal equations lose about twice the digits of the condition number; where that could be felt
-the columns themselves are projected and orthonormalised instead.
+The quick way works on sums of products alone. Going from one depth of lags to the next smaller one, the regressions
+lose one column per series and gain one row, so those sums are computed once, for the largest depth, and then corrected
+by one outer product per depth. Normal equations lose about twice the digits of the condition number; where that could
+be felt the columns themselves are projected and orthonormalised instead.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# The quick way is left where the reciprocals of the shares of variance that the other columns leave of each column add up
-# to more than this (the trace of the inverse correlation matrix; single pivots can all look harmless), or where the
+# The quick way is left where the reciprocals of the shares of variance that the other columns leave of each column add
+# up to more than this (the trace of the inverse correlation matrix; single pivots can all look harmless), or where the
 # regression leaves less than one part in so many of the effect.
 _ILL_CONDITIONED = 1e5
 # A singular value smaller than this, of columns of length 1, is taken for 0: the columns are dependent.

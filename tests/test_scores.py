@@ -1,0 +1,98 @@
+"""Oracles: the definitions, written out; statsmodels' p-values for `legcnet`. Null: a random score knows nothing."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from statsmodels.tsa.stattools import grangercausalitytests
+from torch import nn
+
+from ccprune import scores
+from ccprune.mask import Mask, prunable
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(32, 3))
+
+
+def evidence(windows=60):
+    rng = np.random.default_rng(0)
+    risk = rng.standard_normal(windows)
+    exponents = {"0.weight": rng.standard_normal((windows, 2, 3)), "2.weight": rng.standard_normal((windows, 1, 2))}
+    risk[1:] += 0.9 * exponents["0.weight"][:-1, 1, 2]
+    exponents["2.weight"][:, 0, 1] = 0.0  # cannot be tested
+    return {name: torch.from_numpy(value) for name, value in exponents.items()}, torch.from_numpy(risk)
+
+
+@pytest.mark.parametrize("prune", scores.PRUNE)
+def test_legcnet_score_is_one_minus_the_smallest_p_of_statsmodels(prune):
+    exponents, risk = evidence()
+    found = scores.legcnet(exponents, risk, max_lag=3, prune=prune)
+    for name, series in exponents.items():
+        assert found[name].shape == series.shape[1:]
+        for index in np.ndindex(*series.shape[1:]):
+            if name == "2.weight" and index == (0, 1):
+                expected = 1.0  # stays under either reading
+            else:
+                pair = np.column_stack([risk, series[(slice(None), *index)]])
+                p = min(result[0]["ssr_chi2test"][1] for result in grangercausalitytests(pair, 3).values())
+                expected = 1 - p if prune == "noncausal" else p
+            assert float(found[name][index]) == pytest.approx(expected, abs=1e-8)
+    cause = found["0.weight"][1, 2]
+    assert cause > 0.999 if prune == "noncausal" else cause < 0.001
+
+
+def test_legcnet_passes_its_options_on():
+    exponents, risk = evidence()
+    plain = scores.legcnet(exponents, risk, max_lag=2)["0.weight"]
+    for options in ({"test": "ssr_f"}, {"augment": 1}):
+        assert not torch.equal(scores.legcnet(exponents, risk, max_lag=2, **options)["0.weight"], plain)
+    with pytest.raises(ValueError, match="prune must be one of"):
+        scores.legcnet(exponents, risk, max_lag=2, prune="both")
+    with pytest.raises(ValueError, match="exponents must name at least one parameter"):
+        scores.legcnet({}, risk, max_lag=2)
+
+
+def test_magnitude_is_the_absolute_value_and_a_copy():
+    model = network()
+    found = scores.magnitude(model)
+    for name, weight in prunable(model).items():
+        assert torch.equal(found[name], torch.where(weight < 0, -weight, weight).detach())
+        found[name].fill_(-1.0)
+        assert not (weight == -1).any() and not found[name].requires_grad
+
+
+def test_null_random_scores_are_uniform_and_independent_of_the_weights():
+    model = nn.Linear(100, 50)
+    found = scores.random(model, seed=1)["weight"].flatten().numpy()
+    assert stats.kstest(found, "uniform").pvalue > 0.01
+    assert stats.spearmanr(found, model.weight.detach().abs().flatten().numpy()).pvalue > 0.01
+
+
+def test_random_depends_on_the_seed_alone():
+    one, again, other = (scores.random(network(), seed=seed) for seed in (1, 1, 2))
+    state = torch.get_rng_state()
+    scores.random(network(), seed=3)
+    for name in one:
+        assert torch.equal(one[name], again[name])
+        assert not torch.equal(one[name], other[name])
+    torch.manual_seed(0)
+    network()
+    assert torch.equal(torch.get_rng_state(), state)  # drawn from a generator of its own
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("score", [scores.magnitude, lambda model: scores.random(model, seed=0)])
+def test_scoring_does_not_change_the_model(score, training):
+    model = network().train(training)
+    before = copy.deepcopy(model.state_dict())
+    found = score(model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(module.training is training for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert {name: value.shape for name, value in found.items()} == {n: w.shape for n, w in prunable(model).items()}
+    mask = Mask.from_scores(found, sparsity=0.5)
+    assert mask.kept == mask.total // 2
