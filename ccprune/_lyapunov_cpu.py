@@ -12,45 +12,34 @@ import numpy as np
 
 
 @numba.njit(cache=True)
-def _nearest(x, order, rank, points, i, embed_dim, delay, theiler, twin_limit):
-    """Index of the nearest point at non-zero distance, or -1.
+def _nearest(embedded, order, place, theiler, twin_limit):
+    """Index of the nearest point at non-zero distance from the point at a place in the order, or -1.
 
-    Among equally near points the one with the highest index wins, which is the order in which TISEAN's box lists
-    are walked when one box holds everything.
+    embedded (points, embed_dim) and order (points,) are sorted by the first coordinate. Among equally near points the one
+    with the highest index wins, which is the order in which TISEAN's box lists are walked when one box holds everything.
     """
     best = np.inf
-    best_j = -1
+    best_index = -1
     has_twin = False
-    left = rank[i] - 1
-    right = rank[i] + 1
-    while left >= 0 or right < points:
-        # Whichever side is nearer in the first coordinate goes first, so the bound tightens early.
-        gap_left = (x[i] - x[order[left]]) ** 2 if left >= 0 else np.inf
-        gap_right = (x[i] - x[order[right]]) ** 2 if right < points else np.inf
-        if gap_left <= gap_right:
-            gap = gap_left
-            j = order[left]
-            left -= 1
-        else:
-            gap = gap_right
-            j = order[right]
-            right += 1
-        if gap > best:
-            break
-        if abs(i - j) <= theiler:
-            continue
-        distance = 0.0
-        for c in range(embed_dim):
-            step = x[i + c * delay] - x[j + c * delay]
-            distance += step * step
-        if distance == 0.0:
-            has_twin = True
-        elif distance < best or (distance == best and j > best_j):
-            best = distance
-            best_j = j
+    for step in (1, -1):
+        other = place + step
+        while 0 <= other < order.size:
+            distance = (embedded[place, 0] - embedded[other, 0]) ** 2
+            if distance > best:
+                break
+            index = order[other]
+            if theiler == 0 or abs(order[place] - index) > theiler:
+                for c in range(1, embedded.shape[1]):
+                    distance += (embedded[place, c] - embedded[other, c]) ** 2
+                if distance == 0.0:
+                    has_twin = True
+                elif distance < best or (distance == best and index > best_index):
+                    best = distance
+                    best_index = index
+            other += step
     if has_twin and best > twin_limit:
         return -1
-    return best_j
+    return best_index
 
 
 @numba.njit(cache=True)
@@ -59,20 +48,24 @@ def _curve(x, embed_dim, delay, theiler, steps, upto, twin_limit, out):
     points = x.size - delay * (embed_dim - 1) - steps
     base = points - theiler
     order = np.argsort(x[:points])
-    rank = np.empty(points, np.int64)
-    for position in range(points):
-        rank[order[position]] = position
+    embedded = np.empty((points, embed_dim))
+    for place in range(points):
+        for c in range(embed_dim):
+            embedded[place, c] = x[order[place] + c * delay]
+    partner = np.empty(points, np.int64)
+    for place in range(points):
+        if order[place] < base:
+            partner[order[place]] = _nearest(embedded, order, place, theiler, twin_limit)
     total = np.zeros(upto + 1)
     found = np.zeros(upto + 1, np.int64)
     for i in range(base):
-        j = _nearest(x, order, rank, points, i, embed_dim, delay, theiler, twin_limit)
+        j = partner[i]
         if j < 0:
             continue
         for k in range(upto + 1):
             distance = 0.0
             for c in range(embed_dim):
-                step = x[i + k + c * delay] - x[j + k + c * delay]
-                distance += step * step
+                distance += (x[i + k + c * delay] - x[j + k + c * delay]) ** 2
             if distance > 0.0:
                 total[k] += math.log(distance)
                 found[k] += 1

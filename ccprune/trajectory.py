@@ -124,8 +124,9 @@ def linear_separation(
 ) -> Tensor:
     """`separation` for a linear model y = W x + b under the same per-sample SGD, each weight shifted in turn.
 
-    weights (o, d), bias (o,), returns (o d, steps + 1). The difference of two runs obeys d <- (I - c x x^T) d with
-    c = 2 rate / o, whatever the data, so with c |x|^2 < 2 it can never grow: the control for section 2.1.
+    weights (o, d), bias (o,), returns (o d, steps + 1). With the bias as the weight of a constant input 1, the
+    difference of two runs obeys d <- (I - c x x^T) d, c = 2 rate / o, whatever the targets; so with c |x|^2 < 2 its
+    length never exceeds delta: the control for section 2.1.
     """
     outputs, inputs = weights.shape
     count = weights.numel()

@@ -211,8 +211,8 @@ def test_prunable_names_linear_and_convolution_weights_in_the_models_order():
 
 def test_report_counts():
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
-    keep = {"0.weight": torch.tensor([[True, False, False], [True, True, False]]), "1.weight": torch.tensor([[True, False]])}
-    mask = Mask(keep)
+    first, second = torch.tensor([[1, 0, 0], [1, 1, 0]]), torch.tensor([[1, 0]])
+    mask = Mask({"0.weight": first == 1, "1.weight": second == 1})
     mask.apply_(model)
     with torch.no_grad():
         model[0].weight[0, 1] = 0.25

@@ -1,5 +1,5 @@
-"""Oracles: `windows` against `record` (one keeps a window, the other everything), `separation` against two explicit runs,
-and the linear model against its closed form, products of the matrices I - c x x^T that never see targets or weights.
+"""Oracles: `windows` against `record` (one keeps a window, the other everything), `separation` against two explicit
+runs, and the linear model against its closed form: products of matrices I - c x x^T, which see no targets or weights.
 """
 
 import tracemalloc
@@ -82,8 +82,9 @@ def test_windows_need_no_more_memory_for_longer_training():
     assert long[1] < 2 * short[1] + 100_000
 
 
-@pytest.mark.parametrize("points, window, stride, expected", [(10, 10, 3, 1), (9, 10, 3, 0), (13, 10, 3, 2), (12, 10, 3, 1)])
-def test_window_count(points, window, stride, expected):
+@pytest.mark.parametrize("points, expected", [(10, 1), (9, 0), (13, 2), (12, 1)])
+def test_window_count(points, expected):
+    window, stride = 10, 3
     assert window_count(points, window, stride) == expected
     assert expected == sum(start + window <= points for start in range(0, points, stride))
 
