@@ -12,10 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# The quick way is left where the reciprocals of the shares of variance that the other columns leave of each column add
-# up to more than this (the trace of the inverse correlation matrix; single pivots can all look harmless), or where the
-# regression leaves less than one part in so many of the effect.
-_ILL_CONDITIONED = 1e5
+# Condition is measured by the sum of the reciprocals of the shares of variance that the other columns leave of each
+# column (the trace of the inverse correlation matrix; single pivots can all look harmless). With a cause's lags as many
+# digits are lost as it has, with the effect's own lags half as many. No more than this many shall be lost in all ...
+_MOST_LOST = 1e6
+# ... nor more than this, squared, by products taken from the sums instead of from the columns; and there the effect's own
+# lags must not be dependent. A risk that falls once and then stays is often such a case.
+_MOST_LOST_IN_SUMS = 1e7
+_MOST_LOST_IN_COLUMNS = 1e12
 # A singular value smaller than this, of columns of length 1, is taken for 0: the columns are dependent.
 _DEPENDENT = 1e-12
 
@@ -63,23 +67,28 @@ def _sums(effect: Tensor, causes: Tensor, gram: Tensor, mixed: Tensor, depth: in
     residual = residual - basis @ (basis.T @ residual)
     own_ssr = residual.square().sum()
     inverse = torch.linalg.solve_triangular(triangle.T, shared.norm(dim=0).diag(), upper=False)
-    # Written so that NaN counts as ill-conditioned too.
-    safe = (inverse.square().sum() < _ILL_CONDITIONED) & (own_ssr * _ILL_CONDITIONED > target.square().sum())
-    if not bool(safe):
-        return _by_projection(shared, target, causes.unfold(1, count, 1)[:, :depth], augment)
-    # Products with the orthonormal basis: those with the columns, solved by the triangle.
-    with_target, with_shared = mixed[..., -2], torch.cat([mixed[..., :-2], mixed[..., -1:]], -1)
-    overlap = torch.linalg.solve_triangular(triangle, with_shared.flatten(0, 1), upper=True, left=False)
-    overlap = overlap.view_as(with_shared)
+    condition = float(torch.maximum(inverse.square().sum(), target.square().sum() / own_ssr))
+    lost = 1.0
+    if condition < _MOST_LOST_IN_SUMS:
+        lost = condition**0.5
+        # Products with the orthonormal basis: those with the columns, solved by the triangle.
+        with_target, with_shared = mixed[..., -2:-1], torch.cat([mixed[..., :-2], mixed[..., -1:]], -1)
+        overlap = torch.linalg.solve_triangular(triangle, with_shared.flatten(0, 1), upper=True, left=False)
+        overlap = overlap.view_as(with_shared)
+        uncovered = with_target - overlap @ fitted[:, None]
+    else:
+        lags = causes.unfold(1, count, 1)[:, :depth]
+        if not condition < _MOST_LOST_IN_COLUMNS:  # written so that NaN counts as ill-conditioned too
+            return _by_projection(shared, target, lags, augment)
+        products = lags.reshape(-1, count) @ torch.cat([basis, residual[:, None]], 1)
+        overlap, uncovered = products.view(*lags.shape[:2], -1).split([depth + 1, 1], -1)
     factor, info = torch.linalg.cholesky_ex(torch.baddbmm(gram, overlap, overlap.mT, alpha=-1))
     inverse = torch.linalg.solve_triangular(factor, torch.eye(depth, dtype=gram.dtype, device=gram.device), upper=False)
-    squared = (inverse @ (with_target - overlap @ fitted)[..., None])[..., 0].square()
-    left = own_ssr - torch.nn.functional.pad(squared.cumsum(1), (1, 0))
-    freedom = torch.full_like(left[:, 0], count - 2 * depth - 1)
-    sums = Sums(squared[:, augment:].sum(1), left[:, augment].clone(), left[:, -1].clone(), freedom)
+    squared = (inverse @ uncovered)[..., 0].square()
+    gain, untested = squared[:, augment:].sum(1), own_ssr - squared[:, :augment].sum(1)
+    sums = Sums(gain, untested, untested - gain, torch.full_like(gain, count - 2 * depth - 1))
     trace = (inverse.square().sum(1) * gram.diagonal(dim1=-2, dim2=-1)).sum(1)
-    safe = (info == 0) & (trace < _ILL_CONDITIONED)
-    safe &= sums.joint_ssr * _ILL_CONDITIONED > own_ssr
+    safe = (info == 0) & (lost * torch.maximum(trace, own_ssr / sums.joint_ssr) < _MOST_LOST)
     if not bool(safe.all()):
         again = _by_projection(shared, target, causes[~safe].unfold(1, count, 1)[:, :depth], augment)
         for value, corrected in zip(sums, again, strict=True):
