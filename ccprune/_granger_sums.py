@@ -16,8 +16,8 @@ from torch import Tensor
 # column (the trace of the inverse correlation matrix; single pivots can all look harmless). With a cause's lags as many
 # digits are lost as it has, with the effect's own lags half as many. No more than this many shall be lost in all ...
 _MOST_LOST = 1e6
-# ... nor more than this, squared, by products taken from the sums instead of from the columns; and there the effect's own
-# lags must not be dependent. A risk that falls once and then stays is often such a case.
+# ... nor more than this, squared, by products taken from the sums instead of from the columns; and there the effect's
+# own lags must not be dependent. A risk that falls once and then stays is often such a case.
 _MOST_LOST_IN_SUMS = 1e7
 _MOST_LOST_IN_COLUMNS = 1e12
 # A singular value smaller than this, of columns of length 1, is taken for 0: the columns are dependent.

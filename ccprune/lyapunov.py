@@ -124,7 +124,7 @@ def windowed_exponents(
     Returns
     -------
     Tensor (K, M), float64
-        Per step. 0 where no pair exists (a window of two alternating values, say).
+        Per step. 0 where no pair exists (a window that moves only in its last `steps` points, say).
 
     Raises
     ------

@@ -70,20 +70,15 @@ def case(kind):
     elif kind == "dependent_first":  # large lags see only the periodic part, so later columns follow dependent ones
         both = noise
         both[:-8, 1:] = np.resize([0.0, 1.0], n - 8)[:, None]
+    elif kind == "settled":  # the effect's own large lags are dependent, and yet its last values are not explained
+        both = noise
+        both[:-8, 0] = np.resize([0.0, 1.0], n - 8)
     return torch.from_numpy(both[:, 0].copy()), torch.from_numpy(both[:, 1:].copy())
 
 
 KINDS = (
-    "random",
-    "ar",
-    "walk",
-    "rounded",
-    "sparse",
-    "caused",
-    "smooth",
-    "near_collinear",
-    "collinear",
-    "dependent_first",
+    *("random", "ar", "walk", "rounded", "sparse", "caused", "smooth"),
+    *("near_collinear", "collinear", "dependent_first", "settled"),
 )
 
 

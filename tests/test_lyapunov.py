@@ -222,7 +222,10 @@ def test_exponent_is_zero_where_nothing_moves():
     still = torch.full((1, 60), 0.7, dtype=torch.float64)
     crawling = torch.linspace(0, 0.9e-5, 60, dtype=torch.float64)[None] ** 1.5
     two_values = torch.tensor([0.0, 1.0] * 30, dtype=torch.float64)[None]
-    for series in (still, crawling, two_values):
+    late = torch.zeros(1, 60, dtype=torch.float64)
+    late[0, -3:] = torch.tensor([0.3, 0.5, 1.0])  # points with `steps` successors are all alike
+    assert stretching_curves(late, steps=5).isnan().all()
+    for series in (still, crawling, two_values, late):
         assert exponents_of(series, steps=5).tolist() == [0.0]
     assert exponents_of(crawling, steps=5, min_range=0.0).item() != 0
 

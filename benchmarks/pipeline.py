@@ -1,0 +1,42 @@
+"""What paper A's tables cost: recording, exponents, Granger tests, masks and retraining of fresh initialisations.
+
+One row per dataset, `ccprune.legcnet_runs.fresh_runs` as the notebook of the tables calls it: dense, FT, PT, random and
+magnitude (at FT's and at PT's count), each retrained to the benchmark and for the whole budget.
+"""
+
+import argparse
+
+import _common
+import numba
+import pandas as pd
+
+from ccprune.data import DataUnavailable, load, tabular
+from ccprune.legcnet import SETTINGS
+from ccprune.legcnet_runs import fresh_runs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=200, help="fresh initialisations per dataset (200)")
+    parser.add_argument("--only", nargs="*", default=tabular.NAMES, help="datasets (all six)")
+    arguments = parser.parse_args()
+    rows = []
+    for name in arguments.only:
+        try:
+            data = load(name)
+        except DataUnavailable as error:
+            print(f"{name}: left out, {error}")
+            continue
+
+        def run(data=data, name=name) -> pd.DataFrame:
+            return pd.concat(fresh_runs(data, SETTINGS[name], seeds=arguments.seeds))
+
+        table, seconds, peak = _common.measure(run, repeats=1, warm_up=False)
+        size = f"{arguments.seeds} networks x {table.method.nunique()} methods"
+        note = f"{numba.get_num_threads()} threads; compilation included in the first row"
+        rows.append(_common.row(name, "ccprune", size, seconds, peak, None, note))
+    _common.save("pipeline", rows)
+
+
+if __name__ == "__main__":
+    main()
