@@ -13,6 +13,8 @@ export OMP_NUM_THREADS ?= $(THREADS)
 export OPENBLAS_NUM_THREADS ?= $(THREADS)
 export MKL_NUM_THREADS ?= $(THREADS)
 export NUMBA_NUM_THREADS ?= $(THREADS)
+# Threads that spin while they wait slow these small problems down many times over as soon as another process runs.
+export OMP_WAIT_POLICY ?= passive
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -57,7 +59,7 @@ lab: $(VENV)/.installed ## open JupyterLab on the notebooks
 	$(PY) -m jupyter lab notebooks
 
 bench: $(VENV)/.installed ## run every script in benchmarks/
-	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(PY) "$$script"; done
+	$(PY) benchmarks/run.py
 
 lint: $(VENV)/.installed ## check style with ruff
 	$(PY) -m ruff check .

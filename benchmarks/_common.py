@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +39,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def measure(call: Callable[[], Any], *, repeats: int, warm_up: bool = True) -> tuple[Any, float, float | None]:
-    """Returns the answer, the median of the seconds of the repeats, and the MiB by which they raised the peak."""
+    """Returns the answer, the seconds of the best repeat, and the MiB by which the repeats raised the peak."""
     if warm_up:
         call()
     start = _memory("VmRSS", reset=True)
@@ -50,7 +49,7 @@ def measure(call: Callable[[], Any], *, repeats: int, warm_up: bool = True) -> t
         answer = call()
         seconds.append(time.perf_counter() - begin)
     peak = None if start is None else round(_memory("VmHWM") - start, 1)
-    return answer, statistics.median(seconds), peak
+    return answer, min(seconds), peak
 
 
 def row(
