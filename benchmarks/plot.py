@@ -71,7 +71,7 @@ def readme(found: dict[str, dict[str, Any]]) -> str:
         "",
         "One script per claim of speed; ours and the peers in one run, on the same data, their answers compared before",
         "anything is written. `make bench` runs them all and writes `results/`, `speed.png` and this page (`plot.py`).",
-        "Seconds are the best of a few repeats after a warm-up; peak MB is what the repeats added to the process's memory.",
+        "Seconds are the best of a few repeats; peak MB is what the repeats added to the memory of the process.",
         "",
         "![Speed](speed.png)",
         "",
