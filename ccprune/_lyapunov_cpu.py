@@ -15,8 +15,9 @@ import numpy as np
 def _nearest(embedded, order, place, theiler, twin_limit):
     """Index of the nearest point at non-zero distance from the point at a place in the order, or -1.
 
-    embedded (points, embed_dim) and order (points,) are sorted by the first coordinate. Among equally near points the one
-    with the highest index wins, which is the order in which TISEAN's box lists are walked when one box holds everything.
+    embedded (points, embed_dim) and order (points,) are sorted by the first coordinate. Among equally near points the
+    one with the highest index wins, which is the order in which TISEAN's box lists are walked when one box holds
+    everything.
     """
     best = np.inf
     best_index = -1

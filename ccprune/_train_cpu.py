@@ -11,7 +11,8 @@ import numpy as np
 
 
 @numba.njit(cache=True)
-def _forward(w1, b1, w2, b2, x, hidden, out):
+def _forward(w1, b1, w2, b2, x, softmax, hidden, squashed, out):
+    """Fills hidden (h,), the sigmoid of each output's input, squashed (o,), and the outputs, out (o,)."""
     for j in range(b1.size):
         z = b1[j]
         for i in range(x.size):
@@ -21,11 +22,18 @@ def _forward(w1, b1, w2, b2, x, hidden, out):
         z = b2[k]
         for j in range(b1.size):
             z += w2[k, j] * hidden[j]
-        out[k] = 1.0 / (1.0 + math.exp(-z))
+        squashed[k] = 1.0 / (1.0 + math.exp(-z))
+        out[k] = math.exp(z) if softmax else squashed[k]
+    if softmax:
+        total = 0.0
+        for k in range(b2.size):
+            total += out[k]
+        for k in range(b2.size):
+            out[k] /= total
 
 
 @numba.njit(parallel=True, cache=True)
-def sgd(w1, b1, w2, b2, keep1, keep2, x, y, rate, scale, first, steps, weights):
+def sgd(w1, b1, w2, b2, softmax, keep1, keep2, x, y, rate, scale, first, steps, weights):
     """Runs `steps` per-sample updates in place on B networks, beginning with sample `first` modulo n.
 
     w1 (B, h, d), b1 (B, h), w2 (B, o, h), b2 (B, o); keep1, keep2 bool, shaped as w1 and w2. `weights` (B, steps, M)
@@ -36,13 +44,15 @@ def sgd(w1, b1, w2, b2, keep1, keep2, x, y, rate, scale, first, steps, weights):
     record = weights.shape[1] > 0
     for b in numba.prange(networks):
         hidden = np.empty(width)
+        squashed = np.empty(outputs)
         out = np.empty(outputs)
         delta = np.empty(outputs)
         for t in range(steps):
             s = (first + t) % x.shape[0]
-            _forward(w1[b], b1[b], w2[b], b2[b], x[s], hidden, out)
+            _forward(w1[b], b1[b], w2[b], b2[b], x[s], softmax, hidden, squashed, out)
             for k in range(outputs):
-                delta[k] = 2.0 * (out[k] - y[s, k]) * out[k] * (1.0 - out[k])
+                # With a sigmoid this is the gradient. With a softmax it is what the authors' scripts do, which is not.
+                delta[k] = 2.0 * (out[k] - y[s, k]) * squashed[k] * (1.0 - squashed[k])
             for j in range(width):
                 back = 0.0
                 for k in range(outputs):
@@ -72,12 +82,13 @@ def sgd(w1, b1, w2, b2, keep1, keep2, x, y, rate, scale, first, steps, weights):
 
 
 @numba.njit(parallel=True, cache=True)
-def outputs(w1, b1, w2, b2, x):
+def outputs(w1, b1, w2, b2, softmax, x):
     """Outputs (B, n, o) of B networks on samples x (n, d)."""
     networks, width = b1.shape
     result = np.empty((networks, x.shape[0], b2.shape[1]))
     for b in numba.prange(networks):
         hidden = np.empty(width)
+        squashed = np.empty(b2.shape[1])
         for s in range(x.shape[0]):
-            _forward(w1[b], b1[b], w2[b], b2[b], x[s], hidden, result[b, s])
+            _forward(w1[b], b1[b], w2[b], b2[b], x[s], softmax, hidden, squashed, result[b, s])
     return result

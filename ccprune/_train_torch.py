@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 
 
-def outputs(w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, x: Tensor) -> Tensor:
+def outputs(w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, softmax: bool, x: Tensor) -> Tensor:
     """Outputs (B, n, o) of B networks on samples x (n, d)."""
     hidden = torch.sigmoid(x @ w1.mT + b1[:, None])
-    return torch.sigmoid(hidden @ w2.mT + b2[:, None])
+    z = hidden @ w2.mT + b2[:, None]
+    return z.softmax(-1) if softmax else z.sigmoid()
 
 
 def sgd(
@@ -15,6 +16,7 @@ def sgd(
     b1: Tensor,
     w2: Tensor,
     b2: Tensor,
+    softmax: bool,
     keep1: Tensor,
     keep2: Tensor,
     x: Tensor,
@@ -31,8 +33,10 @@ def sgd(
         sample, target = x[(first + t) % x.shape[0]], y[(first + t) % x.shape[0]]
         # Products are summed elementwise, not by a matrix product, so that the batch size cannot change the result.
         hidden = torch.sigmoid((w1 * sample).sum(-1) + b1)  # (B, h)
-        out = torch.sigmoid((w2 * hidden[:, None]).sum(-1) + b2)  # (B, o)
-        delta = 2.0 * scale * (out - target) * out * (1.0 - out)
+        z = (w2 * hidden[:, None]).sum(-1) + b2  # (B, o)
+        squashed = z.sigmoid()
+        out = z.softmax(-1) if softmax else squashed
+        delta = 2.0 * scale * (out - target) * squashed * (1.0 - squashed)
         back = (w2 * delta[..., None]).sum(1) * hidden * (1.0 - hidden)
         w2.addcmul_(delta[..., None], hidden[:, None], value=-rate).mul_(keep2)
         w1.addcmul_(back[..., None], sample.expand_as(w1), value=-rate).mul_(keep1)

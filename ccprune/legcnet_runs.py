@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ccprune import legcnet
 from ccprune.data import Dataset, authors
-from ccprune.train import Ensemble, Trained, initialise, stack, train
+from ccprune.train import Ensemble, Trained, accuracy, initialise, macro_f1, stack, train
 
 # Every method is compared at the same count of removed weights with the random and magnitude masks named here.
 CONTROLS = {"ft": ("random", "magnitude"), "pt": ("random_pt", "magnitude_pt")}
@@ -38,20 +38,23 @@ def run(data: Dataset, settings: legcnet.Settings, ensemble: Ensemble, keep: Ten
 def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5, seed: int = 0) -> pd.DataFrame:
     """The authors' trials with their initial weights and masks: one row per trial and method.
 
-    Methods: dense; ft and pt where masks are released; magnitude and random at FT's count (their seed is not released,
-    nor whose magnitudes they took: ours are those of the dense network at its benchmark). Raises DataUnavailable.
+    Methods: dense; ft and pt with the released masks, for vowel, where none are released, with masks derived from
+    scratch; magnitude and random at FT's count, of which the random seed is not released; and magnitude_after, see
+    `_after_training`. Raises DataUnavailable.
     """
-    ensemble = stack(authors.initial_weights(data.name)[:trials])
+    ensemble = stack(authors.initial_weights(data.name)[:trials], output=settings.output)
     count = ensemble.weights.shape[1]
     keep = {"dense": torch.ones(trials, count, dtype=torch.bool)}
-    if data.name not in authors.released_masks():
-        return _rows(data, settings, ensemble, keep)
     for method in ("ft", "pt"):
-        keep[method] = legcnet.masks_from_lists(authors.masks(data.name, method)[:trials], count)
+        if data.name in authors.released_masks():
+            keep[method] = legcnet.masks_from_lists(authors.masks(data.name, method)[:trials], count)
+        else:
+            keep[method] = legcnet.masks(ensemble, data, settings, method=method)
     removed = (~keep["ft"]).sum(1)
-    keep["magnitude"] = legcnet.magnitude_masks(run(data, settings, ensemble, keep["dense"]).ensemble.weights, removed)
+    trained = run(data, settings, ensemble, keep["dense"])
+    keep["magnitude"] = legcnet.magnitude_masks(trained.ensemble.weights, removed)
     keep["random"] = legcnet.random_masks(removed, count, seed=seed)
-    return _rows(data, settings, ensemble, keep)
+    return pd.concat([_rows(data, settings, ensemble, keep), _after_training(data, trained, keep["magnitude"])])
 
 
 def fresh_runs(
@@ -70,7 +73,7 @@ def fresh_runs(
     no test could be made and the mask removes nothing.
     """
     sizes = (data.x_train.shape[1], settings.hidden, data.y_train.shape[1])
-    everyone = initialise(sizes, seeds, seed=seed, scale=settings.scale)
+    everyone = initialise(sizes, seeds, seed=seed, scale=settings.scale, output=settings.output)
     count = everyone.weights.shape[1]
     states = np.random.SeedSequence(seed, spawn_key=(_CONTROL_KEY,)).generate_state(len(CONTROLS))
     random_seed = dict(zip(CONTROLS, (int(state) for state in states), strict=True))
@@ -79,7 +82,7 @@ def fresh_runs(
         ensemble = everyone.select(chosen)
         keep = {"dense": torch.ones(len(ensemble), count, dtype=torch.bool)}
         testable = {}
-        trained = run(data, settings, ensemble, keep["dense"]).ensemble.weights
+        trained = run(data, settings, ensemble, keep["dense"])
         for method in methods:
             random, magnitude = CONTROLS[method]
             recording = settings.ft if method == "ft" else settings.pt
@@ -89,14 +92,38 @@ def fresh_runs(
             keep[method] = legcnet.keep_masks(results, count)
             removed = (~keep[method]).sum(1)
             keep[random] = legcnet.random_masks(removed, count, seed=random_seed[method], first=first)
-            keep[magnitude] = legcnet.magnitude_masks(trained, removed)
+            keep[magnitude] = legcnet.magnitude_masks(trained.ensemble.weights, removed)
             if method == "ft":
                 keep["ft_causal"] = legcnet.smallest_p_masks(results, removed, count)
         rows = _rows(data, settings, ensemble, keep)
+        if "ft" in methods:
+            rows = pd.concat([rows, _after_training(data, trained, keep["magnitude"])], ignore_index=True)
         rows["network"] += first
         for method, flags in testable.items():
             rows.loc[rows.method == method, "testable"] = flags
         yield rows
+
+
+def _after_training(data: Dataset, trained: Trained, keep: Tensor) -> pd.DataFrame:
+    """Rows of "magnitude_after": dense networks at their benchmark with the smallest weights removed, not retrained.
+
+    This is how the magnitude columns of table 3 come out again.
+    """
+    cut = trained.ensemble.with_weights(trained.ensemble.weights * keep)
+    scores = {"accuracy": accuracy(cut, data.x_test, data.y_test), "f1": macro_f1(cut, data.x_test, data.y_test)}
+    kept = keep.sum(1).numpy()
+    return pd.DataFrame(
+        {
+            "network": np.arange(len(cut)),
+            "method": "magnitude_after",
+            "epochs": trained.epochs.numpy(),
+            "reached": trained.reached.numpy(),
+            **{name: value.numpy() for name, value in scores.items()},
+            "kept": kept,
+            "pruned_pct": 100 * (1 - kept / keep.shape[1]),
+            "testable": True,
+        }
+    )
 
 
 def _rows(data: Dataset, settings: legcnet.Settings, ensemble: Ensemble, keep: dict[str, Tensor]) -> pd.DataFrame:

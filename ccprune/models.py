@@ -21,11 +21,12 @@ def from_ensemble(ensemble: Ensemble, index: int) -> nn.Sequential:
         raise ValueError(f"index must lie in 0..{len(ensemble) - 1}, got {index}")
     inputs, hidden, outputs = ensemble.sizes
     options = {"dtype": torch.float64, "device": ensemble.w1.device}
+    last = nn.Sigmoid() if ensemble.output == "sigmoid" else nn.Softmax(-1)
     model = nn.Sequential(
         nn.Linear(inputs, hidden, **options),
         nn.Sigmoid(),
         nn.Linear(hidden, outputs, **options),
-        nn.Sigmoid(),
+        last,
     )
     values = {"0.weight": ensemble.w1, "0.bias": ensemble.b1, "2.weight": ensemble.w2, "2.bias": ensemble.b2}
     model.load_state_dict({name: value[index] for name, value in values.items()})

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.legcnet import Recording
-from ccprune.lyapunov import AUTHORS_DECIMALS, windowed_exponents
+from ccprune.lyapunov import windowed_exponents
 
 KINDS = ("white noise", "AR(1)", "random walk")
 AR_COEFFICIENT = 0.9
@@ -30,14 +30,8 @@ def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
 def null_exponents(kind: str, recording: Recording, windows: int, count: int, *, seed: int) -> Tensor:
     """Exponents (windows, count) of noise, cut and computed just as `recording` treats weights."""
     series = noise(kind, recording.stride * (windows - 1) + recording.window, count, seed=seed)
-    return windowed_exponents(
-        series,
-        window=recording.window,
-        stride=recording.stride,
-        steps=recording.steps,
-        decimals=AUTHORS_DECIMALS,
-        jump_threshold=recording.jump_threshold,
-    )
+    options = recording.exponent_options
+    return windowed_exponents(series, window=recording.window, stride=recording.stride, **options)
 
 
 def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, level: float = 0.05) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ torch operations do the same updates.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,21 +14,26 @@ from torch import Tensor
 
 from ccprune import _train_cpu, _train_torch
 
+OUTPUTS = ("sigmoid", "softmax")
+
 
 @dataclass(frozen=True)
 class Ensemble:
-    """B networks d-h-o with sigmoid hidden and output units, float64.
+    """B networks d-h-o with sigmoid hidden units, float64.
 
-    Attributes: w1 (B, h, d), b1 (B, h), w2 (B, o, h), b2 (B, o). Weights are counted row-major, w1 before w2, as in the
-    authors' mask files; biases are not counted. M = h d + o h.
+    Attributes: w1 (B, h, d), b1 (B, h), w2 (B, o, h), b2 (B, o); output, "sigmoid" or "softmax", the output unit.
+    Weights are counted row-major, w1 before w2, as in the authors' mask files; biases are not counted. M = h d + o h.
     """
 
     w1: Tensor
     b1: Tensor
     w2: Tensor
     b2: Tensor
+    output: str = "sigmoid"
 
     def __post_init__(self) -> None:
+        if self.output not in OUTPUTS:
+            raise ValueError(f"output must be one of {OUTPUTS}, got {self.output!r}")
         if self.w1.ndim != 3 or self.w2.ndim != 3:
             raise ValueError(
                 f"w1, w2 must have shapes (B, h, d), (B, o, h), got {tuple(self.w1.shape)}, {tuple(self.w2.shape)}"
@@ -62,21 +67,22 @@ class Ensemble:
     def select(self, index: Tensor | Sequence[int]) -> "Ensemble":
         """The networks at `index` (any repetition allowed), as a copy."""
         index = torch.as_tensor(index, device=self.w1.device)
-        return Ensemble(self.w1[index], self.b1[index], self.w2[index], self.b2[index])
+        return replace(self, w1=self.w1[index], b1=self.b1[index], w2=self.w2[index], b2=self.b2[index])
 
     def with_weights(self, weights: Tensor) -> "Ensemble":
         """Same biases, other weights (B, M)."""
         split = self.w1[0].numel()
-        return Ensemble(
-            weights[:, :split].reshape(self.w1.shape).clone(),
-            self.b1.clone(),
-            weights[:, split:].reshape(self.w2.shape).clone(),
-            self.b2.clone(),
+        return replace(
+            self,
+            w1=weights[:, :split].reshape(self.w1.shape).clone(),
+            b1=self.b1.clone(),
+            w2=weights[:, split:].reshape(self.w2.shape).clone(),
+            b2=self.b2.clone(),
         )
 
     def to(self, device: torch.device | str) -> "Ensemble":
         """Copy on another device."""
-        return Ensemble(*(getattr(self, name).to(device) for name in ("w1", "b1", "w2", "b2")))
+        return replace(self, **{name: getattr(self, name).to(device) for name in ("w1", "b1", "w2", "b2")})
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,9 @@ class Trained:
     test_f1: Tensor
 
 
-def initialise(sizes: tuple[int, int, int], count: int, *, seed: int, scale: float = 0.1) -> Ensemble:
+def initialise(
+    sizes: tuple[int, int, int], count: int, *, seed: int, scale: float = 0.1, output: str = "sigmoid"
+) -> Ensemble:
     """Fresh networks with weights and biases from N(0, scale^2).
 
     Network i depends on `seed` and i alone, not on `count`. The released initial weights have scale 0.1 (vowel: 1).
@@ -111,21 +119,22 @@ def initialise(sizes: tuple[int, int, int], count: int, *, seed: int, scale: flo
     for i in range(count):
         generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
         networks.append(tuple(torch.from_numpy(generator.normal(0.0, scale, shape)) for shape in shapes))
-    return stack(networks)
+    return stack(networks, output=output)
 
 
-def stack(networks: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]]) -> Ensemble:
+def stack(networks: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], *, output: str = "sigmoid") -> Ensemble:
     """Ensemble of networks given as (W1 (h, d), b1 (h,), W2 (o, h), b2 (o,))."""
     if not networks:
         raise ValueError("networks must not be empty")
-    return Ensemble(*(torch.stack([network[part] for network in networks]) for part in range(4)))
+    return Ensemble(*(torch.stack([network[part] for network in networks]) for part in range(4)), output=output)
 
 
 def outputs(ensemble: Ensemble, x: Tensor) -> Tensor:
     """Outputs (B, n, o) on samples x (n, d)."""
+    softmax = ensemble.output == "softmax"
     if ensemble.w1.device.type == "cpu":
-        return torch.from_numpy(_train_cpu.outputs(*_arrays(ensemble), x.numpy()))
-    return _train_torch.outputs(ensemble.w1, ensemble.b1, ensemble.w2, ensemble.b2, x)
+        return torch.from_numpy(_train_cpu.outputs(*_arrays(ensemble), softmax, x.numpy()))
+    return _train_torch.outputs(ensemble.w1, ensemble.b1, ensemble.w2, ensemble.b2, softmax, x)
 
 
 def accuracy(ensemble: Ensemble, x: Tensor, y: Tensor) -> Tensor:
@@ -169,7 +178,8 @@ def advance(
 ) -> Tensor | None:
     """Trains in place for `steps` per-sample updates, beginning with sample `first` modulo n, in file order.
 
-    Gradient of the squared error with factor 2, averaged ("mean", the authors' rule) or added ("sum", what their
+    Gradient of the squared error with factor 2 (of sigmoid outputs; with softmax outputs the authors still multiply by
+    the sigmoid's derivative, and so does this), averaged ("mean", the authors' rule) or added ("sum", what their
     scripts do on vowel, where the label is a single number) over outputs. `keep` (B, M) bool is enforced after
     every update. With `record` returns every weight after each update, (B, steps, M).
 
@@ -193,14 +203,15 @@ def advance(
     keep1 = keep[:, :split].reshape(ensemble.w1.shape)
     keep2 = keep[:, split:].reshape(ensemble.w2.shape)
     scale = 1.0 / width if reduction == "mean" else 1.0
+    softmax = ensemble.output == "softmax"
     recorded = weights.new_empty((len(ensemble), steps if record else 0, weights.shape[1]))
     if ensemble.w1.device.type == "cpu":
         masks = (keep1.contiguous().numpy(), keep2.contiguous().numpy())
         samples = (x.contiguous().numpy(), y.contiguous().numpy())
-        _train_cpu.sgd(*_arrays(ensemble), *masks, *samples, rate, scale, first, steps, recorded.numpy())
+        _train_cpu.sgd(*_arrays(ensemble), softmax, *masks, *samples, rate, scale, first, steps, recorded.numpy())
     else:
         parts = (ensemble.w1, ensemble.b1, ensemble.w2, ensemble.b2)
-        _train_torch.sgd(*parts, keep1, keep2, x, y, rate, scale, first, steps, recorded)
+        _train_torch.sgd(*parts, softmax, keep1, keep2, x, y, rate, scale, first, steps, recorded)
     return recorded if record else None
 
 

@@ -109,7 +109,10 @@ def separation(
     """
     if len(reference) != 1:
         raise ValueError(f"reference must hold one network, got {len(reference)}")
-    both = Ensemble(*(torch.cat([getattr(reference, p), getattr(perturbed, p)]) for p in ("w1", "b1", "w2", "b2")))
+    if perturbed.output != reference.output:
+        raise ValueError(f"perturbed must have {reference.output} outputs as the reference, got {perturbed.output}")
+    parts = (torch.cat([getattr(reference, p), getattr(perturbed, p)]) for p in ("w1", "b1", "w2", "b2"))
+    both = Ensemble(*parts, output=reference.output)
     weights = both.weights
     distances = [(weights[1:] - weights[0]).norm(dim=-1)[:, None]]
     for first in range(0, steps, _BLOCK):

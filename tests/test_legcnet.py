@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from statsmodels.stats.multitest import multipletests
 
 from ccprune import legcnet
 from ccprune.data import Dataset, authors, load
@@ -106,7 +107,15 @@ def test_the_two_directions_are_complementary_where_a_test_was_possible():
     assert bool(noncausal[3]) and not bool(causal[3])
     rounded = result.min_p.numpy().round(4)
     assert noncausal.tolist() == [p < 0.05 or m == 5 for m, p in enumerate(rounded)]
-    assert legcnet.keep_masks([result], 12, level=0.5).sum() > noncausal.sum()
+
+
+def test_correction_for_the_number_of_weights_equals_statsmodels():
+    exponents, risk = planted()
+    p = torch.tensor([0.001, 0.004, 0.02, 0.03, 0.04, *torch.linspace(0.2, 0.9, 7).tolist()], dtype=torch.float64)
+    result = replace(granger_test(risk, exponents, max_lag=2), min_p=p, infeasible=torch.zeros(12, dtype=torch.bool))
+    plain, corrected = (legcnet.keep_masks([result], 12, corrected=flag)[0] for flag in (False, True))
+    assert corrected.tolist() == [bool(q < 0.05) for q in multipletests(p.numpy(), method="fdr_bh")[1]]
+    assert corrected.sum() < plain.sum() == 5
 
 
 def test_p_is_rounded_to_four_decimals_before_it_is_compared():
@@ -114,8 +123,9 @@ def test_p_is_rounded_to_four_decimals_before_it_is_compared():
     result = granger_test(risk, exponents, max_lag=2)
     p = torch.linspace(0.0, 1.0, 12, dtype=torch.float64)
     p[:4] = torch.tensor([0.0499, 0.04994, 0.04996, 0.05])  # 0.04996 is 0.05 to four decimals
-    keep = legcnet.keep_masks([replace(result, min_p=p, infeasible=torch.zeros(12, dtype=torch.bool))], 12)[0]
-    assert keep[:4].tolist() == [True, True, False, False]
+    result = replace(result, min_p=p, infeasible=torch.zeros(12, dtype=torch.bool))
+    assert legcnet.keep_masks([result], 12)[0, :4].tolist() == [True, True, False, False]
+    assert legcnet.keep_masks([result], 12, p_decimals=None)[0, :4].tolist() == [True, True, True, False]
 
 
 def test_networks_that_cannot_be_tested_keep_every_weight():

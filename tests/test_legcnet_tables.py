@@ -7,7 +7,7 @@ import torch
 from ccprune import legcnet, legcnet_cells, legcnet_runs, stats
 from ccprune.data import load
 from ccprune.results import Cell
-from ccprune.train import initialise, train
+from ccprune.train import accuracy, initialise, train
 
 SMALL = legcnet.with_recording(
     legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=30, max_lag=5), "pt", epochs=15, max_lag=5
@@ -25,16 +25,16 @@ def runs(data):
 
 
 def test_every_network_has_every_method_once(runs):
-    methods = {"dense", "ft", "random", "magnitude", "ft_causal", "pt", "random_pt", "magnitude_pt"}
-    assert set(runs.method) == methods
-    assert (runs.groupby(["network", "method"]).size() == 1).all() and len(runs) == 6 * 8
+    retrained = {"dense", "ft", "random", "magnitude", "ft_causal", "pt", "random_pt", "magnitude_pt"}
+    assert set(runs.method) == retrained | {"magnitude_after"}
+    assert (runs.groupby(["network", "method"]).size() == 1).all() and len(runs) == 6 * 9
 
 
 def test_controls_remove_exactly_as_many_weights(runs):
     kept = runs.pivot(index="network", columns="method", values="kept")
     assert (kept["dense"] == 42).all()
     assert kept["ft"].lt(42).any() and kept["pt"].lt(42).any()
-    for method in ("random", "magnitude", "ft_causal"):
+    for method in ("random", "magnitude", "magnitude_after", "ft_causal"):
         assert (kept[method] == kept["ft"]).all()
     for method in ("random_pt", "magnitude_pt"):
         assert (kept[method] == kept["pt"]).all()
@@ -95,7 +95,31 @@ def test_author_cells_compare_the_printed_trial_only():
     epochs = [cell for cell in cells if (cell.method, cell.quantity) == ("dense", "epochs")]
     assert [cell.verdict for cell in epochs] == ["not_published", "identical", *["not_published"] * 3]
     assert [cell.published for cell in epochs] == [None, printed["epochs_dense"], None, None, None]
-    assert {cell.verdict for cell in cells if cell.method == "pt"} == {"underspecified"}
+    assert {cell.method for cell in cells} == {"dense"}
+
+
+def test_magnitude_after_is_the_dense_network_cut_and_not_retrained(data, runs):
+    start = initialise((4, 6, 3), 6, seed=3).select([2])
+    dense = legcnet_runs.run(data, SMALL, start, torch.ones(1, 42, dtype=torch.bool))
+    row = runs[(runs.network == 2) & (runs.method == "magnitude_after")].iloc[0]
+    order = dense.ensemble.weights[0].abs().argsort()
+    cut = dense.ensemble.weights.clone()
+    cut[0, order[: 42 - int(row.kept)]] = 0
+    assert row.accuracy == accuracy(dense.ensemble.with_weights(cut), data.x_test, data.y_test).item()
+
+
+def test_a_random_mask_that_happens_to_agree_is_no_replication():
+    row = {
+        "network": 1,
+        "method": "random",
+        "reached": True,
+        "epochs": 42,
+        "accuracy": 0.8759,
+        "f1": 0.8656,
+        "kept": 54,
+    }
+    cells = legcnet_cells.author_cells(pd.DataFrame([row]), "cancer", budget=100)
+    assert {cell.verdict for cell in cells} == {"underspecified"}
 
 
 def test_a_wrong_figure_is_not_reproduced_and_contradictions_are_named():

@@ -7,7 +7,6 @@ import pytest
 
 from ccprune import results
 from ccprune.cli import main
-from ccprune.data import authors
 from ccprune.suite import plan
 
 ROOT = Path(__file__).parents[1]

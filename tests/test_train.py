@@ -26,15 +26,22 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def sgd_loop(network, x, y, *, rate, scale, first, steps, keep=None):
+def forward(network, sample, softmax=False):
+    """Hidden units, outputs, and the sigmoids of the output units' inputs."""
+    w1, b1, w2, b2 = network
+    hidden = sigmoid(w1 @ sample + b1)
+    z = w2 @ hidden + b2
+    return hidden, np.exp(z) / np.exp(z).sum() if softmax else sigmoid(z), sigmoid(z)
+
+
+def sgd_loop(network, x, y, *, rate, scale, first, steps, keep=None, softmax=False):
     """Per-sample SGD of one network; returns its four parts and every weight after each update."""
     w1, b1, w2, b2 = (part.copy() for part in network)
     rows = []
     for t in range(steps):
         sample, target = x[(first + t) % len(x)], y[(first + t) % len(x)]
-        hidden = sigmoid(w1 @ sample + b1)
-        out = sigmoid(w2 @ hidden + b2)
-        delta = 2 * (out - target) * out * (1 - out) * scale
+        hidden, out, squashed = forward((w1, b1, w2, b2), sample, softmax)
+        delta = 2 * (out - target) * squashed * (1 - squashed) * scale
         back = (w2.T @ delta) * hidden * (1 - hidden)
         w2 = w2 - rate * np.outer(delta, hidden)
         b2 = b2 - rate * delta
@@ -65,8 +72,9 @@ def same(a: Ensemble, b: Ensemble) -> bool:
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_updates_equal_a_plain_loop(sizes, reduction, masked):
-    ensemble = initialise(sizes, 3, seed=1, scale=0.7)
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_updates_equal_a_plain_loop(sizes, reduction, masked, output):
+    ensemble = initialise(sizes, 3, seed=1, scale=0.7, output=output)
     x, y = problem(sizes)
     keep = random_keep(ensemble) if masked else None
     start = [[getattr(ensemble, part)[b].numpy().copy() for part in PARTS] for b in range(3)]
@@ -74,10 +82,13 @@ def test_updates_equal_a_plain_loop(sizes, reduction, masked):
     scale = 1 / sizes[2] if reduction == "mean" else 1.0
     for b in range(3):
         mask = None if keep is None else keep[b].numpy()
-        parts, expected = sgd_loop(start[b], x.numpy(), y.numpy(), rate=0.3, scale=scale, first=7, steps=150, keep=mask)
+        options = {"rate": 0.3, "scale": scale, "first": 7, "steps": 150, "softmax": output == "softmax"}
+        parts, expected = sgd_loop(start[b], x.numpy(), y.numpy(), keep=mask, **options)
         np.testing.assert_allclose(rows[b].numpy(), expected, rtol=1e-12, atol=1e-14)
         for part, value in zip(PARTS, parts, strict=True):
             np.testing.assert_allclose(getattr(ensemble, part)[b].numpy(), value, rtol=1e-12, atol=1e-14)
+        out = [forward(parts, sample, output == "softmax")[1] for sample in x.numpy()]
+        np.testing.assert_allclose(outputs(ensemble, x)[b].numpy(), out, rtol=1e-12)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -95,11 +106,12 @@ def test_one_update_is_the_gradient_that_autograd_finds(reduction):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_torch_path_equals_compiled_path(sizes, device):
+def test_torch_path_equals_compiled_path(sizes, device, output):
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    ensemble = initialise(sizes, 4, seed=3, scale=0.5)
+    ensemble = initialise(sizes, 4, seed=3, scale=0.5, output=output)
     other = ensemble.select(range(4)).to(device)
     x, y = problem(sizes)
     keep = random_keep(ensemble)
@@ -109,11 +121,12 @@ def test_torch_path_equals_compiled_path(sizes, device):
     keeps = (keep[:, :split].reshape(ensemble.w1.shape), keep[:, split:].reshape(ensemble.w2.shape))
     parts = [getattr(other, part) for part in PARTS]
     moved = [value.to(device) for value in (*keeps, x, y)]
-    _train_torch.sgd(*parts, *moved, 0.3, 1 / sizes[2], 2, 60, found)
+    softmax = output == "softmax"
+    _train_torch.sgd(*parts, softmax, *moved, 0.3, 1 / sizes[2], 2, 60, found)
     torch.testing.assert_close(found.cpu(), rows, rtol=1e-12, atol=1e-14)
     for part in PARTS:
         torch.testing.assert_close(getattr(other, part).cpu(), getattr(ensemble, part), rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(_train_torch.outputs(*parts, x.to(device)).cpu(), outputs(ensemble, x))
+    torch.testing.assert_close(_train_torch.outputs(*parts, softmax, x.to(device)).cpu(), outputs(ensemble, x))
 
 
 def test_a_network_does_not_depend_on_its_batch_or_on_threads():
@@ -219,10 +232,9 @@ def test_without_a_benchmark_every_epoch_is_trained():
 
 def correct(network, x, y):
     """Accuracy as the authors count it, sample by sample."""
-    w1, b1, w2, b2 = network
     hits = 0
     for sample, target in zip(x, y, strict=True):
-        out = sigmoid(w2 @ sigmoid(w1 @ sample + b1) + b2)
+        _, out, _ = forward(network, sample)
         hits += all(round(float(o)) == t for o, t in zip(out, target, strict=True))
     return hits / len(x)
 
@@ -301,6 +313,7 @@ def moved(x=X, y=Y, **changes):
         (lambda: initialise((4, 0, 3), 1, seed=0), ValueError, "sizes must be at least 1"),
         (lambda: initialise((4, 1, 3), 0, seed=0), ValueError, "count must be at least 1"),
         (lambda: initialise((4, 1, 3), 1, seed=0, scale=0), ValueError, "scale must be positive"),
+        (lambda: initialise((4, 1, 3), 1, seed=0, output="tanh"), ValueError, "output must be one of .* got 'tanh'"),
         (lambda: stack([]), ValueError, "networks must not be empty"),
         (lambda: replace(E4, b1=E4.b1[:, :5]), ValueError, r"b1 must have shape \(2, 6\), got \(2, 5\)"),
         (lambda: replace(E4, w1=E4.w1[0]), ValueError, "w1, w2 must have shapes"),
