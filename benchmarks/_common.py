@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from ccprune import legcnet
 from ccprune.data import Dataset, load
+from ccprune.ensemble import Ensemble, initialise
 from ccprune.results.environment import environment
-from ccprune.train import Ensemble, initialise
 
 RESULTS = Path(__file__).parent / "results"
 

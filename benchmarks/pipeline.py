@@ -23,7 +23,7 @@ def main() -> None:
     rows = []
     for name in arguments.only:
         try:
-            data = load(name)
+            data = load(name, preprocessing="authors")
         except DataUnavailable as error:
             print(f"{name}: left out, {error}")
             continue

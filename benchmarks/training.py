@@ -7,7 +7,8 @@ import _common
 import numba
 import numpy as np
 
-from ccprune.train import Ensemble, advance, initialise
+from ccprune.ensemble import Ensemble, initialise
+from ccprune.train import advance
 
 EPOCHS = 5
 

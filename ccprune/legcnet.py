@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ccprune.data import Dataset
+from ccprune.ensemble import Ensemble
 from ccprune.granger import GrangerResult, benjamini_hochberg, granger_test
 from ccprune.lyapunov import AUTHORS_DECIMALS, exponents_of
-from ccprune.train import Ensemble
 from ccprune.trajectory import windows
 
 RISKS = ("test", "train", "heldout")
@@ -222,7 +222,7 @@ def random_masks(removed: Tensor, count: int, *, seed: int, first: int = 0) -> T
 
 
 def masks_from_lists(lists: Iterable[Iterable[int]], count: int) -> Tensor:
-    """Masks (B, M = count) that remove the listed weights, counted as in `train.Ensemble`."""
+    """Masks (B, M = count) that remove the listed weights, counted as in `ensemble.Ensemble`."""
     rows = []
     for removed in lists:
         row = torch.ones(count, dtype=torch.bool)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ccprune import legcnet
 from ccprune.data import Dataset
+from ccprune.ensemble import Ensemble
 from ccprune.legcnet import Evidence, Recording, Settings
-from ccprune.train import Ensemble
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ccprune import legcnet
 from ccprune.data import Dataset, authors
-from ccprune.train import Ensemble, Trained, accuracy, initialise, macro_f1, stack, train
+from ccprune.ensemble import Ensemble, initialise, stack
+from ccprune.train import Trained, accuracy, macro_f1, train
 
 # Every method is compared at the same count of removed weights with the random and magnitude masks named here.
 CONTROLS = {"ft": ("random", "magnitude"), "pt": ("random_pt", "magnitude_pt")}

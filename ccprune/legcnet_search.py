@@ -8,9 +8,10 @@ import torch
 
 from ccprune import legcnet
 from ccprune.data import Dataset
+from ccprune.ensemble import OUTPUTS, Ensemble, stack
 from ccprune.legcnet import Settings
 from ccprune.legcnet_runs import run
-from ccprune.train import OUTPUTS, Ensemble, accuracy, advance, macro_f1, outputs, stack
+from ccprune.train import accuracy, advance, macro_f1, outputs
 
 RULES = ("all outputs rounded", "largest output")
 # Printed accuracies and F1 have four decimals, some rounded and some cut off.
@@ -30,7 +31,7 @@ def search_dense_row(
     """Trains dense networks under every combination and compares them with a printed row.
 
     Combinations: data variants x output unit x gradient averaged or added over outputs x rate x accuracy rule x
-    initial weights. `networks` as for `train.stack`; `epoch`, `figures` = (test accuracy, F1) are printed.
+    initial weights. `networks` as for `ensemble.stack`; `epoch`, `figures` = (test accuracy, F1) are printed.
 
     Returns one row per combination: epoch of the benchmark (-1: not within `epochs`), test accuracy and F1 there,
     `fits` (all three as printed), and `fits_elsewhere`: at the printed epoch accuracy and F1 are as printed and the

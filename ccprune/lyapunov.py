@@ -109,9 +109,9 @@ def windowed_exponents(
     series : Tensor (n, M)
     window, stride, steps : int
         In steps. `steps` as in `stretching_curves`.
-    fit : "first_step" or (first, last)
+    fit : "first_step", "linear" or (first, last)
         "first_step" is S(1) - S(0), what the authors' scripts amount to. A pair is the least-squares slope of S over
-        k = first..last, the field's usual choice ("linear").
+        k = first..last, the field's usual choice; "linear" the same over k = 0..steps.
     decimals : int or None
         Round windows and exponents to so many decimals, as the authors' text files do (6). Neighbours in a slowly
         moving series depend on it.
@@ -221,8 +221,10 @@ def growth_rates(distances: Tensor, *, first: int, last: int) -> Tensor:
 def _fit_range(fit: str | tuple[int, int], steps: int) -> tuple[int, int]:
     if fit == "first_step":
         return 0, 1
+    if fit == "linear":
+        return 0, steps
     if isinstance(fit, str) or not isinstance(fit, Sequence) or len(fit) != 2:
-        raise ValueError(f"fit must be 'first_step' or a pair (first, last), got {fit!r}")
+        raise ValueError(f"fit must be 'first_step', 'linear' or a pair (first, last), got {fit!r}")
     first, last = fit
     if not 0 <= first < last <= steps:
         raise ValueError(f"fit must satisfy 0 <= first < last <= steps={steps}, got {fit!r}")

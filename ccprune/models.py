@@ -3,13 +3,13 @@
 import torch
 from torch import nn
 
-from ccprune.train import Ensemble, initialise
+from ccprune.ensemble import Ensemble, initialise
 
 
 def sigmoid_mlp(inputs: int, hidden: int, outputs: int, *, scale: float = 0.1, seed: int = 0) -> nn.Sequential:
     """Paper A's small network: one hidden layer, sigmoids everywhere, float64.
 
-    Weights and biases from N(0, scale^2) by `train.initialise`. Weight names: "0.weight" (hidden, inputs) and
+    Weights and biases from N(0, scale^2) by `ensemble.initialise`. Weight names: "0.weight" (hidden, inputs) and
     "2.weight" (outputs, hidden). Raises ValueError for sizes below 1.
     """
     return from_ensemble(initialise((inputs, hidden, outputs), 1, seed=seed, scale=scale), 0)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ccprune.train import Ensemble, accuracy, advance
+from ccprune.ensemble import Ensemble
+from ccprune.train import accuracy, advance
 
 _BLOCK = 256  # updates advanced at once while only the separation is kept
 

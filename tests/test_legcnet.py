@@ -11,10 +11,11 @@ from statsmodels.stats.multitest import multipletests
 
 from ccprune import legcnet
 from ccprune.data import Dataset, authors, load
+from ccprune.ensemble import initialise, stack
 from ccprune.granger import granger_test
 from ccprune.legcnet import SETTINGS, Recording, Settings
 from ccprune.lyapunov import windowed_exponents
-from ccprune.train import accuracy, advance, initialise, stack
+from ccprune.train import accuracy, advance
 from ccprune.trajectory import record
 
 RECORDING = Recording(epochs=9, window=20, steps=3, max_lag=3)

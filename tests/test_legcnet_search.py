@@ -12,8 +12,8 @@ import torch
 
 from ccprune import legcnet, legcnet_choices, legcnet_search
 from ccprune.data import authors, load
+from ccprune.ensemble import initialise, stack
 from ccprune.legcnet_runs import run
-from ccprune.train import initialise, stack
 
 SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "pt", epochs=15, max_lag=5)
 

@@ -6,8 +6,9 @@ import torch
 
 from ccprune import legcnet, legcnet_cells, legcnet_runs, stats
 from ccprune.data import load
+from ccprune.ensemble import initialise
 from ccprune.results import Cell
-from ccprune.train import accuracy, initialise, train
+from ccprune.train import accuracy, train
 
 SMALL = legcnet.with_recording(
     legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=30, max_lag=5), "pt", epochs=15, max_lag=5

@@ -149,6 +149,10 @@ def test_geometric_series_diverge_by_their_base(base):
 def test_logistic_map_has_exponent_ln_2():
     series = torch.from_numpy(logistic(4000))[None]
     assert float(exponents_of(series, steps=20, fit=(1, 6))) == pytest.approx(math.log(2), rel=0.03)
+    linear = exponents_of(series, steps=20, fit="linear")
+    assert torch.equal(linear, exponents_of(series, steps=20, fit=(0, 20)))
+    curve = stretching_curves(series, steps=20)[0].numpy()
+    assert float(linear) == pytest.approx(np.polyfit(range(21), curve, 1)[0], rel=1e-9)
 
 
 def test_white_noise_ends_at_the_distance_of_independent_pairs():
@@ -331,7 +335,7 @@ SERIES = walks(2, 60)
         (lambda: stretching_curves(SERIES, steps=3, upto=4), ValueError, r"upto must lie in 0..steps=3, got 4"),
         (lambda: stretching_curves(SERIES, neighbourhood=0.0), ValueError, "neighbourhood must be positive"),
         (lambda: stretching_curves(SERIES, steps=58), ValueError, "series have 60 points.* need at least 61"),
-        (lambda: exponents_of(SERIES, steps=3, fit="log"), ValueError, "fit must be 'first_step' or a pair"),
+        (lambda: exponents_of(SERIES, steps=3, fit="log"), ValueError, "fit must be 'first_step', 'linear' or a pair"),
         (lambda: exponents_of(SERIES, steps=3, fit=(1, 4)), ValueError, "fit must satisfy"),
         (lambda: slopes(SERIES, first=3, last=3), ValueError, "first and last"),
         (lambda: has_jump(SERIES, threshold=0), ValueError, "threshold must be positive"),

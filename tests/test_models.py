@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from ccprune.ensemble import initialise
 from ccprune.mask import prunable
 from ccprune.models import from_ensemble, sigmoid_mlp
-from ccprune.train import initialise, outputs
+from ccprune.train import outputs
 
 
 def sigmoid(z):

@@ -34,7 +34,7 @@ def test_smoke_replication(tmp_path, monkeypatch, capsys):
         assert f"skipped {name}" in told
     assert {path.name.split(".")[0] for path in (out / "results").glob("*.json")} == done
     assert {path.name.split(".")[0] for path in (out / "reports").glob("*.html")} == done
-    rows = list(csv.DictReader((out / "verdicts.csv").open()))
+    rows = list(csv.DictReader((out / "verdicts.csv").read_text().splitlines()))
     assert {row["profile"] for row in rows} == {"smoke"}
     assert {(row["table"], row["dataset"]) for row in rows} >= {
         ("1", "cancer"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import ccprune
-from ccprune import results
+from ccprune import results, stats
 from ccprune.results import Cell, environment, files
 
 CELL = Cell(
@@ -298,3 +298,9 @@ def test_verdicts_are_the_same_bytes_again(tmp_path):
     assert results.write_verdicts(tmp_path).read_bytes() == first
     assert len(list(csv.DictReader(first.decode().splitlines()))) == 2
     assert json.loads(next((tmp_path / "results").iterdir()).read_text())
+
+
+def test_a_measured_cell_is_ours_alone():
+    cell = Cell.measured("legcnet", "t", "iris", "ft", "q", stats.Interval(0.5, 0.4, 0.6, 7), profile="smoke", note="x")
+    assert (cell.published, cell.ours, cell.ci_low, cell.ci_high, cell.n) == (None, 0.5, 0.4, 0.6, 7)
+    assert (cell.verdict, cell.note, cell.profile) == ("not_published", "x", "smoke")

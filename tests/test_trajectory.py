@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune.train import accuracy, advance, initialise
+from ccprune.ensemble import initialise
+from ccprune.train import accuracy, advance
 from ccprune.trajectory import (
     linear_separation,
     perturbations,
@@ -172,3 +173,10 @@ def streamed(**changes):
 def test_errors_name_the_argument(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_separation_of_networks_with_different_output_units_is_refused():
+    start, other = initialise((2, 3, 2), 1, seed=0), initialise((2, 3, 2), 1, seed=0, output="softmax")
+    x, y = torch.zeros(4, 2, dtype=torch.float64), torch.zeros(4, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match="perturbed must have sigmoid outputs"):
+        separation(start, other, x, y, steps=1, rate=0.1)

@@ -77,3 +77,4 @@ def _panel(axis: Any, rows: list[dict[str, Any]], title: str) -> None:
         axis.plot(x, y, color=colour, marker=marker, fillstyle=fill, markersize=6, linestyle="")
     limits = (low - margin, high + margin)
     axis.set(xlim=limits, ylim=limits, aspect="equal", title=title, xlabel="published", ylabel="re-run")
+    axis.locator_params(nbins=5)

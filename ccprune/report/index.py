@@ -65,12 +65,11 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure
     for paper, title in _PAPERS.items():
         tables = list(dict.fromkeys(row["table"] for row in rows if row["paper"] == paper))
         if tables:
-            parts.append(f"## {title}")
+            parts += [f"## {title}", _sentences(found, paper)]
         for table in tables:
             chosen = [row for row in rows if (row["paper"], row["table"]) == (paper, table)]
             parts.append(f"### Table {table}" if table.isdigit() else f"### {_words(table).capitalize()}")
             parts.append(_paper_table(chosen) if table.isdigit() else _claim_table(chosen))
-        parts += [_sentences(found, paper)]
     parts += ["## Runs", _runs(folder, found), _versions(found)] if found else []
     missing = _missing(folder, found)
     if missing:
@@ -145,7 +144,11 @@ def _sentences(found: list, paper: str) -> str:
     said: dict[str, str] = {}
     for _, content in sorted(found, key=lambda item: PROFILES.index(item[1]["profile"])):
         said |= content["figures"].get("sentences", {}).get(paper, {})
-    return "\n".join(["### In a sentence each", "", *(f"- {said[key]}" for key in sorted(said))]) if said else ""
+    return (
+        "\n".join(["### Do the claims hold? In a sentence each", "", *(f"- {said[key]}" for key in sorted(said))])
+        if said
+        else ""
+    )
 
 
 def _runs(folder: Path, found: list) -> str:

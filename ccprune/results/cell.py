@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any
 
-from ccprune.stats import VERDICTS
+from ccprune.stats import VERDICTS, Interval
 
 #: Profiles of a run, smallest first.
 PROFILES = ("smoke", "default", "paper")
@@ -91,6 +91,23 @@ class Cell:
                 f"verdict must be 'not_published' exactly when published is None, "
                 f"got {self.verdict!r} with published {self.published}"
             )
+
+    @classmethod
+    def measured(
+        cls,
+        paper: str,
+        table: str,
+        dataset: str,
+        method: str,
+        quantity: str,
+        interval: Interval,
+        *,
+        profile: str,
+        note="",
+    ) -> "Cell":
+        """A number of ours that the paper does not print, with its interval."""
+        numbers = (interval.estimate, interval.low, interval.high, interval.n)
+        return cls(paper, table, dataset, method, quantity, None, *numbers, "not_published", note, profile)
 
     @property
     def key(self) -> tuple[str, ...]:
