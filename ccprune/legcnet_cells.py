@@ -9,7 +9,7 @@ from torch import Tensor
 from ccprune.data import authors
 from ccprune.legcnet_runs import CONTROLS
 from ccprune.results import Cell
-from ccprune.stats import bootstrap_interval, claim_holds, paired_difference, verdict_exact, verdict_sample
+from ccprune.stats import Interval, bootstrap_interval, claim_holds, paired_difference, verdict_exact, verdict_sample
 
 # (table, method, quantity, key in the published figures, printed decimals)
 PRINTED = (
@@ -196,6 +196,16 @@ def claim_cells(table: pd.DataFrame, dataset: str, *, profile: str) -> list[Cell
                     row.estimate, row.low, row.high, int(row.n), verdict, note, profile,
                 )
             )  # fmt: skip
+    return cells
+
+
+def difference_cells(table: pd.DataFrame, dataset: str, *, profile: str) -> list[Cell]:
+    """Cells of every paired difference, which the paper does not print; "ft_causal" is the paper's other reading."""
+    cells = []
+    for row in table.itertuples():
+        where = ("legcnet", "paired_difference", dataset, row.method, f"{row.quantity}_minus_{row.reference}")
+        interval = Interval(row.estimate, row.low, row.high, row.n)
+        cells.append(Cell.measured(*where, interval, profile=profile, note=f"sign-flip p = {row.p_value:.2g}"))
     return cells
 
 

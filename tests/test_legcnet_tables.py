@@ -143,6 +143,15 @@ def test_claim_cells_carry_the_outcome_and_the_paper_s_own_difference(runs):
         assert cell.verdict in (words[outcome], "not_published")
 
 
+def test_every_paired_difference_becomes_a_cell(runs):
+    table = legcnet_cells.differences(runs)
+    cells = legcnet_cells.difference_cells(table, "iris", profile="smoke")
+    assert len(cells) == len(table) and {cell.verdict for cell in cells} == {"not_published"}
+    other = next(cell for cell in cells if (cell.method, cell.quantity) == ("ft_causal", "accuracy_minus_ft"))
+    wide = runs.pivot(index="network", columns="method", values="accuracy")
+    assert other.ours == pytest.approx((wide["ft_causal"] - wide["ft"]).mean())
+
+
 def test_mask_cells_name_their_trials():
     cells = legcnet_cells.mask_cells(torch.tensor([1.0, 0.5]), "iris", "ft")
     assert [(cell.ours, cell.note) for cell in cells] == [(1.0, "trial 1"), (0.5, "trial 2")]

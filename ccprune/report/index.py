@@ -24,6 +24,8 @@ _MEANING = {
     "underspecified": "the paper leaves open a setting that decides the figure",
     "not_published": "the paper prints no such figure",
 }
+# Too many rows for a page that is read.
+_CSV_ONLY = ("paired_difference",)
 _COLUMNS_TOLD = (
     "**Authors' files**: a deterministic re-run of what the authors released, a figure per trial, the trial the paper "
     "prints in bold. **Ours**: the mean over fresh initialisations with its interval, and the number of runs (n)."
@@ -54,7 +56,8 @@ def write_report(folder: str | os.PathLike) -> None:
 def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure: bool) -> str:
     parts = [
         "# Published figures, re-run and replicated",
-        "Made by `ccprune report` from `results/`; do not edit. The same rows: [verdicts.csv](verdicts.csv).",
+        "Made by `ccprune report` from `results/`; do not edit. All rows, paired differences among them: "
+        "[verdicts.csv](verdicts.csv).",
     ]
     if all(content["profile"] == "smoke" for _, content in found) and found:
         parts.append("**Smoke profile: sizes that test the machinery. Its numbers say nothing about the papers.**")
@@ -63,7 +66,7 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure
     parts += ["## Verdicts", _counts(rows)] if rows else []
     parts += [_COLUMNS_TOLD, "\n".join(f"- **{_words(w)}**: {_MEANING[w]}." for w in VERDICTS)]
     for paper, title in _PAPERS.items():
-        tables = list(dict.fromkeys(row["table"] for row in rows if row["paper"] == paper))
+        tables = [t for t in dict.fromkeys(row["table"] for row in rows if row["paper"] == paper) if t not in _CSV_ONLY]
         if tables:
             parts += [f"## {title}", _sentences(found, paper)]
         for table in tables:
