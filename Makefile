@@ -13,8 +13,9 @@ export OMP_NUM_THREADS ?= $(THREADS)
 export OPENBLAS_NUM_THREADS ?= $(THREADS)
 export MKL_NUM_THREADS ?= $(THREADS)
 export NUMBA_NUM_THREADS ?= $(THREADS)
-# Threads that spin while they wait slow these small problems down many times over as soon as another process runs.
-export OMP_WAIT_POLICY ?= passive
+# Threads that wait spin for a moment only: for ever, they take the cores from whatever else runs; not at all, these
+# small problems wait for them to wake.
+export GOMP_SPINCOUNT ?= 10000
 
 VENV := .venv
 PY := $(VENV)/bin/python

@@ -7,6 +7,7 @@ import pandas as pd
 from torch import Tensor
 
 from ccprune.data import authors
+from ccprune.legcnet import NOT_FOUND
 from ccprune.legcnet_runs import CONTROLS
 from ccprune.results import Cell
 from ccprune.stats import Interval, bootstrap_interval, claim_holds, paired_difference, verdict_exact, verdict_sample
@@ -41,6 +42,7 @@ PRINTED = (
 _RUN_AS = {"magnitude": "magnitude_after"}
 # The printed trial of vowel is not named; only the third gives the printed row.
 _TRIALS = {"vowel": 3}
+_NO_SETTINGS = "its settings were not found, these are PT's usual ones"
 TABLES = {"1": "table1_dense_vs_ft", "2": "table2_ft_vs_pt", "3": "table3_baselines"}
 # An accuracy or F1 lower by less than this counts as kept: one percentage point.
 MARGIN = 0.01
@@ -136,6 +138,8 @@ def fresh_cells(runs: pd.DataFrame, dataset: str, *, profile: str, budget: int, 
             single = single.where(part.reached, np.inf)
             note = f"{int((~part.reached).sum())} of {len(part)} never reached the benchmark, counted as {budget}"
         verdict = verdict_sample(figure, single, decimals=decimals)
+        if (dataset, method) in NOT_FOUND:
+            verdict, note = "underspecified", "; ".join(filter(None, [note, _NO_SETTINGS]))
         cells.append(
             Cell(
                 "legcnet", table, dataset, method, quantity, figure,
@@ -190,6 +194,8 @@ def claim_cells(table: pd.DataFrame, dataset: str, *, profile: str) -> list[Cell
             figure = None if None in pair else round(pair[0] - pair[1], 4)
             verdict = "not_published" if figure is None else _OUTCOMES[row.outcome]
             note = f"claim {row.outcome}; sign-flip p = {row.p_value:.2g}"
+            if (dataset, method) in NOT_FOUND:
+                verdict, note = "underspecified", f"{note}; {_NO_SETTINGS}"
             cells.append(
                 Cell(
                     "legcnet", claim, dataset, method, f"{quantity}_minus_{reference}", figure,
@@ -233,8 +239,7 @@ def sentence(table: pd.DataFrame, runs: pd.DataFrame, dataset: str, method: str)
         numbers = f"{row.estimate:+.{digits}f} [{row.low:+.{digits}f}, {row.high:+.{digits}f}], p = {row.p_value:.2g}"
         said.append(f"{what} {numbers} ({row.outcome})")
     n = int(rows.iloc[0].n)
-    return (
-        f"{dataset}, LEGCNet-{method.upper()} over {n} initialisations, {removed:.1f}% removed: "
-        + "; ".join(said)
-        + "."
-    )
+    where = f"{dataset}, LEGCNet-{method.upper()}"
+    if (dataset, method) in NOT_FOUND:
+        where += f" ({_NO_SETTINGS})"
+    return f"{where} over {n} initialisations, {removed:.1f}% removed: " + "; ".join(said) + "."

@@ -88,6 +88,15 @@ def test_fresh_cells_judge_each_printed_figure(runs):
     assert epochs.note.startswith(f"{never} of 6 never reached")
 
 
+def test_numbers_made_without_the_paper_s_settings_are_underspecified(runs):
+    cells = legcnet_cells.fresh_cells(runs, "cancer", profile="smoke", budget=SMALL.budget)
+    verdicts = {method: {cell.verdict for cell in cells if cell.method == method} for method in ("ft", "pt")}
+    assert verdicts["pt"] == {"underspecified"} and "underspecified" not in verdicts["ft"]
+    claims = legcnet_cells.claim_cells(legcnet_cells.differences(runs), "cancer", profile="smoke")
+    assert {cell.verdict for cell in claims if cell.method == "pt"} == {"underspecified"}
+    assert "not found" in legcnet_cells.sentence(legcnet_cells.differences(runs), runs, "cancer", "pt")
+
+
 def test_author_cells_compare_the_printed_trial_only():
     printed = legcnet_cells.published()["table1_dense_vs_ft"]["cancer"]
     row = {"method": "dense", "epochs": 70, "reached": True, "accuracy": 120 / 137, "f1": 0.86557, "kept": 60}

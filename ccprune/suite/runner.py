@@ -76,8 +76,8 @@ def replicate(
         else:
             waiting.append(run)
     environment = os.environ | dict.fromkeys(_THREADS, str(max(1, _cores() // jobs))) | {"PYTHONHASHSEED": "0"}
-    # Threads that wait must not spin: torch's and numba's would take the cores from one another.
-    environment["OMP_WAIT_POLICY"] = "passive"
+    # Threads that wait must not spin for long: torch's and numba's would take the cores from one another.
+    environment.setdefault("GOMP_SPINCOUNT", "10000")
     running: list[_Worker] = []
     with Progress(len(runs), stream) as progress:
         for outcome in outcomes:
