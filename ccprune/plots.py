@@ -129,8 +129,8 @@ def rejection_rates(table: pd.DataFrame, *, level: float = 0.05, ax: Axes | None
         at = np.arange(len(table)) + (i - (len(table.columns) - 1) / 2) * width
         ax.bar(at, table[column], width, color=COLOURS[i % 7], label=column.replace("_", " "), edgecolor="white")
     ax.axhline(level, color="black", lw=1, ls=":")
-    ax.set_xticks(range(len(table)), [str(label) for label in table.index])
-    ax.tick_params(axis="x", labelrotation=25 if len(table) > 4 else 0)
+    slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(table) > 4 else {}
+    ax.set_xticks(range(len(table)), [str(label) for label in table.index], **slanted)
     ax.set(ylabel=f"share called causal\n(dotted: level {level:g})", ylim=(0, 1))
     ax.legend(frameon=False, ncols=6, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
