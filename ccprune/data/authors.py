@@ -25,6 +25,9 @@ import numpy as np
 import pooch
 import torch
 
+# Its notes on every attempt name folders of this machine, which do not belong into a report.
+pooch.get_logger().setLevel("WARNING")
+
 COMMIT = "25a1d8ed96c74a13165ce1b9e270fbdd3b541548"
 BASE_URL = f"https://raw.githubusercontent.com/RAJAN13-blip/chaotic-pruning/{COMMIT}/"
 FOLDER = "chaotic-pruning"
