@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 
 HERE = Path(__file__).parent
-# Result file, row it is compared with, claim: at least so many times as fast (issue: "What it must show").
+# Result file, row it is compared with, claim: at least so many times as fast.
 CLAIMS = {
     "lyapunov": ("nolds", "slope of S(0..19)", 20, "Lyapunov exponents, per series"),
     "granger": ("statsmodels, 1 thread(s)", "chi-squared SSR test", 100, "Granger tests"),

@@ -14,10 +14,10 @@ from ccprune.data import Dataset
 from ccprune.ensemble import Ensemble
 from ccprune.granger import GrangerResult, benjamini_hochberg, granger_test
 from ccprune.lyapunov import AUTHORS_DECIMALS, exponents_of
+from ccprune.scores import PRUNE
 from ccprune.trajectory import windows
 
 RISKS = ("test", "train", "heldout")
-PRUNE = ("noncausal", "causal")
 LEVEL = 0.05
 # The authors round p-values to so many decimals before they compare them with the level.
 P_DECIMALS = 4
@@ -70,6 +70,12 @@ class Settings:
     scale: float = 0.1
     reduction: str = "mean"
     output: str = "sigmoid"
+
+    def recording(self, method: str) -> Recording:
+        """The recording of "ft" or "pt"; ValueError for any other method."""
+        if method not in ("ft", "pt"):
+            raise ValueError(f"method must be 'ft' or 'pt', got {method!r}")
+        return self.ft if method == "ft" else self.pt
 
 
 def _pt(epochs: int, max_lag: int) -> Recording:
@@ -192,9 +198,7 @@ def masks(
     prune: str = "noncausal",
 ) -> Tensor:
     """LEGCNet-FT or -PT masks (B, M) bool of B initialisations, from recording to mask."""
-    if method not in ("ft", "pt"):
-        raise ValueError(f"method must be 'ft' or 'pt', got {method!r}")
-    recording = settings.ft if method == "ft" else settings.pt
+    recording = settings.recording(method)
     found = evidence(ensemble, data, settings, recording, risk=risk)
     return keep_masks(tests(found, max_lag=recording.max_lag), ensemble.weights.shape[1], prune=prune)
 
@@ -244,7 +248,7 @@ def jaccard(a: Tensor, b: Tensor) -> Tensor:
 
 def with_recording(settings: Settings, method: str, **changes: object) -> Settings:
     """Settings with some fields of one recording ("ft" or "pt") changed."""
-    return replace(settings, **{method: replace(getattr(settings, method), **changes)})
+    return replace(settings, **{method: replace(settings.recording(method), **changes)})
 
 
 def _remove_first(order: Tensor, removed: Tensor) -> Tensor:

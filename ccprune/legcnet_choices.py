@@ -58,9 +58,7 @@ def masks_by_choice(
 
     Raises ValueError for a method other than "ft" or "pt".
     """
-    if method not in ("ft", "pt"):
-        raise ValueError(f"method must be 'ft' or 'pt', got {method!r}")
-    recording = settings.ft if method == "ft" else settings.pt
+    recording = settings.recording(method)
     known: dict[tuple[Recording, str], Evidence] = {}
     for name, choice in choices(recording).items():
         changed = replace(recording, **choice.recording)

@@ -86,7 +86,7 @@ def fresh_runs(
         trained = run(data, settings, ensemble, keep["dense"])
         for method in methods:
             random, magnitude = CONTROLS[method]
-            recording = settings.ft if method == "ft" else settings.pt
+            recording = settings.recording(method)
             found = legcnet.evidence(ensemble, data, settings, recording, risk=risk)
             results = legcnet.tests(found, max_lag=recording.max_lag)
             testable[method] = [result is not None for result in results]

@@ -77,7 +77,7 @@ def search_lags(
     `printed` holds epochs, accuracy, f1 and kept. One row per lag and network: removed weights, epochs, accuracy, f1,
     `fits`. Lags for which there are too few windows, or no test is possible, are left out.
     """
-    recording = settings.ft if method == "ft" else settings.pt
+    recording = settings.recording(method)
     found = legcnet.evidence(ensemble, data, settings, recording)
     count, rows = ensemble.weights.shape[1], []
     for lag in lags:

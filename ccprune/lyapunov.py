@@ -189,11 +189,11 @@ def has_jump(series: Tensor, *, threshold: float) -> Tensor:
     count = values.shape[1]
     total = torch.nn.functional.pad(values.cumsum(1), (1, 0))
     square = torch.nn.functional.pad(values.square().cumsum(1), (1, 0))
-    # best[t]: cheapest cost of the first t points, each segment costing its sum of squares plus the threshold.
-    best = values.new_zeros(values.shape[0], count + 1)
     # No partition saves more than the whole sum of squares, so quiet series need no search.
     doubtful = square[:, -1] > threshold
-    total, square, found = total[doubtful], square[doubtful], best[doubtful]
+    total, square = total[doubtful], square[doubtful]
+    # found[:, t]: cheapest cost of the first t points, each segment costing its sum of squares plus the threshold.
+    found = torch.zeros_like(total)
     for end in range(1, count + 1):
         length = torch.arange(end, 0, -1, dtype=torch.float64, device=values.device)
         cost = square[:, end : end + 1] - square[:, :end]

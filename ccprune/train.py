@@ -141,27 +141,44 @@ def train(
         raise ValueError(f"benchmark must be None or lie in (0, 1], got {benchmark}")
     weights = ensemble.weights
     final = ensemble.with_weights(weights if keep is None else weights * keep)
-    count = len(ensemble)
-    epoch_of = torch.full((count,), epochs, dtype=torch.int64, device=weights.device)
-    reached = torch.zeros(count, dtype=torch.bool, device=weights.device)
+    options = {"rate": rate, "reduction": reduction}
+    if benchmark is None:
+        advance(final, x_train, y_train, first=0, steps=epochs * x_train.shape[0], keep=keep, **options)
+        epoch_of = torch.full((len(ensemble),), epochs, dtype=torch.int64, device=weights.device)
+        reached = torch.zeros_like(epoch_of, dtype=torch.bool)
+    else:
+        epoch_of, reached = _until(benchmark, final, x_train, y_train, epochs=epochs, keep=keep, **options)
+    return Trained(
+        ensemble=final,
+        epochs=epoch_of,
+        reached=reached,
+        train_accuracy=accuracy(final, x_train, y_train),
+        test_accuracy=accuracy(final, x_test, y_test),
+        test_f1=macro_f1(final, x_test, y_test),
+    )
+
+
+def _until(
+    benchmark: float,
+    final: Ensemble,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epochs: int,
+    keep: Tensor | None,
+    rate: float,
+    reduction: str,
+) -> tuple[Tensor, Tensor]:
+    """Trains `final` in place, each network to the benchmark; returns `epochs` and `reached` as in `Trained`."""
+    count, device = len(final), final.w1.device
+    epoch_of = torch.full((count,), epochs, dtype=torch.int64, device=device)
+    reached = torch.zeros(count, dtype=torch.bool, device=device)
     # Networks that are done leave the batch, so late epochs cost only those still training.
-    running = torch.arange(count, device=weights.device)
-    active, active_keep = final.select(running), keep
+    running = torch.arange(count, device=device)
+    active = final.select(running)
     for epoch in range(epochs):
-        advance(
-            active,
-            x_train,
-            y_train,
-            rate=rate,
-            first=0,
-            steps=x_train.shape[0],
-            keep=active_keep,
-            reduction=reduction,
-        )
-        if benchmark is None and epoch < epochs - 1:
-            continue
-        goal = 2.0 if benchmark is None else benchmark  # an accuracy no network has
-        done = accuracy(active, x_train, y_train) >= goal
+        advance(active, x, y, rate=rate, first=0, steps=x.shape[0], keep=keep, reduction=reduction)
+        done = accuracy(active, x, y) >= benchmark
         if epoch == epochs - 1 or bool(done.any()):
             for name in ("w1", "b1", "w2", "b2"):
                 getattr(final, name)[running] = getattr(active, name)
@@ -171,15 +188,8 @@ def train(
             if len(running) == 0:
                 break
             active = active.select(torch.nonzero(~done)[:, 0])
-            active_keep = None if active_keep is None else active_keep[~done]
-    return Trained(
-        ensemble=final,
-        epochs=epoch_of,
-        reached=reached,
-        train_accuracy=accuracy(final, x_train, y_train),
-        test_accuracy=accuracy(final, x_test, y_test),
-        test_f1=macro_f1(final, x_test, y_test),
-    )
+            keep = None if keep is None else keep[~done]
+    return epoch_of, reached
 
 
 def _arrays(ensemble: Ensemble) -> tuple[np.ndarray, ...]:
