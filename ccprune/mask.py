@@ -58,9 +58,7 @@ class Mask:
             raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
         if not scores:
             raise ValueError("scores must name at least one parameter")
-        for name, score in scores.items():
-            if bool(score.isnan().any()):
-                raise ValueError(f"scores[{name!r}] holds NaN")
+        _no_nan(scores)
         if scope == "layer":
             return cls({name: _lowest_out(score, sparsity) for name, score in scores.items()})
         device = next(iter(scores.values())).device
@@ -76,10 +74,51 @@ class Mask:
     @classmethod
     def from_threshold(cls, scores: Mapping[str, Tensor], *, threshold: float) -> "Mask":
         """Keeps the weights whose score is above the threshold. Raises ValueError on NaN, naming the parameter."""
-        for name, score in scores.items():
-            if bool(score.isnan().any()):
-                raise ValueError(f"scores[{name!r}] holds NaN")
+        _no_nan(scores)
         return cls({name: score > threshold for name, score in scores.items()})
+
+    @classmethod
+    def from_counts(cls, scores: Mapping[str, Tensor], *, kept: Mapping[str, int]) -> "Mask":
+        """Keeps the `kept[name]` highest scores of each tensor: one score with another's allocation to layers.
+
+        Ties as in `from_scores`. Raises ValueError on NaN, other names, or a count outside 0..weights.
+        """
+        _no_nan(scores)
+        if kept.keys() != scores.keys():
+            raise ValueError(f"kept must name the parameters {sorted(scores)}, got {sorted(kept)}")
+        for name, score in scores.items():
+            if not 0 <= kept[name] <= score.numel():
+                raise ValueError(f"kept[{name!r}] must lie in 0..{score.numel()}, got {kept[name]}")
+        return cls({name: _drop_lowest(score, score.numel() - kept[name]) for name, score in scores.items()})
+
+    def restrict(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The scores with -inf at pruned weights, so that a mask made from them prunes these first (monotone).
+
+        Raises ValueError on a missing name.
+        """
+        missing = [name for name in self.keep if name not in scores]
+        if missing:
+            raise ValueError(f"scores must name the mask's parameters, missing {missing}")
+        return {
+            name: scores[name].masked_fill(~keep.to(scores[name].device), -math.inf) for name, keep in self.keep.items()
+        }
+
+    def shuffled(self, *, seed: int) -> "Mask":
+        """The same count in each tensor at random places: does the choice of weights within a layer matter?"""
+        generator = torch.Generator().manual_seed(seed)
+        return Mask(
+            {
+                name: keep.flatten()[torch.randperm(keep.numel(), generator=generator).to(keep.device)].reshape(
+                    keep.shape
+                )
+                for name, keep in self.keep.items()
+            }
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of weights that stay in each tensor."""
+        return {name: int(value.sum()) for name, value in self.keep.items()}
 
     @property
     def total(self) -> int:
@@ -89,7 +128,7 @@ class Mask:
     @property
     def kept(self) -> int:
         """Number of weights that stay."""
-        return sum(int(value.sum()) for value in self.keep.values())
+        return sum(self.counts.values())
 
     @property
     def sparsity(self) -> float:
@@ -170,8 +209,41 @@ class Enforcement:
         self.remove()
 
 
+def jaccard(a: Mask, b: Mask) -> float:
+    """Overlap of what two masks keep: kept by both / kept by either; 1.0 when both keep nothing.
+
+    Raises ValueError unless they name the same parameters.
+    """
+    if a.keep.keys() != b.keep.keys():
+        raise ValueError(f"a and b must name the same parameters, got {sorted(a.keep)} and {sorted(b.keep)}")
+    both = sum(int((a.keep[name] & b.keep[name]).sum()) for name in a.keep)
+    either = sum(int((a.keep[name] | b.keep[name]).sum()) for name in a.keep)
+    return both / either if either else 1.0
+
+
+def cubic(total: float, *, iterations: int) -> tuple[float, ...]:
+    """Sparsities total * (1 - (1 - i / iterations)^3), i = 1..iterations (Zhu and Gupta, 2017; paper B's follow-up).
+
+    Raises ValueError for a total outside [0, 1] or fewer than one iteration.
+    """
+    if not 0 <= total <= 1:
+        raise ValueError(f"total must lie in [0, 1], got {total!r}")
+    if iterations < 1:
+        raise ValueError(f"iterations must be at least 1, got {iterations}")
+    return tuple(total * (1 - (1 - i / iterations) ** 3) for i in range(1, iterations + 1))
+
+
+def _no_nan(scores: Mapping[str, Tensor]) -> None:
+    for name, score in scores.items():
+        if bool(score.isnan().any()):
+            raise ValueError(f"scores[{name!r}] holds NaN")
+
+
 def _lowest_out(score: Tensor, sparsity: float) -> Tensor:
-    count = math.floor(sparsity * score.numel() + 0.5)
+    return _drop_lowest(score, math.floor(sparsity * score.numel() + 0.5))
+
+
+def _drop_lowest(score: Tensor, count: int) -> Tensor:
     keep = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
     keep[score.flatten().argsort(stable=True)[:count]] = False
     return keep.reshape(score.shape)

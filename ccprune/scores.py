@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.functional import cross_entropy
 
 from ccprune.granger import granger_test
 from ccprune.mask import prunable
@@ -63,3 +65,52 @@ def random(model: nn.Module, *, seed: int) -> dict[str, Tensor]:
         name: torch.rand(weight.shape, generator=generator, dtype=torch.float64).to(weight.device)
         for name, weight in prunable(model).items()
     }
+
+
+def lamp(model: nn.Module) -> dict[str, Tensor]:
+    """Layer-adaptive magnitude: w^2 over the sum of the squares of its layer's weights that are not smaller.
+
+    (Lee et al., 2021, "Layer-adaptive sparsity for the magnitude-based pruning", eq. 1.) Ranked over all layers, each
+    layer keeps at least its largest weight. Of equal weights the earlier counts as the smaller, as in
+    `Mask.from_scores`.
+    """
+    found = {}
+    for name, weight in prunable(model).items():
+        # Pruned weights are 0 and score 0; in float64, because the sum runs over millions of squares.
+        squares, order = weight.detach().double().square().flatten().sort(stable=True)
+        rest = squares.flip(0).cumsum(0).flip(0)
+        score = torch.zeros_like(squares)
+        score[order] = torch.where(rest > 0, squares / rest.clamp_min(torch.finfo(rest.dtype).tiny), 0.0)
+        found[name] = score.reshape(weight.shape)
+    return found
+
+
+def fisher(model: nn.Module, x: Tensor, y: Tensor, *, chunk: int = 64) -> dict[str, Tensor]:
+    """Diagonal of the empirical Fisher: mean over samples of the squared gradient of the log-likelihood.
+
+    x (n, ...) inputs, y (n,) class labels; the model, in eval mode meanwhile, returns logits. `chunk` samples are
+    differentiated at once. The labels are the data's own, which makes it the empirical one (Kunstner et al., 2019).
+    Raises ValueError when x and y differ in length.
+    """
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"x and y must have the same length, at least 1, got {len(x)} and {len(y)}")
+    weights = {name: weight.detach() for name, weight in prunable(model).items()}
+    rest = {name: value.detach() for name, value in (*model.named_parameters(), *model.named_buffers())}
+
+    def negative_log_likelihood(weights: dict[str, Tensor], sample: Tensor, label: Tensor) -> Tensor:
+        logits = functional_call(model, rest | weights, sample[None])
+        return cross_entropy(logits.float(), label[None])
+
+    per_sample = vmap(grad(negative_log_likelihood), in_dims=(None, 0, 0))
+    total = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in weights.items()}
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        for first in range(0, len(x), chunk):
+            gradients = per_sample(weights, x[first : first + chunk], y[first : first + chunk])
+            for name, gradient in gradients.items():
+                total[name] += gradient.double().square().sum(0)
+    finally:
+        for module, training in modes:
+            module.training = training
+    return {name: value / len(x) for name, value in total.items()}

@@ -85,7 +85,15 @@ def test_random_depends_on_the_seed_alone():
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("score", [scores.magnitude, lambda model: scores.random(model, seed=0)])
+@pytest.mark.parametrize(
+    "score",
+    [
+        scores.magnitude,
+        scores.lamp,
+        lambda model: scores.random(model, seed=0),
+        lambda model: scores.fisher(model, torch.randn(9, 1, 6, 6), torch.arange(9) % 3),
+    ],
+)
 def test_scoring_does_not_change_the_model(score, training):
     model = network().train(training)
     before = copy.deepcopy(model.state_dict())
@@ -96,3 +104,56 @@ def test_scoring_does_not_change_the_model(score, training):
     assert {name: value.shape for name, value in found.items()} == {n: w.shape for n, w in prunable(model).items()}
     mask = Mask.from_scores(found, sparsity=0.5)
     assert mask.kept == mask.total // 2
+
+
+def test_lamp_is_its_equation_and_keeps_the_largest_of_each_layer():
+    model = network()
+    with torch.no_grad():
+        model[0].weight[0, 0, 0] = 0.25  # ties
+        model[0].weight[1, 0, 0] = 0.0  # pruned
+        model[3].weight *= 1e-6  # a layer that global magnitude would empty
+    found = scores.lamp(model)
+    for name, weight in prunable(model).items():
+        flat = weight.detach().double().flatten().numpy() ** 2
+        order = np.argsort(flat, kind="stable")
+        expected = [flat[u] / sum(flat[v] for v in order[list(order).index(u) :]) for u in range(len(flat))]
+        assert found[name].flatten().numpy() == pytest.approx(expected, rel=1e-12)
+        assert float(found[name].max()) == pytest.approx(1.0)
+    density = Mask.from_scores(found, sparsity=0.9).report(model)["density"]
+    assert (density > 0).all()
+    assert Mask.from_scores(scores.magnitude(model), sparsity=0.9).report(model)["density"]["3.weight"] == 0
+
+
+def test_lamp_of_equal_layers_ranks_as_magnitude():
+    torch.manual_seed(0)
+    model = nn.Linear(8, 9)
+    assert torch.equal(
+        Mask.from_scores(scores.lamp(model), sparsity=0.7).keep["weight"],
+        Mask.from_scores(scores.magnitude(model), sparsity=0.7).keep["weight"],
+    )
+
+
+@pytest.mark.parametrize("chunk", [2, 64])
+def test_fisher_is_the_mean_of_squared_gradients_taken_one_by_one(chunk):
+    model = network().eval()
+    generator = torch.Generator().manual_seed(2)
+    x, y = torch.randn(7, 1, 6, 6, generator=generator), torch.randint(0, 3, (7,), generator=generator)
+    found = scores.fisher(model, x, y, chunk=chunk)
+    expected = {name: torch.zeros_like(weight) for name, weight in prunable(model).items()}
+    for sample, label in zip(x, y, strict=True):
+        loss = nn.functional.cross_entropy(model(sample[None]), label[None])
+        for name, gradient in zip(expected, torch.autograd.grad(loss, list(prunable(model).values())), strict=True):
+            expected[name] += gradient**2 / 7
+    for name, value in expected.items():
+        assert found[name].numpy() == pytest.approx(value.numpy(), rel=1e-4, abs=1e-12)
+    with pytest.raises(ValueError, match="same length"):
+        scores.fisher(model, x, y[:-1])
+
+
+def test_null_fisher_of_a_weight_whose_input_is_always_zero_is_zero():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    x = torch.randn(20, 1, 6, 6, generator=torch.Generator().manual_seed(3))
+    x[:, :, :3] = 0
+    found = scores.fisher(model, x, torch.arange(20) % 3)["1.weight"]
+    assert (found[:, :18] == 0).all() and (found[:, 18:] > 0).all()
