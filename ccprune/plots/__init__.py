@@ -1,0 +1,49 @@
+"""Every figure of the notebooks: one function each, which returns the Axes it drew on."""
+
+from ccprune.plots._style import COLOURS, MARKERS, style
+from ccprune.plots.causal import (
+    accuracy_against_sparsity,
+    intervals,
+    layer_densities,
+    loss_slices,
+    rank_correlations,
+    selection_frequencies,
+    sparsity_axis,
+    step_prediction,
+)
+from ccprune.plots.legcnet import (
+    differences,
+    exponent_spread,
+    exponents_and_risk,
+    jaccards,
+    p_values,
+    paired_epochs,
+    rejection_rates,
+    separations,
+    stretching,
+    weight_series,
+)
+
+__all__ = [
+    "COLOURS",
+    "MARKERS",
+    "accuracy_against_sparsity",
+    "differences",
+    "exponent_spread",
+    "exponents_and_risk",
+    "intervals",
+    "jaccards",
+    "layer_densities",
+    "loss_slices",
+    "p_values",
+    "paired_epochs",
+    "rank_correlations",
+    "rejection_rates",
+    "selection_frequencies",
+    "separations",
+    "sparsity_axis",
+    "step_prediction",
+    "stretching",
+    "style",
+    "weight_series",
+]
