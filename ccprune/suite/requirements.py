@@ -1,12 +1,17 @@
-"""Data that a run needs or uses, written "authors:PATH" in the suite file."""
+"""Data that a run needs or uses, written "authors:PATH" or "images:NAME" in the suite file."""
 
-_PREFIX = "authors:"
+from importlib import import_module
+from types import ModuleType
+
+# By what comes before the colon: the module that knows such data, and its function that fetches. Both modules import
+# torch, and only some runs need data, so they are imported when they are asked.
+_FETCHES = {"authors": ("ccprune.data.authors", "path"), "images": ("ccprune.data.images", "fetch")}
 
 
 def problem(need: str) -> str | None:
     """Return what is wrong with the text, or None."""
-    if not isinstance(need, str) or not need.startswith(_PREFIX):
-        return f"data must be written 'authors:PATH', got {need!r}"
+    if not isinstance(need, str) or not need.startswith(tuple(f"{prefix}:" for prefix in _FETCHES)):
+        return f"data must be written 'authors:PATH' or 'images:NAME', got {need!r}"
     try:
         is_here(need)
     except ValueError as error:
@@ -20,19 +25,25 @@ def why_missing(need: str) -> str | None:
     Raises
     ------
     ccprune.data.authors.CorruptData
-        If it is here, but is not the pinned file.
+        If the file that is here, or that came, is not the pinned one.
     """
-    from ccprune.data import authors  # imports torch, and only some runs need data
+    from ccprune.data.authors import DataUnavailable
 
+    module, fetch, name = _parts(need)
     try:
-        authors.path(need.removeprefix(_PREFIX))
-    except authors.DataUnavailable as error:
+        getattr(module, fetch)(name)
+    except DataUnavailable as error:
         return " ".join(str(error).split())
     return None
 
 
 def is_here(need: str) -> bool:
     """Whether the data is on this machine, without asking the network."""
-    from ccprune.data import authors
+    module, _, name = _parts(need)
+    return module.available(name)
 
-    return authors.available(need.removeprefix(_PREFIX))
+
+def _parts(need: str) -> tuple[ModuleType, str, str]:
+    prefix, name = need.split(":", 1)
+    module, fetch = _FETCHES[prefix]
+    return import_module(module), fetch, name

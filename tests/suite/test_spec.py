@@ -81,8 +81,10 @@ def test_every_fault_is_told_at_once(project):
         (f"{RUN}defalt = {{}}", r"a: unknown key 'defalt' \(did you mean default\?\)"),
         (RUN + RUN, "a: two runs have this name"),
         ("[[run]]\nname = 'a'", "a: notebook must be a string, got None"),
-        (f"{RUN}needs = ['vowel.csv']", "a: data must be written 'authors:PATH', got 'vowel.csv'"),
+        (f"{RUN}needs = ['vowel.csv']", "a: data must be written 'authors:PATH' or 'images:NAME', got 'vowel.csv'"),
+        (f"{RUN}needs = ['images']", "a: data must be written .* got 'images'"),
         (f"{RUN}uses = ['authors:data/vowels.csv']", "a: .*data/vowels.csv"),
+        (f"{RUN}uses = ['images:mnits']", "a: name='mnits' is not an image set"),
         ("[[run]", "suite.toml: .*"),
     ],
 )
