@@ -12,7 +12,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="initialisations per dataset in pipeline.py (200)")
     arguments = parser.parse_args()
-    for command in (["lyapunov"], ["granger"], ["training"], ["pipeline", f"--seeds={arguments.seeds}"], ["plot"]):
+    pipeline = ["pipeline", f"--seeds={arguments.seeds}"]
+    for command in (["lyapunov"], ["granger"], ["training"], pipeline, ["recorder"], ["plot"]):
         print(f"== {command[0]}", flush=True)
         subprocess.run([sys.executable, str(HERE / f"{command[0]}.py"), *command[1:]], check=True)
 

@@ -64,9 +64,11 @@ class Recorder:
     Raises
     ------
     TypeError, ValueError
-        Naming the argument. RuntimeError when the calls come in a wrong order. ValueError for a loss that is not
-        finite, with the step's number: on the CPU before that step runs; on an accelerator, which is not waited for,
-        within 256 steps or on closing, the records from that step on being zeros.
+        Naming the argument. Also for a loss that is not finite, with the step's number: on the CPU before that step
+        runs; on an accelerator, which is not waited for, within 256 steps or on closing, and the records from that
+        step on are zeros.
+    RuntimeError
+        When the calls come in a wrong order.
     """
 
     def __init__(

@@ -179,8 +179,8 @@ class SquaredUpdates:
         if delta_weights.keys() != self._sums.keys():
             raise ValueError(f"delta_weights must name {sorted(self._sums)}, got {sorted(delta_weights)}")
         for name, change in delta_weights.items():
-            # A change is squared in float64: its float32 square would lose half of the digits that the sum keeps.
-            self._sums[name].addcmul_(change, change)
+            wide = change.double()  # its square in float32 would lose digits that the sum keeps
+            self._sums[name].addcmul_(wide, wide)
 
     @property
     def scores(self) -> dict[str, Tensor]:

@@ -50,6 +50,7 @@ def same(model, other):
 
 def test_fit_equals_a_plain_loop():
     model, other = network(), network()
+    model.eval()  # it is trained in train mode whatever it was in
     optimizer, theirs = sgd(model), sgd(other)
     mask = Mask.from_scores({n: w.detach().abs() for n, w in prunable(model).items()}, sparsity=0.5)
     smooth = functools.partial(cross_entropy, label_smoothing=0.1)
@@ -88,8 +89,10 @@ def test_fit_equals_a_plain_loop():
 @pytest.mark.parametrize("pairing", PAIRINGS)
 def test_training_is_the_same_bit_for_bit_with_a_recorder(pairing):
     model, other, store = network(0.5), network(0.5), InMemory()
-    optimizer = sgd(other)
-    alone = fit(model, batches, epochs=2, optimizer=sgd(model), seed=4)
+    plain, optimizer = sgd(model), sgd(other)
+    for noisy in (plain, optimizer):
+        noisy.register_step_post_hook(lambda *_: torch.rand(1))  # an optimiser may draw random numbers, too
+    alone = fit(model, batches, epochs=2, optimizer=plain, seed=4)
     with Recorder(other, optimizer, [store], pairing=pairing) as recorder:
         watched = fit(other, batches, epochs=2, optimizer=optimizer, seed=4, recorder=recorder)
     assert same(model, other)  # buffers of the batch norm, updated once a step, are among them
