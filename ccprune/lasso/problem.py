@@ -1,0 +1,154 @@
+"""The Lasso that every solver here is measured against, and the certificate that a solution is one.
+
+minimise over g (P,):   ||y - X g||^2 / (2 T) + lam |g|_1
+
+y (T,) are loss changes, X (T, P) squared weight changes, one row per recorded step; no intercept, no standardisation
+(Shah et al. 2024; written as scikit-learn writes it). Entries of X may be 1e-13 and stored in float32: every sum is
+taken in float64, a block of columns at a time, so X is never copied whole.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_BLOCK = 2**22  # entries of X held in float64 at once (32 MiB)
+
+
+class Gap(NamedTuple):
+    """Duality gap in squared units of y, and relative to the objective of g = 0, ||y||^2 / (2 T)."""
+
+    absolute: float
+    relative: float
+
+
+@dataclass(frozen=True, eq=False)
+class LassoResult:
+    """What a solver found.
+
+    Attributes
+    ----------
+    coef : Tensor (P,), float64
+        g, in units of y per unit of X, on X's device.
+    duality_gap : float
+        Relative, see `duality_gap`: an upper bound on how far the objective is from its minimum.
+    support : Tensor (P,) of bool
+        coef != 0.
+    iterations : int
+        Working sets solved (`exact`), or passes over the records (`truncated_gradient`).
+    converged : bool
+        Stopped by its own rule, not by the limit on iterations. Only `exact`'s rule is the duality gap.
+    """
+
+    coef: Tensor
+    duality_gap: float
+    support: Tensor
+    iterations: int
+    converged: bool
+
+
+def objective(X: Tensor, y: Tensor, coef: Tensor, lam: float) -> float:
+    """||y - X coef||^2 / (2 T) + lam |coef|_1. Raises TypeError or ValueError naming a bad argument."""
+    check_penalty(lam)
+    residual, coef = _residual(X, y, coef)
+    return _objective(residual, coef, lam)
+
+
+def duality_gap(X: Tensor, y: Tensor, coef: Tensor, lam: float) -> Gap:
+    """Upper bound on `objective(coef)` minus its minimum, from the residual r = y - X coef scaled to be feasible.
+
+    The dual problem maximises (||y||^2 - ||y - u||^2) / (2 T) over all u with |x_k . u| / T <= lam for every k; of the
+    feasible multiples of r the best is taken (Massias, Gramfort and Salmon 2018, section 2). Raises as `objective`.
+    """
+    check_penalty(lam)
+    residual, coef = _residual(X, y, coef)
+    return gap_of(y.to(residual), residual, correlation(X, residual), coef, lam)
+
+
+def lambda_max(X: Tensor, y: Tensor) -> float:
+    """The smallest lam whose solution is all zeros: max_k |x_k . y| / T. Raises as `objective`."""
+    return float(check(X, y).abs().max())
+
+
+def check(X: Tensor, y: Tensor) -> Tensor:
+    """X' y / T (P,) in float64, or TypeError or ValueError naming the argument that cannot be used."""
+    for name, value, dims in (("X", X, 2), ("y", y, 1)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a Tensor, got {type(value).__name__}")
+        if not value.is_floating_point():
+            raise TypeError(f"{name} must hold floating-point numbers, got {value.dtype}")
+        if value.ndim != dims or value.numel() == 0:
+            raise ValueError(f"{name} must have {dims} dimension(s) and not be empty, got shape {tuple(value.shape)}")
+    if len(y) != len(X):
+        raise ValueError(f"y must have one value per row of X ({len(X)}), got {len(y)}")
+    if not bool(torch.isfinite(y).all()):
+        raise ValueError("y must be finite, got NaN or infinite values")
+    with_y = correlation(X, y)
+    # One NaN or infinite entry spoils its column's sum, but a product may leave out the rows where y is 0.
+    sums = [with_y] if bool((y != 0).all()) else [with_y, correlation(X, torch.ones_like(y))]
+    if not all(bool(torch.isfinite(total).all()) for total in sums):
+        raise ValueError("X must be finite, got NaN or infinite values")
+    return with_y
+
+
+def check_penalty(lam: float, *, positive: bool = False) -> None:
+    """Raise ValueError unless lam is a finite number of at least 0, or above 0."""
+    if isinstance(lam, bool) or not isinstance(lam, int | float) or not 0 <= lam < float("inf"):
+        raise ValueError(f"lam must be a finite number of at least 0, got {lam!r}")
+    if positive and lam == 0:
+        raise ValueError("lam must be above 0: without a penalty there is no unique solution to certify")
+
+
+def blocks(X: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of columns of X (T, P) in float64, with their places."""
+    width = max(1, _BLOCK // len(X))
+    for first in range(0, X.shape[1], width):
+        part = slice(first, min(first + width, X.shape[1]))
+        yield part, X.detach()[:, part].to(torch.float64)
+
+
+def correlation(X: Tensor, residual: Tensor) -> Tensor:
+    """X' residual / T (P,), float64, on X's device."""
+    residual = residual.to(X.device, torch.float64) / len(X)
+    return torch.cat([block.T @ residual for _, block in blocks(X)])
+
+
+def predict(X: Tensor, index: Tensor, value: Tensor) -> Tensor:
+    """X g (T,) in float64 for g with `value` (S,) at `index` (S,) and 0 elsewhere."""
+    total = torch.zeros(len(X), dtype=torch.float64, device=X.device)
+    width = max(1, _BLOCK // len(X))
+    for places, values in zip(index.split(width), value.split(width), strict=True):
+        total += X.detach()[:, places].to(torch.float64) @ values
+    return total
+
+
+def gap_of(y: Tensor, residual: Tensor, correlation: Tensor, coef: Tensor, lam: float) -> Gap:
+    """`duality_gap` from what it is made of: the residual (T,) and X' residual / T (P,), all float64."""
+    rows, along, own = len(y), float(y @ residual), float(residual @ residual)
+    peak = float(correlation.abs().max())
+    scale = along / own if own > 0 else 0.0
+    if peak > 0:
+        scale = min(max(scale, -lam / peak), lam / peak)
+    dual = (2 * scale * along - scale**2 * own) / (2 * rows)
+    absolute = max(0.0, _objective(residual, coef, lam) - dual)
+    null = float(y @ y) / (2 * rows)
+    return Gap(absolute, absolute / null if null > 0 else (0.0 if absolute == 0 else float("inf")))
+
+
+def _objective(residual: Tensor, coef: Tensor, lam: float) -> float:
+    return float(residual @ residual) / (2 * len(residual)) + lam * float(coef.abs().sum())
+
+
+def _residual(X: Tensor, y: Tensor, coef: Tensor) -> tuple[Tensor, Tensor]:
+    check(X, y)
+    if not isinstance(coef, Tensor):
+        raise TypeError(f"coef must be a Tensor, got {type(coef).__name__}")
+    if coef.shape != X.shape[1:]:
+        raise ValueError(f"coef must have one value per column of X ({X.shape[1]}), got shape {tuple(coef.shape)}")
+    coef = coef.to(X.device, torch.float64)
+    if not bool(torch.isfinite(coef).all()):
+        raise ValueError("coef must be finite, got NaN or infinite values")
+    index = coef.nonzero()[:, 0]
+    return y.to(X.device, torch.float64) - predict(X, index, coef[index]), coef

@@ -1,0 +1,214 @@
+"""The authors' fit without the trajectory: one number per weight, and the condition under which that is the same.
+
+`truncated_gradient` ends at g = soft(A, u) with A = sum of eta_t (y_t - x_t . g) x_t. Where predictions x_t . g are
+negligible against y_t this is a threshold on a sum that can be kept while training goes on,
+
+    S_k = sum_t dL_t (dtheta_k,t)^2,    g_k is not 0  <=>  |S_k| / T > lam
+
+up to the step sizes eta, which weigh early records more, and the order of the records. |S| / T is a covariance without
+centring, with the unit of loss times weight^2: lam moves with the square of the learning rate, or with its cube where
+dL is taken on the same mini-batch. There dL is mostly its own mean, and S close to a plain sum of squared updates.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ccprune.lasso.condition import LIMIT, Condition, bound
+from ccprune.lasso.problem import check_penalty
+from ccprune.mask import Mask
+
+
+class Screen:
+    """Streaming store of the screen's statistic, fed by `update` after each training step.
+
+    It keeps one float64 number per prunable weight (three and the previous change with `momentum`), and per step dL
+    and one norm per tensor. Sums stay on the weights' device; no step waits for it, but the first with `momentum`.
+
+    Parameters
+    ----------
+    momentum : bool
+        Three features per weight instead of its squared change: the squared change of the step before, that of this
+        step, and their product (Shah et al. 2024); a weight stays if any of them passes. The first update is then no
+        record, only the step before.
+    """
+
+    def __init__(self, *, momentum: bool = False) -> None:
+        self.momentum = momentum
+        self._sums: dict[str, list[Tensor]] = {}
+        self._previous: dict[str, Tensor] = {}
+        self._rows: list[Tensor] = []  # per record: dL, then ||x_t||_2 of each tensor
+
+    @torch.no_grad()
+    def update(self, delta_loss: Tensor | float, delta_weights: Mapping[str, Tensor]) -> None:
+        """Adds one step: its change of the loss (0-d) and of every weight {name: Tensor}. Tensors are not kept.
+
+        Raises TypeError or ValueError naming the argument, with everything as it was before the call. On a device
+        other than the CPU a value that is not finite is left out in the same way, but the error comes when something
+        is read next, once.
+        """
+        self._check(delta_loss, delta_weights)
+        if not self._sums:
+            count = 3 if self.momentum else 1
+            self._sums = {
+                name: [torch.zeros_like(change, dtype=torch.float64) for _ in range(count)]
+                for name, change in delta_weights.items()
+            }
+        if self.momentum and not self._previous:
+            for name, change in delta_weights.items():
+                if not bool(torch.isfinite(change).all()):
+                    raise ValueError(f"delta_weights[{name!r}] must be finite, got NaN or infinite values")
+            self._previous = {name: change.detach().clone() for name, change in delta_weights.items()}
+            return
+        device = next(iter(delta_weights.values())).device
+        loss = torch.as_tensor(delta_loss, dtype=torch.float64, device=device)
+        # Features are made twice rather than held for all tensors at once: nothing is added before all is known
+        # to be finite.
+        norms = [_norm(self._features(*item)) for item in delta_weights.items()]
+        row = torch.stack([loss, *(norm.to(device) for norm in norms)])
+        finite = torch.isfinite(row).all()
+        if not _asynchronous(device) and not finite:
+            raise ValueError(self._complaint(row))
+        factor = torch.where(finite, loss, 0.0)
+        for name, change in delta_weights.items():
+            for total, part in zip(self._sums[name], self._features(name, change), strict=True):
+                if _asynchronous(device):
+                    part.masked_fill_(~finite.to(part.device), 0.0)
+                total.addcmul_(part, factor.to(part.device))
+            if self.momentum:
+                self._previous[name].copy_(change.detach())
+        self._rows.append(row)
+
+    def restart(self) -> None:
+        """The next step does not follow the last: with momentum it is no record, only the step before."""
+        self._previous = {}
+
+    @property
+    def records(self) -> int:
+        """Number of records T taken in."""
+        return len(self._table())
+
+    @property
+    def scores(self) -> dict[str, Tensor]:
+        """|S| / T of every weight, float64, the largest of the three with momentum; a ranking that needs no condition.
+
+        Raises ValueError before the first record.
+        """
+        records = len(self._table())
+        if records == 0:
+            raise ValueError("no record yet: call update first")
+        return {name: torch.stack(sums).abs().amax(0) / records for name, sums in self._sums.items()}
+
+    def condition(
+        self,
+        *,
+        step: float = 0.01,
+        power: float = 0.1,
+        batch_size: int = 1,
+        passes: int = 1000,
+        scope: str = "layer",
+        scale: float = 1.0,
+    ) -> Condition:
+        """Bounds the predictions of `truncated_gradient` with these settings, for any order of the records and any lam.
+
+        How: `ccprune.lasso.condition`.
+
+        Parameters
+        ----------
+        step, power, batch_size, passes
+            As in `truncated_gradient`.
+        scope : str
+            "layer": each tensor has a fit of its own (2024). "global": one fit over all (2025).
+        scale : float
+            What the squared changes are multiplied by before the fit: 1 / learning rate^2 in the 2025 protocol. A
+            factor on dL changes nothing.
+
+        Raises
+        ------
+        ValueError
+            Naming the argument, or before the first record.
+        """
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"scale must be positive and finite, got {scale!r}")
+        table = self._table().numpy()
+        if len(table) == 0:
+            raise ValueError("no record yet: call update first")
+        return bound(
+            table[:, 0],
+            dict(zip(self._sums, table[:, 1:].T * scale, strict=True)),
+            step=step,
+            power=power,
+            batch_size=batch_size,
+            passes=passes,
+            scope=scope,
+        )
+
+    def mask(self, lam: float, *, condition: Condition | None = None) -> Mask:
+        """The weights with |S| / T > lam, in the units of dL times weight^2; see `masks`."""
+        return self.masks([lam], condition=condition)[0]
+
+    def masks(self, lams: Sequence[float], *, condition: Condition | None = None) -> tuple[Mask, ...]:
+        """One mask per penalty: what `truncated_gradient` would keep.
+
+        `condition` is that of the solver's settings, by default the 2024 protocol's. Raises ValueError, naming the
+        ratio and the limit, where it does not hold or belongs to other records.
+        """
+        for lam in lams:
+            check_penalty(lam)
+        condition = self.condition() if condition is None else condition
+        scores = self.scores
+        if condition.records != len(self._rows):
+            raise ValueError(f"condition is of {condition.records} records, the screen has {len(self._rows)}")
+        if not condition.holds:
+            raise ValueError(
+                f"the screen does not stand for the fit here: predictions in {condition.tensor!r} may reach "
+                f"{condition.ratio:.3g} of the root mean square of dL, the limit is {LIMIT:g}; rank by `scores`, or "
+                "store the records and fit them"
+            )
+        return tuple(Mask.from_threshold(scores, threshold=lam) for lam in lams)
+
+    def _features(self, name: str, change: Tensor) -> list[Tensor]:
+        now = change.detach().to(torch.float64, copy=True)
+        if not self.momentum:
+            return [now.square_()]
+        before = self._previous[name].to(torch.float64)
+        return [before * before, now * now, before * now]
+
+    def _check(self, delta_loss: Tensor | float, delta_weights: Mapping[str, Tensor]) -> None:
+        if isinstance(delta_loss, bool) or not isinstance(delta_loss, Tensor | float | int):
+            raise TypeError(f"delta_loss must be a number or a 0-d Tensor, got {type(delta_loss).__name__}")
+        if isinstance(delta_loss, Tensor) and delta_loss.ndim != 0:
+            raise ValueError(f"delta_loss must be a number or a 0-d Tensor, got shape {tuple(delta_loss.shape)}")
+        for name, change in delta_weights.items():
+            if not isinstance(change, Tensor):
+                raise TypeError(f"delta_weights[{name!r}] must be a Tensor, got {type(change).__name__}")
+        shapes = {name: tuple(change.shape) for name, change in delta_weights.items()}
+        known = {name: tuple(sums[0].shape) for name, sums in self._sums.items()} or shapes
+        if not shapes or shapes != known:
+            raise ValueError(f"delta_weights must have the names and shapes {known}, got {shapes}")
+
+    def _table(self) -> Tensor:
+        """Changes dL and norms (T, 1 + tensors) on the CPU; raises once for what was left out on another device."""
+        if not self._rows:
+            return torch.zeros(0, 1 + len(self._sums), dtype=torch.float64)
+        table = torch.stack(self._rows).cpu()
+        bad = ~torch.isfinite(table).all(1)
+        if bool(bad.any()):
+            self._rows = [row for row, left_out in zip(self._rows, bad.tolist(), strict=True) if not left_out]
+            raise ValueError(self._complaint(table[bad][0]))
+        return table
+
+    def _complaint(self, row: Tensor) -> str:
+        names = ("delta_loss", *(f"delta_weights[{name!r}]" for name in self._sums))
+        first = int((~torch.isfinite(row)).to(torch.int8).argmax())
+        return f"{names[first]} must be finite, got NaN or infinite values; the step was left out"
+
+
+def _asynchronous(device: torch.device) -> bool:
+    return device.type != "cpu"
+
+
+def _norm(parts: list[Tensor]) -> Tensor:
+    """||x_t||_2 of one tensor's features, 0-d."""
+    return torch.stack([part.flatten().dot(part.flatten()) for part in parts]).sum().sqrt()

@@ -1,0 +1,354 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from ccprune.lasso import LIMIT, Condition, Screen, by_tensor, screening, truncated_gradient
+from ccprune.lasso.stochastic import step_sizes
+from ccprune.mask import Mask, prunable
+
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
+]
+SHAPES = {"a": (3, 4), "b": (7,)}
+Y1 = torch.ones(1)
+
+
+def random_steps(count, seed=0, scale=1e-6):
+    """Loss changes (T,) and weight changes, float32, on a scale that training has."""
+    generator = torch.Generator().manual_seed(seed)
+    losses = 2e-2 * torch.randn(count, generator=generator, dtype=torch.float64)
+    return losses, [
+        {name: scale * torch.randn(shape, generator=generator) for name, shape in SHAPES.items()} for _ in range(count)
+    ]
+
+
+def filled(losses, changes, **options):
+    screen = Screen(**options)
+    for loss, change in zip(losses, changes, strict=True):
+        screen.update(loss, change)
+    return screen
+
+
+def design(changes):
+    """Squared changes (T, P) of all tensors."""
+    return torch.stack([torch.cat([change.flatten() for change in step.values()]) for step in changes]).double() ** 2
+
+
+def flat(values):
+    return torch.cat([value.flatten().cpu() for value in values.values()])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_statistic_is_the_product_of_the_stored_records(device):
+    losses, changes = random_steps(60)
+    screen = filled(losses.to(device), [{k: v.to(device) for k, v in step.items()} for step in changes])
+    scores = screen.scores
+    assert screen.records == 60
+    assert {name: tuple(score.shape) for name, score in scores.items()} == SHAPES
+    assert all(score.dtype == torch.float64 and score.device.type == device for score in scores.values())
+    X = design(changes)
+    size = X.T @ losses.abs() / 60
+    assert ((flat(scores) - (X.T @ losses).abs() / 60).abs() <= 1e-14 * size).all()
+
+
+def test_losses_may_be_numbers_in_full_precision():
+    screen = Screen()
+    screen.update(0.1, {"w": torch.ones(2, requires_grad=True)})
+    assert screen.scores["w"].tolist() == [0.1, 0.1] and not screen.scores["w"].requires_grad
+    assert screen.condition().spread == 0.1
+
+
+def test_statistic_survives_cancellation():
+    """Against exact fractions; what is left after pairs cancel is a billionth of what was added."""
+    rng = np.random.default_rng(1)
+    change = torch.from_numpy(rng.standard_normal(5) * 1e-7).float()
+    terms = []
+    screen = Screen()
+    for _ in range(200):
+        loss = float(rng.standard_normal())
+        for sign in (1, -1):
+            moved = change * (1 if sign > 0 else 1 + 1e-7 * float(rng.random()))
+            screen.update(sign * loss, {"w": moved})
+            terms.append([Fraction(sign * loss) * Fraction(float(value)) ** 2 for value in moved])
+    exact = [sum(column) for column in zip(*terms, strict=True)]
+    sizes = [sum(abs(term) for term in column) for column in zip(*terms, strict=True)]
+    assert max(abs(float(value / size)) for value, size in zip(exact, sizes, strict=True)) < 1e-7
+    for ours, value, size in zip(screen.scores["w"].tolist(), exact, sizes, strict=True):
+        # 400 additions, each off by half a unit in the last place of a sum below `size`.
+        assert abs(ours * 400 - abs(float(value))) <= 400 * 2**-53 * float(size)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_momentum_keeps_a_weight_if_any_of_its_three_features_passes(device):
+    losses, changes = random_steps(30)
+    moved = [{name: change.to(device) for name, change in step.items()} for step in changes]
+    screen = filled(losses, moved, momentum=True)
+    flat_changes = torch.stack([flat(step) for step in changes]).double()
+    before, now = flat_changes[:-1], flat_changes[1:]
+    parts = torch.stack([feature.T @ losses[1:] for feature in (before**2, now**2, before * now)]).abs() / 29
+    assert screen.records == 29
+    torch.testing.assert_close(flat(screen.scores), parts.amax(0), rtol=1e-12, atol=0)
+    assert parts.argmax(0).unique().tolist() == [0, 1, 2]
+    lam = float(parts.amax(0).median())
+    assert torch.equal(flat(screen.mask(lam).keep), (parts > lam).any(0))
+    screen.restart()
+    screen.update(1.0, moved[0])
+    assert screen.records == 29
+    screen.update(1.0, moved[1])
+    assert screen.records == 30
+
+
+def digits_run(steps, *, rate):
+    """A small convolutional network on scikit-learn's digits under plain SGD: consecutive differences, and shapes."""
+    x, y = load_digits(return_X_y=True)
+    x, y = torch.from_numpy(x).float()[:, None, ::1].unflatten(2, (8, 8)) / 8 - 1, torch.from_numpy(y)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 40), nn.ReLU(), nn.Linear(40, 10)
+    )
+    batches = torch.randint(len(x), (150 + steps + 1, 64), generator=torch.Generator().manual_seed(1))
+    optimizer, states, losses = torch.optim.Adam(model.parameters(), 3e-3), [], []
+    for step, rows in enumerate(batches):
+        if step == 150:
+            optimizer = torch.optim.SGD(model.parameters(), rate)
+        loss = cross_entropy(model(x[rows]), y[rows])
+        if step >= 150:
+            losses.append(loss.item())
+            states.append({name: weight.detach().clone() for name, weight in prunable(model).items()})
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    pairs = zip(states[1:], states[:-1], strict=True)
+    changes = [{name: later[name] - earlier[name] for name in later} for later, earlier in pairs]
+    return torch.tensor(losses, dtype=torch.float64).diff(), changes
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return digits_run(117, rate=1e-3)
+
+
+def test_mask_is_that_of_the_authors_solver_on_a_trained_network(recorded):
+    losses, changes = recorded
+    screen = filled(losses, changes)
+    shapes = {name: change.shape for name, change in changes[0].items()}
+    assert screen.condition().holds and screen.condition().ratio < 1e-9
+    lams = flat(screen.scores).quantile(torch.tensor([0.2, 0.5, 0.8, 0.95], dtype=torch.float64)).tolist()
+    for lam, mask in zip(lams, screen.masks(lams), strict=True):
+        assert isinstance(mask, Mask) and mask.keep.keys() == shapes.keys()
+        fits = by_tensor(truncated_gradient, design(changes), losses, lam, shapes=shapes, seed=0)
+        assert {result.iterations for result in fits.values()} == {3}
+        ours, theirs = flat(mask.keep), torch.cat([result.support for result in fits.values()])
+        assert 0 < ours.sum() < len(ours)
+        jaccard = int((ours & theirs).sum()) / int((ours | theirs).sum())
+        assert jaccard >= 0.94, (lam, jaccard)
+    # With equal steps in the recorded order nothing is left that could differ.
+    fits = by_tensor(truncated_gradient, design(changes), losses, lams[1], shapes=shapes, power=0.0)
+    assert torch.equal(torch.cat([result.support for result in fits.values()]), flat(screen.mask(lams[1]).keep))
+
+
+def largest_prediction(X, y, *, step, power, batch_size, passes):
+    """The largest |x_t . g| of any record at any step, without penalty, in the recorded order."""
+    g, largest, t = np.zeros(X.shape[1]), 0.0, 0
+    for _ in range(passes):
+        for first in range(0, len(y), batch_size):
+            rows, target = X[first : first + batch_size], y[first : first + batch_size]
+            t += 1
+            largest = max(largest, np.abs(X @ g).max())
+            g = g + step / t**power * (target - rows @ g) @ rows / len(target)
+    return largest
+
+
+@pytest.mark.parametrize("batch_size, passes", [(1, 4), (16, 30), (7, 3)])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("drift", [0.0, -2e-2])
+def test_condition_bounds_every_prediction_and_is_not_far_above(batch_size, passes, scope, drift, recorded):
+    losses, changes = recorded
+    losses = losses + drift
+    screen = filled(losses, changes)
+    settings = {"step": 0.02, "power": 0.1, "batch_size": batch_size, "passes": passes}
+    blocks = design(changes).split([change.numel() for change in changes[0].values()], 1)
+    for scale in (1.0, 1e6, 1e7):
+        condition = screen.condition(**settings, scope=scope, scale=scale)
+        parts = [design(changes)] if scope == "global" else blocks
+        found = max(largest_prediction(part.numpy() * scale, losses.numpy(), **settings) for part in parts)
+        assert found <= condition.prediction
+        if drift:  # loss changes of one sign push the coefficients one way, as the bound has it
+            assert condition.prediction < 30 * found
+        assert condition.spread == pytest.approx(float(losses.square().mean().sqrt()))
+        assert condition.tensor == "all" if scope == "global" else condition.tensor in changes[0]
+
+
+def test_bound_in_closed_form():
+    """One record pushes by step |dL| ||x||; of two, the larger is taken to come first, with the larger step."""
+    changes = [{"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0])}, {"a": torch.tensor([0.5, 0.0]), "b": 0 * Y1}]
+    norms = {"layer": 9.0, "global": (1 + 16 + 81) ** 0.5}
+    for scope, norm in norms.items():
+        alone = filled([-0.5], changes[:1]).condition(step=1e-3, power=0.5, passes=1, scope=scope)
+        assert alone.prediction == pytest.approx(norm * 1e-3 * 0.5 * norm)
+        both = filled([0.1, -0.5], changes[::-1]).condition(step=1e-3, power=0.5, passes=2, scope=scope)
+        other = 0.0 if scope == "layer" else 0.25
+        pushes = (1 + 3**-0.5) * 0.5 * norm + (2**-0.5 + 4**-0.5) * 0.1 * other
+        assert both.prediction == pytest.approx(norm * 1e-3 * pushes)
+        assert both.tensor == ("b" if scope == "layer" else "all") and both.spread == pytest.approx(0.13**0.5)
+
+
+def test_bound_of_a_small_last_batch():
+    """Its records are averaged over fewer, so each pushes more; the largest might be among them."""
+    screen = filled([3.0, 1.0, 2.0], [{"a": torch.ones(1)}] * 3)
+    found = screen.condition(step=1e-3, power=0.5, passes=1, batch_size=2).prediction
+    assert found == pytest.approx(1e-3 * (2**-0.5 * 3 + 0.5 * 2 + 0.5 * 1))
+
+
+def test_refuses_where_predictions_matter_and_the_masks_differ():
+    """Half of the weights repeat the others: the fit explains y by any of them and the rest is left without a cause."""
+    rng = np.random.default_rng(0)
+    changes = torch.from_numpy(rng.standard_normal((200, 40)))
+    causes = changes[:, :3].square()
+    losses = causes.sum(1) + 0.1 * torch.from_numpy(rng.standard_normal(200))
+    screen = filled(losses, [{"w": change} for change in changes])
+    condition = screen.condition(step=0.002, passes=20)
+    assert not condition.holds and condition.ratio > 1
+    with pytest.raises(ValueError, match=r"predictions in 'w' may reach .* the limit is 0\.001; rank by `scores`"):
+        screen.mask(0.5, condition=condition)
+    fit = truncated_gradient(changes.square(), losses, 0.5, step=0.002, passes=20, patience=20)
+    screened = screen.scores["w"] > 0.5
+    assert fit.support.sum() < 10 and screened.all()
+    # In smaller units the same records are within the condition, and there both agree.
+    small = filled(losses, [{"w": 1e-4 * change} for change in changes])
+    lam = float(small.scores["w"].median())
+    fit = truncated_gradient(1e-8 * changes.square(), losses, lam, seed=0)
+    both = small.mask(lam).keep["w"], fit.support
+    assert (both[0] & both[1]).sum() / (both[0] | both[1]).sum() >= 0.85  # 20 weights: one or two may differ
+    # Steps that grow without bound have no bound.
+    assert screen.condition(step=10.0).ratio == float("inf")
+
+
+def test_masks_depend_on_the_condition_of_the_same_records():
+    losses, changes = random_steps(20)
+    screen = filled(losses, changes)
+    condition = screen.condition()
+    assert LIMIT == 1e-3 and Condition(1e-3, 1.0, "a", 1).holds and not Condition(1.1e-3, 1.0, "a", 1).holds
+    lams = [1e-15, 1e-14]
+    alone = [screen.mask(lam) for lam in lams]
+    for one, many in zip(alone, screen.masks(lams, condition=condition), strict=True):
+        assert torch.equal(flat(one.keep), flat(many.keep))
+    screen.update(losses[0], changes[0])
+    with pytest.raises(ValueError, match="condition is of 20 records, the screen has 21"):
+        screen.mask(1e-14, condition=condition)
+
+
+def test_step_sizes_go_on_over_the_passes():
+    rates = np.concatenate([step_sizes(10, 0.5, 0.1, 4, done) for done in range(3)])
+    np.testing.assert_allclose(rates, [0.5 / t**0.1 for t in range(1, 10)], rtol=1e-14)
+
+
+def test_null_unrelated_losses_leave_scores_that_shrink_and_nothing_that_stands_out():
+    """S over its standard deviation is standard normal for every weight, and the scores fall like 1 / sqrt(T)."""
+    generator = torch.Generator().manual_seed(0)
+    rates = 10 ** (-7 + 2 * torch.rand(3000, generator=generator))  # weights that move by very different amounts
+    typical = []
+    for count in (100, 1600):
+        losses = torch.randn(count, generator=generator, dtype=torch.float64)
+        losses -= losses.mean()  # else all weights share what the mean adds to them
+        changes = rates * torch.randn(count, 3000, generator=generator)
+        score = filled(losses, [{"w": change} for change in changes]).scores["w"]
+        deviation = changes.double().square().std(0) * losses.std() / count**0.5
+        z = (score / deviation).numpy()  # |standard normal|
+        assert stats.kstest(z, stats.halfnorm.cdf).pvalue > 1e-3
+        assert z.max() < 5.5
+        typical.append(float((score / rates.double() ** 2).median() / losses.std()))
+    assert typical[0] / typical[1] == pytest.approx(4, rel=0.1)
+
+
+def test_null_nothing_happens_without_a_change_of_the_loss():
+    _, changes = random_steps(10)
+    screen = filled([0.0] * 10, changes)
+    assert screen.condition().ratio == 0 and screen.mask(0.0).kept == 0
+
+
+def test_changes_are_not_kept_and_not_written_to():
+    losses, changes = random_steps(10)
+    expected = filled(losses, changes, momentum=True).scores
+    screen, buffer = Screen(momentum=True), {name: torch.zeros(shape) for name, shape in SHAPES.items()}
+    for loss, step in zip(losses, changes, strict=True):
+        for name, change in step.items():
+            buffer[name].copy_(change)
+        screen.update(loss, buffer)
+        assert all(torch.equal(buffer[name], change) for name, change in step.items())
+    assert torch.equal(flat(screen.scores), flat(expected))
+    double = {name: change.double() for name, change in changes[0].items()}
+    Screen().update(1.0, double)
+    assert torch.equal(flat(double), flat(changes[0]).double())
+
+
+@pytest.mark.parametrize("momentum", [False, True])
+def test_values_that_are_not_finite_are_refused_and_nothing_is_lost(momentum):
+    losses, changes = random_steps(12)
+    screen = filled(losses[:8], changes[:8], momentum=momentum)
+    for bad in (float("nan"), torch.tensor(float("inf"))):
+        with pytest.raises(ValueError, match="delta_loss must be finite"):
+            screen.update(bad, changes[8])
+    spoilt = {name: change.clone() for name, change in changes[8].items()}
+    spoilt["b"][3] = float("nan")
+    for each in (screen, Screen(momentum=momentum)):
+        with pytest.raises(ValueError, match=r"delta_weights\['b'\] must be finite"):
+            each.update(0.1, spoilt)
+    for loss, change in zip(losses[8:], changes[8:], strict=True):
+        screen.update(loss, change)
+    expected = filled(losses, changes, momentum=momentum)
+    assert screen.records == expected.records
+    assert torch.equal(flat(screen.scores), flat(expected.scores))
+    assert screen.condition() == expected.condition()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_on_an_accelerator_the_error_comes_with_the_next_reading_and_once(device, monkeypatch):
+    monkeypatch.setattr(screening, "_asynchronous", lambda device: True)
+    losses, changes = random_steps(12)
+    moved = [{name: change.to(device) for name, change in step.items()} for step in changes]
+    screen = filled(losses[:8], moved[:8])
+    screen.update(torch.tensor(float("nan"), device=device), moved[8])
+    screen.update(0.1, {name: change * float("nan") for name, change in moved[8].items()})
+    with pytest.raises(ValueError, match="delta_loss must be finite"):
+        _ = screen.scores
+    assert torch.equal(flat(screen.scores), flat(filled(losses[:8], moved[:8]).scores))
+    assert screen.records == 8
+
+
+LOSSES, CHANGES = random_steps(3)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: Screen().update(torch.zeros(1), CHANGES[0]), r"delta_loss must be a number or a 0-d Tensor.*\(1,\)"),
+        (lambda: Screen().update(0.1, {}), r"delta_weights must have the names and shapes \{\}, got \{\}"),
+        (lambda: filled(LOSSES, CHANGES).update(0.1, {"a": CHANGES[0]["a"]}), "delta_weights must have the names"),
+        (lambda: Screen().scores, "no record yet: call update first"),
+        (lambda: Screen().condition(), "no record yet: call update first"),
+        (lambda: Screen(momentum=True).mask(0.1), "no record yet: call update first"),
+        (lambda: filled(LOSSES, CHANGES).mask(-0.1), "lam must be a finite number of at least 0, got -0.1"),
+        (lambda: filled(LOSSES, CHANGES).condition(step=0), "step must be positive and finite, got 0"),
+        (lambda: filled(LOSSES, CHANGES).condition(passes=0), "passes must be an integer of at least 1, got 0"),
+        (lambda: filled(LOSSES, CHANGES).condition(scope="all"), r"scope must be one of .*, got 'all'"),
+        (lambda: filled(LOSSES, CHANGES).condition(scale=0.0), r"scale must be positive and finite, got 0\.0"),
+    ],
+)
+def test_errors_name_the_argument(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_types_are_named():
+    with pytest.raises(TypeError, match="delta_loss must be a number or a 0-d Tensor, got str"):
+        Screen().update("0.1", CHANGES[0])
+    with pytest.raises(TypeError, match=r"delta_weights\['a'\] must be a Tensor, got list"):
+        Screen().update(0.1, {"a": [1.0]})
