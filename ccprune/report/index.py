@@ -14,7 +14,7 @@ from ccprune.stats import VERDICTS
 
 _PAPERS = {
     "legcnet": "LEGCNet (Sahu et al. 2023, arXiv:2308.09955)",
-    "causal": "Causal pruning",
+    "causal": "Causal pruning (Shah et al. 2024, arXiv:2412.03035)",
 }
 _MEANING = {
     "identical": "a deterministic re-run gives the printed figure at the printed decimals",
