@@ -24,20 +24,29 @@ def planted(records, weights, causes, seed, strength=1.0):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("rule", ["count", "lam"])
-def test_frequencies_are_those_of_single_choices(device, rule, monkeypatch):
+@pytest.mark.parametrize("statistic", ["covariance", "correlation"])
+def test_frequencies_are_those_of_single_choices(device, rule, statistic, monkeypatch):
     """Each half by itself, from the halves that were drawn."""
     X, y = planted(41, 30, 3, seed=0)
+    y += 0.5
+    X[1:, 4] = 3e-13  # does not vary in half of the halves: without a correlation there
     monkeypatch.setattr(problem, "_BLOCK", 41 * 7)
     members = stability._halves(41, 6, seed=3)
-    statistics = torch.stack([(X[rows].double().T @ y[rows]).abs() / 20 for rows in members])
+    if statistic == "covariance":
+        statistics = torch.stack([(X[rows].double().T @ y[rows]).abs() / 20 for rows in members])
+    else:
+        with np.errstate(invalid="ignore"):
+            both = [np.corrcoef(X[rows].double().numpy().T, y[rows].numpy())[-1, :-1] for rows in members]
+        statistics = torch.from_numpy(np.abs(np.stack(both)))
+        statistics[~members[:, 0], 4] = 0
     if rule == "count":
         chosen = torch.zeros(12, 30).scatter_(1, statistics.topk(5).indices, 1.0)
-        found = select(X.to(device), y.to(device), count=5, pairs=6, threshold=0.6, seed=3)
+        found = select(X.to(device), y.to(device), count=5, pairs=6, threshold=0.6, seed=3, statistic=statistic)
         assert found.chosen == 5
     else:
-        lam = float(statistics.median())
+        lam = float(statistics.flatten().quantile(0.5))  # between two values: no tie
         chosen = (statistics > lam).double()
-        found = select(X.to(device), y.to(device), lam=lam, pairs=6, threshold=0.6, seed=3)
+        found = select(X.to(device), y.to(device), lam=lam, pairs=6, threshold=0.6, seed=3, statistic=statistic)
         assert found.chosen == pytest.approx(float(chosen.sum(1).mean()))
     assert found.frequency.device.type == device
     torch.testing.assert_close(found.frequency.cpu(), chosen.double().mean(0), rtol=0, atol=1e-15)
@@ -78,6 +87,19 @@ def test_null_noise_gives_no_more_stable_weights_than_the_bound(threshold):
     assert np.mean([float(result.frequency.mean()) for result in found]) == pytest.approx(20 / 400)
 
 
+def test_null_only_the_correlation_keeps_the_bound_when_weights_move_by_different_amounts():
+    false = {"covariance": [], "correlation": []}
+    sizes = 10.0 ** torch.linspace(-6, 0, 400)
+    for seed in range(20):
+        X, y = planted(100, 400, 0, seed)
+        for statistic, found in false.items():
+            result = select(X * sizes, y, count=40, seed=seed, statistic=statistic)
+            found.append(int(result.stable.sum()))
+    bound = result.expected_false
+    assert np.mean(false["correlation"]) < bound
+    assert np.mean(false["covariance"]) > bound
+
+
 def test_a_file_mapped_into_memory_is_read(tmp_path):
     X, y = planted(40, 50, 3, seed=0)
     held = np.memmap(tmp_path / "X", np.float32, "w+", shape=(40, 52))
@@ -106,6 +128,7 @@ X, Y = planted(12, 6, 1, seed=0)
         (lambda: select(X, Y, count=2, lam=0.1, seed=0), ValueError, "give either count or lam"),
         (lambda: select(X, Y, count=6, seed=0), ValueError, r"count must be an integer in 1\.\.5, got 6"),
         (lambda: select(X, Y, lam=-1.0, seed=0), ValueError, "lam must be a finite number of at least 0"),
+        (lambda: select(X, Y, count=2, seed=0, statistic="z"), ValueError, r"statistic must be one of .*, got 'z'"),
         (lambda: select(X, Y, count=2, pairs=0, seed=0), ValueError, "pairs must be an integer of at least 1, got 0"),
         (lambda: select(X, Y, count=2, threshold=0.5, seed=0), ValueError, r"threshold must lie above 0\.5"),
     ],
