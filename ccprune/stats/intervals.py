@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 #: Up to this many pairs the sign-flip test goes through all 2**n patterns instead of drawing some.
 EXACT_PAIRS = 14
@@ -99,6 +99,22 @@ def bootstrap_interval(
     z = bias + ndtri([(1 - level) / 2, (1 + level) / 2])
     low, high = np.quantile(drawn, ndtr(bias + z / (1 - acceleration * z)))
     return Interval(estimate, float(low), float(high), n)
+
+
+def student_interval(
+    sample: ArrayLike,  # (n,)
+    *,
+    level: float = 0.95,
+) -> Interval:
+    """Student's t interval of the mean: for a handful of runs, of which the bootstrap's interval is too narrow.
+
+    Raises ValueError for fewer than 2 values, one that is not finite, or a level outside (0, 1).
+    """
+    values = check_sample(sample, "sample")
+    check_level(level)
+    n, mean = len(values), float(values.mean())
+    reach = float(stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - reach, mean + reach, n)
 
 
 def paired_difference(

@@ -1,0 +1,117 @@
+"""What the Granger-Lasso says: solvers against each other, scores against simpler ones, records against noise."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from ccprune import lasso
+from ccprune.causal.methods import Scores
+from ccprune.causal.setting import Setting
+from ccprune.data.images import Images
+from ccprune.mask import Mask, jaccard
+from ccprune.recorder import Recorder
+from ccprune.stores import InMemory, Store
+
+_BLOCK = 2**22  # entries held in float64 at once (32 MiB)
+
+
+def record(
+    model: nn.Module,
+    images: Images,
+    setting: Setting,
+    stores: Sequence[Store],
+    *,
+    epochs: int,
+    rate: float,
+    pairing: str,
+    seed: int,
+    momentum: float = 0.0,
+) -> nn.Module:
+    """Fills the stores from `epochs` of SGD on a copy of the model, which is returned."""
+    model = copy.deepcopy(model)
+    optimizer = SGD(model.parameters(), lr=rate, momentum=momentum)
+    with Recorder(model, optimizer, stores, pairing=pairing) as recorder:
+        setting.train(model, images, epochs=epochs, optimizer=optimizer, seed=seed, recorder=recorder)
+    return model
+
+
+def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequence[float]) -> pd.DataFrame:
+    """The three solvers on the same records, one Lasso per tensor (the 2024 protocol): one row per tensor and lambda.
+
+    lambda is where the screen prunes `sparsities` of the tensor. Columns: tensor, weights, lam, sparsity (the
+    screen's), sparsity_sgd, jaccard_sgd (of the masks of `truncated_gradient` and the screen), passes and gap_sgd (its
+    relative duality gap); kept_exact and gap_exact (what the exact solution at lambda keeps, and its gap);
+    jaccard_exact (the exact ranking at the screen's count against the screen).
+    """
+    changes, losses = store.records()
+    found = []
+    for name, columns in store.layout.columns.items():
+        part, score = changes[:, columns], screen.scores[name].flatten()
+        order = lasso.ranking(part, losses)
+        for sparsity in sparsities:
+            lam = float(score.kthvalue(max(1, round(sparsity * len(score)))).values)
+            kept = Mask({name: score > lam})
+            sgd = lasso.truncated_gradient(part, losses, lam, seed=0)
+            exact = lasso.exact(part, losses, lam)
+            ranked = Mask.from_counts({name: order}, kept=kept.counts)
+            found.append(
+                {
+                    "tensor": name,
+                    "weights": len(score),
+                    "lam": lam,
+                    "sparsity": kept.sparsity,
+                    "sparsity_sgd": 1 - float(sgd.support.double().mean()),
+                    "jaccard_sgd": jaccard(kept, Mask({name: sgd.support})),
+                    "passes": sgd.iterations,
+                    "gap_sgd": sgd.duality_gap,
+                    "kept_exact": int(exact.support.sum()),
+                    "gap_exact": exact.duality_gap,
+                    "jaccard_exact": jaccard(kept, ranked),
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def rank_correlations(scores: Mapping[str, Scores]) -> pd.DataFrame:
+    """Spearman's rank correlation of every two scores over all weights, as a square table.
+
+    Raises ValueError when the scores are not of the same weights, or one is constant, which has no ranks.
+    """
+    ranks = {}
+    for method, score in scores.items():
+        if score.keys() != next(iter(scores.values())).keys():
+            raise ValueError(f"scores[{method!r}] names other weights than the first")
+        ranks[method] = _ranks(torch.cat([value.flatten().double() for value in score.values()]))
+        if not bool(ranks[method].std() > 0):
+            raise ValueError(f"scores[{method!r}] is constant")
+    table = torch.corrcoef(torch.stack(list(ranks.values())))
+    return pd.DataFrame(table.numpy(), index=list(ranks), columns=list(ranks))
+
+
+def permutation_p(X: Tensor, y: Tensor, *, permutations: int = 99, seed: int) -> Tensor:
+    """p-value (P,) of each column's covariance with y, against those with the records of y in another order.
+
+    (Number of permutations with at least as large a |covariance| + 1) / (permutations + 1). Under the null, that the
+    loss changes do not know which step they belong to, p is uniform. The part of |x_k . y| that comes from y's mean is
+    the same in every order and left out: a loss that falls alike in every step is no evidence.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(len(y), generator=generator) for _ in range(permutations)]
+    centred = y.cpu().double() - y.cpu().double().mean()
+    rows = torch.stack([centred, *(centred[order] for order in orders)]).to(X.device)
+    exceeding = []
+    for columns in X.split(max(1, _BLOCK // len(rows)), dim=1):
+        statistic = (rows @ columns.double()).abs()
+        exceeding.append((statistic[1:] >= statistic[0]).sum(0))
+    return (torch.cat(exceeding) + 1) / (permutations + 1)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Ranks (n,) in float64, ties sharing their mean."""
+    _, place, counts = values.unique(return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    return (last - (counts - 1) / 2)[place]

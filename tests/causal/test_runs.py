@@ -1,0 +1,119 @@
+"""The table of curves, held-out images, changed conditions, and flatness ratios."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ccprune.causal import flatness_runs, robustness, runs
+from ccprune.causal.methods import methods
+from ccprune.causal.setting import Setting
+
+SETTING = Setting(batch_size=100, rate=0.05)
+
+
+def network(seed):
+    from ccprune.models import mlp
+
+    return mlp((64, 20, 10), seed=seed)
+
+
+def test_held_out_images_are_not_trained_on(digits):
+    training, held = runs.hold_out(digits, count=150, seed=0)
+    assert len(training.x_train) == 850 and len(held.x_test) == 150 and len(training.x_test) == len(digits.x_test)
+    both = torch.cat([training.x_train, held.x_test]).flatten(1)
+    assert sorted(map(bytes, both.numpy())) == sorted(map(bytes, digits.x_train.flatten(1).numpy()))
+    assert torch.equal(runs.hold_out(digits, count=150, seed=0)[1].x_test, held.x_test)
+    assert not torch.equal(runs.hold_out(digits, count=150, seed=1)[1].x_test, held.x_test)
+    with pytest.raises(ValueError, match="count must lie in 1..999, got 1000"):
+        runs.hold_out(digits, count=1000, seed=0)
+
+
+def test_curves_say_what_the_networks_do(digits):
+    training, held = runs.hold_out(digits, count=150, seed=0)
+    schedule = {"levels": (0.5, 0.9), "before": 2, "between": 1, "after": 1, "seeds": (3,)}
+    found = list(runs.points(network, training, SETTING, names=("dense", "magnitude"), **schedule))
+    assert [(seed, name, point.level) for seed, name, point in found] == [
+        (3, name, level) for name in ("dense", "magnitude") for level in (0.5, 0.9)
+    ]
+    row = runs.curve_row(*found[-1], training, held)
+    model = found[-1][2].model.eval()
+    for part, x, y in (
+        ("test", digits.x_test, digits.y_test),
+        ("valid", held.x_test, held.y_test),
+    ):
+        right = (model(training.normalise(x)).argmax(1) == y).double().mean()
+        assert row[f"{part}_accuracy"] == pytest.approx(float(right))
+    mask = found[-1][2].mask
+    assert row["least_density"] == min(float(keep.double().mean()) for keep in mask.keep.values())
+    assert row["sparsity"] == pytest.approx(0.9, abs=1e-3) and row["epochs"] == 5
+    with pytest.raises(ValueError, match="names must be among .* got magic"):
+        next(runs.points(network, training, SETTING, names=("magic",), **schedule))
+
+
+def test_networks_by_name(digits):
+    assert runs.network("mlp", digits)(0)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    assert torch.equal(runs.network("mlp", digits)(1)[1].weight, runs.network("mlp", digits)(1)[1].weight)
+    with pytest.raises(ValueError, match="architecture must be one of .*lenet.* got 'lenet5'"):
+        runs.network("lenet5", digits)
+
+
+def test_mislabelled_changes_exactly_the_share_to_other_classes(digits):
+    changed = robustness.mislabelled(digits, share=0.2, seed=0)
+    assert int((changed.y_train != digits.y_train).sum()) == 200
+    assert set(changed.y_train.tolist()) <= set(range(10)) and torch.equal(changed.x_train, digits.x_train)
+    assert torch.equal(robustness.inverted(robustness.inverted(digits)).x_train, digits.x_train)
+
+
+def test_robustness_has_a_reference_that_agrees_with_itself(digits):
+    training, held = runs.hold_out(digits, count=150, seed=0)
+    method = methods(rate=SETTING.rate, seed=0)["causal"]
+    schedule = {"levels": (0.5, 0.9), "before": 2, "between": 1, "after": 1, "seeds": (0,)}
+    table = robustness.run(network, training, held, SETTING, method, **schedule)
+    assert list(table.condition.unique()) == list(robustness.conditions(seed=0)) and len(table) == 16
+    same = table[table.condition == "as it is"]
+    assert same.rank_correlation.tolist() == pytest.approx([1, 1]) and same.jaccard.tolist() == [1, 1]
+    other = table[table.condition != "as it is"]
+    assert (other.jaccard < 1).all() and (other.rank_correlation < 0.9999).all()
+    noise = table[table.condition == "another order"].rank_correlation.mean()
+    assert noise > 0.5  # the same network, so much the same weights move
+    summary = robustness.summary(table)
+    assert list(summary.index) == list(table.condition.unique()) and set(summary["chosen sparsity"]) <= {0.5, 0.9}
+    assert summary.loc["as it is", "rank correlation"] == pytest.approx(1)
+
+
+def measured(rows):
+    filler = {name: 1.0 for name in flatness_runs.MEASURES}
+    return pd.DataFrame([filler | {"level": 0.9, "weights": "all"} | row for row in rows])
+
+
+def test_ratios_are_geometric_and_paired():
+    rows = [{"seed": s, "method": "dense", "trace": 2.0 * (s + 1)} for s in range(3)]
+    rows += [{"seed": s, "method": "causal", "trace": (s + 1) * r} for s, r in enumerate((0.5, 0.6, 0.4))]
+    rows += [{"seed": s, "method": "random", "trace": 2.0 * (s + 1)} for s in range(3)]
+    table = flatness_runs.ratios(measured(rows)).set_index(["method", "measure"])
+    logs = np.log(np.array([0.25, 0.3, 0.2]))
+    found = table.loc["causal", "trace"]
+    assert found.estimate == pytest.approx(np.exp(logs.mean()))
+    reach = 4.302652729911275 * logs.std(ddof=1) / 3**0.5  # Student's t, 2 degrees of freedom, 97.5%
+    assert (found.low, found.high) == pytest.approx((np.exp(logs.mean() - reach), np.exp(logs.mean() + reach)))
+    assert found.claim == "flatter" and table.loc["random", "trace"].claim == "undecided"  # null: equal
+    assert table.loc["random", "trace"].estimate == 1
+
+
+def test_a_measure_that_is_not_positive_has_no_ratio():
+    rows = [{"seed": 0, "method": "dense"}, {"seed": 0, "method": "causal", "sharpness_random": -0.1}]
+    table = flatness_runs.ratios(measured(rows))
+    assert "sharpness_random" not in set(table.measure) and len(table) == 5
+    assert table.low.isna().all() and set(table.claim) == {"undecided"}
+
+
+def test_measure_takes_every_measure(digits):
+    model = network(0)
+    SETTING.train(model, digits, epochs=3, optimizer=SETTING.sgd(model), seed=0)
+    effort = flatness_runs.Effort(samples=100, probes=4, draws=4, steps=3)
+    found = flatness_runs.measure(model, digits, None, effort, seed=0)
+    assert set(flatness_runs.MEASURES) < set(found)
+    assert found["sharpness_worst"] > found["sharpness_random"] > 0
+    x, y = digits.normalise(digits.x_train[:100]), digits.y_train[:100]
+    assert found["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(model.eval()(x), y).detach()), rel=1e-5)
