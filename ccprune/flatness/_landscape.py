@@ -1,0 +1,165 @@
+"""The mean loss as a function of the prunable weights that remain; the model itself stays as it is."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad
+
+from ccprune.mask import Mask, prunable
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Data = tuple[Tensor, Tensor] | Iterable[tuple[Tensor, Tensor]]
+Weights = dict[str, Tensor]
+
+
+class Landscape:
+    """A loss over offsets from the present weights, on fixed data; made by `measuring`.
+
+    Attributes
+    ----------
+    weights : dict of Tensor
+        The prunable weights by name; only they move. Biases and norm parameters stand still.
+    keep : dict of bool Tensor
+        Which of them remain; all without a mask.
+    norms : dict of Tensor (out, 1, ...)
+        Norm of each filter's remaining weights. A filter is one index of a weight's first dimension: the weights into
+        one neuron of a linear layer, or into one channel of a convolution (Li et al., 2018, section 4).
+    batches : list of (x, y) on the device of the weights
+    samples : int
+    base : float
+        Loss of the model as it is.
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> None:
+        self.model, self.loss = model, loss
+        parameters = prunable(model)
+        self.weights = {name: weight.detach() for name, weight in parameters.items()}
+        moving = {id(weight) for weight in parameters.values()}
+        # Detached, so that no graph is built for what stands still.
+        self._still = {name: p.detach() for name, p in model.named_parameters() if id(p) not in moving}
+        first = next(iter(self.weights.values()))
+        self.device, self.dtype = first.device, first.dtype
+        kinds = sorted({f"{weight.dtype} on {weight.device}" for weight in self.weights.values()})
+        if len(kinds) > 1 or self.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"model must have float32 or float64 weights of one kind on one device, got {kinds}")
+        self.keep = _keep(self.weights, mask)
+        self.norms = {name: _filter_norm(weight, self.keep[name]) for name, weight in self.weights.items()}
+        self.batches = [(x.to(self.device), y.to(self.device)) for x, y in _batches(data)]
+        self.samples = sum(len(x) for x, _ in self.batches)
+        self.base, again = self.value({}), self.value({})
+        if not math.isclose(self.base, again, rel_tol=1e-5, abs_tol=1e-8):
+            raise ValueError(f"loss must be the same in two passes over the same data, got {self.base} and {again}")
+
+    @property
+    def size(self) -> int:
+        """Number of weights that remain."""
+        return sum(int(keep.sum()) for keep in self.keep.values())
+
+    def value(self, offset: Mapping[str, Tensor]) -> float:
+        """Mean loss at weights + offset; a name that is missing does not move. Raises ValueError if not finite."""
+        with torch.no_grad():
+            moved = self._moved(offset)
+            total = sum(len(x) * float(self._batch_loss(moved, x, y)) for x, y in self.batches)
+        if not math.isfinite(total):
+            where = ": try a smaller radius" if offset else ""
+            raise ValueError(f"loss must be finite, got {total / self.samples} on {self.samples} samples{where}")
+        return total / self.samples
+
+    def gradient(self, offset: Mapping[str, Tensor]) -> Weights:
+        """Gradient of the mean loss at weights + offset in all prunable weights."""
+        moved = self._moved(offset)
+        slope = {name: torch.zeros_like(weight) for name, weight in moved.items()}
+        for x, y in self.batches:
+            for name, part in grad(self._batch_loss)(moved, x, y).items():
+                slope[name].add_(part, alpha=len(x) / self.samples)
+        return slope
+
+    def random_direction(self, generator: torch.Generator) -> Weights:
+        """Gaussian direction, filter-normalised, drawn alike whatever the mask, the device and the dtype."""
+        return self.filter_normalised(
+            {
+                name: torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(self.device, self.dtype)
+                for name, weight in self.weights.items()
+            }
+        )
+
+    def filter_normalised(self, direction: Weights) -> Weights:
+        """The direction on the remaining weights, each filter's part as long as the filter; a part of 0 stays 0."""
+        scaled = {}
+        for name, step in direction.items():
+            length = _filter_norm(step, self.keep[name])
+            ratio = torch.where(length > 0, self.norms[name] / torch.where(length > 0, length, 1.0), 0.0)
+            scaled[name] = torch.where(self.keep[name], step, 0.0) * ratio
+        return scaled
+
+    def _moved(self, offset: Mapping[str, Tensor]) -> Weights:
+        return {name: weight + offset[name] if name in offset else weight for name, weight in self.weights.items()}
+
+    def _batch_loss(self, moved: Weights, x: Tensor, y: Tensor) -> Tensor:
+        value = self.loss(functional_call(self.model, {**self._still, **moved}, (x,)), y)
+        if not isinstance(value, Tensor) or value.ndim:
+            got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"loss must return a batch's mean loss as a 0-d Tensor, got {got}")
+        return value
+
+
+@contextmanager
+def measuring(model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> Iterator[Landscape]:
+    """A `Landscape` with the model in eval mode; the mode of each module and all buffers are put back at the end."""
+    modes = {module: module.training for module in model.modules()}
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    model.eval()
+    try:
+        yield Landscape(model, loss, data, mask)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        with torch.no_grad():
+            for module, name, buffer, value in buffers:
+                setattr(module, name, buffer.copy_(value))
+
+
+def at_least(least: int, **arguments: int) -> None:
+    """Raises ValueError naming the first argument that is not an integer of at least `least`."""
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def _keep(weights: Weights, mask: Mask | None) -> dict[str, Tensor]:
+    if mask is None:
+        return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
+    expected = {name: tuple(weight.shape) for name, weight in weights.items()}
+    got = {name: tuple(keep.shape) for name, keep in mask.keep.items()}
+    if got != expected:
+        raise ValueError(f"mask must cover exactly the model's prunable weights {expected}, got {got}")
+    if mask.kept == 0:
+        raise ValueError("mask must keep at least one weight, got none: there is nothing left to measure")
+    return {name: mask.keep[name].to(weight.device) for name, weight in weights.items()}
+
+
+def _filter_norm(weight: Tensor, keep: Tensor) -> Tensor:
+    filters = torch.where(keep, weight, 0.0).flatten(1)
+    norm = torch.linalg.vector_norm(filters, dim=1, dtype=torch.float64).to(weight.dtype)
+    return norm.reshape(-1, *[1] * (weight.ndim - 1))
+
+
+def _batches(data: Data) -> list[tuple[Tensor, Tensor]]:
+    pair = isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data)
+    batches = [tuple(batch) for batch in ([data] if pair else data)]
+    for batch in batches:
+        if len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+            kinds = [type(part).__name__ for part in batch]
+            raise TypeError(f"data must be (x, y) tensors or batches of such pairs, got a batch of {kinds}")
+        if len(batch[0]) != len(batch[1]):
+            raise ValueError(f"data must have one y for each x, got {len(batch[1])} for {len(batch[0])}")
+    if not any(len(x) for x, _ in batches):
+        raise ValueError("data must hold at least one sample, got none")
+    return [batch for batch in batches if len(batch[0])]
