@@ -74,7 +74,7 @@ def sharpness(
     4). A weight's Gaussian numbers depend on the seed, not on the mask or the model's values: differences can be
     paired.
 
-    "worst": the largest loss when no filter moves further than that (Keskar et al., 2017, in units of filter norms as in
+    "worst": the largest loss when no filter moves further than that (Keskar et al., 2017; in units of filter norms, as
     Kwon et al., 2021), searched for in `steps` steps from a random start. A step goes to where the linearised loss is
     largest, each filter's gradient scaled to the full length (Foret et al., 2021, equation 2, filter by filter); where
     the loss is convex no step can lose. It finds a lower bound of the maximum.

@@ -15,6 +15,15 @@ DEVICES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """All is tiny here: on a busy machine two threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(params=DEVICES)
 def device(request):
     return request.param
