@@ -94,7 +94,8 @@ def readme(found: dict[str, dict[str, Any]]) -> str:
         if name == "recorder":
             lines += [
                 f"Claim: recording consecutive steps for `lasso.Screen` holds at most {NUMBERS} numbers per weight",
-                f"and adds at most {PERCENT}% to an SGD step of ResNet-18 at batch 512. Seconds are medians here.",
+                f"and adds at most {PERCENT}% to an SGD step of ResNet-18 at batch 512. Seconds are medians here;",
+                "a step that is faster with recording says how much of the difference is noise.",
                 "",
             ]
         lines += table(content["rows"])
