@@ -90,6 +90,9 @@ class Landscape:
         """The direction on the remaining weights, each filter's part as long as the filter; a part of 0 stays 0."""
         scaled = {}
         for name, step in direction.items():
+            # In units of its largest entry first: a gradient of 1e-40 would make the ratio infinite.
+            peak = torch.where(self.keep[name], step, 0.0).abs().flatten(1).amax(1).reshape(self.norms[name].shape)
+            step = step / torch.where(peak > 0, peak, 1.0)
             length = _filter_norm(step, self.keep[name])
             ratio = torch.where(length > 0, self.norms[name] / torch.where(length > 0, length, 1.0), 0.0)
             scaled[name] = torch.where(self.keep[name], step, 0.0) * ratio

@@ -4,6 +4,7 @@ from ccprune.plots._style import COLOURS, MARKERS, style
 from ccprune.plots.causal import (
     accuracy_against_sparsity,
     intervals,
+    known_answer,
     layer_densities,
     loss_slices,
     rank_correlations,
@@ -33,6 +34,7 @@ __all__ = [
     "exponents_and_risk",
     "intervals",
     "jaccards",
+    "known_answer",
     "layer_densities",
     "loss_slices",
     "p_values",

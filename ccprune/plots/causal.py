@@ -160,3 +160,16 @@ def loss_slices(slices: Mapping[str, tuple[Sequence[float], ArrayLike]], *, labe
     ax.set(xlabel="step along the direction (1: as long as each filter)", ylabel=label)
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
+
+
+def known_answer(curves: pd.DataFrame, *, idle: float, title: str, ax: Axes | None = None) -> Axes:
+    """R2 of the pruned model against sparsity, mean over seeds, one line per score; dotted: the idle share."""
+    ax = ax or plt.subplots()[1]
+    for i, (name, part) in enumerate(curves.groupby("method", sort=False)):
+        mean = part.groupby("sparsity").r2.mean()
+        style = {"marker": MARKERS[i % 7], "ms": 4, "lw": 1.3, "ls": ("-", "--", "-.", ":")[i % 4]}
+        ax.plot(mean.index, mean.clip(lower=-0.2), color=COLOURS[i % 7], label=name, **style)
+    ax.axvline(idle, color="0.3", lw=1, ls=":")
+    seeds = curves.seed.nunique()
+    ax.set(xlabel="sparsity", ylabel=f"R2, mean of {seeds} seeds (drawn from -0.2 up)", title=title)
+    return ax

@@ -24,8 +24,8 @@ _MEANING = {
     "underspecified": "the paper leaves open a setting that decides the figure",
     "not_published": "the paper prints no such figure",
 }
-# Too many rows for a page that is read.
-_CSV_ONLY = ("paired_difference",)
+# Too many rows for a page that is read. A table's name may go on after a hyphen with the network's.
+_CSV_ONLY = ("paired_difference", "curve")
 _COLUMNS_TOLD = (
     "**Authors' files**: a deterministic re-run of what the authors released, a figure per trial, the trial the paper "
     "prints in bold. **Ours**: the mean over fresh initialisations with its interval, and the number of runs (n)."
@@ -66,12 +66,13 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure
     parts += ["## Verdicts", _counts(rows)] if rows else []
     parts += [_COLUMNS_TOLD, "\n".join(f"- **{_words(w)}**: {_MEANING[w]}." for w in VERDICTS)]
     for paper, title in _PAPERS.items():
-        tables = [t for t in dict.fromkeys(row["table"] for row in rows if row["paper"] == paper) if t not in _CSV_ONLY]
+        tables = dict.fromkeys(row["table"] for row in rows if row["paper"] == paper)
+        tables = [table for table in tables if table.partition("-")[0] not in _CSV_ONLY]
         if tables:
             parts += [f"## {title}", _sentences(found, paper)]
         for table in tables:
             chosen = [row for row in rows if (row["paper"], row["table"]) == (paper, table)]
-            parts.append(f"### Table {table}" if table.isdigit() else f"### {_words(table).capitalize()}")
+            parts.append(f"### Table {table}" if table.isdigit() else f"### {_title(table)}")
             parts.append(_paper_table(chosen) if table.isdigit() else _claim_table(chosen))
     parts += ["## Runs", _runs(folder, found), _versions(found)] if found else []
     missing = _missing(folder, found)
@@ -225,6 +226,11 @@ def _number(value: float | None) -> str:
 
 def _bold(text: str, bold: bool) -> str:
     return f"**{text}**" if bold else text
+
+
+def _title(table: str) -> str:
+    claim, _, network = table.partition("-")
+    return _words(claim).capitalize() + (f", {network}" if network else "")
 
 
 def _words(name: str) -> str:

@@ -32,7 +32,18 @@ COLUMNS = (
 # Rows come in the papers' order; names not listed follow, sorted.
 _ORDER = {
     "paper": PAPERS,
-    "dataset": ("cancer", "titanic", "banknote", "iris", "iris3f", "vowel", "mnist5k", "mnist", "fashion_mnist", "cifar10"),
+    "dataset": (
+        "cancer",
+        "titanic",
+        "banknote",
+        "iris",
+        "iris3f",
+        "vowel",
+        "mnist5k",
+        "mnist",
+        "fashion_mnist",
+        "cifar10",
+    ),
     "method": ("dense", "ft", "pt", "causal", "random", "magnitude"),
     "quantity": ("epochs", "accuracy", "f1", "kept", "pruned_pct", "sparsity", "critical_sparsity"),
     "profile": (AUTHORS, *PROFILES),

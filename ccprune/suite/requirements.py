@@ -1,17 +1,21 @@
-"""Data that a run needs or uses, written "authors:PATH" or "images:NAME" in the suite file."""
+"""What a run needs or uses, written "authors:PATH", "images:NAME" or "device:cuda" in the suite file."""
 
 from importlib import import_module
 from types import ModuleType
 
-# By what comes before the colon: the module that knows such data, and its function that fetches. Both modules import
-# torch, and only some runs need data, so they are imported when they are asked.
-_FETCHES = {"authors": ("ccprune.data.authors", "path"), "images": ("ccprune.data.images", "fetch")}
+# By what comes before the colon: the module that knows such data, and its function that fetches. These modules import
+# torch, and only some runs need anything, so they are imported when they are asked.
+_FETCHES = {
+    "authors": ("ccprune.data.authors", "path"),
+    "images": ("ccprune.data.images", "fetch"),
+    "device": ("ccprune.suite.devices", "fetch"),
+}
 
 
 def problem(need: str) -> str | None:
     """Return what is wrong with the text, or None."""
     if not isinstance(need, str) or not need.startswith(tuple(f"{prefix}:" for prefix in _FETCHES)):
-        return f"data must be written 'authors:PATH' or 'images:NAME', got {need!r}"
+        return f"data must be written 'authors:PATH', 'images:NAME' or 'device:cuda', got {need!r}"
     try:
         is_here(need)
     except ValueError as error:

@@ -116,4 +116,6 @@ def test_measure_takes_every_measure(digits):
     assert set(flatness_runs.MEASURES) < set(found)
     assert found["sharpness_worst"] > found["sharpness_random"] > 0
     x, y = digits.normalise(digits.x_train[:100]), digits.y_train[:100]
-    assert found["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(model.eval()(x), y).detach()), rel=1e-5)
+    assert found["loss"] == pytest.approx(
+        float(torch.nn.functional.cross_entropy(model.eval()(x), y).detach()), rel=1e-5
+    )

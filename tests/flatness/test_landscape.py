@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ccprune.flatness import sharpness, slice_1d, slice_2d, top_eigenvalues, trace
+from ccprune.flatness._landscape import measuring
 from ccprune.mask import Mask, prunable
 
 MEASURES = {
@@ -176,3 +177,15 @@ def test_a_loss_that_differs_between_two_passes_is_an_error(measure):
     x = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="loss must be the same in two passes"):
         measure(Noisy(5, 2), nn.CrossEntropyLoss(), (x, torch.arange(20) % 2))
+
+
+def test_a_gradient_near_the_smallest_number_is_still_scaled_to_the_filter():
+    model = nn.Sequential(nn.Linear(3, 2, bias=False))
+    with measuring(
+        model, lambda out, y: out.sum() * 0 + y.sum() * 0, (torch.ones(2, 3), torch.ones(2, 2)), None
+    ) as here:
+        step = {"0.weight": torch.tensor([[1e-42, 0.0, -1e-42], [0.0, 0.0, 0.0]])}
+        found = here.filter_normalised(step)["0.weight"]
+    weight = model[0].weight.detach()
+    assert float(found[0].norm()) == pytest.approx(float(weight[0].norm()), rel=1e-3)
+    assert found[0, 1] == 0 and (found[1] == 0).all()
