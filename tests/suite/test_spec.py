@@ -81,9 +81,13 @@ def test_every_fault_is_told_at_once(project):
         (f"{RUN}defalt = {{}}", r"a: unknown key 'defalt' \(did you mean default\?\)"),
         (RUN + RUN, "a: two runs have this name"),
         ("[[run]]\nname = 'a'", "a: notebook must be a string, got None"),
-        (f"{RUN}needs = ['vowel.csv']", "a: data must be written 'authors:PATH' or 'images:NAME', got 'vowel.csv'"),
+        (
+            f"{RUN}needs = ['vowel.csv']",
+            "a: data must be written 'authors:PATH', 'images:NAME' or 'device:cuda', got 'vowel.csv'",
+        ),
         (f"{RUN}needs = ['images']", "a: data must be written .* got 'images'"),
         (f"{RUN}uses = ['authors:data/vowels.csv']", "a: .*data/vowels.csv"),
+        (f"{RUN}needs = ['device:tpu']", "a: a device must be one of cuda, got 'tpu'"),
         (f"{RUN}uses = ['images:mnits']", "a: name='mnits' is not an image set"),
         ("[[run]", "suite.toml: .*"),
     ],
@@ -124,6 +128,23 @@ def test_only(project):
         chosen("table-iris")
     with pytest.raises(suite.SuiteError, match="not in profile 'default': big"):
         chosen("big")
+
+
+def test_of_a_group_those_that_the_profile_has_are_run(project):
+    project.write_notebook("good.ipynb")
+    project.write_suite(project.entry("tables-small"), project.entry("tables-big", paper="{}"))
+    assert [run.name for run in project.plan(only=["tables"])] == ["tables-small"]
+    with pytest.raises(suite.SuiteError, match="not in profile 'default': tables-big"):
+        project.plan(only=["tables", "tables-big"])
+
+
+def test_a_device_that_is_not_there_is_a_reason_to_skip(monkeypatch):
+    from ccprune.suite import requirements
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert requirements.why_missing("device:cuda") == ("not run: it needs a cuda device, and this machine has none")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert requirements.why_missing("device:cuda") is None and requirements.is_here("device:cuda")
 
 
 def test_find_root(project):
