@@ -6,7 +6,7 @@ again under the mask.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -72,14 +72,15 @@ def gradual(
     between: int,
     after: int,
     seed: int,
-    pairing: str = "same_batch",
+    only: Collection[float] | None = None,
 ) -> Iterator[Point]:
-    """The follow-up's protocol along rising sparsities `levels`; yields a `Point` for each.
+    """The follow-up's protocol along rising sparsities `levels`; yields a `Point` for each, or for those in `only`.
 
-    For each level: `between` epochs at the constant rate under the mask so far, recorded; then the mask; then a copy is
-    trained for `after` epochs with the rate going down to 0 (cosine), and that is the point's network, while the path
-    goes on from before those epochs. `method` None prunes nothing: dense with the same steps. The follow-up takes one
-    total per run and a cubic schedule up to it (`mask.cubic`), this the sparsities as stations of one path.
+    For each level: `between` epochs at the constant rate under the mask so far, recorded on the same mini-batches; then
+    the mask; then a copy is trained for `after` epochs with the rate going down to 0 (cosine), and that is the point's
+    network, while the path goes on from before those epochs. `method` None prunes nothing: dense with the same steps.
+    The follow-up itself takes one total per run and a cubic schedule up to it: `levels=mask.cubic(total,
+    iterations=10), only=(total,)`.
 
     Raises ValueError when the levels do not rise within [0, 1].
     """
@@ -92,13 +93,15 @@ def gradual(
     for level in levels:
         store = method.store() if method and method.store else None
         training = {"epochs": between, "optimizer": optimizer, "seed": seed, "first": epochs}
-        with _recording(model, optimizer, store, pairing) as recorder:
+        with _recording(model, optimizer, store, "same_batch") as recorder:
             setting.train(model, images, mask=mask, recorder=recorder, **training)
         epochs += between
         if method:
             found = method.score(model, store)
             mask = method.mask(found, model, previous=mask, sparsity=level)
             mask.apply_(model)
+        if only is not None and level not in only:
+            continue
         branch, loss = _finished(model, optimizer, images, setting, mask, epochs=after, first=epochs, seed=seed)
         yield Point(level, mask, found, branch, loss, epochs + after)
 

@@ -12,6 +12,7 @@ from ccprune.causal.methods import Method, methods
 from ccprune.causal.protocols import Point, gradual, start
 from ccprune.causal.setting import Setting
 from ccprune.data.images import Images
+from ccprune.mask import cubic
 from ccprune.minibatch import evaluate
 
 Network = Callable[[int], nn.Module]
@@ -60,12 +61,15 @@ def points(
     between: int,
     after: int,
     seeds: Sequence[int],
-    pairing: str = "same_batch",
+    totals: bool = False,
 ) -> Iterator[tuple[int, str, Point]]:
-    """(seed, method, point) for every seed, method and sparsity, by `causal_pruning.gradual`; "dense" may be a method.
+    """(seed, method, point) for every seed, method and sparsity, by `protocols.gradual`; "dense" may be a method.
 
-    Every method of a seed starts from the same trained network and sees the same mini-batches.
+    Every method of a seed starts from the same trained network and sees the same mini-batches. With `totals` every
+    level is a total of its own, reached from the start by the follow-up's ten cubic steps; else they are stations of
+    one path.
     """
+    paths = [(cubic(level, iterations=10), (level,)) for level in levels] if totals else [(levels, None)]
     for seed in seeds:
         known: Mapping[str, Method | None] = {"dense": None, **methods(rate=setting.rate, seed=seed)}
         unknown = [name for name in names if name not in known]
@@ -73,19 +77,10 @@ def points(
             raise ValueError(f"names must be among {', '.join(known)}; got {', '.join(unknown)}")
         begin = start(network(seed), images, setting, epochs=before, seed=seed)
         for name in names:
-            path = gradual(
-                begin,
-                images,
-                setting,
-                known[name],
-                levels=levels,
-                between=between,
-                after=after,
-                seed=seed,
-                pairing=pairing,
-            )
-            for point in path:
-                yield seed, name, point
+            for path, only in paths:
+                schedule = {"levels": path, "only": only, "between": between, "after": after, "seed": seed}
+                for point in gradual(begin, images, setting, known[name], **schedule):
+                    yield seed, name, point
 
 
 def curve_row(seed: int, method: str, point: Point, images: Images, held: Images) -> dict[str, object]:

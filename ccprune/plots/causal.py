@@ -162,6 +162,17 @@ def loss_slices(slices: Mapping[str, tuple[Sequence[float], ArrayLike]], *, labe
     return ax
 
 
+def loss_surface(coordinates: ArrayLike, losses: ArrayLike, *, title: str, top: float, ax: Axes | None = None) -> Axes:
+    """Loss (n, n) on a plane of two filter-normalised directions, contours up to `top`; the cross is the network."""
+    ax = ax or plt.subplots(figsize=(3.6, 3.2))[1]
+    at, values = np.asarray(coordinates), np.asarray(losses).clip(max=top)
+    contours = ax.contourf(at, at, values.T, levels=np.linspace(0, top, 13), cmap="cividis_r")
+    ax.plot(0, 0, "+", color="black", ms=10)
+    ax.figure.colorbar(contours, ax=ax, label=f"loss (drawn up to {top:g})")
+    ax.set(xlabel="step along the first direction", ylabel="step along the second", title=title, aspect="equal")
+    return ax
+
+
 def known_answer(curves: pd.DataFrame, *, idle: float, title: str, ax: Axes | None = None) -> Axes:
     """R2 of the pruned model against sparsity, mean over seeds, one line per score; dotted: the idle share."""
     ax = ax or plt.subplots()[1]

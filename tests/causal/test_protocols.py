@@ -109,6 +109,13 @@ def test_null_at_sparsity_zero_every_method_is_dense(digits):
         assert same(dense, path(begin, digits, name, levels=(0.0,))[0].model.state_dict())
 
 
+def test_only_the_levels_asked_for_are_finished_and_the_path_is_the_same(digits):
+    begin = start(digits)
+    whole = path(begin, digits, "causal")
+    (last,) = path(begin, digits, "causal", only=(0.9,))
+    assert last.level == 0.9 and same(last.model.state_dict(), whole[-1].model.state_dict())
+
+
 def test_levels_must_rise(digits):
     for levels in ((0.5, 0.2), (), (0.2, 1.1), (-0.1, 0.5)):
         with pytest.raises(ValueError, match="levels must rise within"):

@@ -51,6 +51,24 @@ def test_curves_say_what_the_networks_do(digits):
         next(runs.points(network, training, SETTING, names=("magic",), **schedule))
 
 
+def test_totals_are_reached_by_cubic_steps(digits, monkeypatch):
+    seen = []
+    original = runs.gradual
+
+    def watched(*arguments, **schedule):
+        seen.append((schedule["levels"], schedule["only"]))
+        return original(*arguments, **schedule)
+
+    monkeypatch.setattr(runs, "gradual", watched)
+    schedule = {"levels": (0.5, 0.9), "before": 1, "between": 1, "after": 1, "seeds": (0,), "totals": True}
+    found = list(runs.points(network, digits, SETTING, names=("magnitude",), **schedule))
+    assert [point.level for _, _, point in found] == [0.5, 0.9]
+    assert [point.mask.sparsity for _, _, point in found] == pytest.approx([0.5, 0.9], abs=1e-3)
+    assert [point.epochs for _, _, point in found] == [12, 12]
+    assert [len(levels) for levels, _ in seen] == [10, 10] and [only for _, only in seen] == [(0.5,), (0.9,)]
+    assert seen[1][0][0] == pytest.approx(0.9 * (1 - 0.9**3))
+
+
 def test_networks_by_name(digits):
     assert runs.network("mlp", digits)(0)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
     assert torch.equal(runs.network("mlp", digits)(1)[1].weight, runs.network("mlp", digits)(1)[1].weight)
