@@ -13,6 +13,7 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
+from ccprune._checks import at_least
 from ccprune._granger_sums import by_depth
 
 
@@ -78,8 +79,7 @@ def _check(effect: Tensor, causes: Tensor, max_lag: int, test: str, extra: int) 
             raise ValueError(f"{name} must be finite, got NaN or infinite values")
     if causes.shape[0] != effect.shape[0]:
         raise ValueError(f"causes must have one row per window of effect ({effect.shape[0]}), got {causes.shape[0]}")
-    if isinstance(max_lag, bool) or not isinstance(max_lag, int) or max_lag < 1:
-        raise ValueError(f"max_lag must be an integer of at least 1, got {max_lag!r}")
+    at_least(1, max_lag=max_lag)
     if test not in ("ssr_chi2", "ssr_f"):
         raise ValueError(f"test must be 'ssr_chi2' or 'ssr_f', got {test!r}")
     needed = 3 * max_lag + 1 + extra
@@ -123,8 +123,7 @@ def granger_test(
         Naming the argument; also when there are too few windows (as statsmodels: K > 3 max_lag + 1) or when the effect
         is constant.
     """
-    if isinstance(augment, bool) or not isinstance(augment, int) or augment < 0:
-        raise ValueError(f"augment must be an integer of at least 0, got {augment!r}")
+    at_least(0, augment=augment)
     _check(effect, causes, max_lag, test, 3 * augment)
     effect = effect.to(causes.device, torch.float64)
     series = causes.to(torch.float64).T

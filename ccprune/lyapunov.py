@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ccprune import _lyapunov_cpu, _lyapunov_torch
+from ccprune._checks import at_least
 from ccprune.trajectory import window_count
 
 AUTHORS_DECIMALS = 6
@@ -61,14 +62,8 @@ def stretching_curves(
         Naming the argument; also when the series are too short for the embedding and the steps.
     """
     _check_series("series", series)
-    for name, value, least in (
-        ("embed_dim", embed_dim, 1),
-        ("delay", delay, 1),
-        ("theiler", theiler, 0),
-        ("steps", steps, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    at_least(1, embed_dim=embed_dim, delay=delay, steps=steps)
+    at_least(0, theiler=theiler)
     upto = steps if upto is None else upto
     if not 0 <= upto <= steps:
         raise ValueError(f"upto must lie in 0..steps={steps}, got {upto}")

@@ -121,6 +121,11 @@ class Mask:
         return {name: int(value.sum()) for name, value in self.keep.items()}
 
     @property
+    def least_density(self) -> float:
+        """Share of weights that stay in the tensor that is emptiest."""
+        return min(kept / self.keep[name].numel() for name, kept in self.counts.items())
+
+    @property
     def total(self) -> int:
         """Number of prunable weights."""
         return sum(value.numel() for value in self.keep.values())

@@ -10,6 +10,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ccprune._checks import at_least
+from ccprune._modes import evaluating
 from ccprune.mask import Mask
 from ccprune.recorder import Recorder
 
@@ -105,8 +107,7 @@ def fit(
     ValueError
         For fewer than 1 epochs, an epoch without batches, or a loss that is not finite, naming the epoch.
     """
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"epochs must be an integer of at least 1, got {epochs!r}")
+    at_least(1, epochs=epochs)
     device = next(model.parameters()).device
     twice = recorder is not None and recorder.pairing == "same_batch"
     losses: list[float] = []
@@ -188,17 +189,12 @@ def evaluate(
     """
     if not len(x) or len(x) != len(y):
         raise ValueError(f"x and y must have the same number of samples, at least 1, got {len(x)} and {len(y)}")
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     total = torch.zeros(2, dtype=torch.float64, device=x.device)
-    try:
+    with evaluating(model):
         for part, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
             outputs = model(normalise(part))
             right = (outputs.argmax(1) == labels).sum()
             total += torch.stack([right.double(), loss(outputs, labels).double() * len(part)])
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     accuracy, mean = (total / len(x)).tolist()
     return Evaluation(accuracy, mean)
 

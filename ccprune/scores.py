@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
+from ccprune._modes import evaluating
 from ccprune.granger import granger_test
 from ccprune.mask import prunable
 
@@ -103,14 +104,9 @@ def fisher(model: nn.Module, x: Tensor, y: Tensor, *, chunk: int = 64) -> dict[s
 
     per_sample = vmap(grad(negative_log_likelihood), in_dims=(None, 0, 0))
     total = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in weights.items()}
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    with evaluating(model):
         for first in range(0, len(x), chunk):
             gradients = per_sample(weights, x[first : first + chunk], y[first : first + chunk])
             for name, gradient in gradients.items():
                 total[name] += gradient.double().square().sum(0)
-    finally:
-        for module, training in modes:
-            module.training = training
     return {name: value / len(x) for name, value in total.items()}

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ccprune._checks import at_least
 from ccprune.lasso.problem import blocks, check, check_penalty
 
 STATISTICS = ("covariance", "correlation")
@@ -98,8 +99,7 @@ def select(
         raise ValueError(f"count must be an integer in 1..{weights - 1}, got {count!r}")
     if lam is not None:
         check_penalty(lam)
-    if isinstance(pairs, bool) or not isinstance(pairs, int) or pairs < 1:
-        raise ValueError(f"pairs must be an integer of at least 1, got {pairs!r}")
+    at_least(1, pairs=pairs)
     if not 0.5 < threshold <= 1:
         raise ValueError(f"threshold must lie above 0.5 and at most 1, got {threshold!r}")
     if statistic not in STATISTICS:

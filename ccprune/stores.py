@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ccprune._checks import at_least
 from ccprune._rows import Layout, Rows
 
 _FORMAT = "ccprune records 1"
@@ -75,8 +76,7 @@ class MemoryMapped(Rows):
 
     def __init__(self, path: str | Path, *, limit_bytes: int, momentum: bool = False) -> None:
         super().__init__(momentum)
-        if isinstance(limit_bytes, bool) or not isinstance(limit_bytes, int) or limit_bytes < 1:
-            raise ValueError(f"limit_bytes must be an integer of at least 1, got {limit_bytes!r}")
+        at_least(1, limit_bytes=limit_bytes)
         self._path, self._limit = Path(path), limit_bytes
         self._file = self._path.open("xb", buffering=0)
         self._begin = self._end = 0

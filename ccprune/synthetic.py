@@ -12,6 +12,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.utils import skip_init
 
+from ccprune._checks import at_least
+
 KINDS = ("dead", "noise_only")
 STARTS = ("near", "scratch")
 
@@ -96,7 +98,7 @@ def idle_quadratic(
     ValueError
         Naming the argument.
     """
-    _check_counts(size=size, samples=samples)
+    at_least(1, size=size, samples=samples)
     _check_within("idle", idle, size)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
@@ -154,7 +156,7 @@ def teacher_network(
     ValueError
         Naming the argument.
     """
-    _check_counts(inputs=inputs, hidden=hidden, outputs=outputs, samples=samples)
+    at_least(1, inputs=inputs, hidden=hidden, outputs=outputs, samples=samples)
     _check_within("idle_units", idle_units, hidden)
     if start not in STARTS:
         raise ValueError(f"start must be one of {STARTS}, got {start!r}")
@@ -205,12 +207,6 @@ def _signs(shape: tuple[int, ...], generator: Generator) -> Tensor:
 def _away_from_zero(shape: tuple[int, ...], generator: Generator) -> Tensor:
     """Weights of either sign, absolute values uniform in [0.5, 1.5]: none is needed only a little."""
     return (torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5) * _signs(shape, generator)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name} must be a positive integer, got {count!r}")
 
 
 def _check_within(name: str, count: int, total: int) -> None:

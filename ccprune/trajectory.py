@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ccprune._checks import at_least
 from ccprune.ensemble import Ensemble
 from ccprune.train import accuracy, advance
 
@@ -32,9 +33,7 @@ class Window:
 
 def window_count(points: int, window: int, stride: int) -> int:
     """Number of whole windows in a series of `points` rows."""
-    for name, value in (("window", window), ("stride", stride)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    at_least(1, window=window, stride=stride)
     return 0 if points < window else (points - window) // stride + 1
 
 

@@ -283,7 +283,7 @@ RUNS = noisy(stick(POINTS), 2, 0.01, 0)
         (lambda: change_point(POINTS, RUNS, axis="density"), "axis must be 'sparsity' or 'log_density', got 'density'"),
         (lambda: change_point(POINTS / POINTS[-1], RUNS, axis="log_density"), "sparsity must stay below 1"),
         (lambda: change_point(POINTS, RUNS, level=95), "level must lie between 0 and 1"),
-        (lambda: change_point(POINTS, RUNS, resamples=0), "resamples must be a positive integer"),
+        (lambda: change_point(POINTS, RUNS, resamples=0), "resamples must be an integer of at least 1"),
         (lambda: one_standard_error([], [[]]), "sparsity must be one-dimensional with at least 1 points"),
         (lambda: one_standard_error([0.1, 0.2], [[0.9, np.nan]]), "accuracy must be finite, got nan"),
     ],

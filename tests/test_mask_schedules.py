@@ -17,7 +17,7 @@ def scores(seed=0, ties=False):
 def test_from_counts_keeps_the_highest_of_each_tensor(ties):
     values = scores(ties=ties)
     mask = Mask.from_counts(values, kept={"a": 7, "b": 0})
-    assert mask.counts == {"a": 7, "b": 0}
+    assert mask.counts == {"a": 7, "b": 0} and mask.least_density == 0
     order = np.argsort(values["a"].flatten().numpy(), kind="stable")
     expected = np.zeros(30, dtype=bool)
     expected[order[-7:]] = True

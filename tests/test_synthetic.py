@@ -173,7 +173,7 @@ def test_randomness_comes_from_the_seed_alone(name, device):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: idle_quadratic(0, 0, kind="dead"), "size must be a positive integer, got 0"),
+        (lambda: idle_quadratic(0, 0, kind="dead"), "size must be an integer of at least 1, got 0"),
         (lambda: idle_quadratic(10, 10, kind="dead"), r"idle must be an integer in 0\.\.9, got 10"),
         (lambda: idle_quadratic(10, 0.5, kind="dead"), r"idle must be an integer in 0\.\.9, got 0\.5"),
         (lambda: idle_quadratic(10, 5, kind="asleep"), "kind must be one of .*'dead', 'noise_only'.*, got 'asleep'"),
@@ -182,7 +182,7 @@ def test_randomness_comes_from_the_seed_alone(name, device):
         (lambda: idle_quadratic(10, 5, kind="dead", noise=-1.0), "noise must be finite and not negative, got -1.0"),
         (lambda: idle_quadratic(10, 5, kind="dead", samples=10), r"samples must exceed size \(10\), got 10"),
         (lambda: teacher_network(5, 4, 4, 2, start="near"), r"idle_units must be an integer in 0\.\.3, got 4"),
-        (lambda: teacher_network(5, 4, 1, 0, start="near"), "outputs must be a positive integer, got 0"),
+        (lambda: teacher_network(5, 4, 1, 0, start="near"), "outputs must be an integer of at least 1, got 0"),
         (lambda: teacher_network(5, 4, 1, 2, start="far"), "start must be one of .*'near', 'scratch'.*, got 'far'"),
         (lambda: teacher_network(5, 4, 1, 2, start="near", noise=float("inf")), "noise must be finite"),
     ],

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from ccprune.results import Cell, format_number
+from ccprune.results import Cell
 from ccprune.stats import (
     ChangePoint,
     Interval,
@@ -21,19 +20,20 @@ MARGIN = 0.01
 REFERENCES = ("magnitude", "magnitude_layer", "lamp", "squared_updates", "random", "dense")
 
 
-def summarise(values: Sequence[float]) -> Interval | float:
-    """Mean of some runs with its Student interval; of a single run its value alone."""
-    return student_interval(values) if len(values) > 1 else float(values[0])
+def summarise(values: Sequence[float]) -> tuple[float, float | None, float | None, int]:
+    """(estimate, low, high, n): mean of some runs with its Student interval; of a single run its value alone."""
+    if len(values) == 1:
+        return float(values[0]), None, None, 1
+    found = student_interval(values)
+    return found.estimate, found.low, found.high, found.n
 
 
 def cell(
     table: str, dataset: str, method: str, quantity: str, values: Sequence[float], *, profile: str, note: str = ""
 ) -> Cell:
     """A measured number from one value per run (see `summarise`)."""
-    found = summarise(values)
-    if isinstance(found, Interval):
-        return Cell.measured("causal", table, dataset, method, quantity, found, profile=profile, note=note)
-    return Cell("causal", table, dataset, method, quantity, None, found, None, None, 1, "not_published", note, profile)
+    numbers = summarise(values)
+    return Cell("causal", table, dataset, method, quantity, None, *numbers, "not_published", note, profile)
 
 
 def wide(curves: pd.DataFrame, method: str, value: str) -> pd.DataFrame:
@@ -121,14 +121,13 @@ def differences(curves: pd.DataFrame, *, method: str = "causal") -> pd.DataFrame
             continue
         gap = ours - wide(curves, reference, "test_accuracy")
         for level in gap.columns:
-            found = summarise(gap[level].tolist())
-            if isinstance(found, Interval):
-                numbers = (found.estimate, found.low, found.high, found.n)
-                claim = claim_holds(found, better="higher", margin=MARGIN)
-            else:
-                numbers, claim = (found, np.nan, np.nan, 1), "undecided"
-            rows.append((reference, level, *numbers, claim))
-    return pd.DataFrame(rows, columns=["reference", "level", "estimate", "low", "high", "n", "claim"])
+            estimate, low, high, n = summarise(gap[level].tolist())
+            claim = "undecided"
+            if low is not None:
+                claim = claim_holds(Interval(estimate, low, high, n), better="higher", margin=MARGIN)
+            rows.append((reference, level, estimate, low, high, n, claim))
+    columns = ["reference", "level", "estimate", "low", "high", "n", "claim"]
+    return pd.DataFrame(rows, columns=columns).astype({"low": float, "high": float})
 
 
 def difference_cells(
@@ -137,14 +136,14 @@ def difference_cells(
     """`differences` as cells, named "METHOD - REFERENCE at SPARSITY"."""
     cells = []
     for row in table.itertuples():
-        low, high = (None, None) if np.isnan(row.low) else (row.low, row.high)
+        low, high = (None, None) if pd.isna(row.low) else (row.low, row.high)
         what = f"{method} - {row.reference} at {row.level:g}"
         numbers = (row.estimate, low, high, row.n, "not_published", f"kept to a percentage point: {row.claim}")
         cells.append(Cell("causal", name, dataset, what, "accuracy_difference", None, *numbers, profile))
     return cells
 
 
-def paper_cells(
+def paper_cell(
     sparsities: Sequence[Sequence[float]],
     share: float,
     iterations: int,
@@ -153,7 +152,7 @@ def paper_cells(
     architecture: str,
     dataset: str,
     profile: str,
-) -> list[Cell]:
+) -> Cell:
     """The sparsity that the paper's lambda leads to, (runs, iterations), beside the one that it implies.
 
     The paper's scripts let magnitude remove `share` of what is left in each iteration, 1 - (1 - share)^iterations in
@@ -161,15 +160,12 @@ def paper_cells(
     """
     published = round(1 - (1 - share) ** iterations, 3)
     final = [path[-1] for path in sparsities]
-    found = summarise(final)
-    numbers = (
-        (found.estimate, found.low, found.high, found.n) if isinstance(found, Interval) else (found, None, None, 1)
-    )
+    numbers = summarise(final)
     # One run has no range of its own; it is compared at the published decimals.
     verdict = verdict_sample(published, final if len(final) > 1 else final * 2, decimals=3)
     note = f"{epochs} epochs before and in each of {iterations} iterations; published: what magnitude removed to match"
     table = f"protocol_2024-{architecture}"
-    return [Cell("causal", table, dataset, "causal", "sparsity", published, *numbers, verdict, note, profile)]
+    return Cell("causal", table, dataset, "causal", "sparsity", published, *numbers, verdict, note, profile)
 
 
 def sentence(points: Mapping[str, ChangePoint], table: pd.DataFrame, *, dataset: str, architecture: str) -> str:
@@ -187,7 +183,7 @@ def sentence(points: Mapping[str, ChangePoint], table: pd.DataFrame, *, dataset:
     if causal.critical_sparsity is None:
         where = "its accuracy never bends down"
     else:
-        interval = "" if causal.low is None else f" [{format_number(round(causal.low, 3))}, {round(causal.high, 3):g}]"
+        interval = "" if causal.low is None else f" [{round(causal.low, 3):g}, {round(causal.high, 3):g}]"
         where = (
             f"its critical sparsity is {causal.critical_sparsity:.3f}{interval}, "
             f"{'abrupt' if causal.abrupt else 'not shown to be abrupt'}"

@@ -12,11 +12,10 @@ from ccprune import lasso
 from ccprune.causal.methods import Scores
 from ccprune.causal.setting import Setting
 from ccprune.data.images import Images
+from ccprune.lasso.problem import blocks
 from ccprune.mask import Mask, jaccard
 from ccprune.recorder import Recorder
 from ccprune.stores import InMemory, Store
-
-_BLOCK = 2**22  # entries held in float64 at once (32 MiB)
 
 
 def record(
@@ -29,11 +28,10 @@ def record(
     rate: float,
     pairing: str,
     seed: int,
-    momentum: float = 0.0,
 ) -> nn.Module:
     """Fills the stores from `epochs` of SGD on a copy of the model, which is returned."""
     model = copy.deepcopy(model)
-    optimizer = SGD(model.parameters(), lr=rate, momentum=momentum)
+    optimizer = SGD(model.parameters(), lr=rate)
     with Recorder(model, optimizer, stores, pairing=pairing) as recorder:
         setting.train(model, images, epochs=epochs, optimizer=optimizer, seed=seed, recorder=recorder)
     return model
@@ -48,9 +46,9 @@ def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequen
     far below those at which an exact solution has fewer weights than records; for these see `certified`.
     """
     changes, losses = store.records()
-    found = []
+    scores, found = screen.scores, []
     for name, columns in store.layout.columns.items():
-        part, score = changes[:, columns], screen.scores[name].flatten()
+        part, score = changes[:, columns], scores[name].flatten()
         order = lasso.ranking(part, losses)
         for sparsity in sparsities:
             lam = float(score.kthvalue(max(1, round(sparsity * len(score)))).values)
@@ -97,15 +95,14 @@ def rank_correlations(scores: Mapping[str, Scores]) -> pd.DataFrame:
 
     Raises ValueError when the scores are not of the same weights, or one is constant, which has no ranks.
     """
-    ranks = {}
+    flat = {}
     for method, score in scores.items():
         if score.keys() != next(iter(scores.values())).keys():
             raise ValueError(f"scores[{method!r}] names other weights than the first")
-        ranks[method] = _ranks(torch.cat([value.flatten().double() for value in score.values()]))
-        if not bool(ranks[method].std() > 0):
+        flat[method] = torch.cat([value.flatten().double() for value in score.values()]).cpu().numpy()
+        if flat[method].min() == flat[method].max():
             raise ValueError(f"scores[{method!r}] is constant")
-    table = torch.corrcoef(torch.stack(list(ranks.values())))
-    return pd.DataFrame(table.numpy(), index=list(ranks), columns=list(ranks))
+    return pd.DataFrame(flat).corr(method="spearman")
 
 
 def permutation_p(X: Tensor, y: Tensor, *, permutations: int = 99, seed: int) -> Tensor:
@@ -120,14 +117,7 @@ def permutation_p(X: Tensor, y: Tensor, *, permutations: int = 99, seed: int) ->
     centred = y.cpu().double() - y.cpu().double().mean()
     rows = torch.stack([centred, *(centred[order] for order in orders)]).to(X.device)
     exceeding = []
-    for columns in X.split(max(1, _BLOCK // len(rows)), dim=1):
-        statistic = (rows @ columns.double()).abs()
+    for _, columns in blocks(X):
+        statistic = (rows @ columns).abs()
         exceeding.append((statistic[1:] >= statistic[0]).sum(0))
     return (torch.cat(exceeding) + 1) / (permutations + 1)
-
-
-def _ranks(values: Tensor) -> Tensor:
-    """Ranks (n,) in float64, ties sharing their mean."""
-    _, place, counts = values.unique(return_inverse=True, return_counts=True)
-    last = counts.cumsum(0).double()
-    return (last - (counts - 1) / 2)[place]

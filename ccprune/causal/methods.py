@@ -77,9 +77,9 @@ def _follow_up_scores(_: nn.Module, store: InMemory, *, rate: float) -> Scores:
         passes=30,
         patience=30,
     )
-    return store.layout.tensors(found.coef.abs())
+    return lasso.as_scores(found, store.layout.shapes)
 
 
 def _exact_scores(_: nn.Module, store: InMemory) -> Scores:
     changes, losses = store.records()
-    return store.layout.tensors(lasso.ranking(changes, losses))
+    return lasso.as_scores(lasso.ranking(changes, losses), store.layout.shapes)

@@ -92,5 +92,5 @@ def rows(
             "test_accuracy": test.accuracy,
             "test_loss": test.loss,
             "epochs": took,
-            "least_density": min(kept / mask.keep[layer].numel() for layer, kept in mask.counts.items()),
+            "least_density": mask.least_density,
         }

@@ -87,9 +87,9 @@ def run(
         reference: dict[float, Point] = {}
         for name, condition in conditions(seed=seed).items():
             order = seed + 500_000 if name == "another order" else seed
-            (changed, now), (changed_held, _) = condition.before(images, setting), (held, setting)
+            changed, now = condition.before(images, setting)
             begin = start(network(seed), changed, now, epochs=before, seed=order)
-            changed, changed_held = condition.after(changed), condition.after(changed_held)
+            changed, changed_held = condition.after(changed), condition.after(held)
             schedule = {"levels": levels, "between": between, "after": after, "seed": order}
             for point in gradual(begin, changed, now, method, **schedule):
                 first = reference.setdefault(point.level, point)

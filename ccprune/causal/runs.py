@@ -87,7 +87,6 @@ def curve_row(seed: int, method: str, point: Point, images: Images, held: Images
     """One row of the table of curves: sparsity, accuracy on held-out and on test images, the emptiest layer."""
     test = evaluate(point.model, images.x_test, images.y_test, normalise=images.normalise)
     valid = evaluate(point.model, held.x_test, held.y_test, normalise=images.normalise)
-    densities = {name: int(keep.sum()) / keep.numel() for name, keep in point.mask.keep.items()}
     return {
         "seed": seed,
         "method": method,
@@ -97,6 +96,6 @@ def curve_row(seed: int, method: str, point: Point, images: Images, held: Images
         "test_accuracy": test.accuracy,
         "test_loss": test.loss,
         "train_loss": point.loss,
-        "least_density": min(densities.values()),
+        "least_density": point.mask.least_density,
         "epochs": point.epochs,
     }

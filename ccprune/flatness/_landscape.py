@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
+from ccprune._modes import evaluating
 from ccprune.mask import Mask, prunable
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -112,28 +113,18 @@ class Landscape:
 @contextmanager
 def measuring(model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> Iterator[Landscape]:
     """A `Landscape` with the model in eval mode; the mode of each module and all buffers are put back at the end."""
-    modes = {module: module.training for module in model.modules()}
     buffers = [
         (module, name, buffer, buffer.clone())
         for module in model.modules()
         for name, buffer in module.named_buffers(recurse=False)
     ]
-    model.eval()
     try:
-        yield Landscape(model, loss, data, mask)
+        with evaluating(model):
+            yield Landscape(model, loss, data, mask)
     finally:
-        for module, mode in modes.items():
-            module.training = mode
         with torch.no_grad():
             for module, name, buffer, value in buffers:
                 setattr(module, name, buffer.copy_(value))
-
-
-def at_least(least: int, **arguments: int) -> None:
-    """Raises ValueError naming the first argument that is not an integer of at least `least`."""
-    for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
 def _keep(weights: Weights, mask: Mask | None) -> dict[str, Tensor]:

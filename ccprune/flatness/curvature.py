@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ccprune._checks import at_least
 from ccprune.flatness._hessian import COLUMNS, Hessian
 from ccprune.flatness._lanczos import block_lanczos
-from ccprune.flatness._landscape import Data, Loss, at_least, measuring
+from ccprune.flatness._landscape import Data, Loss, measuring
 from ccprune.mask import Mask
 
 

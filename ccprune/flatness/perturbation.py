@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune.flatness._landscape import Data, Landscape, Loss, Weights, at_least, measuring
+from ccprune._checks import at_least
+from ccprune.flatness._landscape import Data, Landscape, Loss, Weights, measuring
 from ccprune.mask import Mask
 
 MODES = ("random", "worst")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
+from ccprune._checks import at_least
 from ccprune.lasso import _stochastic_cpu
 from ccprune.lasso.problem import LassoResult, check, check_penalty, duality_gap
 
@@ -74,7 +75,7 @@ def truncated_gradient(
     check(X, y)
     check_penalty(lam)
     check_steps(step, power, batch_size, passes)
-    _check_counts(patience=patience)
+    at_least(1, patience=patience)
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be at least 0, got {tolerance!r}")
     records = len(y)
@@ -112,13 +113,7 @@ def check_steps(step: float, power: float, batch_size: int, passes: int) -> None
         raise ValueError(f"step must be positive and finite, got {step!r}")
     if not 0 <= power < float("inf"):
         raise ValueError(f"power must be at least 0 and finite, got {power!r}")
-    _check_counts(batch_size=batch_size, passes=passes)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    at_least(1, batch_size=batch_size, passes=passes)
 
 
 def _permutation(count: int, seed: int | None) -> np.ndarray:

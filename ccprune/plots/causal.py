@@ -96,21 +96,6 @@ def rank_correlations(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def layer_densities(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Kept share of each layer (columns) for each method (rows)."""
-    ax = ax or plt.subplots(figsize=(8.0, 3.8))[1]
-    width = 0.8 / len(table)
-    for i, (method, row) in enumerate(table.iterrows()):
-        at = np.arange(len(row)) + (i - (len(table) - 1) / 2) * width
-        ax.bar(
-            at, 100 * row, width, color=COLOURS[i % 7], edgecolor="white", label=method, hatch=None if i < 7 else "//"
-        )
-    ax.set_xticks(range(len(table.columns)), table.columns)
-    ax.set(ylabel="weights kept in the layer (%)", xlabel="layer")
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return ax
-
-
 def selection_frequencies(frequencies: Mapping[str, ArrayLike], *, threshold: float, ax: Axes | None = None) -> Axes:
     """How often each weight is selected over half samples of the records, for records as they are and shuffled."""
     ax = ax or plt.subplots()[1]

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from ccprune._checks import at_least
 from ccprune.stats._curves import PARAMETERS, Curves, Drop, abrupt, residual, rounding, smooth
-from ccprune.stats.intervals import _check_count, check_level
+from ccprune.stats.intervals import check_level
 
 #: Four parameters and two residuals.
 FEWEST_POINTS = PARAMETERS + 2
@@ -118,7 +119,7 @@ def change_point(
     if axis not in ("sparsity", "log_density"):
         raise ValueError(f"axis must be 'sparsity' or 'log_density', got {axis!r}")
     check_level(level)
-    _check_count(resamples, "resamples")
+    at_least(1, resamples=resamples)
     if axis == "log_density":
         if points[-1] == 1:
             raise ValueError("sparsity must stay below 1 on axis 'log_density', got 1.0")

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
+from ccprune._checks import at_least
+
 #: Up to this many pairs the sign-flip test goes through all 2**n patterns instead of drawing some.
 EXACT_PAIRS = 14
 
@@ -73,7 +75,7 @@ def bootstrap_interval(
     if statistic not in statistics:
         raise ValueError(f"statistic must be 'mean' or 'median', got {statistic!r}")
     check_level(level)
-    _check_count(resamples, "resamples")
+    at_least(1, resamples=resamples)
     of = statistics[statistic]
     n, estimate = len(values), float(of(values))
     if np.all(values == values[0]):
@@ -154,7 +156,7 @@ def paired_difference(
     a, b = check_sample(a, "a"), check_sample(b, "b")
     if len(a) != len(b):
         raise ValueError(f"a and b must have the same length, got {len(a)} and {len(b)}")
-    _check_count(permutations, "permutations")
+    at_least(1, permutations=permutations)
     difference = a - b
     interval = bootstrap_interval(difference, level=level, resamples=resamples, seed=seed)
     n = len(difference)
@@ -189,8 +191,3 @@ def check_level(level: float) -> None:
     """Raise ValueError unless the level lies strictly between 0 and 1."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level!r}")
-
-
-def _check_count(count: int, name: str) -> None:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"{name} must be a positive integer, got {count!r}")

@@ -66,12 +66,12 @@ def test_chosen_is_made_on_held_out_images():
 def test_paper_cell_is_judged_by_the_range_of_runs():
     path = [[0.1, 0.6], [0.1, 0.66], [0.1, 0.7]]
     options = {"epochs": 10, "architecture": "lenet", "dataset": "fashion_mnist", "profile": "paper"}
-    (found,) = cells.paper_cells(path, 0.1, 10, **options)
+    found = cells.paper_cell(path, 0.1, 10, **options)
     assert found.published == 0.651 and found.verdict == "within_noise" and found.n == 3
     assert found.ours == pytest.approx(np.mean([0.6, 0.66, 0.7]))
-    assert cells.paper_cells(path[1:], 0.1, 10, **options)[0].verdict == "not_reproduced"
-    assert cells.paper_cells(path[:1], 0.1, 10, **options)[0].verdict == "not_reproduced"
-    assert cells.paper_cells([[0.6513]], 0.1, 10, **options)[0].verdict == "within_noise"
+    assert cells.paper_cell(path[1:], 0.1, 10, **options).verdict == "not_reproduced"
+    assert cells.paper_cell(path[:1], 0.1, 10, **options).verdict == "not_reproduced"
+    assert cells.paper_cell([[0.6513]], 0.1, 10, **options).verdict == "within_noise"
 
 
 def test_sentence_counts():
