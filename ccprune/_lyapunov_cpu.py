@@ -10,6 +10,8 @@ import math
 import numba
 import numpy as np
 
+from ccprune._threads import torch_threads_kept
+
 
 @numba.njit(cache=True)
 def _nearest(embedded, order, place, theiler, twin_limit):
@@ -74,6 +76,7 @@ def _curve(x, embed_dim, delay, theiler, steps, upto, twin_limit, out):
         out[k] = total[k] / found[k] / 2.0 if found[k] else np.nan
 
 
+@torch_threads_kept
 @numba.njit(parallel=True, cache=True)
 def stretching_curves(series, embed_dim, delay, theiler, steps, upto, neighbourhood):
     """S(0..upto) for series (N, n) -> (N, upto + 1); see `ccprune.lyapunov.stretching_curves`."""

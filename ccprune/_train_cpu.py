@@ -9,6 +9,8 @@ import math
 import numba
 import numpy as np
 
+from ccprune._threads import torch_threads_kept
+
 
 @numba.njit(cache=True)
 def _forward(w1, b1, w2, b2, x, softmax, hidden, squashed, out):
@@ -32,6 +34,7 @@ def _forward(w1, b1, w2, b2, x, softmax, hidden, squashed, out):
             out[k] /= total
 
 
+@torch_threads_kept
 @numba.njit(parallel=True, cache=True)
 def sgd(w1, b1, w2, b2, softmax, keep1, keep2, x, y, rate, scale, first, steps, weights):
     """Runs `steps` per-sample updates in place on B networks, beginning with sample `first` modulo n.
@@ -81,6 +84,7 @@ def sgd(w1, b1, w2, b2, softmax, keep1, keep2, x, y, rate, scale, first, steps, 
                         m += 1
 
 
+@torch_threads_kept
 @numba.njit(parallel=True, cache=True)
 def outputs(w1, b1, w2, b2, softmax, x):
     """Outputs (B, n, o) of B networks on samples x (n, d)."""

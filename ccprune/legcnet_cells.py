@@ -1,6 +1,7 @@
 """Paper A's tables 1 to 3 as compared numbers: published, the authors' files re-run, ours; and one verdict each."""
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,8 @@ _NO_SETTINGS = "its settings were not found, these are PT's usual ones"
 TABLES = {"1": "table1_dense_vs_ft", "2": "table2_ft_vs_pt", "3": "table3_baselines"}
 # An accuracy or F1 lower by less than this counts as kept: one percentage point.
 MARGIN = 0.01
+_CONTROLS = {**CONTROLS, "ft_causal": ("random", "magnitude")}
+_COMPARED = ("epochs", "accuracy", "f1", "accuracy_at_budget", "f1_at_budget")
 
 
 def published() -> dict:
@@ -149,19 +152,23 @@ def fresh_cells(runs: pd.DataFrame, dataset: str, *, profile: str, budget: int, 
     return cells
 
 
-def differences(runs: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+def differences(
+    runs: pd.DataFrame,
+    *,
+    seed: int = 0,
+    controls: Mapping[str, tuple[str, str]] = _CONTROLS,
+) -> pd.DataFrame:
     """Paired differences of FT and PT to dense, random and magnitude on the same initial weights.
 
+    `controls` names each method's random and magnitude masks; methods and quantities that `runs` lacks are left out.
     One row per method, reference and quantity: estimate, low, high (95% bootstrap), p_value (sign-flip permutation), n,
     and the claim's outcome: epochs fewer; accuracy and F1 not lower by `MARGIN` than dense, but higher than controls.
     """
     wide = runs.pivot(index="network", columns="method")
     rows = []
-    compared = {**CONTROLS, "ft_causal": ("random", "magnitude")}
-    for method in [name for name in compared if name in set(runs.method)]:
-        controls = compared[method]
-        for reference in ("dense", *controls, *(("ft",) if method == "ft_causal" else ())):
-            for quantity in ("epochs", "accuracy", "f1", "accuracy_at_budget", "f1_at_budget"):
+    for method in [name for name in controls if name in set(runs.method)]:
+        for reference in ("dense", *controls[method], *(("ft",) if method == "ft_causal" else ())):
+            for quantity in [name for name in _COMPARED if name in runs.columns]:
                 found = paired_difference(wide[quantity][method], wide[quantity][reference], seed=seed)
                 margin = MARGIN if reference == "dense" and quantity != "epochs" else 0.0
                 better = "lower" if quantity == "epochs" else "higher"

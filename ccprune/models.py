@@ -44,6 +44,38 @@ def from_ensemble(ensemble: Ensemble, index: int) -> nn.Sequential:
     return model
 
 
+def legcnet_mnist(*, seed: int) -> nn.Sequential:
+    """Paper A's network for MNIST, 784-50-30-10: sigmoids, then softmax; 41,000 weights, float32.
+
+    Images come as rows (n, 784), probabilities (n, 10) go out. The layers bear the authors' names, fc1, fc2 and fc4.
+    Initial values are those of `torch_default_`; with seeds 1 to 4 they are the authors' released ones.
+    """
+    with torch.device("meta"):
+        layers = OrderedDict(
+            fc1=nn.Linear(784, 50),
+            sigmoid1=nn.Sigmoid(),
+            fc2=nn.Linear(50, 30),
+            sigmoid2=nn.Sigmoid(),
+            fc4=nn.Linear(30, 10),
+            softmax=nn.Softmax(-1),
+        )
+    return torch_default_(nn.Sequential(layers).to_empty(device="cpu"), torch.Generator().manual_seed(seed))
+
+
+def torch_default_(model: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Draws linear layers' weights and biases, in place, as torch does when it makes them, but from `generator`.
+
+    Weights and biases are uniform within 1 / sqrt(fan_in). The same numbers as under `torch.manual_seed`.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.kaiming_uniform_(module.weight, a=5**0.5, generator=generator)
+            if module.bias is not None:
+                bound = module.in_features**-0.5
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+    return model
+
+
 def mlp(sizes: Sequence[int], *, seed: int) -> nn.Sequential:
     """Fully connected layers with ReLU between them; `sizes` are the units, inputs first, classes last.
 

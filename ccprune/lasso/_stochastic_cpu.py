@@ -3,10 +3,13 @@
 import numba
 import numpy as np
 
+from ccprune._threads import torch_threads_kept
+
 _BLOCK = 8192  # weights per block: their sums and one row of X stay in the cache
 _BLOCKS_PER_THREAD = 4  # below, threads wait for each other longer than they work
 
 
+@torch_threads_kept
 def one_pass(
     flat: np.ndarray,
     stride: int,

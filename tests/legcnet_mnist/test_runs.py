@@ -1,0 +1,115 @@
+"""Rows of the tables on made-up digits, against masks and networks made by hand."""
+
+import pandas as pd
+import pytest
+import torch
+
+from ccprune.data import authors_mnist
+from ccprune.legcnet import Recording, magnitude_masks
+from ccprune.legcnet_mnist import cells, evidence, runs, training
+from ccprune.models import legcnet_mnist
+from ccprune.stacked import stack
+
+EFFORT = runs.Effort(batch_size=16, benchmark=0.3, budget=12)
+FT = Recording(epochs=30, window=50, steps=3, max_lag=2)
+PT = Recording(epochs=26, window=50, steps=3, max_lag=1)
+
+
+@pytest.fixture(scope="module")
+def outcomes(small):
+    return list(runs.fresh(small, seeds=(3, 4), effort=EFFORT, ft=FT, pt=PT))
+
+
+def test_every_method_once_and_controls_with_the_same_count(outcomes):
+    for outcome in outcomes:
+        rows = outcome.rows.set_index("method")
+        assert rows.index.is_unique and len(outcome.networks) == len(rows)
+        assert set(rows.index) == {"dense", "magnitude_after", *runs.CONTROLS, *sum(runs.CONTROLS.values(), ())}
+        for method, controls in {**runs.CONTROLS, "ft": ("random", "magnitude", "magnitude_after")}.items():
+            assert (rows.kept[list(controls)] == rows.kept[method]).all()
+        assert rows.kept.dense == 41_000 and rows.kept[["ft", "pt", "pt_all"]].lt(41_000).all()
+        assert rows.removed_fc4.pt == rows.removed_fc4.pt_all
+
+
+def test_networks_are_those_of_their_rows(outcomes, small):
+    outcome = outcomes[1]
+    zeros = (outcome.networks.weights == 0).sum(1)
+    assert ((41_000 - zeros).numpy() == outcome.rows.kept).all()
+    for row, found in zip(
+        outcome.rows.itertuples(), training.measure(outcome.networks, small, batch_size=16), strict=True
+    ):
+        assert row.accuracy == found.accuracy and row.network == 4
+
+
+def test_magnitude_after_is_the_dense_network_without_its_smallest_weights(outcomes):
+    outcome = outcomes[0]
+    names = outcome.rows.method.tolist()
+    dense, cut = (outcome.networks.weights[names.index(name)] for name in ("dense", "magnitude_after"))
+    removed = 41_000 - int(outcome.rows.kept[names.index("ft")])
+    assert torch.equal(cut, dense * magnitude_masks(dense[None], torch.tensor([removed]))[0])
+
+
+def test_a_mask_is_the_one_made_by_hand(outcomes, small):
+    network = stack([legcnet_mnist(seed=3)])
+    found = evidence.evidence(network, small, FT, seed=3, batch_size=16)
+    keep = evidence.keep_mask(found, network, FT)
+    names = outcomes[0].rows.method.tolist()
+    assert torch.equal(outcomes[0].networks.weights[names.index("ft")] != 0, keep[0])
+
+
+@pytest.mark.usefixtures("authors_files")
+def test_the_authors_masks_and_their_script(small):
+    (outcome,) = runs.rerun_authors(small, effort=runs.Effort(16, 1.0, 1), trials=[3])
+    rows = outcome.rows.set_index("method")
+    assert rows.kept.ft_meant == 41_000 - 138 and rows.kept.pt_meant == 41_000 - 133
+    assert rows.removed_fc4.ft_meant == 6 and rows.removed_fc4.pt_meant == 20
+    assert rows.removed_fc4[["ft", "pt"]].eq(0).all() and rows.kept.ft == 41_000 - 132
+    assert rows.kept.random == rows.kept.magnitude_after == rows.kept.ft_meant
+    found = cells.author_cells(outcome.rows, budget=1)
+    by = {(cell.table, cell.method, cell.quantity): cell for cell in found}
+    assert by["2", "pt", "kept"].verdict == "identical" and by["2", "pt", "kept"].published == 40867
+    assert by["1", "ft", "kept"].verdict == "not_reproduced" and "138" in by["1", "ft", "kept"].note
+    assert by["1", "dense", "kept"].verdict == "identical"
+    assert by["1", "dense", "accuracy"].verdict == "underspecified" and by["1", "dense", "epochs"].ours is None
+    assert len(found) == 23 and len(cells.script_cells(outcome.rows)) == 4
+
+
+def test_indices_as_applied_and_as_meant(monkeypatch):
+    """What the script does with index 0, with fc2's and with fc4's."""
+    monkeypatch.setattr(authors_mnist.authors, "read", lambda path: b"0\n5\n1499\n1500\n1799\n")
+    meant = (~authors_mnist.keep_mask(1, "ft", as_applied=False)).nonzero()[:, 0].tolist()
+    applied = (~authors_mnist.keep_mask(1, "ft", as_applied=True)).nonzero()[:, 0].tolist()
+    assert meant == [39200, 39205, 40699, 40700, 40999]
+    assert applied == [39199, 39200, 39205, 40699]
+
+
+def test_bad_masks_and_trials_are_named(monkeypatch):
+    monkeypatch.setattr(authors_mnist.authors, "read", lambda path: b"1800\n")
+    with pytest.raises(ValueError, match=r"mask_mnist_12.csv must hold indices in 0..1799"):
+        authors_mnist.removed(1, "pt")
+    with pytest.raises(ValueError, match="trial must be one of .* got 6"):
+        authors_mnist.removed(6, "ft")
+    with pytest.raises(ValueError, match="method must be 'ft' or 'pt', got 'dense'"):
+        authors_mnist.removed(1, "dense")
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "mnist5k"])
+def test_cells_of_fresh_runs(outcomes, dataset):
+    rows = pd.concat([outcome.rows for outcome in outcomes])
+    found = cells.fresh_cells(rows, dataset=dataset, profile="smoke", budget=12)
+    assert len({cell.key for cell in found}) == len(found)
+    judged = [cell for cell in found if cell.published is not None]
+    if dataset == "mnist5k":
+        assert not judged
+        return
+    assert len(judged) == 23
+    accuracy = next(cell for cell in judged if (cell.table, cell.method, cell.quantity) == ("1", "ft", "accuracy"))
+    assert accuracy.ours == pytest.approx(rows[rows.method == "ft"].accuracy_printed.mean())
+    assert accuracy.published == 0.9165 and accuracy.verdict == "not_reproduced"
+
+
+def test_differences_cover_the_wider_scope_too(outcomes):
+    table = cells.differences(pd.concat([outcome.rows for outcome in outcomes]))
+    row = table.set_index(["method", "reference", "quantity"]).loc[("pt_all", "random_pt_all", "accuracy")]
+    by = pd.concat([o.rows for o in outcomes]).pivot(index="network", columns="method", values="accuracy")
+    assert row.estimate == pytest.approx((by.pt_all - by.random_pt_all).mean()) and row.n == 2
