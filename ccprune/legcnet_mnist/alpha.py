@@ -1,0 +1,138 @@
+"""WeightWatcher's alpha on MNIST: the paper's table 4, and whether alpha tells pruned from dense networks at all."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ccprune import legcnet_cells
+from ccprune.diagnostics import weightwatcher
+from ccprune.legcnet_mnist.cells import PRINTED_TRIAL
+from ccprune.legcnet_mnist.runs import Outcome
+from ccprune.models import legcnet_mnist
+from ccprune.results import Cell
+from ccprune.stats import bootstrap_interval, paired_difference, verdict_exact, verdict_sample
+
+# The paper's row of table 4 for each of our methods; its magnitude networks are not retrained, as in table 3.
+ROWS = {
+    "dense": "dense",
+    "ft": "legcnet_ft",
+    "pt": "legcnet_pt",
+    "random": "random",
+    "magnitude_after": "magnitude",
+}
+QUANTITIES = ("alpha", "alpha_weighted")
+WELL_TRAINED = (2.0, 6.0)  # where section 5.1 says alpha lies on every layer
+
+
+def alphas(outcome: Outcome, *, methods: Sequence[str] = tuple(ROWS)) -> pd.DataFrame:
+    """One row per method and layer: network, method, layer (1 to 3), alpha, alpha_weighted, log_norm and more.
+
+    See `diagnostics.weightwatcher.summary`; alpha is fitted as weightwatcher did at the time of the paper, without its
+    later correction for few eigenvalues.
+    """
+    parts = []
+    for place, row in enumerate(outcome.rows.itertuples()):
+        if row.method in methods:
+            table = weightwatcher.summary(outcome.networks.model(place), small_n_correction=False)
+            table.insert(0, "network", row.network)
+            table.insert(1, "method", row.method)
+            table.insert(2, "layer", range(1, len(table) + 1))
+            parts.append(table.reset_index())
+    return pd.concat(parts, ignore_index=True)
+
+
+def untrained(seeds: Sequence[int]) -> pd.DataFrame:
+    """The same of networks that have learned nothing, which alpha should tell from trained ones; method "untrained"."""
+    parts = []
+    for seed in seeds:
+        table = weightwatcher.summary(legcnet_mnist(seed=seed), small_n_correction=False)
+        parts.append(table.reset_index().assign(network=seed, method="untrained", layer=range(1, len(table) + 1)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def author_cells(table: pd.DataFrame) -> list[Cell]:
+    """Table 4 from the authors' trials; which trial it shows is not stated, that of tables 1 and 2 is assumed."""
+    cells = []
+    for method, layer, quantity, figure in _printed():
+        part = table[(table.method == method) & (table.layer == layer)]
+        for row in part.itertuples():
+            ours, note = getattr(row, quantity), f"trial {row.network}"
+            ours = None if pd.isna(ours) else float(ours)
+            shown, verdict = None, "not_published"
+            if row.network == PRINTED_TRIAL:
+                shown, verdict = figure, verdict_exact(figure, ours, decimals=2)
+                if verdict == "not_reproduced":
+                    verdict, note = "underspecified", f"{note}; neither the trial nor the rows of mnist.csv are stated"
+            numbers = (shown, ours, None, None, 1, verdict, note, "authors")
+            cells.append(Cell("legcnet", "4", "mnist", ROWS[method], f"layer{layer}_{quantity}", *numbers))
+    return cells
+
+
+def fresh_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+    """Table 4 over fresh initialisations; a published figure, on MNIST alone, is judged as one more run."""
+    cells = []
+    for method, layer, quantity, figure in _printed():
+        part = table[(table.method == method) & (table.layer == layer)]
+        values = part[quantity].dropna().astype(float)
+        left = len(part) - len(values)
+        note = f"{left} of {len(part)} networks not measurable" if left else ""
+        where = ("legcnet", "4", dataset, ROWS[method], f"layer{layer}_{quantity}")
+        if len(values) < 2:
+            cells.append(Cell(*where, None, None, None, None, None, "not_published", note, profile))
+            continue
+        mean = bootstrap_interval(values, seed=seed)
+        numbers = (mean.estimate, mean.low, mean.high, mean.n)
+        shown = figure if dataset == "mnist" else None
+        verdict = verdict_sample(shown, values, decimals=2)
+        cells.append(Cell(*where, shown, *numbers, verdict, note, profile))
+    return cells
+
+
+def separation(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Does alpha tell pruned from dense? Paired differences to dense of the same initialisation, by method and layer.
+
+    Columns: method, layer, estimate, low, high, p_value (sign-flip), n, spread (standard deviation of dense alphas over
+    initialisations, which a single pair of networks has to be read against). Networks not measurable are left out.
+    """
+    rows = []
+    for layer, part in table.groupby("layer"):
+        wide = part.pivot(index="network", columns="method", values="alpha").astype(float)
+        for method in [name for name in wide.columns if name != "dense"]:
+            pair = wide[[method, "dense"]].dropna()
+            if len(pair) < 2:
+                continue
+            found = paired_difference(pair[method], pair["dense"], seed=seed)
+            numbers = (found.estimate, found.low, found.high, found.p_value, found.n)
+            rows.append((method, layer, *numbers, pair["dense"].std()))
+    columns = ["method", "layer", "estimate", "low", "high", "p_value", "n", "spread"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def separation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
+    """`separation` as cells."""
+    cells = []
+    for row in table.itertuples():
+        note = f"sign-flip p = {row.p_value:.2g}; standard deviation of dense over initialisations {row.spread:.2f}"
+        where = ("legcnet", "alpha_separates", dataset, row.method, f"layer{row.layer}_alpha_minus_dense")
+        numbers = (row.estimate, row.low, row.high, row.n)
+        cells.append(Cell(*where, None, *numbers, "not_published", note, profile))
+    return cells
+
+
+def within(table: pd.DataFrame) -> pd.DataFrame:
+    """Share of networks whose alpha lies between 2 and 6, by method, on each layer and on all; NA counts as outside."""
+    low, high = WELL_TRAINED
+    inside = table.assign(inside=table.alpha.between(low, high).fillna(False).astype(bool))
+    wide = inside.pivot(index=["method", "network"], columns="layer", values="inside")
+    wide["all"] = wide.all(axis=1)
+    return wide.groupby("method", sort=False).mean()
+
+
+def _printed() -> list[tuple[str, int, str, float]]:
+    """(method, layer, quantity, published figure) of the 30 cells."""
+    paper = legcnet_cells.published()["table4_weightwatcher_mnist"]
+    found = []
+    for method, row in ROWS.items():
+        figures = dict(zip(paper["columns"], paper[row], strict=True))
+        found += [(method, layer, name, figures[f"layer{layer}_{name}"]) for layer in (1, 2, 3) for name in QUANTITIES]
+    return found
