@@ -6,7 +6,8 @@ import torch
 
 from ccprune.data import authors_mnist
 from ccprune.legcnet import Recording, magnitude_masks
-from ccprune.legcnet_mnist import cells, evidence, runs, training
+from ccprune.legcnet_mnist import assumptions, cells, evidence, runs, training
+from ccprune.legcnet_mnist.rows import Digits
 from ccprune.models import legcnet_mnist
 from ccprune.stacked import stack
 
@@ -113,3 +114,30 @@ def test_differences_cover_the_wider_scope_too(outcomes):
     row = table.set_index(["method", "reference", "quantity"]).loc[("pt_all", "random_pt_all", "accuracy")]
     by = pd.concat([o.rows for o in outcomes]).pivot(index="network", columns="method", values="accuracy")
     assert row.estimate == pytest.approx((by.pt_all - by.random_pt_all).mean()) and row.n == 2
+
+
+def test_assumptions_are_tried_one_by_one(small):
+    other = Digits(small.x_train / 255, small.y_train, small.x_test / 255, small.y_test, "unit")
+    table = assumptions.dense_runs({"raw": small, "unit": other}, seeds=(1, 2), effort=EFFORT)
+    assert table[["assumed", "network"]].to_numpy().tolist() == [["raw", 1], ["raw", 2], ["unit", 1], ["unit", 2]]
+    alone = training.train(stack([legcnet_mnist(seed=2)]), small, seed=2, batch_size=16, benchmark=0.3, budget=12)
+    assert table.epochs[1] == alone.epochs[0]
+    found = assumptions.cells(table, dataset="mnist5k", profile="smoke")
+    assert found[0].ours == pytest.approx(table.accuracy_printed[:2].mean()) and len(found) == 4
+
+
+def test_rounding_moves_all_copies_but_the_first_by_a_unit_in_the_last_place(small, monkeypatch):
+    seen = {}
+    whole = assumptions.train
+
+    def spy(networks, *args, **options):
+        seen["weights"] = networks.weights
+        return whole(networks, *args, **options)
+
+    monkeypatch.setattr(assumptions, "train", spy)
+    table = assumptions.rounding(small, seed=1, copies=3, effort=runs.Effort(16, 1.0, 2))
+    start = stack([legcnet_mnist(seed=1)]).weights[0]
+    moved = (seen["weights"] - start).abs()
+    assert not bool(moved[0].any()) and bool(moved[1].any()) and not torch.equal(moved[1], moved[2])
+    assert bool((moved <= 1.2e-7 * start.abs() + 1e-45).all())
+    assert len(table) == 3 and {"epochs", "accuracy_printed"} <= set(table.columns)

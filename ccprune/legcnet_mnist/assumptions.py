@@ -1,0 +1,66 @@
+"""What had to be assumed about MNIST, varied; and how far rounding alone moves a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import pandas as pd
+import torch
+
+from ccprune.legcnet_mnist.rows import Digits
+from ccprune.legcnet_mnist.runs import Effort
+from ccprune.legcnet_mnist.training import Trained, measure, train
+from ccprune.models import legcnet_mnist
+from ccprune.results import Cell
+from ccprune.stacked import stack
+
+
+def dense_runs(assumed: Mapping[str, Digits], *, seeds: Sequence[int] = (1, 2, 3, 4), effort: Effort) -> pd.DataFrame:
+    """Dense training under each assumption, from the authors' initial states and in their order where seeds are 1 to 4.
+
+    One row per assumption and seed: assumed, network, epochs, reached, and `training.Measures`.
+    """
+    parts = []
+    for name, digits in assumed.items():
+        for seed in seeds:
+            trained = train(stack([legcnet_mnist(seed=seed)]), digits, seed=seed, **asdict(effort))
+            parts.append(_rows(trained, digits, effort).assign(assumed=name, network=seed))
+    return pd.concat(parts, ignore_index=True)
+
+
+def rounding(digits: Digits, *, seed: int, copies: int, effort: Effort) -> pd.DataFrame:
+    """One dense run again and again, its initial weights moved by a unit in the last place: one row per copy.
+
+    Each weight goes up, down or stays, at random; the first copy is the run itself. What differs is what no one who
+    repeats the run on another machine can hope to repeat.
+    """
+    networks = stack([legcnet_mnist(seed=seed)] * copies)
+    generator = torch.Generator().manual_seed(seed)
+    for value in networks.parameters.values():
+        towards = torch.randint(-1, 2, value.shape, generator=generator)
+        towards[0] = 0
+        moved = torch.nextafter(value, torch.where(towards > 0, torch.inf, -torch.inf))
+        value.copy_(torch.where(towards == 0, value, moved))
+    trained = train(networks, digits, seed=seed, **asdict(effort))
+    return _rows(trained, digits, effort).assign(network=range(copies))
+
+
+def cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
+    """Accuracy and epochs under each assumption, means over seeds; None where no run reached the benchmark."""
+    found = []
+    for name, part in table.groupby("assumed", sort=False):
+        reached = int(part.reached.sum())
+        note = (
+            f"{reached} of {len(part)} runs reached the benchmark; seeds {part.network.min()} to {part.network.max()}"
+        )
+        epochs = float(part.epochs[part.reached].mean()) if reached else None
+        for quantity, ours in (("accuracy", float(part.accuracy_printed.mean())), ("epochs", epochs)):
+            where = ("legcnet", "rows_of_mnist_csv", dataset, f"dense, {name}", quantity)
+            numbers = (None, ours, None, None, len(part), "not_published", note, profile)
+            found.append(Cell(*where, *numbers))
+    return found
+
+
+def _rows(trained: Trained, digits: Digits, effort: Effort) -> pd.DataFrame:
+    measures = measure(trained.networks, digits, batch_size=effort.batch_size)
+    rows = pd.DataFrame([asdict(found) for found in measures])
+    return rows.assign(epochs=trained.epochs.numpy(), reached=trained.reached.numpy())
