@@ -24,11 +24,14 @@ from ccprune.plots.legcnet import (
     stretching,
     weight_series,
 )
+from ccprune.plots.operations import time_against_operations
+from ccprune.plots.spectra import alphas, spectral_densities
 
 __all__ = [
     "COLOURS",
     "MARKERS",
     "accuracy_against_sparsity",
+    "alphas",
     "differences",
     "exponent_spread",
     "exponents_and_risk",
@@ -44,8 +47,10 @@ __all__ = [
     "selection_frequencies",
     "separations",
     "sparsity_axis",
+    "spectral_densities",
     "step_prediction",
     "stretching",
     "style",
+    "time_against_operations",
     "weight_series",
 ]
