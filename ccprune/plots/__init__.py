@@ -1,6 +1,7 @@
 """Every figure of the notebooks: one function each, which returns the Axes it drew on."""
 
 from ccprune.plots._style import COLOURS, MARKERS, style
+from ccprune.plots.approximation import epsilon_by_width
 from ccprune.plots.causal import (
     accuracy_against_sparsity,
     intervals,
@@ -12,6 +13,9 @@ from ccprune.plots.causal import (
     sparsity_axis,
     step_prediction,
 )
+from ccprune.plots.explanations import agreements as shap_agreements
+from ccprune.plots.explanations import bar as shap_bars
+from ccprune.plots.explanations import beeswarm as shap_beeswarm
 from ccprune.plots.legcnet import (
     differences,
     exponent_spread,
@@ -33,6 +37,7 @@ __all__ = [
     "accuracy_against_sparsity",
     "alphas",
     "differences",
+    "epsilon_by_width",
     "exponent_spread",
     "exponents_and_risk",
     "intervals",
@@ -46,6 +51,9 @@ __all__ = [
     "rejection_rates",
     "selection_frequencies",
     "separations",
+    "shap_agreements",
+    "shap_bars",
+    "shap_beeswarm",
     "sparsity_axis",
     "spectral_densities",
     "step_prediction",

@@ -1,0 +1,89 @@
+"""The diagnostics as compared numbers; the paper prints figures for none of them, so that none has a verdict."""
+
+import pandas as pd
+
+from ccprune.diagnostics.shap_runs import QUANTITIES
+from ccprune.results import Cell
+from ccprune.stats import Interval, bootstrap_interval
+
+
+def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+    """Agreement with dense by method, and the paired differences: `shap_runs.agreements` and `shap_runs.claims`."""
+    cells = []
+    for method, part in table.groupby("method", sort=False):
+        for quantity in QUANTITIES:
+            found = bootstrap_interval(part[quantity], seed=seed)
+            note = f"agreement with dense; {part.removed.mean():.1f} weights removed"
+            where = ("legcnet", "shap", dataset, method, quantity)
+            cells.append(Cell.measured(*where, found, profile=profile, note=note))
+    for row in claims.itertuples():
+        name = f"{row.method} - {row.reference}" + ("" if row.networks == "all" else ", something removed")
+        note = f"agrees with dense more: {row.outcome}; sign-flip p = {row.p_value:.2g}"
+        interval = Interval(row.estimate, row.low, row.high, row.n)
+        where = ("legcnet", "shap_difference", dataset, name, row.quantity)
+        cells.append(Cell.measured(*where, interval, profile=profile, note=note))
+    return cells
+
+
+def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+    """Epsilon of theorem 3.1 by method and hidden width, from `approximation.by_width`."""
+    cells = []
+    for (method, when, width), part in table.groupby(["method", "when", "width"], sort=False):
+        note = (
+            f"largest distance of the outputs; {part.removed.mean():.1f} of {part.weights.mean():.0f} weights removed"
+        )
+        for quantity in ("epsilon_test", "epsilon_ball", "epsilon_ball_upper"):
+            found = bootstrap_interval(part[quantity], seed=seed)
+            where = ("legcnet", "theorem_3_1", dataset, f"{method}, {when}, {width} hidden", quantity)
+            cells.append(Cell.measured(*where, found, profile=profile, note=note))
+    return cells
+
+
+def trap_cells(table: pd.DataFrame, method: str, *, dataset: str, profile: str) -> list[Cell]:
+    """Correlation traps of one network's layers, from `weightwatcher.summary` with a seed, where they are known."""
+    cells = []
+    for layer, row in table[table.traps.notna()].iterrows():
+        note = f"eigenvalues of the permuted matrix above its Marchenko-Pastur edge; it has {row.eigenvalues}"
+        cells.append(_plain("traps", dataset, f"{method}, {layer}", "traps", row.traps, note, profile))
+    return cells
+
+
+def operation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
+    """Multiply-adds and FLOPs per example from `flops.count`, of all layers: dense, and what the mask leaves."""
+    everything = table.loc["all"]
+    cells = []
+    for quantity in ("macs", "flops"):
+        for method, column in (("dense", f"{quantity}_dense"), ("masked", f"{quantity}_kept")):
+            cells.append(_plain("operations", dataset, method, quantity, everything[column], "per example", profile))
+    cells.append(
+        _plain("operations", dataset, "masked", "kept", everything["kept"], 'what the paper calls "Flops"', profile)
+    )
+    return cells
+
+
+def time_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
+    """Measured times over dense's, from `latency.compare` with a column `sparsity`."""
+    cells = []
+    for row in table[table.form != "dense"].itertuples():
+        note = f"median of {row.n}, quartiles {row.low:.3g} to {row.high:.3g} s"
+        name = f"{row.form} at {row.sparsity:g}, {row.task.replace('_', ' ')}"
+        cells.append(_plain("operations", dataset, name, "time_over_dense", row.relative, note, profile))
+    return cells
+
+
+def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+    """Joules of training by method, from `energy.of_training`; the note says where the figure comes from."""
+    cells = []
+    for name, part in table.groupby("name", sort=False):
+        found = bootstrap_interval(part.joules, seed=seed)
+        cells.append(
+            Cell.measured(
+                "legcnet", "energy", dataset, name, "joules", found, profile=profile, note=part.source.iloc[0]
+            )
+        )
+    return cells
+
+
+def _plain(table: str, dataset: str, method: str, quantity: str, value: float, note: str, profile: str) -> Cell:
+    numbers = (None, float(value), None, None, 1, "not_published", note, profile)
+    return Cell("legcnet", table, dataset, method, quantity, *numbers)
