@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from ccprune import data, legcnet, legcnet_runs
-from ccprune.diagnostics import approximation
+from ccprune.diagnostics import _ball_bound, approximation
 from ccprune.diagnostics.approximation import largest_in_ball, largest_on, upper_bound
 from ccprune.ensemble import initialise
 from ccprune.plots.approximation import epsilon_by_width
@@ -28,6 +28,15 @@ DEVICES = [
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
 ]
 OUTPUTS = {"none": [], "sigmoid": [nn.Sigmoid()], "softmax": [nn.Softmax(-1)]}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """All is tiny here: on a busy machine two threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def network(sizes, *, seed, scale=1.0, output="sigmoid"):
@@ -55,12 +64,16 @@ def grid_on_disc(radius, points):
     return torch.cartesian_prod(r, angle)[:, :1] * torch.stack([angle.cos(), angle.sin()], 1).repeat(len(r), 1)
 
 
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
 def forward(model, x):
     """NumPy's own way through Linear, Sigmoid, Linear and the output unit."""
     w1, b1, w2, b2 = (parameter.detach().numpy() for parameter in model.parameters())
-    z = 1 / (1 + np.exp(-(x @ w1.T + b1))) @ w2.T + b2
+    z = sigmoid(x @ w1.T + b1) @ w2.T + b2
     if isinstance(model[-1], nn.Sigmoid):
-        return 1 / (1 + np.exp(-z))
+        return sigmoid(z)
     return np.exp(z) / np.exp(z).sum(1, keepdims=True) if isinstance(model[-1], nn.Softmax) else z
 
 
@@ -84,7 +97,7 @@ def test_one_outgoing_weight_less_has_a_closed_form(device):
     w, b, v = (parameter.detach() for parameter in (f[0].weight[2], f[0].bias[2], f[2].weight[1, 2]))
     b, v = float(b), float(v)
     for radius in (1.0, 0.3):
-        truth = abs(v) / (1 + np.exp(-(b + radius * float(w.norm()))))
+        truth = abs(v) * sigmoid(b + radius * float(w.norm()))
         pair = (copy.deepcopy(f).to(device), copy.deepcopy(g).to(device))
         found = largest_in_ball(*pair, inputs=4, radius=radius)
         assert found.distance == pytest.approx(truth, rel=1e-6) and found.distance <= truth * (1 + 1e-12)
@@ -101,6 +114,18 @@ def test_linear_models_differ_most_along_the_first_singular_vector():
     assert found.distance == pytest.approx(2.0 * np.linalg.svd(gap)[1][0], rel=1e-9)
     # There are two maxima, at the vector and at its opposite: every start comes to one of them.
     assert float(found.reached.min()) == pytest.approx(found.distance, rel=1e-3)
+
+
+def test_starts_fill_the_ball_and_half_of_them_are_the_best_of_a_sample():
+    """The distance of x from 0 is |x|: one step of a quarter of the radius from each start."""
+    f, g = nn.Linear(5, 5, bias=False).double(), nn.Linear(5, 5, bias=False).double()
+    f.weight.data, g.weight.data = torch.eye(5).double(), torch.zeros(5, 5).double()
+    found = largest_in_ball(f, g, inputs=5, radius=2.0, starts=400, steps=1)
+    even, best = (found.reached / 2.0 - 0.25).split(200)
+    for norm in (0.5, 0.6, 0.7):
+        share = norm**5  # of the ball's volume
+        assert abs(float((even <= norm).double().mean()) - share) < 4 * (share * (1 - share) / 200) ** 0.5
+    assert (best > 0.75 - 1e-9).all() and 1.99 < found.sampled < 2.0
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -132,7 +157,38 @@ def test_no_point_of_a_ball_exceeds_the_bound(scale, output):
         found = largest_in_ball(f, g, inputs=sizes[0], radius=radius, starts=8, steps=20)
         highest = max(found.distance, largest_on(f, g, x).distance)
         for boxes in (1, 30, 300):
-            assert upper_bound(f, g, radius=radius, boxes=boxes) >= highest * (1 - 1e-12)
+            bound = upper_bound(f, g, radius=radius, boxes=boxes)
+            assert bound >= highest * (1 - 1e-12)
+            # That far apart are two corners of the cube, or two distributions.
+            assert bound <= {"none": np.inf, "sigmoid": sizes[2] ** 0.5, "softmax": 2**0.5}[output] + 1e-12
+
+
+def test_ranges_of_the_sigmoid_are_those_of_a_fine_grid():
+    rng = np.random.default_rng(0)
+    low = rng.uniform(-6, 4, 200)
+    high = low + rng.uniform(0.1, 8, 200)
+    slope = rng.uniform(0, 0.25, 200)
+    z = np.linspace(low, high, 20_001)
+    ends = (torch.from_numpy(low), torch.from_numpy(high))
+    cases = [
+        (_ball_bound._residual(ends, torch.from_numpy(slope)), sigmoid(z) - slope * z),
+        (_ball_bound._steepness(*ends), sigmoid(z) * sigmoid(-z)),
+    ]
+    for found, values in cases:
+        np.testing.assert_allclose(found[0], values.min(0), rtol=0, atol=1e-7)
+        np.testing.assert_allclose(found[1], values.max(0), rtol=0, atol=1e-7)
+
+
+def test_largest_rise_of_a_sigmoid_is_that_of_a_fine_grid():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        base = np.sort(rng.uniform(-6, 6, 2))
+        gap, top = rng.uniform(0, 6), base[0] + rng.uniform(0, 12)
+        b = np.linspace(*base, 20_001)
+        truth = max(0.0, (sigmoid(np.minimum(top, b + gap)) - sigmoid(b)).max())
+        found = _ball_bound._sigmoid_gap(*torch.tensor([gap, top]).double(), tuple(torch.from_numpy(base)))
+        # Between two points of the grid the rise changes by no more than a quarter of the step.
+        assert truth - 1e-12 <= float(found) <= truth + 0.25 * (b[1] - b[0])
 
 
 def test_bound_of_a_sigmoid_knows_how_far_its_input_goes():
@@ -142,7 +198,7 @@ def test_bound_of_a_sigmoid_knows_how_far_its_input_goes():
     for model, bias in ((f, 10.0), (g, 5.0)):
         for parameter, value in zip(model.parameters(), (0.0, 0.0, 0.0, bias), strict=True):
             parameter.data.fill_(value)
-    truth = 1 / (1 + np.exp(-10)) - 1 / (1 + np.exp(-5))
+    truth = sigmoid(10) - sigmoid(5)
     for pair in ((f, g), (g, f)):
         assert upper_bound(*pair, boxes=1) == pytest.approx(truth, rel=1e-12)
 
@@ -276,6 +332,11 @@ def test_by_width_where_nothing_is_removed(iris):
     pruned = found[found.method != "dense"]
     assert (pruned[["removed", "epsilon_test", "epsilon_ball", "epsilon_ball_upper"]] == 0).all().all()
     assert set(found.radius) == {2.5} and found.test_in_ball.iloc[0] > 0.5
+    untrained = initialise((4, 3, 3), 2, seed=0, scale=0.1)
+    pair = [approximation.models.from_ensemble(untrained, i) for i in range(2)]
+    dense = found[found.method == "dense"].iloc[0]
+    assert dense.epsilon_ball == pytest.approx(largest_in_ball(*pair, inputs=4, radius=2.5).distance, rel=0.02)
+    assert dense.epsilon_ball_upper == pytest.approx(upper_bound(*pair, radius=2.5, boxes=10), rel=0.02)
 
 
 def test_by_width_errors_name_the_argument(iris):
@@ -290,6 +351,9 @@ def test_by_width_errors_name_the_argument(iris):
 
 def test_figure_shows_means_intervals_and_the_band(table):
     wider = table.assign(width=18, epsilon_ball=table.epsilon_ball / 2, epsilon_ball_upper=table.epsilon_ball_upper / 3)
+    wider.loc[
+        (wider.seed == 1) & (wider.method != "dense"), ["removed", "epsilon_ball", "epsilon_ball_upper", "epsilon_test"]
+    ] = 0
     table = pd.concat([table, wider])
     ax = epsilon_by_width(table, when="cut")
     assert ax.get_xscale() == ax.get_yscale() == "log"
@@ -298,15 +362,15 @@ def test_figure_shows_means_intervals_and_the_band(table):
     assert set(lines) == {*lost.method, "dense, two initialisations"}
     for name, part in lost.groupby("method"):
         np.testing.assert_allclose(lines[name].get_ydata(), part.groupby("width").epsilon_ball.mean())
-        of_width = part[part.width == 18].epsilon_ball
-        if len(of_width) == 2:  # the bootstrap of two values reaches no further than they do
-            ends = [tuple(line.get_ydata()) for line in ax.lines if len(set(line.get_xdata())) == 1]
-            assert any(of_width.min() <= low < of_width.mean() < high <= of_width.max() for low, high in ends)
+        of_width = part[part.width == 9].epsilon_ball
+        # The bootstrap of two values reaches no further than they do.
+        ends = [tuple(line.get_ydata()) for line in ax.lines if len(set(line.get_xdata())) == 1]
+        assert any(of_width.min() <= low < of_width.mean() < high <= of_width.max() for low, high in ends)
     upper = lost[lost.method == "random"].groupby("width").epsilon_ball_upper.mean()
     band = ax.collections[list(dict.fromkeys(lost.method)).index("random")].get_paths()[0].vertices
     assert all(np.isclose(band[:, 1], value).any() for value in upper)
     test = epsilon_by_width(table, quantity="epsilon_test")
-    assert not test.collections and "retrained" in test.get_title()
+    assert not test.collections and test.get_title() == "dense and pruned, retrained: 3 of 4 networks lost weights"
     with pytest.raises(ValueError, match="quantity must be one of"):
         epsilon_by_width(table, quantity="epsilon")
     with pytest.raises(ValueError, match="when must be 'retrained' or 'cut'"):
