@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200, help="initialisations per dataset in pipeline.py (200)")
     arguments = parser.parse_args()
     pipeline = ["pipeline", f"--seeds={arguments.seeds}"]
-    for command in (["lyapunov"], ["granger"], ["training"], pipeline, ["recorder"], ["plot"]):
+    for command in (["lyapunov"], ["granger"], ["training"], pipeline, ["legcnet_mnist"], ["recorder"], ["plot"]):
         print(f"== {command[0]}", flush=True)
         subprocess.run([sys.executable, str(HERE / f"{command[0]}.py"), *command[1:]], check=True)
 
