@@ -1,6 +1,7 @@
 """The runs behind paper A's tables 1 to 3: the authors' own trials again, and fresh initialisations by the hundred."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,60 @@ def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5,
     return pd.concat([_rows(data, settings, ensemble, keep), _after_training(data, trained, keep["magnitude"])])
 
 
+@dataclass(frozen=True, eq=False)
+class Fresh:
+    """Fresh initialisations with their masks, before anything is retrained.
+
+    Attributes: first (number of the first network), ensemble (B networks at their initial weights), dense (the same,
+    trained to the benchmark), keep ({method: (B, M) bool}, dense among them), testable ({"ft" or "pt": B flags}).
+    """
+
+    first: int
+    ensemble: Ensemble
+    dense: Trained
+    keep: dict[str, Tensor]
+    testable: dict[str, list[bool]]
+
+
+def fresh_masks(
+    data: Dataset,
+    settings: legcnet.Settings,
+    *,
+    seeds: int,
+    seed: int = 0,
+    risk: str = "test",
+    methods: Sequence[str] = ("ft", "pt"),
+) -> Iterator[Fresh]:
+    """Fresh initialisations and their masks under `methods` and their controls, in chunks.
+
+    "ft_causal" removes as many weights as FT, those with the smallest p instead of the largest. `testable` is False
+    where the risk never changed, so that no test could be made and the mask removes nothing.
+    """
+    sizes = (data.x_train.shape[1], settings.hidden, data.y_train.shape[1])
+    everyone = initialise(sizes, seeds, seed=seed, scale=settings.scale, output=settings.output)
+    count = everyone.weights.shape[1]
+    states = np.random.SeedSequence(seed, spawn_key=(_CONTROL_KEY,)).generate_state(len(CONTROLS))
+    random_seed = dict(zip(CONTROLS, (int(state) for state in states), strict=True))
+    for first in range(0, seeds, CHUNK):
+        ensemble = everyone.select(range(first, min(first + CHUNK, seeds)))
+        keep = {"dense": torch.ones(len(ensemble), count, dtype=torch.bool)}
+        testable = {}
+        dense = run(data, settings, ensemble, keep["dense"])
+        for method in methods:
+            random, magnitude = CONTROLS[method]
+            recording = settings.recording(method)
+            found = legcnet.evidence(ensemble, data, settings, recording, risk=risk)
+            results = legcnet.tests(found, max_lag=recording.max_lag)
+            testable[method] = [result is not None for result in results]
+            keep[method] = legcnet.keep_masks(results, count)
+            removed = (~keep[method]).sum(1)
+            keep[random] = legcnet.random_masks(removed, count, seed=random_seed[method], first=first)
+            keep[magnitude] = legcnet.magnitude_masks(dense.ensemble.weights, removed)
+            if method == "ft":
+                keep["ft_causal"] = legcnet.smallest_p_masks(results, removed, count)
+        yield Fresh(first, ensemble, dense, keep, testable)
+
+
 def fresh_runs(
     data: Dataset,
     settings: legcnet.Settings,
@@ -69,38 +124,14 @@ def fresh_runs(
 ) -> Iterator[pd.DataFrame]:
     """Fresh initialisations under `methods`, their controls and dense, in chunks: one row per network and method.
 
-    Each network is its own control: every mask retrains the same initial weights. "ft_causal" removes as many weights
-    as FT, those with the smallest p instead of the largest. `testable` is False where the risk never changed, so that
-    no test could be made and the mask removes nothing.
+    Each network is its own control: every mask retrains the same initial weights. Masks are those of `fresh_masks`.
     """
-    sizes = (data.x_train.shape[1], settings.hidden, data.y_train.shape[1])
-    everyone = initialise(sizes, seeds, seed=seed, scale=settings.scale, output=settings.output)
-    count = everyone.weights.shape[1]
-    states = np.random.SeedSequence(seed, spawn_key=(_CONTROL_KEY,)).generate_state(len(CONTROLS))
-    random_seed = dict(zip(CONTROLS, (int(state) for state in states), strict=True))
-    for first in range(0, seeds, CHUNK):
-        chosen = range(first, min(first + CHUNK, seeds))
-        ensemble = everyone.select(chosen)
-        keep = {"dense": torch.ones(len(ensemble), count, dtype=torch.bool)}
-        testable = {}
-        trained = run(data, settings, ensemble, keep["dense"])
-        for method in methods:
-            random, magnitude = CONTROLS[method]
-            recording = settings.recording(method)
-            found = legcnet.evidence(ensemble, data, settings, recording, risk=risk)
-            results = legcnet.tests(found, max_lag=recording.max_lag)
-            testable[method] = [result is not None for result in results]
-            keep[method] = legcnet.keep_masks(results, count)
-            removed = (~keep[method]).sum(1)
-            keep[random] = legcnet.random_masks(removed, count, seed=random_seed[method], first=first)
-            keep[magnitude] = legcnet.magnitude_masks(trained.ensemble.weights, removed)
-            if method == "ft":
-                keep["ft_causal"] = legcnet.smallest_p_masks(results, removed, count)
-        rows = _rows(data, settings, ensemble, keep)
+    for part in fresh_masks(data, settings, seeds=seeds, seed=seed, risk=risk, methods=methods):
+        rows = _rows(data, settings, part.ensemble, part.keep)
         if "ft" in methods:
-            rows = pd.concat([rows, _after_training(data, trained, keep["magnitude"])], ignore_index=True)
-        rows["network"] += first
-        for method, flags in testable.items():
+            rows = pd.concat([rows, _after_training(data, part.dense, part.keep["magnitude"])], ignore_index=True)
+        rows["network"] += part.first
+        for method, flags in part.testable.items():
             rows.loc[rows.method == method, "testable"] = flags
         yield rows
 

@@ -1,10 +1,11 @@
 """The diagnostics as compared numbers; the paper prints figures for none of them, so that none has a verdict."""
 
+import numpy as np
 import pandas as pd
 
 from ccprune.diagnostics.shap_runs import QUANTITIES
 from ccprune.results import Cell
-from ccprune.stats import Interval, bootstrap_interval
+from ccprune.stats import Interval, bootstrap_interval, paired_difference
 
 
 def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
@@ -36,6 +37,39 @@ def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int 
             found = bootstrap_interval(part[quantity], seed=seed)
             where = ("legcnet", "theorem_3_1", dataset, f"{method}, {when}, {width} hidden", quantity)
             cells.append(Cell.measured(*where, found, profile=profile, note=note))
+    return cells
+
+
+def epsilon_ratios(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Epsilon on the ball under LEGCNet's masks over that under random and magnitude masks of the same networks.
+
+    Over all widths and seeds of which something was removed, the geometric mean with its 95% interval. Columns: method,
+    reference, when, estimate, low, high, p_value (sign-flip, of the logarithms), n.
+    """
+    rows = []
+    method = next(name for name in table.method.unique() if name not in ("dense", "random", "magnitude"))
+    for when, part in table[table.removed > 0].groupby("when", sort=False):
+        wide = np.log(part.pivot(index=["width", "seed"], columns="method", values="epsilon_ball"))
+        for reference in ("random", "magnitude"):
+            pair = wide[[method, reference]].replace(-np.inf, np.nan).dropna()
+            if len(pair) < 2:
+                continue
+            found = paired_difference(pair[method], pair[reference], seed=seed)
+            numbers = np.exp([found.estimate, found.low, found.high])
+            rows.append((method, reference, when, *numbers, found.p_value, found.n))
+    columns = ["method", "reference", "when", "estimate", "low", "high", "p_value", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def epsilon_ratio_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
+    """`epsilon_ratios` as cells; 1 is no difference."""
+    cells = []
+    for row in table.itertuples():
+        where = ("legcnet", "theorem_3_1", dataset, f"{row.method} / {row.reference}, {row.when}", "epsilon_ball_ratio")
+        note = f"geometric mean over widths and seeds; sign-flip p = {row.p_value:.2g}"
+        cells.append(
+            Cell.measured(*where, Interval(row.estimate, row.low, row.high, row.n), profile=profile, note=note)
+        )
     return cells
 
 
@@ -72,13 +106,16 @@ def time_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]
 
 
 def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Joules of training by method, from `energy.of_training`; the note says where the figure comes from."""
+    """The processor's joules of training by method, from `energy.of_training`; the note says where they come from.
+
+    Memory's share is left out: it is an estimate from the time alone, and larger.
+    """
     cells = []
     for name, part in table.groupby("name", sort=False):
-        found = bootstrap_interval(part.joules, seed=seed)
+        found = bootstrap_interval(part.cpu, seed=seed)
         cells.append(
             Cell.measured(
-                "legcnet", "energy", dataset, name, "joules", found, profile=profile, note=part.source.iloc[0]
+                "legcnet", "energy", dataset, name, "cpu_joules", found, profile=profile, note=part.source.iloc[0]
             )
         )
     return cells

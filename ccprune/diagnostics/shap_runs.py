@@ -17,8 +17,8 @@ from ccprune import legcnet, models
 from ccprune.data import Dataset
 from ccprune.diagnostics.explanations import background_sample, importance, shap_values
 from ccprune.diagnostics.shap_agreement import agreement
-from ccprune.ensemble import Ensemble, initialise
-from ccprune.legcnet_runs import CHUNK, CONTROLS, run
+from ccprune.ensemble import initialise
+from ccprune.legcnet_runs import CONTROLS, fresh_masks, run
 from ccprune.stats import claim_holds, paired_difference
 from ccprune.train import Trained
 
@@ -26,7 +26,7 @@ from ccprune.train import Trained
 NOISE_FLOOR = "dense_other"
 QUANTITIES = ("spearman", "kendall", "top_k", "shared")
 
-# Spawn key of the noise floor's initialisations and of the random controls, far from those of the initialisations.
+# Spawn key of the noise floor's initialisations, far from those of the initialisations.
 _KEY = 2_000_000
 
 
@@ -52,19 +52,17 @@ def fresh_importances(
     the test part), feature, importance. A network's rows depend on `seed` and its number alone.
     """
     sizes = (data.x_train.shape[1], settings.hidden, data.y_train.shape[1])
-    other_seed, random_seed = np.random.SeedSequence(seed, spawn_key=(_KEY,)).generate_state(2).tolist()
-    options = {"scale": settings.scale, "output": settings.output}
-    everyone, others = (initialise(sizes, seeds, seed=s, **options) for s in (seed, other_seed))
+    other_seed = int(np.random.SeedSequence(seed, spawn_key=(_KEY,)).generate_state(1)[0])
+    others = initialise(sizes, seeds, seed=other_seed, scale=settings.scale, output=settings.output)
     known = background_sample(data.x_train, rows=background, seed=seed)
-    for first in range(0, seeds, CHUNK):
-        chosen = range(first, min(first + CHUNK, seeds))
-        ensemble, other = everyone.select(chosen), others.select(chosen)
-        keep = _masks(data, settings, ensemble, methods, random_seed, first)
-        masks = torch.cat(list(keep.values()))
-        trained = run(data, settings, ensemble.select(list(range(len(ensemble))) * len(keep)), masks, stop=stop)
+    for part in fresh_masks(data, settings, seeds=seeds, seed=seed, methods=methods):
+        keep = {name: mask for name, mask in part.keep.items() if name != "ft_causal"}
+        count, masks = len(part.ensemble), torch.cat(list(keep.values()))
+        trained = run(data, settings, part.ensemble.select(list(range(count)) * len(keep)), masks, stop=stop)
+        other = others.select(range(part.first, part.first + count))
         floor = run(data, settings, other, keep["dense"], stop=stop)
         parts = ((trained, list(keep), masks), (floor, [NOISE_FLOOR], keep["dense"]))
-        yield pd.concat([_rows(*part, first, data, known) for part in parts], ignore_index=True)
+        yield pd.concat([_rows(*found, part.first, data, known) for found in parts], ignore_index=True)
 
 
 def agreements(importances: pd.DataFrame) -> pd.DataFrame:
@@ -117,26 +115,6 @@ def _compared(methods: set[str]) -> Iterator[tuple[str, str]]:
             yield method, control
         for name in (method, *CONTROLS[method]):
             yield name, NOISE_FLOOR
-
-
-def _masks(
-    data: Dataset,
-    settings: legcnet.Settings,
-    ensemble: Ensemble,
-    methods: Sequence[str],
-    random_seed: int,
-    first: int,
-) -> dict[str, Tensor]:
-    count = ensemble.weights.shape[1]
-    keep = {"dense": torch.ones(len(ensemble), count, dtype=torch.bool)}
-    trained = run(data, settings, ensemble, keep["dense"]).ensemble.weights
-    for method in methods:
-        random, magnitude = CONTROLS[method]
-        keep[method] = legcnet.masks(ensemble, data, settings, method=method)
-        removed = (~keep[method]).sum(1)
-        keep[random] = legcnet.random_masks(removed, count, seed=random_seed, first=first)
-        keep[magnitude] = legcnet.magnitude_masks(trained, removed)
-    return keep
 
 
 def _rows(

@@ -43,6 +43,26 @@ def test_epsilon_by_method_and_width():
     assert len(found) == 6
 
 
+def test_epsilon_ratios_are_geometric_means_over_networks_that_lost_something():
+    rows = [
+        {
+            "method": method,
+            "when": "cut",
+            "width": 4,
+            "seed": seed,
+            "removed": removed,
+            "epsilon_ball": epsilon * factor,
+        }
+        for seed, removed, factor in ((0, 3, 1.0), (1, 2, 5.0), (2, 1, 0.2), (3, 0, 0.0))
+        for method, epsilon in (("pt", 0.4), ("random", 0.2), ("magnitude", 0.4 * (2 if seed else 1)))
+    ]
+    table = cells.epsilon_ratios(pd.DataFrame(rows))
+    found = keyed(cells.epsilon_ratio_cells(table, **WHERE))
+    assert found["theorem_3_1", "pt / random, cut", "epsilon_ball_ratio"].ours == pytest.approx(2.0)
+    other = found["theorem_3_1", "pt / magnitude, cut", "epsilon_ball_ratio"]
+    assert other.ours == pytest.approx(0.25 ** (1 / 3)) and other.n == 3
+
+
 def test_operations_times_traps_and_energy():
     counted = pd.DataFrame(
         {"kept": [3, 3], "macs_dense": [8, 8], "macs_kept": [3, 3], "flops_dense": [16, 16], "flops_kept": [6, 6]},
@@ -55,9 +75,7 @@ def test_operations_times_traps_and_energy():
     traps = pd.DataFrame(
         {"traps": pd.array([1.5, None], dtype="Float64"), "eigenvalues": [50, 10]}, index=["fc1.weight", "fc2.weight"]
     )
-    joules = pd.DataFrame(
-        {"name": ["dense", "dense", "ft", "ft"], "joules": [2.0, 4.0, 1.0, 1.0], "source": "estimated"}
-    )
+    joules = pd.DataFrame({"name": ["dense", "dense", "ft", "ft"], "cpu": [2.0, 4.0, 1.0, 1.0], "source": "estimated"})
     found = keyed(
         cells.operation_cells(counted, **WHERE)
         + cells.time_cells(times, **WHERE)
@@ -67,4 +85,5 @@ def test_operations_times_traps_and_energy():
     assert found["operations", "masked", "flops"].ours == 6 and found["operations", "dense", "macs"].ours == 8
     assert found["operations", "masked at 0.9, training step", "time_over_dense"].ours == 1.2
     assert found["traps", "pt, fc1.weight", "traps"].ours == 1.5 and ("traps", "pt, fc2.weight", "traps") not in found
-    assert found["energy", "dense", "joules"].ours == 3 and found["energy", "ft", "joules"].note == "estimated"
+    assert found["energy", "dense", "cpu_joules"].ours == 3
+    assert found["energy", "ft", "cpu_joules"].note == "estimated"

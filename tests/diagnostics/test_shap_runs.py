@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ccprune import legcnet, models
+from ccprune import legcnet, legcnet_runs, models
 from ccprune.data import Dataset
 from ccprune.diagnostics import shap_runs
 from ccprune.diagnostics.explanations import background_sample, importance, shap_values
@@ -86,7 +86,7 @@ def test_random_masks_and_the_noise_floor_are_networks_of_their_own(rows):
 def test_a_network_depends_on_the_seed_and_its_number_alone(rows, monkeypatch):
     order = ["network", "method", "feature"]
     expected = rows[rows.network < 3].sort_values(order, ignore_index=True)
-    monkeypatch.setattr(shap_runs, "CHUNK", 2)
+    monkeypatch.setattr(legcnet_runs, "CHUNK", 2)
     pd.testing.assert_frame_equal(fresh(seeds=3).sort_values(order, ignore_index=True), expected)
     other = fresh(seeds=3, seed=1).sort_values(order, ignore_index=True)
     dense = expected.method.isin(["dense", NOISE_FLOOR])
