@@ -26,6 +26,17 @@ def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profi
     return cells
 
 
+def pixel_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+    """Agreement with dense on the importance of pixels: columns method and those of `shap_agreement.Agreement`."""
+    cells = []
+    for method, part in table.groupby("method", sort=False):
+        for quantity in QUANTITIES:
+            found = bootstrap_interval(part[quantity], seed=seed)
+            where = ("legcnet", "shap", dataset, method, quantity)
+            cells.append(Cell.measured(*where, found, profile=profile, note="agreement with dense on pixels that vary"))
+    return cells
+
+
 def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
     """Epsilon of theorem 3.1 by method and hidden width, from `approximation.by_width`."""
     cells = []

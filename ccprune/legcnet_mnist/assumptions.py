@@ -60,6 +60,17 @@ def cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
     return found
 
 
+def rounding_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
+    """Mean over the copies of `rounding`, with their range in the note: no interval, for it is one run."""
+    found = []
+    for quantity in ("epochs", "accuracy"):
+        values = table[quantity]
+        note = f"one run, initial weights moved by a unit in the last place: {values.min():.4g} to {values.max():.4g}"
+        numbers = (None, float(values.mean()), None, None, len(table), "not_published", note, profile)
+        found.append(Cell("legcnet", "rounding", dataset, "dense", quantity, *numbers))
+    return found
+
+
 def _rows(trained: Trained, digits: Digits, effort: Effort) -> pd.DataFrame:
     measures = measure(trained.networks, digits, batch_size=effort.batch_size)
     rows = pd.DataFrame([asdict(found) for found in measures])

@@ -31,6 +31,12 @@ def test_agreement_and_its_differences():
     assert pruned.n == 3 and "sign-flip p" in pruned.note
 
 
+def test_agreement_on_pixels():
+    rows = [{"method": "pt"} | {quantity: 0.5 + 0.1 * i for quantity in QUANTITIES} for i in range(3)]
+    found = keyed(cells.pixel_cells(pd.DataFrame(rows), **WHERE))
+    assert found["shap", "pt", "spearman"].ours == pytest.approx(0.6) and len(found) == len(QUANTITIES)
+
+
 def test_epsilon_by_method_and_width():
     rows = [
         {"method": "pt", "when": "cut", "width": width, "weights": 10 * width, "removed": 2}
