@@ -67,6 +67,16 @@ def script_cells(rows: pd.DataFrame) -> list[Cell]:
     return cells
 
 
+def mask_cells(table: pd.DataFrame) -> list[Cell]:
+    """Jaccard index of masks from scratch with the released ones, from `runs.masks_from_scratch`."""
+    cells = []
+    for row in table.itertuples():
+        note = f"trial {row.network}; {row.removed} removed, {row.released} released; {row.by_chance:.3f} by chance"
+        where = ("legcnet", "mask", "mnist", row.method, "jaccard")
+        cells.append(Cell(*where, None, row.jaccard, None, None, 1, "not_published", note, "authors"))
+    return cells
+
+
 def fresh_cells(rows: pd.DataFrame, *, dataset: str, profile: str, budget: int, seed: int = 0) -> list[Cell]:
     """Cells of tables 1 to 3 from the rows of `runs.fresh`, and what the tables do not print.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ccprune.data import authors_mnist
-from ccprune.legcnet import Evidence, Recording, magnitude_masks, random_masks
+from ccprune.legcnet import Evidence, Recording, jaccard, magnitude_masks, random_masks
 from ccprune.legcnet_mnist.evidence import ALL, FT, LAST_TWO, PT, evidence, keep_mask, within
 from ccprune.legcnet_mnist.rows import BATCH_SIZE, Digits
 from ccprune.legcnet_mnist.training import BENCHMARK, BUDGET, Trained, measure, train
@@ -56,9 +56,7 @@ def rerun_authors(
     Raises DataUnavailable.
     """
     for trial in trials:
-        model = legcnet_mnist(seed=0)
-        model.load_state_dict(authors_mnist.initial_state(trial))
-        network = stack([model])
+        network = _initial(trial)
         keep = {"dense": torch.ones_like(network.weights, dtype=torch.bool)}
         for method in ("ft", "pt"):
             keep[method] = authors_mnist.keep_mask(trial, method, as_applied=True)[None]
@@ -66,6 +64,35 @@ def rerun_authors(
         keep["random"] = _random(_removed(keep["ft_meant"]), network, LAST_TWO, seed=trial)
         trained = _train(network, keep, digits, effort, seed=trial)
         yield _outcome(trained, keep, digits, effort, number=trial, cut=_removed(keep["ft_meant"]))
+
+
+def masks_from_scratch(
+    digits: Digits,
+    *,
+    batch_size: int = BATCH_SIZE,
+    ft: Recording = FT,
+    pt: Recording = PT,
+    trials: Sequence[int] = authors_mnist.TRIALS,
+) -> pd.DataFrame:
+    """FT's and PT's masks from the authors' initial states, beside the released ones: one row per trial and method.
+
+    Columns: network (the trial), method, removed (weights, of the last two layers), released (those of the released
+    mask), jaccard (of the removed weights), by_chance (what two unrelated masks of these counts have in common).
+    Raises DataUnavailable.
+    """
+    rows = []
+    for trial in trials:
+        network = _initial(trial)
+        for method, recording in (("ft", ft), ("pt", pt)):
+            found = evidence(network, digits, recording, seed=trial, batch_size=batch_size)
+            ours = keep_mask(found, network, recording)
+            theirs = authors_mnist.keep_mask(trial, method, as_applied=False)[None]
+            removed, released = int(_removed(ours)), int(_removed(theirs))
+            both = removed * released / _count(network, LAST_TWO)
+            by_chance = both / (removed + released - both) if removed else 0.0
+            overlap = float(jaccard(ours, theirs))
+            rows.append((trial, method, removed, released, overlap, by_chance))
+    return pd.DataFrame(rows, columns=["network", "method", "removed", "released", "jaccard", "by_chance"])
 
 
 def fresh(
@@ -103,6 +130,12 @@ def fresh(
             keep[magnitude] = within(magnitude_masks(sizes, removed), network, names=names)
         trained = _train(network, keep, digits, effort, seed=seed)
         yield _outcome(trained, keep, digits, effort, number=seed, cut=_removed(keep["ft"]))
+
+
+def _initial(trial: int) -> Stack:
+    model = legcnet_mnist(seed=0)
+    model.load_state_dict(authors_mnist.initial_state(trial))
+    return stack([model])
 
 
 def _train(network: Stack, keep: dict[str, Tensor], digits: Digits, effort: Effort, *, seed: int) -> Trained:

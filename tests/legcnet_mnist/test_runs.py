@@ -75,6 +75,21 @@ def test_the_authors_masks_and_their_script(small):
     assert len(found) == 23 and len(cells.script_cells(outcome.rows)) == 4
 
 
+@pytest.mark.usefixtures("authors_files")
+def test_masks_from_scratch_beside_the_released_ones(small):
+    table = runs.masks_from_scratch(small, batch_size=16, ft=FT, pt=PT, trials=[3])
+    assert table.released.tolist() == [138, 133]
+    network = stack([legcnet_mnist(seed=3)])  # trial 3's initial state
+    keep = evidence.keep_mask(evidence.evidence(network, small, PT, seed=3, batch_size=16), network, PT)
+    ours = set((~keep[0, 39_200:]).nonzero()[:, 0].tolist())
+    theirs = set(authors_mnist.removed(3, "pt"))
+    assert table.removed[1] == len(ours)
+    assert table.jaccard[1] == pytest.approx(len(ours & theirs) / len(ours | theirs))
+    both = len(ours) * 133 / 1800
+    assert table.by_chance[1] == pytest.approx(both / (len(ours) + 133 - both))
+    assert [cell.ours for cell in cells.mask_cells(table)] == table.jaccard.tolist()
+
+
 def test_indices_as_applied_and_as_meant(monkeypatch):
     """What the script does with index 0, with fc2's and with fc4's."""
     monkeypatch.setattr(authors_mnist.authors, "read", lambda path: b"0\n5\n1499\n1500\n1799\n")
