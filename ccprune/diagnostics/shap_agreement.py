@@ -8,6 +8,9 @@ from scipy import stats
 
 from ccprune._checks import at_least
 
+#: The dense network of another initialisation: its agreement with the dense one is the noise floor.
+NOISE_FLOOR = "dense_other"
+
 
 @dataclass(frozen=True)
 class Agreement:

@@ -16,14 +16,12 @@ from torch import Tensor
 from ccprune import legcnet, models
 from ccprune.data import Dataset
 from ccprune.diagnostics.explanations import background_sample, importance, shap_values
-from ccprune.diagnostics.shap_agreement import agreement
+from ccprune.diagnostics.shap_agreement import NOISE_FLOOR, agreement
 from ccprune.ensemble import initialise
 from ccprune.legcnet_runs import CONTROLS, fresh_masks, run
 from ccprune.stats import claim_holds, paired_difference
 from ccprune.train import Trained
 
-#: The dense network of another initialisation: its agreement with the dense one is the noise floor.
-NOISE_FLOOR = "dense_other"
 QUANTITIES = ("spearman", "kendall", "top_k", "shared")
 
 # Spawn key of the noise floor's initialisations, far from those of the initialisations.

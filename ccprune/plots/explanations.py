@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from ccprune.diagnostics.shap_runs import NOISE_FLOOR
+from ccprune.diagnostics.shap_agreement import NOISE_FLOOR
 from ccprune.plots._style import COLOURS, MARKERS
 from ccprune.stats import bootstrap_interval
 

@@ -7,6 +7,7 @@ results were committed with it.
 import hashlib
 import json
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,23 @@ import ccprune
 from ccprune.results import write_atomic
 from ccprune.results.environment import package_versions
 from ccprune.suite import requirements
+from ccprune.suite.imports import closure
 from ccprune.suite.spec import NOTEBOOKS, Run
 
 
 def sources(root: Path, run: Run) -> dict[str, Any]:
-    """Digests of all that a run's numbers depend on, but for the data. Call it before the run."""
+    """Digests of all that a run's numbers depend on, but for the data. Call it before the run.
+
+    Of the library, the files that the notebook's code leads to: a change elsewhere does not make it run again.
+    """
     cells = nbformat.read(root / NOTEBOOKS / run.notebook, as_version=4).cells
+    package = Path(ccprune.__file__).parent
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
     return {
         "notebook": _digest(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode()),
         "parameters": run.parameters,
-        "package": _folder(Path(ccprune.__file__).parent),
-        "paper": _folder(root / "replication" / "paper"),
+        "package": _digests(package, closure(package, code)),
+        "paper": _digests(root, (root / "replication" / "paper").rglob("*")),
         "versions": package_versions() | {"python": platform.python_version()},
     }
 
@@ -66,8 +73,8 @@ def _stamp(out: Path, run: Run) -> Path:
     return out / ".cache" / f"{run.label}.json"
 
 
-def _folder(folder: Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+def _digests(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    files = (path for path in sorted(paths) if path.is_file())
     return {path.relative_to(folder).as_posix(): _digest(path.read_bytes()) for path in files}
 
 

@@ -41,14 +41,15 @@ def test_a_good_run_and_a_second_call(project):
 
 def test_what_makes_a_run_stale(project, monkeypatch):
     """No kernel is started: the stamp is written as the runner writes it."""
-    project.write_notebook("good.ipynb")
+    project.write_notebook("good.ipynb", "from ccprune import train")
     project.write_suite(project.entry("one", uses='["authors:data/vowel.csv"]', default="{}"))
     out = project.root / "out"
     here = {"authors:data/vowel.csv": False}
     monkeypatch.setattr(requirements, "is_here", here.get)
     package = project.root / "ccprune"
     (package / "data").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
+    for module in ("__init__", "train", "unrelated"):
+        (package / f"{module}.py").write_text("")
     monkeypatch.setattr(stamps.ccprune, "__file__", str(package / "__init__.py"))
     results.write_atomic(out / "results" / "one.default.json", "{}")
     results.write_atomic(out / "reports" / "one.default.html", "page")
@@ -77,11 +78,12 @@ def test_what_makes_a_run_stale(project, monkeypatch):
         assert not current()
         stamp()
     results.write_atomic(package / "__pycache__" / "train.pyc", "")
+    results.write_atomic(package / "unrelated.py", "x = 1")
     assert current()
     here["authors:data/vowel.csv"] = True
     assert not current()
     stamp()
-    project.write_notebook("good.ipynb", "print('other')")
+    project.write_notebook("good.ipynb", "from ccprune import train\nprint('other')")
     assert not current()
     stamp()
     notebook = nbformat.read(project.root / "notebooks" / "good.ipynb", as_version=4)

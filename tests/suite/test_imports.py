@@ -1,0 +1,92 @@
+"""Oracle: what Python itself loads when a notebook's imports are carried out in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import ccprune
+from ccprune.suite.imports import closure
+
+PACKAGE = Path(ccprune.__file__).parent
+NOTEBOOKS = sorted((PACKAGE.parent / "notebooks").glob("*.ipynb"))
+
+
+def code_of(path):
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def relative(paths, package):
+    return {path.relative_to(package).as_posix() for path in paths}
+
+
+@pytest.fixture
+def package(tmp_path):
+    files = {
+        "__init__.py": "",
+        "a.py": "def f():\n    from p.sub import b\n",
+        "c.py": "import p.d as d\n",
+        "d.py": "",
+        "unused.py": "import p.c",
+        "sub/__init__.py": "from .inner import thing\n",
+        "sub/b.py": "from .. import d\nimport os.path\n",
+        "sub/inner.py": "from . import helper\nthing = 1\n",
+        "sub/helper.py": "",
+        "sub/table.csv": "1",
+        "other/__init__.py": "",
+        "other/data.csv": "2",
+    }
+    for name, text in files.items():
+        path = tmp_path / "p" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "p"
+
+
+def test_imports_are_followed_wherever_they_stand(package):
+    found = relative(closure(package, ["from p import a\nx = 1", "import numpy"]), package)
+    assert found == {
+        "__init__.py", "a.py", "d.py", "sub/__init__.py", "sub/b.py", "sub/helper.py", "sub/inner.py", "sub/table.csv",
+        "other/data.csv",
+    }  # fmt: skip
+
+
+def test_a_name_that_is_no_module_leads_to_its_module_alone(package):
+    assert "c.py" not in relative(closure(package, ["from p.sub import thing"]), package)
+    assert {"c.py", "d.py"} <= relative(closure(package, ["import p.c"]), package)
+    assert {"unused.py", "c.py"} <= relative(closure(package, ["from p import unused"]), package)
+
+
+def test_null_code_without_imports_leads_nowhere(package):
+    assert closure(package, ["x = 1", "import numpy as p"]) == []
+
+
+def test_code_that_cannot_be_read_leads_everywhere(package):
+    assert relative(closure(package, ["%matplotlib inline"]), package) == relative(
+        (path for path in package.rglob("*") if path.is_file()), package
+    )
+
+
+def test_it_holds_all_that_python_loads():
+    """Two notebooks that lead far; imports inside functions are held as well, so it may be more."""
+    for path in (NOTEBOOKS[1], NOTEBOOKS[3]):
+        lines = [line for text in code_of(path) for line in text.splitlines() if line.startswith(("import", "from"))]
+        loaded = "[m.__file__ for n, m in sys.modules.items() if n.startswith('ccprune')]"
+        told = f"import json, sys; print(json.dumps({loaded}))"
+        done = subprocess.run(
+            [sys.executable, "-c", "\n".join([*lines, told])], capture_output=True, text=True, check=True
+        )
+        loaded = {Path(name) for name in json.loads(done.stdout.splitlines()[-1])}
+        held = set(closure(PACKAGE, code_of(path)))
+        assert loaded and loaded <= held
+        assert PACKAGE / "cli.py" not in held
+
+
+def test_what_one_paper_needs_leaves_the_other_alone():
+    tables = relative(closure(PACKAGE, code_of(NOTEBOOKS[1])), PACKAGE)
+    phase_shift = relative(closure(PACKAGE, code_of(NOTEBOOKS[3])), PACKAGE)
+    assert "legcnet_runs.py" in tables and not any(name.startswith("causal/") for name in tables)
+    assert "causal/runs.py" in phase_shift and "legcnet_runs.py" not in phase_shift
