@@ -46,7 +46,7 @@ def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int 
         )
         for quantity in ("epsilon_test", "epsilon_ball", "epsilon_ball_upper"):
             found = bootstrap_interval(part[quantity], seed=seed)
-            where = ("legcnet", "theorem_3_1", dataset, f"{method}, {when}, {width} hidden", quantity)
+            where = ("legcnet", "epsilon", dataset, f"{method}, {when}, {width} hidden", quantity)
             cells.append(Cell.measured(*where, found, profile=profile, note=note))
     return cells
 

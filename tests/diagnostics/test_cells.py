@@ -45,7 +45,7 @@ def test_epsilon_by_method_and_width():
         for i in (1, 2, 3)
     ]
     found = keyed(cells.epsilon_cells(pd.DataFrame(rows), **WHERE))
-    assert found["theorem_3_1", "pt, cut, 8 hidden", "epsilon_ball"].ours == pytest.approx(0.4)
+    assert found["epsilon", "pt, cut, 8 hidden", "epsilon_ball"].ours == pytest.approx(0.4)
     assert len(found) == 6
 
 
