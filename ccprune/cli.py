@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ccprune.report import write_report
 from ccprune.results import PROFILES
-from ccprune.suite import Outcome, SuiteError, find_root, plan, replicate
+from ccprune.suite import Outcome, SuiteError, find_root, locked, plan, replicate
 
 _DESCRIPTION = "Pruning by chaos and causality: replicate two papers."
 
@@ -27,7 +27,8 @@ exit status
   0  all is well, or runs were skipped because their data cannot be had (told at the end and
      in README.md)
   1  a run failed; the others went on
-  2  the call or the suite file is wrong; nothing was run
+  2  the call or the suite file is wrong, the output folder cannot be written, or another call
+     is at work in it; nothing was run
 """
 
 
@@ -48,9 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _replicate(root: Path, options: argparse.Namespace) -> int:
     runs = plan(root, profile=options.profile, only=options.only or (), seed=options.seed)
     out = options.out or root / "replication" / (".smoke" if options.profile == "smoke" else "")
-    outcomes = replicate(root, runs, out=out, stream=sys.stderr, jobs=options.jobs, force=options.force)
-    failed = _summarise(outcomes)
-    status = _write_report(out)
+    with locked(out):
+        outcomes = replicate(root, runs, out=out, stream=sys.stderr, jobs=options.jobs, force=options.force)
+        failed = _summarise(outcomes)
+        status = _write_report(out)
     return 1 if failed else status
 
 
