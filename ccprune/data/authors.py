@@ -71,6 +71,12 @@ def available(relative: str) -> bool:
     return _find(relative) is not None
 
 
+def paths(relative: str) -> list[Path]:
+    """The file, as a list, if it is on this machine already. Raises ValueError for another file than the authors'."""
+    found = _find(relative)
+    return [] if found is None else [found]
+
+
 def path(relative: str) -> Path:
     """Where the authors' file ``relative`` lies on this machine; downloaded if need be, its SHA-256 checked.
 

@@ -19,6 +19,7 @@ their pixels then depend on the mirror. `Images.source` and `Images.checksum` te
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -159,6 +160,14 @@ def available(name: str) -> bool:
     Raises ValueError for an unknown name.
     """
     return sources.find(name) is not None
+
+
+def paths(name: str) -> list[Path]:
+    """The files that `load` would read, none of a set that a package brings. Raises ValueError for an unknown name."""
+    found = sources.find(name)
+    if found is None or not found.place.exists():
+        return []
+    return sorted(path for path in found.place.rglob("*") if path.is_file()) if found.place.is_dir() else [found.place]
 
 
 def fetch(name: str) -> None:

@@ -1,5 +1,7 @@
 """Devices as something a run may need, written "device:cuda" in the suite file."""
 
+from pathlib import Path
+
 import torch
 
 from ccprune.data.authors import DataUnavailable
@@ -12,6 +14,12 @@ def available(name: str) -> bool:
     if name not in NAMES:
         raise ValueError(f"a device must be one of {', '.join(NAMES)}, got {name!r}")
     return torch.cuda.is_available()
+
+
+def paths(name: str) -> list[Path]:
+    """No files. Raises ValueError for an unknown name."""
+    available(name)
+    return []
 
 
 def fetch(name: str) -> None:

@@ -1,6 +1,7 @@
 """What a run needs or uses, written "authors:PATH", "images:NAME" or "device:cuda" in the suite file."""
 
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 # By what comes before the colon: the module that knows such data, and its function that fetches. These modules import
@@ -45,6 +46,12 @@ def is_here(need: str) -> bool:
     """Whether the data is on this machine, without asking the network."""
     module, _, name = _parts(need)
     return module.available(name)
+
+
+def paths(need: str) -> list[Path]:
+    """The files of the data on this machine; none of a device, or of data that came with a package."""
+    module, _, name = _parts(need)
+    return module.paths(name)
 
 
 def _parts(need: str) -> tuple[ModuleType, str, str]:

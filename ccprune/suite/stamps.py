@@ -17,6 +17,7 @@ import ccprune
 from ccprune.results import write_atomic
 from ccprune.results.environment import package_versions
 from ccprune.suite import requirements
+from ccprune.suite.digests import Digests
 from ccprune.suite.imports import closure
 from ccprune.suite.spec import NOTEBOOKS, Run
 
@@ -38,12 +39,12 @@ def sources(root: Path, run: Run) -> dict[str, Any]:
     }
 
 
-def key(made_from: dict[str, Any], run: Run) -> str:
-    """SHA-256 over the sources and which data is here. Call it after the run, which may have fetched some.
-
-    That a file's content is the right one is the data module's affair: it checks the digests it pins.
-    """
-    data = {need: requirements.is_here(need) for need in (*run.needs, *run.uses)}
+def key(made_from: dict[str, Any], run: Run, digests: Digests) -> str:
+    """SHA-256 over the sources and the data that is here. Call it after the run, which may have fetched some."""
+    data = {
+        need: {path.name: digests.of(path) for path in requirements.paths(need)} if requirements.is_here(need) else None
+        for need in (*run.needs, *run.uses)
+    }
     return _digest(json.dumps(made_from | {"data": data}, sort_keys=True).encode())
 
 
@@ -55,13 +56,13 @@ def is_current(out: Path, root: Path, run: Run) -> bool:
         content = _digest(result.read_bytes())
     except (OSError, ValueError):
         return False
-    expected = {"key": key(sources(root, run), run), "result": content}
+    expected = {"key": key(sources(root, run), run, Digests(out / ".cache")), "result": content}
     return stamp == expected and report.is_file()
 
 
 def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:
     """Stamp a run whose result and report are in place."""
-    stamp = {"key": key(made_from, run), "result": _digest(_files(out, run)[0].read_bytes())}
+    stamp = {"key": key(made_from, run, Digests(out / ".cache")), "result": _digest(_files(out, run)[0].read_bytes())}
     write_atomic(_stamp(out, run), json.dumps(stamp, indent=1) + "\n")
 
 

@@ -44,8 +44,9 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     project.write_notebook("good.ipynb", "from ccprune import train")
     project.write_suite(project.entry("one", uses='["authors:data/vowel.csv"]', default="{}"))
     out = project.root / "out"
-    here = {"authors:data/vowel.csv": False}
-    monkeypatch.setattr(requirements, "is_here", here.get)
+    here: list[Path] = []
+    monkeypatch.setattr(requirements, "is_here", lambda need: bool(here))
+    monkeypatch.setattr(requirements, "paths", lambda need: here)
     package = project.root / "ccprune"
     (package / "data").mkdir(parents=True)
     for module in ("__init__", "train", "unrelated"):
@@ -80,7 +81,10 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     results.write_atomic(package / "__pycache__" / "train.pyc", "")
     results.write_atomic(package / "unrelated.py", "x = 1")
     assert current()
-    here["authors:data/vowel.csv"] = True
+    here.append(results.write_atomic(project.root / "vowel.csv", "1,2") or project.root / "vowel.csv")
+    assert not current()
+    stamp()
+    results.write_atomic(here[0], "1,3")
     assert not current()
     stamp()
     project.write_notebook("good.ipynb", "from ccprune import train\nprint('other')")
