@@ -51,7 +51,7 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 install: $(VENV)/.installed ## make .venv with the pinned packages and this package
 
 replicate: $(VENV)/.installed ## run the notebooks, write results, reports and verdicts
-	$(VENV)/bin/ccprune replicate --profile $(PROFILE) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+	$(VENV)/bin/ccprune replicate --profile $(PROFILE) --jobs $(JOBS) --keep-going $(ONLY)
 
 test: $(VENV)/.installed ## run the tests
 	$(PY) -m pytest -q

@@ -1,14 +1,16 @@
 """The command line: `ccprune replicate` and `ccprune report`."""
 
 import argparse
+import ast
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ccprune.report import write_report
 from ccprune.results import PROFILES
-from ccprune.suite import Outcome, SuiteError, find_root, locked, plan, replicate
+from ccprune.suite import Outcome, Run, SuiteError, find_root, locked, plan, replicate, requirements, stamps
 
 _DESCRIPTION = "Pruning by chaos and causality: replicate two papers."
 
@@ -26,7 +28,7 @@ profiles
 exit status
   0  all is well, or runs were skipped because their data cannot be had (told at the end and
      in README.md)
-  1  a run failed; the others went on
+  1  a run failed; what was not begun was left, unless --keep-going
   2  the call or the suite file is wrong, the output folder cannot be written, or another call
      is at work in it; nothing was run
 """
@@ -47,10 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _replicate(root: Path, options: argparse.Namespace) -> int:
-    runs = plan(root, profile=options.profile, only=options.only or (), seed=options.seed)
+    replaced = dict(options.parameters) | ({} if options.seed is None else {"seed": options.seed})
+    if replaced and options.out is None:
+        raise SuiteError("--seed and -p make other numbers than the profile's: give --out FOLDER for them")
+    runs = plan(root, profile=options.profile, only=options.names, replaced=replaced)
     out = options.out or root / "replication" / (".smoke" if options.profile == "smoke" else "")
+    if options.dry_run:
+        return _tell(root, runs, out)
+    how = {"jobs": options.jobs, "force": options.force, "keep_going": options.keep_going}
     with locked(out):
-        outcomes = replicate(root, runs, out=out, stream=sys.stderr, jobs=options.jobs, force=options.force)
+        outcomes = replicate(root, runs, out=out, stream=sys.stderr, **how)
         failed = _summarise(outcomes)
         status = _write_report(out)
     return 1 if failed else status
@@ -61,6 +69,18 @@ def _report(root: Path, options: argparse.Namespace) -> int:
     if not (out / "results").is_dir():
         raise SuiteError(f"{out} has no results")
     return _write_report(out)
+
+
+def _tell(root: Path, runs: Sequence[Run], out: Path) -> int:
+    """Say what a call would do, and do nothing."""
+    for run in runs:
+        missing = [need for need in run.needs if not requirements.is_here(need)]
+        if missing:
+            what = f"needs {', '.join(missing)}: fetched if it can be had, else skipped"
+        else:
+            what = "unchanged" if stamps.is_current(out, root, run) else "would run"
+        print(f"{run.label}: {what}")
+    return 0
 
 
 def _write_report(out: Path) -> int:
@@ -79,10 +99,11 @@ def _summarise(outcomes: Sequence[Outcome]) -> bool:
         if outcome.status == "failed":
             print(f"\nFAILED {outcome.run.label}: {outcome.why}", file=sys.stderr)
     for outcome in outcomes:
-        if outcome.status == "skipped":
-            print(f"skipped {outcome.run.label}: {outcome.why}")
+        if outcome.status in ("skipped", "not run"):
+            print(f"{outcome.status} {outcome.run.label}: {outcome.why}")
     count = Counter(outcome.status for outcome in outcomes)
-    print(", ".join(f"{count[status]} {status}" for status in ("done", "unchanged", "skipped", "failed")))
+    told = ["done", "unchanged", "skipped", "failed"] + (["not run"] if count["not run"] else [])
+    print(", ".join(f"{count[status]} {status}" for status in told))
     return count["failed"] > 0
 
 
@@ -99,14 +120,30 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     run = add("replicate", _replicate, "run the notebooks, write results and reports", _REPLICATE)
+    run.add_argument("names", nargs="*", metavar="NAME", help="these runs only; NAME also stands for all of NAME-...")
     run.add_argument("--profile", choices=PROFILES, default="default")
-    run.add_argument("--only", nargs="+", metavar="NAME", help="these runs only; NAME also stands for all of NAME-...")
     run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="notebooks at once (default: 1)")
     run.add_argument("--force", action="store_true", help="also run what did not change")
-    run.add_argument("--seed", type=int, help="replaces the notebooks' own seed")
+    run.add_argument("--keep-going", action="store_true", help="also begin runs after one has failed")
+    run.add_argument("--dry-run", action="store_true", help="say what would be run, and run nothing")
+    run.add_argument("--seed", type=int, help="replaces the notebooks' own seed; needs --out")
+    run.add_argument(
+        "-p", dest="parameters", type=_pair, action="append", default=[], metavar="KEY=VALUE",
+        help="replaces a parameter of all notebooks that are run, as in -p seeds=3; needs --out",
+    )  # fmt: skip
     text = "make verdicts.csv, README.md and the figure anew, from the results alone"
     add("report", _report, text, f"{text.capitalize()}.")
     return parser
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value  # a text without its quotes
 
 
 def _positive(text: str) -> int:

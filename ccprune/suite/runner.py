@@ -23,10 +23,10 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run; `why` explains "skipped" and "failed"."""
+    """What became of a run; `why` explains "skipped", "failed" and "not run"."""
 
     run: Run
-    status: Literal["done", "unchanged", "skipped", "failed"]
+    status: Literal["done", "unchanged", "skipped", "failed", "not run"]
     seconds: float = 0.0
     why: str = ""
 
@@ -39,12 +39,14 @@ def replicate(
     stream: TextIO,
     jobs: int = 1,
     force: bool = False,
+    keep_going: bool = False,
 ) -> list[Outcome]:
     """Run what changed, and move results and reports into the output folder.
 
     A run that fails leaves its last result as it was, and its notebook, as far as it came, in
-    reports/NAME.PROFILE.failed.ipynb. The others go on. A run whose data cannot be had is noted in
-    skipped.json unless the folder has its result from another time.
+    reports/NAME.PROFILE.failed.ipynb. Those that are going on then come to their end; others begin only with
+    `keep_going`. A run whose data cannot be had is noted in skipped.json unless the folder has its result from another
+    time.
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ def replicate(
         Notebooks at once; the processor's cores are shared between them.
     force
         Also run what did not change.
+    keep_going
+        Also begin runs after one has failed.
 
     Raises
     ------
@@ -92,6 +96,10 @@ def replicate(
                     outcome = worker.finish()
                     outcomes.append(outcome)
                     progress.ended(outcome.run.label, outcome.status, f"{outcome.seconds:.1f} s")
+                failed = next((outcome.run.label for outcome in outcomes if outcome.status == "failed"), None)
+                if failed and not keep_going:
+                    outcomes += [Outcome(run, "not run", why=f"{failed} failed") for run in waiting]
+                    waiting.clear()
                 progress.tick()
                 time.sleep(0.05)
         finally:

@@ -3,7 +3,7 @@
 import ast
 import difflib
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def find_root(start: Path) -> Path:
     raise SuiteError(f"no {SUITE_FILE} in {start} or above it; run this inside a clone of the project")
 
 
-def plan(root: Path, *, profile: str, only: Sequence[str] = (), seed: int | None = None) -> list[Run]:
+def plan(root: Path, *, profile: str, only: Sequence[str] = (), replaced: Mapping[str, Any] | None = None) -> list[Run]:
     """Resolve and check the runs of a profile.
 
     Parameters
@@ -76,8 +76,8 @@ def plan(root: Path, *, profile: str, only: Sequence[str] = (), seed: int | None
         "smoke", "default" or "paper". A run without a table for the profile is not in it.
     only
         Names of runs, or what comes before the "-" of several; empty for all.
-    seed
-        Replaces every run's "seed".
+    replaced
+        Parameters that every run gets in place of the suite's; each must be one of all the notebooks chosen.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def plan(root: Path, *, profile: str, only: Sequence[str] = (), seed: int | None
     for entry in entries:
         if profile not in entry:
             continue
-        given = entry.get("parameters", {}) | entry[profile] | ({} if seed is None else {"seed": seed})
+        given = entry.get("parameters", {}) | entry[profile] | dict(replaced or {})
         try:
             defaults = notebook_parameters(root / NOTEBOOKS / entry["notebook"])
         except (OSError, ValueError) as error:

@@ -37,9 +37,9 @@ class Project:
     def plan(self, profile: str = "default", **options) -> list[Run]:
         return plan(self.root, profile=profile, **options)
 
-    def run(self, *, jobs: int = 1, force: bool = False, **options) -> list[Outcome]:
-        runs = self.plan(**options)
-        return replicate(self.root, runs, out=self.out, jobs=jobs, force=force, stream=io.StringIO())
+    def run(self, *, jobs: int = 1, force: bool = False, keep_going: bool = False, **options) -> list[Outcome]:
+        runs, how = self.plan(**options), {"jobs": jobs, "force": force, "keep_going": keep_going}
+        return replicate(self.root, runs, out=self.out, stream=io.StringIO(), **how)
 
     @staticmethod
     def entry(name: str, notebook: str = "good.ipynb", **tables: str) -> str:

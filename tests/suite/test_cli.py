@@ -48,6 +48,38 @@ def test_a_failing_run_ends_with_1_and_its_traceback(project, capfd):
     assert "failed; see reports/bad.default.failed.ipynb" in (elsewhere / "README.md").read_text()
 
 
+def test_a_dry_run_tells_and_does_nothing(project, capfd, monkeypatch):
+    monkeypatch.setattr("ccprune.suite.requirements.is_here", lambda need: False)
+    entries = (project.entry("one"), project.entry("two", needs='["authors:data/vowel.csv"]', default="{}"))
+    project.write_suite(*entries)
+    assert cli.main(["replicate", "--dry-run"]) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        "one.default: would run",
+        "two.default: needs authors:data/vowel.csv: fetched if it can be had, else skipped",
+    ]
+    assert sorted(path.name for path in project.out.iterdir()) == ["suite.toml"]
+    assert cli.main(["replicate", "one"]) == 0
+    capfd.readouterr()
+    assert cli.main(["replicate", "one", "--dry-run"]) == 0
+    assert capfd.readouterr().out == "one.default: unchanged\n"
+
+
+def test_other_parameters_need_a_folder_of_their_own(project, capfd):
+    project.write_suite(project.entry("one"))
+    for options in (["--seed", "3"], ["-p", "size=5"]):
+        assert cli.main(["replicate", *options]) == 2
+        assert "give --out FOLDER" in capfd.readouterr().err
+    other = project.root / "other"
+    assert cli.main(["replicate", "-p", "size=5", "-p", "names=['b']", "--seed", "3", "--out", str(other)]) == 0
+    used = results.read(other / "results" / "one.default.json")["parameters"]
+    assert (used["size"], used["names"], used["seed"]) == (5, ["b"], 3)
+    assert cli.main(["replicate", "-p", "sise=5", "--out", str(other)]) == 2
+    assert "the notebook has no parameter 'sise' (did you mean size" in capfd.readouterr().err
+    assert cli.main(["replicate", "-p", "size=five", "--out", str(other)]) == 2
+    assert "parameter 'size' must be of type int as in its default 3, got 'five'" in capfd.readouterr().err
+    assert not (project.out / "results").exists()
+
+
 def test_skips_alone_end_with_0_and_are_told(project, capfd, monkeypatch):
     monkeypatch.setattr("ccprune.suite.requirements.why_missing", lambda need: f"{need} is not here")
     project.write_suite(project.entry("one", needs='["authors:data/vowel.csv"]', default="{}"))
@@ -61,7 +93,7 @@ def test_what_is_wrong_is_told_before_anything_runs(project, capfd):
     project.write_suite(project.entry("good"), project.entry("bad", default="{ sise = 3 }"))
     assert cli.main(["replicate"]) == 2
     assert "ccprune: bad: the notebook has no parameter 'sise' (did you mean size" in capfd.readouterr().err
-    assert cli.main(["replicate", "--only", "god", "baad"]) == 2
+    assert cli.main(["replicate", "god", "baad"]) == 2
     assert capfd.readouterr().err.splitlines() == [
         "ccprune: there is no run 'god' (did you mean good?)",
         "ccprune: there is no run 'baad' (did you mean bad?)",
@@ -90,7 +122,13 @@ def test_contradicting_results_end_with_1(project, capfd):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["replicate", "--profile", "huge"], ["replicate", "--jobs", "0"], ["replicate", "--jbos", "2"], []],
+    [
+        ["replicate", "-p", "size"],
+        ["replicate", "--profile", "huge"],
+        ["replicate", "--jobs", "0"],
+        ["replicate", "--jbos", "2"],
+        [],
+    ],
 )
 def test_wrong_options_end_with_2(arguments, capfd):
     with pytest.raises(SystemExit) as ended:

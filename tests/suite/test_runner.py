@@ -67,7 +67,7 @@ def test_what_makes_a_run_stale(project, monkeypatch):
 
     assert not current()  # results that are there are no cache
     stamp()
-    assert not current(seed=1)
+    assert not current(replaced={"seed": 1})
     for path, text in [
         (package / "train.py", "x = 1"),
         (package / "train.py", "x = 2"),
@@ -112,7 +112,7 @@ def test_failures_are_told_and_the_others_go_on(project):
     out = project.out
     results.write_atomic(out / "results" / "bad.default.json", "an older result")
 
-    outcomes = project.run(jobs=2)
+    outcomes = project.run(jobs=2, keep_going=True)
     assert statuses(outcomes) == dict.fromkeys(names[:-1], "failed") | {"good": "done"}
     why = {outcome.run.name: outcome.why for outcome in outcomes}
     for part in ("cell 4 failed", "    raise RuntimeError('planted fault')", "RuntimeError: planted fault"):
@@ -129,6 +129,17 @@ def test_failures_are_told_and_the_others_go_on(project):
     project.write_notebook("bad.ipynb")
     assert statuses(project.run(only=["bad", "good"])) == {"bad": "done", "good": "unchanged"}
     assert not (out / "reports" / "bad.default.failed.ipynb").exists()
+
+
+def test_after_a_failure_nothing_is_begun_unless_asked(project):
+    project.write_notebook("bad.ipynb", "1 / 0")
+    project.write_suite(project.entry("bad", "bad.ipynb"), project.entry("good"))
+    bad, good = project.run()
+    assert (bad.status, good.status, good.why) == ("failed", "not run", "bad.default failed")
+    assert not (project.out / "results").exists()
+    assert statuses(project.run(keep_going=True)) == {"bad": "failed", "good": "done"}
+    # What is current needs no beginning.
+    assert statuses(project.run()) == {"bad": "failed", "good": "unchanged"}
 
 
 def test_a_result_must_be_there_and_of_this_run(project):

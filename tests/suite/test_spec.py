@@ -107,7 +107,7 @@ def test_parameters_are_resolved(project):
     expected = {"profile": "default", "seed": 0, "size": 5, "rate": 1, "names": ["a"], "extra": None}
     assert default.parameters == expected
     assert default.label == "one.default"
-    (paper,) = project.plan("paper", seed=7)
+    (paper,) = project.plan("paper", replaced={"seed": 7})
     assert (paper.parameters["size"], paper.parameters["names"]) == (4, ["x", "y"])
     assert (paper.parameters["seed"], paper.parameters["profile"]) == (7, "paper")
     assert project.plan("smoke") == []
