@@ -78,7 +78,8 @@ def _tell(root: Path, runs: Sequence[Run], out: Path) -> int:
         if missing:
             what = f"needs {', '.join(missing)}: fetched if it can be had, else skipped"
         else:
-            what = "unchanged" if stamps.is_current(out, root, run) else "would run"
+            why = stamps.why_not_current(out, root, run)
+            what = "unchanged" if why is None else f"would run: {why}"
         print(f"{run.label}: {what}")
     return 0
 

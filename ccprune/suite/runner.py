@@ -118,7 +118,7 @@ def _before(run: Run, root: Path, out: Path, *, force: bool) -> Outcome | None:
         return Outcome(run, "failed", why=str(error))
     if missing:
         return Outcome(run, "skipped", why=missing[0])
-    if not force and stamps.is_current(out, root, run):
+    if not force and stamps.why_not_current(out, root, run) is None:
         return Outcome(run, "unchanged")
     return None
 

@@ -39,31 +39,46 @@ def sources(root: Path, run: Run) -> dict[str, Any]:
     }
 
 
-def key(made_from: dict[str, Any], run: Run, digests: Digests) -> str:
-    """SHA-256 over the sources and the data that is here. Call it after the run, which may have fetched some."""
+def with_data(made_from: dict[str, Any], run: Run, digests: Digests) -> dict[str, Any]:
+    """The sources and digests of the data that is here. Call it after the run, which may have fetched some."""
     data = {
         need: {path.name: digests.of(path) for path in requirements.paths(need)} if requirements.is_here(need) else None
         for need in (*run.needs, *run.uses)
     }
-    return _digest(json.dumps(made_from | {"data": data}, sort_keys=True).encode())
+    return json.loads(json.dumps(made_from | {"data": data}))  # as it reads when it comes back
 
 
-def is_current(out: Path, root: Path, run: Run) -> bool:
-    """Whether result and report are there and are what this folder's last run made of the same key."""
-    result, report = _files(out, run)
+def why_not_current(out: Path, root: Path, run: Run) -> str | None:
+    """None if result and report are what this folder's last run made of the same sources; else what differs."""
     try:
         stamp = json.loads(_stamp(out, run).read_text(encoding="utf-8"))
-        content = _digest(result.read_bytes())
-    except (OSError, ValueError):
-        return False
-    expected = {"key": key(sources(root, run), run, Digests(out / ".cache")), "result": content}
-    return stamp == expected and report.is_file()
+        then, content = stamp["made_from"], [stamp["result"], stamp["report"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "not run in this folder"
+    try:
+        now = [_digest(path.read_bytes()) for path in _files(out, run)]
+    except OSError:
+        return "its result or report is gone"
+    if now != content:
+        return "its result or report is not the one that was written"
+    made_from = with_data(sources(root, run), run, Digests(out / ".cache"))
+    changed = [_difference(name, then.get(name), value) for name, value in made_from.items() if then.get(name) != value]
+    return f"changed: {'; '.join(changed)}" if changed else None
 
 
 def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:
     """Stamp a run whose result and report are in place."""
-    stamp = {"key": key(made_from, run, Digests(out / ".cache")), "result": _digest(_files(out, run)[0].read_bytes())}
-    write_atomic(_stamp(out, run), json.dumps(stamp, indent=1) + "\n")
+    result, report = (_digest(path.read_bytes()) for path in _files(out, run))
+    made_from = with_data(made_from, run, Digests(out / ".cache"))
+    text = json.dumps({"made_from": made_from, "result": result, "report": report}, indent=1)
+    write_atomic(_stamp(out, run), text + "\n")
+
+
+def _difference(name: str, then: Any, now: Any) -> str:
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return name
+    changed = sorted(key for key in then.keys() | now.keys() if then.get(key, ...) != now.get(key, ...))
+    return f"{name} ({', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''})"
 
 
 def _files(out: Path, run: Run) -> tuple[Path, Path]:

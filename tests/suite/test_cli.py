@@ -54,7 +54,7 @@ def test_a_dry_run_tells_and_does_nothing(project, capfd, monkeypatch):
     project.write_suite(*entries)
     assert cli.main(["replicate", "--dry-run"]) == 0
     assert capfd.readouterr().out.splitlines() == [
-        "one.default: would run",
+        "one.default: would run: not run in this folder",
         "two.default: needs authors:data/vowel.csv: fetched if it can be had, else skipped",
     ]
     assert sorted(path.name for path in project.out.iterdir()) == ["suite.toml"]

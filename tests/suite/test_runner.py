@@ -58,25 +58,34 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     def planned(**options):
         return project.plan(**options)[0]
 
+    def why(**options):
+        return stamps.why_not_current(out, project.root, planned(**options))
+
     def current(**options):
-        return stamps.is_current(out, project.root, planned(**options))
+        return why(**options) is None
 
     def stamp():
         stamps.write(out, planned(), stamps.sources(project.root, planned()))
         assert current()
 
-    assert not current()  # results that are there are no cache
+    assert why() == "not run in this folder"  # results that are there are no cache
     stamp()
-    assert not current(replaced={"seed": 1})
-    for path, text in [
-        (package / "train.py", "x = 1"),
-        (package / "train.py", "x = 2"),
-        (package / "data" / "table.csv", "1,2"),
-        (project.root / "replication" / "paper" / "tables.json", "{}"),
-        (out / "results" / "one.default.json", '{"edited": 1}'),
+    assert why(replaced={"seed": 1}) == "changed: parameters (seed)"
+    edited = "its result or report is not the one that was written"
+    for path, text, told in [
+        (package / "train.py", "x = 1", "changed: package (train.py)"),
+        (package / "train.py", "x = 2", "changed: package (train.py)"),
+        (package / "data" / "table.csv", "1,2", "changed: package (data/table.csv)"),
+        (
+            project.root / "replication" / "paper" / "tables.json",
+            "{}",
+            "changed: paper (replication/paper/tables.json)",
+        ),
+        (out / "results" / "one.default.json", '{"edited": 1}', edited),
+        (out / "reports" / "one.default.html", "edited", edited),
     ]:
         results.write_atomic(path, text)
-        assert not current()
+        assert why() == told
         stamp()
     results.write_atomic(package / "__pycache__" / "train.pyc", "")
     results.write_atomic(package / "unrelated.py", "x = 1")
@@ -85,7 +94,7 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     assert not current()
     stamp()
     results.write_atomic(here[0], "1,3")
-    assert not current()
+    assert why() == "changed: data (authors:data/vowel.csv)"
     stamp()
     project.write_notebook("good.ipynb", "from ccprune import train\nprint('other')")
     assert not current()
@@ -97,8 +106,12 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     monkeypatch.setattr(stamps, "package_versions", lambda: {"torch": "0.1"})
     assert not current()
     stamp()
-    (out / ".cache" / "one.default.json").write_text("half a st")
-    assert not current()
+    for spoilt in ("half a st", "[]", '{"made_from": {}}'):
+        (out / ".cache" / "one.default.json").write_text(spoilt)
+        assert why() == "not run in this folder"
+    stamp()
+    (out / "reports" / "one.default.html").unlink()
+    assert why() == "its result or report is gone"
 
 
 def test_failures_are_told_and_the_others_go_on(project):
