@@ -1,4 +1,4 @@
-"""The command line: `ccprune replicate` and `ccprune report`."""
+"""The command line: `ccprune replicate`, `ccprune status` and `ccprune report`."""
 
 import argparse
 import ast
@@ -10,7 +10,7 @@ from typing import Any
 
 from ccprune.report import write_report
 from ccprune.results import PROFILES
-from ccprune.suite import Outcome, Run, SuiteError, find_root, locked, plan, replicate, requirements, stamps
+from ccprune.suite import Outcome, Run, SuiteError, find_root, locked, plan, replicate, status
 
 _DESCRIPTION = "Pruning by chaos and causality: replicate two papers."
 
@@ -53,7 +53,7 @@ def _replicate(root: Path, options: argparse.Namespace) -> int:
     if replaced and options.out is None:
         raise SuiteError("--seed and -p make other numbers than the profile's: give --out FOLDER for them")
     runs = plan(root, profile=options.profile, only=options.names, replaced=replaced)
-    out = options.out or root / "replication" / (".smoke" if options.profile == "smoke" else "")
+    out = options.out or _folder(root, options.profile)
     if options.dry_run:
         return _tell(root, runs, out)
     how = {"jobs": options.jobs, "force": options.force, "keep_going": options.keep_going}
@@ -71,17 +71,23 @@ def _report(root: Path, options: argparse.Namespace) -> int:
     return _write_report(out)
 
 
+def _status(root: Path, options: argparse.Namespace) -> int:
+    """Say what is there and what a call would do, and do nothing."""
+    runs = plan(root, profile=options.profile, only=options.names)
+    return _tell(root, runs, options.out or _folder(root, options.profile))
+
+
 def _tell(root: Path, runs: Sequence[Run], out: Path) -> int:
-    """Say what a call would do, and do nothing."""
-    for run in runs:
-        missing = [need for need in run.needs if not requirements.is_here(need)]
-        if missing:
-            what = f"needs {', '.join(missing)}: fetched if it can be had, else skipped"
-        else:
-            why = stamps.why_not_current(out, root, run)
-            what = "unchanged" if why is None else f"would run: {why}"
-        print(f"{run.label}: {what}")
+    try:
+        print("\n".join(status.lines(status.statuses(root, runs, out))))
+    except ValueError as error:
+        print(f"ccprune: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _folder(root: Path, profile: str) -> Path:
+    return root / "replication" / (".smoke" if profile == "smoke" else "")
 
 
 def _write_report(out: Path) -> int:
@@ -121,12 +127,15 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     run = add("replicate", _replicate, "run the notebooks, write results and reports", _REPLICATE)
-    run.add_argument("names", nargs="*", metavar="NAME", help="these runs only; NAME also stands for all of NAME-...")
-    run.add_argument("--profile", choices=PROFILES, default="default")
+    text = "which runs a profile has, what is here of them, and what would be run again, and why"
+    told = add("status", _status, text, f"{text.capitalize()}. Nothing is run or fetched.")
+    for sub in (run, told):
+        sub.add_argument("names", nargs="*", metavar="NAME", help="these runs; NAME also stands for all of NAME-...")
+        sub.add_argument("--profile", choices=PROFILES, default="default")
     run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="notebooks at once (default: 1)")
     run.add_argument("--force", action="store_true", help="also run what did not change")
     run.add_argument("--keep-going", action="store_true", help="also begin runs after one has failed")
-    run.add_argument("--dry-run", action="store_true", help="say what would be run, and run nothing")
+    run.add_argument("--dry-run", action="store_true", help="as ccprune status: say what would be run, and run nothing")
     run.add_argument("--seed", type=int, help="replaces the notebooks' own seed; needs --out")
     run.add_argument(
         "-p", dest="parameters", type=_pair, action="append", default=[], metavar="KEY=VALUE",

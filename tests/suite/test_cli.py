@@ -54,14 +54,24 @@ def test_a_dry_run_tells_and_does_nothing(project, capfd, monkeypatch):
     project.write_suite(*entries)
     assert cli.main(["replicate", "--dry-run"]) == 0
     assert capfd.readouterr().out.splitlines() == [
-        "one.default: would run: not run in this folder",
-        "two.default: needs authors:data/vowel.csv: fetched if it can be had, else skipped",
+        "run          result  next call",
+        "one.default  none    run: not run in this folder",
+        "two.default  none    needs authors:data/vowel.csv: fetched if it can be had, else skipped",
     ]
     assert sorted(path.name for path in project.out.iterdir()) == ["suite.toml"]
     assert cli.main(["replicate", "one"]) == 0
     capfd.readouterr()
-    assert cli.main(["replicate", "one", "--dry-run"]) == 0
-    assert capfd.readouterr().out == "one.default: unchanged\n"
+    assert cli.main(["status", "one"]) == 0
+    head, row = capfd.readouterr().out.splitlines()
+    assert row.startswith("one.default  commit ") and row.endswith(" s  nothing") and head.startswith("run ")
+    project.write_notebook("good.ipynb", project.writing("good.ipynb"), "1 / 0")
+    assert cli.main(["replicate", "one"]) == 1
+    assert cli.main(["status", "one"]) == 0
+    told = "run: changed: notebook; failed last time, see reports/one.default.failed.ipynb"
+    assert capfd.readouterr().out.splitlines()[-1].endswith(told)
+    (project.out / "results" / "one.default.json").write_text("{")
+    assert cli.main(["status", "one"]) == 1
+    assert "one.default.json" in capfd.readouterr().err
 
 
 def test_other_parameters_need_a_folder_of_their_own(project, capfd):
