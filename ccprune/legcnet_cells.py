@@ -70,7 +70,7 @@ def author_cells(runs: pd.DataFrame, dataset: str, *, budget: int) -> list[Cell]
                 note += f"; benchmark not reached in {budget} epochs"
                 ours = None if quantity == "epochs" else ours
             if trial != printed_trial:
-                cells.append(_author_cell(table, dataset, method, quantity, None, ours, "not_published", note))
+                cells.append(author_cell(table, dataset, method, quantity, None, ours, "not_published", note))
                 continue
             verdict = verdict_exact(figure, ours, decimals=decimals)
             if verdict == "identical" and method != "random":
@@ -78,7 +78,7 @@ def author_cells(runs: pd.DataFrame, dataset: str, *, budget: int) -> list[Cell]
             else:
                 kind, why = _why(paper, dataset, table, method, quantity)
                 verdict, note = kind, "; ".join(filter(None, [note, why]))
-            cells.append(_author_cell(table, dataset, method, quantity, figure, ours, verdict, note))
+            cells.append(author_cell(table, dataset, method, quantity, figure, ours, verdict, note))
     return cells
 
 
@@ -117,12 +117,22 @@ def _why(paper: dict, dataset: str, table: str, method: str, quantity: str) -> t
 def mask_cells(overlap: Tensor, dataset: str, method: str) -> list[Cell]:
     """Jaccard index of masks derived from scratch with the released ones, by trial; the paper states none."""
     return [
-        _author_cell("mask", dataset, method, "jaccard", None, value, "not_published", f"trial {trial}")
+        author_cell("mask", dataset, method, "jaccard", None, value, "not_published", f"trial {trial}")
         for trial, value in enumerate(overlap.tolist(), start=1)
     ]
 
 
-def _author_cell(table, dataset, method, quantity, figure, ours, verdict, note) -> Cell:
+def author_cell(
+    table: str,
+    dataset: str,
+    method: str,
+    quantity: str,
+    figure: float | None,
+    ours: float | None,
+    verdict: str,
+    note: str,
+) -> Cell:
+    """A number from one trial of the authors' files, beside the printed figure if there is one."""
     return Cell("legcnet", table, dataset, method, quantity, figure, ours, None, None, 1, verdict, note, "authors")
 
 

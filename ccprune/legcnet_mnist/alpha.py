@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from torch import nn
 
 from ccprune import legcnet_cells
 from ccprune.diagnostics import weightwatcher
@@ -33,20 +34,13 @@ def alphas(outcome: Outcome, *, methods: Sequence[str] = tuple(ROWS)) -> pd.Data
     parts = []
     for place, row in enumerate(outcome.rows.itertuples()):
         if row.method in methods:
-            table = weightwatcher.summary(outcome.networks.model(place), small_n_correction=False)
-            table.insert(0, "network", row.network)
-            table.insert(1, "method", row.method)
-            table.insert(2, "layer", range(1, len(table) + 1))
-            parts.append(table.reset_index())
+            parts.append(_summary(outcome.networks.model(place), row.network, row.method))
     return pd.concat(parts, ignore_index=True)
 
 
 def untrained(seeds: Sequence[int]) -> pd.DataFrame:
     """The same of networks that have learned nothing, which alpha should tell from trained ones; method "untrained"."""
-    parts = []
-    for seed in seeds:
-        table = weightwatcher.summary(legcnet_mnist(seed=seed), small_n_correction=False)
-        parts.append(table.reset_index().assign(network=seed, method="untrained", layer=range(1, len(table) + 1)))
+    parts = [_summary(legcnet_mnist(seed=seed), seed, "untrained") for seed in seeds]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -63,8 +57,8 @@ def author_cells(table: pd.DataFrame) -> list[Cell]:
                 shown, verdict = figure, verdict_exact(figure, ours, decimals=2)
                 if verdict == "not_reproduced":
                     verdict, note = "underspecified", f"{note}; neither the trial nor the rows of mnist.csv are stated"
-            numbers = (shown, ours, None, None, 1, verdict, note, "authors")
-            cells.append(Cell("legcnet", "4", "mnist", ROWS[method], f"layer{layer}_{quantity}", *numbers))
+            where = ("4", "mnist", ROWS[method], f"layer{layer}_{quantity}")
+            cells.append(legcnet_cells.author_cell(*where, shown, ours, verdict, note))
     return cells
 
 
@@ -126,6 +120,11 @@ def within(table: pd.DataFrame) -> pd.DataFrame:
     wide = inside.pivot(index=["method", "network"], columns="layer", values="inside")
     wide["all"] = wide.all(axis=1)
     return wide.groupby("method", sort=False).mean()
+
+
+def _summary(model: nn.Module, network: int, method: str) -> pd.DataFrame:
+    table = weightwatcher.summary(model, small_n_correction=False).reset_index()
+    return table.assign(network=network, method=method, layer=range(1, len(table) + 1))
 
 
 def _printed() -> list[tuple[str, int, str, float]]:

@@ -41,12 +41,7 @@ def author_cells(rows: pd.DataFrame, *, budget: int) -> list[Cell]:
                     verdict = "underspecified" if trained else verdict
                     note = f"{note}; {_OPEN if trained else f'the released mask has {41_000 - int(row.kept)} weights'}"
             shown = figure if row.network == PRINTED_TRIAL else None
-            cells.append(
-                Cell(
-                    "legcnet", table, "mnist", method, quantity, shown,
-                    ours, None, None, 1, verdict, note, "authors",
-                )
-            )  # fmt: skip
+            cells.append(legcnet_cells.author_cell(table, "mnist", method, quantity, shown, ours, verdict, note))
     return cells
 
 
@@ -58,12 +53,8 @@ def script_cells(rows: pd.DataFrame) -> list[Cell]:
         for trial, row in meant.iterrows():
             note = f"trial {trial}; all of the mask applied, which the script does not do"
             for quantity, value in (("accuracy", row.accuracy_printed), ("removed_fc4", row.removed_fc4)):
-                cells.append(
-                    Cell(
-                        "legcnet", "mask", "mnist", f"{method}_meant", quantity, None,
-                        float(value), None, None, 1, "not_published", note, "authors",
-                    )
-                )  # fmt: skip
+                where = ("mask", "mnist", f"{method}_meant", quantity)
+                cells.append(legcnet_cells.author_cell(*where, None, float(value), "not_published", note))
     return cells
 
 
@@ -72,8 +63,8 @@ def mask_cells(table: pd.DataFrame) -> list[Cell]:
     cells = []
     for row in table.itertuples():
         note = f"trial {row.network}; {row.removed} removed, {row.released} released; {row.by_chance:.3f} by chance"
-        where = ("legcnet", "mask", "mnist", row.method, "jaccard")
-        cells.append(Cell(*where, None, row.jaccard, None, None, 1, "not_published", note, "authors"))
+        where = ("mask", "mnist", row.method, "jaccard")
+        cells.append(legcnet_cells.author_cell(*where, None, row.jaccard, "not_published", note))
     return cells
 
 

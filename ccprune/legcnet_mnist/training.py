@@ -79,8 +79,7 @@ def train(
     reached = torch.zeros(len(final), dtype=torch.bool)
     running = torch.arange(len(final))
     active = final.select(running)
-    # The divisor is that of whole mini-batches.
-    counted = -(-len(digits.y_train) // batch_size) * batch_size
+    counted = _counted(len(digits.y_train), batch_size)
     epochs = order(len(digits.y_train), batch_size=batch_size, seed=seed)
     for epoch in range(budget):
         kept = None if keep is None else active.split(keep[running].to(device))
@@ -106,7 +105,7 @@ def measure(networks: Stack, digits: Digits, *, batch_size: int = BATCH_SIZE) ->
     """Each network on the test rows."""
     found = []
     truth = digits.y_test.cpu()
-    counted = -(-len(truth) // batch_size) * batch_size
+    counted = _counted(len(truth), batch_size)
     for guess in predictions(networks, digits.x_test).cpu():
         right = int((guess == truth).sum())
         first = slice(None, None, batch_size)
@@ -119,6 +118,11 @@ def measure(networks: Stack, digits: Digits, *, batch_size: int = BATCH_SIZE) ->
             )
         )
     return found
+
+
+def _counted(rows: int, batch_size: int) -> int:
+    """What the authors' scripts divide by: rows of whole mini-batches."""
+    return -(-rows // batch_size) * batch_size
 
 
 def _macro_f1(truth: Tensor, guess: Tensor) -> float:
