@@ -1,5 +1,7 @@
 """The diagnostics as compared numbers; the paper prints figures for none of them, so that none has a verdict."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -10,13 +12,9 @@ from ccprune.stats import Interval, bootstrap_interval, paired_difference
 
 def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
     """Agreement with dense by method, and the paired differences: `shap_runs.agreements` and `shap_runs.claims`."""
-    cells = []
-    for method, part in table.groupby("method", sort=False):
-        for quantity in QUANTITIES:
-            found = bootstrap_interval(part[quantity], seed=seed)
-            note = f"agreement with dense; {part.removed.mean():.1f} weights removed"
-            where = ("legcnet", "shap", dataset, method, quantity)
-            cells.append(Cell.measured(*where, found, profile=profile, note=note))
+    removed = table.groupby("method").removed.mean()
+    notes = {method: f"agreement with dense; {count:.1f} weights removed" for method, count in removed.items()}
+    cells = _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
     for row in claims.itertuples():
         name = f"{row.method} - {row.reference}" + ("" if row.networks == "all" else ", something removed")
         note = f"agrees with dense more: {row.outcome}; sign-flip p = {row.p_value:.2g}"
@@ -28,13 +26,8 @@ def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profi
 
 def pixel_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
     """Agreement with dense on the importance of pixels: columns method and those of `shap_agreement.Agreement`."""
-    cells = []
-    for method, part in table.groupby("method", sort=False):
-        for quantity in QUANTITIES:
-            found = bootstrap_interval(part[quantity], seed=seed)
-            where = ("legcnet", "shap", dataset, method, quantity)
-            cells.append(Cell.measured(*where, found, profile=profile, note="agreement with dense on pixels that vary"))
-    return cells
+    notes = dict.fromkeys(table.method, "agreement with dense on pixels that vary")
+    return _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
 
 
 def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
@@ -129,6 +122,18 @@ def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int =
                 "legcnet", "energy", dataset, name, "cpu_joules", found, profile=profile, note=part.source.iloc[0]
             )
         )
+    return cells
+
+
+def _agreement_cells(
+    table: pd.DataFrame, notes: Mapping[str, str], *, dataset: str, profile: str, seed: int
+) -> list[Cell]:
+    cells = []
+    for method, part in table.groupby("method", sort=False):
+        for quantity in QUANTITIES:
+            found = bootstrap_interval(part[quantity], seed=seed)
+            where = ("legcnet", "shap", dataset, method, quantity)
+            cells.append(Cell.measured(*where, found, profile=profile, note=notes[method]))
     return cells
 
 

@@ -1,0 +1,52 @@
+"""Cells of table 4 on made-up tables, and alpha of real networks against `diagnostics.weightwatcher`."""
+
+import pandas as pd
+import pytest
+
+from ccprune.diagnostics import weightwatcher
+from ccprune.legcnet_mnist import alpha
+from ccprune.models import legcnet_mnist
+
+
+def table(networks, shift=0.0):
+    rows = [
+        {"network": network, "method": method, "layer": layer}
+        | {"alpha": 1.5 + layer + 0.01 * network + shift * (method != "dense"), "alpha_weighted": 1.0 + 0.1 * network}
+        for network in networks
+        for method in alpha.ROWS
+        for layer in (1, 2, 3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_all_thirty_printed_cells_are_judged():
+    fresh = alpha.fresh_cells(table(range(5)), dataset="mnist", profile="smoke")
+    assert len({cell.key for cell in fresh}) == len(fresh) == 30
+    assert all(cell.published is not None for cell in fresh)
+    assert all(
+        cell.published is None for cell in alpha.fresh_cells(table(range(5)), dataset="mnist5k", profile="smoke")
+    )
+    ours = alpha.author_cells(table((1, 3)))
+    judged = [cell for cell in ours if cell.published is not None]
+    assert len(ours) == 60 and len(judged) == 30 and all(cell.note.startswith("trial 3") for cell in judged)
+    assert {cell.verdict for cell in judged} <= {"identical", "underspecified"}
+
+
+def test_a_shift_is_found_and_its_absence_too():
+    assert alpha.separation(table(range(8), shift=0.5)).estimate.tolist() == pytest.approx([0.5] * 12)
+    null = alpha.separation(table(range(8)))
+    assert (null.estimate == 0).all() and (null.p_value == 1).all()
+    assert len({cell.key for cell in alpha.separation_cells(null, dataset="mnist", profile="smoke")}) == 12
+
+
+def test_share_of_networks_within_2_to_6():
+    found = alpha.within(table(range(4), shift=2.0))
+    assert found.loc["dense"].tolist() == [1, 1, 1, 1]  # 2.5 to 4.53
+    assert found.loc["ft"].tolist() == [1, 1, 0, 0]  # the third layer's lie above 6
+
+
+def test_untrained_networks_are_those_of_the_seeds():
+    found = alpha.untrained([4, 5])
+    expected = weightwatcher.summary(legcnet_mnist(seed=5), small_n_correction=False)
+    assert found[found.network == 5].alpha.tolist() == expected.alpha.tolist()
+    assert found.layer.tolist() == [1, 2, 3, 1, 2, 3] and set(found.method) == {"untrained"}
