@@ -173,10 +173,13 @@ def sentence(points: Mapping[str, ChangePoint], table: pd.DataFrame, *, dataset:
     n = int(table.n.max())
     parts = []
     for reference, rows in table.groupby("reference", sort=False):
-        better, worse = (rows.low > 0).sum(), (rows.high < 0).sum()
         furthest = rows.loc[rows.estimate.abs().idxmax()]
+        if n == 1:  # one seed has no interval, so nothing is shown to be better or worse
+            counts = f"higher at {(rows.estimate > 0).sum()} and lower at {(rows.estimate < 0).sum()}"
+        else:
+            counts = f"better at {(rows.low > 0).sum()} and worse at {(rows.high < 0).sum()}"
         parts.append(
-            f"against {reference} better at {better} and worse at {worse} of {len(rows)} sparsities (furthest "
+            f"against {reference} {counts} of {len(rows)} sparsities (furthest "
             f"{furthest.estimate:+.3f} at {furthest.level:g})"
         )
     causal = points["causal"]
@@ -188,5 +191,5 @@ def sentence(points: Mapping[str, ChangePoint], table: pd.DataFrame, *, dataset:
             f"its critical sparsity is {causal.critical_sparsity:.3f}{interval}, "
             f"{'abrupt' if causal.abrupt else 'not shown to be abrupt'}"
         )
-    seeds = f"{n} seed{'s' if n > 1 else ''}"
+    seeds = f"{n} seeds" if n > 1 else "one seed (no interval over seeds)"
     return f"{dataset}, {architecture}, {seeds}: accuracy of causal pruning {'; '.join(parts)}; {where}."

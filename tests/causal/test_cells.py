@@ -80,3 +80,10 @@ def test_sentence_counts():
     text = cells.sentence(points, table, dataset="mnist5k", architecture="lenet")
     assert text.startswith("mnist5k, lenet, 3 seeds") and "against magnitude better at 8 and worse at 0 of 8" in text
     assert "critical sparsity is 0.70" in text
+
+
+def test_sentence_of_one_seed_shows_nothing_better_or_worse():
+    one = curves(1)
+    points = cells.critical_points(one, axis="sparsity")
+    text = cells.sentence(points, cells.differences(one), dataset="mnist5k", architecture="lenet")
+    assert "lenet, one seed (no interval" in text and "higher at 8 and lower at 0 of 8" in text and "better" not in text
