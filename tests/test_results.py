@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -184,7 +185,8 @@ def test_atomic_write_replaces_and_is_readable_by_others(tmp_path):
         (lambda text: text.replace('"within_noise"', '"great"'), "verdict must be one of"),
         (lambda text: text.replace('"cells"', '"cels"'), r"missing \['cells'\], unknown \['cels'\]"),
         (lambda text: text.replace('"ci_low"', '"low"'), r"missing \['ci_low'\], unknown \['low'\]"),
-        (lambda text: text.replace('"schema": 1', '"schema": 2'), "schema must be 1, got 2"),
+        (lambda text: text.replace('"schema": 2', '"schema": 1'), "schema must be 2, got 1"),
+        (lambda text: text.replace("41.5", "41.4"), "changed after it was written"),
         (lambda text: "[]", "JSON object"),
     ],
 )
@@ -194,6 +196,25 @@ def test_read_names_the_file_and_the_fault(tmp_path, damage, message):
     with pytest.raises(ValueError, match=message) as caught:
         results.read(path)
     assert str(path) in str(caught.value)
+
+
+def test_signature_is_of_the_content_whatever_its_spacing(tmp_path):
+    path = save(tmp_path, "tables", CELL)
+    content = results.read(path)
+    path.write_text(json.dumps(content, indent=4))
+    assert results.read(path) == content
+    results.save(path, content | {"energy_joules": 3.5})
+    assert results.read(path)["energy_joules"] == 3.5 and results.read(path)["signature"] != content["signature"]
+
+
+def test_lock_tells_what_is_installed_otherwise(tmp_path):
+    path = tmp_path / "requirements.lock"
+    assert environment.lock(path) is None
+    text = f"# versions\nnumpy=={np.__version__}\ntorch=={torch.__version__.split('+')[0]}\nnot-here-at-all==1.0\n"
+    path.write_text(text)
+    assert environment.lock(path) == {"sha256": hashlib.sha256(text.encode()).hexdigest(), "differing": []}
+    path.write_text("numpy==1.0\n")
+    assert environment.lock(path)["differing"] == [f"numpy {np.__version__}"]
 
 
 def test_collect_refuses_a_misnamed_file(tmp_path):

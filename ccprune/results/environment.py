@@ -1,13 +1,17 @@
 """What a run ran on: versions, commit, threads, memory, time."""
 
+import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from packaging.version import Version
 
 import ccprune
 
@@ -32,14 +36,36 @@ def package_versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Interpreter, packages, platform, threads and commit of this process, as stored in a result file."""
+    """Interpreter, packages, lock, platform, threads and commit of this process, as stored in a result file."""
     return {
         "python": platform.python_version(),
         "packages": package_versions(),
+        "lock": lock(Path(ccprune.__file__).resolve().parents[1] / "requirements.lock"),
         "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "threads": _threads(),
         **_commit(),
     }
+
+
+def lock(path: Path) -> dict[str, Any] | None:
+    """SHA-256 of a lock file, and which of its packages are installed in another version ("differing"); None without it.
+
+    What is not installed at all was not used, and does not count.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    differing = []
+    for name, pinned in re.findall(r"^([\w.-]+)==([^\s;]+)", content.decode(), re.MULTILINE):
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            continue
+        if Version(found).public != Version(pinned).public:  # torch's "+cpu" is the same version
+            differing.append(f"{name} {found}")
+    return {"sha256": hashlib.sha256(content).hexdigest(), "differing": differing}
 
 
 def cost() -> dict[str, float | None]:
@@ -67,6 +93,16 @@ def portable(text: str) -> str:
         if folder not in ("/", "/usr", "/usr/local"):  # the same on every machine
             text = text.replace(folder, folders[folder])
     return text
+
+
+def _processor() -> str | None:
+    """The processor's name, where the system tells it."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or None
+    found = re.search(r"^model name\s*: (.+)$", told, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or None
 
 
 def _threads() -> int | None:

@@ -1,5 +1,6 @@
 """Writing and reading result files: complete or not there, and never with a NaN."""
 
+import hashlib
 import json
 import math
 import os
@@ -13,7 +14,7 @@ from typing import Any
 from ccprune.results.cell import AUTHORS, PROFILES, Cell
 from ccprune.results.environment import cost, environment, portable
 
-SCHEMA = 1
+SCHEMA = 2
 
 #: Every result file has these fields, of these types.
 FIELDS = {
@@ -27,9 +28,11 @@ FIELDS = {
     "environment": dict,
     "wall_seconds": float,
     "peak_memory_mb": float | None,
+    "energy_joules": float | None,
     "cells": list,
     "skipped": list,
     "figures": dict,
+    "signature": str,
 }
 
 
@@ -90,17 +93,35 @@ def write(
         "device": device,
         "environment": environment(),
         **cost(),
+        "energy_joules": None,  # the runner's to fill in: it measures from outside
         "cells": [asdict(cell) for cell in cells],
         "skipped": list(skipped),
         "figures": dict(figures or {}),
     }
     content = _plain(content, "result")
+    content["signature"] = signature(content)
     _validate(content)
     content["skipped"] = [{key: portable(text) for key, text in entry.items()} for entry in content["skipped"]]
-    path = Path(path)
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return save(path, content)
+
+
+def save(path: str | os.PathLike, content: Mapping[str, Any]) -> Path:
+    """Sign and write the content of a result file, as `read` gave it, atomically."""
+    signed = {**content, "signature": signature(content)}
+    text = json.dumps(signed, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_atomic(path, text + "\n")
-    return path
+    return Path(path)
+
+
+def signature(content: Mapping[str, Any]) -> str:
+    """SHA-256 in hex of a result file's content but for the signature itself, independent of spaces and order.
+
+    It finds a number that was changed by hand or by accident. Who wants to deceive can sign anew: against that helps
+    only running again (`ccprune verify`).
+    """
+    unsigned = {name: value for name, value in content.items() if name != "signature"}
+    text = json.dumps(unsigned, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:
@@ -111,7 +132,8 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
     FileNotFoundError
         If there is none.
     ValueError
-        If it is not JSON, lacks a field, or holds what `write` would have refused; the file is named.
+        If it is not JSON, lacks a field, holds what `write` would have refused, or was changed since it was signed;
+        the file is named.
     """
     path = Path(path)
     try:
@@ -119,6 +141,8 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise ValueError("a result file must hold a JSON object")
         _validate(content)
+        if content["signature"] != signature(content):
+            raise ValueError("it was changed after it was written (its signature is not that of its content)")
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
     return content

@@ -7,6 +7,9 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,8 @@ def _run(job: dict[str, Any], folder: Path) -> None:
     from ccprune.suite.page import to_html
 
     executed = folder / "executed.ipynb"
-    papermill.execute_notebook(
+    execute = partial(
+        papermill.execute_notebook,
         job["notebook"],
         executed,
         parameters=job["parameters"],
@@ -45,8 +49,33 @@ def _run(job: dict[str, Any], folder: Path) -> None:
         cwd=job["cwd"],
         progress_bar=False,
     )
+    joules = _measured(execute)
+    (folder / "energy.json").write_text(json.dumps(joules), encoding="utf-8")
     page = to_html(nbformat.read(executed, as_version=4), title=job["title"], note=job["note"])
     (folder / "report.html").write_text(portable(page), encoding="utf-8")
+
+
+def _measured(execute: Callable[[], object]) -> float | None:
+    """Execute once; joules of the processor and graphics card meanwhile, None where no counter tells them."""
+    if find_spec("codecarbon") is None:
+        execute()
+        return None
+    from ccprune.diagnostics import energy
+
+    executed = False
+
+    def once() -> None:
+        nonlocal executed
+        executed = True
+        execute()
+
+    try:
+        found = energy.measured(once)
+    except energy.EnergyUnavailable:
+        if not executed:
+            execute()
+        return None
+    return found.cpu + found.gpu if found.measured else None
 
 
 def _install_kernel(folder: Path) -> None:
