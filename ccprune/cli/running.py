@@ -1,4 +1,4 @@
-"""The command line: `ccprune replicate`, `ccprune status` and `ccprune report`."""
+"""`ccprune replicate`, `ccprune status` and `ccprune report`."""
 
 import argparse
 import ast
@@ -10,9 +10,7 @@ from typing import Any
 
 from ccprune.report import write_report
 from ccprune.results import PROFILES
-from ccprune.suite import Outcome, Run, SuiteError, find_root, locked, plan, replicate, status
-
-_DESCRIPTION = "Pruning by chaos and causality: replicate two papers."
+from ccprune.suite import Outcome, Run, SuiteError, locked, plan, replicate, status
 
 _REPLICATE = """\
 Run the notebooks of a profile, each in a process of its own, and write results/, reports/,
@@ -34,18 +32,35 @@ exit status
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        root = find_root(Path.cwd())
-        return options.command(root, options)
-    except SuiteError as error:
-        print(f"ccprune: {error}".replace("\n", "\nccprune: "), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ccprune: interrupted; finished runs are kept", file=sys.stderr)
-        return 130
+def add(commands) -> None:
+    """Add the three commands to a parser's subparsers."""
+    run = commands.add_parser(
+        "replicate",
+        help="run the notebooks, write results and reports",
+        description=_REPLICATE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.set_defaults(command=_replicate)
+    text = "which runs a profile has, what is here of them, and what would be run again, and why"
+    told = commands.add_parser("status", help=text, description=f"{text.capitalize()}. Nothing is run or fetched.")
+    told.set_defaults(command=_status)
+    for sub in (run, told):
+        sub.add_argument("names", nargs="*", metavar="NAME", help="these runs; NAME also stands for all of NAME-...")
+        sub.add_argument("--profile", choices=PROFILES, default="default")
+    run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="notebooks at once (default: 1)")
+    run.add_argument("--force", action="store_true", help="also run what did not change")
+    run.add_argument("--keep-going", action="store_true", help="also begin runs after one has failed")
+    run.add_argument("--dry-run", action="store_true", help="as ccprune status: say what would be run, and run nothing")
+    run.add_argument("--seed", type=int, help="replaces the notebooks' own seed; needs --out")
+    run.add_argument(
+        "-p", dest="parameters", type=_pair, action="append", default=[], metavar="KEY=VALUE",
+        help="replaces a parameter of all notebooks that are run, as in -p seeds=3; needs --out",
+    )  # fmt: skip
+    text = "make verdicts.csv, README.md and the figure anew, from the results alone"
+    report = commands.add_parser("report", help=text, description=f"{text.capitalize()}.")
+    report.set_defaults(command=_report)
+    for sub in (run, told, report):
+        sub.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (default: replication)")
 
 
 def _replicate(root: Path, options: argparse.Namespace) -> int:
@@ -114,38 +129,6 @@ def _summarise(outcomes: Sequence[Outcome]) -> bool:
     return count["failed"] > 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ccprune", description=_DESCRIPTION)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, command, text: str, description: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, help=text, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        sub.set_defaults(command=command)
-        sub.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (default: replication)")
-        return sub
-
-    run = add("replicate", _replicate, "run the notebooks, write results and reports", _REPLICATE)
-    text = "which runs a profile has, what is here of them, and what would be run again, and why"
-    told = add("status", _status, text, f"{text.capitalize()}. Nothing is run or fetched.")
-    for sub in (run, told):
-        sub.add_argument("names", nargs="*", metavar="NAME", help="these runs; NAME also stands for all of NAME-...")
-        sub.add_argument("--profile", choices=PROFILES, default="default")
-    run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="notebooks at once (default: 1)")
-    run.add_argument("--force", action="store_true", help="also run what did not change")
-    run.add_argument("--keep-going", action="store_true", help="also begin runs after one has failed")
-    run.add_argument("--dry-run", action="store_true", help="as ccprune status: say what would be run, and run nothing")
-    run.add_argument("--seed", type=int, help="replaces the notebooks' own seed; needs --out")
-    run.add_argument(
-        "-p", dest="parameters", type=_pair, action="append", default=[], metavar="KEY=VALUE",
-        help="replaces a parameter of all notebooks that are run, as in -p seeds=3; needs --out",
-    )  # fmt: skip
-    text = "make verdicts.csv, README.md and the figure anew, from the results alone"
-    add("report", _report, text, f"{text.capitalize()}.")
-    return parser
-
-
 def _pair(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():
@@ -161,7 +144,3 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
     return number
-
-
-if __name__ == "__main__":
-    sys.exit(main())
