@@ -49,7 +49,7 @@ def environment() -> dict[str, Any]:
 
 
 def lock(path: Path) -> dict[str, Any] | None:
-    """SHA-256 of a lock file, and which of its packages are installed in another version ("differing"); None without it.
+    """SHA-256 of a lock file, and which of its packages are installed in another version ("differing"), or None.
 
     What is not installed at all was not used, and does not count.
     """
