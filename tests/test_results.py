@@ -13,7 +13,7 @@ import torch
 
 import ccprune
 from ccprune import results, stats
-from ccprune.results import Cell, environment, files
+from ccprune.results import Cell, environment, storage
 
 CELL = Cell(
     paper="legcnet",
@@ -162,7 +162,7 @@ def test_atomic_write_keeps_the_old_file_when_the_disk_fails(tmp_path, monkeypat
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(storage.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         results.write_atomic(path, "new")
     assert path.read_text() == "old"

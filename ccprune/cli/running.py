@@ -5,12 +5,14 @@ import ast
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ccprune.report import write_report
+from ccprune.report import manifest, write_report
 from ccprune.results import PROFILES
-from ccprune.suite import Outcome, Run, SuiteError, locked, plan, replicate, status
+from ccprune.suite import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
+from ccprune.suite.pools import Pool
 
 _REPLICATE = """\
 Run the notebooks of a profile, each in a process of its own, and write results/, reports/,
@@ -47,7 +49,10 @@ def add(commands) -> None:
     for sub in (run, told):
         sub.add_argument("names", nargs="*", metavar="NAME", help="these runs; NAME also stands for all of NAME-...")
         sub.add_argument("--profile", choices=PROFILES, default="default")
-    run.add_argument("--jobs", type=_positive, default=1, metavar="N", help="notebooks at once (default: 1)")
+    run.add_argument("--jobs", type=_positive, metavar="N", help="notebooks at once on this machine (default: 1)")
+    run.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, as in tcp://10.0.0.1:8786")
+    text = "the longest one cell may take (default: an hour, or ten times what its run is expected to take)"
+    run.add_argument("--timeout", type=_positive, metavar="SECONDS", help=text)
     run.add_argument("--force", action="store_true", help="also run what did not change")
     run.add_argument("--keep-going", action="store_true", help="also begin runs after one has failed")
     run.add_argument("--dry-run", action="store_true", help="as ccprune status: say what would be run, and run nothing")
@@ -71,19 +76,31 @@ def _replicate(root: Path, options: argparse.Namespace) -> int:
     out = options.out or _folder(root, options.profile)
     if options.dry_run:
         return _tell(root, runs, out)
-    how = {"jobs": options.jobs, "force": options.force, "keep_going": options.keep_going}
-    with locked(out):
-        outcomes = replicate(root, runs, out=out, stream=sys.stderr, **how)
+    how = {"force": options.force, "keep_going": options.keep_going, "cell_seconds": options.timeout}
+    with locked(out), closing(_pool(root, out, options)) as pool:
+        outcomes = replicate(root, runs, out=out, pool=pool, stream=sys.stderr, **how)
         failed = _summarise(outcomes)
-        status = _write_report(out)
+        status = _write_report(root, out)
     return 1 if failed else status
+
+
+def _pool(root: Path, out: Path, options: argparse.Namespace) -> Pool:
+    if options.scheduler is None:
+        return LocalPool(root, out, jobs=options.jobs or 1)
+    if options.jobs is not None:
+        raise SuiteError(
+            "--jobs is for this machine; with --scheduler the cluster's workers run as many as they have threads"
+        )
+    from ccprune.suite.cluster import ClusterPool
+
+    return ClusterPool(options.scheduler)
 
 
 def _report(root: Path, options: argparse.Namespace) -> int:
     out = options.out or root / "replication"
     if not (out / "results").is_dir():
         raise SuiteError(f"{out} has no results")
-    return _write_report(out)
+    return _write_report(root, out)
 
 
 def _status(root: Path, options: argparse.Namespace) -> int:
@@ -105,10 +122,12 @@ def _folder(root: Path, profile: str) -> Path:
     return root / "replication" / (".smoke" if profile == "smoke" else "")
 
 
-def _write_report(out: Path) -> int:
+def _write_report(root: Path, out: Path) -> int:
     try:
         write_report(out)
-    except ValueError as error:
+        if out.resolve() == (root / "replication").resolve() and (root / manifest.FILE).is_file():
+            manifest.write_manifest(root)
+    except (OSError, ValueError) as error:
         print(f"ccprune: no report: {error}", file=sys.stderr)
         return 1
     print(f"{out / 'README.md'}")

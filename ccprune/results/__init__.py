@@ -1,7 +1,8 @@
 """Result files: what a run found, in JSON, and the table of verdicts that is made from them."""
 
 from ccprune.results.cell import PROFILES, Cell
-from ccprune.results.files import collect, read, save, write, write_atomic
+from ccprune.results.files import collect, parse, read, write
+from ccprune.results.storage import save, write_atomic
 from ccprune.results.verdict_table import COLUMNS, format_number, verdict_rows, write_verdicts
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Cell",
     "collect",
     "format_number",
+    "parse",
     "read",
     "save",
     "verdict_rows",

@@ -1,11 +1,9 @@
 """Writing and reading result files: complete or not there, and never with a NaN."""
 
-import hashlib
 import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 from ccprune.results.cell import AUTHORS, PROFILES, Cell
 from ccprune.results.environment import cost, environment, portable
+from ccprune.results.storage import save, signature
 
 SCHEMA = 2
 
@@ -29,6 +28,7 @@ FIELDS = {
     "wall_seconds": float,
     "peak_memory_mb": float | None,
     "energy_joules": float | None,
+    "report_sha256": str | None,
     "cells": list,
     "skipped": list,
     "figures": dict,
@@ -93,7 +93,8 @@ def write(
         "device": device,
         "environment": environment(),
         **cost(),
-        "energy_joules": None,  # the runner's to fill in: it measures from outside
+        "energy_joules": None,  # these two are the runner's to fill in
+        "report_sha256": None,
         "cells": [asdict(cell) for cell in cells],
         "skipped": list(skipped),
         "figures": dict(figures or {}),
@@ -105,25 +106,6 @@ def write(
     return save(path, content)
 
 
-def save(path: str | os.PathLike, content: Mapping[str, Any]) -> Path:
-    """Sign and write the content of a result file, as `read` gave it, atomically."""
-    signed = {**content, "signature": signature(content)}
-    text = json.dumps(signed, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, text + "\n")
-    return Path(path)
-
-
-def signature(content: Mapping[str, Any]) -> str:
-    """SHA-256 in hex of a result file's content but for the signature itself, independent of spaces and order.
-
-    It finds a number that was changed by hand or by accident. Who wants to deceive can sign anew: against that helps
-    only running again (`ccprune verify`).
-    """
-    unsigned = {name: value for name, value in content.items() if name != "signature"}
-    text = json.dumps(unsigned, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def read(path: str | os.PathLike) -> dict[str, Any]:
     """Read and check a result file.
 
@@ -132,19 +114,32 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
     FileNotFoundError
         If there is none.
     ValueError
-        If it is not JSON, lacks a field, holds what `write` would have refused, or was changed since it was signed;
-        the file is named.
+        As `parse`; the file is named.
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        if not isinstance(content, dict):
-            raise ValueError("a result file must hold a JSON object")
-        _validate(content)
-        if content["signature"] != signature(content):
-            raise ValueError("it was changed after it was written (its signature is not that of its content)")
-    except (ValueError, TypeError) as error:
+        return parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Check the text of a result file.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, lacks a field, holds what `write` would have refused, or was changed since it was signed.
+    """
+    content = json.loads(text, parse_constant=_refuse_constant)
+    if not isinstance(content, dict):
+        raise ValueError("a result file must hold a JSON object")
+    try:
+        _validate(content)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    if content["signature"] != signature(content):
+        raise ValueError("it was changed after it was written (its signature is not that of its content)")
     return content
 
 
@@ -168,23 +163,6 @@ def collect(folder: str | os.PathLike) -> list[tuple[Path, dict[str, Any]]]:
             raise ValueError(f"{path}: the name must end with the profile, {content['profile']!r}")
         found.append((path, content))
     return found
-
-
-def write_atomic(path: str | os.PathLike, text: str) -> None:
-    """Write UTF-8 text so that the path holds the old text or all of the new, even after a crash."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's files are private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _validate(content: dict[str, Any]) -> None:

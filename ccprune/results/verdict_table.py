@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ccprune.results.cell import AUTHORS, PAPERS, PROFILES, Cell
-from ccprune.results.files import collect, write_atomic
+from ccprune.results.files import collect
+from ccprune.results.storage import write_atomic
 
 #: Columns of verdicts.csv, in order.
 COLUMNS = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ccprune.suite.spec import SuiteError
+from ccprune.suite.errors import SuiteError
 
 
 @contextmanager

@@ -1,24 +1,20 @@
-"""Runs a plan: one process per notebook, several at once, results moved into place only when all is well."""
+"""Runs a plan: notebooks in a pool, each result checked and moved into place only when all is well."""
 
+import hashlib
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from ccprune import results
 from ccprune.results.environment import portable
-from ccprune.suite import requirements, stamps
+from ccprune.suite import stamps
+from ccprune.suite.pools import Pool, Task
+from ccprune.suite.process import Returned
 from ccprune.suite.progress import Progress
-from ccprune.suite.spec import NOTEBOOKS, Run
-
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+from ccprune.suite.spec import Run
 
 
 @dataclass(frozen=True)
@@ -36,17 +32,18 @@ def replicate(
     runs: Sequence[Run],
     *,
     out: Path,
+    pool: Pool,
     stream: TextIO,
-    jobs: int = 1,
     force: bool = False,
     keep_going: bool = False,
+    cell_seconds: float | None = None,
 ) -> list[Outcome]:
     """Run what changed, and move results and reports into the output folder.
 
     A run that fails leaves its last result as it was, and its notebook, as far as it came, in
     reports/NAME.PROFILE.failed.ipynb. Those that are going on then come to their end; others begin only with
-    `keep_going`. A run whose data cannot be had is noted in skipped.json unless the folder has its result from another
-    time.
+    `keep_going`, and never those that come after a run that is not in place. A run whose data cannot be had is noted in
+    skipped.json unless the folder has its result from another time.
 
     Parameters
     ----------
@@ -56,64 +53,69 @@ def replicate(
         What `plan` returns.
     out
         Output folder.
+    pool
+        Where the notebooks run; it is left open.
     stream
         Where progress goes: a bar on a terminal, else a line per event.
-    jobs
-        Notebooks at once; the processor's cores are shared between them.
     force
         Also run what did not change.
     keep_going
         Also begin runs after one has failed.
-
-    Raises
-    ------
-    ValueError
-        If `jobs` is not positive.
+    cell_seconds
+        The longest time that one cell may take. By default ten times what the whole run is expected to take, and at
+        least an hour.
     """
-    if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, got {jobs}")
-    outcomes, waiting = [], []
+    ended: dict[str, Outcome] = {}
+    waiting: list[Run] = []
     for run in runs:
-        outcome = _before(run, root, out, force=force)
+        outcome = _before(run, root, out, pool, force=force)
         if outcome:
-            outcomes.append(outcome)
+            ended[run.label] = outcome
         else:
             waiting.append(run)
-    environment = os.environ | dict.fromkeys(_THREADS, str(max(1, _cores() // jobs))) | {"PYTHONHASHSEED": "0"}
-    # Threads that wait must not spin for long: torch's and numba's would take the cores from one another.
-    environment.setdefault("GOMP_SPINCOUNT", "10000")
-    running: list[_Worker] = []
-    with Progress(len(runs), stream) as progress:
-        for outcome in outcomes:
-            progress.ended(outcome.run.label, outcome.status, outcome.why)
+    waiting.sort(key=lambda run: -run.seconds)  # the longest first, so that none is left over at the end
+    going: dict[str, _Going] = {}
+    expected = {run.label: run.seconds for run in waiting}
+    with Progress(expected, stream, at_once=pool.room(), known=len(ended)) as progress:
+
+        def end(outcome: Outcome) -> None:
+            ended[outcome.run.label] = outcome
+            note = f"{outcome.seconds:.1f} s" if outcome.seconds else outcome.why.splitlines()[0] if outcome.why else ""
+            progress.ended(outcome.run.label, outcome.status, note)
+
+        for outcome in list(ended.values()):
+            end(outcome)
         try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    running.append(_Worker(waiting.pop(0), root, out, environment))
-                    progress.started(running[-1].run.label)
-                for worker in [worker for worker in running if worker.process.poll() is not None]:
-                    running.remove(worker)
-                    outcome = worker.finish()
-                    outcomes.append(outcome)
-                    progress.ended(outcome.run.label, outcome.status, f"{outcome.seconds:.1f} s")
-                failed = next((outcome.run.label for outcome in outcomes if outcome.status == "failed"), None)
-                if failed and not keep_going:
-                    outcomes += [Outcome(run, "not run", why=f"{failed} failed") for run in waiting]
-                    waiting.clear()
+            while waiting or going:
+                for run in list(waiting):
+                    why = _why_never(run, ended, keep_going=keep_going)
+                    if why:
+                        waiting.remove(run)
+                        end(Outcome(run, "not run", why=why))
+                    elif len(going) < pool.room() and all(one.label in ended for one in run.after):
+                        waiting.remove(run)
+                        limit = cell_seconds or max(3600, 10 * run.seconds)
+                        try:
+                            going[run.label] = _Going(run, root, pool, limit)
+                        except OSError as error:
+                            end(Outcome(run, "failed", why=_told(error)))
+                        else:
+                            progress.started(run.label)
+                for label in [label for label, one in going.items() if one.task.ended()]:
+                    end(going.pop(label).finish(out))
                 progress.tick()
                 time.sleep(0.05)
         finally:
-            for worker in running:
-                worker.stop()
-    _note_skipped(out, outcomes)
-    order = [run.label for run in runs]
-    return sorted(outcomes, key=lambda outcome: order.index(outcome.run.label))
+            for one in going.values():
+                one.task.stop()
+    _note_skipped(out, ended.values())
+    return [ended[run.label] for run in runs]
 
 
-def _before(run: Run, root: Path, out: Path, *, force: bool) -> Outcome | None:
-    """What can be said of a run without running it."""
+def _before(run: Run, root: Path, out: Path, pool: Pool, *, force: bool) -> Outcome | None:
+    """The outcome of a run that need not, or cannot, be begun."""
     try:
-        missing = [why for need in run.needs if (why := requirements.why_missing(need))]
+        missing = [why for need in run.needs if (why := pool.why_missing(need))]
     except RuntimeError as error:  # the file is there, but is not the pinned one
         return Outcome(run, "failed", why=str(error))
     if missing:
@@ -123,92 +125,73 @@ def _before(run: Run, root: Path, out: Path, *, force: bool) -> Outcome | None:
     return None
 
 
-class _Worker:
-    """A notebook's process and its scratch folder."""
+def _why_never(run: Run, ended: dict[str, Outcome], *, keep_going: bool) -> str | None:
+    """Why a waiting run is not to be begun any more."""
+    for one in run.after:
+        if one.label in ended and ended[one.label].status not in ("done", "unchanged"):
+            return f"it comes after {one.label}: {ended[one.label].status}"
+    failed = next((label for label, outcome in ended.items() if outcome.status == "failed"), None)
+    return f"{failed} failed" if failed and not keep_going else None
 
-    def __init__(self, run: Run, root: Path, out: Path, environment: dict[str, str]):
-        self.run, self.out = run, out
-        self.started = time.monotonic()
-        self.made_from = stamps.sources(root, run)
-        self.folder = (out / ".cache" / "runs" / run.label).resolve()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self.result = self.folder / f"{run.label}.json"
-        # The report shows this path: below the root it is the same on every machine.
-        below = self.result.is_relative_to(root.resolve())
-        shown = self.result.relative_to(root.resolve()) if below else self.result
-        job = {
-            "notebook": str((root / NOTEBOOKS / run.notebook).resolve()),
-            "folder": str(self.folder),
-            "cwd": str(root.resolve()),
-            "parameters": run.parameters | {"out": shown.as_posix()},
-            "title": f"{run.name} ({run.profile})",
-            "note": f"{run.notebook}, run {run.name}, profile {run.profile}. Made by ccprune replicate.",
-        }
-        job_file = self.folder / "job.json"
-        job_file.write_text(json.dumps(job), encoding="utf-8")
-        with (self.folder / "log.txt").open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "ccprune.suite.worker", str(job_file)],
-                cwd=root,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
 
-    def finish(self) -> Outcome:
-        """Check what the ended process left and move it into place."""
-        why = self._why_failed()
-        seconds = time.monotonic() - self.started
-        reports, label = self.out / "reports", self.run.label
-        kept = reports / f"{label}.failed.ipynb"
-        if why:
-            executed = self.folder / "executed.ipynb"
-            if executed.is_file():
-                results.write_atomic(kept, executed.read_text(encoding="utf-8"))
+class _Going:
+    """A run on its way."""
+
+    def __init__(self, run: Run, root: Path, pool: Pool, cell_seconds: float):
+        self.run = run
+        self._made_from: dict[str, Any] = stamps.sources(root, run)
+        self.task: Task = pool.start(run, self._made_from, cell_seconds)
+
+    def finish(self, out: Path) -> Outcome:
+        """Check what the run left and move it into place."""
+        try:
+            returned = self.task.returned()
+        except RuntimeError as error:
+            return Outcome(self.run, "failed", why=str(error))
+        kept = out / "reports" / f"{self.run.label}.failed.ipynb"
+        why = _why_failed(self.run, returned)
+        try:
+            if why is None:
+                _place(out, self.run, returned, self._made_from)
+                kept.unlink(missing_ok=True)
+                return Outcome(self.run, "done", returned.seconds)
+            if returned.executed:
+                results.write_atomic(kept, returned.executed)
                 why += f"\nkept as far as it came: {kept}"
-            return Outcome(self.run, "failed", seconds, why)
-        report = (self.folder / "report.html").read_text(encoding="utf-8")
-        results.write_atomic(reports / f"{label}.html", report)
-        energy = json.loads((self.folder / "energy.json").read_text(encoding="utf-8"))
-        results.save(self.out / "results" / f"{label}.json", results.read(self.result) | {"energy_joules": energy})
-        stamps.write(self.out, self.run, self.made_from)
-        kept.unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return Outcome(self.run, "done", seconds)
-
-    def stop(self) -> None:
-        """End the process; it ends its kernel."""
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, sign)
-                self.process.wait(timeout=5)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
-            return
-
-    def _why_failed(self) -> str | None:
-        error = self.folder / "error.json"
-        if error.is_file():
-            told = json.loads(error.read_text(encoding="utf-8"))
-            if told["cell"] is None:
-                return told["text"]
-            source = "\n".join(f"    {line}" for line in told["source"].splitlines())
-            return f"cell {told['cell']} failed:\n{source}\n{told['text']}"
-        if self.process.returncode != 0:
-            log = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
-            return f"its process ended with status {self.process.returncode}\n{log[-3000:]}".strip()
-        return _result_problem(self.result, self.run)
+        except OSError as error:
+            why = f"{why}\n{_told(error)}" if why else _told(error)
+        return Outcome(self.run, "failed", returned.seconds, why)
 
 
-def _result_problem(path: Path, run: Run) -> str | None:
+def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
+    """The stamp comes last: whatever cuts this off before it, the run is begun again."""
+    results.write_atomic(out / "reports" / f"{run.label}.html", returned.report)
+    content = json.loads(returned.result) | {
+        "energy_joules": returned.energy,
+        "report_sha256": hashlib.sha256(returned.report.encode()).hexdigest(),
+    }
+    results.save(out / "results" / f"{run.label}.json", content)
+    stamps.write(out, run, made_from)
+
+
+def _why_failed(run: Run, returned: Returned) -> str | None:
+    if returned.error:
+        told = returned.error
+        if told["cell"] is None:
+            return told["text"]
+        source = "\n".join(f"    {line}" for line in told["source"].splitlines())
+        return f"cell {told['cell']} failed:\n{source}\n{told['text']}"
+    if returned.status != 0:
+        return f"its process ended with status {returned.status}\n{returned.log}".strip()
+    return _result_problem(returned.result, run)
+
+
+def _result_problem(text: str | None, run: Run) -> str | None:
     """Whether the notebook wrote a result file of this very run."""
-    try:
-        content = results.read(path)
-    except FileNotFoundError:
+    if text is None:
         return "the notebook ended without writing its result file (parameter 'out')"
+    try:
+        content = results.parse(text)
     except ValueError as error:
         return f"the notebook wrote a result file that is not valid: {error}"
     if content["notebook"] != run.notebook:
@@ -239,10 +222,5 @@ def _note_skipped(out: Path, outcomes: Iterable[Outcome]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _cores() -> int:
-    """Cores this process may use: what the environment allows, or all that the system gives it."""
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    if allowed.isdigit() and int(allowed) > 0:
-        return int(allowed)
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+def _told(error: OSError) -> str:
+    return f"cannot write: {error.strerror or error}" + (f" ({error.filename})" if error.filename else "")

@@ -1,29 +1,22 @@
-"""The suite file: which notebooks run with which parameters, checked before anything runs."""
+"""The plan: which notebooks run with which parameters, checked before anything runs."""
 
 import ast
-import difflib
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from ccprune.results import PROFILES
-from ccprune.suite import requirements
+from ccprune.suite import limits, suite_file
+from ccprune.suite.errors import SuiteError, near
+from ccprune.suite.suite_file import Entry, SuiteFile
 
 SUITE_FILE = Path("replication", "suite.toml")
 NOTEBOOKS = Path("notebooks")
 
 #: Parameters every notebook has, with their type. The runner gives "profile" and "out" itself.
 EVERY_NOTEBOOK = {"profile": str, "seed": int, "out": str}
-
-_RUN_KEYS = ("name", "notebook", "needs", "uses", "parameters", *PROFILES)
-
-
-class SuiteError(ValueError):
-    """Something in the suite, or asked of it, is wrong; nothing has been run."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +35,10 @@ class Run:
         Data without which the run is skipped, as in "authors:data/vowel.csv".
     uses
         Data that the run uses where it can be had.
+    after
+        Runs that must be in place before this one begins.
+    seconds
+        Expected wall time on two cores: for the time left and the order, not for any result.
     """
 
     name: str
@@ -50,6 +47,8 @@ class Run:
     parameters: dict[str, Any]
     needs: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
+    after: tuple["Run", ...] = ()
+    seconds: float = 1.0
 
     @property
     def label(self) -> str:
@@ -75,42 +74,51 @@ def plan(root: Path, *, profile: str, only: Sequence[str] = (), replaced: Mappin
     profile
         "smoke", "default" or "paper". A run without a table for the profile is not in it.
     only
-        Names of runs, or what comes before the "-" of several; empty for all.
+        Names of runs, or what comes before the "-" of several; empty for all. Those that they come after are added.
     replaced
         Parameters that every run gets in place of the suite's; each must be one of all the notebooks chosen.
+
+    Returns
+    -------
+    list of Run
+        In the suite's order, but none before those that it comes after.
 
     Raises
     ------
     SuiteError
         With one line for everything that is wrong: unknown names (with near matches), a missing notebook, a
-        missing or doubled cell tagged "parameters", an unknown parameter, a value of another type.
+        missing or doubled cell tagged "parameters", an unknown parameter, a value of another type or out of range.
     """
-    entries = _load(root / SUITE_FILE)
-    names = _select([entry["name"] for entry in entries], only)
-    entries = [entry for entry in entries if entry["name"] in names]
-    absent = [entry["name"] for entry in entries if profile not in entry]
-    # Of a group those that the profile has are run; a run asked for by its own name must be in it.
-    if only and (len(absent) == len(entries) or set(absent) & set(only)):
-        raise SuiteError(f"not in profile {profile!r}: {', '.join(absent)}")
-    runs, problems = [], []
-    for entry in entries:
-        if profile not in entry:
-            continue
-        given = entry.get("parameters", {}) | entry[profile] | dict(replaced or {})
+    suite = suite_file.read(root / SUITE_FILE)
+    entries = {entry.name: entry for entry in suite.entries[profile]}
+    chosen = _select(suite, profile, only)
+    runs: dict[str, Run] = {}
+    problems: list[str] = []
+
+    def resolve(entry: Entry) -> None:
+        for name in entry.after:
+            if name not in runs:
+                resolve(entries[name])
+        given = entry.given | dict(replaced or {})
         try:
-            defaults = notebook_parameters(root / NOTEBOOKS / entry["notebook"])
+            defaults = notebook_parameters(root / NOTEBOOKS / entry.notebook)
         except (OSError, ValueError) as error:
-            problems.append(f"{entry['name']}: {error}")
-            continue
-        found = list(_parameter_problems(given, defaults))
-        problems += [f"{entry['name']}: {problem}" for problem in found]
+            problems.append(f"{entry.name}: {error}")
+            defaults = given
+        else:
+            problems.extend(f"{entry.name}: {problem}" for problem in limits.problems(given, defaults, suite.limits))
         resolved = defaults | given | {"profile": profile}
-        del resolved["out"]
-        needs, uses = tuple(entry.get("needs", ())), tuple(entry.get("uses", ()))
-        runs.append(Run(entry["name"], profile, entry["notebook"], resolved, needs, uses))
+        resolved.pop("out", None)
+        after = tuple(runs[name] for name in entry.after)
+        more = {"needs": entry.needs, "uses": entry.uses, "after": after, "seconds": entry.seconds}
+        runs[entry.name] = Run(entry.name, profile, entry.notebook, resolved, **more)
+
+    for name in entries:
+        if name in chosen and name not in runs:
+            resolve(entries[name])
     if problems:
         raise SuiteError("\n".join(problems))
-    return runs
+    return list(runs.values())
 
 
 def notebook_parameters(path: Path) -> dict[str, Any]:
@@ -149,64 +157,18 @@ def notebook_parameters(path: Path) -> dict[str, Any]:
     return parameters
 
 
-def near(word: str, words: Iterable[str]) -> str:
-    """Return ' (did you mean ...?)' or nothing."""
-    matches = difflib.get_close_matches(word, list(words), n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(matches)}?)" if matches else ""
-
-
-def _load(path: Path) -> list[dict[str, Any]]:
-    try:
-        suite = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise SuiteError(f"{path.name}: {error}") from error
-    entries, problems, seen = suite.get("run", []), [], set()
-    problems += [f"unknown key {key!r}{near(key, ['run'])}" for key in suite if key != "run"]
-    for entry in entries:
-        name = entry.get("name")
-        problems += [f"{name}: unknown key {key!r}{near(key, _RUN_KEYS)}" for key in entry if key not in _RUN_KEYS]
-        for key in ("name", "notebook"):
-            if not isinstance(entry.get(key), str):
-                problems.append(f"{name}: {key} must be a string, got {entry.get(key)!r}")
-        for need in (*entry.get("needs", ()), *entry.get("uses", ())):
-            if problem := requirements.problem(need):
-                problems.append(f"{name}: {problem}")
-        if name in seen:
-            problems.append(f"{name}: two runs have this name")
-        seen.add(name)
-    if problems:
-        raise SuiteError("\n".join(f"{path.name}: {problem}" for problem in problems))
-    return entries
-
-
-def _select(names: list[str], only: Sequence[str]) -> set[str]:
-    groups = {name.partition("-")[0] for name in names}
-    unknown = [word for word in only if word not in names and word not in groups]
+def _select(suite: SuiteFile, profile: str, only: Sequence[str]) -> set[str]:
+    """Names of a profile's runs that are asked for; each word must stand for at least one of them."""
+    here = {entry.name for entry in suite.entries[profile]}
+    if not only:
+        return here
+    groups = {name.partition("-")[0] for name in suite.names}
+    unknown = [word for word in only if word not in suite.names | groups]
     if unknown:
-        known = sorted(groups | set(names))
+        known = sorted(groups | suite.names)
         raise SuiteError("\n".join(f"there is no run {word!r}{near(word, known)}" for word in unknown))
-    return {name for name in names if not only or name in only or name.partition("-")[0] in only}
-
-
-def _parameter_problems(given: dict[str, Any], defaults: dict[str, Any]) -> Iterable[str]:
-    for name, value in given.items():
-        if name in ("profile", "out"):
-            yield f"parameter {name!r} is given by the runner, not by the suite"
-        elif name not in defaults:
-            yield f"the notebook has no parameter {name!r}{near(name, defaults)}"
-        elif not _fits(value, defaults[name]):
-            yield (
-                f"parameter {name!r} must be of type {type(defaults[name]).__name__} "
-                f"as in its default {defaults[name]!r}, got {value!r}"
-            )
-
-
-def _fits(value: Any, default: Any) -> bool:
-    """Whether a value from the suite file can stand where the notebook has this default."""
-    if default is None:
-        return True
-    if isinstance(default, list | tuple):
-        return isinstance(value, list) and all(_fits(entry, default[0]) for entry in value if default)
-    if isinstance(default, float):
-        return type(value) in (int, float)
-    return type(value) is type(default)
+    asked = {word: {name for name in here if word in (name, name.partition("-")[0])} for word in only}
+    absent = [word for word, names in asked.items() if not names]
+    if absent:
+        raise SuiteError(f"not in profile {profile!r}: {', '.join(absent)}")
+    return set().union(*asked.values())

@@ -33,6 +33,7 @@ def sources(root: Path, run: Run) -> dict[str, Any]:
     return {
         "notebook": _digest(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode()),
         "parameters": run.parameters,
+        "after": {one.label: _digest(json.dumps(sources(root, one), sort_keys=True).encode()) for one in run.after},
         "package": _digests(package, closure(package, code)),
         "paper": _digests(root, (root / "replication" / "paper").rglob("*")),
         "versions": package_versions() | {"python": platform.python_version()},
@@ -48,12 +49,19 @@ def with_data(made_from: dict[str, Any], run: Run, digests: Digests) -> dict[str
     return json.loads(json.dumps(made_from | {"data": data}))  # as it reads when it comes back
 
 
+def differences(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """What differs between two of `sources` or `with_data`, in a line; empty if nothing does."""
+    names = [name for name in now if then.get(name) != now[name]]
+    return "; ".join(_difference(name, then.get(name), now[name]) for name in names)
+
+
 def why_not_current(out: Path, root: Path, run: Run) -> str | None:
     """None if result and report are what this folder's last run made of the same sources; else what differs."""
     try:
         stamp = json.loads(_stamp(out, run).read_text(encoding="utf-8"))
         then, content = stamp["made_from"], [stamp["result"], stamp["report"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        then.items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "not run in this folder"
     try:
         now = [_digest(path.read_bytes()) for path in _files(out, run)]
@@ -61,9 +69,8 @@ def why_not_current(out: Path, root: Path, run: Run) -> str | None:
         return "its result or report is gone"
     if now != content:
         return "its result or report is not the one that was written"
-    made_from = with_data(sources(root, run), run, Digests(out / ".cache"))
-    changed = [_difference(name, then.get(name), value) for name, value in made_from.items() if then.get(name) != value]
-    return f"changed: {'; '.join(changed)}" if changed else None
+    changed = differences(then, with_data(sources(root, run), run, Digests(out / ".cache")))
+    return f"changed: {changed}" if changed else None
 
 
 def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ccprune.suite import Outcome, Run, plan, replicate
+from ccprune.results import PROFILES
+from ccprune.suite import LocalPool, Outcome, Run, plan, replicate
 
 PARAMETERS = "profile = 'default'\nseed = 0\nout = ''\nsize = 3\nrate = 0.5\nnames: list = ['a']\nextra = None"
 
@@ -37,13 +38,17 @@ class Project:
     def plan(self, profile: str = "default", **options) -> list[Run]:
         return plan(self.root, profile=profile, **options)
 
-    def run(self, *, jobs: int = 1, force: bool = False, keep_going: bool = False, **options) -> list[Outcome]:
-        runs, how = self.plan(**options), {"jobs": jobs, "force": force, "keep_going": keep_going}
-        return replicate(self.root, runs, out=self.out, stream=io.StringIO(), **how)
+    def run(self, *, pool=None, jobs: int = 1, stream=None, only=(), replaced=None, **how) -> list[Outcome]:
+        """Replicate the default profile; `how` as in `ccprune.suite.replicate`."""
+        runs = self.plan(only=only, replaced=replaced)
+        pool = pool or LocalPool(self.root, self.out, jobs=jobs)
+        return replicate(self.root, runs, out=self.out, pool=pool, stream=stream or io.StringIO(), **how)
 
     @staticmethod
     def entry(name: str, notebook: str = "good.ipynb", **tables: str) -> str:
-        lines = [f"{key} = {value}" for key, value in (tables or {"default": "{}"}).items()]
+        tables = tables or {"default": "{}"}
+        tables.setdefault("seconds", f"{{ {', '.join(f'{key} = 5' for key in tables if key in PROFILES)} }}")
+        lines = [f"{key} = {value}" for key, value in tables.items()]
         return "\n".join(["[[run]]", f'name = "{name}"', f'notebook = "{notebook}"', *lines, ""])
 
     @staticmethod

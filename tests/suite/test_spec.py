@@ -5,10 +5,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ccprune import results, suite
-from ccprune.suite import spec
+from ccprune import suite
+from ccprune.suite import spec, suite_file
 
-RUN = "[[run]]\nname = 'a'\nnotebook = 'good.ipynb'\n"
+RUN = "[[run]]\nname = 'a'\nnotebook = 'good.ipynb'\nseconds = { default = 1 }\n"
+DEFAULT = "default = {}\n"
 
 
 @pytest.mark.parametrize(
@@ -79,17 +80,28 @@ def test_every_fault_is_told_at_once(project):
     [
         ("[[runs]]\nname = 1", r"unknown key 'runs' \(did you mean run\?\)"),
         (f"{RUN}defalt = {{}}", r"a: unknown key 'defalt' \(did you mean default\?\)"),
-        (RUN + RUN, "a: two runs have this name"),
+        ((RUN + DEFAULT) * 2, "a: two runs have this name"),
         ("[[run]]\nname = 'a'", "a: notebook must be a string, got None"),
         (
-            f"{RUN}needs = ['vowel.csv']",
+            f"{RUN}{DEFAULT}needs = ['vowel.csv']",
             "a: data must be written 'authors:PATH', 'images:NAME' or 'device:cuda', got 'vowel.csv'",
         ),
-        (f"{RUN}needs = ['images']", "a: data must be written .* got 'images'"),
-        (f"{RUN}uses = ['authors:data/vowels.csv']", "a: .*data/vowels.csv"),
-        (f"{RUN}needs = ['device:tpu']", "a: a device must be one of cuda, got 'tpu'"),
-        (f"{RUN}uses = ['images:mnits']", "a: name='mnits' is not an image set"),
+        (f"{RUN}{DEFAULT}needs = ['images']", "a: data must be written .* got 'images'"),
+        (f"{RUN}{DEFAULT}uses = ['authors:data/vowels.csv']", "a: .*data/vowels.csv"),
+        (f"{RUN}{DEFAULT}needs = ['device:tpu']", "a: a device must be one of cuda, got 'tpu'"),
+        (f"{RUN}{DEFAULT}uses = ['images:mnits']", "a: name='mnits' is not an image set"),
         ("[[run]", "suite.toml: .*"),
+        (RUN, "a: must have a table for at least one profile of smoke, default, paper"),
+        (f"{RUN}default = 3", "a: default must be a table, got 3"),
+        (f"{RUN}{DEFAULT}needs = 'images:mnist'", "a: needs must be a list of strings, got 'images:mnist'"),
+        (f"{RUN}{DEFAULT}paper = {{}}", "a: seconds.paper must be the expected wall time, a number above 0, got None"),
+        (f"{RUN}{DEFAULT}".replace("'a'", "'a b'"), "a b: name must be words"),
+        (f"{RUN}default = {{ grid = {{ size = 3 }} }}", "a: default.grid must give a list .* got {'size': 3}"),
+        (f"{RUN}default = {{ grid = {{ size = [3, 3] }} }}", "a: default.grid must give a list of different"),
+        (f"{RUN}{DEFAULT}after = ['b']", r"a: after: profile 'default' has no run 'b'"),
+        (f"{RUN}{DEFAULT}after = ['a']", "a: after: the run depends on itself"),
+        ("[limits]\nsize = { lest = 1 }", "limits: size: must be a table with some of least, most"),
+        ("[limits]\nsize = { least = '1' }", "limits: size: least must be a number, got '1'"),
     ],
 )
 def test_faulty_suite_file(project, text, message):
@@ -156,7 +168,71 @@ def test_find_root(project):
         spec.find_root(Path("/nowhere/at/all"))
 
 
-def test_the_committed_suite_file_is_well_formed():
-    entries = spec._load(Path(__file__).resolve().parents[2] / spec.SUITE_FILE)
-    assert {"start_here", "legcnet_tables-cancer", "legcnet_settings"} <= {entry["name"] for entry in entries}
-    assert all(set(entry) & set(results.PROFILES) for entry in entries)  # a run in no profile is never run
+def test_a_grid_is_a_run_for_each_combination(project):
+    grid = '{ size = 5, grid = { rate = [0.5, 1], kind = ["a", "b"] } }'
+    parameters = "profile = 'default'\nseed = 0\nout = ''\nsize = 3\nrate = 0.5\nkind = 'a'"
+    project.write_notebook("good.ipynb", parameters=parameters)
+    project.write_suite(project.entry("one", default=grid, needs='["authors:data/{data}.csv"]', paper="{ kind = 'c' }"))
+    with pytest.raises(suite.SuiteError, match=r"one-0.5-a: .*data/\{data\}.csv"):
+        project.plan()
+    project.write_suite(
+        project.entry("one", default=grid, paper="{ kind = 'c' }"),
+        project.entry("two", default="{}", after='["one-1-b"]'),
+    )
+    runs = project.plan()
+    assert [run.name for run in runs] == ["one-0.5-a", "one-0.5-b", "one-1-a", "one-1-b", "two"]
+    assert [(run.parameters["rate"], run.parameters["kind"], run.parameters["size"]) for run in runs[:4]] == [
+        (0.5, "a", 5),
+        (0.5, "b", 5),
+        (1, "a", 5),
+        (1, "b", 5),
+    ]
+    assert [run.name for run in project.plan("paper")] == ["one"]
+    assert len(project.plan(only=["one"])) == 4
+    assert [run.name for run in project.plan(only=["one-1-a"])] == ["one-1-a"]
+    # A run comes with those it comes after.
+    assert [run.name for run in project.plan(only=["two"])] == ["one-1-b", "two"]
+    with pytest.raises(suite.SuiteError, match="not in profile 'paper': two"):
+        project.plan("paper", only=["two"])
+
+
+def test_data_is_named_by_a_parameter(project):
+    project.write_notebook("good.ipynb")
+    project.write_suite(project.entry("one", needs='["images:{extra}"]', default='{ grid = { extra = ["mnist"] } }'))
+    (run,) = project.plan()
+    assert (run.name, run.needs) == ("one-mnist", ("images:mnist",))
+
+
+def test_runs_that_wait_for_each_other(project):
+    project.write_notebook("good.ipynb")
+    project.write_suite(*(project.entry(a, default="{}", after=f'["{b}"]') for a, b in ("ab", "bc", "ca")))
+    with pytest.raises(suite.SuiteError, match="a: after: the run depends on itself"):
+        project.plan()
+
+
+@pytest.mark.parametrize(
+    ("stated", "given", "message"),
+    [
+        ("size = { least = 4 }", "{ size = 3 }", "'size' must be at least 4, got 3"),
+        ("size = { least = 4 }", "{}", "'size' must be at least 4, got 3"),  # the notebook's own default
+        ("rate = { above = 0, below = 1 }", "{ rate = 0 }", "'rate' must be above 0, got 0"),
+        ("rate = { above = 0, below = 1 }", "{ rate = 1.0 }", "'rate' must be below 1, got 1.0"),
+        ("rate = { most = 1 }", "{ rate = nan }", "'rate' must be at most 1, got nan"),
+        ('names = { among = ["a", "b"] }', '{ names = ["b", "c"] }', "'names' must be one of 'a', 'b', got .'b', 'c'."),
+    ],
+)
+def test_values_out_of_range(project, stated, given, message):
+    project.write_notebook("good.ipynb")
+    project.write_suite(f"[limits]\n{stated}", project.entry("one", default=given))
+    with pytest.raises(suite.SuiteError, match=f"one: parameter {message}"):
+        project.plan()
+    with pytest.raises(suite.SuiteError, match="size"):
+        project.plan(replaced={"sise": 4})
+
+
+def test_the_committed_suite_limits_every_parameter_of_every_notebook():
+    root = Path(__file__).resolve().parents[2]
+    limits = suite_file.read(root / spec.SUITE_FILE).limits
+    found = [spec.notebook_parameters(path) for path in (root / spec.NOTEBOOKS).glob("*.ipynb")]
+    names = {name for parameters in found for name in parameters if not isinstance(parameters[name], bool)} - {"out"}
+    assert names == limits.keys()
