@@ -12,6 +12,8 @@ from ccprune.report.figure import verdict_figure
 from ccprune.results.cell import AUTHORS, PROFILES
 from ccprune.stats import VERDICTS
 
+INDEX, FIGURE = "README.md", "verdicts.svg"
+
 _PAPERS = {
     "legcnet": "LEGCNet (Sahu et al. 2023, arXiv:2308.09955)",
     "causal": "Causal pruning (Shah et al. 2024, arXiv:2412.03035)",
@@ -44,13 +46,13 @@ def write_report(folder: str | os.PathLike) -> None:
     found = results.collect(folder)
     results.write_verdicts(folder)
     rows = results.verdict_rows(found)
-    figure = folder / "verdicts.svg"
+    figure = folder / FIGURE
     published = [row for row in rows if row["published"] is not None]
     if published:
         results.write_atomic(figure, verdict_figure(published))
     else:
         figure.unlink(missing_ok=True)
-    results.write_atomic(folder / "README.md", _index(folder, found, rows, with_figure=bool(published)))
+    results.write_atomic(folder / INDEX, _index(folder, found, rows, with_figure=bool(published)))
 
 
 def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure: bool) -> str:

@@ -3,11 +3,12 @@
 from ccprune.results.cell import PROFILES, Cell
 from ccprune.results.files import collect, parse, read, write
 from ccprune.results.storage import save, write_atomic
-from ccprune.results.verdict_table import COLUMNS, format_number, verdict_rows, write_verdicts
+from ccprune.results.verdict_table import COLUMNS, TABLE, format_number, verdict_rows, write_verdicts
 
 __all__ = [
     "COLUMNS",
     "PROFILES",
+    "TABLE",
     "Cell",
     "collect",
     "format_number",

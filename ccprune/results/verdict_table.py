@@ -12,7 +12,9 @@ from ccprune.results.cell import AUTHORS, PAPERS, PROFILES, Cell
 from ccprune.results.files import collect
 from ccprune.results.storage import write_atomic
 
-#: Columns of verdicts.csv, in order.
+#: File name of the table.
+TABLE = "verdicts.csv"
+#: Its columns, in order.
 COLUMNS = (
     "paper",
     "table",
@@ -92,7 +94,7 @@ def write_verdicts(folder: str | os.PathLike) -> Path:
     writer.writeheader()
     for row in verdict_rows(collect(folder)):
         writer.writerow({name: format_number(v) if _is_number(v) else v for name, v in row.items()})
-    path = Path(folder, "verdicts.csv")
+    path = Path(folder, TABLE)
     write_atomic(path, text.getvalue())
     return path
 

@@ -64,7 +64,15 @@ def replicate(
     cell_seconds
         The longest time that one cell may take. By default ten times what the whole run is expected to take, and at
         least an hour.
+
+    Raises
+    ------
+    ValueError
+        If a run comes after one that is not among `runs`.
     """
+    labels = {run.label for run in runs}
+    if alone := [run.label for run in runs if not labels.issuperset(one.label for one in run.after)]:
+        raise ValueError(f"runs must hold all that {', '.join(alone)} come after")
     ended: dict[str, Outcome] = {}
     waiting: list[Run] = []
     for run in runs:

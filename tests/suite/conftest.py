@@ -64,9 +64,19 @@ if out:
 """
 
 
+@pytest.fixture(scope="session")
+def new_project():
+    """Makes a project with one good notebook in a folder."""
+
+    def make(folder: Path) -> Project:
+        made = Project(folder)
+        made.write_notebook("good.ipynb")
+        return made
+
+    return make
+
+
 @pytest.fixture
-def project(tmp_path) -> Project:
+def project(tmp_path, new_project) -> Project:
     """With one good notebook."""
-    made = Project(tmp_path)
-    made.write_notebook("good.ipynb")
-    return made
+    return new_project(tmp_path)

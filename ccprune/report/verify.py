@@ -1,0 +1,114 @@
+"""Is what was committed what the results say? From the files alone; nothing is run."""
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ccprune import results
+from ccprune.report import manifest
+from ccprune.report.index import FIGURE, INDEX, write_report
+from ccprune.suite.spec import Run
+
+
+def problems(root: Path, runs: Iterable[Run]) -> list[str]:
+    """What is wrong in `root`/replication, a line each; empty if all is as the commands wrote it.
+
+    Looked at are the signature of each result, its report's digest, its parameters against the suite's, and whether
+    verdicts.csv, README.md, verdicts.svg and the manifest of codecheck.yml come out of the results again.
+
+    Parameters
+    ----------
+    root
+        Folder with `replication/`.
+    runs
+        The suite's runs of all profiles.
+    """
+    folder = root / "replication"
+    found = list(_results(folder, {run.label: run for run in runs}))
+    if not found:  # what is made from broken results would only tell the same again
+        found = [*_derived(folder), *_manifest(root)]
+    return found
+
+
+def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
+    paths = sorted((folder / "results").glob("*.json"))
+    if not paths:
+        yield f"{folder}: no results"
+    for path in paths:
+        name = f"results/{path.name}"
+        try:
+            content = results.read(path)
+        except ValueError as error:
+            yield str(error).replace(str(path), name)
+            continue
+        label = path.name.removesuffix(".json")
+        report = folder / "reports" / f"{label}.html"
+        if not report.is_file():
+            yield f"{name}: its report reports/{report.name} is not there"
+        elif hashlib.sha256(report.read_bytes()).hexdigest() != content["report_sha256"]:
+            yield f"reports/{report.name}: not the report that its result names; it was changed after it was written"
+        if label not in runs:
+            yield f"{name}: the suite has no such run"
+            continue
+        asked, used = runs[label].parameters, content["parameters"]
+        differing = [key for key in sorted(asked | used) if asked.get(key, ...) != used.get(key, ...)]
+        if differing:
+            yield f"{name}: made with other parameters than the suite's: {', '.join(differing)}; run it again"
+    known = {path.name.removesuffix(".json") for path in paths}
+    for report in sorted((folder / "reports").glob("*.html")):
+        if report.stem not in known:
+            yield f"reports/{report.name}: there is no such result"
+
+
+def _derived(folder: Path) -> Iterator[str]:
+    """Files that come out of the results, made anew beside them and compared."""
+    with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
+        again = Path(scratch)
+        for part in ("results", "reports"):
+            if (folder / part).is_dir():
+                (again / part).symlink_to((folder / part).resolve(), target_is_directory=True)
+        if (folder / "skipped.json").is_file():
+            shutil.copy(folder / "skipped.json", again)
+        try:
+            write_report(again)
+        except ValueError as error:
+            yield str(error)
+            return
+        for name in (results.TABLE, INDEX, FIGURE):
+            old, new = (
+                path.read_text(encoding="utf-8") if path.is_file() else "" for path in (folder / name, again / name)
+            )
+            if old != new and not (name == FIGURE and _drawn_by(old) != _drawn_by(new)):
+                yield f"{name}: not what the results say{_first_difference(old, new)}; `ccprune report` makes it anew"
+
+
+def _drawn_by(svg: str) -> str | None:
+    """The matplotlib that drew a figure: another one's may differ in what nobody sees."""
+    found = re.search(r"<dc:title>(Matplotlib [^<]*)", svg)
+    return found[1].partition(",")[0] if found else None
+
+
+def _first_difference(old: str, new: str) -> str:
+    before, after = old.splitlines(), new.splitlines()
+    for number, (one, other) in enumerate(zip(before, after, strict=False), 1):
+        if one != other:
+            return f" (line {number} reads {_short(one)}, not {_short(other)})"
+    return f" ({len(before)} lines instead of {len(after)})"
+
+
+def _short(line: str) -> str:
+    return repr(line if len(line) <= 200 else f"{line[:200]}...")
+
+
+def _manifest(root: Path) -> Iterator[str]:
+    path = root / manifest.FILE
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        try:
+            if manifest.with_manifest(text, manifest.entries(root)) != text:
+                yield f"{path.name}: its manifest is not what replication/ holds; `ccprune report` makes it anew"
+        except ValueError as error:
+            yield str(error)

@@ -1,0 +1,90 @@
+"""Committed results made again: a random sample of the cheap ones, compared number by number."""
+
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from ccprune import results
+from ccprune.suite import requirements
+from ccprune.suite.pools import LocalPool
+from ccprune.suite.runner import replicate
+from ccprune.suite.spec import Run
+
+#: A number is the same if it differs by less than this, relative to the larger of itself and 1: sums in another order.
+TOLERANCE = 1e-6
+
+
+def sample(runs: Sequence[Run], folder: Path, *, seconds: float, seed: int) -> list[Run]:
+    """Runs with a committed result, drawn at random without replacement as long as their expected time stays in budget.
+
+    Parameters
+    ----------
+    runs
+        To draw from; those whose data is not on this machine are left out.
+    folder
+        The committed output folder.
+    seconds
+        Budget, of expected wall time on two cores.
+    seed
+        Of the draw.
+    """
+    here = [run for run in runs if (folder / "results" / f"{run.label}.json").is_file()]
+    here = [run for run in here if all(requirements.is_here(need) for need in (*run.needs, *run.uses))]
+    random.Random(seed).shuffle(here)
+    chosen = []
+    for run in here:
+        if run.seconds <= seconds:
+            chosen.append(replace(run, after=()))  # what it comes after is committed
+            seconds -= run.seconds
+    return chosen
+
+
+def again(root: Path, chosen: Sequence[Run], folder: Path, *, stream: TextIO, jobs: int = 1) -> list[str]:
+    """Run in a folder that is thrown away, and compare with the committed results: what differs, a line each."""
+    found = []
+    with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
+        out = Path(scratch)
+        pool = LocalPool(root, out, jobs=jobs)
+        for outcome in replicate(root, chosen, out=out, pool=pool, stream=stream, keep_going=True):
+            label = outcome.run.label
+            if outcome.status != "done":
+                found.append(f"{label}: {outcome.status}: {outcome.why}")
+                continue
+            old, new = (results.read(place / "results" / f"{label}.json") for place in (folder, out))
+            found += [f"{label}: {line}" for line in differences(old, new)]
+    return found
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Cells of a result file that another run of it does not confirm.
+
+    A number is confirmed if it is the same (`TOLERANCE`), or lies in the committed interval: another processor's
+    rounding moves trained networks a little.
+    """
+    before, after = ({_key(cell): cell for cell in content["cells"]} for content in (old, new))
+    found = [f"{' '.join(key)}: committed, but not there again" for key in before.keys() - after.keys()]
+    found += [f"{' '.join(key)}: there now, but not committed" for key in after.keys() - before.keys()]
+    for key in before.keys() & after.keys():
+        one, other = before[key], after[key]
+        if one["published"] != other["published"]:
+            found.append(f"{' '.join(key)}: published {one['published']} committed, {other['published']} now")
+        if not _confirmed(one, other["ours"]):
+            interval = "" if one["ci_low"] is None else f" [{one['ci_low']}, {one['ci_high']}]"
+            found.append(f"{' '.join(key)}: {one['ours']}{interval} committed, {other['ours']} now")
+    return sorted(found)
+
+
+def _confirmed(committed: dict[str, Any], again: float | None) -> bool:
+    ours = committed["ours"]
+    if ours is None or again is None:
+        return ours is again
+    if abs(ours - again) <= TOLERANCE * max(1.0, abs(ours)):
+        return True
+    return committed["ci_low"] is not None and committed["ci_low"] <= again <= committed["ci_high"]
+
+
+def _key(cell: dict[str, Any]) -> tuple[str, ...]:
+    return results.Cell.from_dict(cell).key

@@ -1,0 +1,144 @@
+"""`ccprune verify` on a small project: every number changed by hand must be found."""
+
+import json
+import shutil
+
+import pytest
+
+from ccprune import cli, results
+from ccprune.suite import rerun
+
+
+@pytest.fixture(scope="module")
+def made(new_project, tmp_path_factory):
+    """A project whose results were really run, once for all tests here."""
+    project = new_project(tmp_path_factory.mktemp("made"))
+    project.write_notebook("more.ipynb")
+    second = project.entry("two", "more.ipynb", default="{ size = 4 }", after='["one"]')
+    project.write_suite(project.entry("one"), second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.root)
+        assert cli.main(["replicate"]) == 0
+    return project.root
+
+
+@pytest.fixture
+def root(made, tmp_path, monkeypatch):
+    copy = shutil.copytree(made, tmp_path / "copy")
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_what_was_made_is_confirmed(root, capfd):
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert cli.main(["verify", "--seed", "3"]) == 0
+    told = capfd.readouterr().out.splitlines()
+    assert told[0] == "files: as the commands wrote them"
+    assert told[1].startswith("made again (--seed 3): ") and told[2] == "numbers: confirmed"
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "finding"),
+    [
+        ("results/one.default.json", '"ours": 3', '"ours": 4', "results/one.default.json: it was changed after"),
+        ("results/one.default.json", '"wall_seconds": ', '"wall_seconds": 1', "results/one.default.json: it was chang"),
+        ("verdicts.csv", ",3,3,", ",3,2,", "verdicts.csv: not what the results say (line 2 reads 'legcnet,1,good"),
+        ("README.md", "| 3 |", "| 2 |", "README.md: not what the results say (line "),
+        ("verdicts.svg", "</svg>", "<!-- 3 --></svg>", "verdicts.svg: not what the results say"),
+        ("reports/one.default.html", "good", "better", "reports/one.default.html: not the report that its result nam"),
+    ],
+)
+def test_what_was_changed_by_hand_is_found(root, capfd, name, old, new, finding):
+    replace(root / "replication" / name, old, new)
+    assert cli.main(["verify", "--no-rerun"]) == 1
+    told = capfd.readouterr().out.splitlines()
+    assert told[0] == "files: 1 wrong" and told[1].strip().startswith(finding), told
+
+
+def test_a_number_changed_and_signed_anew_is_found_by_running_again(root, capfd):
+    """And the report digest, verdicts and index with it: from the files alone nothing is wrong."""
+    path = root / "replication" / "results" / "one.default.json"
+    content = results.read(path)
+    content["cells"][0]["ours"] = 2
+    results.save(path, content)
+    assert cli.main(["report"]) == 0
+    assert cli.main(["verify", "--no-rerun"]) == 0
+    assert cli.main(["verify", "--seed", "0"]) == 1
+    told = capfd.readouterr().out
+    assert "numbers: 1 differ\n  one.default: legcnet 1 good.ipynb ft epochs: 2 committed, 3 now" in told
+
+
+def test_files_that_are_too_many_or_too_few(root, capfd):
+    folder = root / "replication"
+    shutil.copy(folder / "results" / "one.default.json", folder / "results" / "gone.default.json")
+    (folder / "reports" / "two.default.html").rename(folder / "reports" / "extra.default.html")
+    assert cli.main(["verify", "--no-rerun"]) == 1
+    told = capfd.readouterr().out
+    for finding in (
+        "results/gone.default.json: its report reports/gone.default.html is not there",
+        "results/gone.default.json: the suite has no such run",
+        "results/two.default.json: its report reports/two.default.html is not there",
+        "reports/extra.default.html: there is no such result",
+    ):
+        assert finding in told
+
+
+def test_a_suite_that_asks_for_something_else(root, capfd):
+    replace(root / "replication" / "suite.toml", "size = 4", "size = 5")
+    assert cli.main(["verify", "--no-rerun"]) == 1
+    assert "two.default.json: made with other parameters than the suite's: size; run it" in capfd.readouterr().out
+
+
+def test_nothing_to_verify(project, monkeypatch, capfd):
+    monkeypatch.chdir(project.root)
+    project.write_suite(project.entry("one"))
+    assert cli.main(["verify"]) == 1
+    assert "no results" in capfd.readouterr().out
+
+
+def test_the_sample_is_drawn_by_its_seed_within_its_budget(root):
+    from ccprune.suite import plan
+
+    runs, folder = plan(root, profile="default"), root / "replication"
+    assert {run.name for run in rerun.sample(runs, folder, seconds=10, seed=0)} == {"one", "two"}
+    assert rerun.sample(runs, folder, seconds=4, seed=0) == []
+    drawn = [rerun.sample(runs, folder, seconds=5, seed=seed)[0].name for seed in range(20)]
+    assert set(drawn) == {"one", "two"}
+    assert drawn == [rerun.sample(runs, folder, seconds=5, seed=seed)[0].name for seed in range(20)]
+    (folder / "results" / "one.default.json").unlink()
+    assert [run.name for run in rerun.sample(runs, folder, seconds=10, seed=0)] == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"ours": 3 + 1e-9}, []),
+        ({"ours": 3.4}, []),  # within its interval
+        ({"ours": 3.6}, ["legcnet 1 good.ipynb ft epochs: 3 [2.5, 3.5] committed, 3.6 now"]),
+        (
+            {"ours": None, "ci_low": None, "ci_high": None},
+            ["legcnet 1 good.ipynb ft epochs: 3 [2.5, 3.5] committed, None now"],
+        ),
+        ({"published": 4}, ["legcnet 1 good.ipynb ft epochs: published 3 committed, 4 now"]),
+        (
+            {"method": "pt"},
+            [
+                "legcnet 1 good.ipynb ft epochs: committed, but not there again",
+                "legcnet 1 good.ipynb pt epochs: there now, but not committed",
+            ],
+        ),
+    ],
+)
+def test_what_another_run_confirms(root, change, told):
+    content = json.loads((root / "replication" / "results" / "one.default.json").read_text())
+    content["cells"][0] |= {"ci_low": 2.5, "ci_high": 3.5}
+    other = json.loads(json.dumps(content))
+    other["cells"][0] |= change
+    assert rerun.differences(content, other) == told
