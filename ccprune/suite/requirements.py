@@ -54,6 +54,19 @@ def paths(need: str) -> list[Path]:
     return module.paths(name)
 
 
+def is_data(need: str) -> bool:
+    """Whether it is data, which can be fetched and has files, not a device."""
+    return not need.startswith("device:")
+
+
+def pinned(need: str) -> dict[Path, str]:
+    """Digests of the data's files that were known beforehand, "sha256:HEX" or "md5:HEX", by path on this machine."""
+    from ccprune.data import checksums
+
+    prefix, name = need.split(":", 1)
+    return {"authors": checksums.of_authors, "images": checksums.of_images}[prefix](name)
+
+
 def _parts(need: str) -> tuple[ModuleType, str, str]:
     prefix, name = need.split(":", 1)
     module, fetch = _FETCHES[prefix]
