@@ -1,7 +1,7 @@
 """`ccprune doctor` and `ccprune data`."""
 
 import argparse
-import sys
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,14 +65,21 @@ def _list(found: Sequence[DataSet]) -> int:
 
 
 def _get(found: Sequence[DataSet]) -> int:
-    failed = 0
     missing = [data.need for data in found if not data.here]
+    reasons: dict[str, list[str]] = {}  # by what they say beside the name: without a network, that is the same of all
     for need in missing:
-        print(f"fetching {need} ...", file=sys.stderr)
+        print(f"{need} ... ", end="", flush=True)  # some take minutes
         why = _why_not_fetched(need)
-        failed += why is not None
-        print(f"{need}  {'fetched' if why is None else f'cannot be had: {why}'}", flush=True)
-    print(f"{len(found) - len(missing)} were here, {len(missing) - failed} fetched, {failed} cannot be had")
+        print("fetched" if why is None else "cannot be had")
+        if why:
+            reasons.setdefault(why.replace(need.partition(":")[2], "NAME"), []).append(why)
+    for told, *others in reasons.values():
+        print()
+        print("\n".join(textwrap.wrap(told, inventory.WIDTH, break_long_words=False, break_on_hyphens=False)))
+        if others:
+            print(f"and likewise {len(others)} more")
+    failed = sum(map(len, reasons.values()))
+    print(f"\n{len(found) - len(missing)} were here, {len(missing) - failed} fetched, {failed} cannot be had")
     return 1 if failed else 0
 
 

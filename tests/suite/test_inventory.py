@@ -76,6 +76,7 @@ def test_null_a_suite_without_data(project, capfd):
         assert cli.main(["data", action]) == 0
     assert capfd.readouterr().out.splitlines() == [
         "the suite names no data",
+        "",
         "0 were here, 0 fetched, 0 cannot be had",
         "0 ok, 0 differs, 0 not pinned, 0 unreadable",
     ]
@@ -173,9 +174,9 @@ def test_get_fetches_what_is_missing_and_says_what_cannot_be_had(folders, tmp_pa
         monkeypatch.setattr(authors, "BASE_URL", f"http://127.0.0.1:{server.server_port}/")
         assert cli.main(["data", "get", "authors"]) == 1
         told = capfd.readouterr().out.splitlines()
-        assert told[0] == "authors:data/vowel.csv  fetched"
-        assert told[1].startswith("authors:data/Iris.csv  cannot be had: data/Iris.csv of paper A's repository is not")
-        assert told[2:] == ["0 were here, 1 fetched, 1 cannot be had"]
+        assert told[:2] == ["authors:data/vowel.csv ... fetched", "authors:data/Iris.csv ... cannot be had"]
+        assert told[3].startswith("data/Iris.csv of paper A's repository is not on this machine, and its download")
+        assert told[-1] == "0 were here, 1 fetched, 1 cannot be had"
         assert (folders[0] / "chaotic-pruning/data/vowel.csv").read_bytes() == VOWEL
 
         put(served, "data/Iris.csv", b"corrupt")
@@ -186,6 +187,15 @@ def test_get_fetches_what_is_missing_and_says_what_cannot_be_had(folders, tmp_pa
         assert cli.main(["data", "get", "authors"]) == 0
         assert capfd.readouterr().out.splitlines()[-1] == "1 were here, 1 fetched, 0 cannot be had"
         server.shutdown()
+
+
+def test_without_a_network_get_says_why_once(folders, monkeypatch, capfd):
+    monkeypatch.setattr(authors, "BASE_URL", "http://127.0.0.1:9/")  # a port that refuses at once
+    assert cli.main(["data", "get", "authors"]) == 1
+    told = capfd.readouterr().out.splitlines()
+    assert told[:2] == [f"authors:data/{name}.csv ... cannot be had" for name in ("vowel", "Iris")]
+    assert [line[:13] for line in told if "paper A's repository" in line] == ["data/vowel.cs"]
+    assert told[-3:] == ["and likewise 1 more", "", "0 were here, 0 fetched, 2 cannot be had"]
 
 
 def test_runs_after_a_skipped_one_are_skipped_too():
