@@ -93,7 +93,7 @@ def _pool(root: Path, out: Path, options: argparse.Namespace) -> Pool:
         )
     from ccprune.suite.cluster import ClusterPool
 
-    return ClusterPool(options.scheduler)
+    return ClusterPool(root, options.scheduler)
 
 
 def _report(root: Path, options: argparse.Namespace) -> int:

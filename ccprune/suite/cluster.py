@@ -10,13 +10,14 @@ from ccprune.suite import requirements, stamps
 from ccprune.suite.errors import SuiteError
 from ccprune.suite.pools import cores
 from ccprune.suite.process import NotebookProcess, Returned
-from ccprune.suite.spec import Run, find_root
+from ccprune.suite.spec import SUITE_FILE, Run, find_root
 
 _CUDA, _GPU = "device:cuda", "GPU"
+_TIMEOUT = 10  # seconds to find the scheduler
 
 
 class ClusterPool:
-    """The workers of a Dask cluster, each with a clone of this project of its own or on a shared folder.
+    """The workers of a Dask cluster, with this folder if it is shared, or else with clones of the project of their own.
 
     A worker runs as many notebooks at once as it has threads. It refuses a run whose notebook, library, parameters or
     package versions are others there than here, so that the numbers are those of one machine. Dask starts a notebook
@@ -24,17 +25,20 @@ class ClusterPool:
 
     Parameters
     ----------
+    root
+        Folder the notebooks run in.
     address
         As in "tcp://192.168.0.1:8786". SuiteError if distributed is not installed or nobody answers.
     """
 
-    def __init__(self, address: str):
+    def __init__(self, root: Path, address: str):
+        self._root = root.resolve()
         try:
             from distributed import Client
         except ImportError as error:
             raise SuiteError("--scheduler needs Dask: pip install 'ccprune[dask]'") from error
         try:
-            self._client = Client(address, timeout=10, set_as_default=False)
+            self._client = Client(address, timeout=_TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise SuiteError(f"no Dask scheduler at {address}: {error}") from error
 
@@ -46,7 +50,9 @@ class ClusterPool:
         """Submit a run."""
         needed = {_GPU: 1} if _CUDA in run.needs else None
         # Not pure: a run that is asked for again is run again, whatever the scheduler remembers.
-        return _Future(self._client.submit(_on_worker, run, made_from, cell_seconds, pure=False, resources=needed))
+        return _Future(
+            self._client.submit(_on_worker, self._root, run, made_from, cell_seconds, pure=False, resources=needed)
+        )
 
     def why_missing(self, need: str) -> str | None:
         """As of `requirements`, but that a GPU must be a worker's, which says so by its resource GPU."""
@@ -79,12 +85,12 @@ class _Future:
         self._future.cancel()
 
 
-def _on_worker(run: Run, made_from: dict[str, Any], cell_seconds: float) -> Returned:
+def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float) -> Returned:
     """Run a notebook on the worker that this is called on."""
     from distributed import get_worker
 
     worker = get_worker()
-    root = find_root(Path(ccprune.__file__).resolve().parent)
+    root = caller if (caller / SUITE_FILE).is_file() else find_root(Path(ccprune.__file__).resolve().parent)
     for need in run.needs:
         if why := requirements.why_missing(need):
             raise RuntimeError(f"worker {worker.name}: {why}")

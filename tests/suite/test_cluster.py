@@ -1,0 +1,144 @@
+"""Notebooks on a Dask cluster of two local workers; the numbers must be those of one process."""
+
+import io
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ccprune import cli, results
+from ccprune.suite import SuiteError, cluster, stamps
+
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def dask_cluster():
+    """Two worker processes of one thread each; a worker that dies is replaced."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def pool(dask_cluster, project):
+    made = cluster.ClusterPool(project.root, dask_cluster.scheduler_address)
+    yield made
+    made.close()
+
+
+def numbers(folder: Path) -> dict[str, list]:
+    return {path.name: results.read(path)["cells"] for path in sorted((folder / "results").glob("*.json"))}
+
+
+def test_a_sweep_spreads_and_gives_the_same_numbers(project, pool, tmp_path):
+    where = project.writing("good.ipynb").replace("ours=size", "ours=int(np.random.default_rng(size).integers(10**6))")
+    project.write_notebook("good.ipynb", f"import numpy as np, time\ntime.sleep(1){where}")
+    project.write_suite(project.entry("sweep", default="{ grid = { size = [1, 2, 3, 4] } }"))
+    assert {outcome.status for outcome in project.run(pool=pool)} == {"done"}
+    spread = numbers(project.out)
+    assert len(spread) == 4
+    assert {outcome.status for outcome in project.run(jobs=2, force=True)} == {"done"}
+    assert numbers(project.out) == spread
+    assert {outcome.status for outcome in project.run(pool=pool)} == {"unchanged"}
+
+
+def test_a_worker_that_is_killed_loses_nothing(project, pool):
+    """The notebook begins on one worker, which is killed, and ends on another."""
+    begun = project.root / "begun"
+    wait = (
+        "import os, time\nfrom pathlib import Path\n"
+        f"first = not Path({str(begun)!r}).exists()\n"
+        f"parent = int(Path(f'/proc/{{os.getppid()}}/stat').read_text().rsplit(')', 1)[1].split()[1])\n"
+        f"Path({str(begun)!r}).write_text(str(parent))\n"
+        "time.sleep(600 if first else 0)"
+    )
+    project.write_notebook("good.ipynb", wait, project.writing("good.ipynb"))
+    project.write_suite(project.entry("one"))
+    killed = []
+
+    class Killing(io.StringIO):
+        """Progress that kills the worker as soon as the notebook has begun there."""
+
+        def write(self, text):
+            if "start" in text:
+                threading.Thread(target=self.kill).start()
+
+        def kill(self):
+            killed.append(int(_wait_for(lambda: begun.exists() and begun.read_text())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    (outcome,) = project.run(pool=pool, stream=Killing())
+    assert outcome.status == "done", outcome.why
+    assert len(killed) == 1 and int(begun.read_text()) != killed[0]
+
+
+def test_a_notebook_that_kills_every_worker_is_reported(project, pool):
+    kill = (
+        "import os, signal\nfrom pathlib import Path\n"
+        "parent = int(Path(f'/proc/{os.getppid()}/stat').read_text().rsplit(')', 1)[1].split()[1])\n"
+        "os.kill(parent, signal.SIGKILL)\nimport time; time.sleep(600)"
+    )
+    project.write_notebook("bad.ipynb", kill)
+    project.write_suite(project.entry("bad", "bad.ipynb"), project.entry("good"))
+    bad, good = project.run(pool=pool, keep_going=True)
+    assert bad.status == "failed" and "KilledWorker on the cluster" in bad.why
+    assert good.status == "done", good.why
+
+
+def test_a_failing_cell_and_its_notebook_come_back(project, pool):
+    project.write_notebook("bad.ipynb", "1 / 0")
+    project.write_suite(project.entry("bad", "bad.ipynb"))
+    (outcome,) = project.run(pool=pool)
+    assert outcome.status == "failed" and "ZeroDivisionError" in outcome.why
+    assert (project.out / "reports" / "bad.default.failed.ipynb").is_file()
+
+
+def test_a_worker_with_other_sources_refuses(project, pool, monkeypatch):
+    project.write_suite(project.entry("one"))
+    original = stamps.sources
+    monkeypatch.setattr(stamps, "sources", lambda root, run: original(root, run) | {"versions": {"torch": "0.1"}})
+    (outcome,) = project.run(pool=pool)
+    assert outcome.status == "failed"
+    assert "has other sources than the caller: versions (" in outcome.why
+
+
+def test_what_is_stopped_ends_on_the_worker_too(project, pool):
+    pid_file = project.root / "pid"
+    stuck = f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    project.write_notebook("good.ipynb", stuck)
+    project.write_suite(project.entry("one"))
+    (run,) = project.plan()
+    task = pool.start(run, stamps.sources(project.root, run), 600)
+    pid = int(_wait_for(lambda: pid_file.exists() and pid_file.read_text()))
+    task.stop()
+    _wait_for(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_a_gpu_is_asked_of_the_workers(pool, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)  # here, where nothing runs
+    assert "no worker of the cluster was started with --resources GPU=1" in pool.why_missing("device:cuda")
+
+
+def test_no_cluster_there(project, monkeypatch, capfd):
+    monkeypatch.chdir(project.root)
+    project.write_suite(project.entry("one"))
+    monkeypatch.setattr(cluster, "_TIMEOUT", 1)
+    assert cli.main(["replicate", "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert "no Dask scheduler at tcp://127.0.0.1:9" in capfd.readouterr().err
+    with pytest.raises(SuiteError, match="no Dask scheduler"):
+        cluster.ClusterPool(project.root, "nonsense://127.0.0.1:9")
+    assert cli.main(["replicate", "--scheduler", "tcp://127.0.0.1:9", "--jobs", "2"]) == 2
+    assert "--jobs is for this machine" in capfd.readouterr().err
+
+
+def _wait_for(condition, seconds: float = 30):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
