@@ -73,6 +73,9 @@ def replicate(
     labels = {run.label for run in runs}
     if alone := [run.label for run in runs if not labels.issuperset(one.label for one in run.after)]:
         raise ValueError(f"runs must hold all that {', '.join(alone)} come after")
+    for part in ("results", "reports", ".cache"):
+        for leftover in (out / part).glob(".*.tmp"):  # of a call that was killed while it wrote
+            leftover.unlink()
     ended: dict[str, Outcome] = {}
     waiting: list[Run] = []
     for run in runs:
