@@ -62,6 +62,19 @@ def test_counts_of_verdicts(tmp_path):
     assert "| causal | ours | 0 | 0 | 1 | 0 | 0 |" in lines
 
 
+def test_counts_of_each_table_link_the_notebook(tmp_path):
+    save(tmp_path, "a", OURS, *TRIALS, CLAIM)
+    assert "| Table 1 | authors' files | 1 |  |  |  | 2 | 01.ipynb |" in index(tmp_path)
+    write_report(tmp_path, notebooks="../notebooks")
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    for line in (
+        "| Table 1 | authors' files | 1 |  |  |  | 2 | [01](../notebooks/01.ipynb) |",
+        "| Table 1 | ours |  | 1 |  |  |  | [01](../notebooks/01.ipynb) |",
+        "| Fewer epochs | ours |  |  |  |  | 1 | [01](../notebooks/01.ipynb) |",
+    ):
+        assert line in lines
+
+
 def test_a_claim_is_told_with_its_sentence(tmp_path):
     save(tmp_path, "a", CLAIM)
     lines = index(tmp_path)

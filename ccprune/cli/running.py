@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from ccprune.report import manifest, write_report
 from ccprune.results import PROFILES
 from ccprune.suite import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
 from ccprune.suite.pools import Pool
+from ccprune.suite.spec import NOTEBOOKS
 
 _REPLICATE = """\
 Run the notebooks of a profile, each in a process of its own, and write results/, reports/,
@@ -124,7 +126,8 @@ def _folder(root: Path, profile: str) -> Path:
 
 def _write_report(root: Path, out: Path) -> int:
     try:
-        write_report(out)
+        below = out.resolve().is_relative_to(root.resolve())
+        write_report(out, notebooks=os.path.relpath(root / NOTEBOOKS, out) if below else None)
         if out.resolve() == (root / "replication").resolve() and (root / manifest.FILE).is_file():
             manifest.write_manifest(root)
     except (OSError, ValueError) as error:

@@ -3,12 +3,13 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ccprune import results
 from ccprune.report.figure import verdict_figure
+from ccprune.report.markdown import bold, number, table, title, words
 from ccprune.results.cell import AUTHORS, PROFILES
 from ccprune.stats import VERDICTS
 
@@ -34,8 +35,15 @@ _COLUMNS_TOLD = (
 )
 
 
-def write_report(folder: str | os.PathLike) -> None:
+def write_report(folder: str | os.PathLike, *, notebooks: str | None = None) -> None:
     """Write verdicts.csv, verdicts.svg and README.md of an output folder.
+
+    Parameters
+    ----------
+    folder
+        The output folder.
+    notebooks
+        Path of the notebooks' folder as seen from there, for links; None: they are named only.
 
     Raises
     ------
@@ -52,10 +60,10 @@ def write_report(folder: str | os.PathLike) -> None:
         results.write_atomic(figure, verdict_figure(published))
     else:
         figure.unlink(missing_ok=True)
-    results.write_atomic(folder / INDEX, _index(folder, found, rows, with_figure=bool(published)))
+    results.write_atomic(folder / INDEX, _index(folder, found, rows, notebooks, with_figure=bool(published)))
 
 
-def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure: bool) -> str:
+def _index(folder: Path, found: list, rows: list[dict[str, Any]], notebooks: str | None, *, with_figure: bool) -> str:
     parts = [
         "# Published figures, re-run and replicated",
         "Made by `ccprune report` from `results/`; do not edit. All rows, paired differences among them: "
@@ -65,17 +73,17 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure
         parts.append("**Smoke profile: sizes that test the machinery. Its numbers say nothing about the papers.**")
     if with_figure:
         parts.append("![Published figures against ours, one mark per cell](verdicts.svg)")
-    parts += ["## Verdicts", _counts(rows)] if rows else []
-    parts += [_COLUMNS_TOLD, "\n".join(f"- **{_words(w)}**: {_MEANING[w]}." for w in VERDICTS)]
-    for paper, title in _PAPERS.items():
+    parts += ["## Verdicts", _overall(rows)] if rows else []
+    parts += [_COLUMNS_TOLD, "\n".join(f"- **{words(w)}**: {_MEANING[w]}." for w in VERDICTS)]
+    for paper, reference in _PAPERS.items():
         tables = dict.fromkeys(row["table"] for row in rows if row["paper"] == paper)
-        tables = [table for table in tables if table.partition("-")[0] not in _CSV_ONLY]
         if tables:
-            parts += [f"## {title}", _sentences(found, paper)]
-        for table in tables:
-            chosen = [row for row in rows if (row["paper"], row["table"]) == (paper, table)]
-            parts.append(f"### Table {table}" if table.isdigit() else f"### {_title(table)}")
-            parts.append(_paper_table(chosen) if table.isdigit() else _claim_table(chosen))
+            chosen = [row for row in rows if row["paper"] == paper]
+            parts += [f"## {reference}", _counts(chosen, notebooks), _sentences(found, paper)]
+        for name in [name for name in tables if name.partition("-")[0] not in _CSV_ONLY]:
+            chosen = [row for row in rows if (row["paper"], row["table"]) == (paper, name)]
+            parts.append(f"### {title(name)}")
+            parts.append(_paper_table(chosen) if name.isdigit() else _claim_table(chosen))
     parts += ["## Runs", _runs(folder, found), _versions(found)] if found else []
     missing = _missing(folder, found)
     if missing:
@@ -83,16 +91,31 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], *, with_figure
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _counts(rows: list[dict[str, Any]]) -> str:
+def _overall(rows: list[dict[str, Any]]) -> str:
     lines = []
     for paper in _PAPERS:
-        for name, authors in (("authors' files re-run", True), ("ours", False)):
-            count = Counter(
-                row["verdict"] for row in rows if row["paper"] == paper and (row["profile"] == AUTHORS) == authors
-            )
-            if count:
-                lines.append([paper, name, *(count[verdict] for verdict in VERDICTS)])
-    return _table(["paper", "cells", *(_words(verdict) for verdict in VERDICTS)], lines)
+        for whose, authors in (("authors' files re-run", True), ("ours", False)):
+            chosen = [row for row in rows if row["paper"] == paper and (row["profile"] == AUTHORS) == authors]
+            if chosen:
+                count = Counter(row["verdict"] for row in chosen)
+                lines.append([paper, whose, *(count[verdict] for verdict in VERDICTS)])
+    return table(["paper", "cells", *(words(verdict) for verdict in VERDICTS)], lines)
+
+
+def _counts(rows: list[dict[str, Any]], notebooks: str | None) -> str:
+    """How many cells of each table of a paper have which verdict, and the notebooks they come from."""
+    kinds = {}
+    for row in rows:
+        authors = row["profile"] == AUTHORS
+        kinds.setdefault((row["table"].partition("-")[0], authors), []).append(row)
+    lines = []
+    for (name, authors), chosen in kinds.items():
+        count = Counter(row["verdict"] for row in chosen)
+        sources = sorted({row["notebook"] for row in chosen})
+        linked = [f"[{source[:2]}]({notebooks}/{source})" if notebooks else source for source in sources]
+        whose = "authors' files" if authors else "ours"
+        lines.append([title(name), whose, *(count[verdict] or "" for verdict in VERDICTS), ", ".join(linked)])
+    return table(["table or claim", "cells", *(words(verdict) for verdict in VERDICTS), "notebook"], lines)
 
 
 def _paper_table(rows: list[dict[str, Any]]) -> str:
@@ -102,13 +125,13 @@ def _paper_table(rows: list[dict[str, Any]]) -> str:
         same = [row for row in rows if _cell_key(row) == key]
         trials, ours = ([row for row in same if (row["profile"] == AUTHORS) == authors] for authors in (True, False))
         compared = [row for row in same if row["published"] is not None]
-        bold = len(trials) > 1
-        shown = [_bold(_number(row["ours"]), bold and row["published"] is not None) for row in trials]
+        several = len(trials) > 1
+        shown = [bold(number(row["ours"]), several and row["published"] is not None) for row in trials]
         notes = [f"{_source(row)}: {row['note']}" for row in compared if row["note"]]
         lines.append(
             [
                 *key,
-                next((_number(row["published"]) for row in compared), "–"),
+                next((number(row["published"]) for row in compared), "–"),
                 ", ".join(shown) or "–",
                 _verdicts(row for row in trials if row in compared),
                 " ".join(_with_interval(row) for row in ours) or "–",
@@ -117,17 +140,17 @@ def _paper_table(rows: list[dict[str, Any]]) -> str:
             ]
         )
     head = ["dataset", "method", "quantity", "published", "authors' files", "verdict"]
-    return _table([*head, "ours [95% interval] (n)", "verdict", "note"], lines)
+    return table([*head, "ours [95% interval] (n)", "verdict", "note"], lines)
 
 
 def _claim_table(rows: list[dict[str, Any]]) -> str:
     lines = [
         [
             *_cell_key(row),
-            _number(row["published"]),
+            number(row["published"]),
             _with_interval(row),
             row["profile"],
-            _words(row["verdict"]),
+            words(row["verdict"]),
             row["note"],
         ]
         for row in rows
@@ -142,7 +165,7 @@ def _claim_table(rows: list[dict[str, Any]]) -> str:
         "verdict",
         "note",
     ]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def _sentences(found: list, paper: str) -> str:
@@ -175,7 +198,7 @@ def _runs(folder: Path, found: list) -> str:
                 "–" if content["peak_memory_mb"] is None else f"{content['peak_memory_mb']:.0f}",
             ]
         )
-    return _table(["run", "profile", "report", "commit", "device", "threads", "seconds", "peak MiB"], lines)
+    return table(["run", "profile", "report", "commit", "device", "threads", "seconds", "peak MiB"], lines)
 
 
 def _versions(found: list) -> str:
@@ -199,7 +222,7 @@ def _missing(folder: Path, found: list) -> str:
     for path in sorted((folder / "reports").glob("*.failed.ipynb")):
         label = path.name.removesuffix(".failed.ipynb")
         lines.append([label, "the last run", f"failed; see reports/{path.name}. A result above is an older one."])
-    return _table(["run", "what", "why"], lines) if lines else ""
+    return table(["run", "what", "why"], lines) if lines else ""
 
 
 def _cell_key(row: dict[str, Any]) -> tuple[str, str, str]:
@@ -211,35 +234,11 @@ def _source(row: dict[str, Any]) -> str:
 
 
 def _verdicts(rows: Iterable[dict[str, Any]]) -> str:
-    return ", ".join(dict.fromkeys(_words(row["verdict"]) for row in rows)) or "–"
+    return ", ".join(dict.fromkeys(words(row["verdict"]) for row in rows)) or "–"
 
 
 def _with_interval(row: dict[str, Any]) -> str:
-    text = _number(row["ours"])
+    text = number(row["ours"])
     if row["ci_low"] is not None:
-        text += f" [{_number(row['ci_low'])}, {_number(row['ci_high'])}]"
+        text += f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
     return text + (f" ({row['n']})" if row["n"] is not None else "")
-
-
-def _number(value: float | None) -> str:
-    """Four significant digits, for reading; verdicts.csv has more."""
-    return "–" if value is None else results.format_number(float(f"{value:.4g}"))
-
-
-def _bold(text: str, bold: bool) -> str:
-    return f"**{text}**" if bold else text
-
-
-def _title(table: str) -> str:
-    claim, _, network = table.partition("-")
-    return _words(claim).capitalize() + (f", {network}" if network else "")
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    """Markdown table; a bar inside a cell is escaped."""
-    lines = [[str(entry).replace("|", "\\|") for entry in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (list(head), ["---"] * len(head), *lines))

@@ -12,6 +12,9 @@ from ccprune.report import manifest
 from ccprune.report.index import FIGURE, INDEX, write_report
 from ccprune.suite.spec import Run
 
+#: The notebooks as the committed folder sees them.
+NOTEBOOKS_LINK = "../notebooks"
+
 
 def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     """What is wrong in `root`/replication, a line each; empty if all is as the commands wrote it.
@@ -73,7 +76,7 @@ def _derived(folder: Path) -> Iterator[str]:
         if (folder / "skipped.json").is_file():
             shutil.copy(folder / "skipped.json", again)
         try:
-            write_report(again)
+            write_report(again, notebooks=NOTEBOOKS_LINK)
         except ValueError as error:
             yield str(error)
             return
