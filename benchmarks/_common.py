@@ -1,8 +1,6 @@
 """What the benchmarks share: the task's data, timing, peak memory, and the result file."""
 
-import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from ccprune import legcnet
+from ccprune import legcnet, results
 from ccprune.data import Dataset, load
 from ccprune.ensemble import Ensemble, initialise
 from ccprune.results.environment import environment
@@ -69,19 +67,10 @@ def row(
 
 
 def save(name: str, rows: list[dict[str, Any]]) -> None:
-    """Writes results/NAME.json."""
-    machine = {"cpu": _cpu(), "cores": os.cpu_count(), "load_at_end": _load()}
-    RESULTS.mkdir(exist_ok=True)
+    """Writes results/NAME.json, signed as a run's result is."""
+    machine = {"cores": os.cpu_count(), "load_at_end": _load()}
     content = {"name": name, "environment": environment() | machine, "rows": rows}
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    results.save(RESULTS / f"{name}.json", content)
 
 
 def _load() -> float | None:

@@ -104,7 +104,7 @@ def readme(found: dict[str, dict[str, Any]]) -> str:
         lines += table(content["rows"])
         lines += [
             "",
-            f"{environment['cpu']}, {environment['cores']} cores, load {environment['load_at_end']} at the end; "
+            f"{environment['processor']}, {environment['cores']} cores, load {environment['load_at_end']} at the end; "
             f"Python {environment['python']}, torch {packages['torch']}, numba {packages['numba']}, "
             f"NumPy {packages['numpy']}, statsmodels {packages['statsmodels']}; commit {environment['commit'][:10]}.",
             "",

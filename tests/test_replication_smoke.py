@@ -49,6 +49,13 @@ def test_smoke_replication(tmp_path, monkeypatch, capsys):
     assert f"0 done, {len(done)} unchanged, {len(skipped)} skipped, 0 failed" in capsys.readouterr().out
 
 
+def test_committed_results_are_verified(monkeypatch, capsys):
+    """Every file from the results alone; then a sample of the cheapest runs, another one each time, is made again."""
+    monkeypatch.chdir(ROOT)
+    status = main(["verify", "--seconds", "30", "--jobs", "2"])
+    assert status == 0, capsys.readouterr().out
+
+
 def test_results_say_what_made_them():
     for path in (ROOT / "replication" / "results").glob("*.json"):
         assert results.read(path)["environment"]["commit"], path

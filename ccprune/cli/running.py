@@ -52,7 +52,7 @@ def add(commands) -> None:
         sub.add_argument("names", nargs="*", metavar="NAME", help="these runs; NAME also stands for all of NAME-...")
         sub.add_argument("--profile", choices=PROFILES, default="default")
     run.add_argument("--jobs", type=_positive, metavar="N", help="notebooks at once on this machine (default: 1)")
-    run.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, as in tcp://10.0.0.1:8786")
+    run.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, as in tcp://HOST:8786")
     text = "the longest one cell may take (default: an hour, or ten times what its run is expected to take)"
     run.add_argument("--timeout", type=_positive, metavar="SECONDS", help=text)
     run.add_argument("--force", action="store_true", help="also run what did not change")

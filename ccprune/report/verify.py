@@ -1,7 +1,9 @@
 """Is what was committed what the results say? From the files alone; nothing is run."""
 
 import hashlib
+import json
 import re
+import runpy
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -20,7 +22,8 @@ def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     """What is wrong in `root`/replication, a line each; empty if all is as the commands wrote it.
 
     Looked at are the signature of each result, its report's digest, its parameters against the suite's, and whether
-    verdicts.csv, README.md, verdicts.svg and the manifest of codecheck.yml come out of the results again.
+    verdicts.csv, README.md, verdicts.svg and the manifest of codecheck.yml come out of the results again; of
+    `root`/benchmarks, where there is one, the signatures and README.md.
 
     Parameters
     ----------
@@ -33,7 +36,7 @@ def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     found = list(_results(folder, {run.label: run for run in runs}))
     if not found:  # what is made from broken results would only tell the same again
         found = [*_derived(folder), *_manifest(root)]
-    return found
+    return [*found, *_benchmarks(root / "benchmarks")]
 
 
 def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
@@ -115,3 +118,19 @@ def _manifest(root: Path) -> Iterator[str]:
                 yield f"{path.name}: its manifest is not what replication/ holds; `ccprune report` makes it anew"
         except ValueError as error:
             yield str(error)
+
+
+def _benchmarks(folder: Path) -> Iterator[str]:
+    if not (folder / "plot.py").is_file():
+        return
+    wrong = []
+    for path in sorted((folder / "results").glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("signature") != results.signature(content):
+            wrong.append(f"benchmarks/results/{path.name}: it was changed after it was written")
+    yield from wrong
+    if not wrong:
+        plot = runpy.run_path(str(folder / "plot.py"))
+        old, new = (folder / "README.md").read_text(encoding="utf-8"), plot["readme"](plot["results"]())
+        if old != new:
+            yield f"benchmarks/README.md: not what its results say{_first_difference(old, new)}; plot.py makes it anew"

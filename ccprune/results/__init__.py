@@ -2,7 +2,7 @@
 
 from ccprune.results.cell import PROFILES, Cell
 from ccprune.results.files import collect, parse, read, write
-from ccprune.results.storage import save, write_atomic
+from ccprune.results.storage import save, signature, write_atomic
 from ccprune.results.verdict_table import COLUMNS, TABLE, format_number, verdict_rows, write_verdicts
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "parse",
     "read",
     "save",
+    "signature",
     "verdict_rows",
     "write",
     "write_atomic",

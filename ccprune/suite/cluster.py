@@ -28,7 +28,7 @@ class ClusterPool:
     root
         Folder the notebooks run in.
     address
-        As in "tcp://192.168.0.1:8786". SuiteError if distributed is not installed or nobody answers.
+        As in "tcp://HOST:8786". SuiteError if distributed is not installed or nobody answers.
     """
 
     def __init__(self, root: Path, address: str):

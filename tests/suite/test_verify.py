@@ -90,6 +90,21 @@ def test_files_that_are_too_many_or_too_few(root, capfd):
         assert finding in told
 
 
+def test_benchmarks_are_held_against_their_results(root, capfd):
+    folder = root / "benchmarks"
+    (folder / "results").mkdir(parents=True)
+    results.save(folder / "results" / "speed.json", {"seconds": 3})
+    (folder / "plot.py").write_text("def results():\n    return 3\ndef readme(found):\n    return f'{found} s\\n'\n")
+    (folder / "README.md").write_text("3 s\n")
+    assert cli.main(["verify", "--no-rerun"]) == 0
+    (folder / "README.md").write_text("2 s\n")
+    assert cli.main(["verify", "--no-rerun"]) == 1
+    assert "benchmarks/README.md: not what its results say (line 1 reads '2 s', not '3 s')" in capfd.readouterr().out
+    replace(folder / "results" / "speed.json", "3", "2")
+    assert cli.main(["verify", "--no-rerun"]) == 1
+    assert "benchmarks/results/speed.json: it was changed after it was written" in capfd.readouterr().out
+
+
 def test_a_suite_that_asks_for_something_else(root, capfd):
     replace(root / "replication" / "suite.toml", "size = 4", "size = 5")
     assert cli.main(["verify", "--no-rerun"]) == 1
