@@ -22,7 +22,7 @@ PY := $(VENV)/bin/python
 # The version that requirements.lock was resolved with comes first. PYTHON=/path/to/python overrides the search.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3)
 
-.PHONY: help install replicate test lab bench lint clean
+.PHONY: help install doctor replicate verify test lab bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,12 @@ install: $(VENV)/.installed ## make .venv with the pinned packages and this pack
 
 replicate: $(VENV)/.installed ## run the notebooks, write results, reports and verdicts
 	$(VENV)/bin/ccprune replicate --profile $(PROFILE) --jobs $(JOBS) --keep-going $(ONLY)
+
+doctor: $(VENV)/.installed ## say what works on this machine, and what each missing thing costs
+	@$(VENV)/bin/ccprune doctor
+
+verify: $(VENV)/.installed ## check the committed results, make a sample of them again
+	$(VENV)/bin/ccprune verify --jobs $(JOBS)
 
 test: $(VENV)/.installed ## run the tests
 	$(PY) -m pytest -q
