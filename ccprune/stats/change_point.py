@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from ccprune._checks import at_least
 from ccprune.stats._curves import PARAMETERS, Curves, Drop, abrupt, residual, rounding, smooth
@@ -142,7 +142,7 @@ def change_point(
     low = high = lost = held = None
     if found.shape != "line":
         error, freedom = _standard_error(breaks, series, resamples, rng)
-        reach = student.ppf((1 + level) / 2, freedom) * error
+        reach = stdtrit(freedom, (1 + level) / 2) * error
         low, high = (to_sparsity(np.clip(found.x[1] + side * reach, 0, 1)) for side in (-1, 1))
         last = np.searchsorted(x, found.x[1] + 1e-6, side="right") - 1
         lost = float((mean.max() - mean[last]) / np.ptp(mean))

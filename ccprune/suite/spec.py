@@ -1,22 +1,16 @@
 """The plan: which notebooks run with which parameters, checked before anything runs."""
 
-import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
-from ccprune.suite import limits, suite_file
+from ccprune.suite import limits, notebooks, suite_file
 from ccprune.suite.errors import SuiteError, near
 from ccprune.suite.suite_file import Entry, SuiteFile
 
 SUITE_FILE = Path("replication", "suite.toml")
 NOTEBOOKS = Path("notebooks")
-
-#: Parameters every notebook has, with their type. The runner gives "profile" and "out" itself.
-EVERY_NOTEBOOK = {"profile": str, "seed": int, "out": str}
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ def plan(root: Path, *, profile: str, only: Sequence[str] = (), replaced: Mappin
                 resolve(entries[name])
         given = entry.given | dict(replaced or {})
         try:
-            defaults = notebook_parameters(root / NOTEBOOKS / entry.notebook)
+            defaults = notebooks.parameters(root / NOTEBOOKS / entry.notebook)
         except (OSError, ValueError) as error:
             problems.append(f"{entry.name}: {error}")
             defaults = given
@@ -119,42 +113,6 @@ def plan(root: Path, *, profile: str, only: Sequence[str] = (), replaced: Mappin
     if problems:
         raise SuiteError("\n".join(problems))
     return list(runs.values())
-
-
-def notebook_parameters(path: Path) -> dict[str, Any]:
-    """Return names and defaults from the cell tagged "parameters".
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such notebook.
-    ValueError
-        If not exactly one cell has the tag, it holds anything but assignments of literals, or one of
-        `EVERY_NOTEBOOK` is missing or has another type. papermill itself would run on with the defaults.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no notebook {path.name} in {path.parent.name}/")
-    cells = nbformat.read(path, as_version=4).cells
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", ())]
-    if len(tagged) != 1 or tagged[0].cell_type != "code":
-        raise ValueError(f"{path.name} must have exactly one code cell tagged 'parameters', it has {len(tagged)}")
-    parameters = {}
-    for statement in ast.parse(tagged[0].source).body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                pass
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                pass
-            case _:
-                raise ValueError(f"{path.name}: line {statement.lineno} of the parameters cell is no assignment")
-        try:
-            parameters[name] = ast.literal_eval(value)
-        except ValueError:
-            raise ValueError(f"{path.name}: parameter {name!r} must be a literal") from None
-    for name, kind in EVERY_NOTEBOOK.items():
-        if type(parameters.get(name)) is not kind:
-            raise ValueError(f"{path.name} must have a parameter {name!r} of type {kind.__name__}")
-    return parameters
 
 
 def _select(suite: SuiteFile, profile: str, only: Sequence[str]) -> set[str]:

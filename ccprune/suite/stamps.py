@@ -11,12 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 import ccprune
 from ccprune.results import write_atomic
 from ccprune.results.environment import package_versions
-from ccprune.suite import requirements
+from ccprune.suite import notebooks, requirements
 from ccprune.suite.digests import Digests
 from ccprune.suite.imports import closure
 from ccprune.suite.spec import NOTEBOOKS, Run
@@ -27,11 +25,11 @@ def sources(root: Path, run: Run) -> dict[str, Any]:
 
     Of the library, the files that the notebook's code leads to: a change elsewhere does not make it run again.
     """
-    cells = nbformat.read(root / NOTEBOOKS / run.notebook, as_version=4).cells
+    cells = notebooks.cells(root / NOTEBOOKS / run.notebook)
     package = Path(ccprune.__file__).parent
-    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    code = [cell.source for cell in cells if cell.kind == "code"]
     return {
-        "notebook": _digest(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode()),
+        "notebook": _digest(json.dumps([[cell.kind, cell.source] for cell in cells]).encode()),
         "parameters": run.parameters,
         "after": {one.label: _digest(json.dumps(sources(root, one), sort_keys=True).encode()) for one in run.after},
         "package": _digests(package, closure(package, code)),

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from ccprune import suite
-from ccprune.suite import spec, suite_file
+from ccprune.suite import notebooks, spec, suite_file
 
 RUN = "[[run]]\nname = 'a'\nnotebook = 'good.ipynb'\nseconds = { default = 1 }\n"
 DEFAULT = "default = {}\n"
@@ -21,6 +21,7 @@ DEFAULT = "default = {}\n"
         ("profile = 'default'\nseed = True\nout = ''", "'seed' of type int"),
         ("seed = 0\nfolder = open('x')", "parameter 'folder' must be a literal"),
         ("seed = 0\nprint(seed)", "line 2 of the parameters cell is no assignment"),
+        ("seed = 0\nprofile = = 1", "line 2 of the parameters cell is not Python"),
     ],
 )
 def test_faulty_parameters_cell(project, parameters, message):
@@ -233,6 +234,14 @@ def test_values_out_of_range(project, stated, given, message):
 def test_the_committed_suite_limits_every_parameter_of_every_notebook():
     root = Path(__file__).resolve().parents[2]
     limits = suite_file.read(root / spec.SUITE_FILE).limits
-    found = [spec.notebook_parameters(path) for path in (root / spec.NOTEBOOKS).glob("*.ipynb")]
+    found = [notebooks.parameters(path) for path in (root / spec.NOTEBOOKS).glob("*.ipynb")]
     names = {name for parameters in found for name in parameters if not isinstance(parameters[name], bool)} - {"out"}
     assert names == limits.keys()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"nbformat": 3, "cells": []}', '{"nbformat": 4, "cells": [{}]}'])
+def test_no_notebook(project, text):
+    project.write_suite(project.entry("one"))
+    (project.root / "notebooks" / "good.ipynb").write_text(text)
+    with pytest.raises(suite.SuiteError, match="one: good.ipynb is not a notebook of format 4"):
+        project.plan()
