@@ -80,6 +80,7 @@ def step_prediction(
     ends = [predicted.min(), predicted.max()]
     ax.plot(ends, ends, color="0.3", lw=1, ls=":")
     ax.set(xlabel=f"first order: -sum of squared changes / rate ({unit})", ylabel=f"change of the loss ({unit})")
+    ax.locator_params(axis="x", nbins=5)  # the changes are small, their labels long
     ax.legend(frameon=False, fontsize=8)
     return ax
 
