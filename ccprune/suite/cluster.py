@@ -46,6 +46,10 @@ class ClusterPool:
         """All runs at once: the scheduler keeps those that have to wait, and an adaptive cluster grows by them."""
         return 1_000_000
 
+    def at_once(self) -> int:
+        """Threads of the workers that are there now."""
+        return max(1, sum(self._client.nthreads().values()))
+
     def start(self, run: Run, made_from: dict[str, Any], cell_seconds: float) -> "_Future":
         """Submit a run."""
         needed = {_GPU: 1} if _CUDA in run.needs else None

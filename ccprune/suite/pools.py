@@ -27,7 +27,10 @@ class Pool(Protocol):
     """Runs notebooks, several at once."""
 
     def room(self) -> int:
-        """How many may be on their way at once."""
+        """How many may be on their way, running or waiting for their turn there."""
+
+    def at_once(self) -> int:
+        """How many run at once."""
 
     def why_missing(self, need: str) -> str | None:
         """As `ccprune.suite.requirements.why_missing`, where the notebooks run."""
@@ -59,8 +62,10 @@ class LocalPool:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def room(self) -> int:
-        """Processes at once."""
+        """Processes at once: none waits for its turn here."""
         return self._jobs
+
+    at_once = room
 
     def why_missing(self, need: str) -> str | None:
         """As `ccprune.suite.requirements.why_missing`."""

@@ -87,7 +87,7 @@ def replicate(
     waiting.sort(key=lambda run: -run.seconds)  # the longest first, so that none is left over at the end
     going: dict[str, _Going] = {}
     expected = {run.label: run.seconds for run in waiting}
-    with Progress(expected, stream, at_once=pool.room(), known=len(ended)) as progress:
+    with Progress(expected, stream, at_once=pool.at_once(), known=len(ended)) as progress:
 
         def end(outcome: Outcome) -> None:
             ended[outcome.run.label] = outcome
