@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from ccprune.report import verify
-from ccprune.results import PROFILES
-from ccprune.suite import SuiteError, plan, rerun
+from ccprune.suite import SuiteError, rerun
+from ccprune.suite.inventory import all_runs
 
 _DESCRIPTION = """\
 Check replication/ without believing it. First from its files alone: every result's signature and
@@ -41,7 +41,7 @@ def add(commands) -> None:
 def _verify(root: Path, options: argparse.Namespace) -> int:
     if options.jobs < 1 or not options.seconds > 0:
         raise SuiteError(f"--jobs and --seconds must be positive, got {options.jobs} and {options.seconds}")
-    runs = [run for profile in PROFILES for run in plan(root, profile=profile)]
+    runs = all_runs(root)
     found = verify.problems(root, runs)
     print(f"files: {'as the commands wrote them' if not found else f'{len(found)} wrong'}")
     if not found and not options.no_rerun:
