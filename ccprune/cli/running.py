@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ccprune.report import manifest, write_report
-from ccprune.results import PROFILES
+from ccprune.report.index import INDEX
+from ccprune.results import PROFILES, TABLE
 from ccprune.suite import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
 from ccprune.suite.pools import Pool
 from ccprune.suite.spec import NOTEBOOKS
@@ -82,8 +83,23 @@ def _replicate(root: Path, options: argparse.Namespace) -> int:
     with locked(out), closing(_pool(root, out, options)) as pool:
         outcomes = replicate(root, runs, out=out, pool=pool, stream=sys.stderr, **how)
         failed = _summarise(outcomes)
+        unchanged = all(outcome.status in ("unchanged", "skipped") for outcome in outcomes)
+        if unchanged and _report_is_current(out):
+            print(f"{out / INDEX}")
+            return 0
         status = _write_report(root, out)
     return 1 if failed else status
+
+
+def _report_is_current(out: Path) -> bool:
+    """Whether the index and the table are newer than all that they are made from."""
+    sources = [*out.glob("results/*.json"), *out.glob("reports/*"), out / "skipped.json"]
+    made = [out / name for name in (INDEX, TABLE)]
+    if not all(path.is_file() for path in made):
+        return False
+    return min(path.stat().st_mtime_ns for path in made) >= max(
+        (path.stat().st_mtime_ns for path in sources if path.is_file()), default=0
+    )
 
 
 def _pool(root: Path, out: Path, options: argparse.Namespace) -> Pool:
@@ -133,7 +149,7 @@ def _write_report(root: Path, out: Path) -> int:
     except (OSError, ValueError) as error:
         print(f"ccprune: no report: {error}", file=sys.stderr)
         return 1
-    print(f"{out / 'README.md'}")
+    print(f"{out / INDEX}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 
@@ -39,10 +40,15 @@ def closure(package: Path, code: Iterable[str]) -> list[Path]:
         path = waiting.pop()
         inside = path.relative_to(package.parent).with_suffix("").parts
         parent = inside[:-1]  # of a module and of a package's __init__ alike
-        add(_imported(ast.parse(path.read_text(encoding="utf-8")), package.name, parent))
+        add(_imported_by(path.read_text(encoding="utf-8"), package.name, parent))
     folders = {path.parent for path in found}
     beside = (path for folder in folders for path in folder.rglob("*") if _counts(path) and path.suffix != ".py")
     return sorted(found | set(beside))
+
+
+@cache  # every notebook leads to much the same files
+def _imported_by(text: str, name: str, parent: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_imported(ast.parse(text), name, parent))
 
 
 def _imported(tree: ast.AST, name: str, parent: tuple[str, ...]) -> Iterator[str]:

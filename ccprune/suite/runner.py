@@ -84,7 +84,8 @@ def replicate(
             ended[run.label] = outcome
         else:
             waiting.append(run)
-    waiting.sort(key=lambda run: -run.seconds)  # the longest first, so that none is left over at the end
+    urgent = _urgency(runs)
+    waiting.sort(key=lambda run: -urgent[run.label])
     going: dict[str, _Going] = {}
     expected = {run.label: run.seconds for run in waiting}
     with Progress(expected, stream, at_once=pool.at_once(), known=len(ended)) as progress:
@@ -134,6 +135,16 @@ def _before(run: Run, root: Path, out: Path, pool: Pool, *, force: bool) -> Outc
     if not force and stamps.why_not_current(out, root, run) is None:
         return Outcome(run, "unchanged")
     return None
+
+
+def _urgency(runs: Sequence[Run]) -> dict[str, float]:
+    """Seconds that cannot end sooner than a run and the longest chain after it: begun first, none is left over."""
+    urgent = dict.fromkeys((run.label for run in runs), 0.0)
+    for run in reversed(runs):  # those that come after a run stand after it
+        urgent[run.label] += run.seconds
+        for one in run.after:
+            urgent[one.label] = max(urgent[one.label], urgent[run.label])
+    return urgent
 
 
 def _why_never(run: Run, ended: dict[str, Outcome], *, keep_going: bool) -> str | None:
@@ -220,16 +231,17 @@ def _result_problem(text: str | None, run: Run) -> str | None:
 
 def _note_skipped(out: Path, outcomes: Iterable[Outcome]) -> None:
     path = out / "skipped.json"
-    noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    noted = dict(before)
     for outcome in outcomes:
         label = outcome.run.label
         if outcome.status != "skipped" or (out / "results" / f"{label}.json").is_file():
             noted.pop(label, None)
         else:
             noted[label] = portable(outcome.why)
-    if noted:
+    if noted and noted != before:
         results.write_atomic(path, json.dumps(noted, indent=1, sort_keys=True) + "\n")
-    else:
+    if not noted:
         path.unlink(missing_ok=True)
 
 

@@ -36,6 +36,22 @@ def test_replicate_then_report(project, capfd):
     assert ",smoke," in (smoke / "verdicts.csv").read_text()
 
 
+def test_an_unchanged_index_is_left_and_a_missing_one_made(project, capfd):
+    project.write_suite(project.entry("one"))
+    assert cli.main(["replicate"]) == 0
+    index, table = project.out / "README.md", project.out / "verdicts.csv"
+    made = index.stat().st_mtime_ns
+    assert cli.main(["replicate"]) == 0
+    assert capfd.readouterr().out.splitlines()[-2:] == ["0 done, 1 unchanged, 0 skipped, 0 failed", str(index)]
+    assert index.stat().st_mtime_ns == made
+    table.unlink()
+    assert cli.main(["replicate"]) == 0
+    assert table.is_file() and index.stat().st_mtime_ns > made
+    (project.out / "reports" / "two.default.failed.ipynb").write_text("{}")
+    assert cli.main(["replicate"]) == 0
+    assert "two.default" in index.read_text()
+
+
 def test_a_failing_run_ends_with_1_and_its_traceback(project, capfd):
     project.write_notebook("bad.ipynb", "1 / 0")
     project.write_suite(project.entry("bad", "bad.ipynb"))

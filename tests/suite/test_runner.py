@@ -155,6 +155,18 @@ def test_after_a_failure_nothing_is_begun_unless_asked(project):
     assert statuses(project.run()) == {"bad": "failed", "good": "unchanged"}
 
 
+def test_what_long_runs_wait_for_is_begun_first(project):
+    entries = [("short", 1, ""), ("long", 9, '["first"]'), ("first", 1, ""), ("middle", 5, "")]
+    project.write_suite(
+        *(
+            project.entry(name, default="{}", seconds=f"{{ default = {s} }}", after=after or "[]")
+            for name, s, after in entries
+        )
+    )
+    urgent = runner._urgency(project.plan())
+    assert urgent == {"short.default": 1, "first.default": 10, "long.default": 9, "middle.default": 5}
+
+
 def test_a_result_must_be_there_and_of_this_run(project):
     project.write_notebook("good.ipynb")
     project.write_suite(project.entry("one"))
