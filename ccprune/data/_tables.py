@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.datasets import load_iris
 
 from ccprune.data import authors
 
@@ -68,6 +67,8 @@ def _titanic_authors() -> Table:
 
 
 def _iris_packaged() -> Table:
+    from sklearn.datasets import load_iris  # slow to import, and only this table needs it
+
     iris = load_iris()
     return _plain(np.column_stack([iris.data, iris.target]), IRIS)
 

@@ -195,7 +195,7 @@ def _writable(folder: Path) -> bool:
 def _download(relative: str) -> Path:
     # The last folder, the user's cache, is where an error about writing should come from.
     folder = next((f for f in _folders() if _writable(f)), _folders()[-1])
-    store = pooch.create(path=folder, base_url=BASE_URL, registry=registry(), retry_if_failed=1)
+    store = pooch.create(path=folder, base_url=BASE_URL, registry=registry())
     try:
         return Path(store.fetch(relative, downloader=pooch.HTTPDownloader(timeout=TIMEOUT)))
     except OSError as error:  # requests' errors are such
