@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccprune import doctor
+from ccprune.data.authors import CorruptData
 from ccprune.results.environment import portable
 from ccprune.suite import inventory, requirements
 from ccprune.suite.inventory import DataSet
@@ -84,8 +85,6 @@ def _get(found: Sequence[DataSet]) -> int:
 
 
 def _why_not_fetched(need: str) -> str | None:
-    from ccprune.data import CorruptData  # with torch, which a doctor must do without
-
     try:
         return requirements.why_missing(need)
     except (CorruptData, OSError) as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ccprune.report import manifest, write_report
 from ccprune.report.index import INDEX
-from ccprune.results import PROFILES, TABLE
+from ccprune.results import PROFILES
 from ccprune.suite import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
 from ccprune.suite.pools import Pool
 from ccprune.suite.spec import NOTEBOOKS
@@ -52,10 +52,10 @@ def add(commands) -> None:
     for sub in (run, told):
         sub.add_argument("names", nargs="*", metavar="NAME", help="these runs; NAME also stands for all of NAME-...")
         sub.add_argument("--profile", choices=PROFILES, default="default")
-    run.add_argument("--jobs", type=_positive, metavar="N", help="notebooks at once on this machine (default: 1)")
+    run.add_argument("--jobs", type=positive, metavar="N", help="notebooks at once on this machine (default: 1)")
     run.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, as in tcp://HOST:8786")
     text = "the longest one cell may take (default: an hour, or ten times what its run is expected to take)"
-    run.add_argument("--timeout", type=_positive, metavar="SECONDS", help=text)
+    run.add_argument("--timeout", type=positive, metavar="SECONDS", help=text)
     run.add_argument("--force", action="store_true", help="also run what did not change")
     run.add_argument("--keep-going", action="store_true", help="also begin runs after one has failed")
     run.add_argument("--dry-run", action="store_true", help="as ccprune status: say what would be run, and run nothing")
@@ -83,23 +83,8 @@ def _replicate(root: Path, options: argparse.Namespace) -> int:
     with locked(out), closing(_pool(root, out, options)) as pool:
         outcomes = replicate(root, runs, out=out, pool=pool, stream=sys.stderr, **how)
         failed = _summarise(outcomes)
-        unchanged = all(outcome.status in ("unchanged", "skipped") for outcome in outcomes)
-        if unchanged and _report_is_current(out):
-            print(f"{out / INDEX}")
-            return 0
-        status = _write_report(root, out)
+        status = _write_report(root, out, redraw=any(outcome.status == "done" for outcome in outcomes))
     return 1 if failed else status
-
-
-def _report_is_current(out: Path) -> bool:
-    """Whether the index and the table are newer than all that they are made from."""
-    sources = [*out.glob("results/*.json"), *out.glob("reports/*"), out / "skipped.json"]
-    made = [out / name for name in (INDEX, TABLE)]
-    if not all(path.is_file() for path in made):
-        return False
-    return min(path.stat().st_mtime_ns for path in made) >= max(
-        (path.stat().st_mtime_ns for path in sources if path.is_file()), default=0
-    )
 
 
 def _pool(root: Path, out: Path, options: argparse.Namespace) -> Pool:
@@ -140,10 +125,10 @@ def _folder(root: Path, profile: str) -> Path:
     return root / "replication" / (".smoke" if profile == "smoke" else "")
 
 
-def _write_report(root: Path, out: Path) -> int:
+def _write_report(root: Path, out: Path, *, redraw: bool = True) -> int:
     try:
         below = out.resolve().is_relative_to(root.resolve())
-        write_report(out, notebooks=os.path.relpath(root / NOTEBOOKS, out) if below else None)
+        write_report(out, notebooks=os.path.relpath(root / NOTEBOOKS, out) if below else None, redraw=redraw)
         if out.resolve() == (root / "replication").resolve() and (root / manifest.FILE).is_file():
             manifest.write_manifest(root)
     except (OSError, ValueError) as error:
@@ -177,7 +162,8 @@ def _pair(text: str) -> tuple[str, Any]:
         return key, value  # a text without its quotes
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")

@@ -5,8 +5,9 @@ import secrets
 import sys
 from pathlib import Path
 
+from ccprune.cli.running import positive
 from ccprune.report import verify
-from ccprune.suite import SuiteError, rerun
+from ccprune.suite import rerun
 from ccprune.suite.inventory import all_runs
 
 _DESCRIPTION = """\
@@ -32,15 +33,13 @@ def add(commands) -> None:
     sub.set_defaults(command=_verify)
     sub.add_argument("--no-rerun", action="store_true", help="from the files alone; seconds")
     sub.add_argument(
-        "--seconds", type=float, default=120, help="expected time of the sample on two cores (default: 120)"
+        "--seconds", type=positive, default=120, help="expected time of the sample on two cores (default: 120)"
     )
     sub.add_argument("--seed", type=int, help="of the sample (default: another one each time, which is told)")
-    sub.add_argument("--jobs", type=int, default=1, metavar="N", help="notebooks at once (default: 1)")
+    sub.add_argument("--jobs", type=positive, default=1, metavar="N", help="notebooks at once (default: 1)")
 
 
 def _verify(root: Path, options: argparse.Namespace) -> int:
-    if options.jobs < 1 or not options.seconds > 0:
-        raise SuiteError(f"--jobs and --seconds must be positive, got {options.jobs} and {options.seconds}")
     runs = all_runs(root)
     found = verify.problems(root, runs)
     print(f"files: {'as the commands wrote them' if not found else f'{len(found)} wrong'}")

@@ -77,6 +77,28 @@ def download(name: str) -> Found:
     return _own_files(name, cache, kind_of(name))
 
 
+def available(name: str) -> bool:
+    """Whether `load` finds the set's files on this machine, without asking the network or reading them.
+
+    Raises ValueError for an unknown name.
+    """
+    return find(name) is not None
+
+
+def paths(name: str) -> list[Path]:
+    """The files that `load` would read, none of a set that a package brings. Raises ValueError for an unknown name."""
+    found = find(name)
+    if found is None or not found.place.exists():
+        return []
+    return sorted(path for path in found.place.rglob("*") if path.is_file()) if found.place.is_dir() else [found.place]
+
+
+def fetch(name: str) -> None:
+    """See that the set's files are on this machine: downloads them if not. Raises as `load` does."""
+    if not available(name):
+        download(name)
+
+
 def _folders() -> list[Path]:
     given = os.environ.get("CCPRUNE_DATA")
     folders = [Path(given).expanduser()] if given else []

@@ -19,11 +19,13 @@ import os
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pooch
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 # Its notes on every attempt name folders of this machine, which do not belong into a report.
 pooch.get_logger().setLevel("WARNING")
@@ -42,7 +44,7 @@ INITIAL_WEIGHTS = {
 }
 PUBLISHED = Path(__file__).resolve().parents[2] / "replication" / "paper" / "legcnet_tables.json"
 
-Weights = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Weights = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"]
 
 
 class DataUnavailable(RuntimeError):
@@ -119,6 +121,8 @@ def initial_weights(name: str) -> list[Weights]:
     """
     if name not in INITIAL_WEIGHTS:
         raise ValueError(f"name={name!r}: initial weights are released for {', '.join(INITIAL_WEIGHTS)}")
+    import torch  # which the rest of this module does without
+
     # An object array is a pickle; `read` has checked that it is the pinned one.
     trials = np.load(io.BytesIO(read(INITIAL_WEIGHTS[name])), allow_pickle=True)
     return [

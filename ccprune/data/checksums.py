@@ -7,7 +7,7 @@ A set of images in other files than its makers' (a hub's parquet, Debian's, idx 
 from pathlib import Path
 
 from ccprune.data import _image_sources as sources
-from ccprune.data import authors, images
+from ccprune.data import authors
 
 
 def of_authors(relative: str) -> dict[Path, str]:
@@ -27,7 +27,7 @@ def of_images(name: str) -> dict[Path, str]:
     if found is None or found.source not in ("torchvision", "zip"):
         return {}
     published = _published(name)
-    return {path: f"md5:{published[path.name]}" for path in images.paths(name) if path.name in published}
+    return {path: f"md5:{published[path.name]}" for path in sources.paths(name) if path.name in published}
 
 
 def _published(name: str) -> dict[str, str]:

@@ -19,7 +19,6 @@ their pixels then depend on the mirror. `Images.source` and `Images.checksum` te
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,7 +26,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ccprune.data import _image_sources as sources
+from ccprune.data._image_sources import available, fetch, paths
 from ccprune.data.authors import CorruptData
+
+__all__ = ["AUGMENT", "NAMES", "Images", "available", "batches", "fetch", "load", "paths"]
 
 NAMES = tuple(sources.SETS)
 AUGMENT = ("none", "flip", "flip_crop")
@@ -152,28 +154,6 @@ def load(name: str, *, device: torch.device | str = "cpu") -> Images:
             raise CorruptData(f"{found.place} has {len(x)} {part} images of {name}, expected {expected}")
     tensors = [torch.from_numpy(array) for part in parts for array in part]
     return Images.from_tensors(name, *tensors, classes=kind.classes, source=found.source).to(device)
-
-
-def available(name: str) -> bool:
-    """Whether `load` finds the set's files on this machine, without asking the network or reading them.
-
-    Raises ValueError for an unknown name.
-    """
-    return sources.find(name) is not None
-
-
-def paths(name: str) -> list[Path]:
-    """The files that `load` would read, none of a set that a package brings. Raises ValueError for an unknown name."""
-    found = sources.find(name)
-    if found is None or not found.place.exists():
-        return []
-    return sorted(path for path in found.place.rglob("*") if path.is_file()) if found.place.is_dir() else [found.place]
-
-
-def fetch(name: str) -> None:
-    """See that the set's files are on this machine: downloads them if not. Raises as `load` does."""
-    if not available(name):
-        sources.download(name)
 
 
 def batches(

@@ -35,7 +35,7 @@ _COLUMNS_TOLD = (
 )
 
 
-def write_report(folder: str | os.PathLike, *, notebooks: str | None = None) -> None:
+def write_report(folder: str | os.PathLike, *, notebooks: str | None = None, redraw: bool = True) -> None:
     """Write verdicts.csv, verdicts.svg and README.md of an output folder.
 
     Parameters
@@ -44,6 +44,8 @@ def write_report(folder: str | os.PathLike, *, notebooks: str | None = None) -> 
         The output folder.
     notebooks
         Path of the notebooks' folder as seen from there, for links; None: they are named only.
+    redraw
+        Also draw a figure that was drawn after the table last changed, which takes longer than all the rest.
 
     Raises
     ------
@@ -52,14 +54,14 @@ def write_report(folder: str | os.PathLike, *, notebooks: str | None = None) -> 
     """
     folder = Path(folder)
     found = results.collect(folder)
-    results.write_verdicts(folder)
+    changed = results.write_verdicts(folder).stat().st_mtime_ns
     rows = results.verdict_rows(found)
     figure = folder / FIGURE
     published = [row for row in rows if row["published"] is not None]
-    if published:
-        results.write_atomic(figure, verdict_figure(published))
-    else:
+    if not published:
         figure.unlink(missing_ok=True)
+    elif redraw or not figure.is_file() or figure.stat().st_mtime_ns < changed:
+        results.write_atomic(figure, verdict_figure(published))
     results.write_atomic(folder / INDEX, _index(folder, found, rows, notebooks, with_figure=bool(published)))
 
 
@@ -97,8 +99,7 @@ def _overall(rows: list[dict[str, Any]]) -> str:
         for whose, authors in (("authors' files re-run", True), ("ours", False)):
             chosen = [row for row in rows if row["paper"] == paper and (row["profile"] == AUTHORS) == authors]
             if chosen:
-                count = Counter(row["verdict"] for row in chosen)
-                lines.append([paper, whose, *(count[verdict] for verdict in VERDICTS)])
+                lines.append([paper, whose, *_per_verdict(chosen)])
     return table(["paper", "cells", *(words(verdict) for verdict in VERDICTS)], lines)
 
 
@@ -110,12 +111,16 @@ def _counts(rows: list[dict[str, Any]], notebooks: str | None) -> str:
         kinds.setdefault((row["table"].partition("-")[0], authors), []).append(row)
     lines = []
     for (name, authors), chosen in kinds.items():
-        count = Counter(row["verdict"] for row in chosen)
         sources = sorted({row["notebook"] for row in chosen})
         linked = [f"[{source[:2]}]({notebooks}/{source})" if notebooks else source for source in sources]
         whose = "authors' files" if authors else "ours"
-        lines.append([title(name), whose, *(count[verdict] or "" for verdict in VERDICTS), ", ".join(linked)])
+        lines.append([title(name), whose, *(count or "" for count in _per_verdict(chosen)), ", ".join(linked)])
     return table(["table or claim", "cells", *(words(verdict) for verdict in VERDICTS), "notebook"], lines)
+
+
+def _per_verdict(rows: Iterable[dict[str, Any]]) -> list[int]:
+    count = Counter(row["verdict"] for row in rows)
+    return [count[verdict] for verdict in VERDICTS]
 
 
 def _paper_table(rows: list[dict[str, Any]]) -> str:

@@ -88,14 +88,15 @@ def verdict_rows(results: Iterable[tuple[Path, dict[str, Any]]]) -> list[dict[st
 
 
 def write_verdicts(folder: str | os.PathLike) -> Path:
-    """Write FOLDER/verdicts.csv from FOLDER/results; the same results give the same bytes."""
+    """Write FOLDER/verdicts.csv from FOLDER/results; the same results give the same bytes, and leave the file alone."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in verdict_rows(collect(folder)):
         writer.writerow({name: format_number(v) if _is_number(v) else v for name, v in row.items()})
     path = Path(folder, TABLE)
-    write_atomic(path, text.getvalue())
+    if not path.is_file() or path.read_bytes() != text.getvalue().encode():
+        write_atomic(path, text.getvalue())
     return path
 
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from ccprune.data.authors import DataUnavailable
 
 NAMES = ("cuda",)
@@ -11,14 +9,16 @@ NAMES = ("cuda",)
 
 def available(name: str) -> bool:
     """Whether this machine has the device. Raises ValueError for an unknown name."""
-    if name not in NAMES:
-        raise ValueError(f"a device must be one of {', '.join(NAMES)}, got {name!r}")
+    paths(name)
+    import torch  # takes a second or two
+
     return torch.cuda.is_available()
 
 
 def paths(name: str) -> list[Path]:
     """No files. Raises ValueError for an unknown name."""
-    available(name)
+    if name not in NAMES:
+        raise ValueError(f"a device must be one of {', '.join(NAMES)}, got {name!r}")
     return []
 
 

@@ -4,11 +4,11 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-# By what comes before the colon: the module that knows such data, and its function that fetches. These modules import
-# torch, and only some runs need anything, so they are imported when they are asked.
+# By what comes before the colon: the module that knows such data, and its function that fetches. They are imported when
+# they are asked, for only some runs need anything.
 _FETCHES = {
     "authors": ("ccprune.data.authors", "path"),
-    "images": ("ccprune.data.images", "fetch"),
+    "images": ("ccprune.data._image_sources", "fetch"),
     "device": ("ccprune.suite.devices", "fetch"),
 }
 
@@ -18,7 +18,7 @@ def problem(need: str) -> str | None:
     if not isinstance(need, str) or not need.startswith(tuple(f"{prefix}:" for prefix in _FETCHES)):
         return f"data must be written 'authors:PATH', 'images:NAME' or 'device:cuda', got {need!r}"
     try:
-        is_here(need)
+        paths(need)
     except ValueError as error:
         return str(error)
     return None

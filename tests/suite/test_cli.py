@@ -36,17 +36,22 @@ def test_replicate_then_report(project, capfd):
     assert ",smoke," in (smoke / "verdicts.csv").read_text()
 
 
-def test_an_unchanged_index_is_left_and_a_missing_one_made(project, capfd):
+def test_a_call_with_nothing_to_run_mends_the_index_and_draws_only_what_is_missing(project, capfd):
     project.write_suite(project.entry("one"))
     assert cli.main(["replicate"]) == 0
-    index, table = project.out / "README.md", project.out / "verdicts.csv"
-    made = index.stat().st_mtime_ns
+    index, table, figure = (project.out / name for name in ("README.md", "verdicts.csv", "verdicts.svg"))
+    made = {path: path.read_bytes() for path in (index, table, figure)}
+    drawn = figure.stat().st_mtime_ns
     assert cli.main(["replicate"]) == 0
     assert capfd.readouterr().out.splitlines()[-2:] == ["0 done, 1 unchanged, 0 skipped, 0 failed", str(index)]
-    assert index.stat().st_mtime_ns == made
-    table.unlink()
+    assert figure.stat().st_mtime_ns == drawn
+    index.write_text(index.read_text() + "edited")
+    figure.unlink()
     assert cli.main(["replicate"]) == 0
-    assert table.is_file() and index.stat().st_mtime_ns > made
+    figure.write_text("of an older table")
+    table.write_text(table.read_text() + "edited")
+    assert cli.main(["replicate"]) == 0
+    assert {path: path.read_bytes() for path in made} == made
     (project.out / "reports" / "two.default.failed.ipynb").write_text("{}")
     assert cli.main(["replicate"]) == 0
     assert "two.default" in index.read_text()
