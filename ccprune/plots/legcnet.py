@@ -106,6 +106,7 @@ def differences(
     ax.set_yticks(range(len(part)), [f"{row.method} - {row.reference}" for row in part.itertuples()])
     unit = "epochs" if quantity == "epochs" else quantity.replace("_", " ")
     ax.set(xlabel=f"difference in {unit}, 95% interval (n = {int(part.n.iloc[0])} pairs)")
+    ax.locator_params(axis="x", nbins=6)
     return ax
 
 
