@@ -6,11 +6,14 @@ by one outer product per depth. Normal equations lose about twice the digits of 
 be felt the columns themselves are projected and orthonormalised instead.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from ccprune import _granger_cpu
 
 # Condition is measured by the sum of the reciprocals of the shares of variance that the other columns leave of each
 # column (the trace of the inverse correlation matrix; single pivots can all look harmless). With a cause's lags as many
@@ -35,62 +38,132 @@ class Sums(NamedTuple):
     freedom: Tensor
 
 
+class _Own(NamedTuple):
+    """The effect's own regression at one depth of c lags and T rows, which all causes share.
+
+    The lags and a constant (T, c + 1) with their QR decomposition, Q' target (c + 1,), the target (T,), what the lags
+    leave of it (T,) and its sum of squares, and the condition of all this.
+    """
+
+    depth: int
+    columns: Tensor
+    basis: Tensor
+    triangle: Tensor
+    fitted: Tensor
+    target: Tensor
+    residual: Tensor
+    ssr: Tensor
+    condition: float
+
+    @property
+    def from_columns(self) -> bool:
+        """Whether products of the sums would lose too many digits."""
+        return not self.condition < _MOST_LOST_IN_SUMS  # written so that NaN counts as ill-conditioned too
+
+
+class _Explained(NamedTuple):
+    """Of M causes, each (M,): what the tested lags explain, what the untested ones do, and the condition's trace."""
+
+    gain: Tensor
+    untested: Tensor
+    trace: Tensor
+
+
 def by_depth(effect: Tensor, causes: Tensor, *, deepest: int, augment: int) -> Iterator[tuple[int, Sums]]:
     """Yields (depth, sums) for effect (K,) and causes (M, K), depth = deepest, ..., augment + 1 lags of each.
 
     Lags are ordered from the largest to the smallest; the first `augment` of the cause are in the regression but not
     tested. Means do not matter, but without them the sums keep more digits.
     """
-    count = effect.shape[0] - deepest
+    own = [_own(effect, depth) for depth in range(deepest, augment, -1)]
+    explained = _compiled if causes.device.type == "cpu" else _batched
+    for one, found in zip(own, explained(effect, causes, own, augment), strict=True):
+        yield one.depth, _sums(one, causes, found, augment)
+
+
+def _own(effect: Tensor, depth: int) -> _Own:
+    count = effect.shape[0] - depth
+    target = effect[depth:]
+    columns = torch.cat([effect.unfold(0, count, 1)[:depth], torch.ones_like(target)[None]]).T
+    basis, triangle = torch.linalg.qr(columns)
+    fitted = basis.T @ target
+    residual = target - basis @ fitted
+    residual = residual - basis @ (basis.T @ residual)
+    ssr = residual.square().sum()
+    inverse = torch.linalg.solve_triangular(triangle.T, columns.norm(dim=0).diag(), upper=False)
+    condition = float(torch.maximum(inverse.square().sum(), target.square().sum() / ssr))
+    return _Own(depth, columns, basis, triangle, fitted, target, residual, ssr, condition)
+
+
+def _compiled(effect: Tensor, causes: Tensor, own: Sequence[_Own], augment: int) -> Iterator[_Explained]:
+    """On the CPU: all depths in one call."""
+    deepest = own[0].depth
+    from_columns = np.array([one.from_columns for one in own])
+    triangles, fits = np.zeros((len(own), deepest + 1, deepest + 1)), np.zeros((len(own), deepest + 1))
+    bases, residuals = np.zeros((len(own), len(effect), deepest + 1)), np.zeros((len(own), len(effect)))
+    for place, one in enumerate(own):
+        rows, width = one.basis.shape
+        triangles[place, :width, :width], fits[place, :width] = one.triangle, one.fitted
+        bases[place, :rows, :width], residuals[place, :rows] = one.basis, one.residual
+    series = causes.T.contiguous().numpy()
+    found = _granger_cpu.explained(
+        series, effect.numpy(), deepest, augment, from_columns, triangles, fits, bases, residuals
+    )
+    for place in range(len(own)):
+        yield _Explained(*torch.from_numpy(found[:, place]))
+
+
+def _batched(effect: Tensor, causes: Tensor, own: Sequence[_Own], augment: int) -> Iterator[_Explained]:
+    """On other devices: batched operations, depth by depth."""
+    count = effect.shape[0] - own[0].depth
     # Column i of a window of the series is lag deepest - i; the effect has the target and a constant as well.
     rows = effect.unfold(0, count, 1)  # (deepest + 1, count)
-    lags = causes.unfold(1, count, 1)[:, :deepest].contiguous()  # (M, deepest, count)
+    lags = causes.unfold(1, count, 1)[:, : own[0].depth].contiguous()  # (M, deepest, count)
     gram = lags @ lags.mT
     mixed = lags @ torch.cat([rows, torch.ones_like(rows[:1])]).T
-    for depth in range(deepest, augment, -1):
-        yield depth, _sums(effect, causes, gram, mixed, depth, augment)
-        row, last = causes[:, : depth - 1], torch.cat([effect[:depth], torch.ones_like(effect[:1])])
+    for one in own:
+        yield _explained(causes, gram, mixed, one, augment)
+        row, last = causes[:, : one.depth - 1], torch.cat([effect[: one.depth], torch.ones_like(effect[:1])])
         gram = torch.addcmul(gram[:, 1:, 1:], row[:, :, None], row[:, None])
         mixed = torch.addcmul(mixed[:, 1:, 1:], row[:, :, None], last)
 
 
-def _sums(effect: Tensor, causes: Tensor, gram: Tensor, mixed: Tensor, depth: int, augment: int) -> Sums:
-    """Sums at one depth from the products of the cause's lags with one another (M, c, c), and with the effect's lags,
-    the target and a constant (M, c, c + 2).
+def _explained(causes: Tensor, gram: Tensor, mixed: Tensor, own: _Own, augment: int) -> _Explained:
+    """From the products of the cause's lags with one another (M, c, c), and with the effect's lags, the target and a
+    constant (M, c, c + 2).
     """
-    count = effect.shape[0] - depth
-    target = effect[depth:]
-    shared = torch.cat([effect.unfold(0, count, 1)[:depth], torch.ones_like(target)[None]]).T  # (count, c + 1)
-    basis, triangle = torch.linalg.qr(shared)
-    fitted = basis.T @ target
-    residual = target - basis @ fitted
-    residual = residual - basis @ (basis.T @ residual)
-    own_ssr = residual.square().sum()
-    inverse = torch.linalg.solve_triangular(triangle.T, shared.norm(dim=0).diag(), upper=False)
-    condition = float(torch.maximum(inverse.square().sum(), target.square().sum() / own_ssr))
-    lost = 1.0
-    if condition < _MOST_LOST_IN_SUMS:
-        lost = condition**0.5
-        # Products with the orthonormal basis: those with the columns, solved by the triangle.
-        with_target, with_shared = mixed[..., -2:-1], torch.cat([mixed[..., :-2], mixed[..., -1:]], -1)
-        overlap = torch.linalg.solve_triangular(triangle, with_shared.flatten(0, 1), upper=True, left=False)
-        overlap = overlap.view_as(with_shared)
-        uncovered = with_target - overlap @ fitted[:, None]
+    if own.from_columns:
+        lags = causes.unfold(1, len(own.target), 1)[:, : own.depth]
+        products = lags.reshape(-1, len(own.target)) @ torch.cat([own.basis, own.residual[:, None]], 1)
+        overlap, uncovered = products.view(*lags.shape[:2], -1).split([own.depth + 1, 1], -1)
     else:
-        lags = causes.unfold(1, count, 1)[:, :depth]
-        if not condition < _MOST_LOST_IN_COLUMNS:  # written so that NaN counts as ill-conditioned too
-            return _by_projection(shared, target, lags, augment)
-        products = lags.reshape(-1, count) @ torch.cat([basis, residual[:, None]], 1)
-        overlap, uncovered = products.view(*lags.shape[:2], -1).split([depth + 1, 1], -1)
+        # Products with the orthonormal basis: those with the columns, solved by the triangle.
+        with_target, with_columns = mixed[..., -2:-1], torch.cat([mixed[..., :-2], mixed[..., -1:]], -1)
+        overlap = torch.linalg.solve_triangular(own.triangle, with_columns.flatten(0, 1), upper=True, left=False)
+        overlap = overlap.view_as(with_columns)
+        uncovered = with_target - overlap @ own.fitted[:, None]
     factor, info = torch.linalg.cholesky_ex(torch.baddbmm(gram, overlap, overlap.mT, alpha=-1))
-    inverse = torch.linalg.solve_triangular(factor, torch.eye(depth, dtype=gram.dtype, device=gram.device), upper=False)
+    unit = torch.eye(own.depth, dtype=gram.dtype, device=gram.device)
+    inverse = torch.linalg.solve_triangular(factor, unit, upper=False)
     squared = (inverse @ uncovered)[..., 0].square()
-    gain, untested = squared[:, augment:].sum(1), own_ssr - squared[:, :augment].sum(1)
-    sums = Sums(gain, untested, untested - gain, torch.full_like(gain, count - 2 * depth - 1))
     trace = (inverse.square().sum(1) * gram.diagonal(dim1=-2, dim2=-1)).sum(1)
-    safe = (info == 0) & (lost * torch.maximum(trace, own_ssr / sums.joint_ssr) < _MOST_LOST)
+    return _Explained(
+        squared[:, augment:].sum(1), squared[:, :augment].sum(1), torch.where(info == 0, trace, torch.inf)
+    )
+
+
+def _sums(own: _Own, causes: Tensor, found: _Explained, augment: int) -> Sums:
+    """The sums that what was found gives, those that lost too many digits from the columns instead."""
+    untested = own.ssr - found.untested
+    freedom = torch.full_like(found.gain, len(own.target) - 2 * own.depth - 1)
+    sums = Sums(found.gain.clone(), untested, untested - found.gain, freedom)
+    lost = 1.0 if own.from_columns else own.condition**0.5
+    safe = lost * torch.maximum(found.trace, own.ssr / sums.joint_ssr) < _MOST_LOST
+    if not own.condition < _MOST_LOST_IN_COLUMNS:
+        safe = torch.zeros_like(safe)
     if not bool(safe.all()):
-        again = _by_projection(shared, target, causes[~safe].unfold(1, count, 1)[:, :depth], augment)
+        lags = causes[~safe].unfold(1, len(own.target), 1)[:, : own.depth]
+        again = _by_projection(own.columns, own.target, lags, augment)
         for value, corrected in zip(sums, again, strict=True):
             value[~safe] = corrected
     return sums
