@@ -6,3 +6,11 @@ def at_least(least: int, **arguments: int) -> None:
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def rows_within(max_bytes: int, each: int, what: str) -> int:
+    """How many of `what`, of `each` bytes, fit into max_bytes; raises ValueError if not one does."""
+    at_least(1, max_bytes=max_bytes)
+    if max_bytes < each:
+        raise ValueError(f"max_bytes={max_bytes} is too little: {what} needs {each}")
+    return max_bytes // each

@@ -38,7 +38,7 @@ class Sums(NamedTuple):
     freedom: Tensor
 
 
-class _Own(NamedTuple):
+class Own(NamedTuple):
     """The effect's own regression at one depth of c lags and T rows, which all causes share.
 
     The lags and a constant (T, c + 1) with their QR decomposition, Q' target (c + 1,), the target (T,), what the lags
@@ -69,19 +69,23 @@ class _Explained(NamedTuple):
     trace: Tensor
 
 
-def by_depth(effect: Tensor, causes: Tensor, *, deepest: int, augment: int) -> Iterator[tuple[int, Sums]]:
-    """Yields (depth, sums) for effect (K,) and causes (M, K), depth = deepest, ..., augment + 1 lags of each.
+def own_regressions(effect: Tensor, *, deepest: int, augment: int) -> list[Own]:
+    """Those of the effect (K,) for depth = deepest, ..., augment + 1 lags."""
+    return [_own(effect, depth) for depth in range(deepest, augment, -1)]
+
+
+def by_depth(effect: Tensor, causes: Tensor, own: Sequence[Own], *, augment: int) -> Iterator[tuple[int, Sums]]:
+    """Yields (depth, sums) for effect (K,), its own regressions, and causes (M, K).
 
     Lags are ordered from the largest to the smallest; the first `augment` of the cause are in the regression but not
     tested. Means do not matter, but without them the sums keep more digits.
     """
-    own = [_own(effect, depth) for depth in range(deepest, augment, -1)]
     explained = _compiled if causes.device.type == "cpu" else _batched
     for one, found in zip(own, explained(effect, causes, own, augment), strict=True):
         yield one.depth, _sums(one, causes, found, augment)
 
 
-def _own(effect: Tensor, depth: int) -> _Own:
+def _own(effect: Tensor, depth: int) -> Own:
     count = effect.shape[0] - depth
     target = effect[depth:]
     columns = torch.cat([effect.unfold(0, count, 1)[:depth], torch.ones_like(target)[None]]).T
@@ -92,15 +96,15 @@ def _own(effect: Tensor, depth: int) -> _Own:
     ssr = residual.square().sum()
     inverse = torch.linalg.solve_triangular(triangle.T, columns.norm(dim=0).diag(), upper=False)
     condition = float(torch.maximum(inverse.square().sum(), target.square().sum() / ssr))
-    return _Own(depth, columns, basis, triangle, fitted, target, residual, ssr, condition)
+    return Own(depth, columns, basis, triangle, fitted, target, residual, ssr, condition)
 
 
-def _compiled(effect: Tensor, causes: Tensor, own: Sequence[_Own], augment: int) -> Iterator[_Explained]:
+def _compiled(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
     """On the CPU: all depths in one call."""
-    deepest = own[0].depth
+    deepest, count = own[0].depth, len(effect)
     from_columns = np.array([one.from_columns for one in own])
     triangles, fits = np.zeros((len(own), deepest + 1, deepest + 1)), np.zeros((len(own), deepest + 1))
-    bases, residuals = np.zeros((len(own), len(effect), deepest + 1)), np.zeros((len(own), len(effect)))
+    bases, residuals = np.zeros((len(own), count, deepest + 1)), np.zeros((len(own), count))
     for place, one in enumerate(own):
         rows, width = one.basis.shape
         triangles[place, :width, :width], fits[place, :width] = one.triangle, one.fitted
@@ -113,7 +117,7 @@ def _compiled(effect: Tensor, causes: Tensor, own: Sequence[_Own], augment: int)
         yield _Explained(*torch.from_numpy(found[:, place]))
 
 
-def _batched(effect: Tensor, causes: Tensor, own: Sequence[_Own], augment: int) -> Iterator[_Explained]:
+def _batched(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
     """On other devices: batched operations, depth by depth."""
     count = effect.shape[0] - own[0].depth
     # Column i of a window of the series is lag deepest - i; the effect has the target and a constant as well.
@@ -128,7 +132,7 @@ def _batched(effect: Tensor, causes: Tensor, own: Sequence[_Own], augment: int) 
         mixed = torch.addcmul(mixed[:, 1:, 1:], row[:, :, None], last)
 
 
-def _explained(causes: Tensor, gram: Tensor, mixed: Tensor, own: _Own, augment: int) -> _Explained:
+def _explained(causes: Tensor, gram: Tensor, mixed: Tensor, own: Own, augment: int) -> _Explained:
     """From the products of the cause's lags with one another (M, c, c), and with the effect's lags, the target and a
     constant (M, c, c + 2).
     """
@@ -152,7 +156,7 @@ def _explained(causes: Tensor, gram: Tensor, mixed: Tensor, own: _Own, augment: 
     )
 
 
-def _sums(own: _Own, causes: Tensor, found: _Explained, augment: int) -> Sums:
+def _sums(own: Own, causes: Tensor, found: _Explained, augment: int) -> Sums:
     """The sums that what was found gives, those that lost too many digits from the columns instead."""
     untested = own.ssr - found.untested
     freedom = torch.full_like(found.gain, len(own.target) - 2 * own.depth - 1)

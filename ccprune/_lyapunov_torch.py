@@ -3,16 +3,25 @@
 import torch
 from torch import Tensor
 
-# Distances of one block; large enough to fill a GPU, small beside its memory.
-_BLOCK_BYTES = 1 << 28
+from ccprune._checks import rows_within
+
+# Of each pair of points: three float64 or int64 numbers at most, and four bools.
+_PAIR_BYTES = 3 * 8 + 4
 
 
 def stretching_curves(
-    series: Tensor, embed_dim: int, delay: int, theiler: int, steps: int, upto: int, neighbourhood: float
+    series: Tensor,
+    embed_dim: int,
+    delay: int,
+    theiler: int,
+    steps: int,
+    upto: int,
+    neighbourhood: float,
+    max_bytes: int,
 ) -> Tensor:
     """S(0..upto) for series (N, n) -> (N, upto + 1); see `ccprune.lyapunov.stretching_curves`."""
     points = series.shape[1] - delay * (embed_dim - 1) - steps
-    rows = max(1, _BLOCK_BYTES // (8 * points * points))
+    rows = rows_within(max_bytes, _PAIR_BYTES * points * points, "one series")
     blocks = [_curves(block, points, embed_dim, delay, theiler, upto, neighbourhood) for block in series.split(rows)]
     return torch.cat(blocks)
 

@@ -6,6 +6,7 @@ statsmodels' `grangercausalitytests`). The regressors that all causes share, the
 per lag and projected out; what is left is a small batched least-squares problem per lag, see `_granger_sums`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,10 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
-from ccprune._checks import at_least
-from ccprune._granger_sums import by_depth
+from ccprune._checks import at_least, rows_within
+from ccprune._granger_sums import Own, by_depth, own_regressions
+
+MAX_BYTES = 2**28  # working memory, by default
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,13 @@ def _check(effect: Tensor, causes: Tensor, max_lag: int, test: str, extra: int) 
 
 
 def granger_test(
-    effect: Tensor, causes: Tensor, *, max_lag: int, test: str = "ssr_chi2", augment: int = 0
+    effect: Tensor,
+    causes: Tensor,
+    *,
+    max_lag: int,
+    test: str = "ssr_chi2",
+    augment: int = 0,
+    max_bytes: int = MAX_BYTES,
 ) -> GrangerResult:
     """Tests for each cause whether its lags help to predict the effect beyond the effect's own lags.
 
@@ -111,6 +120,9 @@ def granger_test(
     augment : int
         Extra lags of both series that enter the regressions but are not tested. With 1 this is the lag-augmented test
         of Toda and Yamamoto (1995) for series integrated of order at most 1, valid without differencing.
+    max_bytes : int
+        Working memory beside the arguments and the answer, which has five numbers per cause and lag. Causes are taken
+        in blocks that need no more.
 
     Returns
     -------
@@ -121,27 +133,21 @@ def granger_test(
     ------
     TypeError, ValueError
         Naming the argument; also when there are too few windows (as statsmodels: K > 3 max_lag + 1) or when the effect
-        is constant.
+        is constant, or one cause alone needs more than `max_bytes`.
     """
     at_least(0, augment=augment)
     _check(effect, causes, max_lag, test, 3 * augment)
     effect = effect.to(causes.device, torch.float64)
-    series = causes.to(torch.float64).T
-    both = torch.cat([effect[None], series])
-    changes = torch.zeros(both.shape, dtype=torch.int64, device=both.device)
-    changes[:, 1:] = (both[:, 1:] != both[:, :-1]).cumsum(1)
     # The regressions have a constant, so means do not matter; without them the sums keep more digits.
-    effect, series = effect - effect.mean(), series - series.mean(1, keepdim=True)
-    rows: list[tuple[Tensor, ...]] = []
-    for depth, sums in by_depth(effect, series, deepest=max_lag + augment, augment=augment):
-        # A lagged column is constant when nothing changes between its first row and its last.
-        last = effect.shape[0] - depth - 1
-        still = (changes[:, last : last + depth] == changes[:, :depth]).any(1)
-        target = effect[depth:]
-        perfect = sums.joint_ssr <= torch.finfo(torch.float64).eps * (target - target.mean()).square().sum()
-        rows.append((*sums, still[1:] | still[0] | perfect))
-    gain, own_ssr, joint_ssr, freedom, infeasible = (torch.stack(column[::-1]) for column in zip(*rows, strict=True))
-    lags = torch.arange(1, max_lag + 1, dtype=torch.float64, device=series.device)[:, None]
+    effect = effect - effect.mean()
+    own = own_regressions(effect, deepest=max_lag + augment, augment=augment)
+    # The series a few times over; and where digits are short, the lags, their directions and what is left of them.
+    each = 8 * (4 * len(effect) + 6 * (max_lag + augment) * len(effect))
+    blocks = causes.split(rows_within(max_bytes, each, "one cause"), 1)
+    tested = [_all_lags(effect, block.to(torch.float64), own, augment) for block in blocks]
+    sums = [torch.cat(parts, 1) for parts in zip(*tested, strict=True)]
+    gain, own_ssr, joint_ssr, freedom, infeasible = sums
+    lags = torch.arange(1, max_lag + 1, dtype=torch.float64, device=causes.device)[:, None]
     counts = effect.shape[0] - augment - lags
     ratio = gain / torch.where(infeasible, 1.0, joint_ssr)
     if test == "ssr_chi2":
@@ -150,7 +156,7 @@ def granger_test(
     else:
         statistic = ratio / lags * freedom
         p_value = special.fdtrc(lags.cpu().numpy(), freedom.cpu().numpy(), statistic.cpu().numpy())
-    p_values = torch.where(infeasible, 1.0, torch.as_tensor(p_value, device=series.device))
+    p_values = torch.where(infeasible, 1.0, torch.as_tensor(p_value, device=causes.device))
     return GrangerResult(
         statistic=torch.where(infeasible, 0.0, statistic),
         p_value=p_values,
@@ -161,6 +167,27 @@ def granger_test(
         observations=tuple(int(count) for count in counts[:, 0]),
         test=test,
     )
+
+
+def _all_lags(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> tuple[Tensor, ...]:
+    """`Sums` with 1..L lags, and whether a test is infeasible; each (L, M), for causes (K, M)."""
+    count = len(effect)
+    longest = torch.maximum(_longest_still(effect[:, None]), _longest_still(causes))
+    rows: list[tuple[Tensor, ...]] = []
+    for depth, sums in by_depth(effect, (causes - causes.mean(0)).T, own, augment=augment):
+        target = effect[depth:]
+        perfect = sums.joint_ssr <= torch.finfo(torch.float64).eps * (target - target.mean()).square().sum()
+        # The lagged columns are all stretches of K - depth rows: one is constant if a series stands still for so long.
+        rows.append((*sums, (longest >= count - depth) | perfect))
+    return tuple(torch.stack(column[::-1]) for column in zip(*rows, strict=True))
+
+
+def _longest_still(series: Tensor) -> Tensor:
+    """Number of rows (M,) of the longest stretch in which a series (K, M) does not change; no lag reaches its last."""
+    place = torch.arange(len(series) - 1, device=series.device)[:, None]
+    changed = series[1:-1] != series[:-2]
+    began = torch.cat([torch.zeros_like(place[:1]).expand(1, series.shape[1]), torch.where(changed, place[1:], 0)])
+    return (place - began.cummax(0).values).amax(0) + 1
 
 
 def benjamini_hochberg(p_value: Tensor) -> Tensor:

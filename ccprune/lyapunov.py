@@ -5,17 +5,19 @@ the pair's distance k steps later is the stretching curve S(k). The slope of S i
 Numerically this is TISEAN's `lyap_r` (Hegger, Kantz and Schreiber, 1999), which LEGCNet calls (section 3.3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from ccprune import _lyapunov_cpu, _lyapunov_torch
-from ccprune._checks import at_least
+from ccprune._checks import at_least, rows_within
+from ccprune._series import check_series, has_jump
 from ccprune.trajectory import window_count
 
 AUTHORS_DECIMALS = 6
 AUTHORS_MIN_RANGE = 1e-5
+MAX_BYTES = 2**28  # working memory, by default
 
 
 def stretching_curves(
@@ -27,6 +29,7 @@ def stretching_curves(
     steps: int = 20,
     neighbourhood: float | None = None,
     upto: int | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> Tensor:
     """Stretching curves S(k), k = 0..upto, of N series at once.
 
@@ -50,6 +53,9 @@ def stretching_curves(
         within this size. None: no limit.
     upto : int or None
         Last k that is returned, `steps` by default.
+    max_bytes : int
+        Working memory on devices other than the CPU, which compare all points of a series with one another at once;
+        the CPU needs a few times one series per thread. Series beyond it are taken in blocks.
 
     Returns
     -------
@@ -59,9 +65,10 @@ def stretching_curves(
     Raises
     ------
     TypeError, ValueError
-        Naming the argument; also when the series are too short for the embedding and the steps.
+        Naming the argument; also when the series are too short for the embedding and the steps, or one alone needs
+        more than `max_bytes`.
     """
-    _check_series("series", series)
+    check_series("series", series)
     at_least(1, embed_dim=embed_dim, delay=delay, steps=steps)
     at_least(0, theiler=theiler)
     upto = steps if upto is None else upto
@@ -80,7 +87,7 @@ def stretching_curves(
     if values.device.type == "cpu":
         curves = _lyapunov_cpu.stretching_curves(values.numpy(), embed_dim, delay, theiler, steps, upto, limit)
         return torch.from_numpy(curves)
-    return _lyapunov_torch.stretching_curves(values, embed_dim, delay, theiler, steps, upto, limit)
+    return _lyapunov_torch.stretching_curves(values, embed_dim, delay, theiler, steps, upto, limit, max_bytes)
 
 
 def windowed_exponents(
@@ -96,6 +103,7 @@ def windowed_exponents(
     decimals: int | None = None,
     min_range: float = AUTHORS_MIN_RANGE,
     jump_threshold: float | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> Tensor:
     """Exponent of every window of every series: window k is rows stride k .. stride k + window - 1.
 
@@ -115,6 +123,9 @@ def windowed_exponents(
     jump_threshold : float or None
         A window that a piecewise constant mean fits better by more than this per change point has exponent 0. The
         authors' window script for LEGCNet-PT does so with MATLAB's `ischange`, threshold 1.
+    max_bytes : int
+        Working memory beside series and answer. Windows overlap, and all of them at once would take window / stride
+        times the memory of the series, so they are taken in blocks.
 
     Returns
     -------
@@ -124,17 +135,38 @@ def windowed_exponents(
     Raises
     ------
     TypeError, ValueError
-        Naming the argument; also when not one window fits.
+        Naming the argument; also when not one window fits into the series, or into `max_bytes`.
     """
-    _check_series("series", series)
+    check_series("series", series)
     count = window_count(series.shape[0], window, stride)
     if count == 0:
         raise ValueError(f"window={window} does not fit into series of {series.shape[0]} rows")
-    blocks = series.unfold(0, window, stride)  # (K, M, window)
-    options = {"embed_dim": embed_dim, "delay": delay, "theiler": theiler, "decimals": decimals}
-    flat = blocks.reshape(-1, window)
-    exponents = exponents_of(flat, steps=steps, fit=fit, min_range=min_range, jump_threshold=jump_threshold, **options)
-    return exponents.reshape(count, -1)
+    # Of a window: itself, rounded, in float64 and changed in place, with the sums that a search for jumps keeps.
+    most = rows_within(max_bytes, 8 * 10 * window, "one window")
+    exponents = torch.empty(count, series.shape[1], dtype=torch.float64, device=series.device)
+    for rows, columns in _blocks(count, series.shape[1], most):
+        part = series.unfold(0, window, stride)[rows, columns]  # (k, m, window)
+        exponents[rows, columns] = exponents_of(
+            part.reshape(-1, window),
+            steps=steps,
+            fit=fit,
+            embed_dim=embed_dim,
+            delay=delay,
+            theiler=theiler,
+            decimals=decimals,
+            min_range=min_range,
+            jump_threshold=jump_threshold,
+            max_bytes=max_bytes,
+        ).reshape(part.shape[:2])
+    return exponents
+
+
+def _blocks(rows: int, columns: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """Cuts a table into parts of at most so many entries, whole rows where one fits."""
+    high, wide = max(1, most // max(1, columns)), min(most, max(1, columns))
+    for first in range(0, rows, high):
+        for left in range(0, columns, wide):
+            yield slice(first, min(first + high, rows)), slice(left, min(left + wide, columns))
 
 
 def exponents_of(
@@ -148,11 +180,15 @@ def exponents_of(
     decimals: int | None = None,
     min_range: float = AUTHORS_MIN_RANGE,
     jump_threshold: float | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> Tensor:
-    """One exponent (N,) for each whole series (N, n); arguments as in `windowed_exponents`."""
+    """One exponent (N,) for each whole series (N, n); arguments as in `windowed_exponents`, max_bytes as in
+    `stretching_curves`.
+    """
     first, last = _fit_range(fit, steps)
     values = series if decimals is None else torch.round(series, decimals=decimals)
-    curves = stretching_curves(values, embed_dim=embed_dim, delay=delay, theiler=theiler, steps=steps, upto=last)
+    options = {"embed_dim": embed_dim, "delay": delay, "theiler": theiler, "max_bytes": max_bytes}
+    curves = stretching_curves(values, steps=steps, upto=last, **options)
     exponents = slopes(curves, first=first, last=last)
     still = (series.amax(1) - series.amin(1)) < min_range
     exponents = torch.where(still | exponents.isnan(), 0.0, exponents)
@@ -168,36 +204,6 @@ def slopes(curves: Tensor, *, first: int, last: int) -> Tensor:
     k = torch.arange(first, last + 1, dtype=curves.dtype, device=curves.device)
     k = k - k.mean()
     return (curves[:, first : last + 1] * k).sum(1) / k.square().sum()
-
-
-def has_jump(series: Tensor, *, threshold: float) -> Tensor:
-    """True (N,) where splitting the series lowers the sum of squares about the mean by more than the threshold.
-
-    The optimal partition under a penalty of `threshold` per change point (Killick et al., 2012), in the squared units
-    of the series; MATLAB's `ischange(x, "mean")` has threshold 1.
-    """
-    _check_series("series", series)
-    if not threshold > 0:
-        raise ValueError(f"threshold must be positive, got {threshold}")
-    values = series.to(torch.float64)
-    values = values - values.mean(1, keepdim=True)
-    count = values.shape[1]
-    total = torch.nn.functional.pad(values.cumsum(1), (1, 0))
-    square = torch.nn.functional.pad(values.square().cumsum(1), (1, 0))
-    # No partition saves more than the whole sum of squares, so quiet series need no search.
-    doubtful = square[:, -1] > threshold
-    total, square = total[doubtful], square[doubtful]
-    # found[:, t]: cheapest cost of the first t points, each segment costing its sum of squares plus the threshold.
-    found = torch.zeros_like(total)
-    for end in range(1, count + 1):
-        length = torch.arange(end, 0, -1, dtype=torch.float64, device=values.device)
-        cost = square[:, end : end + 1] - square[:, :end]
-        cost = cost - (total[:, end : end + 1] - total[:, :end]).square() / length
-        found[:, end] = (found[:, :end] + cost + threshold).amin(1)
-    whole = square[:, -1:] + threshold
-    jumps = torch.zeros_like(doubtful)
-    jumps[doubtful] = (found[:, -1:] < whole - 1e-12)[:, 0]
-    return jumps
 
 
 def growth_rates(distances: Tensor, *, first: int, last: int) -> Tensor:
@@ -224,14 +230,3 @@ def _fit_range(fit: str | tuple[int, int], steps: int) -> tuple[int, int]:
     if not 0 <= first < last <= steps:
         raise ValueError(f"fit must satisfy 0 <= first < last <= steps={steps}, got {fit!r}")
     return first, last
-
-
-def _check_series(name: str, series: Tensor) -> None:
-    if not isinstance(series, Tensor):
-        raise TypeError(f"{name} must be a Tensor, got {type(series).__name__}")
-    if series.ndim != 2:
-        raise ValueError(f"{name} must have 2 dimensions, got shape {tuple(series.shape)}")
-    if not series.is_floating_point():
-        raise TypeError(f"{name} must be floating point, got {series.dtype}")
-    if not bool(torch.isfinite(series).all()):
-        raise ValueError(f"{name} must be finite, got NaN or infinite values")

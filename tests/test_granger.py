@@ -14,6 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.tools.sm_exceptions import InfeasibleTestError
 from statsmodels.tsa.stattools import grangercausalitytests
 
+from ccprune import _granger_sums
 from ccprune.granger import benjamini_hochberg, granger_test
 
 TESTS = {"ssr_chi2": "ssr_chi2test", "ssr_f": "ssr_ftest"}
@@ -96,9 +97,12 @@ def statsmodels_of():
     return answers
 
 
+@pytest.mark.parametrize("way", ["compiled", "batched"])
 @pytest.mark.parametrize("test", TESTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_equals_statsmodels(kind, test, statsmodels_of):
+def test_equals_statsmodels(kind, test, way, statsmodels_of, monkeypatch):
+    if way == "batched":  # what other devices than the CPU do
+        monkeypatch.setattr(_granger_sums, "_compiled", _granger_sums._batched)
     ours = granger_test(*case(kind), max_lag=LAGS, test=test)
     assert not ours.infeasible.any()
     for m, theirs in enumerate(statsmodels_of(kind)):
@@ -268,6 +272,19 @@ def test_single_precision_is_computed_in_double():
     assert found.p_value.dtype == torch.float64
     expected = granger_test(effect.float().double(), causes.float().double(), max_lag=3)
     assert torch.equal(found.p_value, expected.p_value)
+
+
+@pytest.mark.parametrize("kind", ["random", "sparse", "near_collinear", "settled"])
+def test_memory_is_limited_by_blocks(kind):
+    rng = np.random.default_rng(3)
+    effect, causes = case(kind)
+    causes = torch.cat([causes, torch.from_numpy(rng.standard_normal((WINDOWS, 75)))], 1)  # 79: not whole blocks
+    whole = granger_test(effect, causes, max_lag=LAGS, augment=1)
+    parts = granger_test(effect, causes, max_lag=LAGS, augment=1, max_bytes=2**21)  # a dozen causes
+    torch.testing.assert_close(parts.statistic, whole.statistic, rtol=1e-9, atol=1e-9)
+    assert torch.equal(parts.infeasible, whole.infeasible)
+    with pytest.raises(ValueError, match="max_bytes=1000 is too little: one cause needs"):
+        granger_test(effect, causes, max_lag=LAGS, max_bytes=1000)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune import _lyapunov_torch
+from ccprune import _lyapunov_torch, lyapunov
 from ccprune.lyapunov import exponents_of, growth_rates, has_jump, slopes, stretching_curves, windowed_exponents
 
 ORACLE = json.loads((Path(__file__).parent / "oracles" / "tisean_lyap_r.json").read_text())
@@ -74,7 +74,7 @@ def walks(count, n, seed=0, decimals=None):
 
 def by_torch(series, *, embed_dim=2, delay=1, theiler=0, steps=20, neighbourhood=None):
     limit = math.inf if neighbourhood is None else neighbourhood
-    return _lyapunov_torch.stretching_curves(series, embed_dim, delay, theiler, steps, steps, limit)
+    return _lyapunov_torch.stretching_curves(series, embed_dim, delay, theiler, steps, steps, limit, 2**22)
 
 
 def on_cuda(series, **options):
@@ -354,3 +354,25 @@ def test_errors_name_the_argument(call, error, message):
 
 def test_shortest_series_that_has_a_curve():
     assert stretching_curves(walks(1, 61), steps=58).isfinite().all()
+
+
+def test_memory_is_limited_by_blocks(monkeypatch):
+    series = walks(7, 120).T
+    options = {"window": 20, "stride": 3, "steps": 3, "decimals": 4, "jump_threshold": 5.0}
+    whole = windowed_exponents(series, **options)
+    sizes = []
+
+    def counted(blocks, **given):
+        sizes.append(len(blocks))
+        return exponents_of(blocks, **given)
+
+    monkeypatch.setattr(lyapunov, "exponents_of", counted)
+    for most in (1, 5, 7, 16, 10_000):  # windows; a row of the answer has 7, and there are 34 rows
+        sizes.clear()
+        assert torch.equal(windowed_exponents(series, **options, max_bytes=1600 * most), whole)
+        assert max(sizes) <= most and sum(sizes) == whole.numel()
+    with pytest.raises(ValueError, match="max_bytes=1599 is too little: one window needs 1600"):
+        windowed_exponents(series, **options, max_bytes=1599)
+    points = 120 - 1 - 20
+    with pytest.raises(ValueError, match=f"max_bytes=50 is too little: one series needs {28 * points**2}"):
+        _lyapunov_torch.stretching_curves(series.T, 2, 1, 0, 20, 20, math.inf, 50)
