@@ -106,7 +106,7 @@ class Recorder:
         """The mean loss that the next step is to lower; those of all micro-batches, of equal size, are averaged."""
         if self._closed:
             raise RuntimeError("the recorder is closed")
-        value, parts = _mean(loss)
+        value, parts = self._mean(loss)
         if self.pairing == "same_batch" and self._last is not None:
             raise RuntimeError(f"after() has not been called for step {self.steps}")
         if self._pending is not None:
@@ -120,7 +120,7 @@ class Recorder:
         """The loss of the same mini-batch, or micro-batches, after the step. Only for "same_batch"."""
         if self.pairing != "same_batch":
             raise RuntimeError(f"after() belongs to pairing='same_batch', this recorder has {self.pairing!r}")
-        value, parts = _mean(loss)
+        value, parts = self._mean(loss)
         if self._last is None:
             if self._pending is None:
                 raise RuntimeError("after() was called without before() and a step")
@@ -174,19 +174,27 @@ class Recorder:
         changed = [name for name in self._weights.keys() | now.keys() if now.get(name) is not self._weights.get(name)]
         if changed:
             raise ValueError(f"model's {sorted(changed)} are not the weights recording began with: make a new Recorder")
-        weights = [weight.detach() for weight in self._weights.values()]
+        weights = [self._recorded(name, weight.detach()) for name, weight in self._weights.items()]
         kinds = [(weight.shape, weight.dtype, weight.device) for weight in weights]
         if not self._changes:
             self._kinds = kinds
-            for name, weight in self._weights.items():
+            for name, weight in zip(self._weights, weights, strict=True):
                 dtype = torch.promote_types(weight.dtype, torch.float32)
-                self._changes[name] = torch.empty_like(weight, dtype=dtype, requires_grad=False)
+                self._changes[name] = torch.empty_like(weight, dtype=dtype)
         for name, kind, first in zip(self._weights, kinds, self._kinds, strict=True):
             if kind != first:
                 raise ValueError(
                     f"model's {name!r} was {first} when recording began, it is {kind}: make a new Recorder"
                 )
         return weights
+
+    def _recorded(self, name: str, weight: Tensor) -> Tensor:
+        """What is recorded of a weight: all of it. `ccprune.distributed` records a part."""
+        return weight
+
+    def _mean(self, loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
+        """Mean in float64 and the number of losses. `ccprune.distributed` takes the mean over processes too."""
+        return _mean(loss)
 
     def _emit(self, delta_loss: Tensor) -> None:
         for weight, change in zip(self._current(), self._changes.values(), strict=True):
