@@ -147,7 +147,7 @@ def _kept(model: nn.Module, mask: Mask | None, weights: dict[int, tuple[str, Ten
     """Number of weights that stay, by the parameter's id, so that either name of a tied weight will do."""
     if mask is None:
         return {}
-    left = mask.report(model)["kept"]  # raises where the mask does not fit
+    left = mask.check(model)["kept"]  # raises where the mask does not fit
     parameters = dict(model.named_parameters(remove_duplicate=False))
     uncounted = [name for name in mask.keep if id(parameters[name]) not in weights]
     if uncounted:

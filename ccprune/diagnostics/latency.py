@@ -100,7 +100,7 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
         When the mask does not fit the model, or prunes anything but weights of plain `nn.Linear` layers: torch has no
         sparse convolution.
     """
-    mask.report(model)  # raises where the mask does not fit
+    mask.check(model)  # raises where the mask does not fit
     whole = nn.ModuleList([copy.deepcopy(model)])  # so that a model that is itself one layer has a parent too
     parameters = dict(whole[0].named_parameters(remove_duplicate=False))
     keep = {id(parameters[name]): value.to(parameters[name].device) for name, value in mask.keep.items()}

@@ -69,5 +69,5 @@ def test_cubic_is_the_formula_of_the_follow_up():
     assert cubic(0.9, iterations=10)[-1] == 0.9 and np.all(np.diff(cubic(0.9, iterations=10)) > 0)
     with pytest.raises(ValueError, match="total must lie in"):
         cubic(1.1, iterations=10)
-    with pytest.raises(ValueError, match="iterations must be at least 1"):
+    with pytest.raises(ValueError, match="iterations must be an integer of at least 1"):
         cubic(0.5, iterations=0)

@@ -2,41 +2,32 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-SCOPES = ("global", "layer")
-_PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from ccprune.mask import _torch_prune as torch_prune
+from ccprune.mask._from_scores import FromScores
+from ccprune.mask._names import owners
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Weights of linear and convolution layers by name, each tensor once; biases and norms are not prunable.
-
-    Raises ValueError when the model has none.
-    """
-    found: dict[str, nn.Parameter] = {}
-    seen: set[int] = set()
-    for name, module in model.named_modules():
-        if isinstance(module, _PRUNABLE) and id(module.weight) not in seen:
-            seen.add(id(module.weight))
-            found[f"{name}.weight" if name else "weight"] = module.weight
-    if not found:
-        raise ValueError("model has no prunable weights: no linear or convolution layer")
-    return found
+    from ccprune.sparsity_report import SparsityReport
 
 
 @dataclass(frozen=True, eq=False)
-class Mask:
+class Mask(FromScores):
     """Which weights stay: {parameter name: bool Tensor of its shape}, True = keep.
 
     A plain value: it can be deep-copied, pickled, and stored through `state_dict`.
     """
 
     keep: Mapping[str, Tensor]
+    requested: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.keep:
@@ -44,52 +35,18 @@ class Mask:
         for name, value in self.keep.items():
             if not isinstance(value, Tensor) or value.dtype != torch.bool:
                 raise TypeError(f"keep[{name!r}] must be a bool Tensor, got {getattr(value, 'dtype', type(value))}")
+            if not value.numel():
+                raise ValueError(f"keep[{name!r}] must hold at least one weight, got shape {tuple(value.shape)}")
 
     @classmethod
-    def from_scores(cls, scores: Mapping[str, Tensor], *, sparsity: float, scope: str = "global") -> "Mask":
-        """Prunes the lowest scores: floor(sparsity * weights + 1/2) of all ("global") or of each tensor ("layer").
+    def from_torch_prune(cls, model: nn.Module) -> "Mask":
+        """The masks of `torch.nn.utils.prune` on the model's linear and convolution weights; layers without keep all.
 
-        Equal scores are pruned in the order of their index, tensors in the order given. Raises ValueError for a
-        sparsity outside [0, 1], an unknown scope, or a score that is NaN, naming the parameter.
+        The model is left as it is; `torch.nn.utils.prune.remove` makes plain parameters of the weights again. Raises
+        ValueError when there is no such mask, for masks of anything else, such as biases, which a Mask cannot hold, and
+        when layers that share a weight have different ones.
         """
-        if isinstance(sparsity, bool) or not 0 <= sparsity <= 1:
-            raise ValueError(f"sparsity must lie in [0, 1], got {sparsity!r}")
-        if scope not in SCOPES:
-            raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
-        if not scores:
-            raise ValueError("scores must name at least one parameter")
-        _no_nan(scores)
-        if scope == "layer":
-            return cls({name: _lowest_out(score, sparsity) for name, score in scores.items()})
-        device = next(iter(scores.values())).device
-        flat = torch.cat([score.flatten().to(device, torch.float64) for score in scores.values()])
-        parts = _lowest_out(flat, sparsity).split([score.numel() for score in scores.values()])
-        return cls(
-            {
-                name: part.reshape(score.shape).to(score.device)
-                for (name, score), part in zip(scores.items(), parts, strict=True)
-            }
-        )
-
-    @classmethod
-    def from_threshold(cls, scores: Mapping[str, Tensor], *, threshold: float) -> "Mask":
-        """Keeps the weights whose score is above the threshold. Raises ValueError on NaN, naming the parameter."""
-        _no_nan(scores)
-        return cls({name: score > threshold for name, score in scores.items()})
-
-    @classmethod
-    def from_counts(cls, scores: Mapping[str, Tensor], *, kept: Mapping[str, int]) -> "Mask":
-        """Keeps the `kept[name]` highest scores of each tensor: one score with another's allocation to layers.
-
-        Ties as in `from_scores`. Raises ValueError on NaN, other names, or a count outside 0..weights.
-        """
-        _no_nan(scores)
-        if kept.keys() != scores.keys():
-            raise ValueError(f"kept must name the parameters {sorted(scores)}, got {sorted(kept)}")
-        for name, score in scores.items():
-            if not 0 <= kept[name] <= score.numel():
-                raise ValueError(f"kept[{name!r}] must lie in 0..{score.numel()}, got {kept[name]}")
-        return cls({name: _drop_lowest(score, score.numel() - kept[name]) for name, score in scores.items()})
+        return cls(torch_prune.read(model))
 
     def restrict(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The scores with -inf at pruned weights, so that a mask made from them prunes these first (monotone).
@@ -112,7 +69,8 @@ class Mask:
                     keep.shape
                 )
                 for name, keep in self.keep.items()
-            }
+            },
+            requested=self.requested,
         )
 
     @property
@@ -159,11 +117,14 @@ class Mask:
         self.apply_(model)
         return Enforcement(optimizer.register_step_post_hook(lambda *_: self.apply_(model)))
 
-    def report(self, model: nn.Module) -> pd.DataFrame:
+    def check(self, model: nn.Module) -> "pd.DataFrame":
         """One row per tensor and one for all: weights, kept, pruned, density, and `violations`.
 
-        A violation is a pruned weight that is not zero in the model: somebody trained without the mask.
+        A violation is a pruned weight that is not zero in the model: somebody trained without the mask. Raises
+        ValueError as `apply_`.
         """
+        import pandas as pd  # here, because it takes long to import
+
         rows = []
         for name, (parameter, keep) in zip(self.keep, self._pairs(model), strict=True):
             violations = int(((parameter != 0) & ~keep.to(parameter.device)).sum())
@@ -173,6 +134,44 @@ class Mask:
         table.insert(2, "pruned", table["weights"] - table["kept"])
         table.insert(3, "density", table["kept"] / table["weights"])
         return table
+
+    def report(
+        self,
+        model: nn.Module,
+        example_input: Tensor | None = None,
+        *,
+        exported: nn.Module | None = None,
+        latency: bool = False,
+        repeats: int = 100,
+    ) -> "SparsityReport":
+        """What the mask did to the model, and what it did not: see `ccprune.sparsity_report.SparsityReport`.
+
+        Parameters
+        ----------
+        model : Module
+            Left as it was.
+        example_input : Tensor (n, ...), optional
+            A batch; with it multiply-adds and FLOPs are counted.
+        exported : Module, optional
+            What `ccprune.export` made of the model: its parameters, file and time are reported too.
+        latency : bool
+            Whether forward passes on the example are timed, `repeats` of each form.
+
+        Raises ValueError as `apply_`, as `diagnostics.flops.count` does for models whose work it cannot count, and for
+        latency without an example.
+        """
+        from ccprune import sparsity_report  # here: it looks at models by means that need masks
+
+        return sparsity_report.build(self, model, example_input, exported=exported, latency=latency, repeats=repeats)
+
+    def to_torch_prune(self, model: nn.Module) -> nn.Module:
+        """Puts the mask on the model, in place, as `torch.nn.utils.prune.custom_from_mask` does; returns the model.
+
+        Layers that share a weight all get its mask. Torch multiplies weights by masks, so that a pruned weight that is
+        not finite would become NaN: ValueError, as in `apply_`'s cases; then nothing has been changed.
+        """
+        torch_prune.write(model, self.keep, self._pairs(model))
+        return model
 
     def state_dict(self) -> dict[str, Tensor]:
         """The masks as tensors, for `torch.save` beside the model's own state."""
@@ -184,16 +183,17 @@ class Mask:
         return cls(dict(state))
 
     def _pairs(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
-        parameters = dict(model.named_parameters(remove_duplicate=False))
+        found = owners(model)
         pairs = []
         for name, keep in self.keep.items():
-            if name not in parameters:
-                raise ValueError(f"model has no parameter {name!r}; it has {sorted(parameters)}")
-            if parameters[name].shape != keep.shape:
-                raise ValueError(
-                    f"model's {name!r} has shape {tuple(parameters[name].shape)}, the mask {tuple(keep.shape)}"
-                )
-            pairs.append((parameters[name], keep))
+            if name not in found:
+                pruned = f"; {name}_orig is: torch.nn.utils.prune.remove first" if f"{name}_orig" in found else ""
+                raise ValueError(f"model has no parameter {name!r}{pruned}; it has {sorted(found)}")
+            module, attribute = found[name]
+            parameter = getattr(module, attribute)
+            if parameter.shape != keep.shape:
+                raise ValueError(f"model's {name!r} has shape {tuple(parameter.shape)}, the mask {tuple(keep.shape)}")
+            pairs.append((parameter, keep))
         return pairs
 
 
@@ -221,34 +221,7 @@ def jaccard(a: Mask, b: Mask) -> float:
     """
     if a.keep.keys() != b.keep.keys():
         raise ValueError(f"a and b must name the same parameters, got {sorted(a.keep)} and {sorted(b.keep)}")
-    both = sum(int((a.keep[name] & b.keep[name]).sum()) for name in a.keep)
-    either = sum(int((a.keep[name] | b.keep[name]).sum()) for name in a.keep)
+    pairs = [(keep, b.keep[name].to(keep.device)) for name, keep in a.keep.items()]
+    both = sum(int((one & other).sum()) for one, other in pairs)
+    either = sum(int((one | other).sum()) for one, other in pairs)
     return both / either if either else 1.0
-
-
-def cubic(total: float, *, iterations: int) -> tuple[float, ...]:
-    """Sparsities total * (1 - (1 - i / iterations)^3), i = 1..iterations (Zhu and Gupta, 2017; paper B's follow-up).
-
-    Raises ValueError for a total outside [0, 1] or fewer than one iteration.
-    """
-    if not 0 <= total <= 1:
-        raise ValueError(f"total must lie in [0, 1], got {total!r}")
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, got {iterations}")
-    return tuple(total * (1 - (1 - i / iterations) ** 3) for i in range(1, iterations + 1))
-
-
-def _no_nan(scores: Mapping[str, Tensor]) -> None:
-    for name, score in scores.items():
-        if bool(score.isnan().any()):
-            raise ValueError(f"scores[{name!r}] holds NaN")
-
-
-def _lowest_out(score: Tensor, sparsity: float) -> Tensor:
-    return _drop_lowest(score, math.floor(sparsity * score.numel() + 0.5))
-
-
-def _drop_lowest(score: Tensor, count: int) -> Tensor:
-    keep = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
-    keep[score.flatten().argsort(stable=True)[:count]] = False
-    return keep.reshape(score.shape)

@@ -216,7 +216,7 @@ def test_report_counts():
     mask.apply_(model)
     with torch.no_grad():
         model[0].weight[0, 1] = 0.25
-    table = mask.report(model)
+    table = mask.report(model).layers
     assert table[["weights", "kept", "pruned", "violations"]].to_numpy().tolist() == [
         [6, 3, 3, 1],
         [2, 1, 1, 0],

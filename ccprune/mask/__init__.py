@@ -1,0 +1,19 @@
+"""Masks with an exact number of pruned weights, schedules of sparsities, and what may be pruned."""
+
+from ccprune.mask._core import Enforcement, Mask, jaccard
+from ccprune.mask._names import prunable, unwrap
+from ccprune.mask._select import SCOPES, LayerFloorWarning
+from ccprune.mask.schedules import Rewind, cubic, geometric
+
+__all__ = [
+    "SCOPES",
+    "Enforcement",
+    "LayerFloorWarning",
+    "Mask",
+    "Rewind",
+    "cubic",
+    "geometric",
+    "jaccard",
+    "prunable",
+    "unwrap",
+]

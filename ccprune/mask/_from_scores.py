@@ -1,0 +1,180 @@
+"""The ways from scores to a mask."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor
+
+from ccprune._checks import at_least
+from ccprune.mask._select import channel_scores, drop_lowest, n_of_m, protected, select
+
+if TYPE_CHECKING:
+    from ccprune.mask._core import Mask
+
+
+class FromScores:
+    """Constructors of `Mask`; scores are {name: Tensor}, larger = keep."""
+
+    @classmethod
+    def from_scores(
+        cls,
+        scores: Mapping[str, Tensor],
+        *,
+        sparsity: float,
+        scope: str = "global",
+        protect: Iterable[str] = (),
+        floor: int = 0,
+        previous: "Mask | None" = None,
+    ) -> Self:
+        """Prunes the lowest scores: floor(sparsity * weights + 1/2) of all ("global") or of each tensor ("layer").
+
+        Equal scores are pruned in the order of their index, tensors in the order given.
+
+        Parameters
+        ----------
+        scores : {name: Tensor}
+            Of every prunable weight, larger = keep.
+        sparsity : float
+            Pruned fraction of all weights that have a score, protected ones among them.
+        scope : str
+        protect : collection of str
+            Parameters, or modules ("head", "encoder.0"), that are not pruned; the others lose more in their place.
+        floor : int
+            Each tensor keeps at least so many weights, its best; the others lose more in their place.
+        previous : Mask, optional
+            Of the step before in a schedule: what it pruned stays pruned, and counts.
+
+        Raises
+        ------
+        ValueError
+            For a sparsity outside [0, 1], or one that protection and floor do not allow, with the largest that they
+            do; or one below the previous mask's; an unknown scope or name; a score that is NaN, naming the parameter.
+
+        Warns
+        -----
+        LayerFloorWarning
+            Naming the tensors that would have kept less than the floor.
+        """
+        _check(scores)
+        at_least(0, floor=floor)
+        chosen = select(
+            {name: score.flatten() for name, score in scores.items()},
+            fraction=sparsity,
+            scope=scope,
+            protect=protect,
+            floor=floor,
+            earlier=_earlier(scores, previous),
+            asked="sparsity",
+        )
+        return cls({name: keep.reshape(scores[name].shape) for name, keep in chosen.items()}, requested=sparsity)
+
+    @classmethod
+    def from_n_m(
+        cls,
+        scores: Mapping[str, Tensor],
+        *,
+        n: int = 2,
+        m: int = 4,
+        protect: Iterable[str] = (),
+        previous: "Mask | None" = None,
+    ) -> Self:
+        """Keeps the n highest of every m scores that follow each other along the input dimension (2:4 by default).
+
+        That is dimension 1 of a linear or convolution weight, as torch's semi-structured tensors have it (Mishra et
+        al., 2021, "Accelerating sparse deep neural networks"). Of equal scores the first is pruned first. Of what
+        `previous` pruned nothing comes back, so that fewer than n may stay.
+
+        Raises ValueError unless 0 <= n <= m, for an input dimension that m does not divide, naming the parameter, and
+        for names and NaN as `from_scores`.
+        """
+        _check(scores)
+        at_least(0, n=n)
+        at_least(max(1, n), m=m)
+        earlier, safe = _earlier(scores, previous), protected(scores, protect)
+        keep = {}
+        for name, score in scores.items():
+            allowed = torch.ones_like(score, dtype=torch.bool)
+            if earlier is not None:
+                allowed = earlier[name].to(score.device).reshape(score.shape)
+            keep[name] = allowed if name in safe else n_of_m(name, score, allowed, n=n, m=m)
+        return cls(keep, requested=None if safe else 1 - n / m)
+
+    @classmethod
+    def from_channels(
+        cls,
+        scores: Mapping[str, Tensor],
+        *,
+        share: float,
+        norm: str = "sum",
+        scope: str = "layer",
+        protect: Iterable[str] = (),
+        floor: int = 0,
+        previous: "Mask | None" = None,
+    ) -> Self:
+        """Prunes whole output channels (dimension 0: rows of linear layers, filters of convolutions).
+
+        Those with the lowest sum ("sum") or Euclidean norm ("l2") of their weights' scores go: floor(share * channels +
+        1/2) of each tensor ("layer") or of all ("global"). The other arguments are those of `from_scores` with
+        channels for weights. Protect the output layer, unless you mean to prune outputs. `share` is a fraction of
+        channels; the fraction of weights is the mask's `sparsity`.
+
+        Raises ValueError as `from_scores`, for an unknown norm, and for scores whose sum is NaN, naming the parameter.
+        """
+        _check(scores)
+        at_least(0, floor=floor)
+        earlier = _earlier(scores, previous)
+        if earlier is not None:
+            earlier = {name: keep.reshape(len(scores[name]), -1).any(1) for name, keep in earlier.items()}
+        chosen = select(
+            {name: channel_scores(name, score, norm) for name, score in scores.items()},
+            fraction=share,
+            scope=scope,
+            protect=protect,
+            floor=floor,
+            earlier=earlier,
+            asked="share",
+        )
+        rows = {name: keep.reshape(-1, *[1] * (scores[name].ndim - 1)) for name, keep in chosen.items()}
+        keep = {name: row.expand(scores[name].shape).clone() for name, row in rows.items()}
+        return cls(keep if previous is None else {n: k & previous.keep[n].to(k.device) for n, k in keep.items()})
+
+    @classmethod
+    def from_threshold(cls, scores: Mapping[str, Tensor], *, threshold: float) -> Self:
+        """Keeps the weights whose score is above the threshold. Raises ValueError on NaN, naming the parameter."""
+        _check(scores)
+        return cls({name: score > threshold for name, score in scores.items()})
+
+    @classmethod
+    def from_counts(cls, scores: Mapping[str, Tensor], *, kept: Mapping[str, int]) -> Self:
+        """Keeps the `kept[name]` highest scores of each tensor: one score with another's allocation to layers.
+
+        Ties as in `from_scores`. Raises ValueError on NaN, other names, or a count outside 0..weights.
+        """
+        _check(scores)
+        if kept.keys() != scores.keys():
+            raise ValueError(f"kept must name the parameters {sorted(scores)}, got {sorted(kept)}")
+        for name, score in scores.items():
+            if not 0 <= kept[name] <= score.numel():
+                raise ValueError(f"kept[{name!r}] must lie in 0..{score.numel()}, got {kept[name]}")
+        return cls({name: drop_lowest(score, score.numel() - kept[name]) for name, score in scores.items()})
+
+
+def _check(scores: Mapping[str, Tensor]) -> None:
+    if not scores:
+        raise ValueError("scores must name at least one parameter")
+    for name, score in scores.items():
+        if bool(score.isnan().any()):
+            raise ValueError(f"scores[{name!r}] holds NaN")
+
+
+def _earlier(scores: Mapping[str, Tensor], previous: "Mask | None") -> dict[str, Tensor] | None:
+    """What the previous mask keeps, flat."""
+    if previous is None:
+        return None
+    shapes = {name: score.shape for name, score in scores.items()}
+    if shapes != {name: keep.shape for name, keep in previous.keep.items()}:
+        raise ValueError(
+            f"previous must have the names and shapes of the scores, {sorted(scores)}, got {sorted(previous.keep)}"
+        )
+    return {name: previous.keep[name].flatten() for name in scores}

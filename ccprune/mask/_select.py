@@ -1,0 +1,158 @@
+"""Which units stay: an exact number of them, within what protection, floors and an earlier mask allow.
+
+A unit is a weight, or an output channel.
+"""
+
+import math
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+SCOPES = ("global", "layer")
+NORMS = ("sum", "l2")
+
+
+class LayerFloorWarning(UserWarning):
+    """A layer would have kept less than the floor, which holds: others lose more in its place."""
+
+
+def select(
+    scores: Mapping[str, Tensor],
+    *,
+    fraction: float,
+    scope: str,
+    protect: Iterable[str],
+    floor: int,
+    earlier: Mapping[str, Tensor] | None,
+    asked: str,
+) -> dict[str, Tensor]:
+    """What stays when the lowest scores go: {name: bool Tensor (units,)} for {name: Tensor (units,)}.
+
+    Rules and errors as in `Mask.from_scores`; `asked` is what its argument for the fraction is called. `earlier` says
+    which units an earlier mask keeps.
+    """
+    if isinstance(fraction, bool) or not 0 <= fraction <= 1:
+        raise ValueError(f"{asked} must lie in [0, 1], got {fraction!r}")
+    if scope not in SCOPES:
+        raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
+    safe = protected(scores, protect)
+    device = next(iter(scores.values())).device
+    flat = torch.cat([score.to(device, torch.float64) for score in scores.values()])
+    gone = torch.zeros_like(flat, dtype=torch.bool)
+    if earlier is not None:
+        gone = ~torch.cat([earlier[name].to(device) for name in scores])
+    sizes = [score.numel() for score in scores.values()]
+    lost = [int(part.sum()) for part in gone.split(sizes)]
+    # The most that a layer may lose: with a floor, and without one.
+    free = [g if name in safe else n for name, n, g in zip(scores, sizes, lost, strict=True)]
+    most = [max(g, min(n, size - floor)) for n, size, g in zip(free, sizes, lost, strict=True)]
+    wanted = [pruned_count(fraction, n) for n in ([len(flat)] if scope == "global" else sizes)]
+    count = sum(wanted)
+    if count > sum(most):
+        raise ValueError(
+            f"{asked} {fraction} cannot be reached with protect={sorted(safe)} and floor={floor}: the largest "
+            f"reachable is {sum(most) / len(flat)}"
+        )
+    if count < sum(lost):
+        raise ValueError(
+            f"{asked} {fraction} would bring pruned weights back: previous has already {sum(lost) / len(flat)}"
+        )
+
+    def per_unit(values: list[int]) -> Tensor:
+        return torch.tensor(values, device=device).repeat_interleave(torch.tensor(sizes, device=device))
+
+    rank = flat
+    if scope == "layer" or floor:
+        place = torch.cat([_places(*part) for part in zip(flat.split(sizes), gone.split(sizes), strict=True)])
+    if scope == "layer":
+        # By their place in their own layer as a share of it: each loses what was wanted, and where that is not
+        # possible all others lose the next ones in even steps.
+        rank = (place + 0.5) / per_unit(sizes) + (place >= per_unit(wanted))
+    order = rank.argsort(stable=True)
+    if earlier is not None or safe:
+        may_go = ~gone & per_unit([name not in safe for name in scores])
+        order = torch.cat([order[gone[order]], order[may_go[order]]])
+    if floor:
+        _warn_of_floor(per_unit([*range(len(sizes))])[order[:count]], [*scores], most, floor)
+        order = order[(place < per_unit(most))[order]]
+    keep = torch.ones_like(gone)
+    keep[order[:count]] = False
+    return {name: part.to(score.device) for (name, score), part in zip(scores.items(), keep.split(sizes), strict=True)}
+
+
+def lowest_first(score: Tensor, gone: Tensor | None = None) -> Tensor:
+    """Indices (units,) in the order in which they go: those that are gone, then by score; of equal ones the first."""
+    order = score.argsort(stable=True)
+    return order if gone is None else torch.cat([order[gone[order]], order[~gone[order]]])
+
+
+def drop_lowest(score: Tensor, count: int) -> Tensor:
+    """Mask of the score's shape without its `count` lowest."""
+    keep = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
+    keep[lowest_first(score.flatten())[:count]] = False
+    return keep.reshape(score.shape)
+
+
+def pruned_count(fraction: float, units: int) -> int:
+    """Half a unit is rounded up."""
+    return math.floor(fraction * units + 0.5)
+
+
+def protected(names: Collection[str], protect: Iterable[str]) -> set[str]:
+    """The names that `protect` means: parameters, or modules with all that is in them.
+
+    Raises TypeError for a single string, ValueError for a name that means nothing.
+    """
+    if isinstance(protect, str):
+        raise TypeError(f"protect must be a collection of names, got the string {protect!r}")
+    found: set[str] = set()
+    for wanted in protect:
+        matches = {name for name in names if name == wanted or name.startswith(f"{wanted}.")}
+        if not matches:
+            raise ValueError(
+                f"protect must name parameters that have scores or their modules {[*names]}, got {wanted!r}"
+            )
+        found |= matches
+    return found
+
+
+def _places(score: Tensor, gone: Tensor) -> Tensor:
+    places = torch.empty(len(score), dtype=torch.int64, device=score.device)
+    places[lowest_first(score, gone)] = torch.arange(len(score), device=score.device)
+    return places
+
+
+def _warn_of_floor(layers: Tensor, names: list[str], most: list[int], floor: int) -> None:
+    """`layers` (pruned,): where each unit is that would go if there were no floor."""
+    counts = torch.bincount(layers, minlength=len(names)).tolist()
+    hit = [name for name, count, limit in zip(names, counts, most, strict=True) if count > limit]
+    if hit:
+        # At the caller of the Mask's method.
+        warnings.warn(f"these layers keep no more than the floor of {floor}: {hit}", LayerFloorWarning, stacklevel=4)
+
+
+def n_of_m(name: str, score: Tensor, allowed: Tensor, *, n: int, m: int) -> Tensor:
+    """Keeps the n highest of each m along dimension 1, allowed ones before others and none but allowed."""
+    if score.ndim < 2 or score.shape[1] % m:
+        raise ValueError(
+            f"scores[{name!r}] must have an input dimension (the second) that {m} divides, got shape "
+            f"{tuple(score.shape)}; protect it to leave it out"
+        )
+    groups, free = (value.movedim(1, -1).reshape(-1, m) for value in (score, allowed))
+    order = groups.argsort(dim=1, stable=True)
+    order = order.gather(1, free.gather(1, order).byte().argsort(dim=1, stable=True))
+    keep = free.scatter(1, order[:, : m - n], False)
+    return keep.reshape(score.movedim(1, -1).shape).movedim(-1, 1).contiguous()
+
+
+def channel_scores(name: str, score: Tensor, norm: str) -> Tensor:
+    """Sum or Euclidean norm over all dimensions but the first, in float64: (channels,)."""
+    if norm not in NORMS:
+        raise ValueError(f"norm must be one of {NORMS}, got {norm!r}")
+    rows = score.double().reshape(len(score), -1)
+    total = rows.sum(1) if norm == "sum" else rows.square().sum(1).sqrt()
+    if bool(total.isnan().any()):
+        raise ValueError(f"scores[{name!r}] has channels with both inf and -inf: their sum is not a number")
+    return total

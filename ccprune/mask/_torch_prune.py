@@ -1,0 +1,54 @@
+"""Masks of `torch.nn.utils.prune`, written and read."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from ccprune.mask._names import layers, owners
+
+
+def write(model: nn.Module, keep: Mapping[str, Tensor], pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Registers the masks on every module that has one of the parameters; `pairs` are these with their masks."""
+    for name, (parameter, stays) in zip(keep, pairs, strict=True):
+        if not bool(parameter.detach()[~stays.to(parameter.device)].isfinite().all()):
+            raise ValueError(f"model's {name!r} has pruned weights that are not finite: call the mask's apply_ first")
+    masks = {id(parameter): stays.to(parameter.device) for parameter, stays in pairs}
+    # Found before any is written, since writing renames parameters; a module under two names once.
+    holders = {(module, attribute): id(module._parameters[attribute]) for module, attribute in owners(model).values()}
+    for (module, attribute), key in holders.items():
+        if key in masks:
+            prune.custom_from_mask(module, attribute, masks[key])
+
+
+def read(model: nn.Module) -> dict[str, Tensor]:
+    """{name: bool Tensor} of every linear and convolution weight, all True where torch has no mask."""
+    found = layers(model)
+    known = {(id(module), "weight_mask") for module in found.values()}
+    others = [
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        for name in module._buffers
+        if name.endswith("_mask") and f"{name[:-5]}_orig" in module._parameters and (id(module), name) not in known
+    ]
+    if others:
+        raise ValueError(f"model must have masks of linear and convolution weights only, got {others}")
+    keep: dict[str, Tensor] = {}
+    first: dict[int, str] = {}
+    masked = False
+    for name, module in found.items():
+        weight = module._parameters.get("weight_orig", module._parameters.get("weight"))
+        if weight is None:
+            raise ValueError(f"model's {name!r} is neither a parameter nor one that torch.nn.utils.prune has masked")
+        stays = torch.ones_like(weight, dtype=torch.bool)
+        if "weight_orig" in module._parameters:
+            stays, masked = module._buffers["weight_mask"] != 0, True
+        other = first.setdefault(id(weight), name)
+        if other != name and not torch.equal(keep[other], stays):
+            raise ValueError(f"model's {other!r} and {name!r} share a weight but have different masks")
+        if other == name:
+            keep[name] = stays
+    if not masked:
+        raise ValueError("model has no mask of torch.nn.utils.prune on a linear or convolution weight")
+    return keep

@@ -1,0 +1,76 @@
+"""Schedules: tuples of rising sparsities, one per pruning step; and rewinding between the steps."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ccprune._checks import at_least
+from ccprune.mask._core import Mask
+from ccprune.mask._names import unwrap
+
+
+def cubic(total: float, *, iterations: int) -> tuple[float, ...]:
+    """Sparsities total * (1 - (1 - i / iterations)^3), i = 1..iterations (Zhu and Gupta, 2017; paper B's follow-up).
+
+    Raises ValueError for a total outside [0, 1] or fewer than one iteration.
+    """
+    if not 0 <= total <= 1:
+        raise ValueError(f"total must lie in [0, 1], got {total!r}")
+    at_least(1, iterations=iterations)
+    return tuple(total * (1 - (1 - i / iterations) ** 3) for i in range(1, iterations + 1))
+
+
+def geometric(total: float, *, iterations: int) -> tuple[float, ...]:
+    """Sparsities 1 - (1 - total)^(i / iterations), i = 1..iterations: each step prunes the same share of what is left.
+
+    (Frankle and Carbin, 2019, section 2: 20% of the weights that survive, at each of n rounds.) Raises ValueError for a
+    total outside [0, 1), since no such share leaves nothing, or fewer than one iteration.
+    """
+    if not 0 <= total < 1:
+        raise ValueError(f"total must lie in [0, 1), got {total!r}")
+    at_least(1, iterations=iterations)
+    # The last one as it was asked for, not to rounding.
+    return (*(1 - (1 - total) ** (i / iterations) for i in range(1, iterations)), total)
+
+
+@dataclass(frozen=True, eq=False)
+class Rewind:
+    """A moment of training to come back to under later masks (Frankle et al., 2020, "Linear mode connectivity").
+
+    Iterative pruning with rewinding to step k: train k steps, `point = Rewind.at(model, optimizer)`, then for each
+    sparsity of a schedule train on, score, `mask = Mask.from_scores(scores, sparsity=..., previous=mask)` and
+    `point.restore_(model, mask, optimizer)`.
+    """
+
+    state: dict[str, Tensor]
+    optimizer_state: dict[str, Any] | None
+
+    @classmethod
+    def at(cls, model: nn.Module, optimizer: Optimizer | None = None) -> "Rewind":
+        """Copies of all parameters and buffers, and of the optimiser's state if one is given."""
+        return cls(
+            copy.deepcopy(unwrap(model).state_dict()),
+            None if optimizer is None else copy.deepcopy(optimizer.state_dict()),
+        )
+
+    def restore_(self, model: nn.Module, mask: Mask, optimizer: Optimizer | None = None) -> nn.Module:
+        """Puts the model back in place, applies the mask, and returns the model.
+
+        Raises ValueError, with nothing changed, when mask or state do not fit the model, or when only one of `at` and
+        `restore_` was given an optimiser: momentum would be from another time than the weights.
+        """
+        if (optimizer is None) != (self.optimizer_state is None):
+            raise ValueError("optimizer must be given both to Rewind.at and to restore_, or to neither")
+        mask.check(model)  # raises where the mask does not fit
+        inner = unwrap(model)
+        shapes = {name: value.shape for name, value in inner.state_dict().items()}
+        if shapes != {name: value.shape for name, value in self.state.items()}:
+            raise ValueError("model must have the parameters and buffers, by name and shape, that it had at Rewind.at")
+        inner.load_state_dict(self.state)
+        if optimizer is not None:
+            # A copy: optimisers go on in the tensors that they are given.
+            optimizer.load_state_dict(copy.deepcopy(self.optimizer_state))
+        return mask.apply_(model)
