@@ -1,3 +1,4 @@
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -7,8 +8,10 @@ from scipy import stats
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from ccprune.lasso import LIMIT, Condition, Screen, by_tensor, screening, truncated_gradient
+from ccprune.lasso import LIMIT, Condition, Screen, _blocks, by_tensor, screening, truncated_gradient
 from ccprune.lasso.stochastic import step_sizes
 from ccprune.mask import Mask, prunable
 
@@ -103,6 +106,112 @@ def test_momentum_keeps_a_weight_if_any_of_its_three_features_passes(device):
     assert screen.records == 29
     screen.update(1.0, moved[1])
     assert screen.records == 30
+
+
+@pytest.mark.parametrize("drift", [0.0, -5e-2])
+@pytest.mark.parametrize("momentum", [False, True])
+def test_float32_sums_stay_within_the_rounding_of_each_record(momentum, drift):
+    """500 records of weights that move by very different amounts, against float64's sums after every record."""
+    generator, count, size = torch.Generator().manual_seed(1), 500, 10_000
+    rates = 10 ** (-8 + 3 * torch.rand(size, generator=generator))
+    losses = drift + 2e-2 * torch.randn(count + momentum, generator=generator, dtype=torch.float64)
+    changes = rates * torch.randn(count + momentum, size, generator=generator)
+    steps = [{"w": change} for change in changes]
+    wide, narrow = (
+        filled(losses, steps, momentum=momentum),
+        filled(losses, steps, momentum=momentum, dtype=torch.float32),
+    )
+    now = changes.double()
+    features = [now.square()]
+    if momentum:
+        features, losses = [now[:-1].square(), now[1:].square(), now[:-1] * now[1:]], losses[1:]
+    partial = torch.stack([(losses[:, None] * feature).cumsum(0).abs().sum(0) for feature in features])
+    # A sum is rounded once a record, by at most 2^-24 of itself; the sums that are rounded are those of float32.
+    bound = (1 + count * 2**-24) * 2**-24 * partial.amax(0) / count
+    ours, exact = narrow.scores["w"], wide.scores["w"]
+    assert ours.dtype == torch.float64 and narrow.records == wide.records == count
+    assert ((ours - exact).abs() <= bound).all() and not torch.equal(ours, exact)
+    relative = (ours - exact).abs() / (losses.abs() @ torch.stack(features).abs().amax(0)) * count
+    assert relative.max() < 2e-6 and relative.median() < 3e-7  # 2^-24 is 6e-8
+    # The norms, and with them the condition, are the same to the last bit.
+    assert narrow.condition() == wide.condition()
+    for sparsity in (0.5, 0.9, 0.99):
+        keep = [Mask.from_scores({"w": score}, sparsity=sparsity).keep["w"] for score in (ours, exact)]
+        lost, won = keep[1] & ~keep[0], keep[0] & ~keep[1]
+        assert lost.sum() == won.sum() <= 2
+        if lost.any():  # a weight only gives way to one whose score is closer than the two may be off
+            assert exact[lost].max() - exact[won].min() <= bound[lost].max() + bound[won].max()
+
+
+def test_float32_sums_do_not_depend_on_the_units_of_changes():
+    """Squares of changes of 1e-25 are 1e-50, times dL 1e-52: in float32 that is 0."""
+    losses, changes = random_steps(40)
+    expected = flat(filled(losses, changes, dtype=torch.float32).scores)
+    for power in (-62, 40):
+        moved = [{name: change * 2.0**power for name, change in step.items()} for step in changes]
+        found = flat(filled(losses, moved, dtype=torch.float32).scores)
+        assert torch.equal(found, expected * 2.0 ** (2 * power)) and (found > 0).all()
+
+
+def test_sums_that_overflow_are_not_passed_on():
+    change = {"w": torch.tensor([1e-3, 1e15])}
+    for sign in (1.0, -1.0):
+        screen = filled([1.0, sign], [change, change], dtype=torch.float32)
+        with pytest.raises(ValueError, match="sums must be finite, dL times squared changes overflowed torch.float32"):
+            _ = screen.scores
+    assert filled([1.0], [change]).scores["w"][1] == pytest.approx(1e30)
+
+
+class Largest(TorchDispatchMode):
+    """Bytes of the largest storage that an operation made."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        before = {t.untyped_storage().data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        made = [t.untyped_storage() for t in tree_leaves(found) if isinstance(t, torch.Tensor)]
+        self.bytes = max([self.bytes, *(one.nbytes() for one in made if one.data_ptr() not in before)])
+        return found
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("momentum, numbers, rows", [(False, 1, 1), (True, 4, 3)])
+def test_memory_is_that_of_the_sums_and_a_block(momentum, numbers, rows, layout):
+    shape = (100, 1000, 3, 3)
+    changes = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0)).unbind()
+    changes = [change.contiguous(memory_format=layout) for change in changes]
+    screen = filled([1.0, -0.5], [{"w": change} for change in changes[:2]], momentum=momentum, dtype=torch.float32)
+    weights = changes[0].numel()
+    assert 4 * numbers * weights <= len(pickle.dumps(screen)) < 4 * numbers * weights + 10_000
+    with Largest() as largest:
+        screen.update(0.25, {"w": changes[2]})
+    assert largest.bytes == 8 * rows * 2**18 < 8 * weights
+    before, now = torch.stack(changes[:2]).double(), torch.stack(changes[1:]).double()
+    factor = torch.tensor([-0.5, 0.25], dtype=torch.float64).view(2, 1, 1, 1, 1)
+    features = [before.square(), now.square(), before * now]
+    if not momentum:
+        features, factor = [torch.stack(changes).double().square()], torch.tensor([1, -0.5, 0.25]).view(3, 1, 1, 1, 1)
+    expected = torch.stack([(factor * feature).sum(0).abs() for feature in features]).amax(0) / len(factor)
+    torch.testing.assert_close(screen.scores["w"], expected, rtol=1e-5, atol=1e-6)
+    assert screen.scores["w"].is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("momentum", [False, True])
+def test_blocks_run_over_the_borders_of_tensors_and_change_nothing(momentum, monkeypatch):
+    """Changes of two precisions, one tensor laid out by columns, and one that comes as another view each time."""
+    losses, steps = random_steps(12)
+    steps = [step | {"c": step["a"].double().T, "d": step["b"].double()} for step in steps]
+    views = [step | {"a": step["a"].T.contiguous().T, "b": torch.stack([step["b"]] * 2, 1)[:, 0]} for step in steps]
+    whole = filled(losses, steps, momentum=momentum)
+    monkeypatch.setattr(_blocks, "_BLOCK", 5)
+    parts = filled(losses, [steps[0], *views[1:]], momentum=momentum)
+    assert torch.equal(flat(parts.scores), flat(whole.scores))
+    assert torch.equal(parts.scores["c"], parts.scores["a"].T) and torch.equal(parts.scores["d"], parts.scores["b"])
+    ours, expected = parts.condition(), whole.condition()
+    assert ours.prediction == pytest.approx(expected.prediction, rel=1e-12) and ours.tensor == expected.tensor
 
 
 def digits_run(steps, *, rate):
@@ -310,17 +419,35 @@ def test_values_that_are_not_finite_are_refused_and_nothing_is_lost(momentum):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_on_an_accelerator_the_error_comes_with_the_next_reading_and_once(device, monkeypatch):
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("momentum", [False, True])
+def test_on_an_accelerator_the_error_comes_with_the_next_reading_and_once(device, dtype, momentum, monkeypatch):
     monkeypatch.setattr(screening, "_asynchronous", lambda device: True)
     losses, changes = random_steps(12)
     moved = [{name: change.to(device) for name, change in step.items()} for step in changes]
-    screen = filled(losses[:8], moved[:8])
+    screen = filled(losses[:8], moved[:8], momentum=momentum, dtype=dtype)
     screen.update(torch.tensor(float("nan"), device=device), moved[8])
     screen.update(0.1, {name: change * float("nan") for name, change in moved[8].items()})
     with pytest.raises(ValueError, match="delta_loss must be finite"):
         _ = screen.scores
-    assert torch.equal(flat(screen.scores), flat(filled(losses[:8], moved[:8]).scores))
-    assert screen.records == 8
+    expected = filled(losses[:8], moved[:8], momentum=momentum, dtype=dtype)
+    assert torch.equal(flat(screen.scores), flat(expected.scores))
+    assert screen.records == expected.records == 8 - momentum
+
+
+@pytest.mark.parametrize("momentum", [False, True])
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_an_update_on_cuda_waits_for_nothing(momentum):
+    losses, changes = random_steps(4)
+    moved = [{name: change.cuda() for name, change in step.items()} for step in changes]
+    screen = filled(losses[:2].cuda(), moved[:2], momentum=momentum, dtype=torch.float32)
+    loss = losses[2].cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        screen.update(loss, moved[2])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert screen.records == 3 - momentum
 
 
 LOSSES, CHANGES = random_steps(3)
@@ -332,6 +459,7 @@ LOSSES, CHANGES = random_steps(3)
         (lambda: Screen().update(torch.zeros(1), CHANGES[0]), r"delta_loss must be a number or a 0-d Tensor.*\(1,\)"),
         (lambda: Screen().update(0.1, {}), r"delta_weights must have the names and shapes \{\}, got \{\}"),
         (lambda: filled(LOSSES, CHANGES).update(0.1, {"a": CHANGES[0]["a"]}), "delta_weights must have the names"),
+        (lambda: Screen(dtype=torch.float16), r"dtype must be torch\.float64 or torch\.float32, got torch\.float16"),
         (lambda: Screen().scores, "no record yet: call update first"),
         (lambda: Screen().condition(), "no record yet: call update first"),
         (lambda: Screen(momentum=True).mask(0.1), "no record yet: call update first"),
