@@ -1,0 +1,69 @@
+"""The network, the data and the scores that one process and two processes are given."""
+
+import torch
+from torch import nn
+
+#: Kinds of wrapping with the recorder's pairing; with replicas of sharded models the pairing changes nothing more.
+TRAINED = (
+    *((kind, pairing) for kind in ("ddp", "fsdp") for pairing in ("consecutive", "same_batch")),
+    ("one_replica", "consecutive"),
+    ("two_replicas", "consecutive"),
+)
+
+
+def network():
+    """Shards are uneven on two ranks: 5 rows, 7 rows, and 1 row, of which the second rank has none."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(2, 5, 3), nn.Tanh(), nn.Flatten(), nn.Linear(20, 7), nn.Tanh(), nn.Linear(7, 1)
+    ).double()
+
+
+def optimizer(model):
+    return torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9, weight_decay=0.01)
+
+
+def loss(model, x, y):
+    return (model(x).squeeze(1) - y).square().mean()
+
+
+def batches(count=12):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(count, 8, 2, 4, 4, generator=generator, dtype=torch.float64)
+    return list(zip(x, x.mean((2, 3, 4)) + x[:, :, 0, 0, 0], strict=True))
+
+
+def train(model, optimizer, recorder, data, device="cpu"):
+    for x, y in data:
+        value = loss(model, x.to(device), y.to(device))
+        optimizer.zero_grad()
+        value.backward()
+        recorder.before(value)
+        optimizer.step()
+        if recorder.pairing == "same_batch":
+            with torch.no_grad():
+                recorder.after(loss(model, x.to(device), y.to(device)))
+
+
+def tied_scores():
+    """{case: (scores, sparsities)}, scores of the network's weights."""
+    generator = torch.Generator().manual_seed(2)
+    shapes = {"0.weight": (5, 2, 3, 3), "3.weight": (7, 20), "5.weight": (1, 7)}
+    few = {name: torch.randint(-2, 3, shape, generator=generator).float() for name, shape in shapes.items()}
+    few["3.weight"][0, :7] = -0.0
+    few["5.weight"][0, :2] = torch.tensor([torch.inf, -torch.inf])
+    wide = {}
+    for name, shape in shapes.items():
+        powers = torch.randint(-300, 300, shape, generator=generator)
+        wide[name] = torch.randn(shape, generator=generator, dtype=torch.float64) * 10.0**powers
+    near = {  # float64 numbers next to each other: the last digits decide
+        name: 1.0 + torch.randint(0, 50, shape, generator=generator).double() * 2.0**-52
+        for name, shape in shapes.items()
+    }
+    return {
+        "ties": (few, (0.0, 0.13, 0.5, 0.9, 1.0)),
+        "all equal": ({name: torch.full(shape, 0.25) for name, shape in shapes.items()}, (0.4,)),
+        "wide": (wide, (0.5,)),
+        "other order, fewer": ({name: few[name] for name in ("5.weight", "0.weight")}, (0.6,)),
+        "neighbours": (near, (0.7,)),
+    }

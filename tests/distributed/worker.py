@@ -1,0 +1,210 @@
+"""What each of the two processes does that test_distributed.py starts: all scenarios, results in one file per rank."""
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Shard
+from torch.nn.parallel import DistributedDataParallel
+
+from ccprune.distributed import Layout, Recorder, Screen, ShardedMask
+from ccprune.stores import SquaredUpdates
+
+sys.path.insert(0, str(Path(__file__).parent))
+import problem  # noqa: E402
+
+MESHES = {"fsdp": (2,), "one_replica": (1, 2), "two_replicas": (2, 1)}
+
+
+def wrapped(kind, model, device):
+    if kind == "ddp":
+        return DistributedDataParallel(model)
+    if kind in MESHES:
+        mesh = init_device_mesh(device.type, MESHES[kind], mesh_dim_names=("replicate", "shard")[-len(MESHES[kind]) :])
+        for module in (model[0], model):  # the conv a group of its own, the rest with the outermost module
+            fully_shard(module, mesh=mesh)
+    return model
+
+
+def whole(parameter):
+    value = parameter.detach()
+    return (value.full_tensor() if isinstance(value, DTensor) else value).cpu().clone()
+
+
+def half(x):
+    rank = dist.get_rank()
+    return x.chunk(2)[rank]
+
+
+def training(kind, pairing, device, lam):
+    model = wrapped(kind, problem.network().to(device), device)
+    optimizer = problem.optimizer(model)
+    layout = Layout.of(model)
+    screen, momentum, squares = Screen(layout), Screen(layout, momentum=True), SquaredUpdates()
+    with Recorder(model, optimizer, [screen, momentum, squares], layout=layout, pairing=pairing) as recorder:
+        problem.train(
+            model, optimizer, recorder, [(half(x).to(device), half(y).to(device)) for x, y in problem.batches()]
+        )
+    found = {"held": {name: part.numel() for name, part in screen.scores.items()}}
+    for name, store in (("screen", screen), ("momentum", momentum), ("squares", squares)):
+        found[name] = {key: layout.whole(key, score).cpu() for key, score in store.scores.items()}
+    found["condition"] = screen.condition(scope="global")
+    found["by_layer"] = screen.condition()
+    for scope in ("global", "layer"):
+        mask = ShardedMask.from_scores(screen.scores, layout, sparsity=0.7, scope=scope)
+        found[scope] = mask.gather().keep, mask.counts, mask.sparsity
+        again = ShardedMask.from_mask(mask.gather(), layout)
+        found[f"{scope} back"] = all(torch.equal(again.keep[name], keep) for name, keep in mask.keep.items())
+    found["threshold"] = screen.mask(lam[pairing]).gather().keep
+
+    with mask.enforce(model, optimizer):
+        found["masked"] = {name: whole(weight) for name, weight in model.named_parameters()}
+        for x, y in problem.batches(20):
+            optimizer.zero_grad()
+            problem.loss(model, half(x).to(device), half(y).to(device)).backward()
+            optimizer.step()
+    found["trained"] = {name: whole(weight) for name, weight in model.named_parameters()}
+    return found
+
+
+def nothing(kind, device):
+    """The loss never changes; and a step that changes no weight."""
+    model = wrapped(kind, problem.network().to(device), device)
+    layout, optimizer = Layout.of(model), problem.optimizer(model)
+    screen = Screen(layout)
+    with Recorder(model, optimizer, [screen], layout=layout, pairing="consecutive") as recorder:
+        for x, y in problem.batches(4):
+            optimizer.zero_grad()
+            problem.loss(model, half(x).to(device), half(y).to(device)).backward()
+            recorder.before(torch.tensor(1.5, device=device))
+            optimizer.step()
+    mask = ShardedMask.from_scores(screen.scores, layout, sparsity=0.3)
+    return max(float(score.max()) for score in screen.scores.values() if score.numel()), mask.gather().keep
+
+
+def selection(kind, device):
+    """Masks of scores with many ties, infinite ones and both zeros."""
+    layout = Layout.of(wrapped(kind, problem.network().to(device), device))
+    found = {}
+    for case, (scores, sparsities) in problem.tied_scores().items():
+        parts = {}
+        for name, score in scores.items():
+            own = layout.parts[name]
+            parts[name] = score.to(device).flatten()[own.start : own.stop]
+        for sparsity in sparsities:
+            for scope in ("global", "layer"):
+                mask = ShardedMask.from_scores(parts, layout, sparsity=sparsity, scope=scope)
+                found[case, sparsity, scope] = mask.gather().keep, mask.kept
+    return found
+
+
+def traffic(device):
+    """What recorded steps and a mask send: [(collective, bytes)]."""
+    model = wrapped("fsdp", problem.network().to(device), device)
+    layout, optimizer = Layout.of(model), problem.optimizer(model)
+    screen, sent, real = Screen(layout), [], {name: getattr(dist, name) for name in ("all_reduce", "all_gather")}
+
+    def counted(name):
+        def call(*args, **options):
+            tensor = args[-1]  # all_gather(found, tensor)
+            sent.append((name, tensor.numel() * tensor.element_size()))
+            return real[name](*args, **options)
+
+        return call
+
+    data = [(half(x).to(device), half(y).to(device)) for x, y in problem.batches(5)]
+    calls = {}
+    for name in real:
+        setattr(dist, name, counted(name))
+    try:
+        with Recorder(model, optimizer, [screen], layout=layout, pairing="consecutive") as recorder:
+            problem.train(model, optimizer, recorder, data)
+        calls["steps"] = list(sent)
+        for scope in ("global", "layer"):
+            sent.clear()
+            mask = ShardedMask.from_scores(screen.scores, layout, sparsity=0.5, scope=scope)
+            calls[scope] = list(sent)
+        sent.clear()
+        mask.gather()
+        calls["gather"] = list(sent)
+        sent.clear()
+        screen.condition()
+        calls["condition"] = list(sent)
+        sent.clear()
+        with mask.enforce(model, optimizer):
+            optimizer.step()
+        calls["enforce"] = list(sent)
+    finally:
+        for name, function in real.items():
+            setattr(dist, name, function)
+    return calls
+
+
+def said(call, *args, **options):
+    try:
+        call(*args, **options)
+    except ValueError as error:
+        return str(error)
+    return "no error"
+
+
+def errors(device):
+    rank, mesh, found = dist.get_rank(), init_device_mesh(device.type, (2,)), {}
+    across = fully_shard(nn.Linear(4, 4, bias=False).to(device), mesh=mesh, shard_placement_fn=lambda _: Shard(1))
+    found["dimension 1"] = said(Layout.of, across)
+    mixed = problem.network().to(device)
+    fully_shard(mixed[0], mesh=mesh)
+    found["mixed"] = said(Layout.of, mixed)
+    torch.manual_seed(rank)
+    found["differ"] = said(Layout.of, nn.Linear(4, 4).to(device))
+
+    model = wrapped("fsdp", problem.network().to(device), device)
+    layout, optimizer = Layout.of(model), problem.optimizer(model)
+    found["other model"] = said(layout.own, problem.network())
+    found["other names"] = said(layout.own, nn.Linear(4, 4))
+    scores = {name: part.abs() for name, part in layout.own(model).items()}
+    found["no scores"] = said(ShardedMask.from_scores, {}, layout, sparsity=0.5)
+    found["sparsity"] = said(ShardedMask.from_scores, scores, layout, sparsity=1.5)
+    found["scope"] = said(ShardedMask.from_scores, scores, layout, sparsity=0.5, scope="all")
+    found["size"] = said(ShardedMask.from_scores, {"0.weight": torch.zeros(9)}, layout, sparsity=0.5)
+    if rank == 0:
+        scores["0.weight"][0, 0, 0, 0] = torch.nan
+    found["nan"] = said(ShardedMask.from_scores, scores, layout, sparsity=0.5)
+    screen = Screen(layout)
+    with Recorder(model, optimizer, [screen], layout=layout, pairing="consecutive") as recorder:
+        problem.train(model, optimizer, recorder, problem.batches(3), device)
+        recorder.before(torch.tensor(torch.inf if rank else 1.0, device=device))
+        found["loss"] = said(optimizer.step)
+        found["records"] = screen.records
+    if rank:
+        screen.update(1.0, {name: part * 0 for name, part in layout.own(model).items()})
+    found["one left out"] = said(screen.condition)
+    return found
+
+
+def main(backend, out, lam):
+    dist.init_process_group(backend, timeout=timedelta(seconds=60))
+    rank = dist.get_rank()
+    device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")
+    if backend == "nccl":
+        torch.cuda.set_device(device)
+    found = {"errors": errors(device), "traffic": traffic(device)}
+    for kind, pairing in problem.TRAINED:
+        found["training", kind, pairing] = training(kind, pairing, device, lam)
+    for kind in ("ddp", "fsdp"):
+        found["nothing", kind] = nothing(kind, device)
+        found["selection", kind] = selection(kind, device)
+    found["selection", "plain"] = selection("plain", device)
+    torch.save(found, Path(out) / f"{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
