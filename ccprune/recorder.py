@@ -197,12 +197,17 @@ class Recorder:
         return _mean(loss)
 
     def _emit(self, delta_loss: Tensor) -> None:
-        for weight, change in zip(self._current(), self._changes.values(), strict=True):
-            torch.sub(weight, change, out=change)  # one pass over memory; a foreach subtraction has the other sign
+        weights, changes = self._current(), list(self._changes.values())
+        if _asynchronous(delta_loss.device):  # few kernels, however many tensors
+            torch._foreach_sub_(changes, weights)
+            torch._foreach_neg_(changes)
+        else:  # one pass over memory
+            for weight, change in zip(weights, changes, strict=True):
+                torch.sub(weight, change, out=change)
         if self._bad is not None:
             gone = self._bad > 0
             delta_loss = delta_loss.masked_fill(gone, 0.0)
-            for change in self._changes.values():
+            for change in changes:
                 change.masked_fill_(gone.to(change.device), 0.0)
         for store in self._stores:
             store.update(delta_loss, self._changes)

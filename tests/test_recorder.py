@@ -366,6 +366,19 @@ def test_where_the_device_is_not_waited_for_a_bad_loss_leaves_sums_as_they_were(
     assert recorder.steps in (5, 6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("pairing", PAIRINGS)
+def test_changes_are_the_same_where_the_device_is_not_waited_for(pairing, dtype, monkeypatch):
+    stores = [Covariance(), Covariance()]
+    recorded(pairing, batches(6, dtype), [stores[0]])
+    monkeypatch.setattr(module, "_asynchronous", lambda device: True)
+    recorded(pairing, batches(6, dtype), [stores[1]])
+    assert len(stores[0].changes) == len(stores[1].changes) >= 5
+    for one, other in zip(stores[0].changes, stores[1].changes, strict=True):
+        assert all(change.dtype == torch.float32 and torch.equal(change, other[name]) for name, change in one.items())
+        assert any(bool((change != 0).any()) for change in one.values())
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("pairing", PAIRINGS)
 def test_a_step_on_cuda_waits_for_nothing(pairing):
