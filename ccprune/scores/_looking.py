@@ -1,0 +1,79 @@
+"""A model as scores look at it: apart from its own values, in float32 at least."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ccprune._modes import evaluating
+from ccprune.mask import prunable, unwrap
+
+
+class Looked:
+    """The model as a function of its prunable weights, and their values; each tensor once, whatever it is tied to.
+
+    Parameters
+    ----------
+    model : Module
+    dtype : dtype
+        Values narrower than this are widened.
+
+    Attributes
+    ----------
+    weights : {name: Tensor}
+        Detached, under the names of `mask.prunable`.
+    rest : {name: Tensor}
+        All other parameters, and copies of the buffers, under the unwrapped model's own names.
+    """
+
+    def __init__(self, model: nn.Module, *, dtype: torch.dtype = torch.float32) -> None:
+        self.model = unwrap(model)
+        weights = prunable(self.model)
+        own = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        self._own = {name: own[id(weight)] for name, weight in weights.items()}
+        self.weights = {name: widened(weight, dtype) for name, weight in weights.items()}
+        scored = set(self._own.values())
+        parameters = {name: value for name, value in self.model.named_parameters() if name not in scored}
+        buffers = {name: value.clone() for name, value in self.model.named_buffers()}
+        self.rest = {name: widened(value, dtype) for name, value in (parameters | buffers).items()}
+
+    def __call__(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Outputs for x with these weights."""
+        named = {self._own[name]: weight for name, weight in weights.items()}
+        return functional_call(self.model, self.rest | named, (x,))
+
+
+@contextmanager
+def looking(model: nn.Module) -> Iterator[None]:
+    """Eval mode; compiled parts run as they were written, and attention by the kernel that has second derivatives."""
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(model))
+        # Compiled code has no second derivatives and would be compiled anew for other weights. Asked for only where
+        # needed: torch's compiler takes seconds to import.
+        if any("_orig_mod" in module._modules or module._compiled_call_impl for module in model.modules()):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        yield
+
+
+def widened(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Detached, and in `dtype` where its own floating-point one is narrower; integers as they are."""
+    value = value.detach()
+    return value.to(torch.promote_types(value.dtype, dtype)) if value.is_floating_point() else value
+
+
+def check_samples(x: Tensor, y: Tensor) -> None:
+    """Raises ValueError unless there are as many labels as inputs, and at least one."""
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"x and y must have the same length, at least 1, got {len(x)} and {len(y)}")
+
+
+def finite(score: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The scores; raises ValueError when one is NaN or infinite, naming the parameter."""
+    for name, value in score.items():
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"model's {name!r} must have finite scores: its weights, the data or the loss are not")
+    return dict(score)

@@ -1,0 +1,40 @@
+"""SynFlow: a score without data."""
+
+import torch
+from torch import Tensor, nn
+
+from ccprune.scores._looking import Looked, finite, looking
+
+
+def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Synaptic flow |theta| dR/d|theta| (Tanaka, Kunin, Yamins and Ganguli, 2020, eq. 1 and 2), float64.
+
+    R is the sum of the outputs for one input of ones, of a network with the absolute values of its parameters and
+    buffers, as in the authors' code. In a network of linear layers and ReLUs without biases a weight's score is the
+    sum, over the paths from inputs to outputs that go through it, of the product of the absolute weights along the
+    path, and every layer's scores sum to R. The paper prunes in 100 rounds, scoring again after each: in one round
+    layers are emptied at high sparsity.
+
+    Parameters
+    ----------
+    model : Module
+        Computed in float64: R grows with the product of the layers' widths and overflows float32.
+    x : Tensor (n, ...)
+        Only the shape of one sample is taken. Where x holds integers (tokens) there is no input of ones and x itself is
+        the input.
+
+    Raises
+    ------
+    ValueError
+        Without a sample, or when R overflows float64 too.
+    """
+    if len(x) == 0:
+        raise ValueError("x must hold at least one sample")
+    look = Looked(model, dtype=torch.float64)
+    weights = {name: weight.abs().requires_grad_() for name, weight in look.weights.items()}
+    look.rest = {name: value.abs() if value.is_floating_point() else value for name, value in look.rest.items()}
+    ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=x.device) if x.is_floating_point() else x
+    with looking(model), torch.enable_grad():
+        flow = look(weights, ones).sum()
+        gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
+    return finite({name: weight.detach() * g for (name, weight), g in zip(weights.items(), gradients, strict=True)})

@@ -1,0 +1,111 @@
+"""Scores from derivatives of the loss on a batch: SNIP, GraSP, the diagonal Fisher, optimal brain damage."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad, vmap
+from torch.nn.functional import cross_entropy
+
+from ccprune.scores._looking import Looked, check_samples, finite, looking, widened
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def snip(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy) -> dict[str, Tensor]:
+    """Connection sensitivity |theta dL/dtheta| on one batch (SNIP: Lee, Ajanthan and Torr, 2019, eq. 5).
+
+    To first order what the loss changes by when the weight is set to zero. The paper divides by the sum over all
+    weights, which changes no rank. It was proposed for networks before training.
+
+    Parameters
+    ----------
+    model : Module
+    x, y : Tensor (n, ...), (n, ...)
+        The batch: inputs, and the labels or targets that `loss` takes.
+    loss : callable
+        (outputs, y) -> mean loss.
+
+    Returns
+    -------
+    {name: Tensor}
+        In the weights' precision, float32 at least. 0 for a weight that the output does not depend on.
+
+    Raises
+    ------
+    ValueError
+        When x and y differ in length, or a score is not finite, naming the parameter.
+    """
+    weights, gradients = _gradients(model, x, y, loss, twice=False)
+    return finite({name: (weight * gradients[name]).detach().abs() for name, weight in weights.items()})
+
+
+def grasp(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy) -> dict[str, Tensor]:
+    """Gradient signal theta * (H g) on one batch (GraSP: Wang, Zhang and Grosse, 2020, eq. 8, sign turned).
+
+    g and H are the loss's gradient and Hessian in the prunable weights. The paper's S(-theta) = -theta * (H g) is, up
+    to a factor of 2, what the squared gradient norm changes by, to first order, when the weight is set to zero, and
+    the weights with the *highest* S are removed; this is -S, so that larger = keep. Signed: a negative score says
+    that training would go faster without the weight. The paper's softmax temperature of 200 is left out. It was
+    proposed for networks before training.
+
+    Arguments, precision and errors as in `snip`; H g is a second pass backward (float32 for half precision).
+    """
+    weights, gradients = _gradients(model, x, y, loss, twice=True)
+    # The zero keeps a loss that is linear in the weights differentiable a second time.
+    signal = sum((g * g.detach()).sum() for g in gradients.values()) + 0.0 * sum(w.sum() for w in weights.values())
+    products = torch.autograd.grad(signal, list(weights.values()))
+    return finite(
+        {name: weight.detach() * image for (name, weight), image in zip(weights.items(), products, strict=True)}
+    )
+
+
+def fisher(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, chunk: int = 64) -> dict[str, Tensor]:
+    """Diagonal of the empirical Fisher: mean over samples of the squared gradient of the log-likelihood, float64.
+
+    x (n, ...) inputs, y (n, ...) class labels, for which the model, in eval mode meanwhile, returns logits, or what
+    else `loss`, a mean negative log-likelihood, takes. `chunk` samples are differentiated at once. The labels are the
+    data's own, which makes it the empirical one (Kunstner et al., 2019). Raises ValueError when x and y differ in
+    length, or a score is not finite, naming the parameter.
+    """
+    check_samples(x, y)
+    look = Looked(model)
+
+    def negative_log_likelihood(weights: dict[str, Tensor], sample: Tensor, label: Tensor) -> Tensor:
+        return loss(look(weights, sample[None]), label[None])
+
+    per_sample = vmap(grad(negative_log_likelihood), in_dims=(None, 0, 0))
+    total = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in look.weights.items()}
+    with looking(model):
+        for first in range(0, len(x), chunk):
+            gradients = per_sample(look.weights, widened(x[first : first + chunk]), y[first : first + chunk])
+            for name, gradient in gradients.items():
+                total[name] += gradient.double().square().sum(0)
+    return finite({name: value / len(x) for name, value in total.items()})
+
+
+def obd(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, chunk: int = 64) -> dict[str, Tensor]:
+    """Saliency theta^2 F / 2 (optimal brain damage: LeCun, Denker and Solla, 1990, section 2.2), F as in `fisher`.
+
+    What the loss rises by when the weight is set to zero, if the model is at a minimum and weights do not interact. The
+    paper has the diagonal of the Hessian; its Gauss-Newton part is, at a minimum of a log-likelihood, the Fisher, which
+    stands for it here. Arguments and errors as in `fisher`.
+    """
+    found = fisher(model, x, y, loss=loss, chunk=chunk)
+    weights = Looked(model).weights
+    return {name: 0.5 * weights[name].double().square() * value for name, value in found.items()}
+
+
+def _gradients(
+    model: nn.Module, x: Tensor, y: Tensor, loss: Loss, *, twice: bool
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Prunable weights, apart from the model's, and the loss's gradients in them, differentiable if `twice`."""
+    check_samples(x, y)
+    look = Looked(model)
+    weights = {name: weight.requires_grad_() for name, weight in look.weights.items()}
+    with looking(model), torch.enable_grad():
+        value = loss(look(weights, widened(x)), y)
+        if value.numel() != 1:
+            raise ValueError(f"loss must give one number, got shape {tuple(value.shape)}")
+        found = torch.autograd.grad(value, list(weights.values()), create_graph=twice, materialize_grads=True)
+    return weights, dict(zip(weights, found, strict=True))

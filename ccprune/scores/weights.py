@@ -1,0 +1,63 @@
+"""Scores that look at the weights alone, and the comparison of any score within layers or rows."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ccprune.mask import prunable
+
+GROUPS = ("layer", "row")
+
+
+def magnitude(model: nn.Module) -> dict[str, Tensor]:
+    """Absolute value of each prunable weight (Han et al., 2015)."""
+    return {name: weight.detach().abs().clone() for name, weight in prunable(model).items()}
+
+
+def random(model: nn.Module, *, seed: int) -> dict[str, Tensor]:
+    """Independent uniform numbers: the control that any score has to beat."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.rand(weight.shape, generator=generator, dtype=torch.float64).to(weight.device)
+        for name, weight in prunable(model).items()
+    }
+
+
+def lamp(model: nn.Module) -> dict[str, Tensor]:
+    """Layer-adaptive magnitude: w^2 over the sum of the squares of its layer's weights that are not smaller.
+
+    (Lee et al., 2021, "Layer-adaptive sparsity for the magnitude-based pruning", eq. 1.) Ranked over all layers, each
+    layer keeps at least its largest weight. Of equal weights the earlier counts as the smaller, as in
+    `Mask.from_scores`.
+    """
+    found = {}
+    for name, weight in prunable(model).items():
+        # Pruned weights are 0 and score 0; in float64, because the sum runs over millions of squares.
+        squares, order = weight.detach().double().square().flatten().sort(stable=True)
+        rest = squares.flip(0).cumsum(0).flip(0)
+        score = torch.zeros_like(squares)
+        score[order] = torch.where(rest > 0, squares / rest.clamp_min(torch.finfo(rest.dtype).tiny), 0.0)
+        found[name] = score.reshape(weight.shape)
+    return found
+
+
+def ranks(scores: Mapping[str, Tensor], *, within: str) -> dict[str, Tensor]:
+    """Ranks in (0, 1) within each tensor ("layer") or each output unit or channel ("row"): compared there only.
+
+    The lowest of n scores becomes 0.5 / n, the highest 1 - 0.5 / n; of equal scores the earlier is the lower, as in
+    `Mask.from_scores`. A mask over all layers made of them prunes the same share of every group, up to rounding.
+
+    Raises ValueError for another `within`, and for NaN, naming the parameter.
+    """
+    if within not in GROUPS:
+        raise ValueError(f"within must be one of {GROUPS}, got {within!r}")
+    found = {}
+    for name, score in scores.items():
+        if bool(score.isnan().any()):
+            raise ValueError(f"scores[{name!r}] holds NaN")
+        groups = score.detach().flatten(1) if within == "row" else score.detach().reshape(1, -1)
+        # The inverse of the sorting permutation is the rank.
+        positions = groups.argsort(dim=1, stable=True).argsort(dim=1)
+        found[name] = ((positions.double() + 0.5) / groups.shape[1]).reshape(score.shape)
+    return found
