@@ -1,0 +1,13 @@
+"""The registry of criteria: every way to score weights by name, for tables that go through all of them.
+
+    criteria.score("snip", model, x=x, y=y)
+
+A criterion is any function that takes some of `GIVEN` by these names and returns scores {name: Tensor}, larger = keep.
+`register` adds one; it then appears wherever `registered` is gone through. docs/add_a_criterion.md shows how.
+"""
+
+from ccprune.criteria import own as _own  # noqa: F401 - registers the library's
+from ccprune.criteria.recording import Recording
+from ccprune.criteria.registry import GIVEN, Criterion, register, registered, score
+
+__all__ = ["GIVEN", "Criterion", "Recording", "register", "registered", "score"]
