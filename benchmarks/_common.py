@@ -1,12 +1,17 @@
 """What the benchmarks share: the task's data, timing, peak memory, and the result file."""
 
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numba
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -26,14 +31,16 @@ def cancer() -> tuple[Dataset, legcnet.Settings, Ensemble]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Gives torch, BLAS and OpenMP so many threads."""
-    before = torch.get_num_threads()
+    """Gives torch, numba, BLAS and OpenMP so many threads."""
+    before, compiled = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(count)
+    numba.set_num_threads(count)
     try:
         with threadpool_limits(count):
             yield
     finally:
         torch.set_num_threads(before)
+        numba.set_num_threads(compiled)
 
 
 def measure(call: Callable[[], Any], *, repeats: int, warm_up: bool = True) -> tuple[Any, float, float | None]:
@@ -51,10 +58,18 @@ def measure(call: Callable[[], Any], *, repeats: int, warm_up: bool = True) -> t
 
 
 def row(
-    task: str, tool: str, size: str, seconds: float, peak_mb: float | None, error: float | None, note: str
+    task: str,
+    tool: str,
+    size: str,
+    seconds: float | None,
+    peak_mb: float | None = None,
+    error: float | None = None,
+    note: str = "",
 ) -> dict[str, Any]:
-    """One row of a result file; `error` is the largest difference from the oracle that the note names."""
-    print(f"{task:28} {tool:34} {seconds:12.6f} s  {note}")
+    """One row of a result file; `error` is the largest difference from the oracle that the note names, `seconds` None
+    what was not measured, and the note says why.
+    """
+    print(f"{task:28} {tool:34} {'not measured' if seconds is None else f'{seconds:12.6f} s'}  {note}", flush=True)
     return {
         "task": task,
         "tool": tool,
@@ -66,11 +81,43 @@ def row(
     }
 
 
-def save(name: str, rows: list[dict[str, Any]]) -> None:
+def claim(text: str, measured: float, *, least: float | None = None, most: float | None = None) -> dict[str, Any]:
+    """A claim with what was measured: at least so many times as fast, or at most so many of what the text names."""
+    holds = (least is None or measured >= least) and (most is None or measured <= most)
+    print(f"{'holds' if holds else 'DOES NOT HOLD'}: {text}: {measured:.3g}", flush=True)
+    return {"text": text, "measured": measured, "least": least, "most": most, "holds": holds}
+
+
+def agree(ours: Any, theirs: Any, *, within: float, what: str) -> float:
+    """Largest difference of two arrays, relative where they exceed 1; ends the benchmark when it exceeds `within`."""
+    ours, theirs = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
+    error = float((np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))).max())
+    if not error <= within:
+        raise SystemExit(f"ccprune and {what} differ by {error}")
+    return error
+
+
+def alone(script: str, *arguments: str) -> dict[str, Any]:
+    """What a script prints as JSON, run in a process of its own, with the process's peak memory as "peak_mb"."""
+    command = [sys.executable, str(Path(__file__).parent / script), *arguments]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(answer.splitlines()[-1])
+
+
+def peak_mb() -> float | None:
+    """Peak memory of this process so far, MiB."""
+    return _memory("VmHWM")
+
+
+def save(name: str, rows: list[dict[str, Any]], claims: list[dict[str, Any]]) -> None:
     """Writes results/NAME.json, signed as a run's result is."""
-    machine = {"cores": os.cpu_count(), "load_at_end": _load()}
-    content = {"name": name, "environment": environment() | machine, "rows": rows}
+    machine = {"cores": os.cpu_count(), "load_at_end": _load(), "device": _device()}
+    content = {"name": name, "environment": environment() | machine, "claims": claims, "rows": rows}
     results.save(RESULTS / f"{name}.json", content)
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def _load() -> float | None:

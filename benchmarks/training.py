@@ -1,16 +1,20 @@
-"""Per-sample SGD of the cancer network (9-6-1, 546 samples an epoch), beside a plain NumPy loop written from the paper.
+"""Per-sample SGD of the cancer network (9-6-1, 546 samples an epoch), beside a plain NumPy loop written from the paper
+and plain torch, which is slower still: each of its small operations costs microseconds.
 
-Seconds are per network and epoch.
+Seconds are per network and epoch. On a GPU all networks of a batch take each update together.
 """
 
 import _common
-import numba
 import numpy as np
+import torch
 
 from ccprune.ensemble import Ensemble, initialise
+from ccprune.models import from_ensemble
 from ccprune.train import advance
 
-EPOCHS = 5
+EPOCHS, CLAIMED = 5, 100  # times the NumPy loop's throughput
+BATCHES = (1, 16, 256, 4096)
+TASK = "training"
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -37,36 +41,75 @@ def parts(ensemble: Ensemble, index: int) -> list[np.ndarray]:
     return [getattr(ensemble, name)[index].numpy() for name in ("w1", "b1", "w2", "b2")]
 
 
+def plain_torch(start: Ensemble, x: torch.Tensor, y: torch.Tensor, rate: float) -> list[np.ndarray]:
+    """The same by autograd and `torch.optim.SGD`, one epoch."""
+    model = from_ensemble(start, 0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    for sample, target in zip(x, y, strict=True):
+        optimizer.zero_grad()
+        (model(sample) - target).square().mean().backward()
+        optimizer.step()
+    return [parameter.detach().numpy() for parameter in model.parameters()]
+
+
+def measure_ours(
+    start: Ensemble, x: torch.Tensor, y: torch.Tensor, rate: float
+) -> tuple[Ensemble, float, float | None]:
+    """Networks after `EPOCHS` epochs, seconds per network and epoch, and MiB."""
+    answers = []
+
+    def train() -> None:
+        answers[:] = [start.select(torch.arange(len(start), device=start.w1.device))]
+        advance(answers[0], x, y, rate=rate, first=0, steps=EPOCHS * len(x))
+        if x.is_cuda:
+            torch.cuda.synchronize()
+
+    _, seconds, peak = _common.measure(train, repeats=5)
+    return answers[0], seconds / EPOCHS / len(start), peak
+
+
 def main() -> None:
     data, settings, first = _common.cancer()
-    x, y = data.x_train, data.y_train
+    x, y, rate = data.x_train, data.y_train, settings.rate
     size = f"1 network, 1 epoch of {len(x)} samples"
-    rows = []
+
+    def told(tool: str, each: float, peak: float | None, error: float | None = None) -> dict:
+        note = f"{1 / each:.0f} networks per second"
+        note += "" if error is None else "; error: largest difference of a weight from the NumPy loop"
+        return _common.row(TASK, tool, size, each, peak, error, note)
+
     with _common.threads(1):  # products this small lose by more
         expected, seconds, peak = _common.measure(
-            lambda: plain_loop(parts(first, 0), x.numpy(), y.numpy(), settings.rate, EPOCHS), repeats=5
+            lambda: plain_loop(parts(first, 0), x.numpy(), y.numpy(), rate, EPOCHS), repeats=5
         )
+        once, by_torch, torch_peak = _common.measure(lambda: plain_torch(first, x, y, rate), repeats=3)
     slow = seconds / EPOCHS
-    rows.append(_common.row("training", "NumPy loop", size, slow, peak, None, f"{1 / slow:.0f} networks per second"))
-    cores = numba.get_num_threads()
-    for count, batch in [(1, 1), (1, 16), (cores, 16), (cores, 256)]:
-        numba.set_num_threads(count)
-        start = initialise(first.sizes, batch, seed=0)
-        answers = []
+    error = _differ(once, plain_loop(parts(first, 0), x.numpy(), y.numpy(), rate, 1))
+    rows = [told("NumPy loop", slow, peak), told("plain torch", by_torch, torch_peak, error)]
+    claims, cores = [], torch.get_num_threads()
+    for count in sorted({1, cores}):
+        for batch in BATCHES:
+            with _common.threads(count):
+                found, each, peak = measure_ours(initialise(first.sizes, batch, seed=0), x, y, rate)
+            rows.append(
+                told(f"ccprune, batch {batch}, {count} thread(s)", each, peak, _differ(parts(found, 0), expected))
+            )
+            if batch == 256:
+                text = f"training, networks per second, batch {batch}, {count} thread(s), times the NumPy loop"
+                claims.append(_common.claim(text, slow / each, least=CLAIMED))
+    for batch in BATCHES:
+        if torch.cuda.is_available():
+            start = initialise(first.sizes, batch, seed=0).to("cuda")
+            found, each, peak = measure_ours(start, x.cuda(), y.cuda(), rate)
+            rows.append(told(f"ccprune, batch {batch}, CUDA", each, peak, _differ(parts(found.to("cpu"), 0), expected)))
+        else:
+            rows.append(_common.row(TASK, f"ccprune, batch {batch}, CUDA", size, None, note="no CUDA device here"))
+    _common.save("training", rows, claims)
 
-        def ours(start: Ensemble = start, batch: int = batch, answers: list[Ensemble] = answers) -> None:
-            answers.append(start.select(range(batch)))
-            advance(answers[-1], x, y, rate=settings.rate, first=0, steps=EPOCHS * len(x))
 
-        _, seconds, peak = _common.measure(ours, repeats=7)
-        error = max(float(np.abs(a - b).max()) for a, b in zip(parts(answers[-1], 0), expected, strict=True))
-        if error > 1e-10:
-            raise SystemExit(f"ccprune and the NumPy loop differ by {error}")
-        each = seconds / EPOCHS / batch
-        note = f"{1 / each:.0f} networks per second; error: largest difference of a weight from the NumPy loop"
-        tool = f"ccprune, batch {batch}, {count} thread(s)"
-        rows.append(_common.row("training", tool, size, each, peak, error, note))
-    _common.save("training", rows)
+def _differ(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
+    pairs = zip(found, expected, strict=True)
+    return max(_common.agree(a.reshape(b.shape), b, within=1e-9, what="the NumPy loop") for a, b in pairs)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,40 @@ def sgd(
     steps: int,
     weights: Tensor,
 ) -> None:
-    """Runs `steps` per-sample updates in place; arguments as in `ccprune._train_cpu.sgd`."""
+    """Runs `steps` per-sample updates in place; arguments as in `ccprune._train_cpu.sgd`.
+
+    An update is a dozen small kernels, and starting them costs more than running them. On CUDA the updates of one pass
+    over the samples are therefore captured as a graph and replayed, where there are enough passes to pay for it.
+    """
+    parts, epoch, done = (w1, b1, w2, b2, softmax, keep1, keep2, x, y, rate, scale), x.shape[0], 0
+    if w1.is_cuda and steps >= 3 * epoch:
+        _updates(*parts, first, epoch, weights[:, :epoch])  # not captured: kernels are loaded at their first use
+        graph, recorded = torch.cuda.CUDAGraph(), torch.empty_like(weights[:, :epoch])
+        with torch.cuda.graph(graph):
+            _updates(*parts, first, epoch, recorded)
+        for done in range(epoch, steps - epoch + 1, epoch):
+            graph.replay()
+            weights[:, done : done + epoch] = recorded
+        done += epoch
+    _updates(*parts, first + done, steps - done, weights[:, done:])
+
+
+def _updates(
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    softmax: bool,
+    keep1: Tensor,
+    keep2: Tensor,
+    x: Tensor,
+    y: Tensor,
+    rate: float,
+    scale: float,
+    first: int,
+    steps: int,
+    weights: Tensor,
+) -> None:
     split = w1[0].numel()
     for t in range(steps):
         sample, target = x[(first + t) % x.shape[0]], y[(first + t) % x.shape[0]]
