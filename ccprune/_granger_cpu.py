@@ -124,8 +124,9 @@ def _explained(gram, overlap, uncovered, depth, augment, factor, inverse, term, 
 def explained(series, effect, deepest, augment, from_columns, triangles, fits, bases, residuals):
     """For all depths at once: what the tested lags explain, what the untested ones do, and the condition's trace.
 
-    series (K, M); effect (K,). Of each depth d (row deepest - d of the stacks, which are padded): the R factor and Q
-    of the effect's lags and constant, Q' target, the residual, and whether products with Q come from the columns.
+    series (K, M); effect (K,). Of each depth d (row deepest - d of the stacks, which are padded): the R factor of the
+    effect's lags and constant, and Q' target. Where `from_columns` is not -1, the products with Q come from the columns
+    instead, and it says which of `bases` and `residuals` is the depth's.
     Returns (3, deepest - augment, M).
     """
     windows, count = series.shape
@@ -144,9 +145,10 @@ def explained(series, effect, deepest, augment, from_columns, triangles, fits, b
         _products(x, effect, deepest, gram, mixed)
         for place in range(deepest - augment):
             depth = deepest - place
-            if from_columns[place]:
+            index = from_columns[place]
+            if index >= 0:
                 rows = effect.size - depth
-                _overlap_from_columns(x, bases[place, :rows], residuals[place, :rows], depth, overlap, uncovered)
+                _overlap_from_columns(x, bases[index, :rows], residuals[index, :rows], depth, overlap, uncovered)
             else:
                 _overlap_from_sums(mixed, triangles[place], fits[place], depth, overlap, uncovered)
             _explained(

@@ -39,19 +39,17 @@ class Sums(NamedTuple):
 
 
 class Own(NamedTuple):
-    """The effect's own regression at one depth of c lags and T rows, which all causes share.
+    """The effect's own regression on c lags and a constant, which all causes share.
 
-    The lags and a constant (T, c + 1) with their QR decomposition, Q' target (c + 1,), the target (T,), what the lags
-    leave of it (T,) and its sum of squares, and the condition of all this.
+    The effect (K,); of the QR decomposition of its lags (T, c + 1), T = K - c, the triangle and Q' target (c + 1,); the
+    residual sum of squares; and the condition of all this. What has T rows is made anew when asked for, because with
+    many lags it would take far more memory than the series.
     """
 
     depth: int
-    columns: Tensor
-    basis: Tensor
+    effect: Tensor
     triangle: Tensor
     fitted: Tensor
-    target: Tensor
-    residual: Tensor
     ssr: Tensor
     condition: float
 
@@ -59,6 +57,16 @@ class Own(NamedTuple):
     def from_columns(self) -> bool:
         """Whether products of the sums would lose too many digits."""
         return not self.condition < _MOST_LOST_IN_SUMS  # written so that NaN counts as ill-conditioned too
+
+    @property
+    def target(self) -> Tensor:
+        """The effect without its first c rows, (T,)."""
+        return self.effect[self.depth :]
+
+    def directions(self) -> tuple[Tensor, Tensor]:
+        """Q (T, c + 1), and what the lags leave of the target (T,)."""
+        basis, _ = torch.linalg.qr(_columns(self.effect, self.depth))
+        return basis, _residual(self.target, basis)
 
 
 class _Explained(NamedTuple):
@@ -86,29 +94,38 @@ def by_depth(effect: Tensor, causes: Tensor, own: Sequence[Own], *, augment: int
 
 
 def _own(effect: Tensor, depth: int) -> Own:
-    count = effect.shape[0] - depth
-    target = effect[depth:]
-    columns = torch.cat([effect.unfold(0, count, 1)[:depth], torch.ones_like(target)[None]]).T
+    columns, target = _columns(effect, depth), effect[depth:]
     basis, triangle = torch.linalg.qr(columns)
-    fitted = basis.T @ target
-    residual = target - basis @ fitted
-    residual = residual - basis @ (basis.T @ residual)
-    ssr = residual.square().sum()
+    ssr = _residual(target, basis).square().sum()
     inverse = torch.linalg.solve_triangular(triangle.T, columns.norm(dim=0).diag(), upper=False)
     condition = float(torch.maximum(inverse.square().sum(), target.square().sum() / ssr))
-    return Own(depth, columns, basis, triangle, fitted, target, residual, ssr, condition)
+    return Own(depth, effect, triangle, basis.T @ target, ssr, condition)
+
+
+def _columns(effect: Tensor, depth: int) -> Tensor:
+    """Lags, from the largest to the smallest, and a constant: (T, c + 1)."""
+    lags = effect.unfold(0, len(effect) - depth, 1)[:depth]
+    return torch.cat([lags, torch.ones_like(effect[depth:])[None]]).T
+
+
+def _residual(target: Tensor, basis: Tensor) -> Tensor:
+    return _project_out(target[:, None], basis)[:, 0]
 
 
 def _compiled(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
     """On the CPU: all depths in one call."""
     deepest, count = own[0].depth, len(effect)
-    from_columns = np.array([one.from_columns for one in own])
     triangles, fits = np.zeros((len(own), deepest + 1, deepest + 1)), np.zeros((len(own), deepest + 1))
-    bases, residuals = np.zeros((len(own), count, deepest + 1)), np.zeros((len(own), count))
     for place, one in enumerate(own):
-        rows, width = one.basis.shape
+        width = len(one.fitted)
         triangles[place, :width, :width], fits[place, :width] = one.triangle, one.fitted
-        bases[place, :rows, :width], residuals[place, :rows] = one.basis, one.residual
+    needy = [place for place, one in enumerate(own) if one.from_columns]
+    from_columns = np.full(len(own), -1)
+    from_columns[needy] = range(len(needy))
+    bases, residuals = np.zeros((len(needy), count, deepest + 1)), np.zeros((len(needy), count))
+    for index, place in enumerate(needy):
+        basis, residual = own[place].directions()
+        bases[index, : len(basis), : basis.shape[1]], residuals[index, : len(basis)] = basis, residual
     series = causes.T.contiguous().numpy()
     found = _granger_cpu.explained(
         series, effect.numpy(), deepest, augment, from_columns, triangles, fits, bases, residuals
@@ -138,7 +155,8 @@ def _explained(causes: Tensor, gram: Tensor, mixed: Tensor, own: Own, augment: i
     """
     if own.from_columns:
         lags = causes.unfold(1, len(own.target), 1)[:, : own.depth]
-        products = lags.reshape(-1, len(own.target)) @ torch.cat([own.basis, own.residual[:, None]], 1)
+        basis, residual = own.directions()
+        products = lags.reshape(-1, len(residual)) @ torch.cat([basis, residual[:, None]], 1)
         overlap, uncovered = products.view(*lags.shape[:2], -1).split([own.depth + 1, 1], -1)
     else:
         # Products with the orthonormal basis: those with the columns, solved by the triangle.
@@ -167,7 +185,7 @@ def _sums(own: Own, causes: Tensor, found: _Explained, augment: int) -> Sums:
         safe = torch.zeros_like(safe)
     if not bool(safe.all()):
         lags = causes[~safe].unfold(1, len(own.target), 1)[:, : own.depth]
-        again = _by_projection(own.columns, own.target, lags, augment)
+        again = _by_projection(_columns(own.effect, own.depth), own.target, lags, augment)
         for value, corrected in zip(sums, again, strict=True):
             value[~safe] = corrected
     return sums

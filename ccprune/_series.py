@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ccprune._checks import finite
+
 
 def has_jump(series: Tensor, *, threshold: float) -> Tensor:
     """True (N,) where splitting the series lowers the sum of squares about the mean by more than the threshold.
@@ -42,5 +44,5 @@ def check_series(name: str, series: Tensor) -> None:
         raise ValueError(f"{name} must have 2 dimensions, got shape {tuple(series.shape)}")
     if not series.is_floating_point():
         raise TypeError(f"{name} must be floating point, got {series.dtype}")
-    if not bool(torch.isfinite(series).all()):
+    if not finite(series):
         raise ValueError(f"{name} must be finite, got NaN or infinite values")

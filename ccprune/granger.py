@@ -14,10 +14,11 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
-from ccprune._checks import at_least, rows_within
-from ccprune._granger_sums import Own, by_depth, own_regressions
+from ccprune._checks import at_least, finite, rows_within
+from ccprune._granger_sums import Own, Sums, by_depth, own_regressions
 
 MAX_BYTES = 2**28  # working memory, by default
+_UNTESTED = Sums(0.0, 1.0, 1.0, 1.0)  # stands for the sums where there is no test: statistic 0, p-value 1
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _check(effect: Tensor, causes: Tensor, max_lag: int, test: str, extra: int) 
             raise TypeError(f"{name} must be a Tensor, got {type(value).__name__}")
         if value.ndim != dims:
             raise ValueError(f"{name} must have {dims} dimension(s), got shape {tuple(value.shape)}")
-        if not bool(torch.isfinite(value).all()):
+        if not finite(value):
             raise ValueError(f"{name} must be finite, got NaN or infinite values")
     if causes.shape[0] != effect.shape[0]:
         raise ValueError(f"causes must have one row per window of effect ({effect.shape[0]}), got {causes.shape[0]}")
@@ -121,7 +122,7 @@ def granger_test(
         Extra lags of both series that enter the regressions but are not tested. With 1 this is the lag-augmented test
         of Toda and Yamamoto (1995) for series integrated of order at most 1, valid without differencing.
     max_bytes : int
-        Working memory beside the arguments and the answer, which has five numbers per cause and lag. Causes are taken
+        Working memory beside the arguments and the answer, which has four numbers per cause and lag. Causes are taken
         in blocks that need no more.
 
     Returns
@@ -141,32 +142,43 @@ def granger_test(
     # The regressions have a constant, so means do not matter; without them the sums keep more digits.
     effect = effect - effect.mean()
     own = own_regressions(effect, deepest=max_lag + augment, augment=augment)
-    # The series a few times over; and where digits are short, the lags, their directions and what is left of them.
-    each = 8 * (4 * len(effect) + 6 * (max_lag + augment) * len(effect))
-    blocks = causes.split(rows_within(max_bytes, each, "one cause"), 1)
-    tested = [_all_lags(effect, block.to(torch.float64), own, augment) for block in blocks]
-    sums = [torch.cat(parts, 1) for parts in zip(*tested, strict=True)]
-    gain, own_ssr, joint_ssr, freedom, infeasible = sums
-    lags = torch.arange(1, max_lag + 1, dtype=torch.float64, device=causes.device)[:, None]
-    counts = effect.shape[0] - augment - lags
-    ratio = gain / torch.where(infeasible, 1.0, joint_ssr)
+    # The series a few times over; where digits are short, the lags, their directions and what is left of them; and a
+    # few times the answer.
+    each = 8 * (4 * len(effect) + 6 * (max_lag + augment) * len(effect) + 12 * max_lag)
+    most = rows_within(max_bytes, each, "one cause")
+    answer = causes.new_empty(4, max_lag, causes.shape[1], dtype=torch.float64)
+    infeasible = causes.new_empty(causes.shape[1], dtype=torch.bool)
+    counts = effect.shape[0] - augment - torch.arange(1, max_lag + 1, dtype=torch.float64, device=causes.device)
+    for first in range(0, causes.shape[1], most):
+        block = slice(first, first + most)
+        *found, failed = _all_lags(effect, causes[:, block].to(torch.float64), own, augment)
+        sums = Sums(*(torch.where(failed, unit, part) for part, unit in zip(found, _UNTESTED, strict=True)))
+        answer[0, :, block], answer[1, :, block] = _tests(sums, counts[:, None], test)
+        answer[2, :, block], answer[3, :, block] = found[1], found[2]
+        infeasible[block] = failed.any(0)
+    return GrangerResult(
+        statistic=answer[0],
+        p_value=answer[1],
+        min_p=answer[1].amin(0),
+        infeasible=infeasible,
+        own_ssr=answer[2],
+        joint_ssr=answer[3],
+        observations=tuple(int(count) for count in counts),
+        test=test,
+    )
+
+
+def _tests(sums: Sums, counts: Tensor, test: str) -> tuple[Tensor, Tensor]:
+    """Statistics and p-values (L, M)."""
+    lags = torch.arange(1, len(counts) + 1, dtype=torch.float64, device=counts.device)[:, None]
+    ratio = sums.gain / sums.joint_ssr
     if test == "ssr_chi2":
         statistic = counts * ratio
         p_value = special.chdtrc(lags.cpu().numpy(), statistic.cpu().numpy())
     else:
-        statistic = ratio / lags * freedom
-        p_value = special.fdtrc(lags.cpu().numpy(), freedom.cpu().numpy(), statistic.cpu().numpy())
-    p_values = torch.where(infeasible, 1.0, torch.as_tensor(p_value, device=causes.device))
-    return GrangerResult(
-        statistic=torch.where(infeasible, 0.0, statistic),
-        p_value=p_values,
-        min_p=p_values.amin(0),
-        infeasible=infeasible.any(0),
-        own_ssr=own_ssr,
-        joint_ssr=joint_ssr,
-        observations=tuple(int(count) for count in counts[:, 0]),
-        test=test,
-    )
+        statistic = ratio / lags * sums.freedom
+        p_value = special.fdtrc(lags.cpu().numpy(), sums.freedom.cpu().numpy(), statistic.cpu().numpy())
+    return statistic, torch.as_tensor(p_value, device=counts.device)
 
 
 def _all_lags(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> tuple[Tensor, ...]:
