@@ -1,0 +1,113 @@
+"""Channels that carry the same number for every input, and folding that number into the biases of their readers."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ccprune.export._exported import outputs
+
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass
+class Inputs:
+    """Smallest and largest number (channels,) that came in over all examples, and calls per example."""
+
+    low: Tensor
+    high: Tensor
+    calls: int = 0
+
+    @property
+    def constant(self) -> Tensor:
+        """Whether a channel had one value, but for rounding: a mean of equal numbers need not be exactly them."""
+        slack = 8 * torch.finfo(self.low.dtype).eps * self.low.abs().clamp_min(self.high.abs())
+        return self.high - self.low <= slack
+
+
+def other(example: Tensor) -> Tensor:
+    """Other numbers of the same kind and shape."""
+    if not example.is_floating_point():
+        return example.roll(1, -1)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(example.shape, generator=generator, dtype=torch.float64).to(example)
+    return example.flip(0) + noise * example.std(correction=0)
+
+
+def watched(network: nn.Module, examples: Sequence[Tensor]) -> dict[nn.Module, Inputs]:
+    """What came into each linear and convolution layer."""
+    seen: dict[nn.Module, Inputs] = {}
+    calls: Counter[nn.Module] = Counter()
+
+    def note(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+        x = (args[0] if args else kwargs["input"]).detach()
+        flat = (x if isinstance(module, nn.Linear) else x.movedim(1, -1)).reshape(-1, _channels(module))
+        low, high = flat.amin(0), flat.amax(0)
+        calls[module] += 1
+        if module in seen:
+            low, high = low.minimum(seen[module].low), high.maximum(seen[module].high)
+        seen[module] = Inputs(low, high)
+
+    hooks = [
+        module.register_forward_pre_hook(note, with_kwargs=True)
+        for module in network.modules()
+        if isinstance(module, _LAYERS)
+    ]
+    try:
+        for example in examples:
+            outputs(network, example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for module, inputs in seen.items():
+        inputs.calls = calls[module] // len(examples)
+    return seen
+
+
+def no_weights(layer: nn.Module, dimension: int) -> Tensor:
+    """Whether all weights of an output (0) or input (1) channel are zero: (channels,)."""
+    return (layer.weight.detach() == 0).movedim(dimension, 0).flatten(1).all(1)
+
+
+def foldable(layer: nn.Module, inputs: Inputs) -> Tensor:
+    """Whether an input channel adds the same to the layer's outputs at all places: (channels,)."""
+    if _pads_with_zeros(layer):
+        return (inputs.low == 0) & (inputs.high == 0)
+    return inputs.constant
+
+
+def fold_(layer: nn.Module, channels: Sequence[int], inputs: Inputs) -> None:
+    """Adds to the bias what the constant input channels add to each output; makes a bias where there is none."""
+    with torch.no_grad():
+        weight = layer.weight[:, channels].flatten(2).sum(2) if layer.weight.ndim > 2 else layer.weight[:, channels]
+        # Channels that no weight reads may be of any value.
+        value = torch.where((weight == 0).all(0), 0, (inputs.low[channels] + inputs.high[channels]) / 2)
+        added = (weight.double() @ value.double()).to(weight.dtype)
+        if layer.bias is not None:
+            layer.bias += added
+        elif bool(added.any()):
+            layer.bias = nn.Parameter(added)
+
+
+def shared(network: nn.Module) -> set[nn.Module]:
+    """Modules with a parameter that another module has too."""
+    holders: dict[int, list[nn.Module]] = {}
+    for module in network.modules():
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                holders.setdefault(id(parameter), []).append(module)
+    return {module for modules in holders.values() if len(modules) > 1 for module in modules}
+
+
+def _channels(layer: nn.Module) -> int:
+    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+
+
+def _pads_with_zeros(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Linear) or layer.padding_mode != "zeros":
+        return False
+    if isinstance(layer.padding, str):
+        return layer.padding == "same" and any(size > 1 for size in layer.kernel_size)
+    return any(pad > 0 for pad in layer.padding)

@@ -1,0 +1,136 @@
+"""A model and its mask in one safetensors file: tensors and text only, nothing that a reader would execute."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ccprune.mask import Mask
+from ccprune.mask._names import plain_names
+
+FORMAT = "ccprune-mask-1"
+_MASK = "ccprune.mask/"
+
+
+def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
+    """Writes parameters, buffers and the mask, all of it or nothing, under the plain model's names.
+
+    The mask takes one bit per weight: tensors "ccprune.mask/NAME" of uint8 hold the flattened mask as `numpy.packbits`
+    makes it. Metadata (text): format, mask (JSON of name -> shape), tied (JSON of name -> the name that holds the
+    values) and requested (the sparsity asked for, if known). Any reader of safetensors reads the weights.
+
+    Raises ValueError when the mask does not fit the model or pruned weights are not zero in it (call `mask.apply_`
+    first), and for state that is not tensors.
+    """
+    path = Path(path)
+    violations = int(mask.check(model)["violations"]["all"])
+    if violations:
+        raise ValueError(f"model has {violations} pruned weights that are not zero: call mask.apply_(model) first")
+    tensors: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    first: dict[object, str] = {}
+    for name, value in _state(model).items():
+        # Tied tensors once; a view of another that is not the same is stored on its own, in a row.
+        holder = first.setdefault(_identity(name, value), name)
+        if holder == name:
+            tensors[name] = value.detach().cpu().contiguous().clone()
+        else:
+            tied[name] = holder
+    shapes = {}
+    for name, keep in mask.keep.items():
+        tensors[_MASK + name] = torch.from_numpy(np.packbits(keep.cpu().numpy()))
+        shapes[name] = list(keep.shape)
+    metadata = {"format": FORMAT, "mask": json.dumps(shapes), "tied": json.dumps(tied)}
+    if mask.requested is not None:
+        metadata["requested"] = repr(mask.requested)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata=metadata)
+        os.chmod(temporary, 0o644)  # mkstemp's files are private
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load(path: str | os.PathLike, model: nn.Module) -> Mask:
+    """Puts what `save` wrote into the model, in place, on the devices it has, and returns the mask.
+
+    Raises FileNotFoundError without a file; ValueError for one that is damaged or not from `save`, and when its names,
+    shapes or types are not the model's. Then the model is as it was.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path must be a file, got {str(path)!r}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} must have been written by ccprune.export.save, its format is {metadata.get('format')!r}"
+        )
+    try:
+        mask = _unpack(tensors, json.loads(metadata["mask"]), metadata.get("requested"))
+        stored = {name: value for name, value in tensors.items() if not name.startswith(_MASK)}
+        stored |= {name: stored[holder] for name, holder in json.loads(metadata["tied"]).items()}
+        if any(bool(stored[name][~keep].any()) for name, keep in mask.keep.items()):
+            raise ValueError("pruned weights are not zero")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: its mask or metadata do not fit together ({error})") from error
+    state = _state(model)
+    if state.keys() != stored.keys():
+        raise ValueError(
+            f"{path} must hold what the model has: missing {sorted(state.keys() - stored.keys())}, "
+            f"unknown to the model {sorted(stored.keys() - state.keys())}"
+        )
+    for name, value in state.items():
+        if (value.shape, value.dtype) != (stored[name].shape, stored[name].dtype):
+            raise ValueError(
+                f"{path} has {name!r} as {stored[name].dtype} of shape {tuple(stored[name].shape)}, "
+                f"the model as {value.dtype} of shape {tuple(value.shape)}"
+            )
+    mask.check(model)  # raises where the mask's names or shapes are not the model's
+    held: dict[object, str] = {}
+    for name, value in state.items():
+        if not torch.equal(stored[held.setdefault(_identity(name, value), name)], stored[name]):
+            raise ValueError(
+                f"{path} has different values for {held[_identity(name, value)]!r} and {name!r}, the model one tensor"
+            )
+    model.load_state_dict({own: stored[plain] for own, plain in plain_names(model).items()})
+    return mask
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """The model's own tensors, not copies, by plain name."""
+    names = plain_names(model)
+    state = {names[name]: value for name, value in model.state_dict().items()}
+    others = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if others:
+        raise ValueError(f"model's state must be tensors, got others: {others}")
+    return state
+
+
+def _identity(name: str, value: Tensor) -> object:
+    """The same for tied tensors, and for no others."""
+    return (value.data_ptr(), value.shape, value.stride(), value.dtype) if value.numel() else name
+
+
+def _unpack(tensors: dict[str, Tensor], shapes: dict[str, list[int]], requested: str | None) -> Mask:
+    keep = {}
+    for name, shape in shapes.items():
+        bits, count = tensors[_MASK + name], int(np.prod(shape))
+        if bits.dtype != torch.uint8 or bits.shape != (-(-count // 8),):
+            raise ValueError(f"{count} mask bits of {name!r} expected, got {bits.dtype} of shape {tuple(bits.shape)}")
+        keep[name] = torch.from_numpy(np.unpackbits(bits.numpy(), count=count).astype(bool)).reshape(shape)
+    return Mask(keep, requested=None if requested is None else float(requested))

@@ -1,0 +1,72 @@
+"""2:4 weights in torch's semi-structured tensors, for CUDA."""
+
+import warnings
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.sparse import to_sparse_semi_structured
+
+from ccprune.export._exported import Exported, masked_copy
+from ccprune.mask import Mask
+from ccprune.mask._names import owners
+
+# Torch's float32 kernels take 1 of 2, its int8 ones are for quantised models.
+DTYPES = (torch.float16, torch.bfloat16)
+
+
+def semi_structured(model: nn.Module, mask: Mask) -> Exported:
+    """A masked copy whose 2:4 linear layers multiply half of their weights, by the tensor cores' sparse kernels.
+
+    For CUDA devices of compute capability 8.0 or newer, in float16 or bfloat16; make the mask with `Mask.from_n_m`.
+    Outputs are the masked model's to that precision's rounding. Layers whose sizes the kernels do not take stay dense,
+    with torch's reason.
+
+    Returns
+    -------
+    Exported
+        layers: form ("2:4" or "dense"), reason.
+
+    Raises
+    ------
+    ValueError
+        When the mask does not fit the model, keeps more than 2 of 4 in a linear layer that it prunes, naming it, or
+        prunes no linear layer; or when such a layer is not on CUDA or has another precision.
+    """
+    mask.check(model)
+    found = owners(model)
+    chosen = [name for name, keep in mask.keep.items() if type(found[name][0]) is nn.Linear and not bool(keep.all())]
+    if not chosen:
+        raise ValueError(f"mask must prune weights of linear layers, got {sorted(mask.keep)}")
+    for name in chosen:
+        module, keep = found[name][0], mask.keep[name]
+        if not two_of_four(keep):
+            raise ValueError(f"mask must keep at most 2 of every 4 inputs (Mask.from_n_m), not so in {name!r}")
+        if not module.weight.is_cuda:
+            raise ValueError(f"model's {name!r} must be on a CUDA device, got {module.weight.device}")
+        if module.weight.dtype not in DTYPES:
+            raise ValueError(f"model's {name!r} must be of one of {DTYPES}, got {module.weight.dtype}")
+    network = masked_copy(model, mask)
+    copies = owners(network)
+    rows = {name: ("dense", "nothing pruned, or not a linear layer") for name in mask.keep}
+    made: dict[int, nn.Parameter] = {}  # by the weight's identity: tied layers stay tied
+    for name in chosen:
+        weight = copies[name][0].weight
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*SparseSemiStructuredTensor", category=UserWarning)
+            try:
+                made[id(weight)] = nn.Parameter(to_sparse_semi_structured(weight.detach().contiguous()), False)
+            except RuntimeError as error:  # sizes, or a build or device without the kernels
+                rows[name] = ("dense", str(error).split("\n")[0])
+            else:
+                rows[name] = ("2:4", "")
+    for module in network.modules():
+        if type(module) is nn.Linear and id(module.weight) in made:
+            module.weight = made[id(module.weight)]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["form", "reason"]).rename_axis("parameter")
+    return Exported(network, table)
+
+
+def two_of_four(keep: Tensor) -> bool:
+    """Whether at most 2 of every 4 along the second dimension are kept."""
+    return keep.shape[1] % 4 == 0 and bool((keep.reshape(len(keep), -1, 4).sum(2) <= 2).all())

@@ -1,0 +1,177 @@
+"""Removal of whole channels: a smaller dense model, faster with any kernel."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ccprune.export import _constants as constants
+from ccprune.export._exported import Exported, masked_copy, outputs
+from ccprune.mask import Mask
+from ccprune.mask._names import layers
+
+
+def structured(model: nn.Module, mask: Mask, example: Tensor, *, tolerance: float = 1e-5) -> Exported:
+    """A masked copy without the channels that the mask emptied, removed by torch-pruning (Fang et al., 2023).
+
+    A channel without weights still gives out what its bias, and norms after it, make of 0. That constant is folded
+    into the biases of the layers that read the channel; where it cannot be (a convolution that pads with zeros sees
+    another value at the edge), the channel stays. So do channels that reach the model's output or pass what mixes
+    channels, such as layer norm or attention, one channel of an empty layer, and layers with shared weights or more
+    than one call. Channels that no layer reads are removed as well.
+
+    Parameters
+    ----------
+    model : Module
+        From one Tensor to one Tensor.
+    mask : Mask
+        Best from `Mask.from_channels`, with the output layer protected.
+    example : Tensor (n, ...)
+        A batch, to trace the model and to check the outputs, on it and on other numbers of its shape.
+    tolerance : float
+        Largest difference of outputs that is allowed, absolute and relative; 1e-5 is for float32.
+
+    Returns
+    -------
+    Exported
+        layers: channels, empty (no weights left), removed, and reason, why not all empty ones were.
+
+    Raises
+    ------
+    ImportError
+        Without torch-pruning.
+    ValueError
+        When the mask does not fit the model, torch-pruning cannot trace it, or the outputs are not the same.
+    """
+    try:
+        import torch_pruning
+    except ImportError as error:
+        raise ImportError("export.structured needs torch-pruning: pip install torch-pruning") from error
+    network = masked_copy(model, mask)
+    examples = (example, constants.other(example))
+    before = [outputs(network, x) for x in examples]
+    seen = constants.watched(network, examples)
+    trainable = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
+    rows = {id(module): _Row(name, module) for name, module in layers(network).items()}
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())  # torch-pruning follows gradients
+    graph = torch_pruning.DependencyGraph()
+    with warnings.catch_warnings(), torch.enable_grad(), torch.random.fork_rng([example.device] * example.is_cuda):
+        warnings.simplefilter("ignore")
+        try:
+            graph.build_dependency(network, example_inputs=example, verbose=False)
+        except Exception as error:  # of any kind: it runs the model and walks through what autograd noted
+            raise ValueError(f"model cannot be traced by torch-pruning: {type(error).__name__}: {error}") from error
+        # All decisions come before the first removal, which renumbers channels.
+        for root, channels in [*_chosen(graph, network, seen, rows)]:
+            graph.get_pruning_group(root, graph.get_pruner_of_module(root).prune_out_channels, channels).prune()
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(trainable.get(name, False))
+    for x, expected in zip(examples, before, strict=True):
+        found = outputs(network, x)
+        if found.shape != expected.shape or not torch.allclose(found, expected, rtol=tolerance, atol=tolerance):
+            raise ValueError(
+                "model's outputs change with the channels removed, so that something in it must mix channels where "
+                "torch-pruning sees no layer that does (or tolerance is too small for the precision)"
+            )
+    columns = ["channels", "empty", "removed", "reason"]
+    table = {row.name: (row.channels, row.empty, row.removed, row.reason) for row in rows.values()}
+    return Exported(network, pd.DataFrame.from_dict(table, orient="index", columns=columns).rename_axis("parameter"))
+
+
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass
+class _Row:
+    name: str
+    layer: nn.Module
+    removed: int = 0
+    reason: str = ""
+    channels: int = field(init=False)
+    empty: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        empty = constants.no_weights(self.layer, 0)
+        self.channels, self.empty = len(empty), int(empty.sum())
+
+
+def _chosen(
+    graph: Any, network: nn.Module, seen: dict[nn.Module, constants.Inputs], rows: dict[int, _Row]
+) -> Iterator[tuple[nn.Module, list[int]]]:
+    """A layer and those of its output channels that can go, for each group of coupled layers; constants are folded."""
+    shared = constants.shared(network)
+    for group in graph.get_all_groups():
+        coupled = [item for item in group if isinstance(item.dep.target.module, _LAYERS)]
+        whole = [item for item in coupled if item.dep.target.type.name != "DEPTHWISE_CONV"]
+        made = [item for item in whole if graph.is_out_channel_pruning_fn(item.dep.handler)]
+        read = [item for item in whole if not graph.is_out_channel_pruning_fn(item.dep.handler)]
+        producers = [rows[id(item.dep.target.module)] for item in coupled if item not in read]
+        count = len(group[0].idxs)
+        reason = _obstacle(group, seen, shared, bool(read))
+        if not reason:
+            empty = torch.ones(count, dtype=torch.bool)
+            for item in made:
+                empty &= _over_root(item, constants.no_weights(item.dep.target.module, 0).cpu(), count)
+            gone = torch.ones(count, dtype=torch.bool)
+            for item in read:
+                layer = item.dep.target.module
+                gone &= _over_root(item, constants.no_weights(layer, 1).cpu(), count) | (
+                    empty & _over_root(item, constants.foldable(layer, seen[layer]).cpu(), count)
+                )
+            if bool(gone.all()):
+                gone[0], reason = False, "one channel stays, for a layer cannot have none"
+            elif bool((empty & ~gone).any()):
+                reason = "not the same constant wherever it is read (padding with zeros, or channels mixed)"
+            elif any(row.empty > int((empty & gone).sum()) for row in producers):
+                reason = "coupled to channels of other layers that are not empty"
+            for item in read:
+                own = [own for own, root in zip(item.idxs, item.root_idxs, strict=True) if gone[root]]
+                constants.fold_(item.dep.target.module, own, seen[item.dep.target.module])
+            channels = gone.nonzero().flatten().tolist()
+            for row in producers:
+                row.removed = len(channels)
+            if channels:
+                yield group[0].dep.target.module, channels
+        for row in producers:
+            if row.empty > row.removed or (row.removed and row.empty == row.channels):
+                row.reason = reason
+
+
+def _obstacle(group: Any, seen: dict[nn.Module, constants.Inputs], shared: set[nn.Module], is_read: bool) -> str:
+    """Why nothing of a group can be removed."""
+    for item in group:
+        node = item.dep.target
+        module = node.module
+        if node.type.name == "OUTPUT":
+            return "reaches the model's output"
+        if node.type.name not in (
+            "CONV",
+            "DEPTHWISE_CONV",
+            "LINEAR",
+            "BN",
+            "PRELU",
+            "ELEMENTWISE",
+            "RESHAPE",
+            "CONCAT",
+        ):
+            return f"passes {node.type.name}, which may mix channels"
+        if node.type.name == "CONV" and (module.groups > 1 or module.transposed):
+            return "passes a grouped or transposed convolution"
+        if node.type.name in ("CONV", "DEPTHWISE_CONV", "LINEAR") and (module not in seen or seen[module].calls != 1):
+            return "passes a layer that is not called once"
+        if module in shared:
+            return "passes a layer that shares its weights"
+    return "" if is_read else "reaches the model's output"
+
+
+def _over_root(item: Any, of_item: Tensor, count: int) -> Tensor:
+    """Whether all of an item's channels that belong to a channel of the group's root have the property."""
+    found = torch.ones(count, dtype=torch.bool)
+    for own, root in zip(item.idxs, item.root_idxs, strict=True):
+        found[root] &= of_item[own]
+    return found
