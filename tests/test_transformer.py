@@ -121,7 +121,7 @@ def test_first_values_follow_from_the_seed_alone():
     assert float(loss) == pytest.approx(math.log(50), rel=0.02)
 
 
-def trained(text, steps=120):
+def trained(text, steps=200):
     """Cross-entropy on what a small one has not seen, after training on the beginning; and the squared updates."""
     model = small(seed=1)
     optimizer, store = torch.optim.AdamW(model.parameters(), 1e-2), SquaredUpdates()
@@ -141,13 +141,13 @@ def test_a_small_one_learns_a_text_that_repeats_and_every_weight_takes_part():
     phrase = torch.tensor([1, 2, 3, 1, 4, 5, 1, 2, 6])  # what follows 1 or 2 depends on what came before them
     loss, moved = trained(phrase.repeat(300))
     assert loss < 0.02
-    assert all(bool((score > 0).float().mean() > 0.6) for score in moved.values())
+    assert all(bool((score > 0).float().mean() > 0.9) for score in moved.values())
 
 
 def test_null_a_text_without_order_is_not_learned():
     text = torch.randint(11, (2700,), generator=torch.Generator().manual_seed(2))
     loss, _ = trained(text)
-    assert math.log(11) * 0.99 < loss < math.log(11) * 1.5
+    assert math.log(11) * 0.99 < loss < math.log(11) * 1.05
 
 
 @pytest.mark.parametrize(
