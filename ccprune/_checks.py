@@ -1,8 +1,5 @@
 """Checks of arguments that many modules share."""
 
-import torch
-from torch import Tensor
-
 
 def at_least(least: int, **arguments: int) -> None:
     """Raises ValueError naming the first argument that is not an integer of at least `least`."""
@@ -17,8 +14,3 @@ def rows_within(max_bytes: int, each: int, what: str) -> int:
     if max_bytes < each:
         raise ValueError(f"max_bytes={max_bytes} is too little: {what} needs {each}")
     return max_bytes // each
-
-
-def finite(values: Tensor) -> bool:
-    """Whether all values are finite, without a copy as large as they are."""
-    return values.numel() == 0 or all(bool(torch.isfinite(bound)) for bound in torch.aminmax(values))

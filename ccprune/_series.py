@@ -1,9 +1,7 @@
-"""Checks of series, and whether they jump, for `ccprune.lyapunov`."""
+"""Checks of series, and whether they jump, for `ccprune.lyapunov` and `ccprune.granger`."""
 
 import torch
 from torch import Tensor
-
-from ccprune._checks import finite
 
 
 def has_jump(series: Tensor, *, threshold: float) -> Tensor:
@@ -46,3 +44,8 @@ def check_series(name: str, series: Tensor) -> None:
         raise TypeError(f"{name} must be floating point, got {series.dtype}")
     if not finite(series):
         raise ValueError(f"{name} must be finite, got NaN or infinite values")
+
+
+def finite(values: Tensor) -> bool:
+    """Whether all values are finite, without a copy as large as they are."""
+    return values.numel() == 0 or all(bool(torch.isfinite(bound)) for bound in torch.aminmax(values))

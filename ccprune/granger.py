@@ -14,8 +14,9 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
-from ccprune._checks import at_least, finite, rows_within
+from ccprune._checks import at_least, rows_within
 from ccprune._granger_sums import Own, Sums, by_depth, own_regressions
+from ccprune._series import finite
 
 MAX_BYTES = 2**28  # working memory, by default
 _UNTESTED = Sums(0.0, 1.0, 1.0, 1.0)  # stands for the sums where there is no test: statistic 0, p-value 1

@@ -172,3 +172,12 @@ def test_help_states_the_rules():
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for rule in ("replication/.smoke", "exit status", "A second call runs only what changed"):
         assert rule in text
+
+
+def test_what_is_planned_and_looked_for_needs_no_torch():
+    code = (
+        "import sys, ccprune.cli; from ccprune.suite import requirements as r;"
+        "r.problem('images:mnist'), r.is_here('authors:data/vowel.csv'), r.is_here('images:mnist5k');"
+        "r.problem('device:cuda'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # it takes seconds to import
