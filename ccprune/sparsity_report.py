@@ -66,12 +66,12 @@ class SparsityReport:
         asked = "" if self.requested is None else f" ({self.requested:.4%} requested)"
         lines = [f"{int(total['kept'])} of {int(total['weights'])} weights kept: sparsity {self.achieved:.4%}{asked}"]
         for column, meaning in (
-            ("violations", "pruned weights are not zero in the model: train under mask.enforce, or apply_ it"),
-            ("collapsed", "layers have no weights left: nothing of the input passes them"),
-            ("dead_outputs", "output units or channels have no weights left"),
+            ("violations", "pruned weights that are not zero in the model (train under mask.enforce, or apply_ it)"),
+            ("collapsed", "layers without any weights left (nothing of the input passes them)"),
+            ("dead_outputs", "output units and channels without weights left"),
         ):
             if total[column]:
-                lines.append(f"{int(total[column])} {meaning}")
+                lines.append(f"{meaning}: {int(total[column])}")
         return "\n".join(lines)
 
     def __str__(self) -> str:
