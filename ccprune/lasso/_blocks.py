@@ -5,7 +5,7 @@ sums do, and leave the processor's cache. A block runs over the borders of tenso
 calls. A compiled kernel was no faster, and its compiler takes 45 MB, as much as the sums of a ResNet-18.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -97,16 +97,24 @@ class Blocks:
 
         Raises ValueError when a sum is not finite.
         """
+        return self._laid_out(records, torch.float64, lambda score: score)
+
+    def above(self, records: int, threshold: float) -> dict[str, Tensor]:
+        """Where `largest` is above the threshold, without ever holding it for all weights. Raises as `largest`."""
+        return self._laid_out(records, torch.bool, lambda score: score > threshold)
+
+    def _laid_out(self, records: int, dtype: torch.dtype, made: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """What is made of each weight's largest |sum| / records, in the weights' shapes and layout."""
         found, flat = {}, []
         for (name, shape), order, device in zip(self.shapes.items(), self._orders, self._devices, strict=True):
-            laid_out = torch.empty([shape[axis] for axis in order], dtype=torch.float64, device=device)
+            laid_out = torch.empty([shape[axis] for axis in order], dtype=dtype, device=device)
             found[name] = laid_out.permute([order.index(axis) for axis in range(len(order))])
             flat.append(laid_out.view(-1))
         for block in self._blocks:
             score = block.sums.abs().amax(0).to(torch.float64).div_(self._unit * records)
             if not bool(torch.isfinite(score).all()):
                 raise ValueError(f"sums must be finite, dL times squared changes overflowed {block.sums.dtype}")
-            for (index, piece), part in zip(block.pieces, block.split(score), strict=True):
+            for (index, piece), part in zip(block.pieces, block.split(made(score)), strict=True):
                 flat[index][piece] = part
         return found
 

@@ -158,12 +158,11 @@ class Screen:
         """One mask per penalty: what `truncated_gradient` would keep.
 
         `condition` is that of the solver's settings, by default the 2024 protocol's. Raises ValueError, naming the
-        ratio and the limit, where it does not hold or belongs to other records.
+        ratio and the limit, where it does not hold or belongs to other records. Takes no memory but the masks'.
         """
         for lam in lams:
             check_penalty(lam)
         condition = self.condition() if condition is None else condition
-        scores = self.scores
         if condition.records != len(self._rows):
             raise ValueError(f"condition is of {condition.records} records, the screen has {len(self._rows)}")
         if not condition.holds:
@@ -172,7 +171,7 @@ class Screen:
                 f"{condition.ratio:.3g} of the root mean square of dL, the limit is {LIMIT:g}; rank by `scores`, or "
                 "store the records and fit them"
             )
-        return tuple(Mask.from_threshold(scores, threshold=lam) for lam in lams)
+        return tuple(Mask(self._blocks.above(len(self._rows), lam)) for lam in lams)
 
     def _check(self, delta_loss: Tensor | float, delta_weights: Mapping[str, Tensor]) -> None:
         if isinstance(delta_loss, bool) or not isinstance(delta_loss, Tensor | float | int):

@@ -197,6 +197,10 @@ def test_memory_is_that_of_the_sums_and_a_block(momentum, numbers, rows, layout)
     expected = torch.stack([(factor * feature).sum(0).abs() for feature in features]).amax(0) / len(factor)
     torch.testing.assert_close(screen.scores["w"], expected, rtol=1e-5, atol=1e-6)
     assert screen.scores["w"].is_contiguous(memory_format=layout)
+    lam = float(expected.median())
+    with Largest() as largest:
+        mask = screen.mask(lam, condition=Condition(0.0, 1.0, "w", screen.records))
+    assert largest.bytes <= 8 * rows * 2**18 and torch.equal(mask.keep["w"], screen.scores["w"] > lam)
 
 
 @pytest.mark.parametrize("momentum", [False, True])
