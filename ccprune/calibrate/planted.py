@@ -142,11 +142,9 @@ def _scored(
 
 def _curve(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
     """Shares of needed and of idle weights at or below each score, from (0, 0) to (1, 1)."""
-    shapes = {name: tuple(value.shape) for name, value in idle.items()}
-    if {name: tuple(value.shape) for name, value in score.items()} != shapes:
-        raise ValueError(
-            f"score must have the names and shapes {shapes}, got { ({n: tuple(v.shape) for n, v in score.items()}) }"
-        )
+    expected, got = ({name: tuple(value.shape) for name, value in each.items()} for each in (idle, score))
+    if got != expected:
+        raise ValueError(f"score must have the names and shapes {expected}, got {got}")
     truth = torch.cat([value.flatten() for value in idle.values()]).cpu().numpy()
     if truth.all() or not truth.any():
         raise ValueError("idle must name some weights and not all: there is nothing to tell apart")

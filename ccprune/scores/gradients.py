@@ -52,9 +52,10 @@ def grasp(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy)
     Arguments, precision and errors as in `snip`; H g is a second pass backward (float32 for half precision).
     """
     weights, gradients = _gradients(model, x, y, loss, twice=True)
-    # The zero keeps a loss that is linear in the weights differentiable a second time.
-    signal = sum((g * g.detach()).sum() for g in gradients.values()) + 0.0 * sum(w.sum() for w in weights.values())
-    products = torch.autograd.grad(signal, list(weights.values()))
+    with torch.enable_grad():
+        # The zero keeps a loss that is linear in the weights differentiable a second time.
+        signal = sum((g * g.detach()).sum() for g in gradients.values()) + 0.0 * sum(w.sum() for w in weights.values())
+        products = torch.autograd.grad(signal, list(weights.values()))
     return finite(
         {name: weight.detach() * image for (name, weight), image in zip(weights.items(), products, strict=True)}
     )
