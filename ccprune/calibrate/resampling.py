@@ -118,7 +118,7 @@ def surrogate_test(
     values = [statistic(series), *(statistic(surrogate(series, seed=draw, **options)) for draw in seeds)]
     for value in values:
         if value.shape != series.shape[1:] or bool(value.isnan().any()):
-            raise ValueError(f"statistic must give {tuple(series.shape[1:])} numbers, got {value}")
+            raise ValueError(f"statistic must give {series.shape[1]} numbers, one for each series, got {value}")
     observed, drawn = values[0], torch.stack(values[1:])
     p_value = (1 + (drawn >= observed).sum(0)).double() / (count + 1)
     return SurrogateTest(observed, drawn, p_value)

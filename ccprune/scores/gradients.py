@@ -62,11 +62,12 @@ def grasp(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy)
 
 
 def fisher(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, chunk: int = 64) -> dict[str, Tensor]:
-    """Diagonal of the empirical Fisher: mean over samples of the squared gradient of the log-likelihood, float64.
+    """Diagonal of the empirical Fisher: mean over samples of the squared gradient of the log-likelihood
+    (Kunstner, Balles and Hennig, 2019), float64.
 
     x (n, ...) inputs, y (n, ...) class labels, for which the model, in eval mode meanwhile, returns logits, or what
     else `loss`, a mean negative log-likelihood, takes. `chunk` samples are differentiated at once. The labels are the
-    data's own, which makes it the empirical one (Kunstner et al., 2019). Raises ValueError when x and y differ in
+    data's own, which makes it the empirical one. Raises ValueError when x and y differ in
     length, or a score is not finite, naming the parameter.
     """
     check_samples(x, y)

@@ -25,11 +25,11 @@ def random(model: nn.Module, *, seed: int) -> dict[str, Tensor]:
 
 
 def lamp(model: nn.Module) -> dict[str, Tensor]:
-    """Layer-adaptive magnitude: w^2 over the sum of the squares of its layer's weights that are not smaller.
+    """Layer-adaptive magnitude: w^2 over the sum of the squares of its layer's weights that are not smaller
+    (Lee et al., 2021, "Layer-adaptive sparsity for the magnitude-based pruning", eq. 1).
 
-    (Lee et al., 2021, "Layer-adaptive sparsity for the magnitude-based pruning", eq. 1.) Ranked over all layers, each
-    layer keeps at least its largest weight. Of equal weights the earlier counts as the smaller, as in
-    `Mask.from_scores`.
+    Ranked over all layers, each layer keeps at least its largest weight. Of equal weights the earlier counts as the
+    smaller, as in `Mask.from_scores`.
     """
     found = {}
     for name, weight in prunable(model).items():
