@@ -1,7 +1,32 @@
 """Scoring and pruning of neural networks by chaos and causality.
 
-Importing the package imports none of its modules, so that the command line starts quickly; import the one you
-need, as in ``from ccprune import lyapunov``.
+    with ccprune.record(model, optimizer) as recording:     # while it trains
+        ...
+    scores = ccprune.score("causal", model, recording=recording)
+    mask = ccprune.prune(model, scores, sparsity=0.9)
+    with mask.enforce(model, optimizer):                    # while it is trained on
+        ...
+    print(ccprune.report(model, mask))
+
+`compare` does that for several criteria, sparsities and seeds, and gives one table. Importing the package imports none
+of its modules, so that the command line starts quickly; a name below is imported when it is first used.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ccprune.comparison import Comparison, compare
+    from ccprune.face import prune, record, report, score
+    from ccprune.mask import Mask
+
 __version__ = "0.1.0"
+__all__ = ["Comparison", "Mask", "compare", "prune", "record", "report", "score"]
+
+_MODULES = {"Comparison": "comparison", "compare": "comparison", "Mask": "mask"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'face')}"), name)

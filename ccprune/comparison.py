@@ -1,0 +1,223 @@
+"""Criteria against one another on a model and data of one's own, with equal budgets: `compare`."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from ccprune import criteria as registry
+from ccprune import minibatch
+from ccprune._checks import at_least
+from ccprune.mask import Mask
+from ccprune.stats import paired_difference, student_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Samples = tuple[Tensor, Tensor]
+Loss = Callable[[Tensor, Tensor], Tensor]
+DENSE = "dense"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """From `compare`. Notebooks show `table`.
+
+    Attributes
+    ----------
+    runs : DataFrame
+        One row per run: method (criterion, or "dense"), level (sparsity asked for), seed, sparsity (achieved), and what
+        was measured, in the column `metric`.
+    table : DataFrame
+        One row per method and level: mean, low, high (Student's 95% interval over n seeds; missing for one seed), and
+        difference, difference_low, difference_high, p_value: what it has more than `reference` of the same seed and
+        level, with the same kind of interval and the sign-flip test of `stats.paired_difference`.
+    reference : str
+    metric : str
+    """
+
+    runs: pd.DataFrame
+    table: pd.DataFrame
+    reference: str
+    metric: str
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Mean over seeds against sparsity, one line per criterion, the range of the seeds shaded."""
+        from ccprune import plots  # matplotlib takes long to import
+
+        return plots.accuracy_against_sparsity(self.runs, value=self.metric, label=self.metric.replace("_", " "), ax=ax)
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(float_format=lambda value: f"{value:.4g}")
+
+    def __str__(self) -> str:
+        return self.table.to_string(float_format=lambda value: f"{value:.4g}")
+
+
+def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Share of samples whose largest output is their class, in eval mode."""
+    return minibatch.evaluate(model, x, y, normalise=lambda part: part).accuracy
+
+
+def compare(
+    make: Callable[[int], nn.Module],
+    train: Samples,
+    test: Samples,
+    *,
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+    criteria: Sequence[str] = ("causal", "squared_updates", "magnitude", "random"),
+    sparsities: Sequence[float] = (0.5, 0.8, 0.9, 0.95),
+    seeds: int = 3,
+    before: int = 5,
+    recorded: int = 1,
+    after: int = 5,
+    batch_size: int = 64,
+    loss: Loss = cross_entropy,
+    metric: Callable[[nn.Module, Tensor, Tensor], float] = accuracy,
+    reference: str = "magnitude",
+    seed: int = 0,
+) -> Comparison:
+    """Prunes one model by several criteria to the same sparsities, and trains each for the same number of steps.
+
+    For each seed a network is trained for `before` epochs, the last of them recorded for all criteria at once. Copies
+    of it, and of its optimiser, are pruned, one-shot and over all layers, and trained on for `after` epochs under the
+    mask; one copy that is not pruned is trained on as long, "dense". All see the same mini-batches.
+
+    Parameters
+    ----------
+    make : callable
+        Seed -> a fresh model, on the data's device.
+    train, test : (x, y)
+        Tensors with one row per sample, as the model and the loss take them.
+    optimizer : callable
+        Parameters -> an optimiser, such as ``lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)``.
+    criteria : sequence of str
+        Names from `ccprune.criteria`. Those that store a row per step need steps x weights x 4 bytes.
+    sparsities : sequence of float
+        Pruned fractions of prunable weights, in [0, 1].
+    seeds : int
+        How many; they are seed, seed + 1, ...: of the model, of the order of the samples, of criteria that draw.
+    before, after : int
+        Epochs; `before` at least 1, `after` at least 0.
+    recorded : int
+        How many epochs of `before`, its last, are recorded.
+    loss, metric
+        (outputs, y) -> mean loss; (model, x, y) -> what is compared, on the test part.
+    reference : str
+        The criterion, or "dense", that the others are compared with.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, before anything is trained; and when training diverges.
+    """
+    _check(train, test, criteria, sparsities, reference)
+    at_least(1, seeds=seeds, before=before, recorded=recorded, batch_size=batch_size)
+    at_least(0, after=after)
+    if recorded > before:
+        raise ValueError(f"recorded must be at most before={before}, got {recorded}")
+    rows = []
+    for one in range(seed, seed + seeds):
+        batches = _Batches(*train, batch_size, one)
+        model = make(one)
+        begin = optimizer(model.parameters())
+        told = {"optimizer": begin, "loss": loss, "seed": one}
+        if before > recorded:
+            minibatch.fit(model, batches, epochs=before - recorded, **told)
+        with registry.Recording(model, begin, criteria) as recording:
+            minibatch.fit(model, batches.after(before - recorded), epochs=recorded, recorder=recording, **told)
+        x, y = next(iter(batches(0)))
+        given = {"x": x, "y": y, "loss": loss, "rate": begin.param_groups[0]["lr"], "seed": one}
+        for name in (DENSE, *criteria):
+            kept = {"store": recording.stores.get(name)}
+            found = None if name == DENSE else registry.score(name, model, **given, **kept)
+            # A network that is not pruned is one run, whatever the sparsity it is compared at.
+            masks = [None] if found is None else [Mask.from_scores(found, sparsity=level) for level in sparsities]
+            results = [
+                _trained_on(model, begin, optimizer, mask, batches.after(before), after, loss, one) for mask in masks
+            ]
+            values = [metric(result, *test) for result in results] * (len(sparsities) if found is None else 1)
+            achieved = [0.0] * len(sparsities) if found is None else [mask.sparsity for mask in masks if mask]
+            rows += [(name, *row) for row in zip(sparsities, [one] * len(sparsities), achieved, values, strict=True)]
+    measured = getattr(metric, "__name__", "metric")
+    runs = pd.DataFrame(rows, columns=["method", "level", "seed", "sparsity", measured])
+    return Comparison(runs, _table(runs, measured, reference), reference, measured)
+
+
+class _Batches:
+    """Epoch -> mini-batches in an order of its own, the same for everything that is compared."""
+
+    def __init__(self, x: Tensor, y: Tensor, size: int, seed: int, first: int = 0) -> None:
+        self._x, self._y, self._size, self._seed, self._first = x, y, size, seed, first
+
+    def __call__(self, epoch: int) -> Iterator[Samples]:
+        generator = torch.Generator().manual_seed(1_000_003 * self._seed + self._first + epoch)
+        order = torch.randperm(len(self._x), generator=generator).to(self._x.device)
+        for rows in order.split(self._size):
+            yield self._x[rows], self._y[rows]
+
+    def after(self, epochs: int) -> "_Batches":
+        """Those that follow so many epochs."""
+        return _Batches(self._x, self._y, self._size, self._seed, epochs)
+
+
+def _trained_on(
+    model: nn.Module,
+    state: Optimizer,
+    make_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+    mask: Mask | None,
+    batches: _Batches,
+    epochs: int,
+    loss: Loss,
+    seed: int,
+) -> nn.Module:
+    """A copy, pruned and trained on with a copy of the optimiser's state."""
+    branch = copy.deepcopy(model)
+    if mask is not None:
+        mask.apply_(branch)
+    if epochs:
+        own = make_optimizer(branch.parameters())
+        own.load_state_dict(copy.deepcopy(state.state_dict()))
+        minibatch.fit(branch, batches, epochs=epochs, optimizer=own, loss=loss, mask=mask, seed=seed)
+    return branch
+
+
+def _table(runs: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
+    rows = []
+    wide = runs.pivot(index="seed", columns=["method", "level"], values=metric)
+    for method, level in wide.columns:
+        values, other = wide[method, level].to_numpy(), wide[reference, level].to_numpy()
+        row = {"method": method, "level": level, "n": len(values), "mean": values.mean()}
+        if len(values) > 1:
+            interval = student_interval(values)
+            row |= {"low": interval.low, "high": interval.high}
+        if method != reference:
+            row["difference"] = (values - other).mean()
+            if len(values) > 1:
+                interval, test = student_interval(values - other), paired_difference(values, other)
+                row |= {"difference_low": interval.low, "difference_high": interval.high, "p_value": test.p_value}
+        rows.append(row)
+    return pd.DataFrame(rows).set_index(["method", "level"])
+
+
+def _check(train: Samples, test: Samples, criteria: Sequence[str], sparsities: Sequence[float], reference: str) -> None:
+    for name, part in (("train", train), ("test", test)):
+        if len(part) != 2 or not all(isinstance(value, Tensor) for value in part):
+            raise TypeError(f"{name} must be a pair of Tensors (x, y)")
+        if not len(part[0]) or len(part[0]) != len(part[1]):
+            lengths = f"{len(part[0])} and {len(part[1])}"
+            raise ValueError(f"{name} must have as many x as y, at least 1, got {lengths}")
+    known = registry.registered()
+    unknown = [name for name in criteria if name not in known]
+    if isinstance(criteria, str) or not criteria or unknown or len(set(criteria)) < len(criteria):
+        raise ValueError(f"criteria must be different names from {sorted(known)}, got {criteria!r}")
+    if reference not in (DENSE, *criteria):
+        raise ValueError(f"reference must be one of {[DENSE, *criteria]}, got {reference!r}")
+    if not sparsities or not all(0 <= level <= 1 for level in sparsities) or len(set(sparsities)) < len(sparsities):
+        raise ValueError(f"sparsities must be different numbers in [0, 1], got {sparsities!r}")

@@ -1,0 +1,63 @@
+"""The four verbs that `ccprune` offers by itself: record, score, prune, report."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ccprune import criteria
+from ccprune.mask import Mask
+from ccprune.sparsity_report import SparsityReport
+
+
+def record(
+    model: nn.Module, optimizer: Optimizer, *, names: Collection[str] = ("causal_consecutive",)
+) -> criteria.Recording:
+    """Records training for criteria that look at it; use as a context manager.
+
+    In it, call `before(loss)` between backward and the optimiser's step, and, for criteria with pairing "same_batch",
+    `after(loss of the same batch)` behind the step. Raises as `criteria.Recording`.
+    """
+    return criteria.Recording(model, optimizer, names)
+
+
+def score(
+    criterion: str,
+    model: nn.Module,
+    *,
+    recording: criteria.Recording | None = None,
+    x: Tensor | None = None,
+    y: Tensor | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    rate: float | None = None,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Scores {parameter name: Tensor}, larger = keep; as `criteria.score`, which says what the arguments are."""
+    store = None if recording is None else recording.stores.get(criterion)
+    return criteria.score(criterion, model, x=x, y=y, loss=loss, rate=rate, seed=seed, store=store)
+
+
+def prune(
+    model: nn.Module,
+    scores: Mapping[str, Tensor],
+    *,
+    sparsity: float,
+    scope: str = "global",
+    protect: Iterable[str] = (),
+    floor: int = 0,
+) -> Mask:
+    """Sets the lowest scores' weights to zero, exactly so many, and returns the mask.
+
+    Arguments and errors as `Mask.from_scores`. The weights stay zero in training only under `mask.enforce(model,
+    optimizer)`.
+    """
+    mask = Mask.from_scores(scores, sparsity=sparsity, scope=scope, protect=protect, floor=floor)
+    mask.apply_(model)
+    return mask
+
+
+def report(
+    model: nn.Module, mask: Mask, example_input: Tensor | None = None, *, latency: bool = False
+) -> SparsityReport:
+    """What the mask did to the model, and what it did not: `Mask.report`."""
+    return mask.report(model, example_input, latency=latency)

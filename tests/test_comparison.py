@@ -1,0 +1,151 @@
+"""Oracle: one cell made by hand. Null: a sparsity of 0, where every criterion is the dense network."""
+
+import copy
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch.nn.functional import cross_entropy
+
+import ccprune
+from ccprune import minibatch
+from ccprune.comparison import accuracy
+from ccprune.mask import Mask
+from ccprune.models import mlp
+from ccprune.scores import magnitude
+
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randn(240, 8, generator=GENERATOR)
+Y = (X[:, 0] > 0).long() + (X[:, 1] > 0.5).long()
+TRAIN, TEST = (X[:160], Y[:160]), (X[160:], Y[160:])
+
+
+def make(seed):
+    return mlp((8, 16, 3), seed=seed)
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+def run(criteria=("magnitude", "random"), **options):
+    options = {"sparsities": (0.0, 0.8), "seeds": 2, "before": 2, "after": 2, "batch_size": 32} | options
+    return ccprune.compare(make, TRAIN, TEST, optimizer=sgd, criteria=criteria, **options)
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    return run(("magnitude", "random", "snip", "causal", "squared_updates"))
+
+
+def test_one_cell_made_by_hand(comparison):
+    model, seen = make(1), []
+    optimizer = sgd(model.parameters())
+
+    def epoch(number):
+        order = torch.randperm(160, generator=torch.Generator().manual_seed(1_000_003 + number))
+        return [(X[rows], Y[rows]) for rows in order.split(32)]
+
+    def train(epochs, mask=None):
+        for number in epochs:
+            for x, y in epoch(number):
+                optimizer.zero_grad()
+                cross_entropy(model(x), y).backward()
+                optimizer.step()
+                if mask is not None:
+                    mask.apply_(model)
+                seen.append(number)
+
+    train((0, 1))
+    mask = Mask.from_scores(magnitude(model), sparsity=0.8)
+    mask.apply_(model)
+    train((2, 3), mask)
+    rows = comparison.runs.query("method == 'magnitude' and level == 0.8 and seed == 1")
+    assert rows.accuracy.tolist() == [(model(TEST[0]).argmax(1) == TEST[1]).double().mean().item()]
+    assert rows.sparsity.tolist() == [mask.sparsity] and len(seen) == 20
+
+
+def test_nothing_pruned_is_dense(comparison):
+    runs = comparison.runs
+    wide = runs[runs.level == 0.0].pivot(index="seed", columns="method", values="accuracy")
+    assert (wide.nunique(axis=1) == 1).all()
+    table = comparison.table.xs(0.0, level="level").drop(index="magnitude")
+    assert (table.difference == 0).all() and (table.p_value == 1).all()
+
+
+def test_a_criterion_does_not_depend_on_its_company(comparison):
+    alone = run(("magnitude",)).runs
+    for method in ("magnitude", "dense"):
+        picked = [one[one.method == method].reset_index(drop=True) for one in (alone, comparison.runs)]
+        assert picked[0].equals(picked[1])
+
+
+def test_table_is_that_of_the_runs(comparison):
+    table, runs = comparison.table, comparison.runs
+    values = {m: runs.query(f"method == '{m}' and level == 0.8").accuracy.to_numpy() for m in ("snip", "magnitude")}
+    row = table.loc["snip", 0.8]
+    assert row["mean"] == pytest.approx(values["snip"].mean()) and row.n == 2
+    low, high = stats.t.interval(0.95, 1, values["snip"].mean(), stats.sem(values["snip"]))
+    assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
+    assert row.difference == pytest.approx((values["snip"] - values["magnitude"]).mean())
+    assert math.isnan(table.loc["magnitude", 0.8].difference)
+    assert "snip" in comparison._repr_html_() and "snip" in str(comparison)
+
+
+def test_one_seed_has_no_interval_and_a_metric_of_ones_own():
+    def largest_weight(model, x, y):
+        return max(float(parameter.detach().abs().max()) for parameter in model.parameters())
+
+    found = run(("random",), seeds=1, sparsities=(0.5,), metric=largest_weight, reference="dense", after=0)
+    assert list(found.table) == ["n", "mean", "difference"] and found.metric == "largest_weight"
+    assert {"low", "p_value"}.isdisjoint(found.table)
+
+
+def test_picture_has_a_line_per_criterion(comparison):
+    axes = comparison.plot()
+    assert [line.get_label() for line in axes.get_lines()][:2] == ["magnitude", "random"]
+    assert axes.get_ylabel().startswith("accuracy")
+
+
+def test_accuracy_leaves_the_model_in_its_mode():
+    model = torch.nn.Sequential(torch.nn.Dropout(0.9), make(0)).train()
+    assert accuracy(model, *TEST) == minibatch.evaluate(copy.deepcopy(model), *TEST, normalise=lambda x: x).accuracy
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"criteria": ("magnitude", "size")}, ValueError, "criteria must be different names from"),
+        ({"criteria": "magnitude"}, ValueError, "criteria must be different names from"),
+        ({"criteria": ("random", "random")}, ValueError, "criteria must be different names from"),
+        ({"sparsities": (0.5, 1.5)}, ValueError, r"sparsities must be different numbers in \[0, 1\]"),
+        ({"sparsities": ()}, ValueError, "sparsities must be"),
+        ({"reference": "snip"}, ValueError, "reference must be one of"),
+        ({"seeds": 0}, ValueError, "seeds must be an integer of at least 1"),
+        ({"before": 0}, ValueError, "before must be an integer of at least 1"),
+        ({"recorded": 3}, ValueError, "recorded must be at most before=2, got 3"),
+    ],
+)
+def test_errors_name_the_argument(options, error, message):
+    with pytest.raises(error, match=message):
+        run(**options)
+
+
+@pytest.mark.parametrize(
+    "train, error, message",
+    [
+        ((X, Y[:5]), ValueError, "train must have as many x as y, at least 1, got 240 and 5"),
+        ((X[:0], Y[:0]), ValueError, "train must have as many x as y"),
+        ((X.numpy(), Y), TypeError, r"train must be a pair of Tensors \(x, y\)"),
+    ],
+)
+def test_bad_data_is_named(train, error, message):
+    with pytest.raises(error, match=message):
+        ccprune.compare(make, train, TEST, optimizer=sgd)
+
+
+def test_training_that_diverges_says_so():
+    with pytest.raises(ValueError, match="training diverged|is nan|is inf"):
+        ccprune.compare(make, (X * 1e20, Y), TEST, optimizer=lambda p: torch.optim.SGD(p, lr=1e10))
