@@ -8,6 +8,7 @@ from torch import nn
 
 from ccprune import export
 from ccprune.diagnostics import flops
+from ccprune.export import _constants
 from ccprune.mask import Mask, prunable
 
 tp = pytest.importorskip("torch_pruning", reason="needs torch-pruning")
@@ -177,10 +178,40 @@ def grouped():
     return model, channels(model, protect=["2"], share=0.25)
 
 
+class Shown(nn.Module):
+    """Hidden units that are part of the output as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        hidden = self.hidden(x)
+        return torch.cat([hidden, self.head(hidden)], 1)
+
+
+class Gated(nn.Module):
+    """An empty unit's bias times an input is no constant, though it is one number on one example."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.head = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.hidden(x) * x)
+
+
+def of(kind):
+    model = kind()
+    return model, channels(model, protect=["head"], share=1 / 3)
+
+
 LEFT = {
     "no constant at the padded edge": (lambda: padded(1.0), (1, 5, 5), "0.weight", 1, 0, "padding with zeros"),
     "zero is the same at the edge": (lambda: padded(-1.0), (1, 5, 5), "0.weight", 1, 1, ""),
     "output": (empty_output, (3,), "2.weight", 2, 0, "reaches the model's output"),
+    "hidden and output": (lambda: of(Shown), (3,), "hidden.weight", 2, 0, "reaches the model's output"),
+    "not constant": (lambda: of(Gated), (4,), "hidden.weight", 2, 0, "not the same constant"),
     "layer norm": (mixing, (3,), "0.weight", 3, 0, "passes LN"),
     "empty layer": (collapsed, (3,), "0.weight", 4, 3, "one channel stays"),
     "tied": (tied, (4,), "0.weight", 1, 0, "shares its weights"),
@@ -194,12 +225,18 @@ def test_what_cannot_be_removed_stays_with_a_reason(name):
     torch.manual_seed(1)
     make, shape, parameter, empty, removed, reason = LEFT[name]
     model, mask = make()
-    exported = export.structured(model, mask, torch.randn(3, *shape))
+    exported = export.structured(model, mask, torch.randn(1, *shape))
     row = exported.layers.loc[parameter]
     assert (row["empty"], row["removed"]) == (empty, removed) and reason in row["reason"]
     assert bool(row["reason"]) == bool(reason)
     x = torch.randn(9, *shape)
     assert torch.allclose(exported.model(x), mask.apply_(model)(x), rtol=1e-5, atol=1e-5)
+
+
+def test_a_constant_may_differ_by_rounding_and_no_more():
+    one = torch.ones(3)
+    inputs = _constants.Inputs(one, one + torch.tensor([0.0, 1e-7, 1e-5]))
+    assert inputs.constant.tolist() == [True, True, False]
 
 
 def test_an_unstructured_mask_removes_nothing():

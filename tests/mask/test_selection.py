@@ -79,6 +79,13 @@ def test_layer_scope_spreads_what_protection_and_floor_hold_back():
     assert after.counts == {"a": 28, "b.0": 28, "b.1": 4} and torch.equal(after.keep["b.1"], before.keep["b.1"])
 
 
+def test_layer_counts_are_rounded_as_stated_at_the_edge():
+    # 0.5 weights more or less decide, and 22.5 / 33 has no exact float: ranks as shares of a layer alone say 8 and 22.
+    sparsity = 22.5 / 33
+    mask = Mask.from_scores({"a": torch.arange(11.0), "b": torch.arange(33.0)}, sparsity=sparsity, scope="layer")
+    assert mask.counts == {name: n - math.floor(sparsity * n + 0.5) for name, n in (("a", 11), ("b", 33))}
+
+
 def test_the_floor_keeps_the_best_of_a_layer_and_says_so():
     values = {"low": torch.tensor([0.1, 0.3, 0.2]), "high": torch.arange(1.0, 8.0)}
     assert Mask.from_scores(values, sparsity=0.3).counts == {"low": 0, "high": 7}
