@@ -1,9 +1,13 @@
 """What each of the two processes does that test_distributed.py starts: all scenarios, results in one file per rank."""
 
 import json
+import runpy
 import sys
+from contextlib import redirect_stdout
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -177,34 +181,50 @@ def errors(device):
         scores["0.weight"][0, 0, 0, 0] = torch.nan
     found["nan"] = said(ShardedMask.from_scores, scores, layout, sparsity=0.5)
     screen = Screen(layout)
-    with Recorder(model, optimizer, [screen], layout=layout, pairing="consecutive") as recorder:
-        problem.train(model, optimizer, recorder, problem.batches(3), device)
-        recorder.before(torch.tensor(torch.inf if rank else 1.0, device=device))
-        found["loss"] = said(optimizer.step)
-        found["records"] = screen.records
+    recorder = Recorder(model, optimizer, [screen], layout=layout, pairing="consecutive")
+    problem.train(model, optimizer, recorder, problem.batches(3), device)
+    recorder.before(torch.tensor(torch.inf if rank else 1.0, device=device))
+    found["loss"] = said(lambda: (optimizer.step(), recorder.close()))  # a CUDA device is not waited for before closing
+    found["records"] = screen.records
     if rank:
         screen.update(1.0, {name: part * 0 for name, part in layout.own(model).items()})
     found["one left out"] = said(screen.condition)
     return found
 
 
-def main(backend, out, lam):
+def printed_by(script):
+    """A script's output. It gets the group there is: a second one would find the first one's addresses in the store."""
+    printed = StringIO()
+    with (
+        redirect_stdout(printed),
+        patch.object(dist, "init_process_group") as begun,
+        patch.object(dist, "destroy_process_group") as ended,
+    ):
+        runpy.run_path(script)
+    assert begun.called and ended.called
+    return printed.getvalue()
+
+
+def main(backend, out, lam, script):
+    without_group = said(Layout.of, problem.network())
     dist.init_process_group(backend, timeout=timedelta(seconds=60))
     rank = dist.get_rank()
     device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")
     if backend == "nccl":
         torch.cuda.set_device(device)
-    found = {"errors": errors(device), "traffic": traffic(device)}
+    found = {"errors": errors(device) | {"no group": without_group}, "traffic": traffic(device)}
     for kind, pairing in problem.TRAINED:
         found["training", kind, pairing] = training(kind, pairing, device, lam)
     for kind in ("ddp", "fsdp"):
         found["nothing", kind] = nothing(kind, device)
         found["selection", kind] = selection(kind, device)
     found["selection", "plain"] = selection("plain", device)
+    if backend == "gloo":
+        found["script"] = printed_by(script)
     torch.save(found, Path(out) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), sys.argv[4])
