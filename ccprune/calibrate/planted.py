@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from ccprune import criteria
 from ccprune._checks import at_least
 from ccprune.causal.known_answers import Question, questions
 from ccprune.minibatch import fit
+from ccprune.recorder import Recorder
 from ccprune.stats import bootstrap_interval
 from ccprune.synthetic import Problem
 
@@ -98,9 +100,9 @@ def roc(
                 )
     found = pd.DataFrame(areas, columns=["problem", "state", "criterion", "seed", "auc"])
     rows = []
-    for key, part in found.groupby(["problem", "state", "criterion"], sort=False):
+    for group, part in found.groupby(["problem", "state", "criterion"], sort=False):
         interval = bootstrap_interval(part.auc, level=level)
-        rows.append((*key, interval.estimate, interval.low, interval.high, interval.n))
+        rows.append((*group, interval.estimate, interval.low, interval.high, interval.n))
     table = pd.DataFrame(rows, columns=["problem", "state", "criterion", "auc", "low", "high", "seeds"])
     order = ["problem", "state", "criterion", "seed", "pruned_idle", "pruned_needed"]
     return Roc(table, found, pd.concat(curves, ignore_index=True)[order])
@@ -128,14 +130,15 @@ def _scored(
 
     with criteria.Recording(model, optimizer, names) as recording:
         epochs = max(1, round(steps * size / len(problem.x)))
-        fit(model, batches, epochs=epochs, optimizer=optimizer, loss=problem.loss, recorder=recording)
+        recorder = cast(Recorder, recording)  # has what `fit` asks of one
+        fit(model, batches, epochs=epochs, optimizer=optimizer, loss=problem.loss, recorder=recorder)
     states: dict[str, nn.Module] = dict(zip(STATES, (problem.model, model), strict=True))
     for state, network in states.items():
         for name in names:
             store = recording.stores.get(name)
             if state == "start" and store is not None:
                 continue
-            given = {"x": problem.x, "y": problem.y, "loss": problem.loss, "rate": question.rate}
+            given: dict[str, Any] = {"x": problem.x, "y": problem.y, "loss": problem.loss, "rate": question.rate}
             # Not the seed that placed the idle weights: from the same numbers a random score would know of them.
             yield state, name, criteria.score(name, network, **given, seed=_RANDOM + seed, store=store)
 

@@ -70,7 +70,7 @@ def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return finite({name: weight.abs() * energies[name].sqrt().to(weight.dtype) for name, weight in weights.items()})
 
 
-def _energy(layer: nn.Module, x: Tensor) -> Tensor:
+def _energy(layer: Any, x: Tensor) -> Tensor:
     """Sums of squares, float64, of every input of the layer, in a shape that its weight can be multiplied with."""
     squares = x.detach().square()
     if isinstance(layer, nn.Linear):

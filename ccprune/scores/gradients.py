@@ -54,8 +54,8 @@ def grasp(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy)
     weights, gradients = _gradients(model, x, y, loss, twice=True)
     with torch.enable_grad():
         # The zero keeps a loss that is linear in the weights differentiable a second time.
-        signal = sum((g * g.detach()).sum() for g in gradients.values()) + 0.0 * sum(w.sum() for w in weights.values())
-        products = torch.autograd.grad(signal, list(weights.values()))
+        parts = [(g * g.detach()).sum() + 0.0 * weights[name].sum() for name, g in gradients.items()]
+        products = torch.autograd.grad(parts, list(weights.values()))
     return finite(
         {name: weight.detach() * image for (name, weight), image in zip(weights.items(), products, strict=True)}
     )

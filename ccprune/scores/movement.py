@@ -33,8 +33,7 @@ class Movement:
         if not self._sums:
             self._sums = {name: torch.zeros_like(change, dtype=torch.float64) for name, change in delta_weights.items()}
         for name, change in delta_weights.items():
-            wide = change.double()
-            self._sums[name].addcmul_(self._weights[name].double() - wide, wide)
+            self._sums[name].addcmul_(self._weights[name].double() - change, change.double())
 
     @property
     def scores(self) -> dict[str, Tensor]:

@@ -115,16 +115,38 @@ def test_tied_weights_and_layers_used_twice_have_one_score_of_all_uses(score):
     assert not torch.allclose(apart["one.weight"].float(), found["one.weight"].float())
 
 
-def test_compiled_models_have_the_scores_of_the_plain_one(score):
+def test_wrapped_models_have_the_scores_of_the_plain_one(score):
+    """Backends other than "eager" have no second derivatives, and compile again for every new set of weights."""
     model, (x, y) = network(), batch()
     expected = score(model, x, y)
-    close(score(torch.compile(model, backend="eager"), x, y), expected)
+    close(score(torch.compile(model, backend="aot_eager"), x, y), expected)
     part = network()
-    part[0] = torch.compile(part[0], backend="eager")
+    part[0] = torch.compile(part[0], backend="aot_eager")
     close(score(part, x, y), expected)
     whole = network()
-    whole.compile(backend="eager")
+    whole.compile(backend="aot_eager")
     close(score(whole, x, y), expected)
+    close(score(nn.DataParallel(model, device_ids=[]), x, y), expected)
+
+
+class Detour(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+def test_null_a_layer_that_nothing_goes_through_scores_zero_or_is_told(score):
+    torch.manual_seed(0)
+    model, x, y = Detour(), torch.randn(6, 4), torch.arange(6) % 3
+    if score is SCORES["wanda"]:
+        with pytest.raises(ValueError, match=r"model's \['unused.weight'\] were not used"):
+            score(model, x, y)
+        return
+    found = score(model, x, y)
+    assert bool((found["unused.weight"] == 0).all()) and bool((found["used.weight"] != 0).all())
 
 
 def test_attention_can_be_scored(score):
