@@ -157,3 +157,27 @@ def test_null_fisher_of_a_weight_whose_input_is_always_zero_is_zero():
     x[:, :, :3] = 0
     found = scores.fisher(model, x, torch.arange(20) % 3)["1.weight"]
     assert (found[:, :18] == 0).all() and (found[:, 18:] > 0).all()
+
+
+@pytest.mark.parametrize("within", ["layer", "row"])
+def test_ranks_are_scipys_with_ties_in_the_order_of_the_index(within):
+    rng = np.random.default_rng(0)
+    found = {"conv": rng.integers(0, 5, (4, 3, 2)).astype(float), "linear": rng.standard_normal((2, 7))}
+    found["linear"][0, :3] = -np.inf  # pruned before
+    ranked = scores.ranks({name: torch.from_numpy(value) for name, value in found.items()}, within=within)
+    for name, value in found.items():
+        rows = value.reshape(len(value), -1) if within == "row" else value.reshape(1, -1)
+        expected = (stats.rankdata(rows, method="ordinal", axis=1) - 0.5) / rows.shape[1]
+        np.testing.assert_allclose(ranked[name].numpy(), expected.reshape(value.shape))
+
+
+def test_ranks_over_all_layers_prune_as_the_layer_scope_does():
+    magnitude = scores.magnitude(network())
+    for sparsity in (0.25, 0.5, 0.75):
+        of_ranks = Mask.from_scores(scores.ranks(magnitude, within="layer"), sparsity=sparsity)
+        of_layers = Mask.from_scores(magnitude, sparsity=sparsity, scope="layer")
+        assert all(abs(of_ranks.counts[name] - kept) <= 1 for name, kept in of_layers.counts.items())
+    with pytest.raises(ValueError, match=r"within must be one of \('layer', 'row'\), got 'column'"):
+        scores.ranks(magnitude, within="column")
+    with pytest.raises(ValueError, match=r"scores\['w'\] holds NaN"):
+        scores.ranks({"w": torch.tensor([torch.nan])}, within="layer")

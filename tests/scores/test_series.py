@@ -43,6 +43,17 @@ def test_series_are_the_weights_and_the_loss():
     assert torch.equal(parts["2.weight"].flatten(1), weights[:, 12:])
 
 
+def test_rows_are_copies():
+    model, loss = nn.Linear(2, 1, bias=False), torch.zeros((), dtype=torch.float64)
+    store = scores.WeightSeries(model)
+    for value in (1.0, 2.0):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        store.update(loss.fill_(value), {"weight": torch.ones(1, 2)})
+    weights, losses = store.records()
+    assert weights.tolist() == [[1, 1], [2, 2]] and losses.tolist() == [1, 3]
+
+
 def test_score_is_legcnets_with_the_loss_as_risk():
     store, weights, losses = recorded()
     found = scores.legcnet_of_records(store, window=WINDOW, max_lag=LAGS)
