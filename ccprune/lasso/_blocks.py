@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Weights per block. On the CPU a block's features and sums stay in the cache (2 MiB each); elsewhere starting a kernel
+# Weights per block. On the CPU a block's features and sums stay in the cache (1 MiB each); elsewhere starting a kernel
 # is what costs.
-_BLOCK, _BLOCK_ELSEWHERE = 2**18, 2**22
+_BLOCK, _BLOCK_ELSEWHERE = 2**17, 2**22
 # What float32 sums are multiplied by, a power of two, so exactly. dL times a squared change is 1e-20 in training, and
 # may be far less; float32 has its full precision from 1e-38 to 1e38.
 _UNIT = 2.0**64
