@@ -113,7 +113,7 @@ def build(
         forms["flops"] = 2 * forms["macs"]
     sizes = [_file_bytes(network) for network in networks.values()]
     forms["file_bytes"], forms["compressed_bytes"] = zip(*sizes, strict=True)
-    if latency:
+    if latency and example is not None:
         times = [timing.inference(network, example, repeats=repeats) for network in networks.values()]
         for column in ("median", "low", "high"):
             forms[column] = [getattr(time, column) for time in times]
@@ -138,7 +138,8 @@ def _layers(mask: Mask, model: nn.Module) -> pd.DataFrame:
 
 
 def _parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+    # Those in 2:4 tensors have the dense shape and half of its values.
+    return sum(p.numel() // (2 if isinstance(p, SparseSemiStructuredTensor) else 1) for p in model.parameters())
 
 
 def _sparse(model: nn.Module) -> bool:

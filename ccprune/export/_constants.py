@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ccprune.export._exported import outputs
-
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from ccprune.mask._names import Layer
 
 
 @dataclass
@@ -41,7 +40,7 @@ def watched(network: nn.Module, examples: Sequence[Tensor]) -> dict[nn.Module, I
     seen: dict[nn.Module, Inputs] = {}
     calls: Counter[nn.Module] = Counter()
 
-    def note(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+    def note(module: Layer, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
         x = (args[0] if args else kwargs["input"]).detach()
         flat = (x if isinstance(module, nn.Linear) else x.movedim(1, -1)).reshape(-1, _channels(module))
         low, high = flat.amin(0), flat.amax(0)
@@ -53,7 +52,7 @@ def watched(network: nn.Module, examples: Sequence[Tensor]) -> dict[nn.Module, I
     hooks = [
         module.register_forward_pre_hook(note, with_kwargs=True)
         for module in network.modules()
-        if isinstance(module, _LAYERS)
+        if isinstance(module, Layer)
     ]
     try:
         for example in examples:
@@ -66,19 +65,19 @@ def watched(network: nn.Module, examples: Sequence[Tensor]) -> dict[nn.Module, I
     return seen
 
 
-def no_weights(layer: nn.Module, dimension: int) -> Tensor:
+def no_weights(layer: Layer, dimension: int) -> Tensor:
     """Whether all weights of an output (0) or input (1) channel are zero: (channels,)."""
     return (layer.weight.detach() == 0).movedim(dimension, 0).flatten(1).all(1)
 
 
-def foldable(layer: nn.Module, inputs: Inputs) -> Tensor:
+def foldable(layer: Layer, inputs: Inputs) -> Tensor:
     """Whether an input channel adds the same to the layer's outputs at all places: (channels,)."""
     if _pads_with_zeros(layer):
         return (inputs.low == 0) & (inputs.high == 0)
     return inputs.constant
 
 
-def fold_(layer: nn.Module, channels: Sequence[int], inputs: Inputs) -> None:
+def fold_(layer: Layer, channels: Sequence[int], inputs: Inputs) -> None:
     """Adds to the bias what the constant input channels add to each output; makes a bias where there is none."""
     with torch.no_grad():
         weight = layer.weight[:, channels].flatten(2).sum(2) if layer.weight.ndim > 2 else layer.weight[:, channels]
@@ -101,11 +100,11 @@ def shared(network: nn.Module) -> set[nn.Module]:
     return {module for modules in holders.values() if len(modules) > 1 for module in modules}
 
 
-def _channels(layer: nn.Module) -> int:
+def _channels(layer: Layer) -> int:
     return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
 
 
-def _pads_with_zeros(layer: nn.Module) -> bool:
+def _pads_with_zeros(layer: Layer) -> bool:
     if isinstance(layer, nn.Linear) or layer.padding_mode != "zeros":
         return False
     if isinstance(layer.padding, str):

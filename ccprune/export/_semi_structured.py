@@ -51,7 +51,7 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
     rows = {name: ("dense", "nothing pruned, or not a linear layer") for name in mask.keep}
     made: dict[int, nn.Parameter] = {}  # by the weight's identity: tied layers stay tied
     for name in chosen:
-        weight = copies[name][0].weight
+        weight = copies[name][0].get_parameter("weight")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*SparseSemiStructuredTensor", category=UserWarning)
             try:

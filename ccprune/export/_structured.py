@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ccprune.export import _constants as constants
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
-from ccprune.mask._names import layers
+from ccprune.mask._names import Layer, layers
 
 
 def structured(model: nn.Module, mask: Mask, example: Tensor, *, tolerance: float = 1e-5) -> Exported:
@@ -83,13 +83,10 @@ def structured(model: nn.Module, mask: Mask, example: Tensor, *, tolerance: floa
     return Exported(network, pd.DataFrame.from_dict(table, orient="index", columns=columns).rename_axis("parameter"))
 
 
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-
-
 @dataclass
 class _Row:
     name: str
-    layer: nn.Module
+    layer: Layer
     removed: int = 0
     reason: str = ""
     channels: int = field(init=False)
@@ -106,7 +103,7 @@ def _chosen(
     """A layer and those of its output channels that can go, for each group of coupled layers; constants are folded."""
     shared = constants.shared(network)
     for group in graph.get_all_groups():
-        coupled = [item for item in group if isinstance(item.dep.target.module, _LAYERS)]
+        coupled = [item for item in group if isinstance(item.dep.target.module, Layer)]
         whole = [item for item in coupled if item.dep.target.type.name != "DEPTHWISE_CONV"]
         made = [item for item in whole if graph.is_out_channel_pruning_fn(item.dep.handler)]
         read = [item for item in whole if not graph.is_out_channel_pruning_fn(item.dep.handler)]

@@ -115,7 +115,11 @@ class Mask(FromScores):
         Use as a context manager or call `remove()`. Momentum and weight decay cannot bring pruned weights back.
         """
         self.apply_(model)
-        return Enforcement(optimizer.register_step_post_hook(lambda *_: self.apply_(model)))
+
+        def again(*_: object) -> None:
+            self.apply_(model)
+
+        return Enforcement(optimizer.register_step_post_hook(again))
 
     def check(self, model: nn.Module) -> "pd.DataFrame":
         """One row per tensor and one for all: weights, kept, pruned, density, and `violations`.

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 class FromScores:
     """Constructors of `Mask`; scores are {name: Tensor}, larger = keep."""
 
+    if TYPE_CHECKING:  # what Mask is made by
+
+        def __init__(self, keep: Mapping[str, Tensor], *, requested: float | None = None) -> None: ...
+
     @classmethod
     def from_scores(
         cls,

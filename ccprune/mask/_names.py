@@ -3,7 +3,8 @@
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-_PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+#: Layers whose weights can be pruned.
+Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
@@ -40,10 +41,12 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     return found
 
 
-def layers(model: nn.Module) -> dict[str, nn.Module]:
+def layers(model: nn.Module) -> dict[str, Layer]:
     """Linear and convolution layers by their weight's plain name, each module once."""
     plain = _Plain(model)
-    return {plain(f"{name}.weight" if name else "weight"): m for name, m in model.named_modules() if _is_layer(m)}
+    return {
+        plain(f"{name}.weight" if name else "weight"): m for name, m in model.named_modules() if isinstance(m, Layer)
+    }
 
 
 def owners(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
@@ -83,10 +86,6 @@ def _inner(module: nn.Module) -> str | None:
     if "_orig_mod" in module._modules:
         return "_orig_mod"
     return "module" if isinstance(module, _PARALLEL) else None
-
-
-def _is_layer(module: nn.Module) -> bool:
-    return isinstance(module, _PRUNABLE)
 
 
 def _remedy(module: nn.Module) -> str:

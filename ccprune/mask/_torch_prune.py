@@ -43,7 +43,7 @@ def read(model: nn.Module) -> dict[str, Tensor]:
             raise ValueError(f"model's {name!r} is neither a parameter nor one that torch.nn.utils.prune has masked")
         stays = torch.ones_like(weight, dtype=torch.bool)
         if "weight_orig" in module._parameters:
-            stays, masked = module._buffers["weight_mask"] != 0, True
+            stays, masked = module.get_buffer("weight_mask").bool(), True
         other = first.setdefault(id(weight), name)
         if other != name and not torch.equal(keep[other], stays):
             raise ValueError(f"model's {other!r} and {name!r} share a weight but have different masks")

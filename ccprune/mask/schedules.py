@@ -70,7 +70,7 @@ class Rewind:
         if shapes != {name: value.shape for name, value in self.state.items()}:
             raise ValueError("model must have the parameters and buffers, by name and shape, that it had at Rewind.at")
         inner.load_state_dict(self.state)
-        if optimizer is not None:
+        if optimizer is not None and self.optimizer_state is not None:
             # A copy: optimisers go on in the tensors that they are given.
             optimizer.load_state_dict(copy.deepcopy(self.optimizer_state))
         return mask.apply_(model)
