@@ -1,0 +1,72 @@
+"""From where to where a mask goes, and what the next change makes of it."""
+
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from ccprune.mask import LayerFloorWarning, Mask
+from ccprune.online.changes import Schedule, exchange, groups, shrink
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Weights that stay in each group at the beginning and at the end of the ramp, and the rules between."""
+
+    begin: list[int]
+    goal: list[int]
+    schedule: Schedule
+    scope: str
+    floor: int
+
+    @classmethod
+    def to(
+        cls,
+        sparsity: float | None,
+        mask: Mask,
+        *,
+        schedule: Schedule,
+        scope: str,
+        floor: int,
+        fixed: Collection[str],
+    ) -> Self:
+        """The way from the mask to a sparsity (None: nowhere); raises ValueError where there is none."""
+        begin = goal = _counts(mask, scope)
+        if sparsity is not None:
+            # A mask of some scores: those that come later give other weights, but the same counts.
+            some = {name: torch.zeros(keep.shape) for name, keep in mask.keep.items()}
+            previous = Mask({name: keep.cpu() for name, keep in mask.keep.items()})
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", LayerFloorWarning)
+                options: dict[str, Any] = {"scope": scope, "protect": fixed, "floor": floor, "previous": previous}
+                goal = _counts(Mask.from_scores(some, sparsity=sparsity, **options), scope)
+        return cls(begin, goal, schedule, scope, floor)
+
+    def ramping(self, mask: Mask) -> bool:
+        """Whether the mask is still to lose weights."""
+        return mask.kept > sum(self.goal)
+
+    def change(
+        self,
+        mask: Mask,
+        scores: Mapping[str, Tensor],
+        growth: Mapping[str, Tensor],
+        *,
+        step: int,
+        fixed: Collection[str],
+    ) -> Mask:
+        """The mask after the change at this step."""
+        options: dict[str, Any] = {"scope": self.scope, "fixed": fixed, "floor": self.floor}
+        if not self.ramping(mask):
+            return exchange(mask, scores, growth, fraction=self.schedule.exchanged(step), **options)
+        way = self.schedule.ramped(step)
+        kept = [a - int((a - b) * way + 0.5) for a, b in zip(self.begin, self.goal, strict=True)]
+        return shrink(mask, scores, kept=kept, **options)
+
+
+def _counts(mask: Mask, scope: str) -> list[int]:
+    counts = mask.counts
+    return [sum(counts[name] for name in names) for names in groups(counts, scope)]

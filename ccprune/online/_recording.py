@@ -1,0 +1,48 @@
+"""A recorder whose step under way can be kept and gone on with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ccprune.online import _state
+from ccprune.recorder import Recorder
+
+
+class ResumableRecorder(Recorder):
+    """`recorder.Recorder` with a state: with "consecutive" the last step's loss and the weights before it."""
+
+    @property
+    def midway(self) -> bool:
+        """Whether a loss is still to come for the last step."""
+        return self.pairing == "same_batch" and self._last is not None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies, in plain tensors and numbers. Waits for the device; raises ValueError for a loss not finite."""
+        self._raise_bad()
+        loss = None if self._last is None else self._last.item()
+        before = {} if loss is None else {name: value.clone() for name, value in self._changes.items()}
+        return {"steps": self.steps, "records": self.records, "loss": loss, "before": before}
+
+    @torch.no_grad()
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Raises TypeError or ValueError naming the part of the state that does not fit."""
+        _state.parts("state['recorder']", state, ("steps", "records", "loss", "before"))
+        _state.counts("state['recorder']['steps' and 'records']", [state["steps"], state["records"]], 2)
+        self._current()  # raises when the model's weights are others than at the beginning
+        if state["loss"] is None:
+            _state.parts("state['recorder']['before']", state["before"], ())
+            return
+        if not isinstance(state["loss"], float):
+            raise TypeError(f"state['recorder']['loss'] must be a number or None, got {type(state['loss']).__name__}")
+        _state.tensors("state['recorder']['before']", state["before"], self._changes, None)
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state that `check` lets pass."""
+        self.restart()
+        self.steps, self.records, self._bad = state["steps"], state["records"], None
+        if state["loss"] is not None:
+            self._last = torch.tensor(state["loss"], dtype=torch.float64)
+            for name, value in state["before"].items():
+                self._changes[name].copy_(value)
