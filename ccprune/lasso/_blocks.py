@@ -57,7 +57,9 @@ class Blocks:
             previous = torch.zeros(size, dtype=kind, device=device) if features > 1 else None
             self._blocks.append(_Block(pieces, sums, previous))
         places = [index for block in self._blocks for _ in range(features) for index, _ in block.pieces]
-        self._places = torch.tensor(places, device=self._devices[0])  # the tensor of each piece, feature by feature
+        self._places = torch.tensor(
+            places, dtype=torch.int64, device=self._devices[0]
+        )  # the tensor of each piece, feature by feature
 
     def remember(self, changes: Mapping[str, Tensor]) -> None:
         """Keeps the changes as those of the step before, without a record."""
@@ -75,7 +77,9 @@ class Blocks:
                 squares.append(torch.stack([part.dot(part) for part in parts]))  # faster than norms
             else:
                 squares.append(torch.stack(torch._foreach_norm(parts)).square_())
-        found = torch.cat([square.to(self._places.device) for square in squares])
+        # A rank of several may hold no weight at all.
+        none = torch.zeros(0, dtype=torch.float64, device=self._places.device)
+        found = torch.cat([none, *(square.to(self._places.device) for square in squares)])
         return found.new_zeros(len(self.shapes)).index_add_(0, self._places, found).sqrt_()
 
     def add(self, changes: Mapping[str, Tensor], loss: Tensor, finite: Tensor | None) -> None:

@@ -13,6 +13,7 @@ from ccprune.plots.causal import (
     sparsity_axis,
     step_prediction,
 )
+from ccprune.plots.criteria import roc_areas
 from ccprune.plots.explanations import agreements as shap_agreements
 from ccprune.plots.explanations import bar as shap_bars
 from ccprune.plots.explanations import beeswarm as shap_beeswarm
@@ -49,6 +50,7 @@ __all__ = [
     "paired_epochs",
     "rank_correlations",
     "rejection_rates",
+    "roc_areas",
     "selection_frequencies",
     "separations",
     "shap_agreements",

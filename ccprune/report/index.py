@@ -28,7 +28,7 @@ _MEANING = {
     "not_published": "the paper prints no such figure",
 }
 # Too many rows for a page that is read. A table's name may go on after a hyphen with the network's.
-_CSV_ONLY = ("paired_difference", "curve", "shap", "shap_difference", "epsilon")
+_CSV_ONLY = ("paired_difference", "curve", "own_model", "shap", "shap_difference", "epsilon")
 _COLUMNS_TOLD = (
     "**Authors' files**: a deterministic re-run of what the authors released, a figure per trial, the trial the paper "
     "prints in bold. **Ours**: the mean over fresh initialisations with its interval, and the number of runs (n)."

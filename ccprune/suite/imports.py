@@ -9,9 +9,11 @@ from pathlib import Path
 def closure(package: Path, code: Iterable[str]) -> list[Path]:
     """Files of a package that some code leads to, sorted.
 
-    Followed are all import statements, wherever they stand, whether or not they would be reached; a package brings its
-    `__init__`, and a folder of it that holds a module in use brings its files that are no Python (data). Code that is
-    not Python by itself (a notebook's magics) leads everywhere.
+    Followed are all import statements, wherever they stand, whether or not they would be reached, but for those under
+    `if TYPE_CHECKING`, which never are. A package brings its `__init__`. One that imports names only when they are
+    asked for says under `if TYPE_CHECKING` where they come from; then those that the code mentions are followed. A
+    folder that holds a module in use brings its files that are no Python (data). Code that is not Python by itself (a
+    notebook's magics) leads everywhere.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ def closure(package: Path, code: Iterable[str]) -> list[Path]:
             tree = ast.parse(text)
         except SyntaxError:
             return sorted(path for path in package.rglob("*") if _counts(path))
-        add(_imported(tree, package.name, ()))
+        add(_below(_imported(tree, package.name, ()), package.name))
     while waiting:
         path = waiting.pop()
         inside = path.relative_to(package.parent).with_suffix("").parts
@@ -48,31 +50,76 @@ def closure(package: Path, code: Iterable[str]) -> list[Path]:
 
 @cache  # every notebook leads to much the same files
 def _imported_by(text: str, name: str, parent: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_imported(ast.parse(text), name, parent))
+    return tuple(_below(_imported(ast.parse(text), name, parent), name))
+
+
+def _below(names: Iterable[str], name: str) -> Iterator[str]:
+    return (dotted for dotted in names if dotted.split(".")[0] == name)
 
 
 def _imported(tree: ast.AST, name: str, parent: tuple[str, ...]) -> Iterator[str]:
-    """Dotted names below `name` that import statements mention; of "from a import b" both a and a.b."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            mentioned = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = parent[: len(parent) - node.level + 1] if node.level else ()
-            module = ".".join((*base, *([node.module] if node.module else [])))
-            mentioned = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        yield from (dotted for dotted in mentioned if dotted.split(".")[0] == name)
+    """Dotted names that the code mentions: of "from a import b" a and a.b, of "import a" each a.b that is used."""
+    known = {name: name}
+    for node in _running(tree):
+        for alias, dotted in _bound(node, parent):
+            yield dotted
+            known[alias] = dotted
+    for node in _running(tree):
+        attributes = []
+        while isinstance(node, ast.Attribute):
+            attributes.append(node.attr)
+            node = node.value
+        if attributes and isinstance(node, ast.Name) and node.id in known:
+            yield ".".join((known[node.id], *reversed(attributes)))
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING`."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += ast.iter_child_nodes(node) if not _for_types(node) else node.orelse
+
+
+def _for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _bound(node: ast.AST, parent: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Names that an import statement binds, and the dotted names behind them."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.asname or alias.name.split(".")[0], alias.name if alias.asname else alias.name.split(".")[0]
+            yield alias.name, alias.name
+    elif isinstance(node, ast.ImportFrom):
+        base = parent[: len(parent) - node.level + 1] if node.level else ()
+        module = ".".join((*base, *([node.module] if node.module else [])))
+        yield module, module
+        for alias in node.names:
+            yield alias.asname or alias.name, f"{module}.{alias.name}"
+
+
+@cache
+def _offered(text: str, name: str, parent: tuple[str, ...]) -> dict[str, str]:
+    """What a package's `__init__` imports only when it is asked for: by name, where it comes from."""
+    blocks = [node for node in ast.parse(text).body if _for_types(node)]
+    return dict(found for block in blocks for node in block.body for found in _bound(node, parent))
 
 
 def _files(package: Path, dotted: str) -> Iterator[Path]:
     """The module's file, where there is such a module, and the `__init__` of every package above it."""
-    folder = package.parent
+    folder, parent = package.parent, ()
     for part in dotted.split("."):
+        own = folder / "__init__.py"
+        if parent and own.is_file():
+            source = _offered(own.read_text(encoding="utf-8"), package.name, parent).get(part)
+            if source:
+                yield from _files(package, source)
         module = folder / f"{part}.py"
         if module.is_file():
             yield module
-        folder = folder / part
+        folder, parent = folder / part, (*parent, part)
         if (folder / "__init__.py").is_file():
             yield folder / "__init__.py"
 

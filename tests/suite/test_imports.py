@@ -54,6 +54,21 @@ def test_imports_are_followed_wherever_they_stand(package):
     }  # fmt: skip
 
 
+def test_names_that_a_package_imports_when_asked_are_followed_where_they_are_mentioned(package):
+    (package / "lazy").mkdir()
+    (package / "lazy" / "__init__.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import f\n    from .own import g as h\n"
+    )
+    (package / "lazy" / "own.py").write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import p.c\n")
+
+    def found(code):
+        return relative(closure(package, [code]), package) & {"a.py", "c.py", "lazy/own.py"}
+
+    assert found("from p import lazy") == found("import p.lazy as q\nq.k()") == set()
+    assert found("from p.lazy import f") == found("import p.lazy\np.lazy.f(1).x") == {"a.py"}
+    assert found("import p.lazy as q\nprint(q.h)") == found("from p import lazy as q\nq.h()") == {"lazy/own.py"}
+
+
 def test_a_name_that_is_no_module_leads_to_its_module_alone(package):
     assert "c.py" not in relative(closure(package, ["from p.sub import thing"]), package)
     assert {"c.py", "d.py"} <= relative(closure(package, ["import p.c"]), package)
