@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ccprune.lasso import _correlation_cpu
+
 _BLOCK = 2**22  # entries of X held in float64 at once (32 MiB)
 
 
@@ -109,9 +111,17 @@ def blocks(X: Tensor) -> Iterator[tuple[slice, Tensor]]:
         yield part, X.detach()[:, part].to(torch.float64)
 
 
+def flat_rows(X: Tensor) -> Tensor:
+    """All of X's memory from its first entry to its last, (n,): row t begins at t * X.stride(0). X.stride(1) is 1."""
+    return X.detach().as_strided(((len(X) - 1) * X.stride(0) + X.shape[1],), (1,))
+
+
 def correlation(X: Tensor, residual: Tensor) -> Tensor:
     """X' residual / T (P,), float64, on X's device."""
     residual = residual.to(X.device, torch.float64) / len(X)
+    if X.device.type == "cpu" and X.dtype == torch.float32 and X.stride(1) == 1:
+        flat = flat_rows(X).numpy()
+        return torch.from_numpy(_correlation_cpu.correlation(flat, X.stride(0), residual.numpy(), X.shape[1]))
     return torch.cat([block.T @ residual for _, block in blocks(X)])
 
 

@@ -18,7 +18,7 @@ from torch.nn.functional import softshrink
 
 from ccprune._checks import at_least
 from ccprune.lasso import _stochastic_cpu
-from ccprune.lasso.problem import LassoResult, check, check_penalty, duality_gap
+from ccprune.lasso.problem import LassoResult, check, check_penalty, duality_gap, flat_rows
 
 
 def truncated_gradient(
@@ -137,9 +137,10 @@ def _one_pass(
 ) -> float:
     """One pass over the records; changes `sums` (P,) in place and returns the mean loss."""
     if X.device.type == "cpu":
-        stride = X.stride(0)
-        flat = X.as_strided(((len(X) - 1) * stride + X.shape[1],), (1,)).numpy()
-        return _stochastic_cpu.one_pass(flat, stride, y.numpy(), order, batch_size, rates, thresholds, sums.numpy())
+        flat = flat_rows(X).numpy()
+        return _stochastic_cpu.one_pass(
+            flat, X.stride(0), y.numpy(), order, batch_size, rates, thresholds, sums.numpy()
+        )
     return float(one_pass_torch(X, y, order, batch_size, rates, thresholds, sums))
 
 

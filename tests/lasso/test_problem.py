@@ -1,3 +1,4 @@
+import numba
 import numpy as np
 import pytest
 import torch
@@ -74,9 +75,31 @@ def test_blocks_and_single_precision_do_not_change_the_sums(monkeypatch):
     prediction = problem.predict(small, index, value)
     monkeypatch.setattr(problem, "_BLOCK", 200)
     assert len(list(problem.blocks(small))) == 10
-    torch.testing.assert_close(problem.correlation(small, y), whole, rtol=1e-13, atol=0)
+    strided = small.T.contiguous().T  # what the compiled kernel does not take
+    torch.testing.assert_close(problem.correlation(strided, y), whole, rtol=1e-13, atol=0)
     torch.testing.assert_close(problem.predict(small, index, value), prediction, rtol=1e-13, atol=0)
     np.testing.assert_allclose(prediction.numpy(), small.double().numpy()[:, ::2].sum(1), rtol=1e-13)
+
+
+@pytest.mark.parametrize("records", [1, 4, 7, 50])
+@pytest.mark.parametrize("weights", [1, 8191, 8193, 70_000])
+def test_the_compiled_sums_are_those_of_the_columns(records, weights):
+    """Rows in groups of four and one by one, columns across the kernel's blocks, and part of a wider matrix."""
+    generator = torch.Generator().manual_seed(records)
+    wide = torch.randn(records, weights + 5, generator=generator)
+    y = torch.randn(records, generator=generator, dtype=torch.float64)
+    for X in (wide[:, 3:-2], wide[:, 3:-2].requires_grad_()):
+        expected = X.detach().double().numpy().T @ y.numpy() / records
+        size = X.detach().double().abs().numpy().T @ y.abs().numpy() / records
+        assert (np.abs(problem.correlation(X, y).numpy() - expected) <= 1e-15 * records**0.5 * size).all()
+    with_threads = [problem.correlation(wide, y)]
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        with_threads.append(problem.correlation(wide, y))
+    finally:
+        numba.set_num_threads(threads)
+    assert torch.equal(*with_threads)
 
 
 X, Y = random_problem(8, 5)
