@@ -68,9 +68,10 @@ lab: $(VENV)/.installed ## open JupyterLab on the notebooks
 bench: $(VENV)/.installed ## run every script in benchmarks/
 	$(PY) benchmarks/run.py
 
-lint: $(VENV)/.installed ## check style with ruff
+lint: $(VENV)/.installed ## check style with ruff, and the public types with mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 clean: ## remove .venv and what tools left behind; results and reports stay
 	rm -rf $(VENV) build dist ccprune.egg-info .pytest_cache .ruff_cache

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -127,16 +128,15 @@ def compare(
         batches = _Batches(*train, batch_size, one)
         model = make(one)
         begin = optimizer(model.parameters())
-        told = {"optimizer": begin, "loss": loss, "seed": one}
+        fit = partial(minibatch.fit, model, optimizer=begin, loss=loss, seed=one)
         if before > recorded:
-            minibatch.fit(model, batches, epochs=before - recorded, **told)
+            fit(batches, epochs=before - recorded)
         with registry.Recording(model, begin, criteria) as recording:
-            minibatch.fit(model, batches.after(before - recorded), epochs=recorded, recorder=recording, **told)
+            fit(batches.after(before - recorded), epochs=recorded, recorder=recording)
         x, y = next(iter(batches(0)))
-        given = {"x": x, "y": y, "loss": loss, "rate": begin.param_groups[0]["lr"], "seed": one}
+        score = partial(registry.score, x=x, y=y, loss=loss, rate=begin.param_groups[0]["lr"], seed=one)
         for name in (DENSE, *criteria):
-            kept = {"store": recording.stores.get(name)}
-            found = None if name == DENSE else registry.score(name, model, **given, **kept)
+            found = None if name == DENSE else score(name, model, store=recording.stores.get(name))
             # A network that is not pruned is one run, whatever the sparsity it is compared at.
             masks = [None] if found is None else [Mask.from_scores(found, sparsity=level) for level in sparsities]
             results = [

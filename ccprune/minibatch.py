@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,24 @@ from torch.optim.lr_scheduler import LRScheduler
 from ccprune._checks import at_least
 from ccprune._modes import evaluating
 from ccprune.mask import Mask
-from ccprune.recorder import Recorder
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Recording(Protocol):
+    """What `fit` tells of every step: a `recorder.Recorder`, or several as one (`criteria.Recording`)."""
+
+    pairing: str
+
+    def before(self, loss: Tensor) -> None:
+        """Takes the loss, before the optimiser's step."""
+
+    def after(self, loss: Tensor) -> None:
+        """Takes the same mini-batch's loss after it, with pairing "same_batch"."""
+
+    def restart(self) -> None:
+        """Learns that the weights were changed otherwise."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,7 @@ def fit(
     loss: Loss = cross_entropy,
     scheduler: LRScheduler | None = None,
     mask: Mask | None = None,
-    recorder: Recorder | None = None,
+    recorder: Recording | None = None,
     autocast: torch.dtype | None = None,
     channels_last: bool = False,
     stop: Callable[[Sequence[float]], bool] | None = None,
@@ -82,7 +97,7 @@ def fit(
         Stepped after each step of the optimiser, so that its lengths are in steps.
     mask : Mask, optional
         Enforced during training.
-    recorder : Recorder, optional
+    recorder : Recording, optional
         Of the same model and optimiser; restarted first, since a mask may have changed the weights. With
         pairing="same_batch" the mini-batch is evaluated once more after the step, in train mode, with the same random
         numbers (dropout), and without a second update of batch-norm statistics.
@@ -140,7 +155,7 @@ def fit(
                 if recorder is not None:
                     recorder.before(value)
                 optimizer.step()
-                if state is not None:
+                if recorder is not None and state is not None:
                     recorder.after(_again(model, lambda x=x, y=y: value_of(x, y), state, device))
                 if scheduler is not None:
                     scheduler.step()

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,6 @@ from ccprune import criteria
 from ccprune._checks import at_least
 from ccprune.causal.known_answers import Question, questions
 from ccprune.minibatch import fit
-from ccprune.recorder import Recorder
 from ccprune.stats import bootstrap_interval
 from ccprune.synthetic import Problem
 
@@ -130,8 +129,7 @@ def _scored(
 
     with criteria.Recording(model, optimizer, names) as recording:
         epochs = max(1, round(steps * size / len(problem.x)))
-        recorder = cast(Recorder, recording)  # has what `fit` asks of one
-        fit(model, batches, epochs=epochs, optimizer=optimizer, loss=problem.loss, recorder=recorder)
+        fit(model, batches, epochs=epochs, optimizer=optimizer, loss=problem.loss, recorder=recording)
     states: dict[str, nn.Module] = dict(zip(STATES, (problem.model, model), strict=True))
     for state, network in states.items():
         for name in names:
