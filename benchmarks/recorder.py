@@ -1,34 +1,26 @@
-"""What recording adds to a step of plain SGD (paper B, 2024): seconds, and numbers held per prunable weight.
+"""What recording for `lasso.Screen` adds to a step of plain SGD: seconds, numbers held per weight, and peak memory.
 
-One model, and one optimiser each for plain steps, "consecutive" and "same_batch" recording for `lasso.Screen`; the
-three take turns, so that a busy machine slows all alike, and the medians are compared, of seconds and of the CPU's
-seconds. A step is a forward pass, a backward pass and the update. The difference of two long times is a poor measure of
-a short one, so the recorder's own time is measured alone, too: steps of an optimiser that has no gradients do nothing
-but what the hooks do.
+One model, and one optimiser each for plain steps and every way of recording; they take turns, so that a busy machine
+slows all alike, and medians are compared. A step is a forward pass, a backward pass and the update. The difference of
+two long times is a poor measure of a short one, so the recorder's own time is measured alone, too: steps of an
+optimiser that has no gradients do nothing but what the hooks do. Peak memory is that of a process of its own, beyond a
+process that trains the same without recording. Sums are float32.
 """
 
 import argparse
 import gc
 import statistics
-import time
-from collections.abc import Callable
 
 import _common
 import torch
+from _recording import CASES, SPARSITY, STEPS, Case, recording, seconds, sgd, step
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from ccprune import models
 from ccprune.lasso import Screen
-from ccprune.mask import prunable
+from ccprune.mask import Mask, prunable
 from ccprune.recorder import Recorder
 
-EPOCHS = 10  # of recorded steps in each of the 2024 protocol's iterations
-CASES = {
-    # model, (channels, size), training images: Fashion-MNIST, CIFAR-10
-    "LeNet": (lambda: models.lenet(1, 28, 10, seed=0), (1, 28), 60_000),
-    "ResNet-18": (lambda: models.resnet18(3, 10, seed=0), (3, 32), 50_000),
-}
+MB, PERCENT, NUMBERS = 100, 10, 2  # claims for ResNet-18
 
 
 def held_bytes() -> int:
@@ -38,117 +30,160 @@ def held_bytes() -> int:
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
-def sgd(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), lr=1e-3)
-
-
-def step(model: nn.Module, optimizer: torch.optim.Optimizer, recorder: Recorder | None, x: Tensor, y: Tensor) -> None:
-    loss = cross_entropy(model(x), y)
-    optimizer.zero_grad()
-    loss.backward()
-    if recorder is not None:
-        recorder.before(loss)
-    optimizer.step()
-    if recorder is not None and recorder.pairing == "same_batch":
-        with torch.no_grad():
-            recorder.after(cross_entropy(model(x), y))
-
-
-def seconds(call: Callable[[], None]) -> tuple[float, float]:
-    """Seconds, and seconds that the CPU's cores worked for this process."""
-    begin, work = time.perf_counter(), time.process_time()
-    call()
-    return time.perf_counter() - begin, time.process_time() - work
-
-
-def medians(times: list[tuple[float, float]]) -> tuple[float, float]:
-    wall, work = zip(*times, strict=True)
-    return statistics.median(wall), statistics.median(work)
-
-
-def numbers_per_weight(model: nn.Module, weights: int) -> float:
-    """float32 numbers that recorder and store hold between two steps."""
+def alone(model: nn.Module, kind: str, repeats: int) -> tuple[float, float]:
+    """Seconds of a step's hooks, and numbers that recorder and store hold per weight, in float32's bytes."""
     optimizer, loss = sgd(model), torch.tensor(1.0)
     optimizer.zero_grad()
     before = held_bytes()
-    recorder = Recorder(model, optimizer, [Screen()], pairing="consecutive")
-    for _ in range(2):
+    screen, recorder = recording(model, optimizer, kind)
+
+    def once() -> None:
         recorder.before(loss)
         optimizer.step()
-    numbers = (held_bytes() - before) / 4 / weights
-    recorder.close()
-    return numbers
+        if recorder.pairing == "same_batch":
+            recorder.after(loss)
 
-
-def recording_alone(model: nn.Module, repeats: int) -> tuple[float, float]:
-    optimizer, loss = sgd(model), torch.tensor(1.0)
-    optimizer.zero_grad()
-    with Recorder(model, optimizer, [Screen()], pairing="consecutive") as recorder:
-
-        def once() -> None:
-            recorder.before(loss)
-            optimizer.step()
-
+    for _ in range(3):
         once()
-        return medians([seconds(once) for _ in range(repeats)])
+    held = held_bytes() - before
+    took = statistics.median(seconds(once) for _ in range(repeats))
+    recorder.close()
+    return took, held / 4 / sum(score.numel() for score in screen.scores.values())
 
 
-def case(name: str, batch: int, repeats: int) -> list[dict]:
-    make, (channels, size), images = CASES[name]
-    model = make()
-    weights = sum(weight.numel() for weight in prunable(model).values())
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(batch, channels, size, size, generator=generator)
-    y = torch.randint(10, (batch,), generator=generator)
-    numbers = numbers_per_weight(model, weights)
-    optimizers = [sgd(model) for _ in range(3)]
-    kinds = ["plain", "consecutive", "same_batch"]
-    recorders = [None] + [
-        Recorder(model, optimizer, [Screen()], pairing=kind)
-        for kind, optimizer in zip(kinds[1:], optimizers[1:], strict=True)
-    ]
-    times: list[list[tuple[float, float]]] = [[], [], []]
-    for turn in range(repeats + 1):
-        for took, optimizer, recorder in zip(times, optimizers, recorders, strict=True):
-            took.append(seconds(lambda o=optimizer, r=recorder: step(model, o, r, x, y)))
-        if not turn:
-            times = [[], [], []]  # the first turn allocates
-    for recorder in recorders[1:]:
+def turns(case: Case, model: nn.Module, batch: int) -> dict[str, float]:
+    """Median seconds of a step of each kind."""
+    optimizers = {kind: sgd(model) for kind in ("plain", *case.kinds)}
+    recorders = {kind: recording(model, optimizers[kind], kind)[1] for kind in case.kinds}
+    took: dict[str, list[float]] = {kind: [] for kind in optimizers}
+    for x, y in case.data(2, 3):  # allocates what is held
+        for kind, optimizer in optimizers.items():
+            step(model, optimizer, recorders.get(kind), x, y)
+    for x, y in case.data(batch, case.turns):
+        for kind, optimizer in optimizers.items():
+            took[kind].append(seconds(lambda o=optimizer, k=kind, x=x, y=y: step(model, o, recorders.get(k), x, y)))
+    for recorder in recorders.values():
         recorder.close()
-    plain, consecutive, same_batch = (medians(took) for took in times)
-    alone = recording_alone(model, max(repeats, 5))
-    steps = EPOCHS * -(-images // batch)
-    stored = 4 * weights * steps
-    note = f"median of {repeats} turns, {torch.get_num_threads()} threads"
-    task, text = f"SGD step of {name}", f"batch {batch} of {channels} x {size} x {size}, {weights} weights"
-    held = numbers * weights * 4 / 2**20
-    storage = (
-        f"MB: {numbers:.2f} numbers per weight held; the authors' way stores {stored / 1e9:.1f} GB "
-        f"({steps} steps x weights x 4 bytes)"
+    return {kind: statistics.median(times) for kind, times in took.items()}
+
+
+def in_a_process(name: str, kind: str, steps: int) -> dict[str, float]:
+    return _common.alone("_recording.py", name, kind, str(steps))
+
+
+def added(answer: dict[str, float], plain: dict[str, float], peak: str = "peak_mb") -> float | None:
+    return None if plain["peak_mb"] is None else round(answer[peak] - plain["peak_mb"], 1)
+
+
+def compare(name: str, batch: int) -> tuple[list[dict], list[dict]]:
+    case = CASES[name]
+    model = case.make()
+    weights = sum(weight.numel() for weight in prunable(model).values())
+    medians = turns(case, model, batch)
+    lone = {kind: alone(model, kind, max(case.turns, 9)) for kind in case.kinds}
+    del model
+    # The peak differs by some MB from process to process: the lowest of three, so that nothing added is hidden.
+    plain = min((in_a_process(name, "plain", 6) for _ in range(3)), key=lambda answer: answer["peak_mb"] or 0.0)
+    task, size = f"SGD step of {name}", f"{case.size(batch)}, {weights} weights"
+    note = f"median of {case.turns} turns, {torch.get_num_threads()} threads"
+    rows, claims = [_common.row(task, "plain", size, medians["plain"], note=note)], []
+    for kind in case.kinds:
+        forward = ", a forward pass among it" if kind == "same_batch" else ""
+        took, numbers = lone[kind]
+        told = (
+            f"{medians[kind] / medians['plain'] - 1:+.1%} of the step{forward}; MB: peak beyond training at "
+            f"{case.size(case.small)}; {numbers:.2f} float32 numbers per weight held"
+        )
+        peak = added(in_a_process(name, kind, 6), plain)
+        rows.append(_common.row(task, f"ccprune, {kind}", size, medians[kind], peak, note=told))
+        told = f"{took / medians['plain']:.2%} of the step; without forward passes, measured by itself"
+        rows.append(_common.row(task, f"ccprune, {kind}, recording alone", size, took, note=told))
+    if name == "ResNet-18":
+        more = mask_of(name, weights, plain)
+        share = 100 * lone["consecutive"][0] / medians["plain"]
+        text = f"ResNet-18, batch {batch}, recording consecutive steps alone, % of an SGD step"
+        difference = 100 * (medians["consecutive"] / medians["plain"] - 1)
+        claims = [
+            _common.claim(text, share, most=PERCENT),
+            _common.claim(text.replace("alone", "as the difference of two steps"), difference, most=PERCENT),
+            _common.claim("ResNet-18, numbers held per weight", lone["consecutive"][1], most=NUMBERS + 0.01),
+            *more[1],
+        ]
+        rows += more[0]
+    return rows, claims
+
+
+def mask_of(name: str, weights: int, plain: dict[str, float]) -> tuple[list[dict], list[dict]]:
+    """A mask from STEPS records, from beginning to end, in a process of its own."""
+    case, found = CASES[name], in_a_process(name, "consecutive", STEPS + 1)
+    if found["records"] != STEPS or found["overlap"] < 0.99:
+        raise SystemExit(f"the mask is not that of the scores: {found}")
+    stored = 4 * weights * STEPS
+    size = f"{STEPS} records at {case.size(case.small)}, {weights} weights"
+    beyond = added(found, plain, "mask_mb")
+    note = (
+        f"{found['seconds'] / plain['seconds'] - 1:+.1%} of a step at this batch; MB: beyond training, mask included; "
+        f"{found['sparsity']:.2%} pruned, predictions within {found['ratio']:.1e} of dL"
     )
-
-    def added(found: tuple[float, float]) -> str:
-        return f"{found[0] / plain[0] - 1:+.1%} of the step, {found[1] / plain[1] - 1:+.1%} of its CPU seconds"
-
-    share = f"{alone[0] / plain[0]:.1%} of the step, {alone[1] / plain[1]:.1%} of its CPU seconds"
     rows = [
-        ("plain", plain, None, note),
-        ("ccprune, consecutive", consecutive, held, f"{added(consecutive)}; {note}; {storage}"),
-        ("ccprune, recording alone", alone, None, f"{share}; consecutive, measured by itself"),
-        ("ccprune, same_batch", same_batch, None, f"{added(same_batch)}, a forward pass among it"),
+        _common.row(f"mask of {name}", "ccprune, Screen.mask", size, found["total"], beyond, note=note),
+        _common.row(
+            f"mask of {name}",
+            "ccprune, Mask.from_scores",
+            size,
+            found["total"],
+            added(found, plain, "sorted_mb"),
+            note="the same with an exact count: all scores sorted, after training, in float64",
+        ),
+        _common.row(
+            f"mask of {name}",
+            "the authors' way",
+            size,
+            None,
+            round(stored / 2**20),
+            note=f"not run: it stores {stored / 1e9:.1f} GB, {STEPS} steps x weights x 4 bytes",
+        ),
     ]
-    return [_common.row(task, tool, text, took[0], peak, None, said) for tool, took, peak, said in rows]
+    text = f"{name}, a mask from {STEPS} recorded steps, MB beyond training"
+    return rows, [] if beyond is None else [_common.claim(text, beyond * 2**20 / 1e6, most=MB)]
+
+
+def precision() -> dict:
+    """Masks from float32 and from float64 sums of the same records."""
+    case = CASES["LeNet"]
+    model = case.make()
+    optimizer, screens = sgd(model), [Screen(dtype=dtype) for dtype in (torch.float32, torch.float64)]
+    with Recorder(model, optimizer, screens, pairing="consecutive") as recorder:
+        took = sum(
+            seconds(lambda x=x, y=y: step(model, optimizer, recorder, x, y))
+            for x, y in case.data(case.small, STEPS + 1)
+        )
+    narrow, wide = (torch.cat([score.flatten() for score in screen.scores.values()]) for screen in screens)
+    ours, theirs = (Mask.from_scores(screen.scores, sparsity=SPARSITY).keep for screen in screens)
+    other = sum(int((ours[name] & ~theirs[name]).sum()) for name in ours)
+    if other > 1e-5 * len(wide):
+        raise SystemExit(f"masks from float32 and float64 sums differ in {other} of {len(wide)} weights")
+    note = (
+        f"{other} of {len(wide)} weights change places in a mask of {SPARSITY:.0%}; error: largest difference of a "
+        "score from float64's, of the largest score"
+    )
+    size = f"{STEPS} records at {case.size(case.small)}, {len(wide)} weights"
+    error = float(((narrow - wide).abs() / wide.max()).max())
+    return _common.row("mask of LeNet", "ccprune, float32 sums", size, took, None, error, note)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES), help="models (all)")
-    parser.add_argument("--batch", type=int, default=512, help="batch size (512)")
+    parser.add_argument("--batch", type=int, help="batch size (512 images, 16 texts)")
     arguments = parser.parse_args()
-    rows = []
+    rows, claims = [], []
     for name in arguments.only:
-        rows += case(name, arguments.batch, repeats={"LeNet": 31, "ResNet-18": 4}[name])
-    _common.save("recorder", rows)
+        found = compare(name, arguments.batch or CASES[name].batch)
+        rows, claims = rows + found[0], claims + found[1]
+    if "LeNet" in arguments.only:
+        rows.append(precision())
+    _common.save("recorder", rows, claims)
 
 
 if __name__ == "__main__":
