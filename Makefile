@@ -22,7 +22,7 @@ PY := $(VENV)/bin/python
 # The version that requirements.lock was resolved with comes first. PYTHON=/path/to/python overrides the search.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3)
 
-.PHONY: help install doctor replicate verify test lab bench lint clean
+.PHONY: help install doctor replicate verify test lab bench docs lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,10 @@ lab: $(VENV)/.installed ## open JupyterLab on the notebooks
 
 bench: $(VENV)/.installed ## run every script in benchmarks/
 	$(PY) benchmarks/run.py
+
+docs: $(VENV)/.installed ## build the pages of docs/ and the reference into build/site
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
+	@echo "build/site/index.html"
 
 lint: $(VENV)/.installed ## check style with ruff, and the public types with mypy
 	$(PY) -m ruff check .
