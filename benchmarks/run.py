@@ -6,16 +6,18 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+NAMES = ("lyapunov", "granger", "training", "pipeline", "legcnet_mnist", "recorder", "lasso", "growth")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="initialisations per dataset in pipeline.py (200)")
+    parser.add_argument("--only", nargs="*", choices=NAMES, default=NAMES, help="benchmarks (all)")
     arguments = parser.parse_args()
-    pipeline = ["pipeline", f"--seeds={arguments.seeds}"]
-    for command in (["lyapunov"], ["granger"], ["training"], pipeline, ["legcnet_mnist"], ["recorder"], ["plot"]):
-        print(f"== {command[0]}", flush=True)
-        subprocess.run([sys.executable, str(HERE / f"{command[0]}.py"), *command[1:]], check=True)
+    for name in (*arguments.only, "plot"):
+        command = [f"{name}.py", *([f"--seeds={arguments.seeds}"] if name == "pipeline" else [])]
+        print(f"== {name}", flush=True)
+        subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], check=True)
 
 
 if __name__ == "__main__":
