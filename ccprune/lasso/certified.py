@@ -171,7 +171,8 @@ def _celer(columns: Tensor, y: Tensor, lam: float, top: float, begin: Tensor, to
     # problem in other units. Squared weight changes as they come (1e-13) would underflow in celer's squared norms.
     unit = float(y.square().mean().sqrt())
     factor = unit / top
-    design = np.asfortranarray((columns.detach().to("cpu", torch.float64) * factor).numpy())
+    by_column = columns.detach().T.cpu().contiguous().to(torch.float64)  # celer wants columns one after the other
+    design = by_column.mul_(factor).numpy().T
     target = (y / unit).cpu().numpy()
     with warnings.catch_warnings():
         # Whether this is a solution is decided by the duality gap over all columns, not by a solver's own limits.
@@ -181,7 +182,7 @@ def _celer(columns: Tensor, y: Tensor, lam: float, top: float, begin: Tensor, to
             target,
             pb="lasso",
             alphas=[lam / top],
-            coef_init=np.asfortranarray((begin.cpu() / (unit * factor)).numpy()),
+            coef_init=(begin.cpu() / (unit * factor)).numpy(),
             tol=tolerance,
             max_iter=50,
             max_epochs=20_000,
