@@ -195,7 +195,7 @@ def in_a_process(kind: str, tool: str, count: int, weights: int, folder: Path) -
     file = folder / "kept.npy"
     command = [sys.executable, __file__, "--process", kind, tool, str(count), str(weights), str(file)]
     # The records take a second per 10^8 entries; a peer is not blamed for that.
-    limit = LIMIT + 20 + count * weights / 2e7
+    limit = None if tool.startswith("ccprune") else LIMIT + 20 + count * weights / 2e7
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
