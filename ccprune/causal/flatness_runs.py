@@ -38,12 +38,12 @@ class Effort:
 
 
 def measure(model: nn.Module, images: Images, mask: Mask | None, effort: Effort, *, seed: int) -> dict[str, float]:
-    """`MEASURES` of a network on the first training images, on the weights that `mask` keeps, or on all without one.
+    """`MEASURES` of a network on random training images, on the weights that `mask` keeps, or on all without one.
 
     With the loss on these images, the largest eigenvalue's residuals and the traces' standard errors.
     """
-    x, y = images.x_train[: effort.samples], images.y_train[: effort.samples]
-    data = list(zip(images.normalise(x).split(_BATCH), y.split(_BATCH), strict=True))
+    x, y = images.sample(effort.samples, seed=seed)
+    data = list(zip(x.split(_BATCH), y.split(_BATCH), strict=True))
     asked = (model, cross_entropy, data)
     found: dict[str, float] = {}
     for prefix, scale in (("", "none"), ("relative_", "filter")):

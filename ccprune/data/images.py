@@ -105,6 +105,14 @@ class Images:
         mean, std = (value.to(x.device).view(-1, 1, 1) for value in (self.mean, self.std))
         return x.to(torch.float32).div_(255).sub_(mean).div_(std)
 
+    def sample(self, count: int, *, seed: int) -> tuple[Tensor, Tensor]:
+        """So many training images at random, without replacement, normalised, and their labels.
+
+        Files may be sorted by class: the first images of a set are no sample of it. Raises as `take`.
+        """
+        part = self.take(train=count, seed=seed)
+        return self.normalise(part.x_train), part.y_train
+
     def take(self, *, train: int | None = None, test: int | None = None, seed: int) -> "Images":
         """A random subset without replacement: so many training and test images; None leaves a part as it is.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,17 @@ def test_take_draws_without_replacement(device):
     assert torch.equal(whole.take(train=50, test=7, seed=3).x_train, part.x_train[:50])
     assert torch.equal(whole.take(test=7, seed=3).x_test, whole.take(train=50, test=7, seed=3).x_test)
     assert not torch.equal(whole.take(train=150, seed=4).x_train, part.x_train)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_sample_is_no_beginning_of_a_sorted_set(device):
+    whole = small(200, 100).to(device)
+    order = whole.y_train.argsort()
+    ordered = replace(whole, x_train=whole.x_train[order], y_train=whole.y_train[order])
+    x, y = ordered.sample(60, seed=1)
+    part = ordered.take(train=60, seed=1)
+    assert torch.equal(x, ordered.normalise(part.x_train)) and torch.equal(y, part.y_train)
+    assert set(y.tolist()) == set(whole.y_train.tolist()) != set(ordered.y_train[:60].tolist())
 
 
 def epoch(found, **options):
