@@ -39,9 +39,14 @@ class Case:
     turns: int
     kinds: tuple[str, ...]
 
+    @property
+    def of_text(self) -> bool:
+        """Rather than of images."""
+        return len(self.shape) == 1
+
     def data(self, batch: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of made-up images, or of text."""
-        if len(self.shape) == 1:
+        if self.of_text:
             tokens = text.python_topics().train
             yield from text.batches(tokens, length=self.shape[0], batch_size=batch, steps=steps, seed=0)
             return
@@ -52,7 +57,7 @@ class Case:
 
     def size(self, batch: int) -> str:
         """Of a step, in words."""
-        return f"batch {batch} of {' x '.join(map(str, self.shape))}{' tokens' if len(self.shape) == 1 else ''}"
+        return f"batch {batch} of {' x '.join(map(str, self.shape))}{' tokens' if self.of_text else ''}"
 
 
 CASES = {

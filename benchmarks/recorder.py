@@ -16,6 +16,7 @@ import torch
 from _recording import CASES, SPARSITY, STEPS, Case, recording, seconds, sgd, step
 from torch import Tensor, nn
 
+from ccprune.data import text
 from ccprune.lasso import Screen
 from ccprune.mask import Mask, prunable
 from ccprune.recorder import Recorder
@@ -86,6 +87,8 @@ def compare(name: str, batch: int) -> tuple[list[dict], list[dict]]:
     plain = min((in_a_process(name, "plain", 6) for _ in range(3)), key=lambda answer: answer["peak_mb"] or 0.0)
     task, size = f"SGD step of {name}", f"{case.size(batch)}, {weights} weights"
     note = f"median of {case.turns} turns, {torch.get_num_threads()} threads"
+    if case.of_text:
+        note += f"; Python's help pages, SHA-256 {text.python_topics().checksum[:12]}, which differs by Python version"
     rows, claims = [_common.row(task, "plain", size, medians["plain"], note=note)], []
     for kind in case.kinds:
         forward = ", a forward pass among it" if kind == "same_batch" else ""
@@ -101,11 +104,11 @@ def compare(name: str, batch: int) -> tuple[list[dict], list[dict]]:
     if name == "ResNet-18":
         more = mask_of(name, weights, plain)
         share = 100 * lone["consecutive"][0] / medians["plain"]
-        text = f"ResNet-18, batch {batch}, recording consecutive steps alone, % of an SGD step"
+        said = f"ResNet-18, batch {batch}, recording consecutive steps alone, % of an SGD step"
         difference = 100 * (medians["consecutive"] / medians["plain"] - 1)
         claims = [
-            _common.claim(text, share, most=PERCENT),
-            _common.claim(text.replace("alone", "as the difference of two steps"), difference, most=PERCENT),
+            _common.claim(said, share, most=PERCENT),
+            _common.claim(said.replace("alone", "as the difference of two steps"), difference, most=PERCENT),
             _common.claim("ResNet-18, numbers held per weight", lone["consecutive"][1], most=NUMBERS + 0.01),
             *more[1],
         ]
@@ -144,8 +147,8 @@ def mask_of(name: str, weights: int, plain: dict[str, float]) -> tuple[list[dict
             note=f"not run: it stores {stored / 1e9:.1f} GB, {STEPS} steps x weights x 4 bytes",
         ),
     ]
-    text = f"{name}, a mask from {STEPS} recorded steps, MB beyond training"
-    return rows, [] if beyond is None else [_common.claim(text, beyond * 2**20 / 1e6, most=MB)]
+    said = f"{name}, a mask from {STEPS} recorded steps, MB beyond training"
+    return rows, [] if beyond is None else [_common.claim(said, beyond * 2**20 / 1e6, most=MB)]
 
 
 def precision() -> dict:
