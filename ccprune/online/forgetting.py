@@ -33,7 +33,7 @@ class Forgetting:
         "causal" as above, or "squared_updates" with 1 for dL, which never looks at the loss.
     dtype : torch.dtype
         Of the sums, torch.float64 or torch.float32, which halves their memory. In float32 each record is rounded, which
-        moves a sum by at most about 2^-24 * 1.45 half_life of the largest size it had, and products below 1e-38 are lost.
+        moves a sum by at most about 2^-24 * 1.45 half_life of the largest size it had; products below 1e-38 are lost.
 
     Attributes
     ----------
