@@ -12,6 +12,8 @@ import numpy as np
 
 from ccprune._threads import torch_threads_kept
 
+_TINY, _HUGE = 1e-140, 1e140
+
 
 @numba.njit(cache=True)
 def _nearest(embedded, order, place, theiler, twin_limit):
@@ -59,7 +61,9 @@ def _curve(x, embed_dim, delay, theiler, steps, upto, twin_limit, out):
     for place in range(points):
         if order[place] < base:
             partner[order[place]] = _nearest(embedded, order, place, theiler, twin_limit)
-    total = np.zeros(upto + 1)
+    # A logarithm takes longer than all else, so it is taken of products, before they leave the range of float64: a
+    # factor is at most 4 times the embedding dimension.
+    total, product = np.zeros(upto + 1), np.ones(upto + 1)
     found = np.zeros(upto + 1, np.int64)
     for i in range(base):
         j = partner[i]
@@ -70,10 +74,16 @@ def _curve(x, embed_dim, delay, theiler, steps, upto, twin_limit, out):
             for c in range(embed_dim):
                 distance += (x[i + k + c * delay] - x[j + k + c * delay]) ** 2
             if distance > 0.0:
-                total[k] += math.log(distance)
                 found[k] += 1
+                if distance < _TINY:
+                    total[k] += math.log(distance)
+                else:
+                    product[k] *= distance
+                    if product[k] < _TINY or product[k] > _HUGE:
+                        total[k] += math.log(product[k])
+                        product[k] = 1.0
     for k in range(upto + 1):
-        out[k] = total[k] / found[k] / 2.0 if found[k] else np.nan
+        out[k] = (total[k] + math.log(product[k])) / found[k] / 2.0 if found[k] else np.nan
 
 
 @torch_threads_kept
