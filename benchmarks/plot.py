@@ -23,7 +23,7 @@ def draw(found: dict[str, dict[str, Any]]) -> None:
     for place, claim in enumerate(bars):
         wanted = [claim["least"]] * 2
         axes.plot(wanted, [place - 0.4, place + 0.4], color="black", lw=2, label=None if place else "claim: at least")
-        text = f"{claim['measured']:.3g}x"
+        text = f"{number(claim['measured'])}x"
         axes.annotate(
             text, (claim["measured"], place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
         )
@@ -54,7 +54,12 @@ def said(claim: dict[str, Any]) -> str:
     """A claim as a line of the page."""
     wanted = f"at least {claim['least']:g}" if claim["least"] is not None else f"at most {claim['most']:g}"
     verdict = "" if claim["holds"] else ": **does not hold**"
-    return f"- {claim['text']}: {claim['measured']:.3g} (claim: {wanted}){verdict}"
+    return f"- {claim['text']}: {number(claim['measured'])} (claim: {wanted}){verdict}"
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def readme(found: dict[str, dict[str, Any]]) -> str:
