@@ -102,6 +102,14 @@ def test_a_resumed_stream_equals_an_unbroken_one(kind, grow, pairing, stop):
     assert resumed.pruner.exchanges == 4
 
 
+def test_a_ramp_goes_on_whatever_mask_the_new_pruner_was_made_with_and_the_state_is_not_written_to():
+    state = through_a_file(Training().run(range(6)).state())
+    kept = copy.deepcopy(state["pruner"])
+    resumed = Training(seed=5, mask=Mask.from_state_dict(state["pruner"]["mask"])).load(state).run(range(6, 30))
+    assert_same(resumed.state(), Training().run(range(30)).state())
+    assert_same(state["pruner"], kept)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -157,6 +165,25 @@ def test_between_a_step_and_its_second_loss_there_is_no_state():
         training.pruner.state_dict()
     training.pruner.after(loss)
     assert training.pruner.state_dict()["recorder"]["records"] == 4
+
+
+@pytest.mark.parametrize("instead", ["load", "restart"])
+def test_a_change_that_waited_for_its_second_loss_is_given_up_with_it(instead):
+    training = Training(pairing="same_batch").run(range(15))
+    state, mask = training.state(), training.pruner.mask
+    state["optimizer"] = copy.deepcopy(state["optimizer"])
+    (x, y), *_ = stream([15])
+    training.pruner.before(cross_entropy(training.model(x), y))
+    weights = copy.deepcopy(training.model.state_dict())
+    training.optimizer.step()  # the 16th, after whose second loss weights would be exchanged
+    if instead == "load":
+        training.load(state | {"model": weights})
+        training.run(range(15, 30))
+        assert_same(training.state(), Training(pairing="same_batch").run(range(30)).state())
+    else:
+        training.pruner.restart()
+        training.run(range(16, 19))
+        assert training.pruner.mask is mask
 
 
 def changed(state, path, value):
