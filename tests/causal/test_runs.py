@@ -133,7 +133,7 @@ def test_measure_takes_every_measure(digits):
     found = flatness_runs.measure(model, digits, None, effort, seed=0)
     assert set(flatness_runs.MEASURES) < set(found)
     assert found["sharpness_worst"] > found["sharpness_random"] > 0
-    x, y = digits.normalise(digits.x_train[:100]), digits.y_train[:100]
+    x, y = digits.sample(100, seed=0)
     assert found["loss"] == pytest.approx(
         float(torch.nn.functional.cross_entropy(model.eval()(x), y).detach()), rel=1e-5
     )
