@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ccprune.data import tabular
-from ccprune.report import manifest
+from ccprune.reporting import manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 REFORMS = (ROOT / "replication" / "REFORMS.md").read_text(encoding="utf-8")

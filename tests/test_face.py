@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,3 +60,9 @@ def test_every_name_is_there_and_importing_the_package_imports_none_of_it():
         ccprune.prune_all  # noqa: B018
     code = "import sys, ccprune; sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'ccprune.mask')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_module_takes_the_place_of_a_name():
+    folder = Path(ccprune.__file__).parent
+    modules = {path.stem for path in folder.iterdir()}
+    assert modules.isdisjoint(ccprune.__all__)  # importing a module sets the package's attribute of its name

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ccprune import results
-from ccprune.report import figure, write_report
+from ccprune.reporting import figure, write_report
 from ccprune.results import Cell
 
 OURS = Cell("legcnet", "1", "cancer", "ft", "epochs", 38, 41.515151, 36.25, 47, 50, "within_noise", "", "default")

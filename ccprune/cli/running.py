@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ccprune.report import manifest, write_report
-from ccprune.report.index import INDEX
+from ccprune.reporting import manifest, write_report
+from ccprune.reporting.index import INDEX
 from ccprune.results import PROFILES
 from ccprune.suite import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
 from ccprune.suite.pools import Pool

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ccprune.cli.running import positive
-from ccprune.report import verify
+from ccprune.reporting import verify
 from ccprune.suite import rerun
 from ccprune.suite.inventory import all_runs
 

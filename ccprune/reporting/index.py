@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ccprune import results
-from ccprune.report.figure import verdict_figure
-from ccprune.report.markdown import bold, number, table, title, words
+from ccprune.reporting.figure import verdict_figure
+from ccprune.reporting.markdown import bold, number, table, title, words
 from ccprune.results.cell import AUTHORS, PROFILES
 from ccprune.stats import VERDICTS
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ccprune import results
-from ccprune.report import manifest
-from ccprune.report.index import FIGURE, INDEX, write_report
+from ccprune.reporting import manifest
+from ccprune.reporting.index import FIGURE, INDEX, write_report
 from ccprune.suite.spec import Run
 
 #: The notebooks as the committed folder sees them.
