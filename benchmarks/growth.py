@@ -1,9 +1,9 @@
 """How time and memory grow with weights, steps, windows and lags, and that a limit of memory is kept.
 
-Each quantity goes over three decades at least while the others stay as they are, each point in a process of its own, so
+Each quantity, but for lags, goes over three decades at least while the others stay as they are, each point in a process of its own, so
 that its peak memory is its own. The exponent is the slope of log seconds against log size over the larger half of the
 points, where what a call costs beside its work no longer matters. Every number of lags up to the largest is tested, so
-time grows with its fourth power once the lags are many.
+time grows with its fourth power once the lags are many, and 1,000 would take more than an hour.
 """
 
 import argparse
@@ -55,7 +55,7 @@ GROWTHS = [
     ("exponents", "window", (50, 500, 5_000, 50_000), {"weights": 4, "windows": 1}),
     ("granger", "weights", (10**3, 10**4, 10**5, 10**6), {"windows": 50, "lags": 5}),
     ("granger", "windows", (10**2, 10**3, 10**4, 10**5), {"weights": 1000, "lags": 5}),
-    ("granger", "lags", (1, 3, 10, 30, 100, 300, 1000), {"weights": 2, "windows": 3100}),
+    ("granger", "lags", (1, 3, 10, 30, 100, 300), {"weights": 2, "windows": 3100}),
     ("screen", "weights", (10**4, 10**5, 10**6, 10**7), {"steps": 20}),
     ("screen", "steps", (10, 10**2, 10**3, 10**4), {"weights": 10**4}),
 ]
