@@ -1,9 +1,9 @@
 """How time and memory grow with weights, steps, windows and lags, and that a limit of memory is kept.
 
-Each quantity, but for lags, goes over three decades at least while the others stay as they are, each point in a process of its own, so
-that its peak memory is its own. The exponent is the slope of log seconds against log size over the larger half of the
-points, where what a call costs beside its work no longer matters. Every number of lags up to the largest is tested, so
-time grows with its fourth power once the lags are many, and 1,000 would take more than an hour.
+Each quantity, but for lags, goes over three decades at least while the others stay as they are, each point in a
+process of its own, so that its peak memory is its own. The exponent is the slope of log seconds against log size over
+the larger half of the points, where what a call costs beside its work no longer matters. Every number of lags up to the
+largest is tested, so time grows with its fourth power once the lags are many; 1,000 would by that take over an hour.
 """
 
 import argparse
