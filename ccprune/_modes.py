@@ -1,9 +1,12 @@
 """Models looked at as they are used, and left as they were."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
+
+Watched = TypeVar("Watched", bound=nn.Module)
 
 
 @contextmanager
@@ -16,3 +19,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+@contextmanager
+def watching(modules: Iterable[Watched], note: Callable[[Watched, Tensor], None]) -> Iterator[None]:
+    """Tells `note` of every call of the modules: the module, and the Tensor that it is called with."""
+    with ExitStack() as stack:
+        for module in modules:
+            hook = module.register_forward_pre_hook(
+                lambda called, args, named: note(called, args[0] if args else named["input"]), with_kwargs=True
+            )
+            stack.callback(hook.remove)
+        yield

@@ -1,6 +1,5 @@
 """Masks with an exact number of pruned weights where the scores lie on several ranks and stay there."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from torch.optim import Optimizer
 from ccprune.distributed._selection import drop_lowest
 from ccprune.distributed.layout import Layout
 from ccprune.mask import SCOPES, Enforcement, Mask
+from ccprune.mask._select import pruned_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class ShardedMask:
         _check(scores, layout)
         families = [list(scores)] if scope == "global" else [[name] for name in scores]
         counts = [
-            (names, math.floor(sparsity * sum(layout.parts[name].shape.numel() for name in names) + 0.5))
+            (names, pruned_count(sparsity, sum(layout.parts[name].shape.numel() for name in names)))
             for names in families
         ]
         return cls.from_parts(drop_lowest(scores, counts, layout), layout)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ccprune._modes import watching
 from ccprune.export._exported import outputs
 from ccprune.mask._names import Layer
 
@@ -40,8 +41,8 @@ def watched(network: nn.Module, examples: Sequence[Tensor]) -> dict[nn.Module, I
     seen: dict[nn.Module, Inputs] = {}
     calls: Counter[nn.Module] = Counter()
 
-    def note(module: Layer, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        x = (args[0] if args else kwargs["input"]).detach()
+    def note(module: Layer, x: Tensor) -> None:
+        x = x.detach()
         flat = (x if isinstance(module, nn.Linear) else x.movedim(1, -1)).reshape(-1, _channels(module))
         low, high = flat.amin(0), flat.amax(0)
         calls[module] += 1
@@ -49,17 +50,9 @@ def watched(network: nn.Module, examples: Sequence[Tensor]) -> dict[nn.Module, I
             low, high = low.minimum(seen[module].low), high.maximum(seen[module].high)
         seen[module] = Inputs(low, high)
 
-    hooks = [
-        module.register_forward_pre_hook(note, with_kwargs=True)
-        for module in network.modules()
-        if isinstance(module, Layer)
-    ]
-    try:
+    with watching([module for module in network.modules() if isinstance(module, Layer)], note):
         for example in examples:
             outputs(network, example)
-    finally:
-        for hook in hooks:
-            hook.remove()
     for module, inputs in seen.items():
         inputs.calls = calls[module] // len(examples)
     return seen

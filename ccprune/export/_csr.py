@@ -4,6 +4,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ccprune._modes import watching
 from ccprune.diagnostics.latency import Timing, inference, sparse
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
@@ -75,16 +76,11 @@ def _inputs(network: nn.Module, example: Tensor) -> dict[nn.Module, list[Tensor]
     """What each linear layer is called with in one forward pass."""
     found: dict[nn.Module, list[Tensor]] = {}
 
-    def note(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        found.setdefault(module, []).append((args[0] if args else kwargs["input"]).detach().clone())
+    def note(module: nn.Module, x: Tensor) -> None:
+        found.setdefault(module, []).append(x.detach().clone())
 
-    linear = [module for module in network.modules() if type(module) is nn.Linear]
-    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in linear]
-    try:
+    with watching([module for module in network.modules() if type(module) is nn.Linear], note):
         outputs(network, example)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return found
 
 

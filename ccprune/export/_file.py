@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from ccprune.mask import Mask
 from ccprune.mask._names import plain_names
+from ccprune.results.storage import replacing
 
 FORMAT = "ccprune-mask-1"
 _MASK = "ccprune.mask/"
@@ -49,15 +49,8 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
     metadata = {"format": FORMAT, "mask": json.dumps(shapes), "tied": json.dumps(tied)}
     if mask.requested is not None:
         metadata["requested"] = repr(mask.requested)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    try:
+    with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
-        os.chmod(temporary, 0o644)  # mkstemp's files are private
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     return path
 
 

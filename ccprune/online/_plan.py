@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ccprune.mask import LayerFloorWarning, Mask
+from ccprune.mask._select import pruned_count
 from ccprune.online.changes import Schedule, exchange, groups, shrink
 
 
@@ -63,7 +64,7 @@ class Plan:
         if not self.ramping(mask):
             return exchange(mask, scores, growth, fraction=self.schedule.exchanged(step), **options)
         way = self.schedule.ramped(step)
-        kept = [a - int((a - b) * way + 0.5) for a, b in zip(self.begin, self.goal, strict=True)]
+        kept = [a - pruned_count(way, a - b) for a, b in zip(self.begin, self.goal, strict=True)]
         return shrink(mask, scores, kept=kept, **options)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ccprune._checks import at_least
 from ccprune.mask import SCOPES, Mask, cubic
+from ccprune.mask._select import pruned_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,7 @@ def exchange(
         for name in part.keep:
             if not bool(growth[name].isfinite().all()):
                 raise ValueError(f"growth[{name!r}] must be finite, got NaN or infinite values")
-        count = min(math.floor(fraction * part.kept + 0.5), part.total - part.kept, _spare(part, floor))
+        count = min(pruned_count(fraction, part.kept), part.total - part.kept, _spare(part, floor))
         if count:
             left = _without(part, scores, count, floor).keep
             # What stays is above all others, what has just gone below them.

@@ -1,15 +1,14 @@
 """Wanda: weights by the size of what they are multiplied with."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ccprune._modes import watching
 from ccprune.mask import prunable
+from ccprune.mask._names import Layer
 from ccprune.scores._looking import Looked, finite, looking, widened
-
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -44,26 +43,19 @@ def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     look = Looked(model)
     weights = look.weights
     names = {id(weight): name for name, weight in prunable(model).items()}
+    used = {
+        layer: names[id(layer.weight)]
+        for layer in model.modules()
+        if isinstance(layer, Layer) and id(layer.weight) in names
+    }
     energies: dict[str, Tensor] = {}
 
-    def watching(name: str) -> Any:
-        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
-            energy = _energy(layer, inputs[0] if inputs else named["input"])
-            energies[name] = energies[name] + energy if name in energies else energy
+    def note(layer: Layer, inputs: Tensor) -> None:
+        name, energy = used[layer], _energy(layer, inputs)
+        energies[name] = energies[name] + energy if name in energies else energy
 
-        return hook
-
-    hooks = [
-        module.register_forward_pre_hook(watching(names[id(module.weight)]), with_kwargs=True)
-        for module in model.modules()
-        if isinstance(module, _LAYERS) and id(module.weight) in names
-    ]
-    try:
-        with looking(model), torch.no_grad():
-            look(weights, widened(x))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with watching(used, note), looking(model), torch.no_grad():
+        look(weights, widened(x))
     silent = [name for name in weights if name not in energies]
     if silent:
         raise ValueError(f"model's {silent} were not used by calling their layers: their inputs are not seen")
