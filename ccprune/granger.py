@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import special, stats
+from scipy import special
 from torch import Tensor
 
 from ccprune._checks import at_least, rows_within
@@ -212,5 +212,7 @@ def benjamini_hochberg(p_value: Tensor) -> Tensor:
         raise ValueError(f"p_value must have 1 dimension, got shape {tuple(p_value.shape)}")
     if not bool(((p_value >= 0) & (p_value <= 1)).all()):
         raise ValueError("p_value must lie in [0, 1]")
+    from scipy import stats  # takes half a second to import
+
     adjusted = stats.false_discovery_control(p_value.cpu().numpy(), method="bh")
     return torch.as_tensor(adjusted, dtype=p_value.dtype, device=p_value.device)

@@ -21,8 +21,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA_NAMES = {"torch": "pytorch"}  # names that conda-forge spells differently
 
 
+EXTRAS = PROJECT["optional-dependencies"]
+
+
 def dependencies() -> dict[str, Requirement]:
-    return {r.name: r for r in map(Requirement, PROJECT["dependencies"])}
+    return {r.name: r for r in map(Requirement, [*PROJECT["dependencies"], *EXTRAS["notebooks"]])}
 
 
 def locked() -> dict[str, str]:
@@ -40,8 +43,8 @@ def conda() -> tuple[dict[str, MatchSpec], list[str]]:
 
 def test_the_lock_satisfies_every_range():
     pins = locked()
-    extras = PROJECT["optional-dependencies"]
-    for requirement in map(Requirement, [*PROJECT["dependencies"], *extras["test"], *extras["bench"]]):
+    installed = [EXTRAS[name] for name in ("notebooks", "test", "bench", "export", "docs")]
+    for requirement in map(Requirement, sum(installed, PROJECT["dependencies"])):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), str(requirement)
 
 

@@ -25,7 +25,7 @@ def _python(clone: Clone) -> str:
 
 def _packages(clone: Clone) -> str:
     absent, unfit = [], []
-    wanted = [Requirement(text) for text in clone.project["dependencies"]]
+    wanted = [Requirement(text) for text in (*clone.project["dependencies"], *_asked_for(clone, "notebooks"))]
     for requirement in wanted:
         try:
             found = version(requirement.name)
@@ -162,10 +162,14 @@ def _distributed(clone: Clone) -> str:
 def _extra(clone: Clone, name: str, extra: str) -> str:
     """A package that only an extra of pyproject.toml asks for."""
     found = _imported(name, f"not installed; pip install -e '.[{extra}]' brings it")
-    for requirement in map(Requirement, clone.project.get("optional-dependencies", {}).get(extra, ())):
+    for requirement in map(Requirement, _asked_for(clone, extra)):
         if requirement.name == name and not requirement.specifier.contains(version(name), prereleases=True):
             raise Broken(f"{version(name)}, needed is {requirement.specifier}")
     return found
+
+
+def _asked_for(clone: Clone, extra: str) -> list[str]:
+    return clone.project.get("optional-dependencies", {}).get(extra, [])
 
 
 def _imported(name: str, absent: str = "not installed") -> str:

@@ -2,12 +2,16 @@
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from ccprune.suite import requirements
+from ccprune.suite.errors import SuiteError
 from ccprune.suite.process import NotebookProcess, Returned
 from ccprune.suite.spec import Run
+
+_PACKAGES = ("ipykernel", "nbclient", "nbconvert", "nbformat", "papermill", "psutil")
 
 
 class Task(Protocol):
@@ -51,11 +55,15 @@ class LocalPool:
         Folder the notebooks run in, and output folder, below which they have their scratch folders.
     jobs
         Processes at once, at least 1; the processor's cores are shared between them. ValueError if it is less.
+
+    Raises SuiteError where the packages that run notebooks are not installed.
     """
 
     def __init__(self, root: Path, out: Path, *, jobs: int = 1):
         if jobs < 1:
             raise ValueError(f"jobs must be at least 1, got {jobs}")
+        if absent := [name for name in _PACKAGES if find_spec(name) is None]:
+            raise SuiteError(f"running notebooks needs {', '.join(absent)}: pip install -e '.[notebooks]'")
         self._root, self._jobs = root, jobs
         self._scratch = out / ".cache" / "runs"
         # What a killed call left: the output folder's lock is ours, so nobody is at work there.
