@@ -32,8 +32,16 @@ def score(
     rate: float | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Scores {parameter name: Tensor}, larger = keep; as `criteria.score`, which says what the arguments are."""
+    """Scores {parameter name: Tensor}, larger = keep; as `criteria.score`, which says what the arguments are.
+
+    A criterion that looks at training needs a `recording` that was made for it: ValueError if it is not.
+    """
     store = None if recording is None else recording.stores.get(criterion)
+    if store is None and criteria.known(criterion).store is not None:
+        raise ValueError(
+            f"recording must be of the criterion {criterion!r}, which looks at training: "
+            f"record(model, optimizer, names=[{criterion!r}]) makes one"
+        )
     return criteria.score(criterion, model, x=x, y=y, loss=loss, rate=rate, seed=seed, store=store)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ccprune.reporting import manifest, write_report
 from ccprune.reporting.index import INDEX
+from ccprune.reporting.passages import write_passages
 from ccprune.results import PROFILES
 from ccprune.suite import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
 from ccprune.suite.pools import Pool
@@ -129,8 +130,10 @@ def _write_report(root: Path, out: Path, *, redraw: bool = True) -> int:
     try:
         below = out.resolve().is_relative_to(root.resolve())
         write_report(out, notebooks=os.path.relpath(root / NOTEBOOKS, out) if below else None, redraw=redraw)
-        if out.resolve() == (root / "replication").resolve() and (root / manifest.FILE).is_file():
-            manifest.write_manifest(root)
+        if out.resolve() == (root / "replication").resolve():
+            write_passages(root)
+            if (root / manifest.FILE).is_file():
+                manifest.write_manifest(root)
     except (OSError, ValueError) as error:
         print(f"ccprune: no report: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,6 @@ A criterion is any function that takes some of `GIVEN` by these names and return
 
 from ccprune.criteria import own as _own  # noqa: F401 - registers the library's
 from ccprune.criteria.recording import Recording
-from ccprune.criteria.registry import GIVEN, Criterion, register, registered, score
+from ccprune.criteria.registry import GIVEN, Criterion, known, register, registered, score
 
-__all__ = ["GIVEN", "Criterion", "Recording", "register", "registered", "score"]
+__all__ = ["GIVEN", "Criterion", "Recording", "known", "register", "registered", "score"]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ccprune import results
+from ccprune.reporting.counts import overall, per_table
 from ccprune.reporting.figure import verdict_figure
-from ccprune.reporting.markdown import bold, number, table, title, words
+from ccprune.reporting.markdown import bold, number, table, title, with_interval, words
 from ccprune.results.cell import AUTHORS, PROFILES
 from ccprune.stats import VERDICTS
 
@@ -75,13 +76,13 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], notebooks: str
         parts.append("**Smoke profile: sizes that test the machinery. Its numbers say nothing about the papers.**")
     if with_figure:
         parts.append("![Published figures against ours, one mark per cell](verdicts.svg)")
-    parts += ["## Verdicts", _overall(rows)] if rows else []
+    parts += ["## Verdicts", overall(rows)] if rows else []
     parts += [_COLUMNS_TOLD, "\n".join(f"- **{words(w)}**: {_MEANING[w]}." for w in VERDICTS)]
     for paper, reference in _PAPERS.items():
         tables = dict.fromkeys(row["table"] for row in rows if row["paper"] == paper)
         if tables:
             chosen = [row for row in rows if row["paper"] == paper]
-            parts += [f"## {reference}", _counts(chosen, notebooks), _sentences(found, paper)]
+            parts += [f"## {reference}", per_table(chosen, notebooks), _sentences(found, paper)]
         for name in [name for name in tables if name.partition("-")[0] not in _CSV_ONLY]:
             chosen = [row for row in rows if (row["paper"], row["table"]) == (paper, name)]
             parts.append(f"### {title(name)}")
@@ -91,36 +92,6 @@ def _index(folder: Path, found: list, rows: list[dict[str, Any]], notebooks: str
     if missing:
         parts += ["## Not run", missing]
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _overall(rows: list[dict[str, Any]]) -> str:
-    lines = []
-    for paper in _PAPERS:
-        for whose, authors in (("authors' files re-run", True), ("ours", False)):
-            chosen = [row for row in rows if row["paper"] == paper and (row["profile"] == AUTHORS) == authors]
-            if chosen:
-                lines.append([paper, whose, *_per_verdict(chosen)])
-    return table(["paper", "cells", *(words(verdict) for verdict in VERDICTS)], lines)
-
-
-def _counts(rows: list[dict[str, Any]], notebooks: str | None) -> str:
-    """How many cells of each table of a paper have which verdict, and the notebooks they come from."""
-    kinds = {}
-    for row in rows:
-        authors = row["profile"] == AUTHORS
-        kinds.setdefault((row["table"].partition("-")[0], authors), []).append(row)
-    lines = []
-    for (name, authors), chosen in kinds.items():
-        sources = sorted({row["notebook"] for row in chosen})
-        linked = [f"[{source[:2]}]({notebooks}/{source})" if notebooks else source for source in sources]
-        whose = "authors' files" if authors else "ours"
-        lines.append([title(name), whose, *(count or "" for count in _per_verdict(chosen)), ", ".join(linked)])
-    return table(["table or claim", "cells", *(words(verdict) for verdict in VERDICTS), "notebook"], lines)
-
-
-def _per_verdict(rows: Iterable[dict[str, Any]]) -> list[int]:
-    count = Counter(row["verdict"] for row in rows)
-    return [count[verdict] for verdict in VERDICTS]
 
 
 def _paper_table(rows: list[dict[str, Any]]) -> str:
@@ -139,7 +110,7 @@ def _paper_table(rows: list[dict[str, Any]]) -> str:
                 next((number(row["published"]) for row in compared), "–"),
                 ", ".join(shown) or "–",
                 _verdicts(row for row in trials if row in compared),
-                " ".join(_with_interval(row) for row in ours) or "–",
+                " ".join(with_interval(row) for row in ours) or "–",
                 _verdicts(ours),
                 "; ".join(notes),
             ]
@@ -153,7 +124,7 @@ def _claim_table(rows: list[dict[str, Any]]) -> str:
         [
             *_cell_key(row),
             number(row["published"]),
-            _with_interval(row),
+            with_interval(row),
             row["profile"],
             words(row["verdict"]),
             row["note"],
@@ -240,10 +211,3 @@ def _source(row: dict[str, Any]) -> str:
 
 def _verdicts(rows: Iterable[dict[str, Any]]) -> str:
     return ", ".join(dict.fromkeys(words(row["verdict"]) for row in rows)) or "–"
-
-
-def _with_interval(row: dict[str, Any]) -> str:
-    text = number(row["ours"])
-    if row["ci_low"] is not None:
-        text += f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
-    return text + (f" ({row['n']})" if row["n"] is not None else "")

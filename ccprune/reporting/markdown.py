@@ -1,6 +1,6 @@
 """Text of a report: Markdown tables, numbers and titles as they are read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ccprune import results
@@ -9,6 +9,14 @@ from ccprune import results
 def number(value: float | None) -> str:
     """Four significant digits, for reading; verdicts.csv has more."""
     return "–" if value is None else results.format_number(float(f"{value:.4g}"))
+
+
+def with_interval(row: Mapping[str, Any]) -> str:
+    """Our number of a row of verdicts.csv, its interval and the number of runs, where it has them."""
+    text = number(row["ours"])
+    if row["ci_low"] is not None:
+        text += f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
+    return text + (f" ({row['n']})" if row["n"] is not None else "")
 
 
 def bold(text: str, wanted: bool) -> str:

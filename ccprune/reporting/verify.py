@@ -12,6 +12,7 @@ from pathlib import Path
 from ccprune import results
 from ccprune.reporting import manifest
 from ccprune.reporting.index import FIGURE, INDEX, write_report
+from ccprune.reporting.passages import renewed
 from ccprune.suite.spec import Run
 
 #: The notebooks as the committed folder sees them.
@@ -22,8 +23,8 @@ def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     """What is wrong in `root`/replication, a line each; empty if all is as the commands wrote it.
 
     Looked at are the signature of each result, its report's digest, its parameters against the suite's, and whether
-    verdicts.csv, README.md, verdicts.svg and the manifest of codecheck.yml come out of the results again; of
-    `root`/benchmarks, where there is one, the signatures and README.md.
+    verdicts.csv, README.md, verdicts.svg, the manifest of codecheck.yml and the passages that pages of `root` take from
+    the results come out of them again; of `root`/benchmarks, where there is one, the signatures and README.md.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     folder = root / "replication"
     found = list(_results(folder, {run.label: run for run in runs}))
     if not found:  # what is made from broken results would only tell the same again
-        found = [*_derived(folder), *_manifest(root)]
+        found = [*_derived(folder), *_manifest(root), *_passages(root)]
     return [*found, *_benchmarks(root / "benchmarks")]
 
 
@@ -118,6 +119,16 @@ def _manifest(root: Path) -> Iterator[str]:
                 yield f"{path.name}: its manifest is not what replication/ holds; `ccprune report` makes it anew"
         except ValueError as error:
             yield str(error)
+
+
+def _passages(root: Path) -> Iterator[str]:
+    try:
+        for path, old, new in renewed(root):
+            if old != new:
+                name = path.relative_to(root)
+                yield f"{name}: not what the results say{_first_difference(old, new)}; `ccprune report` makes it anew"
+    except ValueError as error:
+        yield str(error)
 
 
 def _benchmarks(folder: Path) -> Iterator[str]:

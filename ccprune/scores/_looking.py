@@ -41,7 +41,10 @@ class Looked:
         self.rest = {name: widened(value, dtype) for name, value in (parameters | buffers).items()}
 
     def __call__(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Outputs for x with these weights."""
+        """Outputs for x with these weights. Raises ValueError where x is on a device that the model is not on."""
+        devices = {str(parameter.device) for parameter in self.model.parameters()}
+        if str(x.device) not in devices:
+            raise ValueError(f"x must be on the model's device {', '.join(sorted(devices))}, got {x.device}")
         named = {self._own[name]: weight for name, weight in weights.items()}
         return functional_call(self.model, self.rest | named, (x,))
 
