@@ -58,6 +58,11 @@ def prune(
 
     Arguments and errors as `Mask.from_scores`. The weights stay zero in training only under `mask.enforce(model,
     optimizer)`.
+
+    >>> model = nn.Linear(8, 4)
+    >>> mask = prune(model, score("magnitude", model), sparsity=0.75)
+    >>> mask.kept, int((model.weight != 0).sum())
+    (8, 8)
     """
     mask = Mask.from_scores(scores, sparsity=sparsity, scope=scope, protect=protect, floor=floor)
     mask.apply_(model)

@@ -207,6 +207,9 @@ def benjamini_hochberg(p_value: Tensor) -> Tensor:
     """Adjusted p-values (M,): the smallest false discovery rate at which each is called a discovery.
 
     Benjamini and Hochberg (1995). Raises ValueError when a p-value lies outside [0, 1] or is NaN.
+
+    >>> benjamini_hochberg(torch.tensor([0.01, 0.04, 0.03], dtype=torch.float64)).tolist()
+    [0.03, 0.04, 0.04]
     """
     if p_value.ndim != 1:
         raise ValueError(f"p_value must have 1 dimension, got shape {tuple(p_value.shape)}")

@@ -111,6 +111,10 @@ def auc(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> float:
     """Chance that a needed weight scores higher than an idle one, drawn at random; a tie counts half.
 
     Raises ValueError for other names or shapes, for NaN, and when no weight, or every one, is idle.
+
+    >>> idle = {"weight": torch.tensor([True, True, False])}
+    >>> auc({"weight": torch.tensor([0.1, 0.7, 0.5])}, idle)
+    0.5
     """
     return _area(*_curve(score, idle))
 

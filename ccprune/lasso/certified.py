@@ -62,6 +62,15 @@ def exact(X: Tensor, y: Tensor, lam: float, *, tolerance: float = 1e-6) -> Lasso
         Naming the argument.
     RuntimeError
         When the gap is not reached, naming lam and the gap that was.
+
+    Examples
+    --------
+    One weight whose squared changes go with the loss: (x . y / T - lam) / (x . x / T) = (10 / 4 - 0.5) / (20 / 4).
+
+    >>> y = torch.tensor([1.0, -1.0, 2.0, -2.0])
+    >>> X = torch.stack([y * 2, torch.tensor([1.0, 1.0, 0.0, 0.0])], dim=1)
+    >>> [round(float(value), 6) for value in exact(X, y, 0.5).coef]
+    [0.45, 0.0]
     """
     return path(X, y, [lam], tolerance=tolerance)[0]
 

@@ -59,6 +59,13 @@ class FromScores:
         -----
         LayerFloorWarning
             Naming the tensors that would have kept less than the floor.
+
+        Examples
+        --------
+        >>> from ccprune import Mask
+        >>> scores = {"weight": torch.tensor([[3.0, 1.0], [1.0, 2.0]])}
+        >>> Mask.from_scores(scores, sparsity=0.5).keep["weight"].tolist()  # of equal scores the first goes first
+        [[True, False], [False, True]]
         """
         _check(scores)
         at_least(0, floor=floor)
@@ -91,6 +98,10 @@ class FromScores:
 
         Raises ValueError unless 0 <= n <= m, for an input dimension that m does not divide, naming the parameter, and
         for names and NaN as `from_scores`.
+
+        >>> from ccprune import Mask
+        >>> Mask.from_n_m({"weight": torch.tensor([[4.0, 1.0, 3.0, 2.0]])}).keep["weight"].tolist()
+        [[True, False, True, False]]
         """
         _check(scores)
         at_least(0, n=n)

@@ -16,6 +16,9 @@ def cubic(total: float, *, iterations: int) -> tuple[float, ...]:
     """Sparsities total * (1 - (1 - i / iterations)^3), i = 1..iterations (Zhu and Gupta, 2017; paper B's follow-up).
 
     Raises ValueError for a total outside [0, 1] or fewer than one iteration.
+
+    >>> [round(sparsity, 3) for sparsity in cubic(0.9, iterations=3)]
+    [0.633, 0.867, 0.9]
     """
     if not 0 <= total <= 1:
         raise ValueError(f"total must lie in [0, 1], got {total!r}")
@@ -28,6 +31,9 @@ def geometric(total: float, *, iterations: int) -> tuple[float, ...]:
 
     (Frankle and Carbin, 2019, section 2: 20% of the weights that survive, at each of n rounds.) Raises ValueError for a
     total outside [0, 1), since no such share leaves nothing, or fewer than one iteration.
+
+    >>> [round(sparsity, 3) for sparsity in geometric(0.9, iterations=3)]
+    [0.536, 0.785, 0.9]
     """
     if not 0 <= total < 1:
         raise ValueError(f"total must lie in [0, 1), got {total!r}")
