@@ -1,0 +1,201 @@
+"""The verdicts in sentences: rows of verdicts.csv chosen, counted and told. Nothing is measured here.
+
+Numbers are the table's own, counts of its rows, and differences between rows of one trial.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from ccprune.results.cell import AUTHORS
+from ccprune.results.verdict_table import COLUMNS
+from ccprune.stats import VERDICTS
+from ccprune.suite.errors import near
+
+#: What becomes of a claim in one case, such as a dataset. The last: the paper leaves open what decides it.
+OUTCOMES = ("holds", "does not hold", "undecided", "cannot be known")
+#: Said where the table has no row that could tell.
+NOT_RUN = "not run"
+
+_NUMBERS = ("published", "ours", "ci_low", "ci_high", "n")
+# How the notes of the runs say what became of a claim; what contains another comes first.
+_SAID = {
+    "does not hold": "does not hold",
+    "holds": "holds",
+    "not shown to be abrupt": "undecided",
+    "abrupt": "holds",
+    "flatter": "holds",
+    "sharper": "does not hold",
+    "undecided": "undecided",
+}
+
+
+def locate(path: str | os.PathLike) -> Path:
+    """Where a file is, looked for in the working folder and in those above it.
+
+    A notebook's working folder is `notebooks/` in JupyterLab, and the project's when `ccprune replicate` runs it.
+    Raises FileNotFoundError if there is no such file.
+    """
+    here = Path.cwd()
+    found = next((folder / path for folder in (here, *here.parents) if (folder / path).is_file()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"there is no {path} in {here} or above it; `ccprune report` writes the table of verdicts"
+        )
+    return found
+
+
+def read(path: str | os.PathLike) -> pd.DataFrame:
+    """The table of verdicts, from where `locate` finds it, with a column more: `whose`, "authors' files" or "ours".
+
+    Raises ValueError if it lacks a column.
+    """
+    table = pd.read_csv(locate(path), dtype=str, keep_default_na=False)
+    _need(table, *COLUMNS)
+    for name in _NUMBERS:
+        table[name] = pd.to_numeric(table[name].replace("", None))
+    return table.assign(whose=table.profile.map(lambda profile: "authors' files" if profile == AUTHORS else "ours"))
+
+
+def select(rows: pd.DataFrame, /, **wanted: str | list[str]) -> pd.DataFrame:
+    """Those rows that hold the value wanted in each column named, or one of several; none is no error.
+
+    Raises ValueError for a column that there is not.
+    """
+    _need(rows, *wanted)
+    for name, value in wanted.items():
+        rows = rows[rows[name].isin([value] if isinstance(value, str) else value)]
+    return rows
+
+
+def tally(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """How many rows have which verdict, a line for each value of the columns `by`, in the table's order."""
+    _need(rows, "verdict", *by)
+    counts = rows.groupby([*by, "verdict"], sort=False).size().unstack(fill_value=0)
+    return counts.reindex(columns=list(VERDICTS), fill_value=0)
+
+
+def said(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their `outcome`, one of `OUTCOMES`, as the run's note says it.
+
+    An abrupt drop that is not shown is undecided. What the paper leaves open cannot be known. Raises ValueError for a
+    note that says nothing about a claim.
+    """
+    _need(rows, "note", "verdict", "method")
+    outcomes = []
+    for row in rows.itertuples():
+        words = next((outcome for words, outcome in _SAID.items() if words in row.note), None)
+        if words is None:
+            raise ValueError(f"note of {row.method} must say what became of its claim, got {row.note!r}")
+        outcomes.append("cannot be known" if row.verdict == "underspecified" else words)
+    return rows.assign(outcome=outcomes)
+
+
+def beyond(rows: pd.DataFrame, *, at: float = 0.0) -> pd.DataFrame:
+    """The rows with their `outcome`: "holds" where the whole interval lies above `at`, "does not hold" where below.
+
+    "undecided" where it has `at` inside, or where a single run has no interval.
+    """
+    _need(rows, "ci_low", "ci_high")
+    outcome = pd.Series("undecided", index=rows.index)
+    return rows.assign(outcome=outcome.mask(rows.ci_low > at, "holds").mask(rows.ci_high < at, "does not hold"))
+
+
+def parted(rows: pd.DataFrame, pattern: str) -> pd.DataFrame:
+    """Those rows whose whole method fits a regular expression, with its named groups as columns; numbers as numbers."""
+    _need(rows, "method")
+    groups = rows.method.str.extract(f"^{pattern}$").dropna()
+    for name in groups:
+        if groups[name].str.fullmatch(r"\d+(\.\d+)?").all():
+            groups[name] = groups[name].astype(float)
+    return rows.join(groups, how="inner")
+
+
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as `ccprune.reporting.figure` takes them: a dict each, None where there is no number."""
+    return rows.astype(object).where(rows.notna(), None).to_dict("records")
+
+
+def trials(table: pd.DataFrame, quantity: str = "epochs") -> pd.DataFrame:
+    """What the pruned network needs more than the dense one, in each trial of paper A's authors.
+
+    Returns
+    -------
+    DataFrame
+        dataset, method ("ft" or "pt"), trial, `difference`, `printed`: whether it is the trial that the paper prints;
+        `place`: 1 for the least difference `of` so many that the dataset and method have. A trial in which one of the
+        two networks never reached the benchmark has no difference and is left out.
+    """
+    rows = select(table, paper="legcnet", whose="authors' files", quantity=quantity)
+    rows = rows[(rows.table == "1") | ((rows.table == "2") & (rows.method == "pt"))]  # table 2 repeats FT
+    rows = rows.assign(trial=rows.note.str.extract(r"^trial (\d+)", expand=False), printed=rows.published.notna())
+    dense = select(rows, method="dense")[["dataset", "trial", "ours"]]
+    found = select(rows, method=["ft", "pt"]).merge(dense, on=["dataset", "trial"], suffixes=("", "_dense"))
+    found = found.assign(difference=found.ours - found.ours_dense).dropna(subset="difference")
+    groups = found.groupby(["dataset", "method"]).difference
+    found = found.assign(place=groups.rank(method="min"), of=groups.transform("size"))
+    return found[["dataset", "method", "trial", "difference", "printed", "place", "of"]]
+
+
+def told(rows: pd.DataFrame, *, digits: int = 3) -> str:
+    """The one row's number, its interval where it has one, and its number of runs.
+
+    Raises ValueError unless there is exactly one row.
+    """
+    _need(rows, "ours", "ci_low", "ci_high", "n")
+    if len(rows) != 1:
+        raise ValueError(f"rows must be exactly one, got {len(rows)}")
+    row = rows.iloc[0]
+    if pd.isna(row.ours):
+        return "no figure"
+    interval = "" if pd.isna(row.ci_low) else f" [{row.ci_low:.{digits}g}, {row.ci_high:.{digits}g}]"
+    return f"{row.ours:.{digits}g}{interval} (n = {row.n:.0f})"
+
+
+def spread(values: pd.Series, *, digits: int = 3) -> str:
+    """The least and the largest of some numbers, as in "0.25 to 0.95"; one number if they read the same."""
+    least, largest = (f"{value:.{digits}g}" for value in (values.min(), values.max()))
+    return least if least == largest else f"{least} to {largest}"
+
+
+def counted(rows: pd.DataFrame, column: Literal["outcome", "verdict"] = "outcome") -> str:
+    """How many rows have which word, as in "holds in 3, does not hold in 9 of 12"; words that none has are left out."""
+    _need(rows, column)
+    counts = rows[column].value_counts()
+    words = [word for word in (*OUTCOMES, *VERDICTS) if word in counts]
+    return ", ".join(f"{word.replace('_', ' ')} in {counts[word]}" for word in words) + f" of {len(rows)}"
+
+
+def tell(subject: str, rows: pd.DataFrame, words: Callable[[pd.DataFrame], str]) -> str:
+    """A line of a list: the subject and what `words` makes of the rows, or that it was not run."""
+    return f"- {subject}: {words(rows) if len(rows) else NOT_RUN}."
+
+
+def summary(claims: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One line per claim: in how many cases it has which outcome, and how many runs are behind a case.
+
+    Parameters
+    ----------
+    claims
+        By the claim's name, what `said` or `beyond` returns; without rows the claim was not run.
+    """
+    lines: dict[str, dict[str, Any]] = {}
+    for name, rows in claims.items():
+        if rows.empty:
+            lines[name] = {**dict.fromkeys(OUTCOMES, ""), "cases": NOT_RUN, "runs per case": ""}
+            continue
+        _need(rows, "outcome", "n")
+        counts = rows.outcome.value_counts()
+        lines[name] = {word: int(counts.get(word, 0)) for word in OUTCOMES}
+        lines[name] |= {"cases": len(rows), "runs per case": spread(rows.n)}
+    return pd.DataFrame(lines).T
+
+
+def _need(table: pd.DataFrame, *names: str) -> None:
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        known = ", ".join(table.columns)
+        raise ValueError(f"the table has no column {missing[0]!r}{near(missing[0], table.columns)}; it has {known}")
