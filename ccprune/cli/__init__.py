@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ccprune.cli import machine, running, verifying
+from ccprune.cli import course, machine, running, verifying
 from ccprune.suite import SuiteError, find_root
 
 _DESCRIPTION = "Pruning by chaos and causality: replicate two papers."
@@ -28,6 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ccprune", description=_DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (running, verifying, machine):
+    for group in (running, verifying, machine, course):
         group.add(commands)
     return parser

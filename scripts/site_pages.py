@@ -1,0 +1,234 @@
+"""MkDocs hook: what the site has beside docs/, made from the project's files when it is built.
+
+- A page for each lesson of notebooks/lessons.toml, as its committed report shows it, formulas set in MathML.
+- `PAGES`, and whatever a page links to, each at its own path in the project; links lead to pages of the site.
+- Tables between `<!-- made: NAME -->` and `<!-- end -->` in docs/; what stands there is for who reads the file itself.
+"""
+
+import html
+import logging
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import yaml
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File
+from mkdocs.structure.toc import AnchorLink
+from mkdocs.utils import get_relative_url
+
+from ccprune import course, results
+from ccprune.suite import suite_file
+from ccprune.suite.spec import NOTEBOOKS, SUITE_FILE
+
+PAGES = ("replication/README.md", "replication/REFORMS.md", "benchmarks/README.md")
+REPORTS = "replication/reports"
+
+_log = logging.getLogger("mkdocs.hooks.site_pages")
+_LINKS = {
+    ".md": re.compile(r"(?P<before>\]\()(?P<path>[^)#:\s]+)(?=[)#])"),
+    ".html": re.compile(r'(?P<before>\s(?:href|src)=")(?P<path>[^"#:]+)(?=["#])'),
+}
+_FOLDER = re.compile(r"\[([^]]+)\]\(([^)#:\s]+)\)")
+_NOT_TEXT = re.compile(r"(<(pre|code|style|script|svg)\b.*?</\2>)", re.DOTALL)
+_FORMULA = re.compile(r"\$\$(?P<block>[^$<]+)\$\$|\$(?P<inline>[^$<]+)\$")
+
+
+def on_config(config):
+    """Put the lessons into the navigation, those of a part together."""
+    parts: dict[str, list] = {}
+    for lesson in course.lessons(_root(config)):
+        parts.setdefault(lesson.part, []).append({lesson.title: _in_site(f"{NOTEBOOKS}/{lesson.notebook}")})
+    listed = next(entry["Lessons"] for entry in config.nav if "Lessons" in entry)
+    for part, pages in parts.items():
+        listed.extend([{part: pages}] if len(pages) > 1 else pages)
+    return config
+
+
+def on_files(files, *, config):
+    """Add the lessons' pages, `PAGES`, and what is linked to."""
+    root = _root(config)
+    waiting = [(f"docs/{file.src_uri}", file.content_string) for file in files.documentation_pages()]
+    for lesson in course.lessons(root):
+        path = f"{NOTEBOOKS}/{lesson.notebook}"
+        files.append(File.generated(config, path, abs_src_path=str(root / path)))
+        made = File.generated(config, _in_site(path), content=_lesson_page(root, lesson))
+        files.append(made)
+        waiting.append((made.src_uri, made.content_string))
+    waiting += [("", f"]({path})") for path in PAGES]
+    while waiting:
+        source, text = waiting.pop()
+        for path in _linked(root, source, text):
+            if files.get_file_from_path(_in_site(path)):
+                continue
+            if Path(path).suffix in _LINKS:
+                text = (root / path).read_text(encoding="utf-8")
+                files.append(File.generated(config, _in_site(path), content=_with_links(root, path, text)))
+                waiting.append((path, text))
+            else:
+                files.append(File.generated(config, _in_site(path), abs_src_path=str(root / path)))
+    return files
+
+
+def on_page_markdown(markdown, *, page, config, files):
+    """Fill in what is made, and lead links of docs/ into the site."""
+    root, here = _root(config), posixpath.dirname(page.file.src_uri)
+    if page.file.generated_by:
+        return markdown
+
+    def made(match: re.Match) -> str:
+        return MADE[match[1]](root, lambda name: posixpath.relpath(_in_site(f"{NOTEBOOKS}/{name}"), here or "."))
+
+    markdown = _with_links(root, f"docs/{page.file.src_uri}", markdown)
+    return re.sub(r"<!-- made: (\w+) -->.*?<!-- end -->", made, markdown, flags=re.DOTALL)
+
+
+def on_page_content(content, *, page, config, files):
+    """Put a lesson's report into its page, its headings into the table of contents."""
+    found = re.search(r"<!-- report: (\S+) -->", content)
+    if not found:
+        return content
+    path = f"{REPORTS}/{found[1]}.html"
+    text = (_root(config) / path).read_text(encoding="utf-8")
+    body = re.search(r'<p class="made">.*?</p>(.*)</body>', text, flags=re.DOTALL)[1]
+    body = re.sub(r"<h1\b.*?</h1>", "", body, count=1, flags=re.DOTALL)
+    body = _with_links(_root(config), path, body, page.url).replace('class="anchor-link"', 'class="headerlink"')
+    page.toc.items[0].children = [
+        AnchorLink(html.unescape(re.sub("<.*?>", "", title)), name, 2)
+        for name, title in re.findall(r'<h2 id="([^"]+)">(.*?)<a ', body, flags=re.DOTALL)
+    ]
+    return content.replace(found[0], f'<div class="notebook">{_with_formulas(body)}</div>')
+
+
+def _root(config) -> Path:
+    return Path(config.config_file_path).parent
+
+
+def _in_site(path: str) -> str:
+    """Where the site has a file of the project: docs/ is its root, a notebook is a page."""
+    path = re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/"))
+    return "index.md" if path == "README.md" else path
+
+
+def _target(root: Path, source: str, link: str) -> str | None:
+    """The project's file that a link from another one leads to; None if there is none."""
+    folder = posixpath.dirname(source)
+    if folder == REPORTS:  # its links are its notebook's
+        folder = str(NOTEBOOKS)
+    path = posixpath.normpath(posixpath.join(folder, unquote(html.unescape(link))))
+    if (root / path).is_dir():
+        path = f"{path}/README.md"
+    return path if not path.startswith("..") and (root / path).is_file() else None
+
+
+def _linked(root: Path, source: str, text: str) -> Iterator[str]:
+    for match in _LINKS[Path(source).suffix or ".md"].finditer(text):
+        if path := _target(root, source, match["path"]):
+            yield path
+
+
+def _with_links(root: Path, source: str, text: str, url: str | None = None) -> str:
+    """The text of a file of the project with links as the site has them; `url`: of the page that it becomes part of."""
+
+    def led(match: re.Match) -> str:
+        path = _target(root, source, match["path"])
+        if path is None:
+            if Path(source).suffix == ".html":  # of Markdown's, MkDocs tells
+                _log.warning("%s links to %s, which is not there", source, match["path"])
+            return match[0]
+        if Path(source).suffix == ".html":
+            file = File(_in_site(path), None, "", use_directory_urls=True)
+            return match["before"] + get_relative_url(file.url, url or source)
+        return match["before"] + posixpath.relpath(_in_site(path), posixpath.dirname(_in_site(source)) or ".")
+
+    def unlinked(match: re.Match) -> str:
+        """A folder's name: the site has no page of folders."""
+        folder = root / posixpath.dirname(source) / match[2]
+        return match[1] if folder.is_dir() and not (folder / "README.md").is_file() else match[0]
+
+    return _LINKS[Path(source).suffix].sub(led, _FOLDER.sub(unlinked, text) if source.endswith(".md") else text)
+
+
+def _with_formulas(text: str) -> str:
+    """HTML with MathML for the LaTeX outside of code and pictures: browsers set it without a script."""
+
+    def formula(match: re.Match) -> str:
+        display = "block" if match["block"] else "inline"
+        return convert(html.unescape(match[match.lastgroup]).strip(), display=display)
+
+    pieces = _NOT_TEXT.split(text)  # text, what is not, the name of its tag, text, ...
+    pieces[::3] = [_FORMULA.sub(formula, piece) for piece in pieces[::3]]
+    del pieces[2::3]
+    return "".join(pieces)
+
+
+def _lesson_page(root: Path, lesson: course.Lesson) -> str:
+    labels = list(_reports(root, lesson.notebook))
+    download = f"[{lesson.notebook}]({lesson.notebook})"
+    parts = [f"# {lesson.title}", f"**{lesson.part}.** Goal: {lesson.goal}"]
+    if not labels:
+        return "\n\n".join([*parts, f"Not rendered yet. The notebook: {download}."])
+    shown, *others = (f"[{label}](../{REPORTS}/{label}.html)" for label in labels)
+    run = results.read(root / "replication" / "results" / f"{labels[0]}.json")
+    told = (
+        f"The report of {shown}, commit {(run['environment']['commit'] or 'unknown')[:10]}; the notebook: {download}."
+    )
+    if others:
+        told += f" The same notebook's other runs: {', '.join(others)}."
+    return "\n\n".join([*parts, told, f"<!-- report: {labels[0]} -->"])
+
+
+def _reports(root: Path, notebook: str) -> Iterator[str]:
+    """Labels of a notebook's committed reports, those of the default profile first, in the suite's order."""
+    entries = suite_file.read(root / SUITE_FILE).entries
+    for profile in ("default", "paper"):
+        for entry in entries[profile]:
+            label = f"{entry.name}.{profile}"
+            if entry.notebook == notebook and (root / REPORTS / f"{label}.html").is_file():
+                yield label
+
+
+def _lessons(root: Path, link: Callable[[str], str]) -> str:
+    return course.lesson_table(course.lessons(root), link)
+
+
+def _exercises(root: Path, link: Callable[[str], str]) -> str:
+    return course.exercise_table(course.lessons(root), link)
+
+
+def _speeds(root: Path, link: Callable[[str], str]) -> str:
+    return f"{course.WORDS_A_MINUTE} words or {course.LINES_A_MINUTE} lines of code a minute"
+
+
+def _memory(root: Path, link: Callable[[str], str]) -> str:
+    needed, lesson = max((max(lesson.peak_mb, default=0), lesson.title) for lesson in course.lessons(root))
+    return f"{needed:.0f} MiB (*{lesson}*)"
+
+
+def _citation(root: Path, link: Callable[[str], str]) -> str:
+    """CITATION.cff as BibTeX: the software, then what it refers to."""
+    cited = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    entries = []
+    for work in (cited, *cited["references"]):
+        names = [
+            author.get("name") or f"{author['family-names']}, {author['given-names']}" for author in work["authors"]
+        ]
+        key = f"{work['authors'][0].get('family-names', 'ccprune')}{work.get('year', '')}".lower()
+        authors = " and ".join(f"{{{name}}}" if "," not in name else name for name in names)
+        fields = {"author": authors, "title": f"{{{work['title']}}}"}
+        fields |= {field: work[field] for field in ("year", "version", "url") if field in work}
+        fields |= {"note": work["notes"]} if "notes" in work else {}
+        lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
+        entries.append(f"@{work['type']}{{{key},\n{lines}}}\n")
+    return "```bibtex\n" + "\n".join(entries) + "```"
+
+
+MADE = {
+    "lessons": _lessons,
+    "exercises": _exercises,
+    "speeds": _speeds,
+    "memory": _memory,
+    "citation": _citation,
+}
