@@ -1,0 +1,118 @@
+"""A picture and the knobs that turn it: live where a kernel runs, the picture alone where none does."""
+
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
+
+import ipywidgets
+from IPython.display import display, update_display
+from matplotlib.figure import Figure
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PICTURE = "image/png"
+_WIDTH = "32rem"
+
+
+class Interactive:
+    """A figure that is drawn anew whenever a knob is turned.
+
+    As the last expression of a cell it gives two outputs: the knobs, and below them the picture, a plain PNG that the
+    knobs replace. A reader without a kernel, of a report or of a notebook that was only opened, sees the last picture.
+
+    Parameters
+    ----------
+    draw : callable
+        Called with the knobs' values by name; returns a Figure. The figure's title says in words what it shows, and is
+        the picture's alternative text.
+    knobs : {name: ipywidgets widget with a value}
+
+    Attributes
+    ----------
+    knobs : {name: widget}
+        Setting one's `.value` draws.
+    figure : matplotlib.figure.Figure
+        As drawn last.
+    png : bytes
+        The same as a picture.
+    """
+
+    def __init__(self, draw: Callable[..., Figure], knobs: Mapping[str, Any]) -> None:
+        self.knobs = dict(knobs)
+        self._draw = draw
+        self._display_id: str | None = None  # until it is shown
+        self._panel = ipywidgets.VBox(list(self.knobs.values()))
+        self._redraw()
+        for knob in self.knobs.values():
+            knob.observe(self._redraw, names="value")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The knobs' values by name."""
+        return {name: knob.value for name, knob in self.knobs.items()}
+
+    def turn(self, **settings: object) -> None:
+        """Sets knobs by name, as a hand would. Raises ValueError for a knob or a value that is not there."""
+        for name, value in settings.items():
+            if name not in self.knobs:
+                raise ValueError(f"knobs are {', '.join(self.knobs)}; there is no {name!r}")
+            allowed = [allowed for _, allowed in self.knobs[name].options]
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+        for name, value in settings.items():
+            self.knobs[name].value = value
+
+    def __repr__(self) -> str:
+        return f"<{self.figure.get_suptitle()}; knobs: {', '.join(self.knobs)}>"
+
+    def _redraw(self, _change: object = None) -> None:
+        self.figure = self._draw(**self.settings)
+        buffer = BytesIO()
+        self.figure.savefig(buffer, format="png")
+        self.png = buffer.getvalue()
+        if self._display_id is not None:
+            update_display(self._picture(), raw=True, metadata=self._described(), display_id=self._display_id)
+
+    def _ipython_display_(self) -> None:
+        knobs = f"Knobs: {', '.join(self.knobs)}. They turn where this notebook's kernel runs."
+        display({**self._panel._repr_mimebundle_(), "text/plain": knobs}, raw=True)
+        # One id, so that a figure that is shown in two cells is turned in both.
+        self._display_id = self._display_id or uuid4().hex
+        display(self._picture(), raw=True, metadata=self._described(), display_id=self._display_id)
+
+    def _picture(self) -> dict[str, Any]:
+        return {PICTURE: self.png, "text/plain": repr(self)}
+
+    def _described(self) -> dict[str, Any]:
+        return {PICTURE: {"alt": self.figure.get_suptitle()}}
+
+
+def slider(label: str, options: Sequence[tuple[str, Any]], value: object) -> ipywidgets.SelectionSlider:
+    """A slider over (text, value) pairs. It acts when it is let go: a figure takes longer than a hand's move."""
+    return ipywidgets.SelectionSlider(
+        options=options,
+        value=value,
+        description=label,
+        continuous_update=False,
+        style={"description_width": "9rem"},
+        layout={"width": _WIDTH},
+    )
+
+
+def dropdown(label: str, options: Sequence[str], value: str) -> ipywidgets.Dropdown:
+    """A list to choose from."""
+    return ipywidgets.Dropdown(
+        options=[(option, option) for option in options],
+        value=value,
+        description=label,
+        style={"description_width": "9rem"},
+        layout={"width": _WIDTH},
+    )
+
+
+def increasing(name: str, values: Sequence[Any]) -> list[Any]:
+    """The values as a list. Raises ValueError when there is none, or one is not above the one before."""
+    found = list(values)
+    if not found or any(not left < right for left, right in zip(found, found[1:], strict=False)):
+        raise ValueError(f"{name} must hold at least one value, each above the one before, got {found}")
+    return found
