@@ -43,7 +43,7 @@ def exponents_and_p_values(
         if smallest is not None:
             lower.semilogy(at, smallest.numpy()[at].clip(_LEAST_P), ls="", **look)
     upper.axhline(0, color="0.4", lw=1, ls=":")
-    upper.set(ylabel=f"exponent (1/step)\nmedian, 5% to 95% of {count}")
+    upper.set(ylabel="exponent (1/step)\nmedian, 5% to 95%")
     upper.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     if smallest is None:
         # What `legcnet.tests` needs: more windows than the regression has coefficients, and a risk that changes.

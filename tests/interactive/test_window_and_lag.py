@@ -8,6 +8,7 @@ import torch
 from ccprune import legcnet, trajectory
 from ccprune.data import load
 from ccprune.ensemble import initialise
+from ccprune.granger import granger_test
 from ccprune.interactive import window_and_lag
 
 RECORDING = legcnet.Recording(epochs=12, window=40, steps=3, max_lag=3)
@@ -48,18 +49,19 @@ def figure(recorded):
 @pytest.mark.parametrize("window", WINDOWS[:2])
 @pytest.mark.parametrize("lag", LAGS)
 def test_shows_what_the_library_computes(iris, figure, points, window, lag):
+    """Against a mask made from recording to test by `legcnet.masks`, and a test of the exponents themselves."""
     start, data, settings = iris
-    chosen = replace(RECORDING, window=window, max_lag=lag)
-    found = legcnet.evidence(start, data, settings, chosen)
-    results = legcnet.tests(found, max_lag=lag)
-    (keep,) = legcnet.keep_masks(results, found.exponents.shape[2])
+    chosen = legcnet.with_recording(replace(settings, ft=RECORDING), "ft", window=window, max_lag=lag)
+    (keep,) = legcnet.masks(start, data, chosen, method="ft")
+    found = legcnet.evidence(start, data, settings, chosen.ft)
+    result = granger_test(found.risk[0], found.exponents[0], max_lag=lag)
     figure.turn(window=window, lag=lag)
     upper, lower = figure.figure.axes
     middle = found.exponents[0].quantile(0.5, dim=0)
-    for marker, chosen in (("o", keep), ("X", ~keep)):
-        at = chosen.nonzero()[:, 0].tolist()
+    for marker, mask in (("o", keep), ("X", ~keep)):
+        at = mask.nonzero()[:, 0].tolist()
         assert points(upper, marker=marker) == pytest.approx({m: float(middle[m]) for m in at}, abs=1e-12)
-        p = results[0].min_p.clamp_min(1e-5)
+        p = result.min_p.clamp_min(1e-5)
         assert points(lower, marker=marker) == pytest.approx({m: float(p[m]) for m in at}, rel=1e-9)
     count, weights = found.exponents.shape[1:]
     pruned = int((~keep).sum())
@@ -101,8 +103,8 @@ def test_a_risk_that_never_changes_is_no_test(recorded):
 def test_unrelated_risk_and_weights_are_mostly_pruned():
     """Null: independent noise. Of 60 weights about 5% are called causal at one lag."""
     generator = torch.Generator().manual_seed(0)
-    weights = torch.randn(6000, 60, generator=generator, dtype=torch.float64)
-    risk = torch.rand(6000, generator=generator, dtype=torch.float64)
+    weights = torch.randn(3000, 60, generator=generator, dtype=torch.float64)
+    risk = torch.rand(3000, generator=generator, dtype=torch.float64)
     recording = replace(RECORDING, window=30, max_lag=1)
     figure = window_and_lag(weights, risk, recording=recording, windows=[30], lags=[1])
     pruned = int(figure.figure.get_suptitle().split(", ")[2].split(" of ")[0])
