@@ -11,7 +11,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ccprune import results
-from ccprune.reporting import essay
+from ccprune.reporting import essay, essay_figures
 from ccprune.results import Cell
 from ccprune.suite import notebooks
 
@@ -40,6 +40,8 @@ LEGCNET = [
     trial(1, "ft", None, 78),
     trial(2, "ft", 38, 38, more="; found by search"),
     trial(3, "ft", None, None, more="; benchmark not reached in 100 epochs"),
+    trial(4, "dense", None, None, more="; benchmark not reached in 100 epochs"),
+    trial(4, "ft", None, 50),
     trial(2, "ft", 38, 38, table="2"),
     Cell("legcnet", "1", "cancer", "ft", "epochs", 38, 49.0, 46.5, 51.8, 200, "within_noise", "", "paper"),
     claim("cancer", "ft", -32, 2.79, 0.36, 5.39005, 200, note="claim does not hold; sign-flip p = 0.029"),
@@ -77,7 +79,7 @@ def test_the_table_is_read_as_it_was_written(table):
     first = table.iloc[0]
     assert (first.table, first.method, first.ours, first.note, first.n) == ("1", "dense", 76, "trial 1", 1)
     assert pd.isna(first.published) and pd.isna(first.ci_low)
-    assert table.whose.value_counts().to_dict() == {"ours": 11, "authors' files": 7}
+    assert table.whose.value_counts().to_dict() == {"ours": 11, "authors' files": 9}
     assert table.note.tolist().count("") == 2, "no note is an empty one"
 
 
@@ -105,7 +107,6 @@ def test_a_missing_column_is_named(tmp_path, table):
     for function, name in (
         (essay.said, "note"),
         (essay.beyond, "ci_low"),
-        (essay.told, "ci_low"),
         (essay.tally, "verdict"),
         (essay.counted, "outcome"),
         (partial(essay.parted, pattern="x"), "method"),
@@ -123,7 +124,7 @@ def test_rows_are_selected_by_one_value_or_several(table):
 def test_verdicts_are_counted(table):
     counts = essay.tally(table, "paper", "whose")
     assert list(counts) == ["identical", "within_noise", "not_reproduced", "underspecified", "not_published"]
-    assert counts.loc[("legcnet", "authors' files")].tolist() == [3, 0, 0, 0, 4]
+    assert counts.loc[("legcnet", "authors' files")].tolist() == [3, 0, 0, 0, 6]
     assert counts.to_numpy().sum() == len(table)
     ours = essay.select(table, paper="legcnet", whose="ours")
     assert essay.counted(ours, "verdict") == "within noise in 1, not reproduced in 2, underspecified in 1 of 4"
@@ -163,29 +164,24 @@ def test_outcomes_as_the_intervals_have_them(table):
 
 def test_the_authors_trials_and_the_place_of_the_printed_one(table):
     found = essay.trials(table)
-    # Trial 3 never reached the benchmark; table 2's ft repeats table 1's.
-    assert found[["trial", "difference", "printed", "place", "of"]].values.tolist() == [
-        ["1", 2.0, False, 2.0, 2],
-        ["2", -32.0, True, 1.0, 2],
-    ]
+    # FT's trial 3 never reached the benchmark; the dense network of trial 4 did not; table 2's ft repeats table 1's.
+    assert found[["trial", "printed", "place"]].values.tolist() == [["1", False, 2], ["2", True, 1], ["3", False, 3]]
+    assert found.difference.tolist()[:2] == [2, -32] and pd.isna(found.difference.iloc[2])
+    assert found.chance.tolist() == pytest.approx([1 / 3] * 3)
     assert essay.trials(table, "f1").empty
 
 
-def test_numbers_are_told(table):
-    assert essay.told(essay.select(table, table="fewer_epochs", dataset="cancer")) == "2.79 [0.36, 5.39] (n = 200)"
-    assert essay.told(essay.select(table, quantity="difference", dataset="cifar10")) == "0.19 (n = 1)"
-    assert essay.told(table[table.ours.isna()]) == "no figure"
-    with pytest.raises(ValueError, match="rows must be exactly one, got 3"):
-        essay.told(essay.select(table, table="fewer_epochs"))
+def test_numbers_are_told_by_the_least_and_the_largest():
     assert essay.spread(pd.Series([0.2512, 0.9, 0.3])) == "0.251 to 0.9"
     assert essay.spread(pd.Series([200.0, 200.0])) == "200"
 
 
 def test_what_has_no_rows_was_not_run(table):
     rows = essay.said(essay.select(table, table="fewer_epochs"))
-    told = essay.tell("Epochs", rows, essay.counted)
-    assert told == "- Epochs: does not hold in 1, undecided in 1, cannot be known in 1 of 3."
-    assert essay.tell("Epochs", rows.iloc[:0], essay.counted) == "- Epochs: not run."
+    assert essay.tell({"Epochs": rows, "None": rows.iloc[:0]}, essay.counted).splitlines() == [
+        "- Epochs: does not hold in 1, undecided in 1, cannot be known in 1 of 3.",
+        "- None: not run.",
+    ]
     lines = essay.summary({"epochs": rows, "none": rows.iloc[:0]})
     assert lines.loc["epochs"].tolist() == [0, 1, 1, 1, 3, "50 to 200"]
     assert lines.loc["none"].tolist() == ["", "", "", "", "not run", ""]
@@ -194,6 +190,32 @@ def test_what_has_no_rows_was_not_run(table):
 def test_records_have_none_for_no_number(table):
     first = essay.records(table.iloc[:1])[0]
     assert first["ci_low"] is None and first["published"] is None and first["ours"] == 76
+
+
+def test_the_picture_of_trials_has_a_mark_for_each(table):
+    epochs = essay.select(table, table="fewer_epochs")
+    ax = essay_figures.printed_and_ours(epochs, essay.trials(table))
+    drawn = [line for line in ax.lines if line.get_marker() == "|"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["iris, FT", "titanic, PT", "cancer, FT"]
+    assert [len(line.get_xdata()) for line in drawn] == [0, 0, 3] and list(drawn[2].get_xdata()[:2]) == [2, -32]
+    rings = [(*line.get_xdata(), *line.get_ydata()) for line in ax.lines if line.get_markerfacecolor() == "none"]
+    assert rings == [(-16, 0), (-7, 1), (-32, 2)]
+    assert "n = 50 to 200" in ax.get_xlabel().replace("\n", " ")
+    plt.close("all")
+
+
+def test_the_picture_of_differences_has_a_line_for_each_reference(table):
+    curves = essay.parted(table, r"causal - (?P<reference>\w+) at (?P<level>[\d.]+)")
+    ax = essay_figures.differences_by_sparsity(essay.select(curves, dataset="mnist"), title="LeNet")
+    assert len(ax.containers) == 1 and ax.get_legend_handles_labels()[1] == ["magnitude"]
+    line, _, (bars,) = ax.containers[0]
+    assert list(line.get_ydata()) == [0.04, -0.04]
+    assert [[y for _, y in bar] for bar in bars.get_segments()] == [
+        pytest.approx([0.01, 0.07]),
+        pytest.approx([-0.07, -0.01]),
+    ]
+    assert "n = 3 seeds" in ax.get_ylabel()
+    plt.close("all")
 
 
 def read_aloud(monkeypatch, folder, **parameters):

@@ -125,34 +125,21 @@ def trials(table: pd.DataFrame, quantity: str = "epochs") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        dataset, method ("ft" or "pt"), trial, `difference`, `printed`: whether it is the trial that the paper prints;
-        `place`: 1 for the least difference `of` so many that the dataset and method have. A trial in which one of the
-        two networks never reached the benchmark has no difference and is left out.
+        dataset, method ("ft" or "pt"), trial; `difference`, missing where the pruned network never reached the
+        benchmark; `printed`: whether it is the trial that the paper prints; `place` among the trials of the dataset and
+        method, 1 for the least difference; `chance` that a trial drawn from them has the place 1. Trials whose dense
+        network never reached the benchmark are left out.
     """
     rows = select(table, paper="legcnet", whose="authors' files", quantity=quantity)
     rows = rows[(rows.table == "1") | ((rows.table == "2") & (rows.method == "pt"))]  # table 2 repeats FT
     rows = rows.assign(trial=rows.note.str.extract(r"^trial (\d+)", expand=False), printed=rows.published.notna())
-    dense = select(rows, method="dense")[["dataset", "trial", "ours"]]
+    dense = select(rows, method="dense")[["dataset", "trial", "ours"]].dropna()
     found = select(rows, method=["ft", "pt"]).merge(dense, on=["dataset", "trial"], suffixes=("", "_dense"))
-    found = found.assign(difference=found.ours - found.ours_dense).dropna(subset="difference")
-    groups = found.groupby(["dataset", "method"]).difference
-    found = found.assign(place=groups.rank(method="min"), of=groups.transform("size"))
-    return found[["dataset", "method", "trial", "difference", "printed", "place", "of"]]
-
-
-def told(rows: pd.DataFrame, *, digits: int = 3) -> str:
-    """The one row's number, its interval where it has one, and its number of runs.
-
-    Raises ValueError unless there is exactly one row.
-    """
-    _need(rows, "ours", "ci_low", "ci_high", "n")
-    if len(rows) != 1:
-        raise ValueError(f"rows must be exactly one, got {len(rows)}")
-    row = rows.iloc[0]
-    if pd.isna(row.ours):
-        return "no figure"
-    interval = "" if pd.isna(row.ci_low) else f" [{row.ci_low:.{digits}g}, {row.ci_high:.{digits}g}]"
-    return f"{row.ours:.{digits}g}{interval} (n = {row.n:.0f})"
+    found = found.assign(difference=found.ours - found.ours_dense)
+    keys = ["dataset", "method"]
+    found["place"] = found.groupby(keys).difference.rank(method="min", na_option="bottom")
+    found["chance"] = found.assign(first=found.place == 1).groupby(keys)["first"].transform("mean")
+    return found[[*keys, "trial", "difference", "printed", "place", "chance"]]
 
 
 def spread(values: pd.Series, *, digits: int = 3) -> str:
@@ -169,9 +156,10 @@ def counted(rows: pd.DataFrame, column: Literal["outcome", "verdict"] = "outcome
     return ", ".join(f"{word.replace('_', ' ')} in {counts[word]}" for word in words) + f" of {len(rows)}"
 
 
-def tell(subject: str, rows: pd.DataFrame, words: Callable[[pd.DataFrame], str]) -> str:
-    """A line of a list: the subject and what `words` makes of the rows, or that it was not run."""
-    return f"- {subject}: {words(rows) if len(rows) else NOT_RUN}."
+def tell(asked: Mapping[str, pd.DataFrame], words: Callable[[pd.DataFrame], str]) -> str:
+    """A Markdown list: each subject and what `words` makes of its rows; without rows it was not run."""
+    lines = (f"- {subject}: {words(rows) if len(rows) else NOT_RUN}." for subject, rows in asked.items())
+    return "\n".join(lines)
 
 
 def summary(claims: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
