@@ -168,7 +168,7 @@ def test_the_authors_trials_and_the_place_of_the_printed_one(table):
     assert found[["trial", "printed", "place"]].values.tolist() == [["1", False, 2], ["2", True, 1], ["3", False, 3]]
     assert found.difference.tolist()[:2] == [2, -32] and pd.isna(found.difference.iloc[2])
     assert found.chance.tolist() == pytest.approx([1 / 3] * 3)
-    assert essay.trials(table, "f1").empty
+    assert essay.trials(essay.select(table, paper="causal")).empty
 
 
 def test_numbers_are_told_by_the_least_and_the_largest():

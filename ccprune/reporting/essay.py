@@ -119,8 +119,8 @@ def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return rows.astype(object).where(rows.notna(), None).to_dict("records")
 
 
-def trials(table: pd.DataFrame, quantity: str = "epochs") -> pd.DataFrame:
-    """What the pruned network needs more than the dense one, in each trial of paper A's authors.
+def trials(table: pd.DataFrame) -> pd.DataFrame:
+    """How many epochs the pruned network needs more than the dense one, in each trial of paper A's authors.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def trials(table: pd.DataFrame, quantity: str = "epochs") -> pd.DataFrame:
         method, 1 for the least difference; `chance` that a trial drawn from them has the place 1. Trials whose dense
         network never reached the benchmark are left out.
     """
-    rows = select(table, paper="legcnet", whose="authors' files", quantity=quantity)
+    rows = select(table, paper="legcnet", whose="authors' files", quantity="epochs")
     rows = rows[(rows.table == "1") | ((rows.table == "2") & (rows.method == "pt"))]  # table 2 repeats FT
     rows = rows.assign(trial=rows.note.str.extract(r"^trial (\d+)", expand=False), printed=rows.published.notna())
     dense = select(rows, method="dense")[["dataset", "trial", "ours"]].dropna()
