@@ -103,7 +103,7 @@ def compare(name: str, batch: int) -> tuple[list[dict], list[dict]]:
         told = f"{took / medians['plain']:.2%} of the step; without forward passes, measured by itself"
         rows.append(_common.row(task, f"ccprune, {kind}, recording alone", size, took, note=told))
     if name == "ResNet-18":
-        more = mask_of(name, weights, plain)
+        more = mask_of(name, weights)
         share = 100 * lone["consecutive"][0] / medians["plain"]
         said = f"ResNet-18, batch {batch}, recording consecutive steps alone, % of an SGD step"
         difference = 100 * (medians["consecutive"] / medians["plain"] - 1)
@@ -117,9 +117,10 @@ def compare(name: str, batch: int) -> tuple[list[dict], list[dict]]:
     return rows, claims
 
 
-def mask_of(name: str, weights: int, plain: dict[str, float]) -> tuple[list[dict], list[dict]]:
+def mask_of(name: str, weights: int) -> tuple[list[dict], list[dict]]:
     """A mask from STEPS records, from beginning to end, in a process of its own."""
-    case, found = CASES[name], in_a_process(name, "consecutive", STEPS + 1)
+    # Against as many plain steps: a process that trains grows for some hundred of them.
+    case, (plain, found) = CASES[name], (in_a_process(name, kind, STEPS + 1) for kind in ("plain", "consecutive"))
     if found["records"] != STEPS or found["overlap"] < 0.99:
         raise SystemExit(f"the mask is not that of the scores: {found}")
     stored = 4 * weights * STEPS
