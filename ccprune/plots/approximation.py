@@ -6,12 +6,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from ccprune.plots._style import COLOURS, MARKERS
+from ccprune.plots._style import below, look
 from ccprune.stats import bootstrap_interval
 
 _LABELS = {
-    "epsilon_ball": "largest distance found on the ball\n(shaded: up to the certain bound)",
-    "epsilon_test": "largest distance on test inputs",
+    "epsilon_ball": "largest distance of outputs\nfound on the ball (shaded:\nup to the certain bound)",
+    "epsilon_test": "largest distance of outputs\non test inputs",
 }
 
 
@@ -34,21 +34,22 @@ def epsilon_by_width(
     lost = pruned[pruned.removed > 0]
     groups = [*lost.groupby("method", sort=False), ("dense, two initialisations", table[table.method == "dense"])]
     for i, (name, part) in enumerate(groups):
-        dense = i == len(groups) - 1
-        colour = "0.35" if dense else COLOURS[i % 7]
+        drawn_as = look(i) | ({"color": "0.35", "ls": ":"} if i == len(groups) - 1 else {})
+        colour = drawn_as["color"]
         widths, rows = zip(*part.groupby("width"), strict=True)
         # Side by side, not on top of each other.
         at = np.array(widths) * 1.05 ** (i - (len(groups) - 1) / 2)
         values = [row[quantity].to_numpy() for row in rows]
         mean = np.array([value.mean() for value in values])
-        ax.plot(at, mean, marker=MARKERS[i % 7], ms=5, lw=1.4, color=colour, ls=":" if dense else "-", label=name)
+        ax.plot(at, mean, ms=6, lw=1.4, label=name, **drawn_as)
         for x, value in zip(at, values, strict=True):
             if len(value) > 1:
                 interval = bootstrap_interval(value)
                 ax.plot([x, x], [interval.low, interval.high], color=colour, lw=1.2)
         if quantity == "epsilon_ball":
             upper = [row.epsilon_ball_upper.mean() for row in rows]
-            ax.fill_between(at, mean, upper, color=colour, alpha=0.1, lw=0)
+            ends = {"edgecolor": (colour, 0.7), "lw": 0.7, "ls": drawn_as["ls"]}
+            ax.fill_between(at, mean, upper, facecolor=(colour, 0.08), **ends)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xticks(sorted(set(table.width)))
@@ -56,6 +57,8 @@ def epsilon_by_width(
     ax.xaxis.set_minor_locator(NullLocator())
     networks = pruned.drop_duplicates(["width", "seed"])
     title = f"dense and pruned, {when}: {(networks.removed > 0).sum()} of {len(networks)} networks lost weights"
-    ax.set(xlabel="hidden units", ylabel=_LABELS[quantity], title=title)
-    ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    seeds = table.seed.nunique()
+    label = f"hidden units (mean and 95% interval of up to n = {seeds} seed{'s' if seeds > 1 else ''})"
+    ax.set(xlabel=label, ylabel=_LABELS[quantity], title=title)
+    below(ax)
     return ax

@@ -6,10 +6,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from numpy.typing import ArrayLike
 
 from ccprune.diagnostics.shap_agreement import NOISE_FLOOR
-from ccprune.plots._style import COLOURS, MARKERS
+from ccprune.plots._style import bars, beside, counted, look
 from ccprune.stats import bootstrap_interval
 
 
@@ -18,8 +19,8 @@ def beeswarm(
 ) -> Axes:
     """Beeswarm of one output's SHAP values (n, d): a dot for each sample, coloured by the feature's value (n, d).
 
-    Drawn by shap. Features come by importance, largest first; beyond ten, the rest is summed up. `label` says which
-    output is explained.
+    Drawn by shap, large feature values light. Features come by importance, largest first; beyond ten, the rest is
+    summed up. `label` says which output is explained.
     """
     from ccprune.diagnostics._shap import shap  # slow to import, and the other figures do not need it
 
@@ -29,26 +30,35 @@ def beeswarm(
     state = np.random.get_state()
     np.random.seed(0)
     try:
-        shap.plots.beeswarm(explanation, ax=ax, plot_size=None, show=False, s=10)
+        shap.plots.beeswarm(explanation, ax=ax, plot_size=None, show=False, s=10, color=_dark_to_light())
     finally:
         np.random.set_state(state)
-    ax.set_xlabel(f"SHAP value ({label})", fontsize=10)
+    ax.set_xlabel(f"SHAP value, in units of the output\n({label}; n = {len(explanation)} samples)", fontsize=10)
     ax.tick_params(labelsize=9)
     return ax
 
 
-def bar(importances: Mapping[str, ArrayLike], *, names: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Global importances (d,), one bar per method and feature; features by importance for the first method."""
-    ax = ax or plt.subplots(figsize=(6.0, 0.1 * len(names) * (len(importances) + 1) + 1.2))[1]
+def _dark_to_light() -> ListedColormap:
+    """Cividis without its end, which is too light for white paper; shap's blue and red are one grey."""
+    return ListedColormap(plt.get_cmap("cividis")(np.linspace(0, 0.9, 256)))
+
+
+def bar(
+    importances: Mapping[str, ArrayLike], *, names: Sequence[str], n: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Global importances (d,), one bar per method and feature; features by importance for the first method.
+
+    `n` says what they are means over, such as "10 networks".
+    """
+    ax = ax or plt.subplots(figsize=(6.0, 0.12 * len(names) * (len(importances) + 1) + 1.2))[1]
     order = np.argsort(np.asarray(next(iter(importances.values()))))
     height = 0.8 / len(importances)
     for i, (method, values) in enumerate(importances.items()):
         at = np.arange(len(names)) + 0.4 - (i + 0.5) * height
-        style = {"color": COLOURS[i % 7], "edgecolor": "white", "lw": 0.4, "hatch": "////" if i >= 7 else None}
-        ax.barh(at, np.asarray(values)[order], height, label=method, **style)
+        ax.barh(at, np.asarray(values)[order], height, label=method, lw=0.4, **bars(i))
     ax.set_yticks(range(len(names)), [names[i] for i in order])
-    ax.set(xlabel="importance, mean |SHAP value| summed over outputs")
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.set(xlabel=counted("importance, mean |SHAP value| summed over outputs", n))
+    beside(ax)
     return ax
 
 
@@ -69,19 +79,18 @@ def agreements(
     noise = bootstrap_interval(table[table.method == NOISE_FLOOR][quantity])
     ax.axvspan(noise.low, noise.high, color="0.85", zorder=0, lw=0)
     ax.axvline(noise.estimate, color="0.4", lw=1, ls=":", zorder=1)
-    ax.annotate(
-        "two dense networks", (noise.estimate, 1.0), xycoords=("data", "axes fraction"),
-        xytext=(0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8,
-    )  # fmt: skip
     for y, method in enumerate(reversed(methods)):
-        i = methods.index(method)
+        drawn_as = look(methods.index(method))
+        colour, marker = drawn_as["color"], drawn_as["marker"]
         found = table[table.method == method][quantity].to_numpy()
         mean = bootstrap_interval(found)
         scatter = np.random.default_rng(0).uniform(-0.25, 0.25, len(found))
-        ax.plot(found, y + scatter, ".", color=COLOURS[i % 7], alpha=0.3, ms=4, zorder=2)
-        ax.plot([mean.low, mean.high], [y, y], color=COLOURS[i % 7], lw=2.5, zorder=3)
-        ax.plot(mean.estimate, y, MARKERS[i % 7], color=COLOURS[i % 7], ms=7, mec="white", zorder=4)
+        ax.plot(found, y + scatter, ".", color=colour, alpha=0.5, ms=5, zorder=2)
+        ax.plot([mean.low, mean.high], [y, y], color=colour, lw=2.5, zorder=3)
+        ax.plot(mean.estimate, y, marker, color=colour, ms=9, mec="white", zorder=4)
     ax.set_yticks(range(len(methods)), reversed(methods))
     ax.set_ylim(-0.6, len(methods) - 0.4)
-    ax.set(xlabel=f"{label} with dense, {table.network.nunique()} initialisations")
+    count = f"n = {table.network.nunique()} initialisations"
+    said = "dots: each, marks: mean and 95% interval; shaded: of two dense networks"
+    ax.set_xlabel(f"{label} with the dense network, {count}\n{said}", fontsize=10)
     return ax

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ccprune.plots._style import COLOURS, MARKERS
+from ccprune.plots._style import below, look
 
 
 def time_against_operations(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -14,17 +14,17 @@ def time_against_operations(table: pd.DataFrame, *, ax: Axes | None = None) -> A
     macs_kept / macs_dense of `diagnostics.flops.count`. Bars reach from the first to the third quartile. On the dotted
     line time falls with the operations; the forms that a mask makes are drawn, dense is 1.
     """
-    ax = ax or plt.subplots(figsize=(5.6, 3.8))[1]
+    ax = ax or plt.subplots(figsize=(5.6, 4.2))[1]
     for i, form in enumerate(form for form in dict.fromkeys(table["form"]) if form != "dense"):
         rows = table[table["form"] == form].sort_values("work")
         dense = rows["median"] / rows["relative"]
         spread = [(rows["median"] - rows["low"]) / dense, (rows["high"] - rows["median"]) / dense]
-        style = {"marker": MARKERS[i], "color": COLOURS[i], "ms": 5, "lw": 1.3, "capsize": 2}
-        ax.errorbar(rows["work"], rows["relative"], yerr=spread, label=form, **style)
+        ax.errorbar(rows["work"], rows["relative"], yerr=spread, label=form, ms=6, lw=1.3, capsize=3, **look(i))
     ends = [table["work"].min(), 1.0]
     ax.plot(ends, ends, color="0.3", lw=1, ls=":", label="time as operations")
     ax.axhline(1.0, color="0.3", lw=1)
     ax.set(xscale="log", yscale="log")
-    ax.set(xlabel="share of multiply-adds left (log scale)", ylabel="time, dense = 1 (log scale)")
-    ax.legend(frameon=False, fontsize=8)
+    ax.set(xlabel="share of multiply-adds left (log scale)")
+    ax.set(ylabel=f"time, dense = 1 (log scale)\nmedian, quartiles of n = {int(table['n'].min())} calls")
+    below(ax, ncols=3)
     return ax

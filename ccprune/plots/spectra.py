@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from ccprune.plots._style import COLOURS, MARKERS
+from ccprune.plots._style import COLOURS, beside, counted, look
 
 #: Between these alphas weightwatcher, and paper A with it, calls a layer well trained.
 BAND = (2.0, 6.0)
@@ -32,7 +32,7 @@ def spectral_densities(
     for ax, (name, pair) in zip(axes, spectra.items(), strict=True):
         _densities(ax, [_logarithms(name, values) for values in pair], table.loc[name])
         ax.set_title(name, loc="left", fontsize=11)
-    axes[0].set_ylabel("density")
+    axes[0].set_ylabel("density (per decade)")
     return list(axes)
 
 
@@ -58,17 +58,19 @@ def _densities(ax: Axes, parts: Sequence[tuple[np.ndarray, int]], row: pd.Series
     for column, ls, colour, label in lines:
         if pd.notna(row[column]):
             ax.axvline(np.log10(row[column]), color=colour, lw=1.3, ls=ls, label=label)
-    alpha = f"alpha {row.alpha:.2f} ± {row.alpha_error:.2f}" if row.measurable else "alpha not measurable"
+    error = f"alpha {row.alpha:.2f}, standard error {row.alpha_error:.2f}"
+    alpha = error if row.measurable else "alpha not measurable"
     traps = f", {row.traps:.1f} traps" if pd.notna(row.traps) else ""
-    ax.set_xlabel(f"log10 of the eigenvalue\n{alpha}{traps}")
-    ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.06))
+    count = len(parts[0][0]) + parts[0][1]
+    ax.set_xlabel(f"log10 of the eigenvalue (n = {count})\n{alpha}{traps}", fontsize=10)
+    ax.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1.06))
 
 
-def alphas(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def alphas(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
     """Alpha with its interval over initialisations, layer by layer, one mark per method; shaded: 2 to 6.
 
     `table` has the columns parameter, method, estimate, low, high and maybe published: a figure to compare with, drawn
-    as a cross. Missing ones are not drawn; a layer that has none says so.
+    as a cross. Missing ones are not drawn; a layer that has none says so. `n` says how many, such as "5 networks".
     """
     layers, methods = (list(dict.fromkeys(table[column])) for column in ("parameter", "method"))
     ax = ax or plt.subplots(figsize=(1.6 + 0.42 * len(layers) * (len(methods) + 1), 3.8))[1]
@@ -78,8 +80,8 @@ def alphas(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         at = np.array([layers.index(name) for name in rows.parameter], dtype=float)
         at += (i - (len(methods) - 1) / 2) * 0.8 / len(methods)
         low, high = (rows[column].astype(float) for column in ("low", "high"))
-        ax.vlines(at, low, high, color=COLOURS[i % 7], lw=2)
-        ax.plot(at, rows.estimate.astype(float), MARKERS[i % 7], color=COLOURS[i % 7], ms=6, label=method)
+        ax.vlines(at, low, high, color=look(i)["color"], lw=2)
+        ax.plot(at, rows.estimate.astype(float), label=method, ms=7, **look(i) | {"ls": ""})
         if "published" in rows:
             label = "published" if i == len(methods) - 1 else None
             ax.plot(at, rows.published.astype(float), "x", color="black", ms=6, zorder=3, label=label)
@@ -88,6 +90,7 @@ def alphas(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             middle = {"ha": "center", "va": "center", "transform": ax.get_xaxis_transform()}
             ax.text(x, 0.5, "not measurable", rotation=90, fontsize=8, color="0.3", **middle)
     ax.set_xticks(range(len(layers)), layers)
-    ax.set(xlim=(-0.6, len(layers) - 0.4), ylabel='alpha (shaded: "well trained", 2 to 6)')
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.set_xlim(-0.6, len(layers) - 0.4)
+    ax.set(ylabel=counted("alpha, mean and 95% interval", n), xlabel='(shaded: "well trained", alpha 2 to 6)')
+    beside(ax)
     return ax
