@@ -39,10 +39,8 @@ class Lesson:
 
     Attributes
     ----------
-    notebook
-        File name inside `NOTEBOOKS`.
-    part, goal
-        As in `LESSONS`.
+    notebook, part, goal
+        As in `LESSONS`; notebooks are named as files inside `NOTEBOOKS`.
     title
         The notebook's own heading.
     words, lines
@@ -124,7 +122,7 @@ def lesson_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
             number,
             f"[{lesson.title}]({link(lesson.notebook)})",
             lesson.goal,
-            f"{lesson.minutes_to_read} min",
+            f"{lesson.minutes_to_read}\u00a0min",
             lesson.time_to_run,
             f"{max(lesson.peak_mb):.0f}" if lesson.peak_mb else "–",
         ]
@@ -136,7 +134,12 @@ def lesson_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
 def exercise_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
     """Markdown: what each exercise needs, and the minutes it may take."""
     lines = [
-        [f"[{lesson.title}]({link(lesson.notebook)})", one.number, one.needs, f"{one.minutes} min"]
+        [
+            f"[{lesson.title}]({link(lesson.notebook)})" if one is lesson.exercises[0] else "",
+            one.number,
+            one.needs,
+            f"{one.minutes}\u00a0min",
+        ]
         for lesson in found
         for one in lesson.exercises
     ]

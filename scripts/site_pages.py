@@ -3,6 +3,7 @@
 - A page for each lesson of notebooks/lessons.toml, as its committed report shows it, formulas set in MathML.
 - `PAGES`, and whatever a page links to, each at its own path in the project; links lead to pages of the site.
 - Tables between `<!-- made: NAME -->` and `<!-- end -->` in docs/; what stands there is for who reads the file itself.
+- Examples in docstrings, `>>> ...`, as code: Markdown takes them for quotations.
 """
 
 import html
@@ -15,6 +16,8 @@ from urllib.parse import unquote
 
 import yaml
 from latex2mathml.converter import convert
+from markdown.extensions import Extension
+from markdown.preprocessors import Preprocessor
 from mkdocs.structure.files import File
 from mkdocs.structure.toc import AnchorLink
 from mkdocs.utils import get_relative_url
@@ -37,7 +40,8 @@ _FORMULA = re.compile(r"\$\$(?P<block>[^$<]+)\$\$|\$(?P<inline>[^$<]+)\$")
 
 
 def on_config(config):
-    """Put the lessons into the navigation, those of a part together."""
+    """Put the lessons into the navigation, those of a part together; read examples as code."""
+    config.markdown_extensions.append(_Examples())
     parts: dict[str, list] = {}
     for lesson in course.lessons(_root(config)):
         parts.setdefault(lesson.part, []).append({lesson.title: _in_site(f"{NOTEBOOKS}/{lesson.notebook}")})
@@ -45,6 +49,17 @@ def on_config(config):
     for part, pages in parts.items():
         listed.extend([{part: pages}] if len(pages) > 1 else pages)
     return config
+
+
+class _Examples(Extension, Preprocessor):
+    """Fences what begins with `>>>`, up to the next empty line."""
+
+    def extendMarkdown(self, md):  # noqa: N802 (Markdown's name)
+        md.preprocessors.register(self, "examples", 30)  # before fenced blocks are looked for, at 25
+
+    def run(self, lines: list[str]) -> list[str]:
+        text = "\n".join(lines)
+        return re.sub(r"^(?:(?<=\n\n)|\A)>>> .+(?:\n.+)*", r"```pycon\n\g<0>\n```", text, flags=re.M).split("\n")
 
 
 def on_files(files, *, config):

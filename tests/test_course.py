@@ -70,8 +70,8 @@ def test_a_lesson_says_what_it_takes(project):
     assert one.time_to_run == "12 to 70 s" and one.peak_mb == (112.0, 700.0)
     table = course.lesson_table([two, one], lambda name: f"x/{name}")
     assert table.splitlines()[2:] == [
-        "| 1 | [One näïve network](x/02_two.ipynb) | See \\| it. | 1 min | not measured | – |",
-        "| 2 | [One näïve network](x/01_one.ipynb) | See \\| it. | 1 min | 12 to 70 s | 700 |",
+        "| 1 | [One näïve network](x/02_two.ipynb) | See \\| it. | 1\u00a0min | not measured | – |",
+        "| 2 | [One näïve network](x/01_one.ipynb) | See \\| it. | 1\u00a0min | 12 to 70 s | 700 |",
     ]
 
 
@@ -93,7 +93,7 @@ def test_a_copy_has_no_outputs_and_no_solutions_and_is_otherwise_the_same(projec
         "notebooks/lessons.toml": (project / "notebooks" / "lessons.toml").read_text(),
     }
     assert page.index("(notebooks/02_two.ipynb)") < page.index("(notebooks/01_one.ipynb)")
-    assert "| 1 | a GPU, or patience | 20 min |" in page and "without solutions" in page
+    assert "| 1 | a GPU, or patience | 20\u00a0min |" in page and "without solutions" in page
     assert os.listdir(folder.parent) == ["course"]
 
     course.new(project, tmp_path / "teacher", solutions=True)

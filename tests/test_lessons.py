@@ -2,6 +2,9 @@
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +19,11 @@ NAMES = [lesson["notebook"] for lesson in LESSONS]
 FOLDER = ROOT / "notebooks"
 
 each = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="module")
+def lessons():
+    return {lesson.notebook: lesson for lesson in course.lessons(ROOT)}
 
 
 def test_every_notebook_is_a_lesson_once():
@@ -54,18 +62,23 @@ def test_a_lesson_has_three_exercises_each_followed_by_its_solution(name):
 
 @each
 def test_the_last_cell_of_a_lesson_leads_to_the_next(name):
-    last = notebooks.cells(FOLDER / name)[-1]
-    links = re.findall(r"\]\(([^)]+\.ipynb)\)", last.source)
+    last = notebooks.cells(FOLDER / name)[-1].source
     following = NAMES[NAMES.index(name) + 1 :][:1]
-    assert links == following
+    assert last.startswith("**Next.** ")
     if following:
-        title = notebooks.cells(FOLDER / following[0])[0].source.splitlines()[0].removeprefix("# ")
-        assert last.source.startswith("**Next.** [") and "\n#" not in last.source, title
+        assert re.match(r"\*\*Next\.\*\* \[[^]]+\]\(([^)]+)\): ", last)[1] == following[0]
 
 
 @each
-def test_a_lesson_is_read_in_a_quarter_of_an_hour(name):
-    lesson = {one.notebook: one for one in course.lessons(ROOT)}[name]
+def test_links_of_a_lesson_lead_to_files_of_the_project(name):
+    text = "\n".join(cell.source for cell in notebooks.cells(FOLDER / name) if cell.kind == "markdown")
+    for target in re.findall(r"\]\(([^)#:\s]+)[)#]", re.sub(r"```.*?```|\$[^$]*\$", "", text, flags=re.S)):
+        assert (FOLDER / target).exists(), target
+
+
+@each
+def test_a_lesson_is_read_in_a_quarter_of_an_hour(name, lessons):
+    lesson = lessons[name]
     assert lesson.minutes_to_read <= 15, (lesson.words, lesson.lines)
 
 
@@ -89,3 +102,22 @@ def test_a_change_of_a_line_is_a_difference_of_a_line(name):
 
 def test_no_text_file_is_paired_with_a_notebook():
     assert {path.suffix for path in FOLDER.iterdir() if path.is_file()} == {".ipynb", ".toml"}
+
+
+def test_the_command_of_the_page_brings_a_notebook_that_was_run_back_to_its_text(tmp_path):
+    text = (FOLDER / NAMES[0]).read_text(encoding="utf-8")
+    content = json.loads(text)
+    content["metadata"]["language_info"] |= {"version": "3.12.1", "mimetype": "text/x-python"}
+    content["metadata"]["widgets"] = {}
+    for cell in content["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [{"name": "stdout", "output_type": "stream", "text": ["3\n"]}]
+            cell |= {"execution_count": 2, "metadata": cell["metadata"] | {"editable": True}}
+    (tmp_path / "notebooks").mkdir()
+    ran = tmp_path / "notebooks" / NAMES[0]
+    ran.write_text(json.dumps(content), encoding="utf-8")
+    page = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    command = shlex.split(re.search(r"^\.venv/bin/jupyter (nbconvert .*?)\n```", page, flags=re.M | re.S)[1])
+    words = [word for word in command if word.strip()]
+    subprocess.run([sys.executable, "-m", "jupyter", *words], cwd=tmp_path, check=True, capture_output=True)
+    assert ran.read_text(encoding="utf-8") == text

@@ -12,6 +12,7 @@ import pytest
 
 from ccprune import course
 from ccprune.suite import notebooks, plan
+from ccprune.suite.pools import cores
 from ccprune.suite.process import NotebookProcess, Returned
 from ccprune.suite.spec import NOTEBOOKS, Run
 
@@ -56,10 +57,10 @@ def run(name: str, folder: Path) -> Returned:
 
 @pytest.fixture(scope="module")
 def returned(request, tmp_path_factory):
-    """The notebooks that are asked for, two at once."""
+    """The notebooks that are asked for, one on each core."""
     folder = tmp_path_factory.mktemp("solutions")
     asked = [item.callspec.params["name"] for item in request.session.items if item.module is request.module]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         futures: dict[str, Future] = {
             name: pool.submit(run, name, folder / Path(name).stem) for name in asked if name in cheapest()
         }
