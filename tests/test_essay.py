@@ -196,11 +196,15 @@ def test_the_picture_of_trials_has_a_mark_for_each(table):
     epochs = essay.select(table, table="fewer_epochs")
     ax = essay_figures.printed_and_ours(epochs, essay.trials(table))
     drawn = [line for line in ax.lines if line.get_marker() == "|"]
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["iris, FT", "titanic, PT", "cancer, FT"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        "iris, FT",
+        "titanic, PT (underspecified)",
+        "cancer, FT",
+    ]
     assert [len(line.get_xdata()) for line in drawn] == [0, 0, 3] and list(drawn[2].get_xdata()[:2]) == [2, -32]
     rings = [(*line.get_xdata(), *line.get_ydata()) for line in ax.lines if line.get_markerfacecolor() == "none"]
     assert rings == [(-16, 0), (-7, 1), (-32, 2)]
-    assert "n = 50 to 200" in ax.get_xlabel().replace("\n", " ")
+    assert "n = 50 to 200" in ax.get_xlabel()
     plt.close("all")
 
 

@@ -19,9 +19,11 @@ def printed_and_ours(claims: pd.DataFrame, trials: pd.DataFrame) -> Axes:
     trials
         From `essay.trials`.
     """
-    rows = claims.assign(name=claims.dataset + ", " + claims.method.str.upper(), group=claims.method)
+    known = claims.verdict.map(lambda verdict: " (underspecified)" if verdict == "underspecified" else "")
+    rows = claims.assign(name=claims.dataset + ", " + claims.method.str.upper() + known, group=claims.method)
     rows = rows.rename(columns={"ours": "estimate", "ci_low": "low", "ci_high": "high"})
-    ax = intervals(rows, label=f"epochs, pruned minus dense (ours: means of n = {spread(rows.n)})", reference=0.0)
+    ax = intervals(rows, label="", reference=0.0)
+    ax.set_xlabel(f"epochs, pruned minus dense\n(authors: single runs; ours: means of n = {spread(rows.n)})")
     for y, row in enumerate(rows.iloc[::-1].itertuples()):
         theirs = select(trials, dataset=row.dataset, method=row.method)
         label = {"trial": "authors' trial", "printed": "printed"} if y == 0 else {"trial": None, "printed": None}
