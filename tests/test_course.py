@@ -169,3 +169,14 @@ def test_a_full_disk_leaves_nothing(project, tmp_path, monkeypatch, capsys):
     assert cli.main(["course", "new", str(tmp_path / "course")]) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_the_copy_takes_its_place_as_a_whole_or_not_at_all(project, tmp_path, monkeypatch):
+    def cut_off(*paths):
+        raise KeyboardInterrupt
+
+    folder, before = tmp_path / "course", sorted(os.listdir(tmp_path))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(course.os, "replace", cut_off)
+        course.new(project, folder)
+    assert sorted(os.listdir(tmp_path)) == before
