@@ -2,6 +2,7 @@
 
 import html
 import re
+from functools import partial
 
 from nbformat import NotebookNode
 
@@ -24,8 +25,7 @@ thead th { border-bottom: 2px solid #999; }
 def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
     """Render a run notebook.
 
-    Code is shown, in small print; prompts are not. Formulas stay as they are written: showing them set would
-    take a script from the network.
+    Code is shown, in small print; prompts are not. Formulas are set as MathML, which browsers draw by themselves.
 
     Parameters
     ----------
@@ -38,6 +38,7 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
     from pygments.formatters import HtmlFormatter
 
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter.register_filter("markdown2html", _markdown)
     body, _ = exporter.from_notebook_node(notebook)
     # Trailing blanks and empty lines are a third of nbconvert's text.
     body = re.sub(r"[ \t]+\n", "\n", body)
@@ -49,3 +50,22 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{colours}</style>\n</head>\n<body>\n"
         f'<p class="made">{html.escape(note)}</p>\n{body.strip()}\n</body>\n</html>\n'
     )
+
+
+def _markdown(source: str) -> str:
+    """As nbconvert's own filter, with the formulas set."""
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    renderer = IPythonRenderer(escape=False)
+    renderer.inline_math = partial(_formula, display="inline")
+    renderer.block_math = partial(_formula, display="block")
+    return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def _formula(latex: str, *, display: str) -> str:
+    from latex2mathml.converter import convert
+
+    try:
+        return convert(latex, display=display)
+    except Exception:  # its errors have no class in common; a formula must not cost a run of hours
+        return f"<code>{html.escape(latex.strip())}</code>"
