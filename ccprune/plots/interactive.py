@@ -44,13 +44,14 @@ def exponents_and_p_values(
             lower.semilogy(at, smallest.numpy()[at].clip(_LEAST_P), ls="", **look)
     upper.axhline(0, color="0.4", lw=1, ls=":")
     upper.set(ylabel="exponent (1/step)\nmedian, 5% to 95%")
-    upper.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    upper.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     if smallest is None:
         # What `legcnet.tests` needs: more windows than the regression has coefficients, and a risk that changes.
         reason = f"no test: {count} windows" if count <= 3 * lag + 1 else "no test: the risk never changes"
         needed = f"\nlags up to {lag} need more than {3 * lag + 1}" if count <= 3 * lag + 1 else ""
         lower.text(0.5, 0.5, reason + needed, transform=lower.transAxes, ha="center", va="center")
-    lower.axhline(LEVEL, color="0.4", lw=1, ls=":")
+    lower.axhline(LEVEL, color="0.4", lw=1, ls=":", label=f"level {LEVEL:g}")
+    lower.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     lower.set(yscale="log", ylim=(_LEAST_P / 1.6, 1.6))
     lower.set(ylabel=f"smallest p over lags\n(drawn from {_LEAST_P:g} up)")
     lower.set_xlabel(f"weight (n = {weights}); one that is kept at p = 1 could not be tested")
@@ -61,17 +62,15 @@ def kept_and_accuracy(
     mask: Mask, accuracies: Mapping[str, Sequence[float]], *, lams: Sequence[float], lam: float, samples: int
 ) -> Figure:
     """Share of each layer that the mask of one penalty keeps; beside it, accuracies (L,) against all L penalties."""
-    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
-    kept, total, at = mask.kept, mask.total, list(lams).index(lam)
-    figure.suptitle(f"λ = {lam:.3g}: {kept:,} of {total:,} weights kept, sparsity {mask.sparsity:.3f}", fontsize=11)
+    sizes = {name: keep.numel() for name, keep in reversed(mask.keep.items())}  # the first layer on top
+    figure = Figure(figsize=(9.0, max(3.8, 1.0 + 0.34 * len(sizes))), layout="constrained")
+    at = list(lams).index(lam)
+    words = f"λ = {lam:.3g}: {mask.kept:,} of {mask.total:,} weights kept, sparsity {mask.sparsity:.3f}"
+    figure.suptitle(words, fontsize=11)
     left, right = figure.subplots(1, 2)
-    layers = list(mask.counts)[::-1]
-    sizes = [mask.keep[name].numel() for name in layers]
-    shares = [100 * mask.counts[name] / size for name, size in zip(layers, sizes, strict=True)]
-    left.barh(layers, [100.0] * len(layers), color="0.92")
-    left.barh(layers, shares, color=COLOURS[0])
-    for place, (name, size) in enumerate(zip(layers, sizes, strict=True)):
-        left.text(98, place, f"{mask.counts[name]:,} of {size:,}", ha="right", va="center", fontsize=8)
+    left.barh(range(len(sizes)), [100 * mask.counts[name] / size for name, size in sizes.items()], color=COLOURS[0])
+    labels = [f"{name}\n{mask.counts[name]:,} of {size:,}" for name, size in sizes.items()]
+    left.set_yticks(range(len(sizes)), labels, fontsize=8)
     left.set(xlabel="kept (% of a layer's weights)", xlim=(0, 100))
     for i, (name, values) in enumerate(accuracies.items()):
         look = {"color": COLOURS[i % 7], "marker": MARKERS[i % 7]}
@@ -80,7 +79,7 @@ def kept_and_accuracy(
     right.axvline(lam, color="0.4", lw=1, ls=":")
     right.set(xscale="log", ylim=(-0.03, 1.03))
     right.set(xlabel="λ (loss × squared weight, log scale)", ylabel=f"accuracy (n = {samples:,})")
-    right.legend(frameon=False, fontsize=8)
+    right.legend(frameon=False, fontsize=9)
     return figure
 
 
@@ -93,5 +92,5 @@ def surfaces(planes: Mapping[str, SliceResult], *, top: float) -> Figure:
         words.append(f"{name}: loss {float(plane.losses[middle, middle]):.3f}")
         loss_surface(plane.coordinates, plane.losses, title=name, top=top, ax=ax)
     samples = next(iter(planes.values())).samples
-    figure.suptitle(f"{'; '.join(words)} (at the cross, n = {samples:,})", fontsize=11)
+    figure.suptitle(f"{'; '.join(words)} (at the cross, n = {samples:,} samples)", fontsize=10)
     return figure

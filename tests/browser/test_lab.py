@@ -186,6 +186,7 @@ def test_the_first_notebook_opens_runs_and_is_turned(lab, page, tmp_path):
     expect(kept).to_have_count(1, timeout=1000 * TURNS)
     assert png(kept) == after
     expect(page.get_by_role("slider")).to_have_count(0)
+    kept.scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "4_without_its_kernel.png")
     assert page.asked == []
 

@@ -60,9 +60,8 @@ def test_shows_the_planes_that_it_was_given(planes, monkeypatch, method, sparsit
     assert left[2]["top"] == right[2]["top"] == TOP
     assert [left[2]["title"], right[2]["title"]] == ["before pruning", f"{method}, sparsity {sparsity:g}"]
     was, is_now = float(before.losses[2, 2]), float(after[method][sparsity].losses[2, 2])
-    assert figure.figure.get_suptitle() == (
-        f"before pruning: loss {was:.3f}; {method}, sparsity {sparsity:g}: loss {is_now:.3f} (at the cross, n = 30)"
-    )
+    losses = f"before pruning: loss {was:.3f}; {method}, sparsity {sparsity:g}: loss {is_now:.3f}"
+    assert figure.figure.get_suptitle() == f"{losses} (at the cross, n = 30 samples)"
 
 
 def test_begins_at_the_first_method_and_a_moved_knob_changes_the_picture(figure):

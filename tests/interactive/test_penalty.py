@@ -41,10 +41,13 @@ def test_shows_the_screens_counts_and_the_accuracies(screen, lams, figure, numbe
     figure.turn(lam=lam)
     kept = {name: int((score > lam).sum()) for name, score in screen.scores.items()}
     left, right = figure.figure.axes
-    assert [label.get_text() for label in left.get_yticklabels()] == ["second", "first"]
-    widths = [bar.get_width() for bar in left.patches[2:]]
-    assert widths == pytest.approx([100 * kept["second"] / 18, 100 * kept["first"] / 30])
-    assert [text.get_text() for text in left.texts] == [f"{kept['second']} of 18", f"{kept['first']} of 30"]
+    assert [label.get_text() for label in left.get_yticklabels()] == [
+        f"second\n{kept['second']} of 18",
+        f"first\n{kept['first']} of 30",
+    ]
+    assert [bar.get_width() for bar in left.patches] == pytest.approx(
+        [100 * kept["second"] / 18, 100 * kept["first"] / 30]
+    )
     curves = [line for line in right.lines if len(line.get_xdata()) == 3]
     assert [list(line.get_ydata()) for line in curves] == list(ACCURACIES.values())
     assert all(list(line.get_xdata()) == lams for line in curves)

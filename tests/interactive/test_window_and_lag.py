@@ -11,7 +11,7 @@ from ccprune.ensemble import initialise
 from ccprune.granger import granger_test
 from ccprune.interactive import window_and_lag
 
-RECORDING = legcnet.Recording(epochs=12, window=40, steps=3, max_lag=3)
+RECORDING = legcnet.Recording(epochs=12, window=40, steps=3, max_lag=3, left_out=1)
 WINDOWS, LAGS = [25, 40, 400], [1, 3, 5]
 
 
@@ -87,10 +87,10 @@ def test_begins_at_the_recording_and_a_moved_knob_changes_the_picture(figure):
 
 
 def test_too_few_windows_for_the_lag_are_no_test_and_keep_all(figure):
-    figure.turn(window=400, lag=5)  # 3 windows
-    assert figure.figure.get_suptitle().endswith("3 windows, 0 of 42 weights pruned, for want of a test")
+    figure.turn(window=400, lag=5)  # 3 windows, one left out
+    assert figure.figure.get_suptitle().endswith("2 windows, 0 of 42 weights pruned, for want of a test")
     assert [text.get_text() for text in figure.figure.axes[1].texts] == [
-        "no test: 3 windows\nlags up to 5 need more than 16"
+        "no test: 2 windows\nlags up to 5 need more than 16"
     ]
 
 
@@ -105,7 +105,7 @@ def test_unrelated_risk_and_weights_are_mostly_pruned():
     generator = torch.Generator().manual_seed(0)
     weights = torch.randn(3000, 60, generator=generator, dtype=torch.float64)
     risk = torch.rand(3000, generator=generator, dtype=torch.float64)
-    recording = replace(RECORDING, window=30, max_lag=1)
+    recording = replace(RECORDING, window=30, max_lag=1, left_out=0)
     figure = window_and_lag(weights, risk, recording=recording, windows=[30], lags=[1])
     pruned = int(figure.figure.get_suptitle().split(", ")[2].split(" of ")[0])
     assert 50 <= pruned <= 60
