@@ -80,7 +80,9 @@ def on_files(files, *, config):
                 continue
             if Path(path).suffix in _LINKS:
                 text = (root / path).read_text(encoding="utf-8")
-                files.append(File.generated(config, _in_site(path), content=_with_links(root, path, text)))
+                made = _with_links(root, path, text)
+                made = _with_formulas(made) if path.endswith(".html") else made
+                files.append(File.generated(config, _in_site(path), content=made))
                 waiting.append((path, text))
             else:
                 files.append(File.generated(config, _in_site(path), abs_src_path=str(root / path)))
@@ -205,24 +207,12 @@ def _reports(root: Path, notebook: str) -> Iterator[str]:
                 yield label
 
 
-def _lessons(root: Path, link: Callable[[str], str]) -> str:
-    return course.lesson_table(course.lessons(root), link)
-
-
-def _exercises(root: Path, link: Callable[[str], str]) -> str:
-    return course.exercise_table(course.lessons(root), link)
-
-
-def _speeds(root: Path, link: Callable[[str], str]) -> str:
-    return f"{course.WORDS_A_MINUTE} words or {course.LINES_A_MINUTE} lines of code a minute"
-
-
-def _memory(root: Path, link: Callable[[str], str]) -> str:
+def _memory(root: Path) -> str:
     needed, lesson = max((max(lesson.peak_mb, default=0), lesson.title) for lesson in course.lessons(root))
     return f"{needed:.0f} MiB (*{lesson}*)"
 
 
-def _citation(root: Path, link: Callable[[str], str]) -> str:
+def _citation(root: Path) -> str:
     """CITATION.cff as BibTeX: the software, then what it refers to."""
     cited = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     entries = []
@@ -240,10 +230,11 @@ def _citation(root: Path, link: Callable[[str], str]) -> str:
     return "```bibtex\n" + "\n".join(entries) + "```"
 
 
-MADE = {
-    "lessons": _lessons,
-    "exercises": _exercises,
-    "speeds": _speeds,
-    "memory": _memory,
-    "citation": _citation,
+#: What stands between `<!-- made: NAME -->` and `<!-- end -->`; `link` gives a notebook's address.
+MADE: dict[str, Callable[[Path, Callable[[str], str]], str]] = {
+    "lessons": lambda root, link: course.lesson_table(course.lessons(root), link),
+    "exercises": lambda root, link: course.exercise_table(course.lessons(root), link),
+    "speeds": lambda *_: f"{course.WORDS_A_MINUTE} words or {course.LINES_A_MINUTE} lines of code a minute",
+    "memory": lambda root, _: _memory(root),
+    "citation": lambda root, _: _citation(root),
 }
