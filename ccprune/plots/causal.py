@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from ccprune.plots._style import above, beside, cells, counted, look
@@ -133,6 +134,10 @@ def intervals(
         ax.axvline(reference, color="0.4", lw=1, ls=":")
     if log:
         ax.set_xscale("log")
+        decades = np.diff(np.log10(ax.get_xlim())).item()
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_yticks(range(len(table)), list(table["name"])[::-1])
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.set(xlabel=textwrap.fill(label, 50))

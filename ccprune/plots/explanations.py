@@ -87,7 +87,7 @@ def agreements(
         scatter = np.random.default_rng(0).uniform(-0.25, 0.25, len(found))
         ax.plot(found, y + scatter, ".", color=colour, alpha=0.5, ms=5, zorder=2)
         ax.plot([mean.low, mean.high], [y, y], color=colour, lw=2.5, zorder=3)
-        ax.plot(mean.estimate, y, marker, color=colour, ms=9, mec="white", zorder=4)
+        ax.plot(mean.estimate, y, marker, color=colour, ms=10, mec="white", mew=0.6, zorder=4)
     ax.set_yticks(range(len(methods)), reversed(methods))
     ax.set_ylim(-0.6, len(methods) - 0.4)
     count = f"n = {table.network.nunique()} initialisations"

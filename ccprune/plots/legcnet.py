@@ -126,9 +126,7 @@ def rejection_rates(table: pd.DataFrame, *, level: float = 0.05, n: str | None =
     ax.axhline(level, color="black", lw=1, ls=":")
     slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(table) > 4 else {}
     ax.set_xticks(range(len(table)), [str(label) for label in table.index], **slanted)
-    ax.set(ylabel=f"share called causal\n(dotted: level {level:g})", ylim=(0, 1))
-    if n is not None:
-        ax.set_xlabel(f"n = {n}")
+    ax.set(ylabel=counted(f"share called causal\n(dotted: level {level:g})", n), ylim=(0, 1))
     above(ax, ncols=min(len(table.columns), 6))
     return ax
 

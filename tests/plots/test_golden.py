@@ -318,3 +318,14 @@ def test_samples_in_the_legend_differ_in_grey(figure):
             samples.append(grey[middle - 6 : middle + 7, right - 30 : right])
         for sample, other in itertools.combinations(samples, 2):
             assert sample.shape == (13, 30) and np.abs(sample - other).mean() > 3
+
+
+@pytest.mark.parametrize(("high", "said"), [(0.5, ["0.02", "0.05", "0.1", "0.2", "0.5"]), (50, ["0.1", "1", "10"])])
+def test_logarithmic_intervals_have_a_few_numbers(high, said):
+    table = pd.DataFrame({"name": ["a"], "estimate": [high / 2], "low": [0.02], "high": [high]})
+    ax = plots.intervals(table, label="ratio, 95% interval (n = 3 seeds)", log=True)
+    ax.figure.canvas.draw()
+    low, high = ax.get_xlim()
+    assert [text.get_text() for text in ax.get_xticklabels() if low <= text.get_position()[0] <= high] == said
+    assert not any(text.get_text() for text in ax.get_xticklabels(minor=True))
+    plt.close(ax.figure)
