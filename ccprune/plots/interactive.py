@@ -13,11 +13,12 @@ from torch import Tensor
 from ccprune.flatness import SliceResult
 from ccprune.legcnet import LEVEL
 from ccprune.mask import Mask
-from ccprune.plots._style import COLOURS, MARKERS
+from ccprune.plots._style import COLOURS, above, beside, look
 from ccprune.plots.causal import loss_surface
 
 _LEAST_P = 1e-5
-_KEPT = {"marker": MARKERS[0], "color": COLOURS[0], "ms": 5}
+# As `p_values` draws them.
+_KEPT = {"marker": "o", "color": COLOURS[0], "ms": 5}
 _PRUNED = {"marker": "X", "color": COLOURS[1], "ms": 7}
 
 
@@ -36,22 +37,22 @@ def exponents_and_p_values(
     upper, lower = figure.subplots(2, 1, sharex=True)
     low, middle, high = np.quantile(exponents.numpy(), [0.05, 0.5, 0.95], axis=0)
     number = np.arange(weights)
-    for chosen, look, name in ((keep, _KEPT, "kept"), (~keep, _PRUNED, "pruned")):
+    for chosen, style, name in ((keep, _KEPT, "kept"), (~keep, _PRUNED, "pruned")):
         at = number[chosen.numpy()]
-        upper.vlines(at, low[at], high[at], color=look["color"], lw=1, alpha=0.6)
-        upper.plot(at, middle[at], ls="", label=f"{name} ({len(at)})", **look)
+        upper.vlines(at, low[at], high[at], color=style["color"], lw=1, alpha=0.6)
+        upper.plot(at, middle[at], ls="", label=f"{name} ({len(at)})", **style)
         if smallest is not None:
-            lower.semilogy(at, smallest.numpy()[at].clip(_LEAST_P), ls="", **look)
+            lower.semilogy(at, smallest.numpy()[at].clip(_LEAST_P), ls="", **style)
     upper.axhline(0, color="0.4", lw=1, ls=":")
     upper.set(ylabel="exponent (1/step)\nmedian, 5% to 95%")
-    upper.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(upper)
     if smallest is None:
         # What `legcnet.tests` needs: more windows than the regression has coefficients, and a risk that changes.
         reason = f"no test: {count} windows" if count <= 3 * lag + 1 else "no test: the risk never changes"
         needed = f"\nlags up to {lag} need more than {3 * lag + 1}" if count <= 3 * lag + 1 else ""
         lower.text(0.5, 0.5, reason + needed, transform=lower.transAxes, ha="center", va="center")
     lower.axhline(LEVEL, color="0.4", lw=1, ls=":", label=f"level {LEVEL:g}")
-    lower.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    beside(lower)
     lower.set(yscale="log", ylim=(_LEAST_P / 1.6, 1.6))
     lower.set(ylabel=f"smallest p over lags\n(drawn from {_LEAST_P:g} up)")
     lower.set_xlabel(f"weight (n = {weights}); one that is kept at p = 1 could not be tested")
@@ -73,13 +74,12 @@ def kept_and_accuracy(
     left.set_yticks(range(len(sizes)), labels, fontsize=8)
     left.set(xlabel="kept (% of a layer's weights)", xlim=(0, 100))
     for i, (name, values) in enumerate(accuracies.items()):
-        look = {"color": COLOURS[i % 7], "marker": MARKERS[i % 7]}
-        right.plot(lams, values, lw=1.3, ms=4, label=f"{name}: {values[at]:.3f}", **look)
-        right.plot([lam], [values[at]], ms=10, mec="black", **look)
+        right.plot(lams, values, lw=1.3, ms=5, label=f"{name}: {values[at]:.3f}", **look(i))
+        right.plot([lam], [values[at]], ms=11, mec="black", **look(i))
     right.axvline(lam, color="0.4", lw=1, ls=":")
     right.set(xscale="log", ylim=(-0.03, 1.03))
-    right.set(xlabel="λ (loss × squared weight, log scale)", ylabel=f"accuracy (n = {samples:,})")
-    right.legend(frameon=False, fontsize=9)
+    right.set(xlabel="λ (loss × squared weight, log scale)", ylabel=f"accuracy (share, n = {samples:,})")
+    above(right)
     return figure
 
 

@@ -57,7 +57,7 @@ def test_shows_the_screens_counts_and_the_accuracies(screen, lams, figure, numbe
     ]
     total = kept["first"] + kept["second"]
     assert figure.figure.get_suptitle() == (f"λ = {lam:.3g}: {total} of 48 weights kept, sparsity {1 - total / 48:.3f}")
-    assert right.get_ylabel() == "accuracy (n = 200)"
+    assert right.get_ylabel() == "accuracy (share, n = 200)"
 
 
 def test_begins_in_the_middle_and_a_moved_knob_changes_the_picture(lams, figure):
