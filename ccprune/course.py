@@ -20,6 +20,7 @@ LESSONS = NOTEBOOKS / "lessons.toml"
 #: Reading speeds that `Lesson.minutes_to_read` is computed with.
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 30
 
+_LINK = re.compile(r"\]\(([^)#:\s]+)[)#]")
 _NUMBER = re.compile(r"\*\*Exercise (\d+)\.\*\* ")
 _NEEDS = re.compile(r"\*Needs: (.+), about (\d+) minutes?\.\*", re.DOTALL)
 
@@ -147,10 +148,9 @@ def exercise_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
 
 
 def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
-    """Copy the lessons, `LESSONS` and a page on the course into a folder: all of it or nothing.
+    """Copy the lessons, `LESSONS`, files they link to, and a page on the course into a folder: all of it or nothing.
 
     The notebooks lose their outputs and, unless `solutions` stay, the cells tagged "solution"; no other letter changes.
-
     Raises ValueError if the folder is a file or not empty, or a lesson is not as `lessons` wants it; OSError if the
     folder cannot be written, or a notebook is not there.
     """
@@ -164,6 +164,10 @@ def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
         (copy / NOTEBOOKS).mkdir(parents=True)
         for lesson in found:
             text = (root / NOTEBOOKS / lesson.notebook).read_text(encoding="utf-8")
+            for path in {Path(os.path.normpath(NOTEBOOKS / target)) for target in _LINK.findall(text)}:
+                if ".." not in path.parts and path.parent != NOTEBOOKS and (root / path).is_file():
+                    (copy / path.parent).mkdir(parents=True, exist_ok=True)
+                    (copy / path).write_bytes((root / path).read_bytes())
             (copy / NOTEBOOKS / lesson.notebook).write_text(_handed_out(text, solutions), encoding="utf-8")
         (copy / LESSONS).write_bytes((root / LESSONS).read_bytes())
         (copy / "README.md").write_text(_page(found, solutions), encoding="utf-8")
@@ -180,20 +184,17 @@ def _handed_out(text: str, solutions: bool) -> str:
 
 
 def _page(found: Sequence[Lesson], solutions: bool) -> str:
+    link = f"{NOTEBOOKS.as_posix()}/{{}}".format
     parts = [
         "# Causal pruning: a course in notebooks",
         f"Made by `ccprune course new`, version {ccprune.__version__}, {'with' if solutions else 'without'} solutions. "
         "The lessons build on each other in this order; their files keep the numbers that results name them by.",
-        "Run them where ccprune is installed with what its notebooks need, inside a clone of the project "
-        "(`make lab`) or on a server that a teacher set up. Memory is what one run of the lesson took at most.",
-        lesson_table(found, _here),
+        "They run where ccprune is installed with what its notebooks need: after `make install` in a clone, or on a "
+        "teacher's server.",
+        lesson_table(found, link),
         f"To read: {WORDS_A_MINUTE} words or {LINES_A_MINUTE} lines of code a minute, exercises not included. "
-        "To run: one run with the notebook's own settings, as measured in the project's committed results.",
+        "To run, and the most memory it took: with the notebook's own settings, from the committed results.",
         "## Exercises",
-        exercise_table(found, _here),
+        exercise_table(found, link),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _here(notebook: str) -> str:
-    return f"{NOTEBOOKS.as_posix()}/{notebook}"

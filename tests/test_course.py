@@ -25,7 +25,10 @@ CELLS = [
     cell("code", "size = 3\n\nprint(size)"),
     cell("markdown", "**Exercise 1.** Why?\n\n*Needs: a GPU,\nor patience, about 20 minutes.*", "exercise"),
     cell("markdown", SOLUTION, "solution"),
-    cell("markdown", "**Next.** Nothing."),
+    cell(
+        "markdown",
+        "**Next.** [Nothing](02_two.ipynb), [verdicts](../replication/verdicts.csv#x), [no](../../secret.txt)",
+    ),
 ]
 
 
@@ -41,6 +44,8 @@ def project(tmp_path):
     (root / "notebooks").mkdir(parents=True)
     (root / "replication").mkdir()
     (root / "replication" / "suite.toml").write_text("")
+    (root / "replication" / "verdicts.csv").write_text("paper\n")
+    (tmp_path / "secret.txt").write_text("not of the project")
     for name in ("01_one.ipynb", "02_two.ipynb"):
         (root / "notebooks" / name).write_text(notebook(CELLS), encoding="utf-8")
     lesson = '[[lesson]]\nnotebook = "{}"\npart = "A"\ngoal = "See | it."\n'
@@ -64,7 +69,7 @@ def texts(folder: Path) -> dict[str, str]:
 def test_a_lesson_says_what_it_takes(project):
     two, one = course.lessons(project)
     assert (two.notebook, two.title, two.part, two.goal) == ("02_two.ipynb", "One näïve network", "A", "See | it.")
-    assert (two.words, two.lines) == (8 + 11 + 2, 2)  # the solution's words are not read
+    assert (two.words, two.lines) == (8 + 11 + 4, 2)  # the solution's words are not read
     assert two.exercises == (Exercise(1, "a GPU, or patience", 20),)
     assert two.time_to_run == "not measured" and two.peak_mb == ()
     assert one.time_to_run == "12 to 70 s" and one.peak_mb == (112.0, 700.0)
@@ -91,6 +96,7 @@ def test_a_copy_has_no_outputs_and_no_solutions_and_is_otherwise_the_same(projec
         "notebooks/01_one.ipynb": without,
         "notebooks/02_two.ipynb": without,
         "notebooks/lessons.toml": (project / "notebooks" / "lessons.toml").read_text(),
+        "replication/verdicts.csv": "paper\n",  # a lesson links to it
     }
     assert page.index("(notebooks/02_two.ipynb)") < page.index("(notebooks/01_one.ipynb)")
     assert "| 1 | a GPU, or patience | 20\u00a0min |" in page and "without solutions" in page
@@ -105,6 +111,7 @@ def test_a_copy_has_no_outputs_and_no_solutions_and_is_otherwise_the_same(projec
 def test_the_real_lessons_can_be_handed_out(tmp_path):
     course.new(ROOT, tmp_path / "course")
     handed = texts(tmp_path / "course")
+    assert "replication/verdicts.csv" in handed  # the last lesson reads it
     assert "solution" not in {
         tag
         for name, text in handed.items()
