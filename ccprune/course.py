@@ -19,7 +19,6 @@ from ccprune.suite.spec import NOTEBOOKS
 LESSONS = NOTEBOOKS / "lessons.toml"
 #: Reading speeds that `Lesson.minutes_to_read` is computed with.
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 30
-
 _LINK = re.compile(r"\]\(([^)#:\s]+)[)#]")
 _NUMBER = re.compile(r"\*\*Exercise (\d+)\.\*\* ")
 _NEEDS = re.compile(r"\*Needs: (.+), about (\d+) minutes?\.\*", re.DOTALL)

@@ -8,7 +8,8 @@ from ccprune.suite import SuiteError
 
 _NEW = """\
 Copy the lessons into FOLDER to hand them out: the notebooks of notebooks/lessons.toml without outputs and without
-solutions, that list, and a README.md with goals, times and what the exercises need. All of it, or nothing.
+solutions, that list, the files that they link to, and a README.md with goals, times and what the exercises need. All
+of it, or nothing.
 
 exit status
   0  it is there
