@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color, 2008), told apart by colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "*", ">")
+MARKERS = ("o", "s", "^", "D", "v", "P", ">")
 # No dotted line among them: dotted are references, such as a level or the line of equals.
 LINES = ("-", "--", "-.", (0, (7, 1, 1, 1, 1, 1)))
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "oooo")
@@ -25,8 +25,9 @@ def style() -> None:
 
 
 def look(i: int) -> dict[str, Any]:
-    """Colour, marker and line style of series i, from 0: up to 14 series differ in grey too, by marker and line."""
-    return {"color": COLOURS[i % 7], "marker": MARKERS[(i + i // 7) % 7], "ls": LINES[i % 4]}
+    """Colour, marker and line style of series i, from 0; the eighth to fourteenth have hollow markers."""
+    drawn_as = {"color": COLOURS[i % 7], "marker": MARKERS[(i + i // 7) % 7], "ls": LINES[i % 4]}
+    return drawn_as | ({"mfc": "white"} if i // 7 else {})
 
 
 def bars(i: int) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def accuracy_against_sparsity(
             ax.plot(1 - marks[name], at, "|", color=colour, ms=22, mew=2)
     dense = table[table.method == "dense"].groupby("level")[value].mean()
     if len(dense):
-        ax.plot(1 - dense.index.to_numpy(), dense, color="0.3", lw=1.2, ls=":", label="dense, same steps")
+        ax.plot(1 - dense.index.to_numpy(), dense, ".:", color="0.3", lw=1.2, ms=5, label="dense, same steps")
     if marks:
         ax.plot([], [], "|", color="0.2", ms=12, mew=2, label="critical sparsity")
     sparsity_axis(ax, table.level)
