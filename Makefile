@@ -62,8 +62,8 @@ verify: $(VENV)/.installed ## check the committed results, make a sample of them
 test: $(VENV)/.installed ## run the tests
 	$(PY) -m pytest -q
 
-lab: $(VENV)/.installed ## open JupyterLab on the notebooks
-	$(PY) -m jupyter lab notebooks
+lab: $(VENV)/.installed ## open JupyterLab on the first notebook
+	$(PY) -m jupyter lab notebooks/00_start_here.ipynb
 
 bench: $(VENV)/.installed ## run every script in benchmarks/
 	$(PY) benchmarks/run.py

@@ -91,6 +91,7 @@ def test_report_shows_the_picture_once_and_asks_nothing_of_the_network(run):
     (picture,) = asked.pictures
     assert picture["src"].replace("\n", "") == f"data:image/png;base64,{last}"
     assert picture["alt"] == "bar of height 2"
+    assert "<script" not in page and "Knobs: height." in page
     assert not re.search(r"""(?:src|href)\s*=\s*["']?\s*(?:https?:)?//""", page)
 
 
