@@ -19,7 +19,9 @@ def draw(found: dict[str, dict[str, Any]]) -> None:
     bars = [claim for content in found.values() for claim in content["claims"] if claim["least"] is not None][::-1]
     figure, axes = plt.subplots(figsize=(9, 0.4 * len(bars) + 1), layout="constrained")
     colours = ["#4477aa" if claim["holds"] else "#cc3311" for claim in bars]
-    axes.barh(range(len(bars)), [claim["measured"] for claim in bars], color=colours)
+    hatches = ["" if claim["holds"] else "////" for claim in bars]
+    measured = [claim["measured"] for claim in bars]
+    axes.barh(range(len(bars)), measured, color=colours, hatch=hatches, edgecolor="white")
     for place, claim in enumerate(bars):
         wanted = [claim["least"]] * 2
         axes.plot(wanted, [place - 0.4, place + 0.4], color="black", lw=2, label=None if place else "claim: at least")
