@@ -69,7 +69,7 @@ bench: $(VENV)/.installed ## run every script in benchmarks/
 	$(PY) benchmarks/run.py
 
 docs: $(VENV)/.installed ## build the pages of docs/ and the reference into build/site
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 	@echo "build/site/index.html"
 
 lint: $(VENV)/.installed ## check style with ruff, and the public types with mypy

@@ -1,29 +1,33 @@
 """MkDocs hook: what the site has beside docs/, made from the project's files when it is built.
 
-- A page for each lesson of notebooks/lessons.toml, as its committed report shows it, formulas set in MathML.
+- A page for each lesson of notebooks/lessons.toml, as its committed report shows it. A lesson that has none because it
+  says what the committed results say is run when the site is built.
 - `PAGES`, and whatever a page links to, each at its own path in the project; links lead to pages of the site.
 - Tables between `<!-- made: NAME -->` and `<!-- end -->` in docs/; what stands there is for who reads the file itself.
 - Examples in docstrings, `>>> ...`, as code: Markdown takes them for quotations.
 """
 
 import html
+import io
 import logging
 import posixpath
 import re
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote
 
 import yaml
-from latex2mathml.converter import convert
 from markdown.extensions import Extension
 from markdown.preprocessors import Preprocessor
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from mkdocs.structure.toc import AnchorLink
 from mkdocs.utils import get_relative_url
 
 from ccprune import course, results
-from ccprune.suite import suite_file
+from ccprune.suite import LocalPool, plan, replicate, suite_file
 from ccprune.suite.spec import NOTEBOOKS, SUITE_FILE
 
 PAGES = ("replication/README.md", "replication/REFORMS.md", "benchmarks/README.md")
@@ -35,8 +39,6 @@ _LINKS = {
     ".html": re.compile(r'(?P<before>\s(?:href|src)=")(?P<path>[^"#:]+)(?=["#])'),
 }
 _FOLDER = re.compile(r"\[([^]]+)\]\(([^)#:\s]+)\)")
-_NOT_TEXT = re.compile(r"(<(pre|code|style|script|svg)\b.*?</\2>)", re.DOTALL)
-_FORMULA = re.compile(r"\$\$(?P<block>[^$<]+)\$\$|\$(?P<inline>[^$<]+)\$")
 
 
 def on_config(config):
@@ -80,9 +82,7 @@ def on_files(files, *, config):
                 continue
             if Path(path).suffix in _LINKS:
                 text = (root / path).read_text(encoding="utf-8")
-                made = _with_links(root, path, text)
-                made = _with_formulas(made) if path.endswith(".html") else made
-                files.append(File.generated(config, _in_site(path), content=made))
+                files.append(File.generated(config, _in_site(path), content=_with_links(root, path, text)))
                 waiting.append((path, text))
             else:
                 files.append(File.generated(config, _in_site(path), abs_src_path=str(root / path)))
@@ -108,7 +108,7 @@ def on_page_content(content, *, page, config, files):
     if not found:
         return content
     path = f"{REPORTS}/{found[1]}.html"
-    text = (_root(config) / path).read_text(encoding="utf-8")
+    text = _report(_root(config), found[1])
     body = re.search(r'<p class="made">.*?</p>(.*)</body>', text, flags=re.DOTALL)[1]
     body = re.sub(r"<h1\b.*?</h1>", "", body, count=1, flags=re.DOTALL)
     body = _with_links(_root(config), path, body, page.url).replace('class="anchor-link"', 'class="headerlink"')
@@ -116,7 +116,7 @@ def on_page_content(content, *, page, config, files):
         AnchorLink(html.unescape(re.sub("<.*?>", "", title)), name, 2)
         for name, title in re.findall(r'<h2 id="([^"]+)">(.*?)<a ', body, flags=re.DOTALL)
     ]
-    return content.replace(found[0], f'<div class="notebook">{_with_formulas(body)}</div>')
+    return content.replace(found[0], f'<div class="notebook">{body}</div>')
 
 
 def _root(config) -> Path:
@@ -168,23 +168,14 @@ def _with_links(root: Path, source: str, text: str, url: str | None = None) -> s
     return _LINKS[Path(source).suffix].sub(led, _FOLDER.sub(unlinked, text) if source.endswith(".md") else text)
 
 
-def _with_formulas(text: str) -> str:
-    """HTML with MathML for the LaTeX outside of code and pictures: browsers set it without a script."""
-
-    def formula(match: re.Match) -> str:
-        display = "block" if match["block"] else "inline"
-        return convert(html.unescape(match[match.lastgroup]).strip(), display=display)
-
-    pieces = _NOT_TEXT.split(text)  # text, what is not, the name of its tag, text, ...
-    pieces[::3] = [_FORMULA.sub(formula, piece) for piece in pieces[::3]]
-    del pieces[2::3]
-    return "".join(pieces)
-
-
 def _lesson_page(root: Path, lesson: course.Lesson) -> str:
     labels = list(_reports(root, lesson.notebook))
+    now = [run.label for run in plan(root, profile="smoke") if run.notebook == lesson.notebook] if not labels else []
     download = f"[{lesson.notebook}]({lesson.notebook})"
     parts = [f"# {lesson.title}", f"**{lesson.part}.** Goal: {lesson.goal}"]
+    if now:
+        parts.append(f"Run when this site was built; the notebook: {download}.")
+        return "\n\n".join([*parts, f"<!-- report: {now[0]} -->"])
     if not labels:
         return "\n\n".join([*parts, f"Not rendered yet. The notebook: {download}."])
     shown, *others = (f"[{label}](../{REPORTS}/{label}.html)" for label in labels)
@@ -195,6 +186,22 @@ def _lesson_page(root: Path, lesson: course.Lesson) -> str:
     if others:
         told += f" The same notebook's other runs: {', '.join(others)}."
     return "\n\n".join([*parts, told, f"<!-- report: {labels[0]} -->"])
+
+
+def _report(root: Path, label: str) -> str:
+    """The committed report; where there is none, one that is made now."""
+    path = root / REPORTS / f"{label}.html"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    with (
+        tempfile.TemporaryDirectory(prefix="ccprune-site-") as scratch,
+        closing(LocalPool(root, Path(scratch))) as pool,
+    ):
+        runs = [run for run in plan(root, profile="smoke") if run.label == label]
+        (outcome,) = replicate(root, runs, out=Path(scratch), pool=pool, stream=io.StringIO())
+        if outcome.status != "done":
+            raise PluginError(f"{label}, run for the site: {outcome.why}")
+        return Path(scratch, "reports", path.name).read_text(encoding="utf-8")
 
 
 def _reports(root: Path, notebook: str) -> Iterator[str]:

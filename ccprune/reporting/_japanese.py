@@ -89,7 +89,7 @@ def causal(rows: Sequence[Row]) -> str:
         against = f"{len(pairs)} 点中 {better} 点で上、{worse} 点で下" if pairs else "初期値が一つなので比べられない"
         lines.append([row["dataset"], with_interval(row), abrupt, against])
     return table(
-        ["データ", "臨界スパース率 [95% 区間](初期値の数)", "落ち方", "同じスパース率の magnitude との精度比較"], lines
+        ["データ", "臨界スパース率 [95% 区間] (初期値の数)", "落ち方", "同じスパース率の magnitude との精度比較"], lines
     )
 
 
