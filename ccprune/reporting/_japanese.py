@@ -10,7 +10,8 @@ _VERDICTS = ("完全一致", "誤差の範囲内", "再現せず", "条件不足
 _HOLDS = {"claim holds": "成り立つ", "claim does not hold": "成り立たない", "claim undecided": "判定できない"}
 _METHODS = {"ft": "LEGCNet-FT", "pt": "LEGCNet-PT"}
 
-# The claims of the benchmarks that say what scoring costs; their words are those of benchmarks/.
+_MEASURED = ("legcnet_mnist", "pipeline", "recorder")
+# The claims of these benchmarks that say what scoring costs; in the words of benchmarks/.
 _COSTS = {
     "seconds for 41,000 weights, training included": "論文 A、MNIST、重み 41,000 個の採点と学習(秒)",
     "and GB of memory for them": "そのときの記憶域(GB)",
@@ -32,7 +33,7 @@ def verdicts(rows: Sequence[Row]) -> str:
 
 def costs(benchmarks: Mapping[str, Mapping[str, Any]]) -> str:
     """What scoring and recording cost: what the benchmarks claim, and what was measured."""
-    claims = [claim for name in sorted(benchmarks) for claim in benchmarks[name].get("claims", ())]
+    claims = [claim for name in _MEASURED for claim in benchmarks.get(name, {}).get("claims", ())]
     lines = [
         [
             _COSTS[claim["text"]],
