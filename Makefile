@@ -59,8 +59,9 @@ doctor: $(VENV)/.installed ## say what works on this machine, and what each miss
 verify: $(VENV)/.installed ## check the committed results, make a sample of them again
 	$(VENV)/bin/ccprune verify --jobs $(JOBS)
 
+# Two at a time: many tests wait for processes that they start.
 test: $(VENV)/.installed ## run the tests
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n 2 --dist loadfile
 
 lab: $(VENV)/.installed ## open JupyterLab on the first notebook
 	$(PY) -m jupyter lab notebooks/00_start_here.ipynb

@@ -1,10 +1,11 @@
 import json
 from dataclasses import asdict, replace
 
+import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from ccprune import results
+from ccprune import plots, results
 from ccprune.reporting import figure, write_report
 from ccprune.results import Cell
 
@@ -163,3 +164,11 @@ def test_contradicting_results_are_refused(tmp_path):
     save(tmp_path, "b", OURS)
     with pytest.raises(ValueError, match="both give"):
         write_report(tmp_path)
+
+
+def test_the_figure_is_the_same_whatever_style_the_caller_has_set():
+    rows = [asdict(OURS), asdict(TRIALS[1])]
+    plain = figure.verdict_figure(rows)
+    with matplotlib.rc_context():
+        plots.style()
+        assert figure.verdict_figure(rows) == plain

@@ -31,6 +31,7 @@ def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
         SVG; the same rows give the same text.
     """
     import matplotlib
+    from matplotlib import style
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -38,7 +39,8 @@ def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
     columns = min(3, len(quantities))
     lines = -(-len(quantities) // columns)
     # Fixed salt, no date and no release of matplotlib: the same results give the same bytes.
-    with matplotlib.rc_context({"svg.hashsalt": "ccprune", "svg.fonttype": "none", "font.size": 9}):
+    fixed = {"svg.hashsalt": "ccprune", "svg.fonttype": "none", "font.size": 9}
+    with style.context("default"), matplotlib.rc_context(fixed):  # whatever style the caller has set
         figure = Figure(figsize=(3.3 * columns, 3.3 * lines + 0.6), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.12)
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
