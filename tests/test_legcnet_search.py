@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ccprune import legcnet, legcnet_choices, legcnet_search
+from ccprune import legcnet, legcnet_choices, legcnet_released, legcnet_search
 from ccprune.data import authors, load
 from ccprune.ensemble import initialise, stack
 from ccprune.legcnet_runs import run
@@ -98,3 +98,53 @@ def test_banknote_ft_masks_are_the_released_ones_without_the_last_window(authors
     released = legcnet.masks_from_lists(authors.masks("banknote", "ft"), 40)
     derived = legcnet.masks(start, banknote, settings, method="ft")
     assert pd.Series(legcnet.jaccard(derived, released).tolist()).eq(1).all()
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return legcnet_released.load("planted", 2, seed=1)
+
+
+def test_planted_masks_are_those_of_the_choice_that_made_them(planted):
+    """The picture of notebook 10 where its answer is known: the planted choice alone gives all masks."""
+    start, data = planted.starts["iris"], planted.data["iris"]
+    found = legcnet_choices.agreement(start, data, legcnet.SETTINGS["iris"], "pt", planted.masks["iris", "pt"]).jaccard
+    assert found["half as many lags"] == 1
+    assert found["as found"] < 1 and found["windows 10 points longer"] < 1
+    keep = legcnet.masks(planted.starts["cancer"], planted.data["cancer"], legcnet.SETTINGS["cancer"], method="ft")
+    assert torch.equal(keep, planted.masks["cancer", "ft"])
+    assert set(planted.masks) == {(name, method) for name in ("cancer", "iris") for method in ("ft", "pt")}
+
+
+def test_planted_rows_are_found(planted):
+    start, data, settings = planted.starts["iris"], planted.data["iris"], legcnet.SETTINGS["iris"]
+    found = legcnet_search.search_lags(start, data, settings, "pt", printed=planted.rows["iris"], lags=(3, 9))
+    assert list(found[found.fits][["lags", "trial"]].itertuples(index=False, name=None)) == [(9, 1)]
+    row = planted.dense
+    grid = legcnet_search.search_dense_row(
+        row.networks,
+        row.variants,
+        rates=(0.5,),
+        benchmark=row.benchmark,
+        epoch=row.epoch,
+        figures=row.figures,
+        epochs=60,
+    )
+    hits = grid[grid.fits]
+    known = ("authors", "softmax", "sum", "all outputs rounded", 10)
+    columns = ["scaling", "output", "gradient", "accuracy rule", "initialisation"]
+    assert known in list(hits[columns].itertuples(index=False, name=None))
+    assert len(hits) < len(grid) / 10
+
+
+def test_other_files_than_these_are_refused():
+    with pytest.raises(ValueError, match="files must be 'authors' or 'planted', got 'plantd'"):
+        legcnet_released.load("plantd", 1)
+
+
+def test_the_authors_files_are_what_the_lesson_starts_from(authors_files):
+    given = legcnet_released.load("authors", 2)
+    assert not given.truth and given.unknown == legcnet.NOT_FOUND
+    assert {name for name, _ in given.masks} == set(legcnet.SETTINGS) - {"vowel"}
+    assert given.rows["vowel"] == {"epochs": 20, "accuracy": 0.7538, "f1": 0.7441, "kept": 28}
+    assert (given.dense.epoch, given.dense.figures, len(given.dense.networks)) == (36, (0.7462, 0.7307), 10)

@@ -66,9 +66,6 @@ def lab(tmp_path):
         f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={secrets.token_hex(16)}",
-        # It would ask its makers for news.
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     if os.geteuid() == 0:
         command.append("--allow-root")
@@ -191,6 +188,7 @@ def test_the_first_notebook_opens_runs_and_is_turned(lab, page, tmp_path):
     kept.scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "4_without_its_kernel.png")
     assert page.asked == []
+    expect(page.locator(".Toastify__toast")).to_have_count(0)  # no question about news lies over the notebook
 
 
 def picture_source(png: bytes) -> str:
