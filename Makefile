@@ -63,9 +63,9 @@ verify: $(VENV)/.installed ## check the committed results, make a sample of them
 test: $(VENV)/.installed ## run the tests
 	$(PY) -m pytest -q -n 2 --dist loadfile
 
-# Without asking its makers for news, or its reader whether to.
+# These settings: its makers are not asked for news, nor the reader whether to.
 lab: $(VENV)/.installed ## open JupyterLab on the first notebook
-	$(PY) -m jupyter lab --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate notebooks/00_start_here.ipynb
+	$(PY) -m jupyter lab --LabApp.app_settings_dir=scripts/jupyterlab notebooks/00_start_here.ipynb
 
 bench: $(VENV)/.installed ## run every script in benchmarks/
 	$(PY) benchmarks/run.py

@@ -52,7 +52,9 @@ class Comparison:
         """Mean over seeds against sparsity, one line per criterion, the range of the seeds shaded."""
         from ccprune import plots  # matplotlib takes long to import
 
-        return plots.accuracy_against_sparsity(self.runs, value=self.metric, label=self.metric.replace("_", " "), ax=ax)
+        # Of a metric of the user's nobody here knows the unit.
+        label = "accuracy (share)" if self.metric == accuracy.__name__ else self.metric.replace("_", " ")
+        return plots.accuracy_against_sparsity(self.runs, value=self.metric, label=label, ax=ax)
 
     def _repr_html_(self) -> str:
         return self.table.to_html(float_format=lambda value: f"{value:.4g}")

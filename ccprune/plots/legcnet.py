@@ -145,7 +145,7 @@ def exponent_spread(groups: dict[str, Tensor], *, ax: Axes | None = None) -> Axe
         labels.append(f"{name}\n(n = {len(values):,})")
     ax.set_yticks(range(len(names)), labels, fontsize=10)
     ax.axvline(0, color="0.4", lw=1, ls=":")
-    ax.set_xlabel("exponent, S(1) - S(0) (1/step)\nbox: quartiles and median, whiskers: central 95%", fontsize=11)
+    ax.set_xlabel("windowed exponent (1/step)\nbox: quartiles and median, whiskers: central 95%", fontsize=11)
     return ax
 
 

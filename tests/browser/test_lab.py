@@ -56,7 +56,8 @@ def lab(tmp_path):
     pytest.importorskip("playwright", reason="needs playwright")
     project, runtime, port = tmp_path / "project", tmp_path / "runtime", free_port()
     # Not where a run left outputs or checkpoints of its own.
-    shutil.copytree(ROOT / "notebooks", project / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    for part in ("notebooks", "scripts"):
+        shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     folders = {f"JUPYTER_{kind.upper()}_DIR": str(tmp_path / kind) for kind in ("config", "data", "runtime")}
     environment = {**os.environ, **folders, "IPYTHONDIR": str(tmp_path / "ipython"), "PYTHONPATH": str(ROOT)}
     command = [

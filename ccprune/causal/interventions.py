@@ -1,0 +1,91 @@
+"""What acting on single weights does to the loss: answers that a score of causes can be held against (paper B, 3.1).
+
+A problem has the attributes model, x, y and loss, as `synthetic.Problem` does: a model that maps x (N, d) to outputs,
+and a loss of outputs and y. All of its parameters are laid out in one row of P numbers, in the order of
+`model.parameters()`, so that many copies can be trained side by side.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.utils import parameters_to_vector
+
+from ccprune.mask import prunable
+
+Batches = Sequence[tuple[Tensor, Tensor]]
+
+
+def loss_of(problem: Any) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The loss as a function of (all parameters in one row (P,), x, y)."""
+    shapes = {name: parameter.shape for name, parameter in problem.model.named_parameters()}
+    sizes = [shape.numel() for shape in shapes.values()]
+
+    def loss(row: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        parts = zip(shapes.items(), row.split(sizes), strict=True)
+        parameters = {name: part.view(shape) for (name, shape), part in parts}
+        return problem.loss(functional_call(problem.model, parameters, (x,)), y)
+
+    return loss
+
+
+def places(model: nn.Module) -> Tensor:
+    """Where in a row of all parameters the prunable ones are: bool (P,)."""
+    names = prunable(model)
+    flags = [torch.full((parameter.numel(),), name in names) for name, parameter in model.named_parameters()]
+    return torch.cat(flags)
+
+
+def sgd_paths(problem: Any, batches: Batches, *, rate: float, held: Tensor | None = None) -> Tensor:
+    """Parameters (T + 1, R, P) along R runs of plain SGD over the same T mini-batches (x, y), from the model's own.
+
+    Parameters
+    ----------
+    held
+        (R, P) bool: parameters that each run leaves at their start. Without it one run (R = 1) that holds none.
+
+    Raises
+    ------
+    ValueError
+        If `held` has not P columns.
+    """
+    begin = parameters_to_vector(problem.model.parameters()).detach()
+    if held is None:
+        held = torch.zeros(1, len(begin), dtype=torch.bool)
+    if held.ndim != 2 or held.shape[1] != len(begin):
+        raise ValueError(f"held must have shape (R, {len(begin)}), got {tuple(held.shape)}")
+    slope = vmap(grad(loss_of(problem)), (0, None, None))
+    path = [begin.expand(held.shape)]
+    for x, y in batches:
+        path.append(path[-1] - rate * slope(path[-1], x, y).masked_fill(held, 0.0))
+    return torch.stack(path)
+
+
+def interventions(problem: Any, batches: Batches, *, rate: float) -> pd.DataFrame:
+    """Rise of the loss on all of (x, y) by three interventions on each prunable weight, one weight at a time.
+
+    Training is `sgd_paths` over `batches`. Setting back: after a step the weight is put where it was before, and the
+    step is judged; summed over the steps. Freezing: the whole training again with the weight at its start. Removing:
+    after training the weight is 0; nothing is trained again, as in pruning.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per prunable weight, in the order of `places`; columns "setting back", "freezing", "removing".
+    """
+    chosen = places(problem.model)
+    one = torch.eye(len(chosen), dtype=torch.bool)[chosen]
+    path = sgd_paths(problem, batches, rate=rate)
+    frozen = sgd_paths(problem, batches, rate=rate, held=one)
+    loss = vmap(loss_of(problem), (0, None, None))
+
+    def rise(rows: Tensor, base: Tensor) -> Tensor:
+        return loss(rows, problem.x, problem.y) - loss(base, problem.x, problem.y)
+
+    back = sum(rise(torch.where(one, before, after), after) for before, after in pairwise(path))
+    removed = rise(path[-1].masked_fill(one, 0.0), path[-1])
+    return pd.DataFrame({"setting back": back, "freezing": rise(frozen[-1], path[-1]), "removing": removed})
