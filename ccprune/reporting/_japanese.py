@@ -5,9 +5,10 @@ from typing import Any
 
 from ccprune.reporting.counts import Row, overall
 from ccprune.reporting.markdown import number, table, with_interval
+from ccprune.reporting.outcome import OUTCOMES, outcome
 
 _VERDICTS = ("完全一致", "誤差の範囲内", "再現せず", "条件不足")
-_HOLDS = {"claim holds": "成り立つ", "claim does not hold": "成り立たない", "claim undecided": "判定できない"}
+_OUTCOMES = dict(zip(OUTCOMES, ("成り立つ", "成り立たない", "判定できない", "設定が不明"), strict=True))
 _METHODS = {"ft": "LEGCNet-FT", "pt": "LEGCNet-PT"}
 
 _MEASURED = ("legcnet_mnist", "pipeline", "recorder")
@@ -63,7 +64,7 @@ def legcnet(rows: Sequence[Row]) -> str:
             [
                 data,
                 _METHODS[method],
-                *(f"{with_interval(found)} {_holds(found)}" if found else "–" for found in (row, epochs)),
+                *(f"{with_interval(found)} {_OUTCOMES[outcome(found)]}" if found else "–" for found in (row, epochs)),
                 *(with_interval(found) if found else "–" for found in (shap, other)),
             ]
         )
@@ -107,7 +108,3 @@ def causal(rows: Sequence[Row]) -> str:
 
 def _one(rows: Sequence[Row], **asked: str) -> Row | None:
     return next((row for row in rows if all(row[key] == value for key, value in asked.items())), None)
-
-
-def _holds(row: Row) -> str:
-    return _HOLDS[row["note"].partition(";")[0]]

@@ -10,27 +10,16 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from ccprune.reporting.outcome import OUTCOMES, outcome
 from ccprune.results.cell import AUTHORS
 from ccprune.results.verdict_table import COLUMNS
 from ccprune.stats import VERDICTS
 from ccprune.suite.errors import near
 
-#: What becomes of a claim in one case, such as a dataset. The last: the paper leaves open what decides it.
-OUTCOMES = ("holds", "does not hold", "undecided", "cannot be known")
 #: Said where the table has no row that could tell.
 NOT_RUN = "not run"
 
 _NUMBERS = ("published", "ours", "ci_low", "ci_high", "n")
-# How the notes of the runs say what became of a claim; what contains another comes first.
-_SAID = {
-    "does not hold": "does not hold",
-    "holds": "holds",
-    "not shown to be abrupt": "undecided",
-    "abrupt": "holds",
-    "flatter": "holds",
-    "sharper": "does not hold",
-    "undecided": "undecided",
-}
 
 
 def locate(path: str | os.PathLike) -> Path:
@@ -79,19 +68,9 @@ def tally(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
 
 
 def said(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with their `outcome`, one of `OUTCOMES`, as the run's note says it.
-
-    An abrupt drop that is not shown is undecided. What the paper leaves open cannot be known. Raises ValueError for a
-    note that says nothing about a claim.
-    """
+    """The rows with their `outcome`, as `reporting.outcome` reads it. Raises ValueError for a note without one."""
     _need(rows, "note", "verdict", "method")
-    outcomes = []
-    for row in rows.itertuples():
-        words = next((outcome for words, outcome in _SAID.items() if words in row.note), None)
-        if words is None:
-            raise ValueError(f"note of {row.method} must say what became of its claim, got {row.note!r}")
-        outcomes.append("cannot be known" if row.verdict == "underspecified" else words)
-    return rows.assign(outcome=outcomes)
+    return rows.assign(outcome=[outcome(row) for row in rows.to_dict("records")])
 
 
 def beyond(rows: pd.DataFrame, *, at: float = 0.0) -> pd.DataFrame:
