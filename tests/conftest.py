@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from ccprune.data import authors
 
@@ -17,3 +18,13 @@ def authors_files():
     missing = [relative for relative in authors.registry() if not authors.available(relative)]
     if missing:
         pytest.skip(f"needs the authors' files, {len(missing)} are missing: set CCPRUNE_DATA to their folder")
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
+    ]
+)
+def device(request):
+    return request.param

@@ -12,11 +12,6 @@ from ccprune.mask import Mask, prunable
 from ccprune.recorder import PAIRINGS, Recorder
 from ccprune.stores import InMemory, MemoryMapped, SquaredUpdates, StoreFull
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")),
-]
-
 
 class Covariance:
     """A streaming store: sum_t dL_t dtheta_t^2, and copies of what came, for the tests that ask."""
@@ -95,7 +90,6 @@ def by_hand(data, lr, momentum, decay):
     return torch.stack(rows), torch.stack(before), torch.stack(after)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("features", [1, 3])
 @pytest.mark.parametrize("pairing", PAIRINGS)
 def test_records_equal_a_loop_written_by_hand(pairing, features, device):
@@ -131,7 +125,6 @@ def test_all_stores_hold_the_same_records(pairing, tmp_path):
             torch.testing.assert_close(found[name], part, rtol=1e-5, atol=1e-12)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("pairing", PAIRINGS)
 def test_nothing_changes_without_a_learning_rate(pairing, device):
     store = Covariance()

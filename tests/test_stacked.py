@@ -11,11 +11,6 @@ from ccprune.mask import Mask
 from ccprune.models import legcnet_mnist, resnet20
 from ccprune.stacked import stack
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 def networks(device="cpu", count=3):
     return [legcnet_small(seed).to(device) for seed in range(count)]
@@ -35,7 +30,6 @@ def batches(device="cpu", count=20):
         )
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_steps_are_those_of_torch_sgd_under_a_mask(device):
     models = networks(device)
     together = stack(models)

@@ -16,10 +16,6 @@ CASES = {
     "near": lambda **options: teacher_network(6, 8, 3, 2, start="near", **options),
     "scratch": lambda **options: teacher_network(6, 8, 3, 2, start="scratch", **options),
 }
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
 
 
 def loss_of(problem: Problem, model: torch.nn.Module, rows=slice(None)) -> float:
@@ -34,7 +30,6 @@ def without(model: torch.nn.Module, remove: dict) -> torch.nn.Module:
     return model
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_idle_weights_cost_nothing_and_every_other_one_does(name, seed, device):
@@ -50,7 +45,6 @@ def test_idle_weights_cost_nothing_and_every_other_one_does(name, seed, device):
     assert problem.idle_fraction == pytest.approx(0.4 if name in KINDS else 3 / 8)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", CASES)
 def test_masks_name_the_prunable_weights_of_both_networks(name, device):
     problem = CASES[name](device=device)
@@ -157,7 +151,6 @@ def test_accuracy_drops_where_the_idle_part_ends_if_the_ranking_is_right_and_fro
     assert not random.abrupt
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", CASES)
 def test_randomness_comes_from_the_seed_alone(name, device):
     torch.manual_seed(5)

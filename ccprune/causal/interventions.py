@@ -1,8 +1,9 @@
-"""What acting on single weights does to the loss: answers that a score of causes can be held against (paper B, 3.1).
+"""What acting on single weights does to the loss: answers that paper B's score can be held against.
 
-A problem has the attributes model, x, y and loss, as `synthetic.Problem` does: a model that maps x (N, d) to outputs,
-and a loss of outputs and y. All of its parameters are laid out in one row of P numbers, in the order of
-`model.parameters()`, so that many copies can be trained side by side.
+The paper (arXiv 2412.03035) regresses and does not intervene; what "this weight causes the loss to fall" could mean if
+one acts is ours (Pearl 2009, chapter 1). A problem has the attributes model, x, y and loss, as `synthetic.Problem`
+does: a model that maps x (N, d) to outputs, and a loss of outputs and y, all on one device. All of its parameters are
+laid out in one row of P numbers, in the order of `model.parameters()`, so that many copies are trained side by side.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,8 +37,9 @@ def loss_of(problem: Any) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 def places(model: nn.Module) -> Tensor:
     """Where in a row of all parameters the prunable ones are: bool (P,)."""
     names = prunable(model)
-    flags = [torch.full((parameter.numel(),), name in names) for name, parameter in model.named_parameters()]
-    return torch.cat(flags)
+    return torch.cat(
+        [torch.full_like(p, name in names, dtype=torch.bool).flatten() for name, p in model.named_parameters()]
+    )
 
 
 def sgd_paths(problem: Any, batches: Batches, *, rate: float, held: Tensor | None = None) -> Tensor:
@@ -55,7 +57,7 @@ def sgd_paths(problem: Any, batches: Batches, *, rate: float, held: Tensor | Non
     """
     begin = parameters_to_vector(problem.model.parameters()).detach()
     if held is None:
-        held = torch.zeros(1, len(begin), dtype=torch.bool)
+        held = torch.zeros_like(begin, dtype=torch.bool)[None]
     if held.ndim != 2 or held.shape[1] != len(begin):
         raise ValueError(f"held must have shape (R, {len(begin)}), got {tuple(held.shape)}")
     slope = vmap(grad(loss_of(problem)), (0, None, None))
@@ -76,9 +78,16 @@ def interventions(problem: Any, batches: Batches, *, rate: float) -> pd.DataFram
     -------
     pandas.DataFrame
         One row per prunable weight, in the order of `places`; columns "setting back", "freezing", "removing".
+
+    Raises
+    ------
+    ValueError
+        If there are no batches.
     """
+    if not batches:
+        raise ValueError("batches must hold at least one mini-batch")
     chosen = places(problem.model)
-    one = torch.eye(len(chosen), dtype=torch.bool)[chosen]
+    one = torch.eye(len(chosen), dtype=torch.bool, device=chosen.device)[chosen]
     path = sgd_paths(problem, batches, rate=rate)
     frozen = sgd_paths(problem, batches, rate=rate, held=one)
     loss = vmap(loss_of(problem), (0, None, None))
@@ -86,6 +95,7 @@ def interventions(problem: Any, batches: Batches, *, rate: float) -> pd.DataFram
     def rise(rows: Tensor, base: Tensor) -> Tensor:
         return loss(rows, problem.x, problem.y) - loss(base, problem.x, problem.y)
 
-    back = sum(rise(torch.where(one, before, after), after) for before, after in pairwise(path))
+    back = torch.stack([rise(torch.where(one, before, after), after) for before, after in pairwise(path)]).sum(0)
     removed = rise(path[-1].masked_fill(one, 0.0), path[-1])
-    return pd.DataFrame({"setting back": back, "freezing": rise(frozen[-1], path[-1]), "removing": removed})
+    rises = {"setting back": back, "freezing": rise(frozen[-1], path[-1]), "removing": removed}
+    return pd.DataFrame({name: values.cpu() for name, values in rises.items()})

@@ -8,10 +8,6 @@ from ccprune import calibrate
 from ccprune.granger import granger_test
 from ccprune.lyapunov import windowed_exponents
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
 ALL = {
     "shuffled": (calibrate.shuffled, {}),
     "phase_randomised": (calibrate.phase_randomised, {}),
@@ -92,7 +88,6 @@ def test_blocks_keep_the_memory_within_them():
     assert abs(kept[1]) < 0.1 and kept[1] + 0.4 < kept[5] < kept[50] < 0.95
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", ALL)
 def test_the_seed_decides_on_every_device(name, device):
     surrogate, options = ALL[name]

@@ -81,7 +81,7 @@ def test_setting_back_is_what_it_is_by_hand(small):
     assert found[0] == pytest.approx(total_rise)
 
 
-def test_on_a_quadratic_all_three_have_closed_forms():
+def test_on_a_quadratic_all_three_have_closed_forms(device):
     """Weights do not interact there: the loss is sum h (w - best)^2 / 2, and full-batch descent is known."""
     problem = idle_quadratic(6, 2, kind="noise_only", spread=10, seed=3)
     begin, best = problem.model.weight.detach()[0], problem.optimum.weight.detach()[0]
@@ -89,7 +89,9 @@ def test_on_a_quadratic_all_three_have_closed_forms():
     end = best + (1 - RATE * h) ** steps * (begin - best)
     gained = h * ((begin - best).square() - (end - best).square()) / 2
     lost = h * (best.square() - (end - best).square()) / 2
-    found = interventions(problem, [(problem.x, problem.y)] * steps, rate=RATE)
+    x, y = problem.x.to(device), problem.y.to(device)
+    moved = SimpleNamespace(model=problem.model.to(device), x=x, y=y, loss=problem.loss)
+    found = interventions(moved, [(x, y)] * steps, rate=RATE)
     for name, known in {"setting back": gained, "freezing": gained, "removing": lost}.items():
         assert torch.allclose(torch.tensor(found[name].to_numpy()), known.double(), atol=1e-9), name
 
@@ -107,3 +109,8 @@ def test_a_held_of_another_width_is_refused(small):
     problem, batches = small
     with pytest.raises(ValueError, match=r"held must have shape \(R, 26\), got \(1, 3\)"):
         sgd_paths(problem, batches, rate=RATE, held=torch.zeros(1, 3, dtype=torch.bool))
+
+
+def test_no_batches_are_refused(small):
+    with pytest.raises(ValueError, match="batches must hold at least one mini-batch"):
+        interventions(small[0], [], rate=RATE)

@@ -15,11 +15,6 @@ from ccprune.data._image_files import read_parquet
 from ccprune.data.images import Images, batches
 from ccprune.suite import requirements
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 def small(n=20, m=10, shape=(3, 12, 12), seed=0):
     rng = np.random.default_rng(seed)
@@ -39,7 +34,6 @@ def test_mean_deviation_and_checksum():
     assert small(seed=1).checksum != found.checksum
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_normalise_equals_torchvisions(device):
     found = small().to(device)
     for name in ("x_train", "y_train", "x_test", "y_test", "mean", "std"):
@@ -55,7 +49,6 @@ def test_normalise_equals_torchvisions(device):
         found.normalise(ours)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_take_draws_without_replacement(device):
     whole = small(200, 100).to(device)
     rows = {tuple(image.flatten().tolist()): label for image, label in zip(whole.x_train, whole.y_train, strict=True)}
@@ -70,7 +63,6 @@ def test_take_draws_without_replacement(device):
     assert not torch.equal(whole.take(train=150, seed=4).x_train, part.x_train)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_a_sample_is_no_beginning_of_a_sorted_set(device):
     whole = small(200, 100).to(device)
     order = whole.y_train.argsort()
@@ -87,7 +79,6 @@ def epoch(found, **options):
     return torch.cat(x), torch.cat(y)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_an_epoch_has_every_image_once_and_the_last_batch_what_is_left(device):
     found = small().to(device)
     sizes = [len(y) for _, y in batches(found, batch_size=7, seed=0, epoch=0)]
@@ -112,7 +103,6 @@ def test_an_epoch_follows_from_seed_and_number_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("augment", ["flip", "flip_crop"])
 def test_flips_and_crops_equal_torchvisions_image_by_image(device, augment):
     """Each image must be one of the 2 (or 2 x 81) that torchvision makes of it, and these about equally often."""

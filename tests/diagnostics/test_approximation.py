@@ -23,10 +23,6 @@ from ccprune.diagnostics.approximation import largest_in_ball, largest_on, upper
 from ccprune.ensemble import initialise
 from ccprune.plots.approximation import epsilon_by_width
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
 OUTPUTS = {"none": [], "sigmoid": [nn.Sigmoid()], "softmax": [nn.Softmax(-1)]}
 
 
@@ -77,7 +73,6 @@ def forward(model, x):
     return np.exp(z) / np.exp(z).sum(1, keepdims=True) if isinstance(model[-1], nn.Softmax) else z
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_largest_on_inputs_is_that_of_numpy(output, device):
     f = network((3, 5, 4), seed=0, output=output)
@@ -88,7 +83,6 @@ def test_largest_on_inputs_is_that_of_numpy(output, device):
     assert found.distance == pytest.approx(distances.max(), rel=1e-12) and found.index == distances.argmax()
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_one_outgoing_weight_less_has_a_closed_form(device):
     """The difference is |v| sigmoid(w.x + b), largest at x = radius w / |w|; both bounds meet there."""
     f = network((4, 6, 3), seed=3, output="none")

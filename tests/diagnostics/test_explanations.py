@@ -13,11 +13,6 @@ from torch import nn
 from ccprune.diagnostics._shap import shap, with_split_softmax
 from ccprune.diagnostics.explanations import LOCAL_ACCURACY, background_sample, importance, shap_values
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -69,7 +64,6 @@ def by_definition(model, background, x):
     return found.detach()
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("method", ["exact", "deep"])
 def test_a_linear_model_has_its_weights_times_the_distance_from_the_mean(method, device):
     model = nn.Sequential(nn.Linear(6, 3)).double().to(device)
@@ -120,7 +114,6 @@ def test_methods_agree_on_samples_with_more_than_one_axis():
     assert torch.equal(deep, shap_values(model, background.flatten(1), x.flatten(1), method="deep"))
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_deep_sums_up_to_the_output_of_a_digit_network(device):
     model = network(784, 50, 30, 10, spread=3.0).float().to(device)
     background, x = normal(20, 784).float().to(device), normal(3, 784, seed=1).float().to(device)

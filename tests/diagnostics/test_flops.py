@@ -14,11 +14,6 @@ from ccprune import models
 from ccprune.diagnostics import flops
 from ccprune.mask import Mask, prunable
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 class Twice(nn.Module):
     """One convolution at two sizes, and two linear layers with one weight."""
@@ -78,7 +73,6 @@ PAPERS = {
 }
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", SMALL | PAPERS)
 def test_dense_totals_are_those_of_torchs_counter(name, device):
     model, shape = (SMALL | PAPERS)[name]

@@ -18,11 +18,6 @@ from ccprune.diagnostics import latency
 from ccprune.diagnostics.latency import SparseLinear, Timing
 from ccprune.mask import Mask, prunable
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 def random_mask(model, sparsity=0.7, seed=0):
     generator = torch.Generator().manual_seed(seed)
@@ -84,7 +79,6 @@ def test_timing_gives_quartiles():
     assert (timing.low, timing.median, timing.high) == (2.0, 3.0, 4.0)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("repeats, warmup", [(3, 2), (1, 0)])
 def test_inference_calls_the_model_so_often_in_eval_mode_and_times_all_but_the_warm_up(repeats, warmup, device):
     model, state, random = watched()
@@ -107,7 +101,6 @@ def test_the_warm_up_is_not_timed(monkeypatch):
     assert latency.inference(mlp(), batch(1)[0], repeats=3, warmup=2).seconds == (1, 2, 3)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("masked", [False, True])
 def test_training_steps_run_in_train_mode_on_a_copy(masked, device):
     model, state, random = watched()
@@ -151,7 +144,6 @@ def outputs(model, x):
         return model(x)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("sparsity", [0.0, 0.7, 1.0])
@@ -239,7 +231,6 @@ def test_a_model_that_is_one_layer_can_be_sparse_and_the_result_is_a_module_like
     torch.testing.assert_close(outputs(found.double(), x.double()), outputs(mask.apply_(model), x).double())
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("forms", [latency.FORMS, ("masked", "dense")])
 def test_compare_has_a_row_for_each_form_and_task(forms, device):
     model = mlp().to(device)

@@ -20,11 +20,6 @@ from ccprune.diagnostics import weightwatcher as subject
 from ccprune.mask import Mask, prunable
 from ccprune.plots import spectra as plots
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -145,7 +140,6 @@ def test_norms_are_those_of_numpy():
     assert (row.eigenvalues, row.fitted, row.min_evals, row.measurable, row.why) == (25, 25, 10, True, "")
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("shape", [(7, 12), (12, 7), (4, 3, 5), (3, 6, 2, 3), (2, 3, 2, 2, 2)])
 def test_spectrum_is_numpys(shape, device):
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
@@ -157,7 +151,6 @@ def test_spectrum_is_numpys(shape, device):
     np.testing.assert_allclose(found.cpu(), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("shape", [(7, 12), (3, 6, 2, 3)])
 def test_randomised_spectrum_permutes_within_each_kernel_position(shape, device):
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
@@ -318,7 +311,6 @@ def test_a_convolution_of_one_input_and_one_output_is_reported():
     assert table.why.tolist() == ["weightwatcher leaves out layers with one input and one output"]
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_the_seed_counts_but_not_precision_or_device(device):
     model = nn.Linear(20, 12)
     expected = subject.summary(model, seed=0)

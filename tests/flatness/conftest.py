@@ -9,11 +9,6 @@ from torch.func import functional_call
 
 from ccprune.mask import Mask, prunable
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -22,11 +17,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(params=DEVICES)
-def device(request):
-    return request.param
 
 
 class Case:

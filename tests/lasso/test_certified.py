@@ -7,11 +7,6 @@ from sklearn.linear_model import Lasso, lars_path
 
 from ccprune.lasso import certified, duality_gap, exact, lambda_max, path, ranking
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 def random_problem(records, weights, seed=0):
     rng = np.random.default_rng(seed)
@@ -20,7 +15,6 @@ def random_problem(records, weights, seed=0):
     return torch.from_numpy(X), torch.from_numpy(X @ truth + rng.standard_normal(records))
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("records, weights, seed", [(60, 20, 0), (30, 80, 1), (25, 300, 2)])
 @pytest.mark.parametrize("share", [0.7, 0.2, 0.05])
 def test_same_support_and_coefficients_as_scikit_learn_and_celer(records, weights, seed, share, device):

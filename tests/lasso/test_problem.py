@@ -6,11 +6,6 @@ from sklearn.linear_model import Lasso
 
 from ccprune.lasso import duality_gap, lambda_max, objective, problem
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 def random_problem(records, weights, seed=0):
     """Non-negative features and a target that a few of them explain."""
@@ -20,7 +15,6 @@ def random_problem(records, weights, seed=0):
     return torch.from_numpy(X), torch.from_numpy(X @ truth + rng.standard_normal(records))
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("records, weights", [(40, 15), (15, 40)])
 def test_the_gap_bounds_the_distance_to_the_minimum_and_is_zero_there(device, records, weights):
     """The minimum is scikit-learn's, which knows nothing of our dual point."""

@@ -15,10 +15,6 @@ from ccprune.lasso import LIMIT, Condition, Screen, _blocks, by_tensor, screenin
 from ccprune.lasso.stochastic import step_sizes
 from ccprune.mask import Mask, prunable
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
 SHAPES = {"a": (3, 4), "b": (7,)}
 Y1 = torch.ones(1)
 
@@ -48,7 +44,6 @@ def flat(values):
     return torch.cat([value.flatten().cpu() for value in values.values()])
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_statistic_is_the_product_of_the_stored_records(device):
     losses, changes = random_steps(60)
     screen = filled(losses.to(device), [{k: v.to(device) for k, v in step.items()} for step in changes])
@@ -88,7 +83,6 @@ def test_statistic_survives_cancellation():
         assert abs(ours * 400 - abs(float(value))) <= 400 * 2**-53 * float(size)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_momentum_keeps_a_weight_if_any_of_its_three_features_passes(device):
     losses, changes = random_steps(30)
     moved = [{name: change.to(device) for name, change in step.items()} for step in changes]
@@ -422,7 +416,6 @@ def test_values_that_are_not_finite_are_refused_and_nothing_is_lost(momentum):
     assert screen.condition() == expected.condition()
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("momentum", [False, True])
 def test_on_an_accelerator_the_error_comes_with_the_next_reading_and_once(device, dtype, momentum, monkeypatch):

@@ -8,11 +8,6 @@ from ccprune.lasso import truncated_gradient
 from ccprune.lasso._stochastic_cpu import one_pass
 from ccprune.lasso.stochastic import one_pass_torch, step_sizes
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 def random_problem(records, weights, seed=0):
     rng = np.random.default_rng(seed)
@@ -28,7 +23,6 @@ def scikit_learn(X, y, lam, *, passes, seed, tolerance=None, step=0.01, power=0.
     return SGDRegressor(penalty="l1", alpha=lam, fit_intercept=False, **rule, **options).fit(X.numpy(), y.numpy())
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("seed", [None, 0, 7])
 @pytest.mark.parametrize("lam", [0.0, 0.02, 0.3])
 @pytest.mark.parametrize("records, weights", [(40, 15), (15, 60)])
@@ -77,7 +71,6 @@ def by_hand(X, y, lam, *, step, power, batch_size, passes):
     return w
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("batch_size", [1, 8, 7, 40])
 def test_batches_average_the_gradient(batch_size, device):
     X, y = random_problem(40, 25)
@@ -89,7 +82,6 @@ def test_batches_average_the_gradient(batch_size, device):
     assert 0 < found.support.sum() < 25
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("batch_size", [1, 6])
 def test_tensor_operations_do_what_the_kernel_does(device, batch_size):
     X, y = random_problem(20, 33)

@@ -3,11 +3,6 @@ import torch
 
 from ccprune.legcnet_mnist.rows import Digits
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
 
 @pytest.fixture(scope="session")
 def small():

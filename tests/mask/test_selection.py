@@ -213,13 +213,6 @@ def test_errors_name_the_argument_and_what_can_be_reached(call, error, message):
         call(scores())
 
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-]
-
-
-@pytest.mark.parametrize("device", DEVICES)
 def test_halves_on_several_devices(device):
     model = nn.Sequential(nn.Linear(4, 8).half(), nn.Linear(8, 4).bfloat16().to(device)).requires_grad_(False)
     found = {name: weight.abs() for name, weight in prunable(model).items()}

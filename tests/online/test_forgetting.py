@@ -10,10 +10,6 @@ from ccprune.online import STATISTICS, Forgetting
 from ccprune.recorder import Recorder
 from ccprune.stores import SquaredUpdates
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")),
-]
 SHAPES = {"a": (3, 4), "b": (5,)}
 
 
@@ -50,7 +46,6 @@ def by_hand(found, name, half_life, statistic, begin=0):
     return total / weight
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("statistic", STATISTICS)
 def test_means_equal_the_weighted_sum_over_all_records(statistic, dtype, tolerance, device):
@@ -146,7 +141,6 @@ def test_a_recorder_fills_it(pairing, dtype):
     assert not store.scores["fc1.weight"].any() and bool((store.means["fc2.weight"] < 0).any())
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_a_state_is_gone_on_with(device):
     found = records(20, device=device)
     whole, first = filled(found), filled(found[:9])

@@ -16,10 +16,6 @@ from ccprune.mask import Mask, prunable
 from ccprune.online import OnlinePruner
 from ccprune.scores import magnitude
 
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")),
-]
 OPTIMIZERS = {
     "sgd": lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.01),
     "adam": lambda weights: torch.optim.Adam(weights, lr=0.01, weight_decay=0.01, amsgrad=True),
@@ -71,7 +67,6 @@ def equal(one, other):
     return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize(
     ("scope", "pairing", "dtype"),
@@ -156,7 +151,6 @@ def by_hand(steps, keep, *, every, fraction, half_life):
     return weights, keep
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_the_stream_equals_a_loop_written_by_hand(device):
     start = network(dtype=torch.float64)
     mask = Mask.from_scores(magnitude(start), sparsity=0.5)

@@ -3,16 +3,6 @@ import torch
 from torch import nn
 
 
-@pytest.fixture(
-    params=[
-        "cpu",
-        pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
-    ]
-)
-def device(request):
-    return request.param
-
-
 @pytest.fixture
 def regression(device):
     """Linear model w, data and the loss (X w - y)^2 / (2 n) in float64, with a dead input and a needless one."""
