@@ -28,3 +28,12 @@ def authors_files():
 )
 def device(request):
     return request.param
+
+
+@pytest.fixture
+def one_thread():
+    """For tests of tiny things: on a busy machine two threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -26,13 +26,7 @@ from ccprune.plots.approximation import epsilon_by_width
 OUTPUTS = {"none": [], "sigmoid": [nn.Sigmoid()], "softmax": [nn.Softmax(-1)]}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """All is tiny here: on a busy machine two threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(sizes, *, seed, scale=1.0, output="sigmoid"):

@@ -13,13 +13,7 @@ from torch import nn
 from ccprune.diagnostics._shap import shap, with_split_softmax
 from ccprune.diagnostics.explanations import LOCAL_ACCURACY, background_sample, importance, shap_values
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def normal(*shape, seed=0):

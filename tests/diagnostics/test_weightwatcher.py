@@ -22,13 +22,9 @@ from ccprune.plots import spectra as plots
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """All is small here: on a busy machine two threads mostly wait for each other."""
+def afresh(one_thread):
     torch.manual_seed(0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     yield
-    torch.set_num_threads(threads)
     plt.close("all")
 
 

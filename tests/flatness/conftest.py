@@ -11,12 +11,8 @@ from ccprune.mask import Mask, prunable
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """All is tiny here: on a busy machine two threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _tiny(one_thread):
+    pass
 
 
 class Case:
