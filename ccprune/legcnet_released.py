@@ -7,12 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ccprune import legcnet, legcnet_cells
+from ccprune import legcnet
 from ccprune.data import Dataset, authors, tabular
 from ccprune.ensemble import Ensemble, initialise, stack
 from ccprune.legcnet import SETTINGS
 from ccprune.legcnet_runs import run
 from ccprune.train import Trained
+from ccprune.verdicts import figures
 
 # Rows of table 2 for PT whose masks are not the released ones, or not released.
 _WITHOUT_MASKS = ("banknote", "iris3f", "vowel")
@@ -78,7 +79,7 @@ def _authors(trials: int) -> Released:
         for method in ("ft", "pt")
         for name in authors.released_masks()
     }
-    paper = legcnet_cells.published()
+    paper = figures.published()
     keys = {"epochs": "epochs_pt", "accuracy": "accuracy_pt", "f1": "f1_pt", "kept": "weights_pt"}
     rows = {name: {ours: paper["table2_ft_vs_pt"][name][key] for ours, key in keys.items()} for name in _WITHOUT_MASKS}
     row, vowel = paper["table1_dense_vs_ft"]["vowel"], SETTINGS["vowel"]

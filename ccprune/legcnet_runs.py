@@ -56,7 +56,9 @@ def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5,
     trained = run(data, settings, ensemble, keep["dense"])
     keep["magnitude"] = legcnet.magnitude_masks(trained.ensemble.weights, removed)
     keep["random"] = legcnet.random_masks(removed, count, seed=seed)
-    return pd.concat([_rows(data, settings, ensemble, keep), _after_training(data, trained, keep["magnitude"])])
+    return pd.concat(
+        [_rows(data, settings, ensemble, keep), _after_training(data, trained, keep["magnitude"], "magnitude_after")]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,22 +126,24 @@ def fresh_runs(
 ) -> Iterator[pd.DataFrame]:
     """Fresh initialisations under `methods`, their controls and dense, in chunks: one row per network and method.
 
-    Each network is its own control: every mask retrains the same initial weights. Masks are those of `fresh_masks`.
+    Each network is its own control: every mask retrains the same initial weights. Masks are those of `fresh_masks`. In
+    rows named METHOD_after the mask was put on the trained dense network, without retraining.
     """
     for part in fresh_masks(data, settings, seeds=seeds, seed=seed, risk=risk, methods=methods):
         rows = _rows(data, settings, part.ensemble, part.keep)
-        if "ft" in methods:
-            rows = pd.concat([rows, _after_training(data, part.dense, part.keep["magnitude"])], ignore_index=True)
+        cut = {f"{name}_after": part.keep[name] for name in (*methods, *(("magnitude",) if "ft" in methods else ()))}
+        unretrained = [_after_training(data, part.dense, keep, name) for name, keep in cut.items()]
+        rows = pd.concat([rows, *unretrained], ignore_index=True)
         rows["network"] += part.first
         for method, flags in part.testable.items():
             rows.loc[rows.method == method, "testable"] = flags
         yield rows
 
 
-def _after_training(data: Dataset, trained: Trained, keep: Tensor) -> pd.DataFrame:
-    """Rows of "magnitude_after": dense networks at their benchmark with the smallest weights removed, not retrained.
+def _after_training(data: Dataset, trained: Trained, keep: Tensor, name: str) -> pd.DataFrame:
+    """Rows of dense networks at their benchmark with weights removed, not retrained.
 
-    This is how the magnitude columns of table 3 come out again.
+    With the smallest weights removed this is how the magnitude columns of table 3 come out again.
     """
     cut = trained.ensemble.with_weights(trained.ensemble.weights * keep)
     scores = {"accuracy": accuracy(cut, data.x_test, data.y_test), "f1": macro_f1(cut, data.x_test, data.y_test)}
@@ -147,7 +151,7 @@ def _after_training(data: Dataset, trained: Trained, keep: Tensor) -> pd.DataFra
     return pd.DataFrame(
         {
             "network": np.arange(len(cut)),
-            "method": "magnitude_after",
+            "method": name,
             "epochs": trained.epochs.numpy(),
             "reached": trained.reached.numpy(),
             **{name: value.numpy() for name, value in scores.items()},

@@ -11,7 +11,7 @@ from ccprune._checks import at_least
 from ccprune.calibrate.resampling import Surrogate, phase_randomised
 from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.legcnet import Recording
-from ccprune.stats import Interval, bootstrap_interval
+from ccprune.stats import Interval, mean_interval
 from ccprune.surrogates import noise, null_exponents
 
 #: seed -> effect (K,), causes (K, M)
@@ -132,7 +132,7 @@ def false_positive_rate(
     rows = {}
     for correction, said in called.items():
         alarms = clopper_pearson(int(said.any(1).sum()), repeats)
-        share = bootstrap_interval(said.double().mean(1).cpu().numpy())
+        share = mean_interval(said.double().mean(1).cpu().numpy())
         rows[correction] = {**_columns("any", alarms), **_columns("share", share)}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("correction").reset_index()
     return table.assign(windows=windows, weights=said.shape[1], repeats=repeats)
@@ -167,7 +167,7 @@ def power(
             row = {"strength": float(strength), "correction": correction}
             row |= _columns("power", clopper_pearson(int(said[:, 0].sum()), repeats))
             if weights > 1:
-                row |= _columns("share", bootstrap_interval(said[:, 1:].double().mean(1).cpu().numpy()))
+                row |= _columns("share", mean_interval(said[:, 1:].double().mean(1).cpu().numpy()))
             rows.append(row)
     return pd.DataFrame(rows).assign(windows=windows, weights=weights, repeats=repeats)
 

@@ -17,7 +17,7 @@ from ccprune import criteria
 from ccprune._checks import at_least
 from ccprune.causal.known_answers import Question, questions
 from ccprune.minibatch import fit
-from ccprune.stats import bootstrap_interval
+from ccprune.stats import mean_interval
 from ccprune.synthetic import Problem
 
 STATES = ("start", "trained")
@@ -100,7 +100,7 @@ def roc(
     found = pd.DataFrame(areas, columns=["problem", "state", "criterion", "seed", "auc"])
     rows = []
     for group, part in found.groupby(["problem", "state", "criterion"], sort=False):
-        interval = bootstrap_interval(part.auc, level=level)
+        interval = mean_interval(part.auc, level=level)
         rows.append((*group, interval.estimate, interval.low, interval.high, interval.n))
     table = pd.DataFrame(rows, columns=["problem", "state", "criterion", "auc", "low", "high", "seeds"])
     order = ["problem", "state", "criterion", "seed", "pruned_idle", "pruned_needed"]

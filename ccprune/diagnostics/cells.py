@@ -7,7 +7,7 @@ import pandas as pd
 
 from ccprune.diagnostics.shap_runs import QUANTITIES
 from ccprune.results import Cell
-from ccprune.stats import Interval, bootstrap_interval, paired_difference
+from ccprune.stats import Interval, mean_interval, paired_difference
 
 
 def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
@@ -16,11 +16,11 @@ def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profi
     notes = {method: f"agreement with dense; {count:.1f} weights removed" for method, count in removed.items()}
     cells = _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
     for row in claims.itertuples():
-        name = f"{row.method} - {row.reference}" + ("" if row.networks == "all" else ", something removed")
-        note = f"agrees with dense more: {row.outcome}; sign-flip p = {row.p_value:.2g}"
+        quantity = row.quantity + ("" if row.networks == "all" else ", something removed")
         interval = Interval(row.estimate, row.low, row.high, row.n)
-        where = ("legcnet", "shap_difference", dataset, name, row.quantity)
-        cells.append(Cell.measured(*where, interval, profile=profile, note=note))
+        where = ("legcnet", "shap_difference", dataset, row.method, quantity)
+        more = {"reference": row.reference, "kind": "control", "outcome": row.outcome, "p_value": row.p_value}
+        cells.append(Cell.measured(*where, interval, profile=profile, **more))
     return cells
 
 
@@ -38,7 +38,7 @@ def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int 
             f"largest distance of the outputs; {part.removed.mean():.1f} of {part.weights.mean():.0f} weights removed"
         )
         for quantity in ("epsilon_test", "epsilon_ball", "epsilon_ball_upper"):
-            found = bootstrap_interval(part[quantity], seed=seed)
+            found = mean_interval(part[quantity], seed=seed)
             where = ("legcnet", "epsilon", dataset, f"{method}, {when}, {width} hidden", quantity)
             cells.append(Cell.measured(*where, found, profile=profile, note=note))
     return cells
@@ -69,11 +69,11 @@ def epsilon_ratio_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> l
     """`epsilon_ratios` as cells; 1 is no difference."""
     cells = []
     for row in table.itertuples():
-        where = ("legcnet", "theorem_3_1", dataset, f"{row.method} / {row.reference}, {row.when}", "epsilon_ball_ratio")
-        note = f"geometric mean over widths and seeds; sign-flip p = {row.p_value:.2g}"
-        cells.append(
-            Cell.measured(*where, Interval(row.estimate, row.low, row.high, row.n), profile=profile, note=note)
-        )
+        interval = Interval(row.estimate, row.low, row.high, row.n)
+        where = ("legcnet", "theorem_3_1", dataset, row.method, f"epsilon_ball_ratio, {row.when}")
+        note = "geometric mean over widths and seeds"
+        more = {"reference": row.reference, "p_value": row.p_value, "note": note}
+        cells.append(Cell.measured(*where, interval, profile=profile, **more))
     return cells
 
 
@@ -104,8 +104,8 @@ def time_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]
     cells = []
     for row in table[table.form != "dense"].itertuples():
         note = f"median of {row.n}, quartiles {row.low:.3g} to {row.high:.3g} s"
-        name = f"{row.form} at {row.sparsity:g}, {row.task.replace('_', ' ')}"
-        cells.append(_plain("operations", dataset, name, "time_over_dense", row.relative, note, profile))
+        name, more = f"{row.form}, {row.task.replace('_', ' ')}", {"sparsity": float(row.sparsity)}
+        cells.append(_plain("operations", dataset, name, "time_over_dense", row.relative, note, profile, **more))
     return cells
 
 
@@ -116,7 +116,7 @@ def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int =
     """
     cells = []
     for name, part in table.groupby("name", sort=False):
-        found = bootstrap_interval(part.cpu, seed=seed)
+        found = mean_interval(part.cpu, seed=seed)
         cells.append(
             Cell.measured(
                 "legcnet", "energy", dataset, name, "cpu_joules", found, profile=profile, note=part.source.iloc[0]
@@ -131,12 +131,14 @@ def _agreement_cells(
     cells = []
     for method, part in table.groupby("method", sort=False):
         for quantity in QUANTITIES:
-            found = bootstrap_interval(part[quantity], seed=seed)
+            found = mean_interval(part[quantity], seed=seed)
             where = ("legcnet", "shap", dataset, method, quantity)
             cells.append(Cell.measured(*where, found, profile=profile, note=notes[method]))
     return cells
 
 
-def _plain(table: str, dataset: str, method: str, quantity: str, value: float, note: str, profile: str) -> Cell:
-    numbers = (None, float(value), None, None, 1, "not_published", note, profile)
-    return Cell("legcnet", table, dataset, method, quantity, *numbers)
+def _plain(
+    table: str, dataset: str, method: str, quantity: str, value: float, note: str, profile: str, **more: float
+) -> Cell:
+    where = {"paper": "legcnet", "table": table, "dataset": dataset, "method": method, "quantity": quantity}
+    return Cell(**where, ours=float(value), n=1, note=note, profile=profile, **more)

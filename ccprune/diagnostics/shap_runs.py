@@ -19,8 +19,8 @@ from ccprune.diagnostics.explanations import background_sample, importance, shap
 from ccprune.diagnostics.shap_agreement import NOISE_FLOOR, agreement
 from ccprune.ensemble import initialise
 from ccprune.legcnet_runs import CONTROLS, fresh_masks, run
-from ccprune.stats import claim_holds, paired_difference
 from ccprune.train import Trained
+from ccprune.verdicts.claims import higher
 
 QUANTITIES = ("spearman", "kendall", "top_k", "shared")
 
@@ -88,8 +88,8 @@ def claims(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
     One row per method, reference, quantity and `networks`: "all", or "pruned", those of which the method removed
     something; the others agree with dense by 1 under every mask, which says nothing about the choice of weights.
-    Columns: estimate, low, high (95% bootstrap), p_value (sign-flip permutation), n, and outcome, whether the method
-    agrees with dense more than the reference does. A comparison that fewer than 2 networks allow is left out.
+    Columns: estimate, low, high, p_value, n and outcome, whether the method agrees with dense more than the reference
+    does, all from `verdicts.claims.higher`. A comparison that fewer than 2 networks allow is left out.
     """
     wide = table.pivot(index="network", columns="method")
     rows = []
@@ -99,10 +99,9 @@ def claims(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
             if len(part) < 2:
                 continue
             for quantity in QUANTITIES:
-                found = paired_difference(part[quantity][method], part[quantity][reference], seed=seed)
-                outcome = claim_holds(found, better="higher")
-                numbers = (found.estimate, found.low, found.high, found.p_value, found.n)
-                rows.append((method, reference, quantity, networks, *numbers, outcome))
+                found = higher(part[quantity][method], part[quantity][reference], seed=seed)
+                numbers = (found["ours"], found["ci_low"], found["ci_high"], found["p_value"], found["n"])
+                rows.append((method, reference, quantity, networks, *numbers, found["outcome"]))
     columns = ["method", "reference", "quantity", "networks", "estimate", "low", "high", "p_value", "n", "outcome"]
     return pd.DataFrame(rows, columns=columns)
 

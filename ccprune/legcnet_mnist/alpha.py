@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import pandas as pd
 from torch import nn
 
-from ccprune import legcnet_cells
 from ccprune.diagnostics import weightwatcher
-from ccprune.legcnet_mnist.cells import PRINTED_TRIAL
 from ccprune.legcnet_mnist.runs import Outcome
 from ccprune.models import legcnet_mnist
 from ccprune.results import Cell
-from ccprune.stats import bootstrap_interval, paired_difference, verdict_exact, verdict_sample
+from ccprune.stats import Interval, paired_difference, prediction_range
+from ccprune.verdicts import figures
 
 # The paper's row of table 4 for each of our methods; its magnitude networks are not retrained, as in table 3.
 ROWS = {
@@ -46,39 +45,43 @@ def untrained(seeds: Sequence[int]) -> pd.DataFrame:
 
 def author_cells(table: pd.DataFrame) -> list[Cell]:
     """Table 4 from the authors' trials; which trial it shows is not stated, that of tables 1 and 2 is assumed."""
-    cells = []
-    for method, layer, quantity, figure in _printed():
+    cells, printed_trial = [], figures.printed_trial("mnist")
+    for method, layer, quantity, printed in _printed():
         part = table[(table.method == method) & (table.layer == layer)]
         for row in part.itertuples():
-            ours, note = getattr(row, quantity), f"trial {row.network}"
-            ours = None if pd.isna(ours) else float(ours)
-            shown, verdict = None, "not_published"
-            if row.network == PRINTED_TRIAL:
-                shown, verdict = figure, verdict_exact(figure, ours, decimals=2)
-                if verdict == "not_reproduced":
-                    verdict, note = "underspecified", f"{note}; neither the trial nor the rows of mnist.csv are stated"
+            value, more = getattr(row, quantity), {}
+            ours = None if pd.isna(value) else float(value)
+            if row.network == printed_trial:
+                more = figures.exact(printed, ours, 2)
+                if more["verdict"] == "outside":
+                    note = "neither the trial nor the rows of mnist.csv are stated"
+                    more |= {"verdict": "underspecified", "note": note}
             where = ("4", "mnist", ROWS[method], f"layer{layer}_{quantity}")
-            cells.append(legcnet_cells.author_cell(*where, shown, ours, verdict, note))
+            cells.append(figures.author_cell(*where, ours, int(row.network), **more))
     return cells
 
 
 def fresh_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Table 4 over fresh initialisations; a published figure, on MNIST alone, is judged as one more run."""
+    """Table 4 over fresh initialisations, beside the published figures on MNIST.
+
+    These figures depend on rows that are not released: underspecified, with what our runs say of them in the note.
+    """
     cells = []
-    for method, layer, quantity, figure in _printed():
+    for method, layer, quantity, printed in _printed():
         part = table[(table.method == method) & (table.layer == layer)]
         values = part[quantity].dropna().astype(float)
         left = len(part) - len(values)
-        note = f"{left} of {len(part)} networks not measurable" if left else ""
-        where = ("legcnet", "4", dataset, ROWS[method], f"layer{layer}_{quantity}")
-        if len(values) < 2:
-            cells.append(Cell(*where, None, None, None, None, None, "not_published", note, profile))
-            continue
-        mean = bootstrap_interval(values, seed=seed)
-        numbers = (mean.estimate, mean.low, mean.high, mean.n)
-        shown = figure if dataset == "mnist" else None
-        verdict = verdict_sample(shown, values, decimals=2)
-        cells.append(Cell(*where, shown, *numbers, verdict, note, profile))
+        notes = [f"{left} of {len(part)} networks not measurable"] if left else []
+        more = {}
+        if dataset == "mnist" and len(values) > 1:
+            low, high = prediction_range(values)
+            there = "within" if low - 0.005 <= printed <= high + 0.005 else "outside"
+            notes.append(f"on rows of our choosing it lies {there} the range of single runs")
+            more = {"kind": "figure", "origin": "printed", "published": printed, "verdict": "underspecified"}
+        names = {"paper": "legcnet", "table": "4", "dataset": dataset, "method": ROWS[method]}
+        numbers = figures.summary(values.to_numpy(), quantity, seed=seed) if len(values) > 1 else {}
+        names |= {"quantity": f"layer{layer}_{quantity}", "note": "; ".join(notes), "profile": profile}
+        cells.append(Cell(**names, **numbers, **more))
     return cells
 
 
@@ -106,10 +109,11 @@ def separation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list
     """`separation` as cells."""
     cells = []
     for row in table.itertuples():
-        note = f"sign-flip p = {row.p_value:.2g}; standard deviation of dense over initialisations {row.spread:.2f}"
-        where = ("legcnet", "alpha_separates", dataset, row.method, f"layer{row.layer}_alpha_minus_dense")
-        numbers = (row.estimate, row.low, row.high, row.n)
-        cells.append(Cell(*where, None, *numbers, "not_published", note, profile))
+        note = f"standard deviation of dense over initialisations {row.spread:.2f}"
+        interval = Interval(row.estimate, row.low, row.high, row.n)
+        where = ("legcnet", "alpha_separates", dataset, row.method, f"layer{row.layer}_alpha")
+        more = {"reference": "dense", "p_value": row.p_value, "note": note, "profile": profile}
+        cells.append(Cell.measured(*where, interval, **more))
     return cells
 
 
@@ -129,9 +133,9 @@ def _summary(model: nn.Module, network: int, method: str) -> pd.DataFrame:
 
 def _printed() -> list[tuple[str, int, str, float]]:
     """(method, layer, quantity, published figure) of the 30 cells."""
-    paper = legcnet_cells.published()["table4_weightwatcher_mnist"]
+    paper = figures.published()["table4_weightwatcher_mnist"]
     found = []
     for method, row in ROWS.items():
-        figures = dict(zip(paper["columns"], paper[row], strict=True))
-        found += [(method, layer, name, figures[f"layer{layer}_{name}"]) for layer in (1, 2, 3) for name in QUANTITIES]
+        row_of = dict(zip(paper["columns"], paper[row], strict=True))
+        found += [(method, layer, name, row_of[f"layer{layer}_{name}"]) for layer in (1, 2, 3) for name in QUANTITIES]
     return found

@@ -54,9 +54,8 @@ def cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
         )
         epochs = float(part.epochs[part.reached].mean()) if reached else None
         for quantity, ours in (("accuracy", float(part.accuracy_printed.mean())), ("epochs", epochs)):
-            where = ("legcnet", "rows_of_mnist_csv", dataset, f"dense, {name}", quantity)
-            numbers = (None, ours, None, None, len(part), "not_published", note, profile)
-            found.append(Cell(*where, *numbers))
+            where = {"paper": "legcnet", "table": "rows_of_mnist_csv", "dataset": dataset, "method": f"dense, {name}"}
+            found.append(Cell(**where, quantity=quantity, ours=ours, n=len(part), note=note, profile=profile))
     return found
 
 
@@ -66,8 +65,8 @@ def rounding_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[C
     for quantity in ("epochs", "accuracy"):
         values = table[quantity]
         note = f"one run, initial weights moved by a unit in the last place: {values.min():.4g} to {values.max():.4g}"
-        numbers = (None, float(values.mean()), None, None, len(table), "not_published", note, profile)
-        found.append(Cell("legcnet", "rounding", dataset, "dense", quantity, *numbers))
+        where = {"paper": "legcnet", "table": "rounding", "dataset": dataset, "method": "dense", "quantity": quantity}
+        found.append(Cell(**where, ours=float(values.mean()), n=len(table), note=note, profile=profile))
     return found
 
 

@@ -3,12 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ccprune.reporting.counts import Row, overall
+from ccprune.reporting import counts
+from ccprune.reporting.counts import Row, claim_of
 from ccprune.reporting.markdown import number, table, with_interval
-from ccprune.reporting.outcome import OUTCOMES, outcome
+from ccprune.reporting.statements import facts, percent
+from ccprune.results import OUTCOMES
 
-_VERDICTS = ("完全一致", "誤差の範囲内", "再現せず", "条件不足")
+_FIGURES = ("数値", "比較の相手", "異なる数値", "完全一致", "誤差の範囲内", "範囲外", "条件不足", "未実行")
+_WHOSE = ("著者のファイルの再実行", "新しい初期値での追試")
 _OUTCOMES = dict(zip(OUTCOMES, ("成り立つ", "成り立たない", "判定できない", "設定が不明"), strict=True))
+_CLAIMS = ("主張", "件数", *_OUTCOMES.values(), "単独で検定:成り立つ", "単独で検定:成り立たない", "一件あたりの実行数")
+_NAMES = {
+    ("legcnet", "fewer_epochs", ""): "A: 密なネットワークよりエポック数が少ない",
+    ("legcnet", "keeps_accuracy", ""): "A: 精度の低下は 1 ポイント未満",
+    ("legcnet", "keeps_f1", ""): "A: F1 の低下は 1 ポイント未満",
+    ("causal", "accuracy", "magnitude"): "B: 同数を除いた magnitude より精度が高い",
+    ("causal", "accuracy", "dense"): "B: 精度の低下は 1 ポイント未満",
+    ("causal", "abrupt_drop", ""): "B: 精度が急に落ちる",
+    ("causal", "flatness", "dense"): "B: 密なネットワークより平坦な極小値",
+}
 _METHODS = {"ft": "LEGCNet-FT", "pt": "LEGCNet-PT"}
 
 _MEASURED = ("legcnet_mnist", "pipeline", "recorder")
@@ -27,9 +40,59 @@ _COSTS = {
 }
 
 
-def verdicts(rows: Sequence[Row]) -> str:
-    """How many cells of each paper have which verdict."""
-    return overall(rows, head=("論文", "数値", *_VERDICTS), whose=("著者のファイルの再実行", "新しい初期値での追試"))
+def answers(rows: Sequence[Row]) -> str:
+    """The facts that the English pages put into sentences."""
+    found, said = facts(rows), []
+    theirs, ours, of = found.theirs, found.ours, found.tallies
+    if theirs and ours:
+        text = (
+            f"**論文 A の数値**: 表 1〜3 の異なる数値 {sum(theirs.values())} 個のうち、著者のファイルの再実行で"
+            f"最後の桁まで一致したものは {theirs['identical']}、異なるものは {theirs['outside']}、公開されていないものに"
+            f"よるため判定できないものは {theirs['underspecified']}。新しい初期値での実行と比べると、"
+            f"{ours['within_noise']} が誤差の範囲内、{ours['outside']} が範囲外、{ours['underspecified']} が判定できない"
+        )
+        if found.chance is not None:
+            seen, expected, low, high = found.chance
+            text += f"(偶然だけでも範囲外は {expected:.1f} 個、{low}〜{high} 個と見込まれ、実際は {seen} 個)"
+        said.append(f"{text}。")
+    epochs, accuracy = (of.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
+    if epochs and accuracy:
+        random = of["random masks"]
+        said.append(
+            f"**論文 A の主張**: エポック数の減少が示されたのは {epochs.cases} 件中 {epochs.holds} 件、増加が示されたのは "
+            f"{epochs.fails} 件。精度の低下が 1 ポイント未満と示されたのは {accuracy.cases} 件中 {accuracy.holds} 件"
+            f"(同数を無作為に除いた場合は {random.cases} 件中 {random.holds} 件)。"
+        )
+    if found.own_risk and found.another_risk:
+        said.append(
+            f"**論文 A の説明**: グレンジャー検定が「原因」とする重みは、自分のネットワークの誤りに対して "
+            f"{percent(found.own_risk)}、別のネットワークの誤りに対して {percent(found.another_risk)}。"
+        )
+    magnitude = of.get(("causal", "accuracy", "magnitude"))
+    if magnitude:
+        said.append(
+            f"**論文 B の精度**: 同数を除いた magnitude と比べ、単独の検定では {magnitude.cases} 件中 "
+            f"{magnitude.holds_alone} 件で上、{magnitude.fails_alone} 件で下。件数で補正すると {magnitude.holds} 件と "
+            f"{magnitude.fails} 件。"
+        )
+    drops, flat = (of.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
+    if drops and flat:
+        said.append(
+            f"**論文 B の急な低下と平坦さ**: 急な低下が示されたのは {drops.cases} 本中 {drops.holds} 本。残った重みでの"
+            f"ヘッセ行列の最大固有値とトレースは、単独の検定では {flat.cases} 件中 {flat.holds_alone} 件で密より小さく、"
+            f"{flat.fails_alone} 件で大きい(補正後は {flat.holds} 件と {flat.fails} 件)。ほかは判定できない。"
+        )
+    return "\n".join(f"- {text}" for text in said)
+
+
+def figures(rows: Sequence[Row]) -> str:
+    """How many printed figures have which verdict."""
+    return counts.figures(rows, head=_FIGURES, whose=_WHOSE)
+
+
+def claims(rows: Sequence[Row]) -> str:
+    """How many cases of each claim have which outcome."""
+    return counts.claims(rows, "claim", head=_CLAIMS, names=_NAMES)
 
 
 def costs(benchmarks: Mapping[str, Mapping[str, Any]]) -> str:
@@ -64,7 +127,10 @@ def legcnet(rows: Sequence[Row]) -> str:
             [
                 data,
                 _METHODS[method],
-                *(f"{with_interval(found)} {_OUTCOMES[outcome(found)]}" if found else "–" for found in (row, epochs)),
+                *(
+                    f"{with_interval(found)} {_OUTCOMES.get(found['outcome'], '')}" if found else "–"
+                    for found in (row, epochs)
+                ),
                 *(with_interval(found) if found else "–" for found in (shap, other)),
             ]
         )
@@ -76,34 +142,33 @@ def operations(rows: Sequence[Row]) -> str:
     """Time of masked and of sparse networks over dense at each sparsity, paper A's network for MNIST."""
     chosen = [row for row in rows if row["table"] == "operations" and row["quantity"] == "time_over_dense"]
     data = sorted({row["dataset"] for row in chosen}, key=lambda name: name != "mnist")[:1]
-    times = {row["method"]: number(row["ours"]) for row in chosen if row["dataset"] in data}
-    levels = dict.fromkeys(method.partition(" at ")[2].partition(",")[0] for method in times)
-    forms = [f"{form} at {{}}, {what}" for what in ("inference", "training step") for form in ("masked", "sparse")]
-    lines = [[level, *(times.get(form.format(level), "–") for form in forms)] for level in levels]
+    times = {(row["method"], row["sparsity"]): number(row["ours"]) for row in chosen if row["dataset"] in data}
+    levels = sorted({sparsity for _, sparsity in times})
+    forms = [f"{form}, {what}" for what in ("inference", "training step") for form in ("masked", "sparse")]
+    lines = [[number(level), *(times.get((form, level), "–") for form in forms)] for level in levels]
     head = ["スパース率", "推論:マスクのみ", "推論:CSR", "学習:マスクのみ", "学習:CSR"]
     return table(head, lines)
 
 
 def causal(rows: Sequence[Row]) -> str:
-    """Paper B per data set: the critical sparsity of LeNet, and accuracy against magnitude at the same sparsities."""
+    """Paper B per curve of LeNet: the critical sparsity, and accuracy against magnitude at the same sparsities."""
     lines = []
     for row in rows:
-        if (row["table"], row["method"], row["quantity"]) != ("phase_shift-lenet", "causal", "critical_sparsity"):
+        claim = claim_of(row)[1]
+        if (row["paper"], claim, row["method"]) != ("causal", "abrupt_drop", "causal") or "lenet" not in row["table"]:
             continue
+        network = row["table"].removeprefix("abrupt_drop_")
         pairs = [
             other
             for other in rows
-            if (other["table"], other["dataset"]) == ("curve-lenet", row["dataset"])
-            and other["method"].startswith("causal - magnitude at ")
-            and other["ci_low"] is not None
+            if (other["table"], other["dataset"], other["reference"])
+            == (f"accuracy_{network}", row["dataset"], "magnitude")
         ]
-        better, worse = sum(pair["ci_low"] > 0 for pair in pairs), sum(pair["ci_high"] < 0 for pair in pairs)
-        abrupt = "急激とは言えない" if "not shown to be abrupt" in row["note"] else "急激"
-        against = f"{len(pairs)} 点中 {better} 点で上、{worse} 点で下" if pairs else "初期値が一つなので比べられない"
-        lines.append([row["dataset"], with_interval(row), abrupt, against])
-    return table(
-        ["データ", "臨界スパース率 [95% 区間] (初期値の数)", "落ち方", "同じスパース率の magnitude との精度比較"], lines
-    )
+        better, worse = (sum(pair["outcome_alone"] == word for pair in pairs) for word in ("holds", "does_not_hold"))
+        against = f"{len(pairs)} 点中 {better} 点で上、{worse} 点で下" if pairs else "–"
+        lines.append([row["dataset"], with_interval(row), _OUTCOMES[row["outcome"]], against])
+    head = ["データ", "臨界スパース率 [95% 区間] (初期値の数)", "急に落ちる", "magnitude との精度比較(単独の検定)"]
+    return table(head, lines)
 
 
 def _one(rows: Sequence[Row], **asked: str) -> Row | None:

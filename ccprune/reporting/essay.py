@@ -1,7 +1,4 @@
-"""The verdicts in sentences: rows of verdicts.csv chosen, counted and told. Nothing is measured here.
-
-Numbers are the table's own, counts of its rows, and differences between rows of one trial.
-"""
+"""Rows of the two tables chosen, counted and put into sentences. Nothing is measured here."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -10,16 +7,27 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ccprune.reporting.outcome import OUTCOMES, outcome
-from ccprune.results.cell import AUTHORS
-from ccprune.results.verdict_table import COLUMNS
-from ccprune.stats import VERDICTS
+from ccprune.reporting.counts import claim_of
+from ccprune.results import AUTHORS, OUTCOMES, VERDICTS
 from ccprune.suite.errors import near
+from ccprune.verdicts.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE
 
-#: Said where the table has no row that could tell.
+#: Shown where the tables have no row.
 NOT_RUN = "not run"
 
-_NUMBERS = ("published", "ours", "ci_low", "ci_high", "n")
+_NUMBERS = (
+    "sparsity",
+    "published",
+    "ours",
+    "ci_low",
+    "ci_high",
+    "n",
+    "margin",
+    "p_value",
+    "p_holm",
+    "detectable",
+    "trial",
+)
 
 
 def locate(path: str | os.PathLike) -> Path:
@@ -31,22 +39,26 @@ def locate(path: str | os.PathLike) -> Path:
     here = Path.cwd()
     found = next((folder / path for folder in (here, *here.parents) if (folder / path).is_file()), None)
     if found is None:
-        raise FileNotFoundError(
-            f"there is no {path} in {here} or above it; `ccprune report` writes the table of verdicts"
-        )
+        raise FileNotFoundError(f"there is no {path} in {here} or above it; `ccprune report` writes it")
     return found
 
 
-def read(path: str | os.PathLike) -> pd.DataFrame:
-    """The table of verdicts, from where `locate` finds it, with a column more: `whose`, "authors' files" or "ours".
+def read(folder: str | os.PathLike) -> pd.DataFrame:
+    """Both tables of an output folder, from where `locate` finds it, as one.
 
-    Raises ValueError if it lacks a column.
+    Two columns more: `whose`, "authors' files" or "ours"; `claim`, the name of the claim without its network.
+    Raises ValueError if a table lacks a column.
     """
-    table = pd.read_csv(locate(path), dtype=str, keep_default_na=False)
-    _need(table, *COLUMNS)
+    parts = []
+    for name in (VERDICTS_TABLE, MEASUREMENTS_TABLE):
+        part = pd.read_csv(locate(Path(folder, name)), dtype=str, keep_default_na=False)
+        _need(part, *COLUMNS)
+        parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
     for name in _NUMBERS:
         table[name] = pd.to_numeric(table[name].replace("", None))
-    return table.assign(whose=table.profile.map(lambda profile: "authors' files" if profile == AUTHORS else "ours"))
+    whose = table.profile.map(lambda profile: "authors' files" if profile == AUTHORS else "ours")
+    return table.assign(whose=whose, claim=[claim_of(row)[1] for row in table.to_dict("records")])
 
 
 def select(rows: pd.DataFrame, /, **wanted: str | list[str]) -> pd.DataFrame:
@@ -60,41 +72,8 @@ def select(rows: pd.DataFrame, /, **wanted: str | list[str]) -> pd.DataFrame:
     return rows
 
 
-def tally(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
-    """How many rows have which verdict, a line for each value of the columns `by`, in the table's order."""
-    _need(rows, "verdict", *by)
-    counts = rows.groupby([*by, "verdict"], sort=False).size().unstack(fill_value=0)
-    return counts.reindex(columns=list(VERDICTS), fill_value=0)
-
-
-def said(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with their `outcome`, as `reporting.outcome` reads it. Raises ValueError for a note without one."""
-    _need(rows, "note", "verdict", "method")
-    return rows.assign(outcome=[outcome(row) for row in rows.to_dict("records")])
-
-
-def beyond(rows: pd.DataFrame, *, at: float = 0.0) -> pd.DataFrame:
-    """The rows with their `outcome`: "holds" where the whole interval lies above `at`, "does not hold" where below.
-
-    "undecided" where it has `at` inside, or where a single run has no interval.
-    """
-    _need(rows, "ci_low", "ci_high")
-    outcome = pd.Series("undecided", index=rows.index)
-    return rows.assign(outcome=outcome.mask(rows.ci_low > at, "holds").mask(rows.ci_high < at, "does not hold"))
-
-
-def parted(rows: pd.DataFrame, pattern: str) -> pd.DataFrame:
-    """Those rows whose whole method fits a regular expression, with its named groups as columns; numbers as numbers."""
-    _need(rows, "method")
-    groups = rows.method.str.extract(f"^{pattern}$").dropna()
-    for name in groups:
-        if groups[name].str.fullmatch(r"\d+(\.\d+)?").all():
-            groups[name] = groups[name].astype(float)
-    return rows.join(groups, how="inner")
-
-
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as `ccprune.reporting.figure` takes them: a dict each, None where there is no number."""
+    """The rows as the other modules of `reporting` take them: a dict each, None where there is no number."""
     return rows.astype(object).where(rows.notna(), None).to_dict("records")
 
 
@@ -105,20 +84,15 @@ def trials(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         dataset, method ("ft" or "pt"), trial; `difference`, missing where the pruned network never reached the
-        benchmark; `printed`: whether it is the trial that the paper prints; `place` among the trials of the dataset and
-        method, 1 for the least difference; `chance` that a trial drawn from them has the place 1. Trials whose dense
-        network never reached the benchmark are left out.
+        benchmark; `printed`: whether it is the trial that the paper prints. Trials whose dense network never reached
+        the benchmark are left out.
     """
     rows = select(table, paper="legcnet", whose="authors' files", quantity="epochs")
-    rows = rows[(rows.table == "1") | ((rows.table == "2") & (rows.method == "pt"))]  # table 2 repeats FT
-    rows = rows.assign(trial=rows.note.str.extract(r"^trial (\d+)", expand=False), printed=rows.published.notna())
+    rows = rows.assign(printed=rows.kind == "figure")
     dense = select(rows, method="dense")[["dataset", "trial", "ours"]].dropna()
     found = select(rows, method=["ft", "pt"]).merge(dense, on=["dataset", "trial"], suffixes=("", "_dense"))
     found = found.assign(difference=found.ours - found.ours_dense)
-    keys = ["dataset", "method"]
-    found["place"] = found.groupby(keys).difference.rank(method="min", na_option="bottom")
-    found["chance"] = found.assign(first=found.place == 1).groupby(keys)["first"].transform("mean")
-    return found[[*keys, "trial", "difference", "printed", "place", "chance"]]
+    return found[["dataset", "method", "trial", "difference", "printed"]]
 
 
 def spread(values: pd.Series, *, digits: int = 3) -> str:
@@ -127,7 +101,7 @@ def spread(values: pd.Series, *, digits: int = 3) -> str:
     return least if least == largest else f"{least} to {largest}"
 
 
-def counted(rows: pd.DataFrame, column: Literal["outcome", "verdict"] = "outcome") -> str:
+def counted(rows: pd.DataFrame, column: Literal["outcome", "outcome_alone", "verdict"] = "outcome") -> str:
     """How many rows have which word, as in "holds in 3, does not hold in 9 of 12"; words that none has are left out."""
     _need(rows, column)
     counts = rows[column].value_counts()
@@ -135,30 +109,10 @@ def counted(rows: pd.DataFrame, column: Literal["outcome", "verdict"] = "outcome
     return ", ".join(f"{word.replace('_', ' ')} in {counts[word]}" for word in words) + f" of {len(rows)}"
 
 
-def tell(asked: Mapping[str, pd.DataFrame], words: Callable[[pd.DataFrame], str]) -> str:
+def listing(asked: Mapping[str, pd.DataFrame], words: Callable[[pd.DataFrame], str]) -> str:
     """A Markdown list: each subject and what `words` makes of its rows; without rows it was not run."""
     lines = (f"- {subject}: {words(rows) if len(rows) else NOT_RUN}." for subject, rows in asked.items())
     return "\n".join(lines)
-
-
-def summary(claims: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One line per claim: in how many cases it has which outcome, and how many runs are behind a case.
-
-    Parameters
-    ----------
-    claims
-        By the claim's name, what `said` or `beyond` returns; without rows the claim was not run.
-    """
-    lines: dict[str, dict[str, Any]] = {}
-    for name, rows in claims.items():
-        if rows.empty:
-            lines[name] = {**dict.fromkeys(OUTCOMES, ""), "cases": NOT_RUN, "runs per case": ""}
-            continue
-        _need(rows, "outcome", "n")
-        counts = rows.outcome.value_counts()
-        lines[name] = {word: int(counts.get(word, 0)) for word in OUTCOMES}
-        lines[name] |= {"cases": len(rows), "runs per case": spread(rows.n)}
-    return pd.DataFrame(lines).T
 
 
 def _need(table: pd.DataFrame, *names: str) -> None:

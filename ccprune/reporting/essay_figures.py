@@ -10,20 +10,20 @@ from ccprune.reporting.essay import select, spread
 
 
 def printed_and_ours(claims: pd.DataFrame, trials: pd.DataFrame) -> Axes:
-    """Paper A's printed difference in epochs among the authors' trials, and our mean with its interval.
+    """Paper A's printed difference in epochs among the authors' trials, and our median with its interval.
 
     Parameters
     ----------
     claims
-        Rows of the table "fewer_epochs".
+        Rows of the table "fewer_epochs", those on MNIST among them, where the paper's own row has more epochs.
     trials
         From `essay.trials`.
     """
-    known = claims.verdict.map(lambda verdict: " (underspecified)" if verdict == "underspecified" else "")
+    known = claims.outcome.map(lambda outcome: " (settings unknown)" if outcome == "cannot_be_known" else "")
     rows = claims.assign(name=claims.dataset + ", " + claims.method.str.upper() + known, group=claims.method)
     rows = rows.rename(columns={"ours": "estimate", "ci_low": "low", "ci_high": "high"})
     ax = intervals(rows, label="", reference=0.0)
-    ax.set_xlabel(f"epochs, pruned minus dense\n(authors: single runs; ours: means of n = {spread(rows.n)})")
+    ax.set_xlabel(f"epochs, pruned minus dense\n(authors: single runs; ours: medians of n = {spread(rows.n)})")
     for y, row in enumerate(rows.iloc[::-1].itertuples()):
         theirs = select(trials, dataset=row.dataset, method=row.method)
         label = {"trial": "authors' trial", "printed": "printed"} if y == 0 else {"trial": None, "printed": None}
@@ -38,16 +38,16 @@ def printed_and_ours(claims: pd.DataFrame, trials: pd.DataFrame) -> Axes:
 def differences_by_sparsity(curves: pd.DataFrame, *, title: str) -> Axes:
     """Paper B's differences in accuracy against sparsity with their intervals, one line per `reference`.
 
-    `curves` are rows of the table with the columns `reference` and `level` more, as `essay.parted` finds them.
+    `curves` are rows of one claim's table for one network and dataset.
     """
     ax = plt.subplots(figsize=(7.0, 4.2))[1]
     for i, (reference, part) in enumerate(curves.groupby("reference")):
-        part = part.sort_values("level")
-        at = (1 - part.level) * (1 + 0.025 * i)  # a little apart, so that bars do not cover each other
+        part = part.sort_values("sparsity")
+        at = (1 - part.sparsity) * (1 + 0.025 * i)  # a little apart, so that bars do not cover each other
         ends = [part.ours - part.ci_low, part.ci_high - part.ours]
         ax.errorbar(at, part.ours, ends, ms=5, lw=1.2, capsize=2, label=reference.replace("_", " "), **look(i))
     ax.axhline(0, color="0.4", lw=1, ls=":")
-    sparsity_axis(ax, curves.level)
+    sparsity_axis(ax, curves.sparsity)
     label = f"test accuracy, causal pruning minus another\n(mean, 95% interval, n = {spread(curves.n)} seeds)"
     ax.set(ylabel=label, title=title)
     beside(ax)

@@ -4,17 +4,17 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from ccprune.results.cell import AUTHORS
+from ccprune.results import AUTHORS
 
 # Okabe and Ito's palette; in grey told apart by shape, filled and hollow.
 _MARKS = {
     "identical": ("#0072B2", "o"),
     "within_noise": ("#009E73", "s"),
-    "not_reproduced": ("#D55E00", "v"),
+    "outside": ("#D55E00", "v"),
     "underspecified": ("#7F7F7F", "D"),
 }
 # By the first word of a quantity; the others are numbers without a unit.
-_UNITS = {"accuracy": "share", "epochs": "epochs", "kept": "weights", "pruned": "%", "sparsity": "share"}
+_UNITS = {"accuracy": "share", "epochs": "epochs", "kept": "weights"}
 
 
 def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:

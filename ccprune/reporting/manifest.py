@@ -17,10 +17,15 @@ _FOLDER = "replication"
 # What is made from all results together.
 _INDEX = {
     "README.md": "index: verdicts and tables of both papers, what ran on what, what did not run",
-    "verdicts.csv": "every compared number, published beside ours",
+    "verdicts.csv": "every figure, claim and control, published beside ours",
+    "measurements.csv": "all other numbers",
     "verdicts.svg": "published figures against ours, one mark per cell",
 }
-_PER_RUN = {"results": ("json", "numbers"), "reports": ("html", "the notebook as it was run")}
+_PER_RUN = {
+    "raw": ("parquet", "one row for each trained network"),
+    "results": ("json", "numbers"),
+    "reports": ("html", "the notebook as it was run"),
+}
 _BLOCK = re.compile(r"^manifest:\n(?:[ ]+.*\n)*", re.MULTILINE)
 
 
@@ -34,6 +39,7 @@ def entries(root: str | os.PathLike) -> list[dict[str, str]]:
     """
     folder = Path(root, _FOLDER)
     listed = [(name, comment) for name, comment in _INDEX.items() if (folder / name).is_file()]
+    listed += [(f"tables/{path.name}", "long tables") for path in sorted((folder / "tables").glob("*.md"))]
     for part, (ending, what) in _PER_RUN.items():
         for path in sorted((folder / part).glob(f"*.{ending}")):
             run, _, profile = path.stem.rpartition(".")

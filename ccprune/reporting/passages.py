@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ccprune import results
-from ccprune.reporting import _japanese
-from ccprune.reporting.counts import HEAD, Row, overall
+from ccprune.reporting import _japanese, counts, statements
+from ccprune.reporting.counts import Row
+from ccprune.verdicts.tables import rows as all_rows
 
 PAGES = ("README.md", "README.ja.md", "docs/ja/questions.md")
 
@@ -23,8 +24,12 @@ _MARK = "<!-- ccprune report:"
 
 Benchmarks = Mapping[str, Mapping[str, Any]]
 _PASSAGES: dict[str, Callable[[list[Row], Benchmarks], str]] = {
-    "verdicts": lambda rows, _: overall(rows, head=HEAD[:-1]),
-    "verdicts-ja": lambda rows, _: _japanese.verdicts(rows),
+    "answers": lambda rows, _: statements.bullets(rows),
+    "figures": lambda rows, _: counts.figures(rows),
+    "claims": lambda rows, _: counts.claims(rows, "claim"),
+    "answers-ja": lambda rows, _: _japanese.answers(rows),
+    "figures-ja": lambda rows, _: _japanese.figures(rows),
+    "claims-ja": lambda rows, _: _japanese.claims(rows),
     "costs-ja": lambda _, benchmarks: _japanese.costs(benchmarks),
     "legcnet-ja": lambda rows, _: _japanese.legcnet(rows),
     "operations-ja": lambda rows, _: _japanese.operations(rows),
@@ -44,7 +49,7 @@ def renewed(root: str | os.PathLike) -> Iterator[tuple[Path, str, str]]:
     texts = {path: text for path, text in texts.items() if _MARK in text}
     if not texts:
         return
-    rows = results.verdict_rows(results.collect(Path(root, "replication")))
+    rows = all_rows(Path(root, "replication"))
     benchmarks = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(Path(root, "benchmarks", "results").glob("*.json"))

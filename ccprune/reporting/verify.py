@@ -12,8 +12,10 @@ from pathlib import Path
 from ccprune import results
 from ccprune.reporting import manifest
 from ccprune.reporting.index import FIGURE, INDEX, write_report
+from ccprune.reporting.pages import FOLDER
 from ccprune.reporting.passages import renewed
 from ccprune.suite.spec import Run
+from ccprune.verdicts.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE
 
 #: The notebooks as the committed folder sees them.
 NOTEBOOKS_LINK = "../notebooks"
@@ -22,8 +24,8 @@ NOTEBOOKS_LINK = "../notebooks"
 def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     """What is wrong in `root`/replication, a line each; empty if all is as the commands wrote it.
 
-    Looked at are the signature of each result, its report's digest, its parameters against the suite's, and whether
-    verdicts.csv, README.md, verdicts.svg, the manifest of codecheck.yml and the passages that pages of `root` take from
+    Looked at are the signature of each result, its report's and its raw runs' digests, its parameters against the
+    suite's, and whether both tables, which are concluded anew from the raw runs, their pages, README.md, verdicts.svg, the manifest of codecheck.yml and the passages that pages of `root` take from
     the results come out of them again; of `root`/benchmarks, where there is one, the signatures and README.md.
 
     Parameters
@@ -48,6 +50,7 @@ def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
         name = f"results/{path.name}"
         try:
             content = results.read(path)
+            results.read_raw(path, content)
         except ValueError as error:
             yield str(error).replace(str(path), name)
             continue
@@ -65,6 +68,9 @@ def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
         if differing:
             yield f"{name}: made with other parameters than the suite's: {', '.join(differing)}; run it again"
     known = {path.name.removesuffix(".json") for path in paths}
+    for raw in sorted((folder / "raw").glob("*")):
+        if raw.stem not in known:
+            yield f"raw/{raw.name}: there is no such result"
     for report in sorted((folder / "reports").glob("*.html")):
         if report.stem not in known:
             yield f"reports/{report.name}: there is no such result"
@@ -74,7 +80,7 @@ def _derived(folder: Path) -> Iterator[str]:
     """Files that come out of the results, made anew beside them and compared."""
     with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
         again = Path(scratch)
-        for part in ("results", "reports"):
+        for part in ("results", "raw", "reports"):
             if (folder / part).is_dir():
                 (again / part).symlink_to((folder / part).resolve(), target_is_directory=True)
         if (folder / "skipped.json").is_file():
@@ -84,7 +90,9 @@ def _derived(folder: Path) -> Iterator[str]:
         except ValueError as error:
             yield str(error)
             return
-        for name in (results.TABLE, INDEX, FIGURE):
+        names = [VERDICTS_TABLE, MEASUREMENTS_TABLE, INDEX, FIGURE]
+        pages = {path.name for place in (folder, again) for path in (place / FOLDER).glob("*.md")}
+        for name in [*names, *(f"{FOLDER}/{page}" for page in sorted(pages))]:
             old, new = (
                 path.read_text(encoding="utf-8") if path.is_file() else "" for path in (folder / name, again / name)
             )

@@ -1,23 +1,27 @@
-"""Result files: what a run found, in JSON, and the table of verdicts that is made from them."""
+"""Result files: what a run found, in JSON, and its raw runs beside it."""
 
-from ccprune.results.cell import PROFILES, Cell
+from ccprune.results.cell import AUTHORS, OUTCOMES, PROFILES, VERDICTS, Cell
 from ccprune.results.files import collect, parse, read, write
+from ccprune.results.numbers import format_number
+from ccprune.results.raw import place_raw, raw_digest, raw_path, read_raw
 from ccprune.results.storage import save, signature, write_atomic
-from ccprune.results.verdict_table import COLUMNS, TABLE, format_number, verdict_rows, write_verdicts
 
 __all__ = [
-    "COLUMNS",
+    "AUTHORS",
+    "OUTCOMES",
     "PROFILES",
-    "TABLE",
+    "VERDICTS",
     "Cell",
     "collect",
     "format_number",
     "parse",
+    "place_raw",
+    "raw_digest",
+    "raw_path",
     "read",
+    "read_raw",
     "save",
     "signature",
-    "verdict_rows",
     "write",
     "write_atomic",
-    "write_verdicts",
 ]

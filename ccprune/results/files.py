@@ -9,11 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ccprune.results.cell import AUTHORS, PROFILES, Cell
 from ccprune.results.environment import cost, environment, portable
+from ccprune.results.legacy import upgraded
+from ccprune.results.raw import columns
 from ccprune.results.storage import save, signature
 
-SCHEMA = 2
+SCHEMA = 3
 
 #: Every result file has these fields, of these types.
 FIELDS = {
@@ -32,6 +36,8 @@ FIELDS = {
     "cells": list,
     "skipped": list,
     "figures": dict,
+    "raw": dict | None,
+    "raw_sha256": str | None,
     "signature": str,
 }
 
@@ -46,6 +52,7 @@ def write(
     cells: Iterable[Cell],
     skipped: Iterable[Mapping[str, str]] = (),
     figures: Mapping[str, Any] | None = None,
+    raw: pd.DataFrame | None = None,
     device: str = "cpu",
 ) -> Path:
     """Write a run's result file, atomically: a reader finds the old file or the new one, never half of one.
@@ -68,6 +75,9 @@ def write(
         What was left out and why: mappings with "what" and "why".
     figures
         Numbers behind the figures, name -> anything JSON can hold.
+    raw
+        One row for each network that was trained, from which `ccprune.verdicts` concludes; the runner moves it to
+        a file of its own.
     device
         What the numbers were computed on, as in "cpu".
 
@@ -98,6 +108,8 @@ def write(
         "cells": [asdict(cell) for cell in cells],
         "skipped": list(skipped),
         "figures": dict(figures or {}),
+        "raw": None if raw is None else columns(raw),
+        "raw_sha256": None,
     }
     content = _plain(content, "result")
     content["signature"] = signature(content)
@@ -134,12 +146,13 @@ def parse(text: str) -> dict[str, Any]:
     content = json.loads(text, parse_constant=_refuse_constant)
     if not isinstance(content, dict):
         raise ValueError("a result file must hold a JSON object")
-    try:
-        _validate(content)
-    except TypeError as error:
-        raise ValueError(str(error)) from error
-    if content["signature"] != signature(content):
+    if content.get("schema") in (2, SCHEMA) and content.get("signature") != signature(content):
         raise ValueError("it was changed after it was written (its signature is not that of its content)")
+    try:
+        content = upgraded(content)
+        _validate(content)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a result file: {error}") from error
     return content
 
 

@@ -31,9 +31,14 @@ def save(path: str | os.PathLike, content: Mapping[str, Any]) -> Path:
 
 def write_atomic(path: str | os.PathLike, text: str) -> None:
     """Write UTF-8 text so that the path holds the old text or all of the new, even after a crash."""
+    write_atomic_bytes(path, text.encode())
+
+
+def write_atomic_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """As `write_atomic`, for bytes."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(content)
 
 
 @contextmanager

@@ -17,11 +17,11 @@ _CHUNK = 2**21  # resampled values held at once (16 MiB of float64)
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval, in the sample's own units."""
+    """An estimate with its interval, in the sample's own units; ends are None where n is too small for one."""
 
     estimate: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
 
 
@@ -121,6 +121,28 @@ def student_interval(
     n, mean = len(values), float(values.mean())
     reach = float(stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(n))
     return Interval(mean, mean - reach, mean + reach, n)
+
+
+#: From so many runs on `mean_interval` is a bootstrap: below, Student's interval covers better, also of skewed runs.
+BOOTSTRAP_FROM = 10
+
+
+def mean_interval(sample: ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
+    """Mean of some runs with the interval that their number allows: none for one, Student's for a few, else BCa.
+
+    A BCa interval of three normal runs covers the mean about 71 times in 100 at a level of 95%; Student's covers 95.
+
+    Raises
+    ------
+    ValueError
+        If the sample is empty or not finite, or the level is outside (0, 1).
+    """
+    values = np.asarray(sample, dtype=np.float64)
+    if values.shape == (1,) and np.isfinite(values[0]):
+        return Interval(float(values[0]), None, None, 1)
+    if len(check_sample(values, "sample")) < BOOTSTRAP_FROM:
+        return student_interval(values, level=level)
+    return bootstrap_interval(values, level=level, seed=seed)
 
 
 def paired_difference(

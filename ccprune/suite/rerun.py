@@ -2,16 +2,18 @@
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ccprune import results
+from ccprune.results import Cell
 from ccprune.suite import requirements
 from ccprune.suite.pools import LocalPool
 from ccprune.suite.runner import replicate
 from ccprune.suite.spec import Run
+from ccprune.verdicts import judged
 
 #: A number is the same if it differs by less than this, relative to the larger of itself and 1: sums in another order.
 TOLERANCE = 1e-6
@@ -53,38 +55,43 @@ def again(root: Path, chosen: Sequence[Run], folder: Path, *, stream: TextIO, jo
             if outcome.status != "done":
                 found.append(f"{label}: {outcome.status}: {outcome.why}")
                 continue
-            old, new = (results.read(place / "results" / f"{label}.json") for place in (folder, out))
-            found += [f"{label}: {line}" for line in differences(old, new)]
+            old, new = (place / "results" / f"{label}.json" for place in (folder, out))
+            found += [f"{label}: {line}" for line in differences(_cells(old), _cells(new))]
     return found
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Cells of a result file that another run of it does not confirm.
+def differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
+    """Cells of a result that another run of it does not confirm.
 
     A number is confirmed if it is the same (`TOLERANCE`), or lies in the committed interval: another processor's
     rounding moves trained networks a little.
     """
-    before, after = ({_key(cell): cell for cell in content["cells"]} for content in (old, new))
-    found = [f"{' '.join(key)}: committed, but not there again" for key in before.keys() - after.keys()]
-    found += [f"{' '.join(key)}: there now, but not committed" for key in after.keys() - before.keys()]
+    before, after = ({cell.key: cell for cell in cells} for cells in (old, new))
+    found = [f"{_name(key)}: committed, but not there again" for key in before.keys() - after.keys()]
+    found += [f"{_name(key)}: there now, but not committed" for key in after.keys() - before.keys()]
     for key in before.keys() & after.keys():
         one, other = before[key], after[key]
-        if one["published"] != other["published"]:
-            found.append(f"{' '.join(key)}: published {one['published']} committed, {other['published']} now")
-        if not _confirmed(one, other["ours"]):
-            interval = "" if one["ci_low"] is None else f" [{one['ci_low']}, {one['ci_high']}]"
-            found.append(f"{' '.join(key)}: {one['ours']}{interval} committed, {other['ours']} now")
+        if one.published != other.published:
+            found.append(f"{_name(key)}: published {one.published} committed, {other.published} now")
+        if not _confirmed(one, other.ours):
+            interval = "" if one.ci_low is None else f" [{one.ci_low}, {one.ci_high}]"
+            found.append(f"{_name(key)}: {one.ours}{interval} committed, {other.ours} now")
     return sorted(found)
 
 
-def _confirmed(committed: dict[str, Any], again: float | None) -> bool:
-    ours = committed["ours"]
+def _cells(path: Path) -> list[Cell]:
+    content = results.read(path)
+    return judged(content, results.read_raw(path, content))
+
+
+def _name(key: Iterable[str]) -> str:
+    return " ".join(filter(None, key))
+
+
+def _confirmed(committed: Cell, again: float | None) -> bool:
+    ours = committed.ours
     if ours is None or again is None:
         return ours is again
     if abs(ours - again) <= TOLERANCE * max(1.0, abs(ours)):
         return True
-    return committed["ci_low"] is not None and committed["ci_low"] <= again <= committed["ci_high"]
-
-
-def _key(cell: dict[str, Any]) -> tuple[str, ...]:
-    return results.Cell.from_dict(cell).key
+    return committed.ci_low is not None and committed.ci_low <= again <= committed.ci_high

@@ -192,7 +192,8 @@ def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -
         "energy_joules": returned.energy,
         "report_sha256": hashlib.sha256(returned.report.encode()).hexdigest(),
     }
-    results.save(out / "results" / f"{run.label}.json", content)
+    path = out / "results" / f"{run.label}.json"
+    results.save(path, results.place_raw(path, content))
     stamps.write(out, run, made_from)
 
 

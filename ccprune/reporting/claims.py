@@ -1,0 +1,78 @@
+"""One table for each claim: case by case where there are few, else by dataset and network."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ccprune.reporting.counts import Row, cases, name
+from ccprune.reporting.markdown import number, table, title, with_interval, words
+from ccprune.results import OUTCOMES
+
+# Claims with more cases are shown by dataset and network.
+_MOST = 16
+
+
+def sections(rows: Sequence[Row], kind: str) -> list[str]:
+    """Markdown headings and tables of all claims (kind "claim") or controls ("control")."""
+    found = []
+    for claim, chosen in cases(rows, kind).items():
+        found.append(f"### {name(claim)}")
+        found.append(_by_case(chosen) if len(chosen) <= _MOST else _by_network(chosen))
+    return found
+
+
+def _by_case(rows: Sequence[Row]) -> str:
+    head = ["case", "published", "difference [95%] (n)", "p", "p, Holm", "outcome", "tested alone", "note"]
+    lines = [
+        [
+            _case(row),
+            number(row["published"]),
+            with_interval(row),
+            *(number(row[column]) for column in ("p_value", "p_holm")),
+            words(row["outcome"]),
+            words(row["outcome_alone"]),
+            row["note"],
+        ]
+        for row in rows
+    ]
+    return table(head, lines)
+
+
+def _by_network(rows: Sequence[Row]) -> str:
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset"], _network(row), row["method"]), []).append(row)
+    lines = []
+    for (dataset, network, method), chosen in groups.items():
+        count, alone = (Counter(row[column] for row in chosen) for column in ("outcome", "outcome_alone"))
+        least, most = (
+            pick((row["ours"] for row in chosen if row["ours"] is not None), default=None) for pick in (min, max)
+        )
+        spans = f"{number(least)} to {number(most)}"
+        lines.append(
+            [
+                ", ".join(filter(None, [dataset, network, method])),
+                len(chosen),
+                spans,
+                *(count[word] for word in OUTCOMES[:3]),
+                alone["holds"],
+                alone["does_not_hold"],
+            ]
+        )
+    outcomes = [words(word) for word in OUTCOMES[:3]]
+    more = ["tested alone: holds", "tested alone: does not hold"]
+    return table(["dataset, network, method", "cases", "from and to", *outcomes, *more], lines)
+
+
+def _case(row: Row) -> str:
+    sparsity = "" if row["sparsity"] is None else f"at {row['sparsity']:g}"
+    against = f"against {words(row['reference'])}" if row["reference"] not in ("", "dense") else ""
+    return " ".join(filter(None, [row["dataset"], _network(row), words(row["method"]), against, sparsity]))
+
+
+def _network(row: Row) -> str:
+    """The network of a table of paper B, as in "lenet, path"; empty for paper A."""
+    for schedule in ("path", "totals"):
+        if f"_{schedule}-" in row["table"]:
+            return f"{row['table'].rpartition('-')[2]}, {schedule}"
+    claim, _, network = row["table"].partition("-")
+    return network or ("" if row["paper"] == "legcnet" else title(claim).lower())
