@@ -188,5 +188,5 @@ def _called(
     return {correction: torch.stack(said) for correction, said in found.items()}, len(effect)
 
 
-def _columns(name: str, interval: Interval) -> dict[str, float]:
+def _columns(name: str, interval: Interval) -> dict[str, float | None]:
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -47,9 +47,10 @@ def answers(rows: Sequence[Row]) -> str:
     if theirs and ours:
         text = (
             f"**論文 A の数値**: 表 1〜3 の異なる数値 {sum(theirs.values())} 個のうち、著者のファイルの再実行で"
-            f"最後の桁まで一致したものは {theirs['identical']}、異なるものは {theirs['outside']}、公開されていないものに"
-            f"よるため判定できないものは {theirs['underspecified']}。新しい初期値での実行と比べると、"
-            f"{ours['within_noise']} が誤差の範囲内、{ours['outside']} が範囲外、{ours['underspecified']} が判定できない"
+            f"最後の桁まで一致したものは {theirs['identical']}、異なるものは {theirs['outside']}、"
+            f"公開されていないものによるため判定できないものは {theirs['underspecified']}。"
+            f"新しい初期値での実行と比べると、{ours['within_noise']} が誤差の範囲内、{ours['outside']} が範囲外、"
+            f"{ours['underspecified']} が判定できない"
         )
         if found.chance is not None:
             seen, expected, low, high = found.chance
@@ -59,8 +60,9 @@ def answers(rows: Sequence[Row]) -> str:
     if epochs and accuracy:
         random = of["random masks"]
         said.append(
-            f"**論文 A の主張**: エポック数の減少が示されたのは {epochs.cases} 件中 {epochs.holds} 件、増加が示されたのは "
-            f"{epochs.fails} 件。精度の低下が 1 ポイント未満と示されたのは {accuracy.cases} 件中 {accuracy.holds} 件"
+            f"**論文 A の主張**: エポック数の減少が示されたのは {epochs.cases} 件中 {epochs.holds} 件、"
+            f"増加が示されたのは {epochs.fails} 件。精度の低下が 1 ポイント未満と示されたのは "
+            f"{accuracy.cases} 件中 {accuracy.holds} 件"
             f"(同数を無作為に除いた場合は {random.cases} 件中 {random.holds} 件)。"
         )
     if found.own_risk and found.another_risk:
@@ -78,8 +80,9 @@ def answers(rows: Sequence[Row]) -> str:
     drops, flat = (of.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
     if drops and flat:
         said.append(
-            f"**論文 B の急な低下と平坦さ**: 急な低下が示されたのは {drops.cases} 本中 {drops.holds} 本。残った重みでの"
-            f"ヘッセ行列の最大固有値とトレースは、単独の検定では {flat.cases} 件中 {flat.holds_alone} 件で密より小さく、"
+            f"**論文 B の急な低下と平坦さ**: 急な低下が示されたのは {drops.cases} 本中 {drops.holds} 本。"
+            f"残った重みでのヘッセ行列の最大固有値とトレースは、単独の検定では {flat.cases} 件中 "
+            f"{flat.holds_alone} 件で密より小さく、"
             f"{flat.fails_alone} 件で大きい(補正後は {flat.holds} 件と {flat.fails} 件)。ほかは判定できない。"
         )
     return "\n".join(f"- {text}" for text in said)

@@ -32,11 +32,8 @@ def pages(rows: Sequence[Row]) -> dict[str, str]:
     for (paper, name), chosen in groups.items():
         file, text = _page(paper, name, chosen)
         found.setdefault(file, []).append(text)
-    heads = {
-        file: f"# {_heading(file)}\n\nMade by `ccprune report`; do not edit. [All tables](../README.md)."
-        for file in found
-    }
-    return {file: "\n\n".join([heads[file], *texts]) + "\n" for file, texts in found.items()}
+    made = "Made by `ccprune report`; do not edit. [All tables](../README.md)."
+    return {file: "\n\n".join([f"# {_heading(file)}", made, *texts]) + "\n" for file, texts in found.items()}
 
 
 def _page(paper: str, name: str, chosen: Sequence[Row]) -> tuple[str, str]:

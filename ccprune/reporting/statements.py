@@ -187,8 +187,9 @@ def _accuracy_b(found: Facts) -> list[str]:
         return []
     text = (
         f"**Paper B's accuracy**: against magnitude pruning of as many weights, causal pruning is better in "
-        f"{magnitude.holds_alone} and worse in {magnitude.fails_alone} of {magnitude.cases} cases (a dataset, a network "
-        f"and a sparsity) tested alone, and in {magnitude.holds} and {magnitude.fails} after correction for their number"
+        f"{magnitude.holds_alone} and worse in {magnitude.fails_alone} of {magnitude.cases} cases (a dataset, a "
+        f"network and a sparsity) tested alone, and in {magnitude.holds} and {magnitude.fails} after correction for "
+        "their number"
     )
     if updates:
         text += (
@@ -218,8 +219,8 @@ def _drop_and_flatness(found: Facts) -> list[str]:
         return []
     return [
         f"**Its phase shift and flatter minima**: {'; '.join(parts)}; all else is undecided.",
-        "**What would change this**: for paper B more seeds, its own schedule of hundreds of epochs on larger networks, "
-        "and a comparison with figures of its authors, none of which is compared here.",
+        "**What would change this**: for paper B more seeds, its own schedule of hundreds of epochs on larger "
+        "networks, and a comparison with figures of its authors, none of which is compared here.",
     ]
 
 

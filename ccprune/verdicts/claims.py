@@ -83,9 +83,12 @@ def higher(method: ArrayLike, reference: ArrayLike, *, margin: float = 0.0, seed
 
 
 def student_p(difference: np.ndarray) -> float:
-    """Two-sided p of Student's t that the mean is 0; 1 for all zeros, 0 for equal values elsewhere."""
+    """Two-sided p of Student's t that the mean is 0.
+
+    Equal differences have no variance to judge by: then it is that of the sign-flip test, 1 for all zeros.
+    """
     if np.ptp(difference) == 0:
-        return float(difference[0] == 0)
+        return 1.0 if difference[0] == 0 else 2.0 ** (1 - len(difference))
     return float(ttest_1samp(difference, 0.0).pvalue)
 
 

@@ -39,9 +39,7 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     if len(curves):
         found += curve_cells(curves, f"curve_{schedule}", where)
         found += difference_cells(curves, f"accuracy_{schedule}", where)
-        found += drop_cells(
-            critical_points(curves), len(curves.seed.unique()), f"abrupt_drop_{schedule}", where, curves
-        )
+        found += drop_cells(critical_points(curves), curves, f"abrupt_drop_{schedule}", where)
         found += chosen_cells(curves, f"chosen_{schedule}", where, used["held_out"])
     rewound = raw[raw.study == "protocol_2024"]
     if len(rewound):
@@ -108,7 +106,7 @@ def critical_points(curves: pd.DataFrame, *, seed: int = 0) -> dict[str, ChangeP
 
 
 def drop_cells(
-    points: Mapping[str, ChangePoint], runs: int, table: str, where: Mapping[str, str], curves: pd.DataFrame
+    points: Mapping[str, ChangePoint], curves: pd.DataFrame, table: str, where: Mapping[str, str]
 ) -> list[Cell]:
     """The critical sparsity of every method, and whether the drop there is abrupt.
 
@@ -116,7 +114,7 @@ def drop_cells(
     else it is undecided: a drop whose shape these runs cannot tell from a smooth one is not shown to be smooth.
     p is the larger of those against a straight line and against smooth curves.
     """
-    found = []
+    found, runs = [], curves.seed.nunique()
     for method, point in points.items():
         kind = "claim" if method == "causal" else "control"
         outcome, note = "undecided", f"{point.shape}; BIC of smooth less abrupt curves {point.delta_bic:.1f}"
