@@ -1,17 +1,16 @@
-"""How flat the minima are that pruning leads to: measurements of one network, and ratios to its dense twin."""
+"""How flat the minima are that pruning leads to: measurements of pruned networks and of their dense twins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ccprune import flatness
+from ccprune.causal.protocols import Point
 from ccprune.data.images import Images
 from ccprune.mask import Mask
-from ccprune.stats import Interval, student_interval
+from ccprune.minibatch import evaluate
 
 #: Measures that `measure` takes, with what larger means: less flat. "relative" ones take the filters' norms as units.
 MEASURES = (
@@ -22,6 +21,9 @@ MEASURES = (
     "sharpness_random",
     "sharpness_worst",
 )
+
+#: Name of the weights of a dense network at the places that a pruned network keeps.
+SAME_PLACES = "same places"
 
 _BATCH = 250  # images whose activations are held at once; larger batches are not faster
 
@@ -57,33 +59,49 @@ def measure(model: nn.Module, images: Images, mask: Mask | None, effort: Effort,
     return found | {"sharpness_random": random.increase, "sharpness_worst": worst.increase, "loss": random.loss}
 
 
-def ratios(measured: pd.DataFrame, *, reference: str = "dense") -> pd.DataFrame:
-    """Each method's measures over the dense network's after the same steps: geometric means over seeds, 95% intervals.
+def measure_points(
+    points: Iterable[tuple[int, str, Point]], images: Images, effort: Effort
+) -> Iterator[tuple[int, str, Point, list[dict[str, object]]]]:
+    """Measure every network, and beside each pruned one the dense network at the places that its mask keeps.
 
-    `measured` has the columns seed, level, method, weights ("remaining" or "all") and the measures. One row per method,
-    level, weights and measure: estimate, low, high (NaN with a single seed), n, and `claim`: "flatter" when the whole
-    interval lies below 1, "sharper" when above, else "undecided". A measure that is not positive has no ratio and is
-    left out, its number of runs with it.
+    At the same places the dense network's Hessian is the principal submatrix that belongs to the weights which the
+    pruned network keeps: lower eigenvalues than the full one's need no pruning. Relative measures take the norms of
+    the filters' parts at these places as units, as they do in the pruned network.
+
+    Parameters
+    ----------
+    points : iterable of (seed, method, Point)
+        As `runs.points` yields them, with "dense" as the first method.
+    images : Images
+        Measured on training images, drawn by the seed; accuracies are on the test images.
+    effort : Effort
+
+    Yields
+    ------
+    seed, method, point
+        As they came.
+    rows : list of dict
+        seed, method, level, weights ("remaining" or "all"; of dense networks also "same places"), places (the method
+        whose mask these places are from, else empty), test_accuracy, and what `measure` returns.
+
+    Raises
+    ------
+    ValueError
+        If a pruned network comes before the dense network of its seed and level.
     """
-    rows = []
-    for (level, weights), part in measured.groupby(["level", "weights"], sort=False):
-        base = part[part.method == reference].set_index("seed")
-        for method in dict.fromkeys(part.method):
-            if method == reference:
-                continue
-            here = part[part.method == method].set_index("seed")
-            for name in MEASURES:
-                pair = pd.concat([here[name], base[name]], axis=1, keys=["here", "base"]).dropna()
-                pair = pair[(pair > 0).all(axis=1)]
-                if len(pair):
-                    rows.append((method, level, weights, name, *_geometric(np.log(pair.here / pair.base).tolist())))
-    columns = ["method", "level", "weights", "measure", "estimate", "low", "high", "n", "claim"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _geometric(logs: Sequence[float]) -> tuple[float, float, float, int, str]:
-    if len(logs) < 2:
-        return float(np.exp(logs[0])), np.nan, np.nan, 1, "undecided"
-    found: Interval = student_interval(logs)
-    estimate, low, high = (float(np.exp(value)) for value in (found.estimate, found.low, found.high))
-    return estimate, low, high, found.n, "flatter" if high < 1 else "sharper" if low > 1 else "undecided"
+    dense: dict[tuple[int, float], tuple[Point, float]] = {}  # by seed and level: the network and its accuracy
+    for seed, method, point in points:
+        accuracy = evaluate(point.model, images.x_test, images.y_test, normalise=images.normalise).accuracy
+        where = {"seed": seed, "method": method, "level": point.level, "places": "", "test_accuracy": accuracy}
+        rows = [where | {"weights": "remaining"} | measure(point.model, images, point.mask, effort, seed=seed)]
+        if method == "dense":
+            dense[seed, point.level] = point, accuracy
+            rows.append(rows[0] | {"weights": "all"})  # nothing is pruned: the same measurement
+        elif (seed, point.level) not in dense:
+            raise ValueError(f"points must have 'dense' as the first method of seed {seed}, got {method!r}")
+        else:
+            rows.append(where | {"weights": "all"} | measure(point.model, images, None, effort, seed=seed))
+            twin, twin_accuracy = dense[seed, point.level]
+            there = {"method": "dense", "weights": SAME_PLACES, "places": method, "test_accuracy": twin_accuracy}
+            rows.append(where | there | measure(twin.model, images, point.mask, effort, seed=seed))
+        yield seed, method, point, rows
