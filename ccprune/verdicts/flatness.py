@@ -178,9 +178,12 @@ def _compared(raw: pd.DataFrame) -> Iterator[_Compared]:
     """(method, reference, sparsity and weights; the method's rows by seed; the reference's; remarks) to compare."""
     pruned = [name for name in dict.fromkeys(raw.method) if name != "dense"]
 
+    by = ["method", "level", "weights", "places"]
+    groups = {key: part.set_index("seed") for key, part in raw.groupby(by, sort=False)}
+    none = raw.iloc[:0].set_index("seed")
+
     def rows(method: str, level: float, weights: str, places: str = "") -> pd.DataFrame:
-        same = (raw.method == method) & (raw.level == level) & (raw.weights == weights) & (raw.places == places)
-        return raw[same].set_index("seed")
+        return groups.get((method, level, weights, places), none)
 
     for level in dict.fromkeys(raw.level):
         for method in pruned:

@@ -1,7 +1,5 @@
-"""The table of curves, held-out images, changed conditions, and flatness ratios."""
+"""The table of curves, held-out images, changed conditions, and measures of flatness."""
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -98,32 +96,6 @@ def test_robustness_has_a_reference_that_agrees_with_itself(digits):
     summary = robustness.summary(table)
     assert list(summary.index) == list(table.condition.unique()) and set(summary["chosen sparsity"]) <= {0.5, 0.9}
     assert summary.loc["as it is", "rank correlation"] == pytest.approx(1)
-
-
-def measured(rows):
-    filler = {name: 1.0 for name in flatness_runs.MEASURES}
-    return pd.DataFrame([filler | {"level": 0.9, "weights": "all"} | row for row in rows])
-
-
-def test_ratios_are_geometric_and_paired():
-    rows = [{"seed": s, "method": "dense", "trace": 2.0 * (s + 1)} for s in range(3)]
-    rows += [{"seed": s, "method": "causal", "trace": (s + 1) * r} for s, r in enumerate((0.5, 0.6, 0.4))]
-    rows += [{"seed": s, "method": "random", "trace": 2.0 * (s + 1)} for s in range(3)]
-    table = flatness_runs.ratios(measured(rows)).set_index(["method", "measure"])
-    logs = np.log(np.array([0.25, 0.3, 0.2]))
-    found = table.loc["causal", "trace"]
-    assert found.estimate == pytest.approx(np.exp(logs.mean()))
-    reach = 4.302652729911275 * logs.std(ddof=1) / 3**0.5  # Student's t, 2 degrees of freedom, 97.5%
-    assert (found.low, found.high) == pytest.approx((np.exp(logs.mean() - reach), np.exp(logs.mean() + reach)))
-    assert found.claim == "flatter" and table.loc["random", "trace"].claim == "undecided"  # null: equal
-    assert table.loc["random", "trace"].estimate == 1
-
-
-def test_a_measure_that_is_not_positive_has_no_ratio():
-    rows = [{"seed": 0, "method": "dense"}, {"seed": 0, "method": "causal", "sharpness_random": -0.1}]
-    table = flatness_runs.ratios(measured(rows))
-    assert "sharpness_random" not in set(table.measure) and len(table) == 5
-    assert table.low.isna().all() and set(table.claim) == {"undecided"}
 
 
 def test_measure_takes_every_measure(digits):
