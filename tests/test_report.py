@@ -6,18 +6,23 @@ import pytest
 from matplotlib.figure import Figure
 
 from ccprune import plots, results
-from ccprune.reporting import figure, write_report
+from ccprune.reporting import counts, figure, write_report
 from ccprune.results import Cell
 
-OURS = Cell("legcnet", "1", "cancer", "ft", "epochs", 38, 41.515151, 36.25, 47, 50, "within_noise", "", "default")
-TRIALS = [
-    replace(OURS, published=38 if k == 2 else None, ours=ours, ci_low=None, ci_high=None, n=1, profile="authors",
-            verdict="identical" if k == 2 else "not_published", note=f"trial {k}")
-    for k, ours in ((1, 78), (2, 38), (3, None))
-]  # fmt: skip
+OURS = Cell(
+    paper="legcnet", table="1", dataset="cancer", method="ft", quantity="epochs", kind="figure", origin="printed",
+    published=38, ours=41.515151, ci_low=36.25, ci_high=47, n=50, verdict="within_noise", profile="default",
+)  # fmt: skip
+_ALONE = {"ci_low": None, "ci_high": None, "n": 1, "profile": "authors"}
+TRIALS = [replace(OURS, **_ALONE, ours=38, verdict="identical", trial=2)]
+TRIALS += [
+    replace(OURS, **_ALONE, ours=ours, trial=k, kind="measurement", origin="", published=None, verdict="")
+    for k, ours in ((1, 78), (3, None))
+]
 CLAIM = replace(
-    OURS, table="fewer_epochs", quantity="saved", published=None, verdict="not_published", note="a | b holds"
-)
+    OURS, table="fewer_epochs", reference="dense", kind="claim", published=-32, verdict="", outcome="holds",
+    p_value=0.012, note="a | b",
+)  # fmt: skip
 
 
 def save(folder, name, *cells, profile="default", **more):
@@ -38,51 +43,99 @@ def index(folder) -> list[str]:
     return (folder / "README.md").read_text().splitlines()
 
 
-def test_a_line_per_cell_with_all_trials(tmp_path):
+def page(folder, name: str) -> list[str]:
+    write_report(folder)
+    return (folder / "tables" / name).read_text().splitlines()
+
+
+def test_a_line_per_figure_with_all_trials_on_a_page_of_its_own(tmp_path):
     save(tmp_path, "a", OURS, *TRIALS)
-    line = "| cancer | ft | epochs | 38 | 78, **38**, – | identical | 41.52 [36.25, 47] (50) | within noise | "
-    line += "authors' files: trial 2 |"
-    assert line in index(tmp_path)
-
-
-def test_cells_of_one_source_only(tmp_path):
-    save(tmp_path, "a", OURS, replace(TRIALS[1], dataset="iris", note=""))
+    line = "| cancer | ft | epochs | 38 | 78, **38**, – | identical | 41.52 [36.25, 47] (50) | within noise |  |"
+    assert line in page(tmp_path, "legcnet_table_1.md")
     lines = index(tmp_path)
+    assert line not in lines and "- [legcnet table 1](tables/legcnet_table_1.md)" in lines
+
+
+def test_figures_of_one_source_only(tmp_path):
+    save(tmp_path, "a", OURS, replace(TRIALS[0], dataset="iris"))
+    lines = page(tmp_path, "legcnet_table_1.md")
     assert "| cancer | ft | epochs | 38 | – | – | 41.52 [36.25, 47] (50) | within noise |  |" in lines
-    assert "| iris | ft | epochs | 38 | 38 | identical | – | – |  |" in lines
+    assert "| iris | ft | epochs | 38 | **38** | identical | – | – |  |" in lines
 
 
-def test_counts_of_verdicts(tmp_path):
-    save(tmp_path, "a", OURS, *TRIALS, CLAIM, replace(OURS, paper="causal", verdict="not_reproduced"))
+def test_figures_and_claims_are_counted_apart(tmp_path):
+    undecided = replace(CLAIM, dataset="iris", outcome="undecided", p_value=0.6)
+    lost = replace(CLAIM, dataset="vowel", p_value=0.04)
+    save(tmp_path, "a", OURS, *TRIALS, CLAIM, undecided, lost, replace(OURS, table="4", verdict="underspecified"))
     lines = index(tmp_path)
-    assert lines[lines.index("## Verdicts") + 2] == (
-        "| paper | cells | identical | within noise | not reproduced | underspecified | not published |"
+    start = lines.index("## Figures") + 2
+    assert lines[start] == (
+        "| figures | compared with | distinct figures | identical | within noise | outside | underspecified | not run |"
     )
-    assert "| legcnet | authors' files re-run | 1 | 0 | 0 | 0 | 2 |" in lines
-    assert "| legcnet | ours | 0 | 1 | 0 | 0 | 1 |" in lines
-    assert "| causal | ours | 0 | 0 | 1 | 0 | 0 |" in lines
+    assert lines[start + 2 : start + 5] == [
+        "| A: 1–3 | the authors' files, re-run | 1 | 1 | 0 | 0 | 0 | 0 |",
+        "| A: 1–3 | our runs | 1 | 0 | 1 | 0 | 0 | 0 |",
+        "| A: 4 | our runs | 1 | 0 | 0 | 0 | 1 | 0 |",
+    ]
+    start = lines.index("## Claims of the papers") + 2
+    # p = .04 is the second of three, and .08 after Holm's correction.
+    assert lines[start + 2] == "| A: fewer epochs than dense | 3 | 1 | 0 | 2 | 0 | 2 | 0 | 50 |"
 
 
-def test_counts_of_each_table_link_the_notebook(tmp_path):
-    save(tmp_path, "a", OURS, *TRIALS, CLAIM)
-    assert "| Table 1 | authors' files | 1 |  |  |  | 2 | 01.ipynb |" in index(tmp_path)
-    write_report(tmp_path, notebooks="../notebooks")
-    lines = (tmp_path / "README.md").read_text().splitlines()
-    for line in (
-        "| Table 1 | authors' files | 1 |  |  |  | 2 | [01](../notebooks/01.ipynb) |",
-        "| Table 1 | ours |  | 1 |  |  |  | [01](../notebooks/01.ipynb) |",
-        "| Fewer epochs | ours |  |  |  |  | 1 | [01](../notebooks/01.ipynb) |",
-    ):
-        assert line in lines
+def test_controls_are_no_claims(tmp_path):
+    save(tmp_path, "a", replace(CLAIM, kind="control", table="beats_random", published=None, origin=""))
+    lines = index(tmp_path)
+    assert "No claim was tested." in lines
+    start = lines.index("## Controls, which the papers do not claim")
+    assert lines[start + 4].startswith("| A: more accurate than random masks of the same count | 1 | 1 |")
 
 
-def test_a_claim_is_told_with_its_sentence(tmp_path):
+def test_a_claims_cases_stand_below_it(tmp_path):
     save(tmp_path, "a", CLAIM)
     lines = index(tmp_path)
-    assert "### Fewer epochs" in lines
-    assert "| cancer | ft | saved | – | 41.52 [36.25, 47] (50) | default | not published | a \\| b holds |" in lines
+    assert "### A: fewer epochs than dense" in lines
+    assert "| cancer ft | -32 | 41.52 [36.25, 47] (50) | 0.012 | 0.012 | holds | holds | a \\| b |" in lines
     assert not (tmp_path / "verdicts.svg").exists()
     assert not any("verdicts.svg" in line for line in lines)
+
+
+def test_many_cases_are_gathered_by_dataset_and_network(tmp_path):
+    where = {"paper": "causal", "table": "accuracy_path-lenet", "method": "causal", "reference": "magnitude"}
+    cases = [
+        replace(CLAIM, **where, quantity="accuracy", sparsity=k / 40, published=None, origin="", ours=k / 100,
+                ci_low=k / 100, ci_high=k / 100, p_value=0.001)
+        for k in range(20)
+    ]  # fmt: skip
+    save(tmp_path, "a", *cases)
+    assert "| cancer, lenet, path, causal | 20 | 0 to 0.19 | 20 | 0 | 0 | 20 | 0 |" in index(tmp_path)
+
+
+def test_the_index_opens_with_what_the_rows_say(tmp_path):
+    save(tmp_path, "a", OURS, *TRIALS, CLAIM)
+    lines = index(tmp_path)
+    opening = lines[2:6]
+    assert opening[0].startswith(
+        "- **Paper A's figures**: of 1 distinct figures in tables 1 to 3 its authors' files give 1"
+    )
+    assert opening[1].startswith("- **Its claims**: fewer epochs are shown in 1 of 1 cases")
+    assert opening[2] == "- Nothing of paper B was run here."
+
+
+def test_notebooks_are_linked_with_their_tables(tmp_path):
+    save(tmp_path, "a", OURS, *TRIALS, CLAIM)
+    assert "| 01.ipynb | Table 1, Fewer epochs |" in index(tmp_path)
+    write_report(tmp_path, notebooks="../notebooks")
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    assert "| [01](../notebooks/01.ipynb) | Table 1, Fewer epochs |" in lines
+
+
+def test_a_page_of_an_older_report_is_removed(tmp_path):
+    save(tmp_path, "a", OURS, CLAIM)
+    write_report(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == ["legcnet_claims.md", "legcnet_table_1.md"]
+    save(tmp_path, "a", OURS)
+    write_report(tmp_path)
+    assert [path.name for path in (tmp_path / "tables").iterdir()] == ["legcnet_table_1.md"]
 
 
 def test_runs_are_linked_where_there_is_a_report(tmp_path):
@@ -121,7 +174,7 @@ def test_smoke_is_called_smoke(tmp_path):
 
 def test_the_same_results_give_the_same_bytes(tmp_path):
     save(tmp_path, "a", OURS, *TRIALS, CLAIM)
-    names = ("README.md", "verdicts.csv", "verdicts.svg")
+    names = ("README.md", "verdicts.csv", "measurements.csv", "verdicts.svg", "tables/legcnet_table_1.md")
     write_report(tmp_path)
     first = [(tmp_path / name).read_bytes() for name in names]
     write_report(tmp_path)
@@ -129,25 +182,20 @@ def test_the_same_results_give_the_same_bytes(tmp_path):
 
 
 def test_the_figure_has_a_panel_per_quantity(tmp_path):
-    accuracy = replace(OURS, quantity="accuracy", ours=0.8, ci_low=None, ci_high=None, verdict="not_reproduced")
+    accuracy = replace(OURS, quantity="accuracy", ours=0.8, ci_low=None, ci_high=None, verdict="outside")
     never = replace(OURS, dataset="iris", ours=None, ci_low=None, ci_high=None, verdict="underspecified")
-    save(tmp_path, "a", OURS, *TRIALS, accuracy, never)
+    save(tmp_path, "a", OURS, *TRIALS, accuracy, never, CLAIM)
     write_report(tmp_path)
     svg = (tmp_path / "verdicts.svg").read_text()
     assert svg.count('<g id="axes_') == 2
     assert "epochs (1 without a figure)" in svg
-    for words, there in (
-        ("identical", True),
-        ("within noise", True),
-        ("not reproduced", True),
-        ("underspecified", False),
-    ):
+    for words, there in (("identical", True), ("within noise", True), ("outside", True), ("underspecified", False)):
         assert (words in svg) == there
 
 
-def test_a_panel_has_a_mark_per_cell():
+def test_a_panel_has_a_mark_per_figure():
     axis = Figure().subplots()
-    figure._panel(axis, [asdict(OURS), asdict(TRIALS[1])], "epochs")
+    figure._panel(axis, [asdict(OURS), asdict(TRIALS[0])], "epochs")
     drawn = [
         (line.get_marker(), line.get_fillstyle(), list(line.get_xdata()), list(line.get_ydata()))
         for line in axis.lines[1:]
@@ -167,8 +215,13 @@ def test_contradicting_results_are_refused(tmp_path):
 
 
 def test_the_figure_is_the_same_whatever_style_the_caller_has_set():
-    rows = [asdict(OURS), asdict(TRIALS[1])]
+    rows = [asdict(OURS), asdict(TRIALS[0])]
     plain = figure.verdict_figure(rows)
     with matplotlib.rc_context():
         plots.style()
         assert figure.verdict_figure(rows) == plain
+
+
+def test_every_claim_and_control_that_is_counted_has_its_kind_in_the_name():
+    for (paper, _, _), name in counts.NAMES.items():
+        assert name.startswith({"legcnet": "A: ", "causal": "B: "}[paper])

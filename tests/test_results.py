@@ -1,4 +1,3 @@
-import csv
 import hashlib
 import json
 import os
@@ -8,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -21,16 +21,27 @@ CELL = Cell(
     dataset="cancer",
     method="ft",
     quantity="epochs",
+    kind="figure",
+    origin="printed",
     published=38,
     ours=41.5,
     ci_low=36.25,
     ci_high=47.0,
     n=50,
     verdict="within_noise",
-    note="",
     profile="default",
 )
-AUTHORS = replace(CELL, ours=38, ci_low=None, ci_high=None, n=1, verdict="identical", note="trial 2", profile="authors")
+AUTHORS = replace(CELL, ours=38, ci_low=None, ci_high=None, n=1, verdict="identical", trial=2, profile="authors")
+CLAIM = replace(
+    CELL,
+    table="fewer_epochs",
+    reference="dense",
+    kind="claim",
+    published=-32,
+    verdict="",
+    outcome="holds",
+    p_value=0.01,
+)
 
 
 def save(folder: Path, name: str, *cells: Cell, profile: str = "default", **changes) -> Path:
@@ -95,8 +106,8 @@ def test_numpy_numbers_become_plain():
         ({"ci_high": float("inf")}, ValueError, "ci_high must be finite"),
         ({"ours": "41"}, TypeError, "ours must be a number"),
         ({"ours": True}, TypeError, "ours must be a number"),
-        ({"verdict": "reproduced"}, ValueError, "verdict must be one of identical, within_noise"),
-        ({"profile": "quick"}, ValueError, "profile must be one of smoke, default, paper, authors"),
+        ({"verdict": "reproduced"}, ValueError, "verdict must be one of 'identical', 'within_noise'"),
+        ({"profile": "quick"}, ValueError, "profile must be one of 'smoke', 'default', 'paper', 'authors'"),
         ({"paper": "legnet"}, ValueError, "paper must be one of"),
         ({"dataset": ""}, ValueError, "dataset must be one line"),
         ({"note": "two\nlines"}, ValueError, "note must be one line"),
@@ -105,8 +116,16 @@ def test_numpy_numbers_become_plain():
         ({"n": 2.0}, TypeError, "n must be an integer"),
         ({"ci_low": None}, ValueError, "both"),
         ({"ci_low": 99}, ValueError, "must not exceed"),
-        ({"published": None}, ValueError, "not_published"),
-        ({"verdict": "not_published"}, ValueError, "not_published"),
+        ({"published": None, "origin": ""}, ValueError, "published must be given for kind 'figure'"),
+        ({"published": None}, ValueError, "origin must be one of ''; got 'printed'"),
+        ({"origin": ""}, ValueError, "origin must be one of 'printed', 'released', 'derived'; got ''"),
+        ({"outcome": "holds"}, ValueError, "outcome must be one of ''; got 'holds'"),
+        ({"kind": "claim"}, ValueError, "verdict must be one of ''; got 'within_noise'"),
+        ({"kind": "claim", "verdict": ""}, ValueError, "outcome must be one of 'holds'"),
+        ({"kind": "guess"}, ValueError, "kind must be one of 'figure'"),
+        ({"p_value": 1.5}, ValueError, "p_value must lie in"),
+        ({"trial": 2}, ValueError, "trial must be given exactly for profile 'authors'"),
+        ({"profile": "authors"}, ValueError, "trial must be given exactly for profile 'authors'"),
     ],
 )
 def test_cell_refuses(change, error, message):
@@ -114,9 +133,17 @@ def test_cell_refuses(change, error, message):
         replace(CELL, **change)
 
 
-def test_cell_allows_underspecified_without_a_figure():
-    assert replace(CELL, published=None, verdict="underspecified").published is None
-    assert replace(CELL, published=None, verdict="not_published").published is None
+@pytest.mark.parametrize("outcome", results.OUTCOMES)
+def test_no_outcome_of_a_claim_can_become_a_verdict_on_a_figure(outcome):
+    """An undecided claim was once counted as a figure that is not reproduced."""
+    for kind in ("claim", "control"):
+        assert replace(CLAIM, kind=kind, outcome=outcome).verdict == ""
+        for verdict in results.VERDICTS:
+            with pytest.raises(ValueError, match="verdict must be one of ''"):
+                replace(CLAIM, kind=kind, outcome=outcome, verdict=verdict)
+    with pytest.raises(ValueError, match="verdict must be one of 'identical'"):
+        replace(CELL, verdict=outcome)
+    assert not set(results.OUTCOMES) & set(results.VERDICTS)
 
 
 @pytest.mark.parametrize(
@@ -141,8 +168,8 @@ def test_cell_allows_underspecified_without_a_figure():
         ({"data_checksums": {"iris": "abc"}}, ValueError, "data_checksums"),
         ({"skipped": [{"what": "x"}]}, ValueError, "skipped"),
         ({"skipped": [{"what": "x", "why": 3}]}, ValueError, "skipped"),
-        ({"cells": [CELL, replace(CELL, ours=40)]}, ValueError, "twice got legcnet 1 cancer ft epochs"),
-        ({"cells": [AUTHORS, AUTHORS]}, ValueError, "twice got .* trial 2"),
+        ({"cells": [CELL, replace(CELL, ours=40)]}, ValueError, "twice got legcnet 1 cancer ft .*epochs"),
+        ({"cells": [AUTHORS, AUTHORS]}, ValueError, "twice got legcnet 1 cancer ft .*epochs .*2"),
         ({"cells": [replace(CELL, profile="paper")]}, ValueError, "'default' or 'authors', got 'paper'"),
     ],
 )
@@ -177,15 +204,21 @@ def test_atomic_write_replaces_and_is_readable_by_others(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def signed(text: str) -> str:
+    """The text with the signature of what it holds now."""
+    content = json.loads(text)
+    return json.dumps(content | {"signature": results.signature(content)})
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda text: text[:-40], "Expecting|Unterminated|delimiter"),
         (lambda text: text.replace("41.5", "NaN"), "numbers must be finite, got NaN"),
-        (lambda text: text.replace('"within_noise"', '"great"'), "verdict must be one of"),
-        (lambda text: text.replace('"cells"', '"cels"'), r"missing \['cells'\], unknown \['cels'\]"),
-        (lambda text: text.replace('"ci_low"', '"low"'), r"missing \['ci_low'\], unknown \['low'\]"),
-        (lambda text: text.replace('"schema": 2', '"schema": 1'), "schema must be 2, got 1"),
+        (lambda text: signed(text.replace('"within_noise"', '"great"')), "verdict must be one of"),
+        (lambda text: signed(text.replace('"cells"', '"cels"')), r"missing \['cells'\], unknown \['cels'\]"),
+        (lambda text: signed(text.replace('"ci_low"', '"low"')), r"missing \['ci_low'\], unknown \['low'\]"),
+        (lambda text: text.replace('"schema": 3', '"schema": 1'), "schema must be 3, got 1"),
         (lambda text: text.replace("41.5", "41.4"), "changed after it was written"),
         (lambda text: "[]", "JSON object"),
     ],
@@ -233,68 +266,6 @@ def test_skipped_reasons_lose_this_machines_folders(tmp_path, monkeypatch):
     assert sys.prefix not in content["skipped"][0]["why"]
 
 
-def rows(folder: Path) -> list[dict]:
-    return results.verdict_rows(results.collect(folder))
-
-
-def test_verdicts_csv_has_the_columns_of_the_design(tmp_path):
-    save(tmp_path, "tables", CELL, replace(AUTHORS, published=None, ours=None, verdict="not_published"))
-    path = results.write_verdicts(tmp_path)
-    header = "paper,table,dataset,method,quantity,published,ours,ci_low,ci_high,n,verdict,profile,notebook,note"
-    assert path.read_text() == (
-        f"{header}\n"
-        "legcnet,1,cancer,ft,epochs,,,,,1,not_published,authors,01_tables.ipynb,trial 2\n"
-        "legcnet,1,cancer,ft,epochs,38,41.5,36.25,47,50,within_noise,default,01_tables.ipynb,\n"
-    )
-
-
-def test_the_largest_profile_wins_and_smoke_never_enters(tmp_path):
-    other = replace(CELL, dataset="iris")
-    save(tmp_path, "tables", CELL, other)
-    save(tmp_path, "tables", replace(CELL, ours=40, profile="paper"), profile="paper")
-    save(tmp_path, "tables", replace(CELL, ours=1, profile="smoke"), profile="smoke")
-    save(tmp_path, "more", replace(CELL, table="2", profile="smoke"), profile="smoke")
-    found = [(row["dataset"], row["ours"], row["profile"]) for row in rows(tmp_path)]
-    assert found == [("cancer", 40, "paper"), ("iris", 41.5, "default")]
-
-
-def test_smoke_enters_where_there_is_nothing_else(tmp_path):
-    save(tmp_path, "tables", replace(CELL, profile="smoke"), profile="smoke")
-    assert [row["profile"] for row in rows(tmp_path)] == ["smoke"]
-
-
-def test_authors_rows_count_once_and_keep_their_trials(tmp_path):
-    trials = [replace(AUTHORS, note=f"trial {k}", ours=30 + k) for k in (10, 2, 1)]
-    save(tmp_path, "tables", CELL, *trials)
-    again = [replace(trial, ours=trial.ours + 0.5) for trial in trials]
-    save(tmp_path, "tables", *again, profile="paper")
-    found = [(row["profile"], row["note"], row["ours"]) for row in rows(tmp_path)]
-    assert found == [
-        ("authors", "trial 1", 31.5),
-        ("authors", "trial 2", 32.5),
-        ("authors", "trial 10", 40.5),
-        ("default", "", 41.5),
-    ]
-
-
-def test_two_runs_may_not_give_the_same_number(tmp_path):
-    save(tmp_path, "a", CELL)
-    save(tmp_path, "b", CELL)
-    with pytest.raises(ValueError, match="a.default.json and b.default.json both give legcnet 1 cancer ft epochs"):
-        rows(tmp_path)
-
-
-def test_rows_come_in_the_papers_order(tmp_path):
-    names = [("causal", "1", "iris"), ("legcnet", "null", "iris"), ("legcnet", "10", "iris")]
-    names += [("legcnet", "2", "zoo"), ("legcnet", "2", "vowel"), ("legcnet", "2", "cancer")]
-    save(tmp_path, "t", *[replace(CELL, paper=p, table=t, dataset=d) for p, t, d in names])
-    found = [(row["paper"], row["table"], row["dataset"]) for row in rows(tmp_path)]
-    assert found == names[::-1]
-    methods = ("dense", "ft", "pt", "random", "magnitude", "causal_ft")
-    save(tmp_path, "t", *[replace(CELL, method=method) for method in reversed(methods)])
-    assert [row["method"] for row in rows(tmp_path)] == list(methods)
-
-
 @pytest.mark.parametrize(
     ("number", "text"),
     [
@@ -313,15 +284,49 @@ def test_format_number(number, text):
     assert results.format_number(number) == text
 
 
-def test_verdicts_are_the_same_bytes_again(tmp_path):
-    save(tmp_path, "tables", CELL, AUTHORS)
-    first = results.write_verdicts(tmp_path).read_bytes()
-    assert results.write_verdicts(tmp_path).read_bytes() == first
-    assert len(list(csv.DictReader(first.decode().splitlines()))) == 2
-    assert json.loads(next((tmp_path / "results").iterdir()).read_text())
-
-
 def test_a_measured_cell_is_ours_alone():
-    cell = Cell.measured("legcnet", "t", "iris", "ft", "q", stats.Interval(0.5, 0.4, 0.6, 7), profile="smoke", note="x")
+    interval = stats.Interval(0.5, 0.4, 0.6, 7)
+    cell = Cell.measured("legcnet", "t", "iris", "ft", "q", interval, profile="smoke", note="x", reference="dense")
     assert (cell.published, cell.ours, cell.ci_low, cell.ci_high, cell.n) == (None, 0.5, 0.4, 0.6, 7)
-    assert (cell.verdict, cell.note, cell.profile) == ("not_published", "x", "smoke")
+    assert (cell.kind, cell.verdict, cell.outcome, cell.note) == ("measurement", "", "", "x")
+    assert (cell.reference, cell.profile) == ("dense", "smoke")
+
+
+RAW = pd.DataFrame(
+    {"study": ["fresh"] * 3, "network": [0, 1, 2], "epochs": [3.0, None, 5.5], "reached": [True, False, True]}
+)
+
+
+def test_raw_runs_come_back_from_their_own_file(tmp_path):
+    path = save(tmp_path, "tables", CELL, raw=RAW)
+    content = results.read(path)
+    pd.testing.assert_frame_equal(results.read_raw(path, content)[RAW.columns], RAW)
+    results.save(path, results.place_raw(path, content))
+    placed = results.read(path)
+    assert placed["raw"] is None and placed["raw_sha256"] == results.raw_digest(results.raw_path(path))
+    assert results.raw_path(path) == tmp_path / "raw" / "tables.default.parquet"
+    again = results.read_raw(path, placed)
+    assert again.network.tolist() == [0, 1, 2] and again.epochs.isna().tolist() == [False, True, False]
+    assert results.place_raw(path, placed) == placed, "placed once, it stays"
+
+
+def test_raw_runs_that_were_changed_or_lost_are_named(tmp_path):
+    path = save(tmp_path, "tables", CELL, raw=RAW)
+    results.save(path, results.place_raw(path, results.read(path)))
+    content, raw = results.read(path), results.raw_path(path)
+    raw.write_bytes(raw.read_bytes() + b" ")
+    with pytest.raises(ValueError, match="tables.default.parquet: .* was changed after it was written"):
+        results.read_raw(path, content)
+    raw.unlink()
+    with pytest.raises(ValueError, match="tables.default.parquet: .* is missing"):
+        results.read_raw(path, content)
+
+
+def test_a_result_without_raw_runs_removes_those_of_an_older_one(tmp_path):
+    path = save(tmp_path, "tables", CELL, raw=RAW)
+    results.place_raw(path, results.read(path))
+    assert results.raw_path(path).is_file()
+    path = save(tmp_path, "tables", CELL)
+    assert results.read_raw(path, results.read(path)) is None
+    results.place_raw(path, results.read(path))
+    assert not results.raw_path(path).exists()

@@ -1,0 +1,153 @@
+"""The two tables: which rows stand where, once each, and corrected over the cases of a claim."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from ccprune import results
+from ccprune.results import Cell
+from ccprune.verdicts import tables
+
+FIGURE = Cell(
+    paper="legcnet", table="1", dataset="cancer", method="ft", quantity="epochs", kind="figure", origin="printed",
+    published=38, ours=41.5, ci_low=36.25, ci_high=47.0, n=50, verdict="within_noise", profile="default",
+)  # fmt: skip
+TRIAL = replace(FIGURE, ours=38, ci_low=None, ci_high=None, n=1, verdict="identical", trial=2, profile="authors")
+CLAIM = replace(
+    FIGURE,
+    table="fewer_epochs",
+    reference="dense",
+    kind="claim",
+    published=-32,
+    verdict="",
+    outcome="holds",
+    p_value=0.01,
+)
+MEASURED = replace(FIGURE, table="mask", kind="measurement", origin="", published=None, verdict="")
+
+
+def save(folder: Path, name: str, *cells: Cell, profile: str = "default") -> Path:
+    return results.write(
+        folder / "results" / f"{name}.{profile}.json",
+        notebook="01_tables.ipynb",
+        parameters={"profile": profile},
+        seeds=[],
+        data_checksums={},
+        cells=cells,
+    )
+
+
+def test_what_is_compared_and_what_is_measured_stand_in_tables_of_their_own(tmp_path):
+    null = replace(MEASURED, table="null_rejections", kind="null")
+    save(tmp_path, "tables", FIGURE, TRIAL, CLAIM, replace(CLAIM, table="beats_random", kind="control"), MEASURED, null)
+    written = tables.write_tables(tmp_path)
+    kinds = {}
+    for name in (tables.VERDICTS_TABLE, tables.MEASUREMENTS_TABLE):
+        with (tmp_path / name).open() as file:
+            found = list(csv.DictReader(file))
+        assert tuple(found[0]) == tables.COLUMNS
+        kinds[name] = {row["kind"] for row in found}
+    assert kinds == {"verdicts.csv": {"figure", "claim", "control"}, "measurements.csv": {"measurement", "null"}}
+    assert len(written) == 6
+    with (tmp_path / tables.VERDICTS_TABLE).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["table"], row["trial"], row["verdict"], row["outcome"]) for row in rows] == [
+        ("1", "2", "identical", ""),
+        ("1", "", "within_noise", ""),
+        ("beats_random", "", "", "holds"),
+        ("fewer_epochs", "", "", "holds"),
+    ]
+
+
+def test_the_largest_profile_of_a_run_wins_and_smoke_never_enters(tmp_path):
+    other = replace(FIGURE, dataset="iris")
+    save(tmp_path, "cancer", FIGURE)
+    save(tmp_path, "iris", other)
+    save(tmp_path, "cancer", replace(FIGURE, ours=40, profile="paper"), profile="paper")
+    save(tmp_path, "cancer", replace(FIGURE, ours=1, profile="smoke"), profile="smoke")
+    save(tmp_path, "more", replace(FIGURE, table="2", profile="smoke"), profile="smoke")
+    found = [(row["dataset"], row["ours"], row["profile"]) for row in tables.rows(tmp_path)]
+    assert found == [("cancer", 40, "paper"), ("iris", 41.5, "default")]
+
+
+def test_smoke_enters_where_there_is_nothing_else(tmp_path):
+    save(tmp_path, "tables", replace(FIGURE, profile="smoke"), profile="smoke")
+    assert [row["profile"] for row in tables.rows(tmp_path)] == ["smoke"]
+
+
+def test_one_number_of_two_runs_is_the_larger_profiles(tmp_path):
+    save(tmp_path, "small", FIGURE, TRIAL)
+    save(tmp_path, "large", replace(FIGURE, ours=40, profile="paper"), replace(TRIAL, ours=37), profile="paper")
+    assert [(row["profile"], row["ours"]) for row in tables.rows(tmp_path)] == [("authors", 37), ("paper", 40)]
+
+
+def test_trials_stand_in_their_order(tmp_path):
+    save(tmp_path, "tables", *[replace(TRIAL, trial=k, ours=30 + k) for k in (10, 2, 1)])
+    assert [row["trial"] for row in tables.rows(tmp_path)] == [1, 2, 10]
+
+
+def test_two_runs_may_not_give_the_same_number(tmp_path):
+    save(tmp_path, "a", FIGURE)
+    save(tmp_path, "b", FIGURE)
+    with pytest.raises(ValueError, match="a.default.json and b.default.json both give legcnet 1 cancer ft epochs"):
+        tables.rows(tmp_path)
+
+
+def test_rows_come_in_the_papers_order(tmp_path):
+    names = [("causal", "1", "iris"), ("legcnet", "null", "iris"), ("legcnet", "10", "iris")]
+    names += [("legcnet", "2", "zoo"), ("legcnet", "2", "vowel"), ("legcnet", "2", "cancer")]
+    save(tmp_path, "t", *[replace(FIGURE, paper=p, table=t, dataset=d) for p, t, d in names])
+    found = [(row["paper"], row["table"], row["dataset"]) for row in tables.rows(tmp_path)]
+    assert found == names[::-1]
+    methods = ("dense", "ft", "pt", "random", "magnitude", "causal_ft")
+    save(tmp_path, "t", *[replace(FIGURE, method=method) for method in reversed(methods)])
+    assert [row["method"] for row in tables.rows(tmp_path)] == list(methods)
+
+
+def test_a_claim_is_corrected_over_its_cases_and_no_others(tmp_path):
+    p = {"cancer": 0.01, "iris": 0.03, "vowel": 0.2, "titanic": 0.02}
+    cases = [replace(CLAIM, dataset=name, p_value=value) for name, value in p.items()]
+    cases[2] = replace(cases[2], outcome="undecided")
+    other = replace(CLAIM, table="keeps_accuracy", p_value=0.04, margin=0.01)
+    control = replace(CLAIM, kind="control", table="beats_random", p_value=0.04)
+    save(tmp_path, "t", *cases, other, control)
+    found = {(row["table"], row["dataset"]): row for row in tables.rows(tmp_path)}
+    theirs = dict(zip(p, multipletests(list(p.values()), method="holm")[1], strict=True))
+    for name in p:
+        row = found["fewer_epochs", name]
+        assert row["p_holm"] == pytest.approx(theirs[name])
+        assert row["outcome_alone"] == ("undecided" if name == "vowel" else "holds")
+        assert row["outcome"] == ("holds" if theirs[name] < 0.05 else "undecided")
+    assert found["fewer_epochs", "iris"]["outcome"] == "undecided", "its p of .03 is one of four"
+    for table in ("keeps_accuracy", "beats_random"):
+        assert found[table, "cancer"]["p_holm"] == pytest.approx(0.04) and found[table, "cancer"]["outcome"] == "holds"
+
+
+def test_paper_b_is_corrected_over_networks_and_schedules_for_each_reference(tmp_path):
+    where = {"paper": "causal", "method": "causal", "published": None, "origin": "", "quantity": "accuracy"}
+    cases = [
+        replace(CLAIM, **where, table=table, reference=reference, sparsity=sparsity, p_value=0.03)
+        for table in ("accuracy_path-lenet", "accuracy_totals-mlp")
+        for reference in ("magnitude", "dense")
+        for sparsity in (0.5, 0.9)
+    ]
+    save(tmp_path, "t", *cases)
+    assert [row["p_holm"] for row in tables.rows(tmp_path)] == [pytest.approx(0.12)] * 8
+
+
+def test_null_without_a_p_value_nothing_is_corrected(tmp_path):
+    save(tmp_path, "t", replace(CLAIM, p_value=None), replace(CLAIM, dataset="iris", p_value=0.04))
+    found = {row["dataset"]: (row["p_holm"], row["outcome"]) for row in tables.rows(tmp_path)}
+    assert found == {"cancer": (None, "holds"), "iris": (0.04, "holds")}
+
+
+def test_tables_are_the_same_bytes_again_and_left_alone(tmp_path):
+    save(tmp_path, "tables", FIGURE, TRIAL, CLAIM, MEASURED)
+    tables.write_tables(tmp_path)
+    paths = [tmp_path / name for name in (tables.VERDICTS_TABLE, tables.MEASUREMENTS_TABLE)]
+    first = [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
+    tables.write_tables(tmp_path)
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths] == first
