@@ -7,7 +7,7 @@ which the pruned network keeps), and with other pruning methods, at equal sparsi
 networks are left out of every comparison and named.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,23 +48,24 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     for row in comparisons(raw, classes=kind_of(used["dataset"]).classes).to_dict("records"):
         claimed = row["method"] == "causal" and row["reference"] == "dense" and row["weights"] == "remaining"
         numbers = {name: None if pd.isna(row[name]) else row[name] for name in ("estimate", "low", "high", "p_value")}
-        cell = Cell(
-            **where,
-            method=row["method"],
-            reference=row["reference"],
-            sparsity=row["sparsity"],
-            quantity=f"{row['measure']}, {row['weights']}",
-            kind="claim" if claimed and row["measure"] in CLAIMED else "control",
-            ours=numbers["estimate"],
-            ci_low=numbers["low"],
-            ci_high=numbers["high"],
-            n=row["n"] or None,
-            p_value=numbers["p_value"],
-            outcome=row["outcome"],
-            note=row["note"],
-            profile=content["profile"],
+        found.append(
+            Cell(
+                **where,
+                method=row["method"],
+                reference=row["reference"],
+                sparsity=row["sparsity"],
+                quantity=f"{row['measure']}, {row['weights']}",
+                kind="claim" if claimed and row["measure"] in CLAIMED else "control",
+                ours=numbers["estimate"],
+                ci_low=numbers["low"],
+                ci_high=numbers["high"],
+                n=row["n"] or None,
+                p_value=numbers["p_value"],
+                outcome=row["outcome"],
+                note=row["note"],
+                profile=content["profile"],
+            )
         )
-        found.append(cell)
     return found
 
 
@@ -140,13 +141,14 @@ def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(raw: pd.DataFrame, table: pd.DataFrame, *, dataset: str, architecture: str) -> str:
-    """What a run says of flatness: the claim, its controls, the flattest network, and the ruined ones.
-
-    `table` is what `comparisons` made of `raw`.
-    """
+def summary(raw: pd.DataFrame, *, classes: int, dataset: str, architecture: str) -> str:
+    """What a run says of flatness in sentences: the claim, its controls, the flattest network, the ruined ones."""
+    table = comparisons(raw, classes=classes)
     seeds = raw.seed.nunique()
-    told = [f"{dataset}, {architecture}, {seeds} seed{'s' * (seeds > 1)}, remaining weights, ratios of flatness."]
+    told = [
+        f"{dataset}, {architecture}, {seeds} seed{'s' * (seeds > 1)}: ratios of the claimed measures on the remaining "
+        "weights, and at how many sparsities the method is flatter or sharper."
+    ]
     part = table[(table.weights == "remaining") & table.measure.isin(CLAIMED) & (table.n > 0)]
     wanted = ("dense", _DENSE_THERE, "magnitude", "magnitude at equal accuracy", "random at equal accuracy")
     for method, references in {"causal": wanted, "magnitude": wanted[:2], "random": wanted[:2]}.items():
@@ -155,26 +157,27 @@ def summary(raw: pd.DataFrame, table: pd.DataFrame, *, dataset: str, architectur
             if len(rows):
                 measures = [_range(name, rows[rows.measure == name]) for name in dict.fromkeys(rows.measure)]
                 told.append(f"{method.capitalize()} over {reference}: {', '.join(measures)}.")
-    own = raw[raw.weights == "remaining"]
+    own = raw.assign(ruined=ruined(raw, classes=classes))[raw.weights == "remaining"]
     flattest = own.loc[own.trace.idxmin()]
     told.append(
         f"The lowest trace of all {len(own)} networks belongs to {flattest.method} at {flattest.level:g}, whose test "
         f"accuracy is {flattest.test_accuracy:.3f}."
     )
+    lost = own[own.ruined].groupby(["method", "level"], sort=False).seed
+    names = [f"{method} at {level:g} ({_seeds(part)})" for (method, level), part in lost]
+    if names:
+        told.append(f"Ruined and left out: {', '.join(names)}.")
     return " ".join(told)
 
 
 def _range(measure: str, rows: pd.DataFrame) -> str:
-    low, high, of = rows.estimate.min(), rows.estimate.max(), len(rows)
-    ratio = f"{low:.2f}" if of == 1 else f"{low:.2f} to {high:.2f}"
-    counts = ", ".join(f"{WORDS[name]} at {(rows.outcome == name).sum()}" for name in ("holds", "does_not_hold"))
-    return f"{measure.replace('_', ' ')} {ratio} ({counts} of {of} sparsit{'y' if of == 1 else 'ies'})"
+    low, high = rows.estimate.min(), rows.estimate.max()
+    ratio = f"{low:.2f}" if len(rows) == 1 else f"{low:.2f} to {high:.2f}"
+    counts = " and ".join(f"{(rows.outcome == name).sum()} {WORDS[name]}" for name in ("holds", "does_not_hold"))
+    return f"{measure.replace('_', ' ')} {ratio} ({counts} of {len(rows)})"
 
 
-_Compared = tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, list[str]]
-
-
-def _compared(raw: pd.DataFrame) -> Iterator[_Compared]:
+def _compared(raw: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, list[str]]]:
     """(method, reference, sparsity and weights; the method's rows by seed; the reference's; remarks) to compare."""
     pruned = [name for name in dict.fromkeys(raw.method) if name != "dense"]
 
@@ -189,8 +192,7 @@ def _compared(raw: pd.DataFrame) -> Iterator[_Compared]:
         for method in pruned:
             where = {"method": method, "reference": "dense", "sparsity": level}
             for weights in ("remaining", "all"):
-                ours = rows(method, level, weights)
-                yield where | {"weights": weights}, ours, rows("dense", level, weights), []
+                yield where | {"weights": weights}, rows(method, level, weights), rows("dense", level, weights), []
             there = rows("dense", level, SAME_PLACES, method)
             if len(there):
                 where |= {"reference": _DENSE_THERE, "weights": "remaining"}
@@ -231,7 +233,7 @@ def _seeds(seeds: Iterable[int]) -> str:
     return f"seed{'s' * (len(names) > 1)} {', '.join(names)}"
 
 
-def _geometric(logs: Sequence[float] | np.ndarray) -> dict[str, Any]:
+def _geometric(logs: np.ndarray) -> dict[str, Any]:
     """Geometric mean, its interval, p and outcome, from the logarithms of ratios."""
     n = len(logs)
     if n < 2:
