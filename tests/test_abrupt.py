@@ -42,7 +42,7 @@ def test_a_corner_out_of_range_is_named():
 
 
 def test_the_one_abrupt_curve_loses_its_verdict_without_its_last_total_or_a_seed():
-    """MLP on MNIST at seven totals, three seeds: abrupt as a whole, but not robustly, so that its claim is undecided."""
+    """MLP on MNIST, seven totals, three seeds: abrupt as a whole, not robustly, so that its claim is undecided."""
     path = ROOT / "replication" / "results" / "phase_shift-mnist_mlp.paper.json"
     rows = results.read_raw(path, results.read(path))
     curve = wide(rows[rows.seed < 3], "causal", "test_accuracy")[SEVEN]

@@ -1,14 +1,16 @@
 """Rows and cells of paper A's tables, on small runs; figures are checked against runs made by hand."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from ccprune import legcnet, legcnet_cells, legcnet_runs, stats
+from ccprune import legcnet, legcnet_runs, stats
 from ccprune.data import load
 from ccprune.ensemble import initialise
-from ccprune.results import Cell
 from ccprune.train import accuracy, train
+from ccprune.verdicts import figures
+from ccprune.verdicts import legcnet as judge
 
 SMALL = legcnet.with_recording(
     legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=30, max_lag=5), "pt", epochs=15, max_lag=5
@@ -27,8 +29,8 @@ def runs(data):
 
 def test_every_network_has_every_method_once(runs):
     retrained = {"dense", "ft", "random", "magnitude", "ft_causal", "pt", "random_pt", "magnitude_pt"}
-    assert set(runs.method) == retrained | {"magnitude_after"}
-    assert (runs.groupby(["network", "method"]).size() == 1).all() and len(runs) == 6 * 9
+    assert set(runs.method) == retrained | {"magnitude_after", "ft_after", "pt_after"}
+    assert (runs.groupby(["network", "method"]).size() == 1).all() and len(runs) == 6 * 11
 
 
 def test_controls_remove_exactly_as_many_weights(runs):
@@ -62,52 +64,6 @@ def test_rows_do_not_depend_on_the_chunk(data, runs, monkeypatch):
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_differences_are_those_of_the_pairs(runs):
-    table = legcnet_cells.differences(runs)
-    row = table[(table.method == "ft") & (table.reference == "dense") & (table.quantity == "epochs")].iloc[0]
-    wide = runs.pivot(index="network", columns="method", values="epochs")
-    assert row.estimate == pytest.approx((wide["ft"] - wide["dense"]).mean())
-    assert row.n == 6 and row.low <= row.estimate <= row.high
-
-
-def test_null_two_random_controls_do_not_differ(runs):
-    """Nothing to find: a method compared with itself holds no claim of being better."""
-    same = stats.paired_difference(runs[runs.method == "random"].accuracy, runs[runs.method == "random"].accuracy)
-    assert same.estimate == 0 and same.p_value == 1
-    assert stats.claim_holds(same, better="higher") != "holds"
-
-
-def test_fresh_cells_judge_each_printed_figure(runs):
-    cells = legcnet_cells.fresh_cells(runs, "iris", profile="smoke", budget=SMALL.budget)
-    assert len(cells) == len(legcnet_cells.PRINTED) and all(isinstance(cell, Cell) for cell in cells)
-    kept = next(cell for cell in cells if (cell.table, cell.method, cell.quantity) == ("1", "dense", "kept"))
-    assert (kept.published, kept.ours, kept.verdict) == (42, 42, "within_noise")
-    epochs = next(cell for cell in cells if (cell.table, cell.method, cell.quantity) == ("1", "ft", "epochs"))
-    assert epochs.ours == pytest.approx(runs[runs.method == "ft"].epochs.mean())
-    never = int((~runs[runs.method == "ft"].reached).sum())
-    assert epochs.note.startswith(f"{never} of 6 never reached")
-
-
-def test_numbers_made_without_the_paper_s_settings_are_underspecified(runs):
-    cells = legcnet_cells.fresh_cells(runs, "cancer", profile="smoke", budget=SMALL.budget)
-    verdicts = {method: {cell.verdict for cell in cells if cell.method == method} for method in ("ft", "pt")}
-    assert verdicts["pt"] == {"underspecified"} and "underspecified" not in verdicts["ft"]
-    claims = legcnet_cells.claim_cells(legcnet_cells.differences(runs), "cancer", profile="smoke")
-    assert {cell.verdict for cell in claims if cell.method == "pt"} == {"underspecified"}
-    assert "not found" in legcnet_cells.sentence(legcnet_cells.differences(runs), runs, "cancer", "pt")
-
-
-def test_author_cells_compare_the_printed_trial_only():
-    printed = legcnet_cells.published()["table1_dense_vs_ft"]["cancer"]
-    row = {"method": "dense", "epochs": 70, "reached": True, "accuracy": 120 / 137, "f1": 0.86557, "kept": 60}
-    rows = [row | {"network": trial, "epochs": 70 + (trial != 1), "pruned_pct": 0.0} for trial in range(5)]
-    cells = legcnet_cells.author_cells(pd.DataFrame(rows), "cancer", budget=100)
-    epochs = [cell for cell in cells if (cell.method, cell.quantity) == ("dense", "epochs")]
-    assert [cell.verdict for cell in epochs] == ["not_published", "identical", *["not_published"] * 3]
-    assert [cell.published for cell in epochs] == [None, printed["epochs_dense"], None, None, None]
-    assert {cell.method for cell in cells} == {"dense"}
-
-
 def test_magnitude_after_is_the_dense_network_cut_and_not_retrained(data, runs):
     start = initialise((4, 6, 3), 6, seed=3).select([2])
     dense = legcnet_runs.run(data, SMALL, start, torch.ones(1, 42, dtype=torch.bool))
@@ -116,6 +72,134 @@ def test_magnitude_after_is_the_dense_network_cut_and_not_retrained(data, runs):
     cut = dense.ensemble.weights.clone()
     cut[0, order[: 42 - int(row.kept)]] = 0
     assert row.accuracy == accuracy(dense.ensemble.with_weights(cut), data.x_test, data.y_test).item()
+
+
+@pytest.mark.parametrize("method", ["ft", "pt"])
+def test_unretrained_networks_are_the_dense_ones_under_the_mask(data, runs, method):
+    start = initialise((4, 6, 3), 6, seed=3).select([4])
+    dense = legcnet_runs.run(data, SMALL, start, torch.ones(1, 42, dtype=torch.bool))
+    keep = legcnet.masks(start, data, SMALL, method=method)
+    row = runs[(runs.network == 4) & (runs.method == f"{method}_after")].iloc[0]
+    cut = dense.ensemble.with_weights(dense.ensemble.weights * keep)
+    assert row.accuracy == accuracy(cut, data.x_test, data.y_test).item() and row.kept == int(keep.sum())
+
+
+def content(dataset):
+    return {"parameters": {"dataset": dataset}, "profile": "smoke"}
+
+
+@pytest.fixture(scope="module")
+def concluded(runs):
+    return judge.cells(runs.assign(study="fresh"), content("iris"))
+
+
+def one(cells, **wanted):
+    (found,) = [cell for cell in cells if all(getattr(cell, name) == value for name, value in wanted.items())]
+    return found
+
+
+def test_each_distinct_figure_is_judged_once(concluded):
+    judged = [cell for cell in concluded if cell.kind == "figure"]
+    assert len(judged) == len(figures.PRINTED) == 16 and figures.DISTINCT == 112
+    assert len({(cell.table, cell.method, cell.quantity) for cell in judged}) == 16
+    assert not [cell for cell in judged if (cell.table, cell.method) == ("2", "ft")], "table 2 repeats FT"
+    assert "pruned_pct" not in {cell.quantity for cell in judged}, "it follows from kept"
+
+
+def test_every_figure_of_the_papers_json_is_judged_repeated_derived_or_no_result():
+    paper = figures.published()
+    listed = {(figures.TABLES[table], key) for table, _, _, key, _ in figures.PRINTED}
+    for table in figures.TABLES.values():
+        for key in paper[table]["cancer"]:
+            repeated = table == figures.TABLES["2"] and key.endswith("_ft")
+            derived = key.startswith("pruned_pct") or key == "noncausal"
+            setting = key in ("hidden", "weights_dense", "recorded_epochs")
+            assert ((table, key) in listed) != (repeated or derived or setting), key
+
+
+def test_epochs_are_a_median_of_runs_that_may_never_end(runs, concluded):
+    part = runs[runs.method == "ft"]
+    epochs = one(concluded, kind="figure", table="1", method="ft", quantity="epochs")
+    assert epochs.ours == part.epochs.where(part.reached, np.inf).median()
+    never = one(concluded, table="reached", method="ft")
+    assert never.ours == part.reached.mean() and never.ci_low < never.ours <= never.ci_high
+
+
+def test_claims_are_against_dense_and_controls_against_masks(concluded):
+    claims = {(cell.table, cell.method, cell.reference) for cell in concluded if cell.kind == "claim"}
+    names = ("fewer_epochs", "keeps_accuracy", "keeps_f1")
+    assert claims == {(name, method, "dense") for name in names for method in ("ft", "pt")}
+    controls = {(cell.table, cell.method, cell.reference) for cell in concluded if cell.kind == "control"}
+    assert {reference for table, _, reference in controls if table == "margins"} == {"dense"}
+    assert controls >= {
+        ("beats_random", "ft", "random"),
+        ("beats_magnitude", "pt", "magnitude_pt"),
+        ("beats_magnitude", "ft_after", "magnitude_after"),
+    }
+
+
+def test_retrained_is_compared_with_retrained_only(concluded):
+    for cell in concluded:
+        if cell.kind == "control":
+            assert cell.method.endswith("_after") == cell.reference.endswith("_after"), cell
+
+
+def test_claims_carry_the_papers_own_difference(runs, concluded):
+    fewer = one(concluded, table="fewer_epochs", method="ft")
+    assert (fewer.published, fewer.origin) == (166 - 182, "printed")
+    wide = runs.pivot(index="network", columns="method")
+    epochs = wide["epochs"].where(wide["reached"].astype(bool), np.inf)
+    test = stats.sign_test(epochs["ft"], epochs["dense"])
+    assert fewer.p_value == test.p_value and fewer.n == 6
+    kept = one(concluded, table="keeps_accuracy", method="pt")
+    assert kept.ours == pytest.approx((wide["accuracy"]["pt"] - wide["accuracy"]["dense"]).mean())
+    assert kept.margin == judge.MARGIN
+
+
+def test_margins_stand_beside_random_masks(concluded):
+    found = [cell for cell in concluded if cell.table == "margins"]
+    assert {cell.method for cell in found} == {"ft", "random", "pt", "random_pt"}
+    assert {cell.margin for cell in found} == set(judge.MARGINS)
+    kept = one(found, method="ft", margin=0.01)
+    assert (kept.p_value, kept.outcome) == (
+        one(concluded, table="keeps_accuracy", method="ft").p_value,
+        one(concluded, table="keeps_accuracy", method="ft").outcome,
+    )
+
+
+def test_null_a_method_beside_itself_holds_nothing(runs):
+    dense = runs[runs.method == "dense"]
+    twins = pd.concat([dense, *(dense.assign(method=name) for name in ("ft", "random", "magnitude"))])
+    cells = judge.comparisons(twins, "iris", profile="smoke", budget=250, references={"ft": ("random", "magnitude")})
+    outcomes = {cell.table: cell.outcome for cell in cells if cell.kind in ("claim", "control") and cell.margin is None}
+    assert outcomes == {"fewer_epochs": "undecided", "beats_random": "undecided", "beats_magnitude": "undecided"}
+
+
+def test_more_epochs_in_the_papers_own_row_are_no_claim(runs):
+    cells = judge.comparisons(runs, "mnist", profile="smoke", budget=250)
+    assert one(cells, table="fewer_epochs", method="ft").kind == "measurement", "the paper prints 30 against 27"
+    assert one(cells, table="keeps_accuracy", method="ft").kind == "claim"
+
+
+def test_numbers_made_without_the_papers_settings_cannot_be_judged(runs):
+    cells = judge.cells(runs.assign(study="fresh"), content("cancer"))
+    verdicts = {name: {c.verdict for c in cells if c.kind == "figure" and c.method == name} for name in ("ft", "pt")}
+    assert verdicts["pt"] == {"underspecified"} and "underspecified" not in verdicts["ft"]
+    outcomes = {cell.outcome for cell in cells if cell.kind == "claim" and cell.method == "pt"}
+    assert outcomes == {"cannot_be_known"}
+
+
+def test_the_printed_trial_alone_is_a_figure():
+    row = {"method": "dense", "epochs": 70, "reached": True, "accuracy": 120 / 137, "f1": 0.86557, "kept": 60}
+    rows = [row | {"network": trial, "epochs": 70 + (trial != 1)} for trial in range(5)]
+    cells = judge.author_cells(pd.DataFrame(rows), "cancer")
+    epochs = [cell for cell in cells if cell.quantity == "epochs"]
+    assert [(cell.trial, cell.kind, cell.verdict) for cell in epochs] == [
+        (1, "measurement", ""),
+        (2, "figure", "identical"),
+        *((k, "measurement", "") for k in (3, 4, 5)),
+    ]
+    assert {cell.method for cell in cells} == {"dense"}
 
 
 def test_a_random_mask_that_happens_to_agree_is_no_replication():
@@ -128,46 +212,44 @@ def test_a_random_mask_that_happens_to_agree_is_no_replication():
         "f1": 0.8656,
         "kept": 54,
     }
-    cells = legcnet_cells.author_cells(pd.DataFrame([row]), "cancer", budget=100)
+    cells = judge.author_cells(pd.DataFrame([row]), "cancer")
     assert {cell.verdict for cell in cells} == {"underspecified"}
 
 
-def test_a_wrong_figure_is_not_reproduced_and_contradictions_are_named():
-    row = {"network": 1, "method": "ft", "reached": True, "accuracy": 0.5, "kept": 54, "pruned_pct": 10.0}
-    cells = legcnet_cells.author_cells(pd.DataFrame([row | {"epochs": 39, "f1": 0.857}]), "cancer", budget=100)
-    verdicts = {(cell.table, cell.quantity): cell for cell in cells if cell.method == "ft"}
-    assert verdicts["1", "epochs"].verdict == "not_reproduced" and verdicts["1", "kept"].verdict == "identical"
-    assert verdicts["1", "f1"].verdict == "identical"
-    assert "contradicts itself: table 1 prints 0.857, table 2 0.8656" in verdicts["2", "f1"].note
+def test_another_figure_is_outside_and_contradictions_are_named():
+    row = {"network": 1, "method": "ft", "reached": True, "accuracy": 0.5, "kept": 54, "epochs": 39, "f1": 0.857}
+    cells = judge.author_cells(pd.DataFrame([row]), "cancer")
+    verdicts = {cell.quantity: cell for cell in cells}
+    assert verdicts["epochs"].verdict == "outside" and verdicts["kept"].verdict == "identical"
+    assert verdicts["f1"].verdict == "identical" and verdicts["f1"].note == "table 2 prints 0.8656 for the same run"
 
 
-def test_claim_cells_carry_the_outcome_and_the_paper_s_own_difference(runs):
-    table = legcnet_cells.differences(runs)
-    cells = legcnet_cells.claim_cells(table, "iris", profile="smoke")
-    fewer = next(cell for cell in cells if (cell.table, cell.method) == ("fewer_epochs", "ft"))
-    assert fewer.published == 166 - 182 and fewer.note.startswith("claim ")
-    words = {"holds": "within_noise", "undecided": "not_reproduced", "does not hold": "not_reproduced"}
-    for cell in cells:
-        outcome = cell.note.removeprefix("claim ").split(";")[0]
-        assert cell.verdict in (words[outcome], "not_published")
+def test_outside_by_chance_counts_our_own_runs_as_if_printed():
+    rng = np.random.default_rng(0)
+    names = {figures.RUN_AS.get(method, method) for _, method, *_ in figures.PRINTED}
+    fresh = pd.DataFrame(
+        {"network": k, "method": name, "epochs": float(rng.integers(10, 90)), "reached": True, "kept": 40}
+        | {quantity: rng.random() for quantity in ("accuracy", "f1")}
+        for k in range(100)
+        for name in names
+    )
+    counts = figures.outside_by_chance(fresh, {method for _, method, *_ in figures.PRINTED})
+    assert counts.shape == (100,)
+    # 14 figures that vary, each outside in about one of twenty; kept is constant and never outside.
+    assert 0.3 <= counts.mean() <= 1.0
+    shares = judge.chance_cells(fresh, "iris", profile="smoke")
+    assert sum(cell.ours for cell in shares) == pytest.approx(1)
+    assert sum(k * cell.ours for k, cell in enumerate(shares)) == pytest.approx(counts.mean())
 
 
-def test_every_paired_difference_becomes_a_cell(runs):
-    table = legcnet_cells.differences(runs)
-    cells = legcnet_cells.difference_cells(table, "iris", profile="smoke")
-    assert len(cells) == len(table) and {cell.verdict for cell in cells} == {"not_published"}
-    other = next(cell for cell in cells if (cell.method, cell.quantity) == ("ft_causal", "accuracy_minus_ft"))
+def test_every_paired_difference_becomes_a_cell(runs, concluded):
+    found = [cell for cell in concluded if cell.table == "paired_difference"]
+    assert {cell.kind for cell in found} == {"measurement"} and len({cell.key for cell in found}) == len(found)
+    other = one(found, method="ft_causal", reference="ft", quantity="accuracy")
     wide = runs.pivot(index="network", columns="method", values="accuracy")
     assert other.ours == pytest.approx((wide["ft_causal"] - wide["ft"]).mean())
 
 
 def test_mask_cells_name_their_trials():
-    cells = legcnet_cells.mask_cells(torch.tensor([1.0, 0.5]), "iris", "ft")
-    assert [(cell.ours, cell.note) for cell in cells] == [(1.0, "trial 1"), (0.5, "trial 2")]
-
-
-def test_sentence_says_what_the_table_says(runs):
-    table = legcnet_cells.differences(runs)
-    text = legcnet_cells.sentence(table, runs, "iris", "pt")
-    row = table[(table.method == "pt") & (table.reference == "dense") & (table.quantity == "epochs")].iloc[0]
-    assert f"{row.estimate:+.1f}" in text and row.outcome in text and "over 6 initialisations" in text
+    cells = judge.mask_cells(torch.tensor([1.0, 0.5]), "iris", "ft")
+    assert [(cell.ours, cell.trial) for cell in cells] == [(1.0, 1), (0.5, 2)]

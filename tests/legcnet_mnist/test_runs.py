@@ -10,6 +10,8 @@ from ccprune.legcnet_mnist import assumptions, cells, evidence, runs, training
 from ccprune.legcnet_mnist.rows import Digits
 from ccprune.models import legcnet_mnist
 from ccprune.stacked import stack
+from ccprune.verdicts import legcnet_mnist as judge
+from ccprune.verdicts.legcnet import comparisons
 
 EFFORT = runs.Effort(batch_size=16, benchmark=0.3, budget=12)
 FT = Recording(epochs=30, window=50, steps=3, max_lag=2)
@@ -66,13 +68,12 @@ def test_the_authors_masks_and_their_script(small):
     assert rows.removed_fc4.ft_meant == 6 and rows.removed_fc4.pt_meant == 20
     assert rows.removed_fc4[["ft", "pt"]].eq(0).all() and rows.kept.ft == 41_000 - 132
     assert rows.kept.random == rows.kept.magnitude_after == rows.kept.ft_meant
-    found = cells.author_cells(outcome.rows, budget=1)
+    found = judge._author_cells(outcome.rows)
     by = {(cell.table, cell.method, cell.quantity): cell for cell in found}
     assert by["2", "pt", "kept"].verdict == "identical" and by["2", "pt", "kept"].published == 40867
-    assert by["1", "ft", "kept"].verdict == "not_reproduced" and "138" in by["1", "ft", "kept"].note
-    assert by["1", "dense", "kept"].verdict == "identical"
+    assert by["1", "ft", "kept"].verdict == "outside" and "138" in by["1", "ft", "kept"].note
     assert by["1", "dense", "accuracy"].verdict == "underspecified" and by["1", "dense", "epochs"].ours is None
-    assert len(found) == 23 and len(cells.script_cells(outcome.rows)) == 4
+    assert len(found) == 16 and len(cells.script_cells(outcome.rows)) == 4
 
 
 @pytest.mark.usefixtures("authors_files")
@@ -112,23 +113,27 @@ def test_bad_masks_and_trials_are_named(monkeypatch):
 @pytest.mark.parametrize("dataset", ["mnist", "mnist5k"])
 def test_cells_of_fresh_runs(outcomes, dataset):
     rows = pd.concat([outcome.rows for outcome in outcomes])
-    found = cells.fresh_cells(rows, dataset=dataset, profile="smoke", budget=12)
+    content = {"parameters": {"dataset": dataset, "budget": 12}, "profile": "smoke"}
+    found = judge.cells(rows.assign(study="fresh"), content)
     assert len({cell.key for cell in found}) == len(found)
-    judged = [cell for cell in found if cell.published is not None]
+    judged = [cell for cell in found if cell.kind in ("figure", "claim")]
     if dataset == "mnist5k":
-        assert not judged
+        assert not judged, "the paper says nothing of these digits"
         return
-    assert len(judged) == 23
-    accuracy = next(cell for cell in judged if (cell.table, cell.method, cell.quantity) == ("1", "ft", "accuracy"))
+    figures = [cell for cell in judged if cell.kind == "figure"]
+    assert len(figures) == 16 and {cell.verdict for cell in figures} == {"underspecified"}, "its rows are not released"
+    accuracy = next(cell for cell in figures if (cell.table, cell.method, cell.quantity) == ("1", "ft", "accuracy"))
     assert accuracy.ours == pytest.approx(rows[rows.method == "ft"].accuracy_printed.mean())
-    assert accuracy.published == 0.9165 and accuracy.verdict == "not_reproduced"
+    assert accuracy.published == 0.9165 and "rows of our choosing it lies outside" in accuracy.note
 
 
 def test_differences_cover_the_wider_scope_too(outcomes):
-    table = cells.differences(pd.concat([outcome.rows for outcome in outcomes]))
-    row = table.set_index(["method", "reference", "quantity"]).loc[("pt_all", "random_pt_all", "accuracy")]
+    rows = pd.concat([outcome.rows for outcome in outcomes])
+    found = comparisons(rows, "mnist5k", profile="smoke", budget=12, references=runs.CONTROLS)
+    wanted = ("paired_difference", "pt_all", "random_pt_all", "accuracy")
+    (row,) = [cell for cell in found if (cell.table, cell.method, cell.reference, cell.quantity) == wanted]
     by = pd.concat([o.rows for o in outcomes]).pivot(index="network", columns="method", values="accuracy")
-    assert row.estimate == pytest.approx((by.pt_all - by.random_pt_all).mean()) and row.n == 2
+    assert row.ours == pytest.approx((by.pt_all - by.random_pt_all).mean()) and row.n == 2
 
 
 def test_assumptions_are_tried_one_by_one(small):

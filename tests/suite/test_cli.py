@@ -142,7 +142,9 @@ def test_outside_a_clone(tmp_path, monkeypatch, capfd):
 
 def test_contradicting_results_end_with_1(project, capfd):
     project.write_suite("")
-    cell = results.Cell("legcnet", "1", "iris", "ft", "epochs", 3, 3, None, None, 1, "identical", "", "default")
+    where = {"paper": "legcnet", "table": "1", "dataset": "iris", "method": "ft", "quantity": "epochs"}
+    judged = {"kind": "figure", "origin": "printed", "published": 3, "ours": 3, "n": 1, "verdict": "identical"}
+    cell = results.Cell(**where, **judged, profile="default")
     for name in ("a", "b"):
         path = project.out / "results" / f"{name}.default.json"
         parameters = {"profile": "default"}
