@@ -12,6 +12,7 @@ from ccprune.reporting.claims import sections
 from ccprune.reporting.figure import verdict_figure
 from ccprune.reporting.markdown import table, title
 from ccprune.reporting.pages import FOLDER, pages
+from ccprune.verdicts.cache import cached, judge
 from ccprune.verdicts.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
 
 INDEX, FIGURE = "README.md", "verdicts.svg"
@@ -32,7 +33,9 @@ Accuracies are compared by their mean difference (sign-flip test; Student's t be
 capped, so that they are compared by the exact sign test over pairs, with the median difference."""
 
 
-def write_report(folder: str | os.PathLike, *, notebooks: str | None = None, redraw: bool = True) -> None:
+def write_report(
+    folder: str | os.PathLike, *, notebooks: str | None = None, redraw: bool = True, fresh: bool = False
+) -> None:
     """Write the two tables, their pages, verdicts.svg and README.md of an output folder.
 
     Parameters
@@ -43,6 +46,8 @@ def write_report(folder: str | os.PathLike, *, notebooks: str | None = None, red
         Path of the notebooks' folder as seen from there, for links; None: they are named only.
     redraw
         Also draw a figure that was drawn after the table last changed.
+    fresh
+        Conclude everything anew from the raw runs, without the cache.
 
     Raises
     ------
@@ -50,7 +55,7 @@ def write_report(folder: str | os.PathLike, *, notebooks: str | None = None, red
         If a result file or its raw runs are not valid, or two results give the same number.
     """
     folder = Path(folder)
-    rows = write_tables(folder)
+    rows = write_tables(folder, judge=judge if fresh else cached(folder))
     changed = (folder / VERDICTS_TABLE).stat().st_mtime_ns
     figure = folder / FIGURE
     printed = counts.figure_rows(rows)

@@ -15,6 +15,7 @@ from typing import Any
 from ccprune import results
 from ccprune.reporting import _japanese, counts, statements
 from ccprune.reporting.counts import Row
+from ccprune.verdicts.cache import cached
 from ccprune.verdicts.tables import rows as all_rows
 
 PAGES = ("README.md", "README.ja.md", "docs/ja/questions.md")
@@ -49,7 +50,8 @@ def renewed(root: str | os.PathLike) -> Iterator[tuple[Path, str, str]]:
     texts = {path: text for path, text in texts.items() if _MARK in text}
     if not texts:
         return
-    rows = all_rows(Path(root, "replication"))
+    folder = Path(root, "replication")
+    rows = all_rows(folder, judge=cached(folder))
     benchmarks = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(Path(root, "benchmarks", "results").glob("*.json"))

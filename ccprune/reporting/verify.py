@@ -87,7 +87,7 @@ def _derived(folder: Path) -> Iterator[str]:
         if (folder / "skipped.json").is_file():
             shutil.copy(folder / "skipped.json", again)
         try:
-            write_report(again, notebooks=NOTEBOOKS_LINK)
+            write_report(again, notebooks=NOTEBOOKS_LINK, fresh=True)
         except ValueError as error:
             yield str(error)
             return

@@ -12,7 +12,7 @@ from ccprune import results
 from ccprune.results.cell import AUTHORS, COMPARED, PAPERS, PROFILES, Cell
 from ccprune.results.numbers import format_number
 from ccprune.stats import holm
-from ccprune.verdicts import judged
+from ccprune.verdicts.cache import Judge, judge
 from ccprune.verdicts.claims import SIGNIFICANCE
 
 #: File names of the tables.
@@ -71,12 +71,12 @@ _ORDER = {
 }
 
 
-def rows(folder: str | os.PathLike) -> list[Row]:
+def rows(folder: str | os.PathLike, *, judge: Judge = judge) -> list[Row]:
     """All rows of both tables, one dict with `COLUMNS` each, sorted; made from results/ and raw/ of an output folder.
 
     Of one number computed by several profiles only the largest profile's is kept; re-runs of the authors' files that
     both the default and the paper profile made count once. Results of the smoke profile are left out as soon as there
-    are any others.
+    are any others. `judge` concludes from one result; see `verdicts.cache`.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def rows(folder: str | os.PathLike) -> list[Row]:
     # A run of a smaller profile is not judged where its larger twin is here: all its numbers would be dropped.
     largest = {run: rank for rank, run in sorted((_rank(content), _run(path)) for path, content in found)}
     found = [item for item in found if _rank(item[1]) == largest[_run(item[0])]]
-    return gathered((path, content, judged(content, results.read_raw(path, content))) for path, content in found)
+    return gathered((path, content, judge(path, content)) for path, content in found)
 
 
 def gathered(found: Iterable[tuple[Path, Mapping[str, Any], Iterable[Cell]]]) -> list[Row]:
@@ -129,12 +129,12 @@ def _correct(chosen: Iterable[Row]) -> None:
                 row["outcome"] = "undecided"
 
 
-def write_tables(folder: str | os.PathLike) -> list[Row]:
+def write_tables(folder: str | os.PathLike, *, judge: Judge = judge) -> list[Row]:
     """Write both tables of an output folder; the same results give the same bytes, and leave the files alone.
 
     Returns the rows of both, as `rows`.
     """
-    found = rows(folder)
+    found = rows(folder, judge=judge)
     for name, compared in ((VERDICTS_TABLE, True), (MEASUREMENTS_TABLE, False)):
         text = _text(row for row in found if (row["kind"] in COMPARED) == compared)
         path = Path(folder, name)
