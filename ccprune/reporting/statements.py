@@ -49,8 +49,9 @@ def facts(rows: Sequence[Row]) -> Facts:
     for kind in ("control", "claim"):
         tallies |= {claim: _tally(chosen) for claim, chosen in cases(rows, kind).items()}
     accuracy = cases(rows, "claim").get(("legcnet", "keeps_accuracy", ""), [])
+    like = {(row["dataset"], row["margin"]) for row in accuracy}
     random = [row for row in rows if row["table"] == "margins" and row["method"].startswith("random")]
-    tallies["random masks"] = _tally([row for row in random if accuracy and row["margin"] == accuracy[0]["margin"]])
+    tallies["random masks"] = _tally([row for row in random if (row["dataset"], row["margin"]) in like])
     own, another = (
         [row["ours"] for row in rows if row["table"] == "crossed_pairs" and row["quantity"] == quantity]
         for quantity in ("own_risk", "another_risk")

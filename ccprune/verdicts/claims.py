@@ -34,15 +34,16 @@ def fewer_epochs(method: ArrayLike, reference: ArrayLike) -> dict[str, Any]:
     Returns
     -------
     dict
-        ours, ci_low, ci_high (median difference), n (pairs), p_value, outcome, and detectable: the smallest share of
-        favourable pairs, among those that differ, that would be found with 80% power.
+        ours, ci_low, ci_high (median difference), n (pairs), p_value, outcome, note (how many pairs), and detectable:
+        the smallest share of favourable pairs, among those that differ, that would be found with 80% power.
     """
     median = paired_median_difference(method, reference)
     test = sign_test(method, reference)
     differing = test.n_less + test.n_greater
     outcome = _outcome(test.p_value, test.n_less - test.n_greater)
     found = detectable_share(differing) if outcome == "undecided" and differing >= _FEWEST_PAIRS else None
-    return _numbers(median) | {"p_value": test.p_value, "outcome": outcome, "detectable": found}
+    note = f"fewer in {test.n_less} pairs, more in {test.n_greater}, equal in {test.n_equal}"
+    return _numbers(median) | {"p_value": test.p_value, "outcome": outcome, "detectable": found, "note": note}
 
 
 def higher(method: ArrayLike, reference: ArrayLike, *, margin: float = 0.0, seed: int = 0) -> dict[str, Any]:

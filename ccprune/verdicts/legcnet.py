@@ -152,13 +152,12 @@ class _Pairs:
             numbers = higher(*sides, margin=margin or 0.0)
         if kind == "measurement":
             numbers = {name: value for name, value in numbers.items() if name not in ("outcome", "detectable")}
-        note = ""
         if kind != "measurement" and (self.dataset, self.method) in NOT_FOUND:
-            numbers, note = numbers | {"outcome": "cannot_be_known"}, _NO_SETTINGS
+            numbers |= {"outcome": "cannot_be_known", "note": _NO_SETTINGS}
         where = {"paper": "legcnet", "table": table, "dataset": self.dataset, "method": self.method}
         where |= {"reference": reference, "quantity": quantity, "profile": self.profile}
         origin = "" if published is None else "printed"
-        return Cell(**where, **numbers, kind=kind, margin=margin, published=published, origin=origin, note=note)
+        return Cell(**where, **numbers, kind=kind, margin=margin, published=published, origin=origin)
 
     def _epochs(self, method: str) -> np.ndarray:
         reached = self.wide["reached", method].astype(bool)
