@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Literal, TextIO
 
 from ccprune import results
 from ccprune.results.environment import portable
+from ccprune.results.units import FOLDER as UNITS
 from ccprune.suite import stamps
 from ccprune.suite.pools import Pool, Task
 from ccprune.suite.process import Returned
@@ -76,6 +78,8 @@ def replicate(
     for part in ("results", "reports", ".cache"):
         for leftover in (out / part).glob(".*.tmp"):  # of a call that was killed while it wrote
             leftover.unlink()
+    for leftover in (out / UNITS).glob("*/.*.tmp"):
+        leftover.unlink()
     ended: dict[str, Outcome] = {}
     waiting: list[Run] = []
     for run in runs:
@@ -186,7 +190,7 @@ class _Going:
 
 
 def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
-    """The stamp comes last: whatever cuts this off before it, the run is begun again."""
+    """The stamp comes after result and report: whatever cuts this off before it, the run is begun again."""
     results.write_atomic(out / "reports" / f"{run.label}.html", returned.report)
     content = json.loads(returned.result) | {
         "energy_joules": returned.energy,
@@ -195,6 +199,9 @@ def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -
     path = out / "results" / f"{run.label}.json"
     results.save(path, results.place_raw(path, content))
     stamps.write(out, run, made_from)
+    shutil.rmtree(out / UNITS / run.label, ignore_errors=True)  # all that they hold is in the result now
+    if (out / UNITS).is_dir() and not any((out / UNITS).iterdir()):
+        (out / UNITS).rmdir()
 
 
 def _why_failed(run: Run, returned: Returned) -> str | None:
