@@ -76,7 +76,7 @@ class Units:
 
 def _file_name(key: Mapping[str, Scalar]) -> str:
     """A short readable part of the key and the hash of all of it."""
-    shown = "-".join(str(key[name]) for name in _SHOWN if name in key)
+    shown = "-".join(key[n] if isinstance(key[n], str) else f"{n}{key[n]}" for n in _SHOWN if n in key)
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', shown)}-{_digest(key)[:12]}.json"
 
 
