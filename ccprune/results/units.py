@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -72,6 +73,13 @@ class Units:
     def _commit(self) -> str | None:
         found = environment()
         return f"{found['commit']}+changes" if found["dirty"] else found["commit"]
+
+
+def remove(out: Path, run: str) -> None:
+    """Remove a run's units from the output folder, with the folder of all units when it is empty then."""
+    shutil.rmtree(out / FOLDER / run, ignore_errors=True)
+    if (out / FOLDER).is_dir() and not any((out / FOLDER).iterdir()):
+        (out / FOLDER).rmdir()
 
 
 def _file_name(key: Mapping[str, Scalar]) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from ccprune import results
+from ccprune.results import units
 from ccprune.results.environment import portable
-from ccprune.results.units import FOLDER as UNITS
 from ccprune.suite import stamps
 from ccprune.suite.pools import Pool, Task
 from ccprune.suite.process import Returned
@@ -75,11 +74,9 @@ def replicate(
     labels = {run.label for run in runs}
     if alone := [run.label for run in runs if not labels.issuperset(one.label for one in run.after)]:
         raise ValueError(f"runs must hold all that {', '.join(alone)} come after")
-    for part in ("results", "reports", ".cache"):
-        for leftover in (out / part).glob(".*.tmp"):  # of a call that was killed while it wrote
+    for part in ("results", "reports", ".cache", f"{units.FOLDER}/*"):
+        for leftover in out.glob(f"{part}/.*.tmp"):  # of a call that was killed while it wrote
             leftover.unlink()
-    for leftover in (out / UNITS).glob("*/.*.tmp"):
-        leftover.unlink()
     ended: dict[str, Outcome] = {}
     waiting: list[Run] = []
     for run in runs:
@@ -199,9 +196,7 @@ def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -
     path = out / "results" / f"{run.label}.json"
     results.save(path, results.place_raw(path, content))
     stamps.write(out, run, made_from)
-    shutil.rmtree(out / UNITS / run.label, ignore_errors=True)  # all that they hold is in the result now
-    if (out / UNITS).is_dir() and not any((out / UNITS).iterdir()):
-        (out / UNITS).rmdir()
+    units.remove(out, run.label)  # all that they hold is in the result now
 
 
 def _why_failed(run: Run, returned: Returned) -> str | None:
