@@ -60,7 +60,8 @@ def ask(question: Question, *, seeds: int) -> Answer:
     """Trains by plain SGD, records every step, prunes once by each score without retraining.
 
     Table columns: auc (needed against idle weights, mean over seeds; 0.5 is chance), critical_sparsity, low, high,
-    abrupt, lost_before (as `stats.change_point`), one_se (the sparsity that the one-standard-error rule picks).
+    abrupt, lost_before (as `stats.change_point`), p_value (the larger of those against a line and a smooth curve),
+    one_se (the sparsity that the one-standard-error rule picks).
     """
     rows, areas = [], {}
     for seed in range(seeds):
@@ -84,6 +85,7 @@ def ask(question: Question, *, seeds: int) -> Answer:
             "low": point.low,
             "high": point.high,
             "abrupt": point.abrupt,
+            "p_value": max(point.p_line, point.p_smooth),
             "lost_before": point.lost_before,
             "one_se": one_standard_error(SPARSITIES, values),
         }

@@ -110,9 +110,9 @@ def rewound(
     saved: nn.Module,
     images: Images,
     setting: Setting,
-    choose: Callable[[Any, Mask, int], Mask],
+    choose: Callable[[nn.Module, Any, Mask, int], Mask],
     *,
-    store: Callable[[], Any] = lasso.Screen,
+    store: Callable[[], Any] | None = lasso.Screen,
     iterations: int,
     epochs: int,
     rate: float = 1e-3,
@@ -121,18 +121,18 @@ def rewound(
     """The paper's protocol: yields the mask after each iteration.
 
     Every iteration trains a copy of the saved network under the mask so far for `epochs` of plain SGD at `rate` and
-    records consecutive steps; `choose(store, mask so far, iteration)` makes the next mask, in the paper
-    `store.mask(lam)`; and the next iteration begins at the saved weights again.
+    records consecutive steps; `choose(model, store, mask so far, iteration)` makes the next mask, in the paper
+    `store.mask(lam)`; and the next iteration begins at the saved weights again. With `store` None nothing is recorded.
     """
     mask = everything(saved)
     for iteration in range(iterations):
         model = mask.apply_(copy.deepcopy(saved))
         optimizer = SGD(model.parameters(), lr=rate)
-        filled = store()
+        filled = store() if store else None
         training = {"epochs": epochs, "optimizer": optimizer, "seed": seed, "first": iteration * epochs}
         with _recording(model, optimizer, filled, "consecutive") as recorder:
             setting.train(model, images, mask=mask, recorder=recorder, **training)
-        mask = choose(filled, mask, iteration)
+        mask = choose(model, filled, mask, iteration)
         yield mask
 
 

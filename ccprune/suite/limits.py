@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ccprune.suite.errors import near
+from ccprune.suite.notebooks import PLACES
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def problems(given: Mapping[str, Any], defaults: Mapping[str, Any], limits: Mapp
     Defaults are held to the limits too.
     """
     for name, value in given.items():
-        if name in ("profile", "out"):
+        if name in ("profile", *PLACES):
             yield f"parameter {name!r} is given by the runner, not by the suite"
         elif name not in defaults:
             yield f"the notebook has no parameter {name!r}{near(name, defaults)}"

@@ -8,6 +8,9 @@ from typing import Any
 
 #: Parameters every notebook has, with their type. The runner gives "profile" and "out" itself.
 EVERY_NOTEBOOK = {"profile": str, "seed": int, "out": str}
+#: Parameters that say where a notebook writes: its result file, and its units where it has such a parameter. The runner
+#: gives them, and they are no parameters of the result.
+PLACES = ("out", "units")
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from ccprune.suite import requirements
+from ccprune.results import units
+from ccprune.suite import notebooks, requirements
 from ccprune.suite.errors import SuiteError
 from ccprune.suite.process import NotebookProcess, Returned
-from ccprune.suite.spec import Run
+from ccprune.suite.spec import NOTEBOOKS, Run
 
 _PACKAGES = ("ipykernel", "nbclient", "nbconvert", "nbformat", "papermill", "psutil")
 
@@ -65,7 +66,7 @@ class LocalPool:
         if absent := [name for name in _PACKAGES if find_spec(name) is None]:
             raise SuiteError(f"running notebooks needs {', '.join(absent)}: pip install -e '.[notebooks]'")
         self._root, self._jobs = root, jobs
-        self._scratch = out / ".cache" / "runs"
+        self._scratch, self._units = out / ".cache" / "runs", out / units.FOLDER
         # What a killed call left: the output folder's lock is ours, so nobody is at work there.
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -82,7 +83,10 @@ class LocalPool:
     def start(self, run: Run, made_from: dict[str, Any], cell_seconds: float) -> NotebookProcess:
         """Begin a process; the sources are those of this machine."""
         threads = max(1, cores() // self._jobs)
-        return NotebookProcess(run, self._root, scratch=self._scratch, threads=threads, cell_seconds=cell_seconds)
+        has_units = "units" in notebooks.parameters(self._root / NOTEBOOKS / run.notebook)
+        folder = self._units / run.label if has_units else None
+        options = {"scratch": self._scratch, "threads": threads, "cell_seconds": cell_seconds, "units": folder}
+        return NotebookProcess(run, self._root, **options)
 
     def close(self) -> None:
         """Nothing to let go of: every process was awaited or stopped."""

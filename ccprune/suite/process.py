@@ -65,18 +65,30 @@ class NotebookProcess:
         Of the numerical libraries.
     cell_seconds
         The longest time that one cell may take.
+    units
+        Folder for the notebook's units, None where it has none or they are not to be kept.
     """
 
-    def __init__(self, run: Run, root: Path, *, scratch: Path, threads: int, cell_seconds: float):
+    def __init__(
+        self,
+        run: Run,
+        root: Path,
+        *,
+        scratch: Path,
+        threads: int,
+        cell_seconds: float,
+        units: Path | None = None,
+    ):
         self._began = time.monotonic()
         scratch.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix=f"{run.label}-", dir=scratch)).resolve()
         self._result = self._folder / f"{run.label}.json"
+        places = {"out": str(self._result)} | ({} if units is None else {"units": str(units.resolve())})
         job = {
             "notebook": str((root / NOTEBOOKS / run.notebook).resolve()),
             "folder": str(self._folder),
             "cwd": str(root.resolve()),
-            "parameters": run.parameters | {"out": str(self._result)},
+            "parameters": run.parameters | places,
             "cell_seconds": cell_seconds,
             "title": f"{run.name} ({run.profile})",
             "note": f"{run.notebook}, run {run.name}, profile {run.profile}. Made by ccprune replicate.",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from ccprune import results
+from ccprune.results import units
 from ccprune.results.environment import portable
 from ccprune.suite import stamps
 from ccprune.suite.pools import Pool, Task
@@ -73,8 +74,8 @@ def replicate(
     labels = {run.label for run in runs}
     if alone := [run.label for run in runs if not labels.issuperset(one.label for one in run.after)]:
         raise ValueError(f"runs must hold all that {', '.join(alone)} come after")
-    for part in ("results", "reports", ".cache"):
-        for leftover in (out / part).glob(".*.tmp"):  # of a call that was killed while it wrote
+    for part in ("results", "reports", ".cache", f"{units.FOLDER}/*"):
+        for leftover in out.glob(f"{part}/.*.tmp"):  # of a call that was killed while it wrote
             leftover.unlink()
     ended: dict[str, Outcome] = {}
     waiting: list[Run] = []
@@ -186,7 +187,7 @@ class _Going:
 
 
 def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
-    """The stamp comes last: whatever cuts this off before it, the run is begun again."""
+    """The stamp comes after result and report: whatever cuts this off before it, the run is begun again."""
     results.write_atomic(out / "reports" / f"{run.label}.html", returned.report)
     content = json.loads(returned.result) | {
         "energy_joules": returned.energy,
@@ -195,6 +196,7 @@ def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -
     path = out / "results" / f"{run.label}.json"
     results.save(path, results.place_raw(path, content))
     stamps.write(out, run, made_from)
+    units.remove(out, run.label)  # all that they hold is in the result now
 
 
 def _why_failed(run: Run, returned: Returned) -> str | None:

@@ -24,7 +24,7 @@ class Run:
     notebook
         File name inside `NOTEBOOKS`.
     parameters
-        Every parameter of the notebook but "out", defaults included.
+        Every parameter of the notebook but `notebooks.PLACES`, defaults included.
     needs
         Data without which the run is skipped, as in "authors:data/vowel.csv".
     uses
@@ -102,7 +102,8 @@ def plan(root: Path, *, profile: str, only: Sequence[str] = (), replaced: Mappin
         else:
             problems.extend(f"{entry.name}: {problem}" for problem in limits.problems(given, defaults, suite.limits))
         resolved = defaults | given | {"profile": profile}
-        resolved.pop("out", None)
+        for name in notebooks.PLACES:
+            resolved.pop(name, None)
         after = tuple(runs[name] for name in entry.after)
         more = {"needs": entry.needs, "uses": entry.uses, "after": after, "seconds": entry.seconds}
         runs[entry.name] = Run(entry.name, profile, entry.notebook, resolved, **more)

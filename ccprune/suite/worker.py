@@ -73,6 +73,8 @@ def _run(job: dict[str, Any], folder: Path) -> None:
     joules = _measured(execute)
     (folder / "energy.json").write_text(json.dumps(joules), encoding="utf-8")
     page = to_html(nbformat.read(executed, as_version=4), title=job["title"], note=job["note"])
+    if units := job["parameters"].get("units"):
+        page = page.replace(units, f"$OUT/units/{Path(units).name}")
     # The scratch folder has another name every time; the report of the same run must not.
     (folder / "report.html").write_text(portable(page.replace(str(folder), "$OUT")), encoding="utf-8")
 

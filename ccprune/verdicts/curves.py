@@ -25,7 +25,8 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     Parameters
     ----------
     raw
-        Rows of `causal.runs.curve_row` (study "curves") and of `causal.rewinding.rows` (study "protocol_2024").
+        Rows of `causal.runs.curve_row` (study "curves"), of `causal.rewinding.row` (study "protocol_2024") and of
+        `causal.runs.stations` (study "stations").
     content
         The result, for its parameters and profile.
     """
@@ -44,6 +45,9 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     rewound = raw[raw.study == "protocol_2024"]
     if len(rewound):
         found += rewound_cells(rewound, f"protocol_2024-{network}", where)
+    stations = raw[raw.study == "stations"]
+    if len(stations):
+        found += station_cells(stations, f"stations-{network}", where)
     return found
 
 
@@ -181,6 +185,18 @@ def rewound_cells(rows: pd.DataFrame, table: str, where: Mapping[str, str]) -> l
         names = {"table": f"accuracy_{table}", "method": "causal", "reference": reference, "quantity": "accuracy"}
         numbers = higher(pair[:, 0], pair[:, 1], margin=margin or 0.0)
         found.append(Cell(**where, **names, sparsity=sparsity, kind=kind, margin=margin, **numbers))
+    return found
+
+
+def station_cells(rows: pd.DataFrame, table: str, where: Mapping[str, str]) -> list[Cell]:
+    """Test accuracy of causal minus magnitude at one total, by number of stations and epochs between prunings."""
+    found = []
+    for (stations, between, level), part in rows.groupby(["stations", "between", "level"]):
+        pair = part.pivot(index="seed", columns="method", values="test_accuracy")[["causal", "magnitude"]].dropna()
+        quantity = f"accuracy, {int(stations)} stations, {int(between)} epochs between"
+        names = {"method": "causal", "reference": "magnitude", "sparsity": level, "quantity": quantity}
+        numbers = higher(pair.causal, pair.magnitude)
+        found.append(Cell(**where, table=table, **names, kind="control", **numbers))
     return found
 
 

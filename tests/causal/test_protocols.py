@@ -127,7 +127,7 @@ def test_rewound_starts_every_iteration_from_the_saved_weights(digits):
     before = state(saved)
     seen = []
 
-    def choose(screen, mask, iteration):
+    def choose(_, screen, mask, iteration):
         seen.append((screen.records, mask.sparsity, iteration))
         return Mask.from_scores(mask.restrict(screen.scores), sparsity=(0.4, 0.6)[iteration])
 
@@ -159,9 +159,9 @@ def test_rewound_starts_every_iteration_from_the_saved_weights(digits):
 def test_rewound_with_the_papers_rule_is_monotone(digits):
     saved = start(digits).model
     options = {"epochs": 1, "seed": 0}
-    (first,) = protocols.rewound(saved, digits, SETTING, lambda screen, *_: screen.scores, iterations=1, **options)
+    (first,) = protocols.rewound(saved, digits, SETTING, lambda _, screen, *__: screen.scores, iterations=1, **options)
     lam = float(torch.cat([value.flatten() for value in first.values()]).median())
-    masks = list(protocols.rewound(saved, digits, SETTING, lambda s, *_: s.mask(lam), iterations=3, **options))
+    masks = list(protocols.rewound(saved, digits, SETTING, lambda _, s, *__: s.mask(lam), iterations=3, **options))
     assert masks[0].sparsity == pytest.approx(0.5, abs=0.01)
     sparsities = [mask.sparsity for mask in masks]
     assert sparsities == sorted(sparsities) and sparsities[0] < sparsities[-1]

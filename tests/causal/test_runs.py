@@ -1,11 +1,19 @@
 """The table of curves, held-out images, changed conditions, and measures of flatness."""
 
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from ccprune.causal import flatness_runs, robustness, runs
 from ccprune.causal.methods import methods
+from ccprune.causal.protocols import gradual, start
 from ccprune.causal.setting import Setting
+from ccprune.mask import cubic
+from ccprune.minibatch import evaluate
+from ccprune.results.units import Units
 
 SETTING = Setting(batch_size=100, rate=0.05)
 
@@ -65,6 +73,53 @@ def test_totals_are_reached_by_cubic_steps(digits, monkeypatch):
     assert [point.epochs for _, _, point in found] == [12, 12]
     assert [len(levels) for levels, _ in seen] == [10, 10] and [only for _, only in seen] == [(0.5,), (0.9,)]
     assert seen[1][0][0] == pytest.approx(0.9 * (1 - 0.9**3))
+
+
+KEY = {"dataset": "digits", "architecture": "mlp", "held_out": 150}
+
+
+@pytest.mark.parametrize("totals", [False, True])
+def test_curves_are_those_of_points_and_a_second_call_takes_the_units(digits, tmp_path, monkeypatch, totals):
+    training, held = runs.hold_out(digits, count=150, seed=0)
+    schedule = {"levels": (0.5, 0.9), "before": 1, "between": 1, "after": 1, "seeds": (0, 1), "totals": totals}
+    names = ("dense", "causal")
+    expected = [
+        runs.curve_row(*found, training, held)
+        for found in runs.points(network, training, SETTING, names=names, **schedule)
+    ]
+    options = {"key": KEY, "names": names, **schedule}
+    assert runs.curves(network, training, held, SETTING, units=Units(None), **options) == expected
+    units = Units(tmp_path)
+    first = options | {"seeds": (0,)}  # as if it was killed after the first seed
+    assert runs.curves(network, training, held, SETTING, units=units, **first) == expected[:4]
+    assert len(list(tmp_path.iterdir())) == (3 if totals else 2)  # dense with totals is one unit
+    started = []
+    original = runs.start
+    monkeypatch.setattr(runs, "start", lambda *given, **more: started.append(more["seed"]) or original(*given, **more))
+    assert runs.curves(network, training, held, SETTING, units=units, **options) == expected
+    assert started == [1]  # one start a seed, and none of what is stored
+    faster = replace(SETTING, rate=0.1)
+    assert runs.curves(network, training, held, faster, units=units, **first) != expected[:4] and started == [1, 0]
+
+
+def test_stations_reach_one_total_in_the_same_epochs_between_or_in_all(digits, tmp_path):
+    schedule = {"counts": (1, 2, 4), "total": 0.9, "before": 1, "between": 1, "after": 1, "seeds": (0,)}
+    units = Units(tmp_path)
+    found = runs.stations(network, digits, SETTING, units=units, key=KEY, **schedule)
+    assert len(found) == len(list(tmp_path.iterdir())) == 10
+    table = pd.DataFrame(found)
+    assert table[["stations", "between", "epochs"]].drop_duplicates().to_numpy().tolist() == [
+        [1, 1, 3], [1, 4, 6], [2, 1, 4], [2, 2, 6], [4, 1, 6],
+    ]  # fmt: skip
+    assert set(table.method) == {"causal", "magnitude"} and set(table.level) == {0.9}
+    assert table.sparsity.tolist() == pytest.approx([0.9] * 10, abs=1e-3)
+    begin = start(network(0), digits, SETTING, epochs=1, seed=0)
+    steps = {"levels": cubic(0.9, iterations=2), "only": (0.9,), "between": 2, "after": 1, "seed": 0}
+    (point,) = gradual(begin, digits, SETTING, methods(rate=SETTING.rate, seed=0)["causal"], **steps)
+    row = table[(table.stations == 2) & (table.between == 2) & (table.method == "causal")].iloc[0]
+    assert row.test_loss == evaluate(point.model, digits.x_test, digits.y_test, normalise=digits.normalise).loss
+    with pytest.raises(ValueError, match=r"counts must divide their largest, 4; got \[3\]"):
+        runs.stations(network, digits, SETTING, units=units, key=KEY, **schedule | {"counts": (3, 4)})
 
 
 def test_networks_by_name(digits):

@@ -281,3 +281,42 @@ def _alive(pid: int) -> bool:
     except (ProcessLookupError, FileNotFoundError):
         return False
     return state != "Z"
+
+
+UNITS = """
+from pathlib import Path
+from ccprune.results.units import Units
+stored = Units(Path(units) if units else None)
+asked = Path(units).parent.parent / "computed"
+def compute(name):
+    with asked.open("a") as file:
+        file.write(name)
+    return [{"name": name}]
+rows = [stored.get({"method": name}, lambda: compute(name)) for name in "ab"]
+"""
+
+
+def test_units_outlive_a_failure_and_are_removed_with_the_result_in_place(project):
+    parameters = (
+        "profile = 'default'\nseed = 0\nout = ''\nsize = 3\nrate = 0.5\nnames: list = ['a']\nextra = None\nunits = ''"
+    )
+    project.write_suite(project.entry("one"))
+    project.write_notebook("good.ipynb", UNITS, "raise ValueError", parameters=parameters)
+    (outcome,) = project.run()
+    assert outcome.status == "failed" and "ValueError" in outcome.why, outcome.why
+    assert "units" not in outcome.run.parameters
+    folder = project.out / "units" / "one.default"
+    assert len(list(folder.iterdir())) == 2 and (project.out / "computed").read_text() == "ab"
+    next(folder.glob("a-*")).write_text("")
+    (folder / ".half.tmp").write_text("")
+    used = "dict(profile=profile, seed=seed, size=size, rate=rate, names=names, extra=extra)"
+    more = f"parameters={used}, seeds=[seed], data_checksums={{}}, cells=[]"
+    writing = f"from ccprune import results\nresults.write(out, notebook='good.ipynb', {more})"
+    project.write_notebook("good.ipynb", UNITS, writing, parameters=parameters)
+    (outcome,) = project.run()
+    assert (outcome.status, outcome.why) == ("done", "")
+    assert (project.out / "computed").read_text() == "aba"  # the damaged one alone
+    assert not (project.out / "units").exists()
+    assert "units" not in results.read(project.out / "results" / "one.default.json")["parameters"]
+    page = (project.out / "reports" / "one.default.html").read_text()
+    assert str(project.root) not in page and "$OUT/units/one.default" in page

@@ -235,7 +235,9 @@ def test_the_committed_suite_limits_every_parameter_of_every_notebook():
     root = Path(__file__).resolve().parents[2]
     limits = suite_file.read(root / spec.SUITE_FILE).limits
     found = [notebooks.parameters(path) for path in (root / spec.NOTEBOOKS).glob("*.ipynb")]
-    names = {name for parameters in found for name in parameters if not isinstance(parameters[name], bool)} - {"out"}
+    names = {name for parameters in found for name in parameters if not isinstance(parameters[name], bool)} - set(
+        notebooks.PLACES
+    )
     assert names == limits.keys()
 
 
