@@ -301,18 +301,19 @@ def test_raw_runs_come_back_from_their_own_file(tmp_path):
     path = save(tmp_path, "tables", CELL, raw=RAW)
     content = results.read(path)
     pd.testing.assert_frame_equal(results.read_raw(path, content)[RAW.columns], RAW)
-    results.save(path, results.place_raw(path, content))
+    results.place(path, content)
     placed = results.read(path)
     assert placed["raw"] is None and placed["raw_sha256"] == results.raw_digest(results.raw_path(path))
     assert results.raw_path(path) == tmp_path / "raw" / "tables.default.parquet"
     again = results.read_raw(path, placed)
     assert again.network.tolist() == [0, 1, 2] and again.epochs.isna().tolist() == [False, True, False]
-    assert results.place_raw(path, placed) == placed, "placed once, it stays"
+    results.place(path, placed)
+    assert results.read(path) == placed, "placed once, it stays"
 
 
 def test_raw_runs_that_were_changed_or_lost_are_named(tmp_path):
     path = save(tmp_path, "tables", CELL, raw=RAW)
-    results.save(path, results.place_raw(path, results.read(path)))
+    results.place(path, results.read(path))
     content, raw = results.read(path), results.raw_path(path)
     raw.write_bytes(raw.read_bytes() + b" ")
     with pytest.raises(ValueError, match="tables.default.parquet: .* was changed after it was written"):
@@ -324,9 +325,31 @@ def test_raw_runs_that_were_changed_or_lost_are_named(tmp_path):
 
 def test_a_result_without_raw_runs_removes_those_of_an_older_one(tmp_path):
     path = save(tmp_path, "tables", CELL, raw=RAW)
-    results.place_raw(path, results.read(path))
+    results.place(path, results.read(path))
     assert results.raw_path(path).is_file()
     path = save(tmp_path, "tables", CELL)
     assert results.read_raw(path, results.read(path)) is None
-    results.place_raw(path, results.read(path))
+    results.place(path, results.read(path))
     assert not results.raw_path(path).exists()
+
+
+def test_a_result_that_was_cut_off_while_it_was_placed_has_its_raw_runs(tmp_path, monkeypatch):
+    path = save(tmp_path, "tables", CELL, raw=RAW)
+    results.place(path, results.read(path))
+    before = results.read(path)
+    path = save(tmp_path, "tables", CELL, raw=RAW.assign(epochs=7.0))
+    newer = results.read(path)
+    results.save(path, before)  # as it was: `write` has taken its place
+
+    def cut_off(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ccprune.results.raw.save", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        results.place(path, newer)
+    assert results.read_raw(path, results.read(path)).epochs.isna().any(), "the old result, with its own"
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "replace", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        results.place(path, newer)
+    assert (results.read_raw(path, results.read(path)).epochs == 7).all(), "the new result, with its own"

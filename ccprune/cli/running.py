@@ -16,6 +16,7 @@ from ccprune.reporting.passages import write_passages
 from ccprune.results import PROFILES
 from ccprune.suite import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
 from ccprune.suite.pools import Pool
+from ccprune.suite.runner import BEFORE
 from ccprune.suite.spec import NOTEBOOKS
 
 _REPLICATE = """\
@@ -84,8 +85,21 @@ def _replicate(root: Path, options: argparse.Namespace) -> int:
     with locked(out), closing(_pool(root, out, options)) as pool:
         outcomes = replicate(root, runs, out=out, pool=pool, stream=sys.stderr, **how)
         failed = _summarise(outcomes)
+        _compare(root, out, [outcome.run.label for outcome in outcomes if outcome.status == "done"])
         status = _write_report(root, out, redraw=any(outcome.status == "done" for outcome in outcomes))
     return 1 if failed else status
+
+
+def _compare(root: Path, out: Path, labels: Sequence[str]) -> None:
+    """Print how many numbers of the runs that were made are those of the results that came with the project."""
+    committed = root / "replication"
+    before = out / BEFORE if out.resolve() == committed.resolve() else committed
+    if labels and (before / "results").is_dir():
+        from ccprune.suite.committed import compare_runs
+
+        found = compare_runs(labels, before, out)
+        if found.equal or found.differing:
+            print(found)
 
 
 def _pool(root: Path, out: Path, options: argparse.Namespace) -> Pool:
@@ -147,10 +161,10 @@ def _summarise(outcomes: Sequence[Outcome]) -> bool:
         if outcome.status == "failed":
             print(f"\nFAILED {outcome.run.label}: {outcome.why}", file=sys.stderr)
     for outcome in outcomes:
-        if outcome.status in ("skipped", "not run"):
+        if outcome.status in ("kept", "skipped", "not run"):
             print(f"{outcome.status} {outcome.run.label}: {outcome.why}")
     count = Counter(outcome.status for outcome in outcomes)
-    told = ["done", "unchanged", "skipped", "failed"] + (["not run"] if count["not run"] else [])
+    told = ["done", "unchanged", "skipped", "failed", *(name for name in ("kept", "not run") if count[name])]
     print(", ".join(f"{count[status]} {status}" for status in told))
     return count["failed"] > 0
 

@@ -3,7 +3,7 @@
 from ccprune.results.cell import AUTHORS, OUTCOMES, PROFILES, VERDICTS, Cell
 from ccprune.results.files import collect, parse, read, write
 from ccprune.results.numbers import format_number
-from ccprune.results.raw import place_raw, raw_digest, raw_path, read_raw
+from ccprune.results.raw import place, raw_digest, raw_path, read_raw
 from ccprune.results.storage import save, signature, write_atomic
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "collect",
     "format_number",
     "parse",
-    "place_raw",
+    "place",
     "raw_digest",
     "raw_path",
     "read",

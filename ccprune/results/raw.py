@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ccprune.results.storage import write_atomic_bytes
+from ccprune.results.storage import save, write_atomic_bytes
 
 #: Folder of the raw runs in an output folder.
 FOLDER = "raw"
@@ -32,20 +32,35 @@ def columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
     return {str(name): [None if pd.isna(value) else value for value in frame[name]] for name in frame}
 
 
-def place_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Move the raw runs that a result holds inside to their own file; returns the result without them.
+def place(result: str | os.PathLike, content: Mapping[str, Any]) -> Path:
+    """Write a result file, and the raw runs that it holds inside to their own file.
 
-    A result without raw runs is returned as it is, and a file of raw runs that belonged to an older one is removed.
+    Whatever cuts this off, a reader finds the old result with its raw runs or the new one with its own: the new raw
+    runs lie beside the old ones until the result names them.
+
+    Parameters
+    ----------
+    result
+        Path of the result file.
+    content
+        As `ccprune.results.read` returns it.
     """
     path = raw_path(result)
     if content["raw"] is None:
+        save(result, content)
         if content["raw_sha256"] is None:
             path.unlink(missing_ok=True)
-        return dict(content)
+        return Path(result)
     held = io.BytesIO()
     pd.DataFrame(content["raw"]).to_parquet(held, index=False, compression="zstd")
-    write_atomic_bytes(path, held.getvalue())
-    return {**content, "raw": None, "raw_sha256": hashlib.sha256(held.getvalue()).hexdigest()}
+    write_atomic_bytes(_next(path), held.getvalue())
+    save(result, {**content, "raw": None, "raw_sha256": hashlib.sha256(held.getvalue()).hexdigest()})
+    _next(path).replace(path)
+    return Path(result)
+
+
+def _next(path: Path) -> Path:
+    return path.with_name(f"{path.name}.next")
 
 
 def read_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> pd.DataFrame | None:
@@ -68,6 +83,8 @@ def read_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> pd.DataFr
     if content["raw_sha256"] is None:
         return None
     path = raw_path(result)
+    if raw_digest(_next(path)) == content["raw_sha256"]:  # it was cut off before it took its place
+        return pd.read_parquet(_next(path))
     if raw_digest(path) != content["raw_sha256"]:
         state = "was changed after it was written" if path.is_file() else "is missing"
         raise ValueError(f"{path}: the raw runs that {Path(result).name} names: the file {state}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,13 +18,19 @@ from ccprune.suite.process import Returned
 from ccprune.suite.progress import Progress
 from ccprune.suite.spec import Run
 
+#: Where an output folder keeps the results that its last runs replaced.
+BEFORE = Path(".cache", "before")
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run; `why` explains "skipped", "failed" and "not run"."""
+    """What became of a run; `why` explains "kept", "skipped", "failed" and "not run".
+
+    "kept": it ended well, but had less to work with than the result that is here, which stays.
+    """
 
     run: Run
-    status: Literal["done", "unchanged", "skipped", "failed", "not run"]
+    status: Literal["done", "kept", "unchanged", "skipped", "failed", "not run"]
     seconds: float = 0.0
     why: str = ""
 
@@ -175,8 +182,11 @@ class _Going:
         why = _why_failed(self.run, returned)
         try:
             if why is None:
-                _place(out, self.run, returned, self._made_from)
                 kept.unlink(missing_ok=True)
+                if poorer := _poorer(out / "results" / f"{self.run.label}.json", json.loads(returned.result)):
+                    stamps.write(out, self.run, self._made_from)
+                    return Outcome(self.run, "kept", returned.seconds, poorer)
+                _place(out, self.run, returned, self._made_from)
                 return Outcome(self.run, "done", returned.seconds)
             if returned.executed:
                 results.write_atomic(kept, returned.executed)
@@ -184,6 +194,23 @@ class _Going:
         except OSError as error:
             why = f"{why}\n{_told(error)}" if why else _told(error)
         return Outcome(self.run, "failed", returned.seconds, why)
+
+
+def _poorer(path: Path, new: dict[str, Any]) -> str:
+    """Why the result that is here is richer than a new one; empty if it is not.
+
+    It is where both were made with the same parameters and the new one left out more, such as a re-run of the authors'
+    files that are not on this machine.
+    """
+    try:
+        old = results.read(path)
+    except (OSError, ValueError):
+        return ""
+    before, now = ({entry["what"]: entry["why"] for entry in content["skipped"]} for content in (old, new))
+    if old["parameters"] != new["parameters"] or not before.keys() < now.keys():
+        return ""
+    what = next(name for name in now if name not in before)
+    return f"the result that is here has more and stays: this run left out {what} ({now[what]})"
 
 
 def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
@@ -194,7 +221,12 @@ def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -
         "report_sha256": hashlib.sha256(returned.report.encode()).hexdigest(),
     }
     path = out / "results" / f"{run.label}.json"
-    results.save(path, results.place_raw(path, content))
+    for old in (path, results.raw_path(path)):  # for `committed.compare_runs`
+        if old.is_file():
+            before = out / BEFORE / old.parent.name / old.name
+            before.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(old, before)
+    results.place(path, content)
     stamps.write(out, run, made_from)
     units.remove(out, run.label)  # all that they hold is in the result now
 

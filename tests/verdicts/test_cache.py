@@ -26,7 +26,7 @@ def result(tmp_path):
         path, notebook="03_phase_shift.ipynb", parameters=parameters, seeds=[], data_checksums={}, cells=[],
         raw=pd.DataFrame(rows),
     )  # fmt: skip
-    results.save(path, results.place_raw(path, results.read(path)))
+    results.place(path, results.read(path))
     return path
 
 

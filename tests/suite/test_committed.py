@@ -1,0 +1,65 @@
+"""A reader's run beside the committed one."""
+
+from dataclasses import replace
+
+from ccprune import results
+from ccprune.results import Cell
+from ccprune.suite import committed, runner
+
+CELL = Cell(
+    paper="legcnet", table="t", dataset="iris", method="ft", quantity="accuracy", ours=0.9123456, ci_low=0.9, ci_high=0.93,
+    n=5, profile="default",
+)  # fmt: skip
+
+
+def test_equal_as_the_tables_print_them():
+    other = replace(CELL, dataset="vowel")
+    found = committed.compare([CELL, other], [replace(CELL, ours=0.9123456 + 1e-9), other])
+    assert str(found) == "2 of 2 numbers equal to the committed ones"
+
+
+def test_what_differs_is_named_and_no_more_than_five():
+    old = [replace(CELL, dataset=f"d{k}") for k in range(9)]
+    new = [replace(cell, ours=0.5) for cell in old[:7]] + old[7:]
+    found = committed.compare(old, new)
+    assert (found.equal, len(found.differing)) == (2, 7)
+    text = str(found)
+    assert text.startswith("2 of 9 numbers equal to the committed ones, differing: legcnet t d0 ft accuracy: 0.912346")
+    assert "0.5 here" in text and text.endswith("and 2 more")
+
+
+def test_null_times_and_new_numbers_are_not_compared():
+    timed = replace(CELL, quantity="time_over_dense")
+    assert committed.compare([timed], [replace(timed, ours=0.1), CELL]) == committed.Comparison()
+
+
+def save(folder, *cells, skipped=()):
+    return results.write(
+        folder / "results" / "a.default.json",
+        notebook="x.ipynb",
+        parameters={"profile": "default", "seeds": 5},
+        seeds=[],
+        data_checksums={},
+        cells=cells,
+        skipped=skipped,
+    )
+
+
+def test_runs_are_compared_where_both_folders_have_them(tmp_path):
+    save(tmp_path / "here", CELL)
+    save(tmp_path / "there", CELL)
+    both = committed.compare_runs(["a.default", "b.default"], tmp_path / "there", tmp_path / "here")
+    assert both == committed.Comparison(1)
+    assert committed.compare_runs(["a.default"], tmp_path / "nowhere", tmp_path / "here") == committed.Comparison()
+
+
+def test_a_result_that_left_out_more_is_poorer(tmp_path):
+    path = save(tmp_path, CELL)
+    less = {"what": "the authors' files, re-run", "why": "no network"}
+    new = results.read(path) | {"skipped": [less]}
+    assert "this run left out the authors' files, re-run (no network)" in runner._poorer(path, new)
+    assert runner._poorer(path, new | {"parameters": {"profile": "default", "seeds": 6}}) == "", "another question"
+    assert runner._poorer(path, results.read(path)) == ""
+    save(tmp_path, CELL, skipped=[less])
+    assert runner._poorer(path, new) == "", "the one that is here left it out too"
+    assert runner._poorer(tmp_path / "none.json", new) == ""
