@@ -7,7 +7,8 @@ from ccprune.results import Cell
 from ccprune.suite import committed, runner
 
 CELL = Cell(
-    paper="legcnet", table="t", dataset="iris", method="ft", quantity="accuracy", ours=0.9123456, ci_low=0.9, ci_high=0.93,
+    paper="legcnet", table="t", dataset="iris", method="ft", quantity="accuracy", ours=0.9123456, ci_low=0.9,
+    ci_high=0.93,
     n=5, profile="default",
 )  # fmt: skip
 
