@@ -131,7 +131,7 @@ def by_sgd(X: Tensor, y: Tensor, lam: float) -> Callable[[], Tensor]:
         alpha=lam,
         fit_intercept=False,
         eta0=0.01,
-        power_t=0.1,
+        power_t=0.25,
         max_iter=1000,
         tol=1e-4,
         n_iter_no_change=2,

@@ -72,10 +72,12 @@ def _follow_up_scores(_: nn.Module, store: InMemory, *, rate: float) -> Scores:
         changes / rate**2,
         losses / losses.mean(),
         1e-3 / (2 * changes.shape[1]),
-        step=0.2,  # 0.1 of a loss without the factor 1/2
+        eta0=0.2,  # 0.1 of a loss without the factor 1/2, which also halves the penalty and the tolerance
+        power_t=0.1,
         batch_size=16,
         passes=30,
-        patience=30,
+        stop="lowest",
+        tolerance=5e-8,
     )
     return lasso.as_scores(found, store.layout.shapes)
 

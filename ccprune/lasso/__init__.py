@@ -8,7 +8,7 @@ from ccprune.lasso.certified import exact, path, ranking
 from ccprune.lasso.condition import LIMIT, Condition
 from ccprune.lasso.problem import Gap, LassoResult, duality_gap, lambda_max, objective
 from ccprune.lasso.screening import Screen
-from ccprune.lasso.stochastic import truncated_gradient
+from ccprune.lasso.stochastic import record_weights, truncated_gradient
 from ccprune.lasso.tensors import as_scores, by_tensor
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "objective",
     "path",
     "ranking",
+    "record_weights",
     "truncated_gradient",
 ]

@@ -19,8 +19,10 @@ def one_pass(
     rates: np.ndarray,
     thresholds: np.ndarray,
     sums: np.ndarray,
-) -> float:
-    """Goes once through the records in the given order, adding to `sums` (P,) in place; returns the mean loss.
+) -> tuple[float, float]:
+    """Goes once through the records in the given order, adding to `sums` (P,) in place.
+
+    Returns the sum of the records' losses, and the loss of the last one.
 
     Row t of X begins at `flat[t * stride]`. `rates[i]` is the step size of step i, `thresholds[i]` the penalty summed
     up before it. The result does not depend on the number of threads: blocks have a fixed size and are added in order.
@@ -39,7 +41,7 @@ def _one_pass(flat, stride, y, order, batch_size, rates, thresholds, sums):
     blocks = (width + _BLOCK - 1) // _BLOCK
     partial = np.zeros((batch_size, blocks))
     push = np.zeros(batch_size)  # what the step before still has to add, per record
-    loss = 0.0
+    loss, residual = 0.0, 0.0
     last, held = 0, 0
     for step in range(rates.size):
         first = step * batch_size
@@ -68,4 +70,4 @@ def _one_pass(flat, stride, y, order, batch_size, rates, thresholds, sums):
             row, weight = order[last + j] * stride, push[j]
             for k in range(b * _BLOCK, min(width, (b + 1) * _BLOCK)):
                 sums[k] += weight * flat[row + k]
-    return loss / order.size
+    return loss, 0.5 * residual * residual

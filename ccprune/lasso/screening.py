@@ -1,13 +1,18 @@
 """The authors' fit without the trajectory: one number per weight, and the condition under which that is the same.
 
-`truncated_gradient` ends at g = soft(A, u) with A = sum of eta_t (y_t - x_t . g) x_t. Where predictions x_t . g are
-negligible against y_t this is a threshold on a sum that can be kept while training goes on,
+`truncated_gradient` ends at g = soft(A, u) with A = sum of eta_t (y_t - x_t . g) x_t and u = lam * sum of eta_t. Where
+predictions x_t . g are negligible against y_t this is a threshold on a sum that can be kept while training goes on:
 
-    S_k = sum_t dL_t (dtheta_k,t)^2,    g_k is not 0  <=>  |S_k| / T > lam
+    g_k is not 0  <=>  |sum_t w_t dL_t (dtheta_k,t)^2| > lam,    w_t = (record t's step sizes) / (sum of step sizes)
+    g_k is not 0  <=>  |S_k| / T > lam,    S_k = sum_t dL_t (dtheta_k,t)^2,    where all steps are equal (power_t = 0)
 
-up to the step sizes eta, which weigh early records more, and the order of the records. |S| / T is a covariance without
-centring, with the unit of loss times weight^2: lam moves with the square of the learning rate, or with its cube where
-dL is taken on the same mini-batch. There dL is mostly its own mean, and S close to a plain sum of squared updates.
+With steps that shrink, early records weigh more. The order is random in the authors' program, so the weighted mean is
+S_k / T on average and differs from it by std(w) / mean(w) times its standard error (`record_weights`). The threshold
+is the same for every exponent, but that difference is three to four times as large with t^-0.25 (2024) as with t^-0.1.
+
+|S| / T is a covariance without centring, with the unit of loss times weight^2: lam moves with the square of the
+learning rate, or with its cube where dL is taken on the same mini-batch. There dL is mostly its own mean, and S close
+to a plain sum of squared updates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -109,8 +114,8 @@ class Screen:
     def condition(
         self,
         *,
-        step: float = 0.01,
-        power: float = 0.1,
+        eta0: float = 0.01,
+        power_t: float = 0.25,
         batch_size: int = 1,
         passes: int = 1000,
         scope: str = "layer",
@@ -122,7 +127,7 @@ class Screen:
 
         Parameters
         ----------
-        step, power, batch_size, passes
+        eta0, power_t, batch_size, passes
             As in `truncated_gradient`.
         scope : str
             "layer": each tensor has a fit of its own (2024). "global": one fit over all (2025).
@@ -143,8 +148,8 @@ class Screen:
         return bound(
             table[:, 0],
             dict(zip(self._blocks.shapes, table[:, 1:].T * scale, strict=True)),
-            step=step,
-            power=power,
+            eta0=eta0,
+            power_t=power_t,
             batch_size=batch_size,
             passes=passes,
             scope=scope,
@@ -155,7 +160,7 @@ class Screen:
         return self.masks([lam], condition=condition)[0]
 
     def masks(self, lams: Sequence[float], *, condition: Condition | None = None) -> tuple[Mask, ...]:
-        """One mask per penalty: what `truncated_gradient` would keep.
+        """One mask per penalty: what `truncated_gradient` would keep if all its steps were equal.
 
         `condition` is that of the solver's settings, by default the 2024 protocol's. Raises ValueError, naming the
         ratio and the limit, where it does not hold or belongs to other records. Takes no memory but the masks'.

@@ -1,15 +1,19 @@
 """The authors' solver: SGD with the cumulative truncated gradient of Tsuruoka, Tsujii and Ananiadou (2009).
 
-Each step adds eta r_t x_t to the coefficients, r_t = y_t - x_t . g, and then moves every one of them towards 0, never
-past it, by what it still owes of u, the penalty lam * (sum of step sizes) that a weight could have received so far.
-As every step visits every weight, what a coefficient has received and what it still owes add up, and at any time
+Step t adds eta_t r_t x_t to the coefficients, r_t = y_t - x_t . g and eta_t = eta0 / t^power_t, and then moves every
+one of them towards 0, never past it, by what it still owes of u, the penalty lam * (sum of step sizes) that a weight
+could have received so far. As every step visits every weight, what a coefficient has received and what it still owes
+add up, and at any time
 
-    g = soft(A, u),   A = sum over the steps so far of eta r_t x_t,   soft(a, u) = sign(a) max(|a| - u, 0)
+    g = soft(A, u),   A = sum over the steps so far of eta_t r_t x_t,   soft(a, u) = sign(a) max(|a| - u, 0)
 
 exactly: if A > u the weight is positive and has paid u in full; if |A| <= u it is 0 and has paid |A|. So only A is kept
-here, one number per weight. It also says what the fit is where predictions x_t . g are negligible against y: r = y, and
-g_k is not 0 just when |sum eta y x_k| / sum eta > lam, which is `ccprune.lasso.Screen` but for the weights eta.
+here, one number per weight. It also gives the fit where predictions x_t . g are negligible against y: there r = y, and
+g_k is not 0 just when |sum_i w_i y_i x_ik| > lam, where w_i is the share of record i in the sum of all step sizes
+(`record_weights`). `ccprune.lasso.Screen` is that with w_i = 1 / T, so with power_t = 0.
 """
+
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,27 +24,34 @@ from ccprune._checks import at_least
 from ccprune.lasso import _stochastic_cpu
 from ccprune.lasso.problem import LassoResult, check, check_penalty, duality_gap, flat_rows
 
+#: Rules that end the passes; see `truncated_gradient`.
+Stop = Literal["last_record", "lowest"]
+
 
 def truncated_gradient(
     X: Tensor,
     y: Tensor,
     lam: float,
     *,
-    step: float = 0.01,
-    power: float = 0.1,
+    eta0: float = 0.01,
+    power_t: float = 0.25,
     batch_size: int = 1,
     passes: int = 1000,
+    stop: Stop = "last_record",
     patience: int = 2,
     tolerance: float = 1e-4,
     seed: int | None = None,
 ) -> LassoResult:
     """The Lasso of `objective` by the authors' stochastic solver, which stops by passes and not at a minimum.
 
-    With `batch_size=1` the steps are those of scikit-learn's SGDRegressor(penalty="l1", alpha=lam,
-    fit_intercept=False, eta0=step, power_t=power), its shuffled order included. The defaults are the 2024 protocol's.
-    The 2025 protocol: `batch_size=16, passes=30, patience=30, step=0.2, lam=1e-3 / (2 P)` on X divided by the squared
-    learning rate and y by its mean; its loss lacks the factor 1/2, so that its step 0.1 is 0.2 here and its penalty
-    half. Steps have units: unlike `exact`, the answer does not follow a change of X's units.
+    The defaults are the fit of 2024. With `batch_size=1` the steps are those of scikit-learn's
+    SGDRegressor(penalty="l1", alpha=lam, fit_intercept=False, learning_rate="invscaling", eta0=eta0, power_t=power_t),
+    its shuffled order included.
+
+    The fit of June 2025: `power_t=0.1, eta0=0.2, batch_size=16, passes=30, stop="lowest", tolerance=5e-8,
+    lam=1e-3 / (2 P)` on X divided by the squared learning rate and y by its mean. Its loss lacks the factor 1/2, so
+    that its step 0.1 is 0.2 here, and its penalty and tolerance are half. Steps have units: unlike `exact`, the answer
+    does not follow a change of X's units.
 
     Parameters
     ----------
@@ -50,15 +61,21 @@ def truncated_gradient(
         Loss changes.
     lam : float
         At least 0, in units of y times X.
-    step, power : float
-        Step size `step / t**power` at step t = 1, 2, ...
+    eta0, power_t : float
+        Step size `eta0 / t**power_t` at step t = 1, 2, ..., counted over all passes.
     batch_size : int
         Records whose gradients are averaged in each step; the last batch of a pass may be smaller.
     passes : int
         At most so many passes over the records.
+    stop : str
+        What the loss of a pass is compared with; the loss of a record is (y_t - x_t . g)^2 / 2 before its step.
+        "last_record", the rule of 2024: the *sum* over the pass against the loss of the *last record* of an earlier
+        pass, the latest whose own sum was below what it was compared with. A sum over T records is hardly ever below
+        one of them. So the first pass counts as a gain, the next two do not, and with `patience=2` the fit ends after
+        3 passes wherever the coefficients are, even when they diverge, which `duality_gap` shows.
+        "lowest", the rule of 2025 and of scikit-learn: the mean over the pass against the lowest earlier mean.
     patience, tolerance
-        Stops after `patience` passes in a row whose loss, the mean of (y_t - x_t . g)^2 / 2 before each step, is not
-        at least `tolerance` below the lowest so far.
+        Stops after `patience` passes in a row whose loss is not at least `tolerance` below what it is compared with.
     seed : int or None
         Of the order of the records, as scikit-learn's `random_state`. None: as recorded.
 
@@ -74,8 +91,10 @@ def truncated_gradient(
     """
     check(X, y)
     check_penalty(lam)
-    check_steps(step, power, batch_size, passes)
+    check_steps(eta0, power_t, batch_size, passes)
     at_least(1, patience=patience)
+    if stop not in get_args(Stop):
+        raise ValueError(f"stop must be one of {get_args(Stop)}, got {stop!r}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be at least 0, got {tolerance!r}")
     records = len(y)
@@ -83,36 +102,79 @@ def truncated_gradient(
     target = y.detach().to(X.device, torch.float64)
     sums = torch.zeros(X.shape[1], dtype=torch.float64, device=X.device)
     order, shuffle = np.arange(records), _permutation(records, seed)
-    taken, rates, lowest, stale = 0.0, np.empty(0), float("inf"), 0
+    taken, best, stale = 0.0, float("inf"), 0
     for done in range(passes):
         order = order[shuffle]
-        rates = step_sizes(records, step, power, batch_size, done)
+        rates = step_sizes(records, eta0, power_t, batch_size, done)
         totals = taken + np.cumsum(rates)
         thresholds = lam * np.concatenate([[taken], totals[:-1]])
         taken = float(totals[-1])
-        loss = _one_pass(design, target, order, batch_size, rates, thresholds, sums)
-        if not np.isfinite(loss):
-            raise ValueError(f"step={step} is too large for X: the coefficients overflow in pass {done + 1}")
-        stale = stale + 1 if loss > lowest - tolerance else 0
-        lowest = min(lowest, loss)
+        total, last = _one_pass(design, target, order, batch_size, rates, thresholds, sums)
+        if not np.isfinite(total):
+            raise ValueError(f"eta0={eta0} is too large for X: the coefficients overflow in pass {done + 1}")
+        loss, candidate = (total, last) if stop == "last_record" else (total / records, total / records)
+        stale = stale + 1 if loss > best - tolerance else 0
+        if loss < best:
+            best = candidate
         if stale >= patience:
             break
     coef = softshrink(sums, lam * taken)
     return LassoResult(coef, duality_gap(X, y, coef, lam).relative, coef != 0, done + 1, stale >= patience)
 
 
-def step_sizes(records: int, step: float, power: float, batch_size: int, done: int) -> np.ndarray:
+def record_weights(
+    records: int,
+    *,
+    passes: int,
+    eta0: float = 0.01,
+    power_t: float = 0.25,
+    batch_size: int = 1,
+    seed: int | None = None,
+) -> Tensor:
+    """Share of each record in the sum of the step sizes of `truncated_gradient`, (T,) in float64; sums to 1.
+
+    Where predictions are negligible the fit's mask is |sum_i w_i y_i x_ik| > lam with these weights. Early steps are
+    longer, so the weights differ with `power_t` > 0, and the mask from the screen's, which weighs all records alike.
+    In a random order the weighted mean differs from the plain one by std(w) / mean(w) times the plain mean's standard
+    error. Over 3 passes through 150 records std(w) / mean(w) is about 0.13 with `power_t=0.25` and 0.04 with 0.1; for
+    any number of records it is below 0.16 and 0.05.
+
+    Parameters
+    ----------
+    records, passes : int
+        Number of records T, and of passes over them (`LassoResult.iterations`).
+    eta0, power_t, batch_size, seed
+        As in `truncated_gradient`.
+    """
+    at_least(1, records=records)
+    check_steps(eta0, power_t, batch_size, passes)
+    weights, order, shuffle = np.zeros(records), np.arange(records), _permutation(records, seed)
+    for done in range(passes):
+        order = order[shuffle]
+        weights[order] += step_sizes_of_records(records, eta0, power_t, batch_size, done)
+    return torch.from_numpy(weights / weights.sum())
+
+
+def step_sizes(records: int, eta0: float, power_t: float, batch_size: int, done: int) -> np.ndarray:
     """Step sizes of the steps of one pass, after `done` passes."""
     steps = -(-records // batch_size)
-    return step / np.arange(done * steps + 1, (done + 1) * steps + 1, dtype=np.float64) ** power
+    return eta0 / np.arange(done * steps + 1, (done + 1) * steps + 1, dtype=np.float64) ** power_t
 
 
-def check_steps(step: float, power: float, batch_size: int, passes: int) -> None:
+def step_sizes_of_records(records: int, eta0: float, power_t: float, batch_size: int, done: int) -> np.ndarray:
+    """Step sizes of the records (T,) of one pass, in the order of their visit: each its part of its batch's step."""
+    rates = step_sizes(records, eta0, power_t, batch_size, done)
+    sizes = np.full(len(rates), batch_size)
+    sizes[-1] = records - batch_size * (len(rates) - 1)
+    return np.repeat(rates / sizes, sizes)
+
+
+def check_steps(eta0: float, power_t: float, batch_size: int, passes: int) -> None:
     """Raise ValueError naming the one that cannot be used."""
-    if not 0 < step < float("inf"):
-        raise ValueError(f"step must be positive and finite, got {step!r}")
-    if not 0 <= power < float("inf"):
-        raise ValueError(f"power must be at least 0 and finite, got {power!r}")
+    if not 0 < eta0 < float("inf"):
+        raise ValueError(f"eta0 must be positive and finite, got {eta0!r}")
+    if not 0 <= power_t < float("inf"):
+        raise ValueError(f"power_t must be at least 0 and finite, got {power_t!r}")
     at_least(1, batch_size=batch_size, passes=passes)
 
 
@@ -134,27 +196,28 @@ def _permutation(count: int, seed: int | None) -> np.ndarray:
 
 def _one_pass(
     X: Tensor, y: Tensor, order: np.ndarray, batch_size: int, rates: np.ndarray, thresholds: np.ndarray, sums: Tensor
-) -> float:
-    """One pass over the records; changes `sums` (P,) in place and returns the mean loss."""
+) -> tuple[float, float]:
+    """One pass over the records; changes `sums` (P,) in place and returns the losses' sum, and the last record's."""
     if X.device.type == "cpu":
         flat = flat_rows(X).numpy()
         return _stochastic_cpu.one_pass(
             flat, X.stride(0), y.numpy(), order, batch_size, rates, thresholds, sums.numpy()
         )
-    return float(one_pass_torch(X, y, order, batch_size, rates, thresholds, sums))
+    total, last = one_pass_torch(X, y, order, batch_size, rates, thresholds, sums).tolist()
+    return total, last
 
 
 def one_pass_torch(
     X: Tensor, y: Tensor, order: np.ndarray, batch_size: int, rates: np.ndarray, thresholds: np.ndarray, sums: Tensor
 ) -> Tensor:
-    """The compiled kernel's pass in tensor operations, nothing of which waits for the device."""
-    loss = torch.zeros((), dtype=torch.float64, device=X.device)
+    """The compiled kernel's pass in tensor operations, nothing of which waits for the device; (sum, last) of losses."""
+    losses = []
     for index, (rate, threshold) in enumerate(zip(rates.tolist(), thresholds.tolist(), strict=True)):
         rows = order[index * batch_size : (index + 1) * batch_size].tolist()
         coef = softshrink(sums, threshold)
         batch = [(row, X[row].to(torch.float64)) for row in rows]
         residuals = [y[row] - features @ coef for row, features in batch]
         for residual, (_, features) in zip(residuals, batch, strict=True):
-            loss += 0.5 * residual.square()
+            losses.append(0.5 * residual.square())
             sums += (rate / len(rows)) * residual * features
-    return loss / len(order)
+    return torch.stack([torch.stack(losses).sum(), losses[-1]])
