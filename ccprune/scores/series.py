@@ -12,6 +12,8 @@ from ccprune.mask import prunable
 from ccprune.scores.movement import check_changes
 
 PRUNE = ("noncausal", "causal")
+#: What happens to weights that cannot be tested.
+UNTESTABLE = ("keep", "prune")
 _STEPS = 3  # how far neighbours are followed, as in the paper's PT setting
 
 
@@ -23,6 +25,7 @@ def legcnet(
     test: str = "ssr_chi2",
     augment: int = 0,
     prune: str = "noncausal",
+    untestable: str = "keep",
 ) -> dict[str, Tensor]:
     """Granger score of each weight's Lyapunov exponents against the misclassification risk (LEGCNet section 3.6).
 
@@ -36,7 +39,10 @@ def legcnet(
         As in `granger.granger_test`.
     prune : str
         "noncausal": score 1 - p, so weights without a causal effect go first (section 3.6). "causal": score p, the
-        other reading (section 4). p is the smallest over the lags. Weights that cannot be tested score 1: they stay.
+        other reading (section 4). p is the smallest over the lags.
+    untestable : str
+        "keep": weights that cannot be tested score 1, as in the authors' scripts, which keep them. "prune": they score
+        0. A weight whose exponents never change, such as one that training never moves, cannot be tested.
 
     Raises
     ------
@@ -45,12 +51,14 @@ def legcnet(
     """
     if prune not in PRUNE:
         raise ValueError(f"prune must be one of {PRUNE}, got {prune!r}")
+    if untestable not in UNTESTABLE:
+        raise ValueError(f"untestable must be one of {UNTESTABLE}, got {untestable!r}")
     if not exponents:
         raise ValueError("exponents must name at least one parameter")
     columns = torch.cat([value.flatten(1) for value in exponents.values()], 1)
     result = granger_test(risk, columns, max_lag=max_lag, test=test, augment=augment)
     score = 1.0 - result.min_p if prune == "noncausal" else result.min_p
-    score = torch.where(result.infeasible, 1.0, score)
+    score = torch.where(result.infeasible, 1.0 if untestable == "keep" else 0.0, score)
     parts = score.split([value[0].numel() for value in exponents.values()])
     return {name: part.reshape(value.shape[1:]) for (name, value), part in zip(exponents.items(), parts, strict=True)}
 
@@ -90,7 +98,9 @@ class WeightSeries:
         }
 
 
-def legcnet_of_records(store: WeightSeries, *, window: int = 25, max_lag: int = 5) -> dict[str, Tensor]:
+def legcnet_of_records(
+    store: WeightSeries, *, window: int = 25, max_lag: int = 5, untestable: str = "keep"
+) -> dict[str, Tensor]:
     """`legcnet` of a run that a `Recorder` kept: exponents of the weights' series against the training loss.
 
     The loss on the mini-batches, at the windows' ends, stands for the misclassification risk, so that the score is
@@ -104,6 +114,8 @@ def legcnet_of_records(store: WeightSeries, *, window: int = 25, max_lag: int = 
         Steps in a window.
     max_lag : int
         The records must hold more than 3 max_lag + 1 windows.
+    untestable : str
+        As in `legcnet`.
 
     Raises
     ------
@@ -121,4 +133,4 @@ def legcnet_of_records(store: WeightSeries, *, window: int = 25, max_lag: int = 
         )
     exponents = windowed_exponents(weights, window=window, stride=stride, steps=_STEPS)
     ends = torch.arange(len(exponents), device=loss.device) * stride + window - 1
-    return legcnet(store.tensors(exponents), loss[ends], max_lag=max_lag, test="ssr_f")
+    return legcnet(store.tensors(exponents), loss[ends], max_lag=max_lag, test="ssr_f", untestable=untestable)

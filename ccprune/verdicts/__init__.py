@@ -18,6 +18,7 @@ _JUDGES = {
     "03_phase_shift.ipynb": "curves",
     "04_flat_minima.ipynb": "flatness",
     "05_legcnet_mnist.ipynb": "legcnet_mnist",
+    "15_legcnet_repaired.ipynb": "repaired",
 }
 
 
