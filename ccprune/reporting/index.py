@@ -12,6 +12,7 @@ from ccprune.reporting.claims import sections
 from ccprune.reporting.figure import verdict_figure
 from ccprune.reporting.markdown import table, title
 from ccprune.reporting.pages import FOLDER, pages
+from ccprune.results import units
 from ccprune.verdicts.cache import cached, judge
 from ccprune.verdicts.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
 
@@ -149,6 +150,11 @@ def _missing(folder: Path, found: list) -> str:
     if noted.is_file():
         skipped = json.loads(noted.read_text(encoding="utf-8"))
         lines += [[label, "all", why] for label, why in sorted(skipped.items())]
+    for label in sorted(path.name for path in (folder / units.FOLDER).glob("*")):
+        parts = units.stored(folder, label)
+        if parts:
+            why = f"{parts} of its parts are stored; the next call goes on. A result above is an older one."
+            lines.append([label, "the rest of a long run", why])
     for path, content in found:
         lines += [[path.stem, entry["what"], entry["why"]] for entry in content["skipped"]]
     for path in sorted((folder / "reports").glob("*.failed.ipynb")):

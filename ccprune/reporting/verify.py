@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ccprune import results
+from ccprune.results import units
 from ccprune.reporting import manifest
 from ccprune.reporting.index import FIGURE, INDEX, write_report
 from ccprune.reporting.pages import FOLDER
@@ -66,7 +67,8 @@ def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
             continue
         asked, used = runs[label].parameters, content["parameters"]
         differing = [key for key in sorted(asked | used) if asked.get(key, ...) != used.get(key, ...)]
-        if differing:
+        # A run whose parts are stored is being made with new parameters; the index says so.
+        if differing and not units.stored(folder, label):
             yield f"{name}: made with other parameters than the suite's: {', '.join(differing)}; run it again"
     known = {path.name.removesuffix(".json") for path in paths}
     for raw in sorted((folder / "raw").glob("*")):

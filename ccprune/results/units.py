@@ -75,6 +75,11 @@ class Units:
         return f"{found['commit']}+changes" if found["dirty"] else found["commit"]
 
 
+def stored(out: Path, run: str) -> int:
+    """How many units of a run lie in the output folder."""
+    return len(list((out / FOLDER / run).glob("*.json")))
+
+
 def remove(out: Path, run: str) -> None:
     """Remove a run's units from the output folder, with the folder of all units when it is empty then."""
     shutil.rmtree(out / FOLDER / run, ignore_errors=True)
