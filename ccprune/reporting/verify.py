@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ccprune import results
-from ccprune.results import units
 from ccprune.reporting import manifest
 from ccprune.reporting.index import FIGURE, INDEX, write_report
 from ccprune.reporting.pages import FOLDER
 from ccprune.reporting.passages import renewed
+from ccprune.results import units
 from ccprune.suite.spec import Run
 from ccprune.verdicts.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE
 
