@@ -94,7 +94,7 @@ def test_a_claims_cases_stand_below_it(tmp_path):
     save(tmp_path, "a", CLAIM)
     lines = index(tmp_path)
     assert "### A: fewer epochs than dense" in lines
-    assert "| cancer ft | -32 | 41.52 [36.25, 47] (50) | 0.012 | 0.012 | holds | holds | a \\| b |" in lines
+    assert "| cancer ft | -32 | 41.52 [36.25, 47] (50) | 0.012 | 0.012 | holds | holds | – | a \\| b |" in lines
     assert not (tmp_path / "verdicts.svg").exists()
     assert not any("verdicts.svg" in line for line in lines)
 

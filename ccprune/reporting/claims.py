@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ccprune.reporting.counts import Row, cases, name
-from ccprune.reporting.markdown import number, table, title, with_interval, words
+from ccprune.reporting.markdown import number, table, with_interval, words
 from ccprune.results import OUTCOMES
+from ccprune.verdicts.tables import claim_name, network_of
 
 # Claims with more cases are shown by dataset and network.
 _MOST = 16
@@ -21,7 +22,17 @@ def sections(rows: Sequence[Row], kind: str) -> list[str]:
 
 
 def _by_case(rows: Sequence[Row]) -> str:
-    head = ["case", "published", "difference [95%] (n)", "p", "p, Holm", "outcome", "tested alone", "note"]
+    head = [
+        "case",
+        "published",
+        "difference [95%] (n)",
+        "p",
+        "p, Holm",
+        "outcome",
+        "tested alone",
+        "detectable",
+        "note",
+    ]
     lines = [
         [
             _case(row),
@@ -30,6 +41,7 @@ def _by_case(rows: Sequence[Row]) -> str:
             *(number(row[column]) for column in ("p_value", "p_holm")),
             words(row["outcome"]),
             words(row["outcome_alone"]),
+            number(row["detectable"]),
             row["note"],
         ]
         for row in rows
@@ -40,7 +52,7 @@ def _by_case(rows: Sequence[Row]) -> str:
 def _by_network(rows: Sequence[Row]) -> str:
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["dataset"], _network(row), row["method"]), []).append(row)
+        groups.setdefault((row["dataset"], network_of(row["table"]), row["method"]), []).append(row)
     lines = []
     for (dataset, network, method), chosen in groups.items():
         count, alone = (Counter(row[column] for row in chosen) for column in ("outcome", "outcome_alone"))
@@ -63,16 +75,23 @@ def _by_network(rows: Sequence[Row]) -> str:
     return table(["dataset, network, method", "cases", "from and to", *outcomes, *more], lines)
 
 
+def margins(rows: Sequence[Row]) -> str:
+    """Is accuracy kept to within several margins, by the method and by random masks of the same count?
+
+    A line for each dataset and method, with what one test sample is of the accuracy. Empty without such rows.
+    """
+    chosen = [row for row in rows if claim_name(row["table"]) == "margins"]
+    sample = {row["dataset"]: row["ours"] for row in rows if row["table"] == "resolution"}
+    steps = sorted({row["margin"] for row in chosen})
+    lines = []
+    for key in dict.fromkeys((row["dataset"], row["method"]) for row in chosen):
+        of = {row["margin"]: words(row["outcome"]) for row in chosen if (row["dataset"], row["method"]) == key}
+        lines.append([*map(words, key), number(sample.get(key[0])), *(of.get(step, "–") for step in steps)])
+    head = ["dataset", "method", "one test sample", *(f"within {number(step)}" for step in steps)]
+    return table(head, lines) if lines else ""
+
+
 def _case(row: Row) -> str:
     sparsity = "" if row["sparsity"] is None else f"at {row['sparsity']:g}"
     against = f"against {words(row['reference'])}" if row["reference"] not in ("", "dense") else ""
-    return " ".join(filter(None, [row["dataset"], _network(row), words(row["method"]), against, sparsity]))
-
-
-def _network(row: Row) -> str:
-    """The network of a table of paper B, as in "lenet, path"; empty for paper A."""
-    for schedule in ("path", "totals"):
-        if f"_{schedule}-" in row["table"]:
-            return f"{row['table'].rpartition('-')[2]}, {schedule}"
-    claim, _, network = row["table"].partition("-")
-    return network or ("" if row["paper"] == "legcnet" else title(claim).lower())
+    return " ".join(filter(None, [row["dataset"], network_of(row["table"]), words(row["method"]), against, sparsity]))

@@ -6,6 +6,7 @@ from typing import Any
 
 from ccprune.reporting.markdown import number, table, title, words
 from ccprune.results import AUTHORS, OUTCOMES, VERDICTS
+from ccprune.verdicts.tables import claim_name
 
 Row = Mapping[str, Any]
 
@@ -70,10 +71,8 @@ def cases(rows: Iterable[Row], kind: str) -> dict[tuple[str, str, str], list[Row
 
 def claim_of(row: Row) -> tuple[str, str, str]:
     """Paper, claim and, for paper B, reference of a claim's case."""
-    claim = row["table"].partition("_path-")[0].partition("_totals-")[0].partition("-")[0]
-    claim = claim.removesuffix("_protocol_2024")
     reference = row["reference"] if row["paper"] == "causal" else ""
-    return row["paper"], claim, "magnitude" if reference == "iterative_magnitude" else reference
+    return row["paper"], claim_name(row["table"]), "magnitude" if reference == "iterative_magnitude" else reference
 
 
 def claims(rows: Sequence[Row], kind: str, *, head: Sequence[str] = CLAIMS, names: Mapping = NAMES) -> str:

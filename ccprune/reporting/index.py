@@ -8,7 +8,7 @@ from typing import Any
 
 from ccprune import results
 from ccprune.reporting import counts, statements
-from ccprune.reporting.claims import sections
+from ccprune.reporting.claims import margins, sections
 from ccprune.reporting.figure import verdict_figure
 from ccprune.reporting.markdown import table, title
 from ccprune.reporting.pages import FOLDER, pages
@@ -27,11 +27,16 @@ _VERDICTS = """\
 _OUTCOMES = """\
 - **holds**, **does not hold**: paired runs show the claim, or its opposite, at a significance level of 5% (two-sided)
   after Holm's correction for the number of its cases. "Tested alone" is the outcome before that correction.
-- **undecided**: these runs cannot tell. The pages give the effect that they would have found with 80% power.
+- **undecided**: these runs cannot tell. "Detectable" is the effect that they would have found with 80% power: a
+  difference of accuracies, or of epochs the share of pairs in which one method needs fewer.
 - **cannot be known**: a setting behind the paper's runs was not released and not found.
 
 Accuracies are compared by their mean difference (sign-flip test; Student's t below six pairs). Epochs are skewed and
 capped, so that they are compared by the exact sign test over pairs, with the median difference."""
+
+_MARGINS = """\
+The paper names no margin. Beside each method stand random masks of the same count. A margin below one test sample
+cannot be seen in a single network."""
 
 
 def write_report(
@@ -88,6 +93,8 @@ def _index(
         claims, controls = (counts.claims(rows, kind) for kind in ("claim", "control"))
         parts += ["## Claims of the papers", claims or "No claim was tested.", _OUTCOMES]
         parts += sections(rows, "claim")
+        if kept := margins(rows):
+            parts += ["### A: accuracy kept to within other margins", _MARGINS, kept]
         if controls:
             parts += ["## Controls, which the papers do not claim", controls]
     parts += ["## All numbers", _files(rows, made, notebooks)]

@@ -6,6 +6,7 @@ from typing import Any
 from ccprune.reporting.counts import by_verdict
 from ccprune.reporting.markdown import bold, number, table, title, with_interval, words
 from ccprune.results import AUTHORS, VERDICTS
+from ccprune.verdicts.tables import claim_name
 
 #: Folder of the pages in an output folder.
 FOLDER = "tables"
@@ -26,8 +27,7 @@ def pages(rows: Sequence[Row]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        base = row["table"].partition("_path-")[0].partition("_totals-")[0].partition("-")[0]
-        if base not in _CSV_ONLY:
+        if claim_name(row["table"]) not in _CSV_ONLY:
             groups.setdefault((row["paper"], row["table"]), []).append(row)
     for (paper, name), chosen in groups.items():
         file, text = _page(paper, name, chosen)

@@ -44,7 +44,7 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
         found += chosen_cells(curves, f"chosen_{schedule}", where, used["held_out"])
     rewound = raw[raw.study == "protocol_2024"]
     if len(rewound):
-        found += rewound_cells(rewound, f"protocol_2024-{network}", where)
+        found += rewound_cells(rewound, network, where)
     stations = raw[raw.study == "stations"]
     if len(stations):
         found += station_cells(stations, f"stations-{network}", where)
@@ -167,22 +167,28 @@ def chosen_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str], hel
     return found
 
 
-def rewound_cells(rows: pd.DataFrame, table: str, where: Mapping[str, str]) -> list[Cell]:
+def rewound_cells(rows: pd.DataFrame, network: str, where: Mapping[str, str]) -> list[Cell]:
     """Accuracy of the networks trained under the masks of the paper's own protocol, and causal's differences to them.
 
-    All masks of a seed keep as many weights as causal's, so that these are comparisons at equal count.
+    All masks of a seed keep as many weights as causal's, so that these are comparisons at equal count. The paper's
+    baseline is iterative magnitude pruning; magnitude at once is a control.
     """
     found, accuracies = [], rows.pivot(index="seed", columns="method", values="test_accuracy")
     sparsity = float(rows[rows.method == "causal"].sparsity.mean())
     for method, part in rows.groupby("method", sort=False):
-        names = {"table": table, "method": method, "quantity": "accuracy"}
+        names = {"table": f"protocol_2024-{network}", "method": method, "quantity": "accuracy"}
         level = 0.0 if method == "dense" else sparsity
         found.append(Cell(**where, **names, sparsity=level, **mean(part.test_accuracy.tolist())))
     for reference in [name for name in accuracies if name != "causal"]:
         pair = accuracies[["causal", reference]].dropna().to_numpy()
         margin = MARGIN if reference == "dense" else None
-        kind = "claim" if reference in (*CLAIMED, "iterative_magnitude") else "control"
-        names = {"table": f"accuracy_{table}", "method": "causal", "reference": reference, "quantity": "accuracy"}
+        kind = "claim" if reference in ("dense", "iterative_magnitude") else "control"
+        names = {
+            "table": f"accuracy_protocol_2024-{network}",
+            "method": "causal",
+            "reference": reference,
+            "quantity": "accuracy",
+        }
         numbers = higher(pair[:, 0], pair[:, 1], margin=margin or 0.0)
         found.append(Cell(**where, **names, sparsity=sparsity, kind=kind, margin=margin, **numbers))
     return found

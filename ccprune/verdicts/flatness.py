@@ -18,6 +18,7 @@ from ccprune.causal.flatness_runs import MEASURES, SAME_PLACES
 from ccprune.data._image_sources import kind_of
 from ccprune.results.cell import Cell
 from ccprune.stats import student_interval
+from ccprune.verdicts.curves import difference_cells
 
 #: Measures that the paper's claim is about, on the remaining weights against the dense network.
 CLAIMED = ("top_eigenvalue", "trace")
@@ -44,7 +45,12 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     """
     used = content["parameters"]
     where = {"paper": "causal", "table": f"flatness-{used['architecture']}", "dataset": used["dataset"]}
-    found = []
+    # These networks were pruned along a path of few sparsities: their accuracies are claims as those of longer paths.
+    short = where | {"profile": content["profile"]}
+    del short["table"]
+    networks = raw[raw.weights == "remaining"]
+    networks = networks[networks.places == ""] if "places" in networks else networks
+    found = difference_cells(networks, f"accuracy_short-{used['architecture']}", short)
     for row in comparisons(raw, classes=kind_of(used["dataset"]).classes).to_dict("records"):
         claimed = row["method"] == "causal" and row["reference"] == "dense" and row["weights"] == "remaining"
         numbers = {name: None if pd.isna(row[name]) else row[name] for name in ("estimate", "low", "high", "p_value")}

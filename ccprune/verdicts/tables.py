@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -48,6 +49,9 @@ COLUMNS = (
 )
 
 Row = dict[str, Any]
+
+# How a table's name goes on after the claim: with the schedule and the network.
+_SCHEDULE = re.compile(r"(?:_(path|totals|short|protocol_2024))?-")
 
 # Rows come in the papers' order; names not listed follow, sorted.
 _ORDER = {
@@ -112,8 +116,18 @@ def gathered(found: Iterable[tuple[Path, Mapping[str, Any], Iterable[Cell]]]) ->
 def family(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """The cases over which a claim is corrected: all datasets, sparsities and methods of one claim or control."""
     reference = row["reference"] if row["paper"] == "causal" else ""
-    claim = row["table"].partition("_path-")[0].partition("_totals-")[0].partition("-")[0]
-    return row["paper"], claim, row["kind"], reference, row["margin"]
+    return row["paper"], claim_name(row["table"]), row["kind"], reference, row["margin"]
+
+
+def claim_name(table: str) -> str:
+    """The claim that a table is about, without schedule and network: "accuracy" of "accuracy_path-lenet"."""
+    return _SCHEDULE.split(table)[0]
+
+
+def network_of(table: str) -> str:
+    """Network and schedule of a table of paper B, as in "lenet, path"; empty where it has none."""
+    parts = _SCHEDULE.split(table)
+    return ", ".join(filter(None, reversed(parts[1:])))
 
 
 def _correct(chosen: Iterable[Row]) -> None:

@@ -3,9 +3,11 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
 
 from ccprune import cli, results
+from ccprune.results.units import Units
 from ccprune.suite import rerun
 
 
@@ -50,7 +52,9 @@ def test_what_was_made_is_confirmed(root, capfd):
         ("results/one.default.json", '"ours": 3', '"ours": 4', "results/one.default.json: it was changed after"),
         ("results/one.default.json", '"wall_seconds": ', '"wall_seconds": 1', "results/one.default.json: it was chang"),
         ("verdicts.csv", ",3,3,", ",3,2,", "verdicts.csv: not what the results say (line 2 reads 'legcnet,1,good"),
-        ("README.md", "| 3 |", "| 2 |", "README.md: not what the results say (line "),
+        ("measurements.csv", "paper,", "papers,", "measurements.csv: not what the results say (line 1 reads"),
+        ("README.md", "| 1 |", "| 2 |", "README.md: not what the results say (line "),
+        ("tables/legcnet_table_1.md", "| 3 |", "| 2 |", "tables/legcnet_table_1.md: not what the results say (line "),
         ("verdicts.svg", "</svg>", "<!-- 3 --></svg>", "verdicts.svg: not what the results say"),
         ("reports/one.default.html", "good", "better", "reports/one.default.html: not the report that its result nam"),
     ],
@@ -109,6 +113,30 @@ def test_a_suite_that_asks_for_something_else(root, capfd):
     replace(root / "replication" / "suite.toml", "size = 4", "size = 5")
     assert cli.main(["verify", "--no-rerun"]) == 1
     assert "two.default.json: made with other parameters than the suite's: size; run it" in capfd.readouterr().out
+    # While parts of the new run are stored, the older result stands and the index says so.
+    Units(root / "replication" / "units" / "two.default").get({"seed": 0}, lambda: [{"accuracy": 0.9}])
+    assert cli.main(["report"]) == 0
+    assert cli.main(["verify", "--no-rerun"]) == 0
+    index = (root / "replication" / "README.md").read_text()
+    assert "| two.default | the rest of a long run | 1 of its parts are stored" in index
+
+
+def test_raw_runs_that_were_changed_swapped_or_left_over(root, capfd):
+    folder = root / "replication"
+    path = folder / "results" / "one.default.json"
+    frame = pd.DataFrame({"study": ["fresh"], "network": [0], "accuracy": [0.9]})
+    content = results.read(path)
+    results.place(path, content | {"raw": {name: frame[name].tolist() for name in frame}})
+    assert cli.main(["report"]) == 0
+    assert cli.main(["verify", "--no-rerun"]) == 0
+    raw = folder / "raw" / "one.default.parquet"
+    shutil.copy(raw, folder / "raw" / "extra.default.parquet")
+    frame.assign(accuracy=0.8).to_parquet(raw)
+    capfd.readouterr()
+    assert cli.main(["verify", "--no-rerun"]) == 1
+    told = capfd.readouterr().out
+    assert "one.default.parquet: the raw runs that one.default.json names: the file was changed" in told
+    assert "raw/extra.default.parquet: there is no such result" in told
 
 
 def test_nothing_to_verify(project, monkeypatch, capfd):

@@ -104,14 +104,15 @@ def test_masks_of_the_papers_protocol_are_compared_at_equal_count():
         for seed in range(3)
         for method, value in (("dense", 0.9), ("causal", 0.82), ("magnitude", 0.83), ("iterative_magnitude", 0.8))
     )
-    found = curves.rewound_cells(rows, "protocol_2024-lenet", WHERE)
+    found = curves.rewound_cells(rows, "lenet", WHERE)
     differences = {cell.reference: cell for cell in found if cell.reference}
     assert {name: cell.kind for name, cell in differences.items()} == {
         "dense": "claim",
-        "magnitude": "claim",
+        "magnitude": "control",
         "iterative_magnitude": "claim",
     }
     assert differences["iterative_magnitude"].ours == pytest.approx(0.02)
+    assert {cell.table for cell in found} == {"protocol_2024-lenet", "accuracy_protocol_2024-lenet"}
 
 
 def test_sentence_counts():

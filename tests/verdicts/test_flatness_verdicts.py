@@ -144,6 +144,13 @@ def test_cells_say_what_is_claimed_and_what_is_a_control():
         if method != "dense":
             rows += by_seed("dense", [1.0, 1.1], weights="same places", places=method)
     cells = flatness.cells(frame(rows), CONTENT)
+    accuracies = [cell for cell in cells if cell.table == "accuracy_short-mlp"]
+    assert {(cell.reference, cell.kind) for cell in accuracies} == {
+        ("magnitude", "claim"),
+        ("dense", "claim"),
+        ("random", "control"),
+    }, "the same networks' accuracies are claims too"
+    cells = [cell for cell in cells if cell not in accuracies]
     claims = {(cell.method, cell.reference, cell.quantity) for cell in cells if cell.kind == "claim"}
     assert claims == {("causal", "dense", f"{name}, remaining") for name in ("top_eigenvalue", "trace")}
     assert {cell.kind for cell in cells} == {"claim", "control"}
