@@ -12,7 +12,7 @@ from ccprune import lasso
 from ccprune.causal.methods import Scores
 from ccprune.causal.setting import Setting
 from ccprune.data.images import Images
-from ccprune.lasso.problem import blocks
+from ccprune.lasso.problem import blocks, correlation
 from ccprune.mask import Mask, jaccard
 from ccprune.recorder import Recorder
 from ccprune.stores import InMemory, Store
@@ -51,7 +51,7 @@ def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequen
         part, score = changes[:, columns], scores[name].flatten()
         order = lasso.ranking(part, losses)
         for sparsity in sparsities:
-            lam = float(score.kthvalue(max(1, round(sparsity * len(score)))).values)
+            lam = _penalty(score, sparsity)
             kept = Mask({name: score > lam})
             sgd = lasso.truncated_gradient(part, losses, lam, seed=0)
             ranked = Mask.from_counts({name: order}, kept=kept.counts)
@@ -69,6 +69,48 @@ def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequen
                 }
             )
     return pd.DataFrame(found)
+
+
+def compare_exponents(
+    store: InMemory, screen: lasso.Screen, *, sparsities: Sequence[float], powers: Sequence[float]
+) -> pd.DataFrame:
+    """How the exponent of the authors' step moves their mask: one row per tensor, lambda and exponent.
+
+    lambda as in `compare_solvers`. Columns: tensor, sparsity (one of `sparsities`), lam, power_t (one of `powers`,
+    the exponent in `truncated_gradient`), passes; jaccard (of the fit's mask and the screen's), jaccard_weighted (of
+    the fit's mask and the screen's statistic with the records weighed by `lasso.record_weights`), spread (standard
+    deviation of these weights over their mean).
+    """
+    changes, losses = store.records()
+    count, scores, found = len(losses), screen.scores, []
+    for name, columns in store.layout.columns.items():
+        part, score = changes[:, columns], scores[name].flatten()
+        for sparsity in sparsities:
+            lam = _penalty(score, sparsity)
+            kept = Mask({name: score > lam})
+            for power in powers:
+                fit = lasso.truncated_gradient(part, losses, lam, power_t=power, seed=0)
+                weights = lasso.record_weights(count, passes=fit.iterations, power_t=power, seed=0)
+                weighted = correlation(part, count * weights.to(losses) * losses).abs() > lam
+                fitted = Mask({name: fit.support})
+                found.append(
+                    {
+                        "tensor": name,
+                        "sparsity": sparsity,
+                        "lam": lam,
+                        "power_t": power,
+                        "passes": fit.iterations,
+                        "jaccard": jaccard(kept, fitted),
+                        "jaccard_weighted": jaccard(Mask({name: weighted}), fitted),
+                        "spread": float(weights.std(correction=0) / weights.mean()),
+                    }
+                )
+    return pd.DataFrame(found)
+
+
+def _penalty(score: Tensor, sparsity: float) -> float:
+    """The lambda at which the screen prunes `sparsity` of the tensor's weights, from its scores (P,)."""
+    return float(score.kthvalue(max(1, round(sparsity * len(score)))).values)
 
 
 def certified(store: InMemory, *, fractions: Sequence[float]) -> pd.DataFrame:

@@ -92,6 +92,20 @@ def test_compare_solvers(digits):
     assert 1 - float(fit.support.double().mean()) == row.sparsity_sgd
 
 
+def test_compare_exponents(digits):
+    store, screen = recorded(digits)
+    table = evidence.compare_exponents(store, screen, sparsities=[0.5, 0.9], powers=[0.25, 0.1, 0.0])
+    assert len(table) == 6 * len(screen.scores) and (table.passes == 3).all()
+    # with the weights of the records it is the same mask, and with equal steps so is the screen's, but for the weight
+    # whose score is lambda itself
+    assert (table[table.power_t > 0].jaccard_weighted == 1).all() and (table[table.power_t == 0].jaccard > 0.99).all()
+    means = table.groupby("power_t")[["jaccard", "spread"]].mean()
+    assert means.jaccard[0.25] < means.jaccard[0.1] < 1 and means.spread[0.25] > 3 * means.spread[0.1]
+    solvers = evidence.compare_solvers(store, screen, sparsities=[0.5, 0.9])
+    assert solvers.jaccard_sgd.tolist() == table[table.power_t == 0.25].jaccard.tolist()
+    assert solvers.lam.tolist() == table[table.power_t == 0.25].lam.tolist()
+
+
 def test_certified_solutions_have_no_gap_and_the_authors_have_one(digits):
     store, screen = recorded(digits)
     table = evidence.certified(store, fractions=(1.0, 0.5, 0.1))
