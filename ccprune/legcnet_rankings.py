@@ -1,6 +1,6 @@
 """Pruning orders of small networks' weights: the paper's Granger test, repaired tests, and controls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ RANDOM = tuple(f"random_{number}" for number in range(1, 6))
 REVERSED = "_reversed"
 # Spawn key of ties, random masks and shifts, far from those of initialisations, which are their numbers.
 _KEY = 2_000_000
+
+Results = Sequence[GrangerResult | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,8 @@ def rankings(
 
     - smallest_p: the paper's, the smallest p over the lags of the chi-squared form, with the risk on test labels;
     - bic_f: the F form at the lag that BIC selects;
-    - augmented_heldout: the same with one extra, untested lag, and with the risk on held-out training rows;
+    - augmented_heldout: the same with one extra, untested lag (BIC selects without it), and with the risk on held-out
+      training rows;
     - surrogate: how often the smallest p of circularly shifted exponents is as small, ties by smallest_p;
     - magnitude: the dense network's trained weights; snip: see `snip`;
     - NAME_reversed: each of these in reverse;
@@ -85,11 +88,12 @@ def rankings(
     held_out = legcnet.evidence(ensemble, data, settings, recording, risk="heldout")
     paper = legcnet.tests(found, max_lag=recording.max_lag)
     exact = legcnet.tests(found, max_lag=recording.max_lag, test="ssr_f")
+    plain = legcnet.tests(held_out, max_lag=recording.max_lag, test="ssr_f")
     augmented = legcnet.tests(held_out, max_lag=recording.max_lag, test="ssr_f", augment=1)
     p_values = {
-        "smallest_p": _stacked(paper, count, lambda result: result.min_p),
-        "bic_f": _stacked(exact, count, _at_bic),
-        "augmented_heldout": _stacked(augmented, count, _at_bic),
+        "smallest_p": _stacked(paper, [None if r is None else r.min_p for r in paper], count),
+        "bic_f": _stacked(exact, _at_bic(exact, exact), count),
+        "augmented_heldout": _stacked(augmented, _at_bic(augmented, plain), count),
         "surrogate": torch.full_like(trained, torch.nan),
     }
     for b, draw in enumerate(generators):
@@ -109,15 +113,26 @@ def rankings(
     return Rankings(ranks, p_values)
 
 
-def _stacked(results: Sequence[GrangerResult | None], count: int, p_of: Callable[[GrangerResult], Tensor]) -> Tensor:
+def _at_bic(results: Results, chosen_by: Results) -> list[Tensor | None]:
+    """p-values (M,) of each network at the lag that BIC selects in the regressions of `chosen_by`.
+
+    An augmented regression fits one lag more than it tests, so that its own BIC would select a lag too few.
+    """
+    return [
+        None if result is None or chooser is None else result.p_at(chooser.best_lag("bic"))
+        for result, chooser in zip(results, chosen_by, strict=True)
+    ]
+
+
+def _stacked(results: Results, p_values: Sequence[Tensor | None], count: int) -> Tensor:
     """p-values (B, M) of B networks, NaN where a weight, or the whole network, cannot be tested."""
     untested = torch.full((count,), torch.nan, dtype=torch.float64)
-    rows = [untested if r is None else torch.where(r.infeasible, torch.nan, p_of(r)) for r in results]
-    return torch.stack(rows)
-
-
-def _at_bic(result: GrangerResult) -> Tensor:
-    return result.p_at(result.best_lag("bic"))
+    return torch.stack(
+        [
+            untested if result is None or p is None else torch.where(result.infeasible, torch.nan, p)
+            for result, p in zip(results, p_values, strict=True)
+        ]
+    )
 
 
 def _ranks(scores: Sequence[Tensor], generators: Sequence[np.random.Generator]) -> Tensor:
