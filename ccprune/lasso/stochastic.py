@@ -123,15 +123,9 @@ def truncated_gradient(
 
 
 def record_weights(
-    records: int,
-    *,
-    passes: int,
-    eta0: float = 0.01,
-    power_t: float = 0.25,
-    batch_size: int = 1,
-    seed: int | None = None,
+    records: int, *, passes: int, power_t: float = 0.25, batch_size: int = 1, seed: int | None = None
 ) -> Tensor:
-    """Share of each record in the sum of the step sizes of `truncated_gradient`, (T,) in float64; sums to 1.
+    """Share of each record in the sum of the step sizes of `truncated_gradient`.
 
     Where predictions are negligible the fit's mask is |sum_i w_i y_i x_ik| > lam with these weights. Early steps are
     longer, so the weights differ with `power_t` > 0, and the mask from the screen's, which weighs all records alike.
@@ -143,15 +137,25 @@ def record_weights(
     ----------
     records, passes : int
         Number of records T, and of passes over them (`LassoResult.iterations`).
-    eta0, power_t, batch_size, seed
+    power_t, batch_size, seed
         As in `truncated_gradient`.
+
+    Returns
+    -------
+    Tensor (T,), float64
+        In the order of the records; sums to 1.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
     """
     at_least(1, records=records)
-    check_steps(eta0, power_t, batch_size, passes)
+    check_steps(1.0, power_t, batch_size, passes)
     weights, order, shuffle = np.zeros(records), np.arange(records), _permutation(records, seed)
     for done in range(passes):
         order = order[shuffle]
-        weights[order] += step_sizes_of_records(records, eta0, power_t, batch_size, done)
+        weights[order] += step_sizes_of_records(records, 1.0, power_t, batch_size, done)
     return torch.from_numpy(weights / weights.sum())
 
 

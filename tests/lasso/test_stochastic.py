@@ -191,11 +191,11 @@ def test_weights_of_records_are_what_scikit_learn_gives_each(seed, power_t):
 
 
 def test_weights_of_records_in_batches():
-    """Batches of 2 and a last one of 1, by hand; eta0 cancels."""
+    """Batches of 2 and a last one of 1, by hand."""
     steps = [1 / t**0.5 for t in (1, 2, 3, 4)]
     expected = [steps[0] / 2, steps[0] / 2, steps[1]]
     again = [steps[2] / 2, steps[2] / 2, steps[3]]
-    found = record_weights(3, passes=2, power_t=0.5, batch_size=2, eta0=7.0)
+    found = record_weights(3, passes=2, power_t=0.5, batch_size=2)
     assert found.tolist() == pytest.approx([(a + b) / sum(steps) for a, b in zip(expected, again, strict=True)])
 
 
