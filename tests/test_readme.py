@@ -14,7 +14,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
 def test_readme_has_its_examples_and_the_two_commands_on_the_first_screen():
     assert len(EXAMPLES) == 3
     first_screen = "".join(README.read_text().splitlines(keepends=True)[:59])
-    for needed in ("make replicate", "make test", "| legcnet | ours |", "](replication/verdicts.svg)"):
+    for needed in ("make replicate", "make test", "| A: 1–3 | our runs |", "](replication/verdicts.svg)"):
         assert needed in first_screen
 
 
