@@ -68,7 +68,7 @@ def answers(rows: Sequence[Row]) -> str:
     if found.own_risk and found.another_risk:
         said.append(
             f"**論文 A の説明**: グレンジャー検定が「原因」とする重みは、自分のネットワークの誤りに対して "
-            f"{percent(found.own_risk)}、別のネットワークの誤りに対して {percent(found.another_risk)}。"
+            f"{percent(found.own_risk, "〜")}、別のネットワークの誤りに対して {percent(found.another_risk, "〜")}。"
         )
     magnitude = of.get(("causal", "accuracy", "magnitude"))
     if magnitude:

@@ -225,6 +225,6 @@ def _drop_and_flatness(found: Facts) -> list[str]:
     ]
 
 
-def percent(ends: tuple[float, float]) -> str:
+def percent(ends: tuple[float, float], to: str = " to ") -> str:
     """Two shares as a span in percent, as in "94 to 96%"."""
-    return " to ".join(dict.fromkeys(f"{100 * end:.0f}" for end in ends)) + "%"
+    return to.join(dict.fromkeys(f"{100 * end:.0f}" for end in ends)) + "%"
