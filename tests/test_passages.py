@@ -85,6 +85,11 @@ def test_the_distinct_figures_of_tables_1_to_3():
     }
 
 
+def test_no_case_is_decided_alone_without_a_p_below_the_level():
+    decided = [row for row in committed() if row["outcome_alone"] in ("holds", "does_not_hold")]
+    assert decided and all(row["p_value"] and float(row["p_value"]) < 0.05 for row in decided)
+
+
 def test_chance_would_put_about_two_figures_outside():
     seen, expected, low, high = statements.outside(tables.rows(ROOT / "replication"))
     assert seen == 6 and 1.5 <= expected <= 3.5 and low <= 1 and 6 <= high <= 9

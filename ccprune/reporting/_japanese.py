@@ -66,9 +66,10 @@ def answers(rows: Sequence[Row]) -> str:
             f"(同数を無作為に除いた場合は {random.cases} 件中 {random.holds} 件)。"
         )
     if found.own_risk and found.another_risk:
+        own, another = (percent(ends, "〜") for ends in (found.own_risk, found.another_risk))
         said.append(
-            f"**論文 A の説明**: グレンジャー検定が「原因」とする重みは、自分のネットワークの誤りに対して "
-            f"{percent(found.own_risk, "〜")}、別のネットワークの誤りに対して {percent(found.another_risk, "〜")}。"
+            f"**論文 A の説明**: グレンジャー検定が「原因」とする重みは、自分のネットワークの誤りに対して {own}、"
+            f"別のネットワークの誤りに対して {another}。"
         )
     magnitude = of.get(("causal", "accuracy", "magnitude"))
     if magnitude:

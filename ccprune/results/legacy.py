@@ -105,7 +105,9 @@ def _cell(old: Mapping[str, Any]) -> dict[str, Any]:
         open_ = base == "4" and verdict != "identical"
         new |= {"kind": "figure", "verdict": "underspecified" if open_ else verdict}
     elif base == "shap_difference":
-        outcome = next((word for said, word in _OUTCOMES if said in old["note"]), "undecided")
+        # The note's outcome was read off the interval; by today's rule it is that of the test.
+        decided = new["p_value"] is not None and new["p_value"] < 0.05 and bool(old["ours"])
+        outcome = ("holds" if old["ours"] > 0 else "does_not_hold") if decided else "undecided"
         new |= {"kind": "control", "outcome": outcome}
     elif base == "protocol_2024" and old["published"] is not None:
         new["origin"] = "derived"

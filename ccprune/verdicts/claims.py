@@ -20,6 +20,8 @@ from ccprune.stats import (
 SIGNIFICANCE = 0.05
 # Below so many pairs the sign-flip test cannot reach the level; Student's t, which assumes normal differences, can.
 _FEWEST_PAIRS = 6
+# Differences of shares that are equal but for rounding.
+_ROUNDING = 1e-12
 
 
 def fewer_epochs(method: ArrayLike, reference: ArrayLike) -> dict[str, Any]:
@@ -88,8 +90,8 @@ def student_p(difference: np.ndarray) -> float:
 
     Equal differences have no variance to judge by: then it is that of the sign-flip test, 1 for all zeros.
     """
-    if np.ptp(difference) == 0:
-        return 1.0 if difference[0] == 0 else 2.0 ** (1 - len(difference))
+    if np.ptp(difference) <= _ROUNDING:
+        return 1.0 if abs(difference[0]) <= _ROUNDING else 2.0 ** (1 - len(difference))
     return float(ttest_1samp(difference, 0.0).pvalue)
 
 

@@ -19,6 +19,8 @@ MARGIN = 0.01
 #: Other margins at which "keeps accuracy" is asked, of the method and of random masks of the same count.
 MARGINS = (0.0025, 0.005, 0.01, 0.02)
 _NO_SETTINGS = "its settings were not found, these are PT's usual ones"
+# Masks that have as many weights as those of another method depend on its settings.
+_SETTING_OF = {"ft_after": "ft", "pt_after": "pt", "random": "ft", "random_pt": "pt"}
 _COMPARED = ("epochs", "accuracy", "f1", "accuracy_at_budget", "f1_at_budget")
 _REFERENCES = {**CONTROLS, "ft_causal": ("random", "magnitude")}
 
@@ -152,7 +154,7 @@ class _Pairs:
             numbers = higher(*sides, margin=margin or 0.0)
         if kind == "measurement":
             numbers = {name: value for name, value in numbers.items() if name not in ("outcome", "detectable")}
-        if kind != "measurement" and (self.dataset, self.method) in NOT_FOUND:
+        if kind != "measurement" and (self.dataset, _SETTING_OF.get(self.method, self.method)) in NOT_FOUND:
             numbers |= {"outcome": "cannot_be_known", "note": _NO_SETTINGS}
         where = {"paper": "legcnet", "table": table, "dataset": self.dataset, "method": self.method}
         where |= {"reference": reference, "quantity": quantity, "profile": self.profile}

@@ -70,6 +70,9 @@ def test_three_runs_decide_nothing_by_their_signs():
 
 def test_three_equal_differences_decide_nothing():
     assert higher([0.91, 0.92, 0.93], [0.9, 0.91, 0.92])["p_value"] == pytest.approx(0.25)
+    assert higher([0.931, 0.94, 0.951], [0.927, 0.936, 0.947])["p_value"] == pytest.approx(0.25), (
+        "equal but for rounding"
+    )
     assert higher([0.9, 0.9, 0.9], [0.9, 0.9, 0.9], margin=0.01)["outcome"] == "undecided"
 
 
