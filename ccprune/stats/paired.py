@@ -62,7 +62,7 @@ def median_interval(sample: ArrayLike, *, confidence_level: float = 0.95) -> Int
     -------
     Interval
         Ends are None where n is too small for the level (below 6 runs at 95%), and infinite where the order statistic
-        is. The estimate is infinite where half of the runs or more are.
+        is. The estimate is infinite where half of the runs or more are, and NaN halfway between two infinities.
 
     Raises
     ------
@@ -72,8 +72,9 @@ def median_interval(sample: ArrayLike, *, confidence_level: float = 0.95) -> Int
     ordered = np.sort(check_sample(sample, "sample", finite=False))
     check_level(confidence_level)
     n = len(ordered)
-    middle = ordered[(n - 1) // 2 : n // 2 + 1]
-    estimate = float(middle[0] if middle[0] == middle[-1] else middle.mean())
+    below, above = ordered[(n - 1) // 2], ordered[n // 2]
+    with np.errstate(invalid="ignore"):
+        estimate = float(below if below == above else (below + above) / 2)
     # The interval from the (r + 1)-th smallest to the (r + 1)-th largest covers 1 - 2 P(X <= r), X binomial (n, 1/2).
     rank = int(binom.ppf((1 - confidence_level) / 2, n, 0.5))
     if binom.cdf(rank, n, 0.5) > (1 - confidence_level) / 2:

@@ -52,7 +52,7 @@ def control_cells(runs: pd.DataFrame, dataset: str, *, profile: str) -> list[Cel
             if matched == "count" and ranking != "random":
                 numbers = fewer_epochs(epochs[ranking], epochs["random"])
                 pair = {"method": ranking, "reference": "random"}
-                found.append(Cell(**where, **pair, quantity="epochs", **numbers, note="one random mask"))
+                found.append(Cell(**where, **pair, quantity="epochs", **numbers))
     return found
 
 
