@@ -13,8 +13,10 @@ from typing import Any
 from ccprune.reporting import manifest, write_report
 from ccprune.reporting.index import INDEX
 from ccprune.reporting.passages import write_passages
+from ccprune.reporting.verify import expected
 from ccprune.results import PROFILES
 from ccprune.suite import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
+from ccprune.suite.inventory import all_runs
 from ccprune.suite.pools import Pool
 from ccprune.suite.runner import BEFORE
 from ccprune.suite.spec import NOTEBOOKS
@@ -143,8 +145,11 @@ def _folder(root: Path, profile: str) -> Path:
 def _write_report(root: Path, out: Path, *, redraw: bool = True) -> int:
     try:
         below = out.resolve().is_relative_to(root.resolve())
-        write_report(out, notebooks=os.path.relpath(root / NOTEBOOKS, out) if below else None, redraw=redraw)
-        if out.resolve() == (root / "replication").resolve():
+        committed = out.resolve() == (root / "replication").resolve()
+        labels = expected(all_runs(root)) if committed else ()
+        link = os.path.relpath(root / NOTEBOOKS, out) if below else None
+        write_report(out, notebooks=link, redraw=redraw, expected=labels)
+        if committed:
             write_passages(root)
             if (root / manifest.FILE).is_file():
                 manifest.write_manifest(root)

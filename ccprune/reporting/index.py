@@ -3,6 +3,7 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,12 @@ cannot be seen in a single network."""
 
 
 def write_report(
-    folder: str | os.PathLike, *, notebooks: str | None = None, redraw: bool = True, fresh: bool = False
+    folder: str | os.PathLike,
+    *,
+    notebooks: str | None = None,
+    redraw: bool = True,
+    fresh: bool = False,
+    expected: Iterable[str] = (),
 ) -> None:
     """Write the two tables, their pages, verdicts.svg and README.md of an output folder.
 
@@ -54,6 +60,8 @@ def write_report(
         Also draw a figure that was drawn after the table last changed.
     fresh
         Conclude everything anew from the raw runs, without the cache.
+    expected
+        Runs, as in "NAME.PROFILE", that the index lists as not made where they have no result.
 
     Raises
     ------
@@ -75,12 +83,21 @@ def write_report(
     for path in (folder / FOLDER).glob("*.md"):
         if path.name not in made:
             path.unlink()
-    text = _index(folder, results.collect(folder), rows, notebooks, list(made), with_figure=bool(printed))
+    found = results.collect(folder)
+    unmade = sorted(set(expected) - {path.stem for path, _ in found})
+    text = _index(folder, found, rows, notebooks, list(made), unmade, with_figure=bool(printed))
     results.write_atomic(folder / INDEX, text)
 
 
 def _index(
-    folder: Path, found: list, rows: list[dict[str, Any]], notebooks: str | None, made: list[str], *, with_figure: bool
+    folder: Path,
+    found: list,
+    rows: list[dict[str, Any]],
+    notebooks: str | None,
+    made: list[str],
+    unmade: list[str],
+    *,
+    with_figure: bool,
 ) -> str:
     parts = ["# Published figures and claims, re-run and replicated"]
     if found and all(content["profile"] == "smoke" for _, content in found):
@@ -99,7 +116,7 @@ def _index(
             parts += ["## Controls, which the papers do not claim", controls]
     parts += ["## All numbers", _files(rows, made, notebooks)]
     parts += ["## Runs", _runs(folder, found), _versions(found)] if found else []
-    missing = _missing(folder, found)
+    missing = _missing(folder, found, unmade)
     if missing:
         parts += ["## Not run", missing]
     parts.append("Made by `ccprune report` from `results/` and `raw/`; do not edit.")
@@ -150,13 +167,12 @@ def _versions(found: list) -> str:
     return "\n".join(f"- {count} of {len(found)} runs: {kind}." for kind, count in sorted(kinds.items()))
 
 
-def _missing(folder: Path, found: list) -> str:
+def _missing(folder: Path, found: list, unmade: list[str]) -> str:
     """What was left out, as a whole or in part, and what failed when it was run last."""
-    lines = []
     noted = folder / "skipped.json"
-    if noted.is_file():
-        skipped = json.loads(noted.read_text(encoding="utf-8"))
-        lines += [[label, "all", why] for label, why in sorted(skipped.items())]
+    skipped = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
+    lines = [[label, "all", why] for label, why in sorted(skipped.items())]
+    lines += [[label, "all", "not made yet"] for label in unmade if label not in skipped]
     for label in sorted(path.name for path in (folder / units.FOLDER).glob("*")):
         parts = units.stored(folder, label)
         if parts:

@@ -38,9 +38,10 @@ def problems(root: Path, runs: Iterable[Run]) -> list[str]:
         The suite's runs of all profiles.
     """
     folder = root / "replication"
+    runs = list(runs)
     found = list(_results(folder, {run.label: run for run in runs}))
     if not found:  # what is made from broken results would only tell the same again
-        found = [*_derived(folder), *_manifest(root), *_passages(root)]
+        found = [*_derived(folder, expected(runs)), *_manifest(root), *_passages(root)]
     return [*found, *_benchmarks(root / "benchmarks")]
 
 
@@ -79,7 +80,12 @@ def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
             yield f"reports/{report.name}: there is no such result"
 
 
-def _derived(folder: Path) -> Iterator[str]:
+def expected(runs: Iterable[Run]) -> list[str]:
+    """The runs that a committed folder is to hold: all but those of the smoke profile."""
+    return [run.label for run in runs if run.profile != "smoke"]
+
+
+def _derived(folder: Path, labels: Iterable[str]) -> Iterator[str]:
     """Files that come out of the results, made anew beside them and compared."""
     with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
         again = Path(scratch)
@@ -89,7 +95,7 @@ def _derived(folder: Path) -> Iterator[str]:
         if (folder / "skipped.json").is_file():
             shutil.copy(folder / "skipped.json", again)
         try:
-            write_report(again, notebooks=NOTEBOOKS_LINK, fresh=True)
+            write_report(again, notebooks=NOTEBOOKS_LINK, fresh=True, expected=labels)
         except ValueError as error:
             yield str(error)
             return

@@ -8,6 +8,7 @@ from ccprune.stats.intervals import (
     bootstrap_interval,
     mean_interval,
     paired_difference,
+    sign_flip_p,
     student_interval,
 )
 from ccprune.stats.paired import SignTest, holm, median_interval, paired_median_difference, share_interval, sign_test
@@ -34,6 +35,7 @@ __all__ = [
     "paired_median_difference",
     "prediction_range",
     "share_interval",
+    "sign_flip_p",
     "sign_test",
     "student_interval",
     "verdict_exact",

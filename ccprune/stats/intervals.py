@@ -124,13 +124,15 @@ def student_interval(
 
 
 #: From so many runs on `mean_interval` is a bootstrap: below, Student's interval covers better, also of skewed runs.
-BOOTSTRAP_FROM = 10
+BOOTSTRAP_FROM = 30
 
 
 def mean_interval(sample: ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
     """Mean of some runs with the interval that their number allows: none for one, Student's for a few, else BCa.
 
-    A BCa interval of three normal runs covers the mean about 71 times in 100 at a level of 95%; Student's covers 95.
+    Times in 100 that the mean was covered at a level of 95%, BCa against Student's, in 3,000 samples: normal runs 71
+    and 95 (n = 3), 90 and 95 (10), 92 and 94 (20), 93 and 95 (30); exponential ones 68 and 89, 89 and 90, 90 and 92, 92
+    and 93.
 
     Raises
     ------
@@ -185,20 +187,29 @@ def paired_difference(
     at_least(1, permutations=permutations)
     difference = a - b
     interval = bootstrap_interval(difference, level=level, resamples=resamples, seed=seed)
-    n = len(difference)
+    p_value = sign_flip_p(difference, permutations=permutations, seed=seed)
+    return PairedDifference(interval.estimate, interval.low, interval.high, p_value, len(difference))
+
+
+def sign_flip_p(difference: ArrayLike, *, permutations: int = 10_000, seed: int = 0) -> float:
+    """Two-sided p of "each difference is as likely with the other sign", by the mean; see `paired_difference`.
+
+    Raises ValueError for fewer than 2 differences, one that is not finite, or fewer than 1 permutation.
+    """
+    values = check_sample(difference, "difference")
+    at_least(1, permutations=permutations)
+    n = len(values)
     # A sum equal to the one seen but for rounding counts as equal.
-    seen = abs(difference.sum()) - 1e-12 * np.abs(difference).sum()
+    seen = abs(values.sum()) - 1e-12 * np.abs(values).sum()
     if n <= EXACT_PAIRS:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-        p_value = np.mean(np.abs((2 * patterns - 1) @ difference) >= seen)
-    else:
-        rng = np.random.default_rng(seed)
-        rows, extreme = max(1, _CHUNK // n), 0
-        for start in range(0, permutations, rows):
-            signs = 2 * rng.integers(0, 2, (min(rows, permutations - start), n)) - 1
-            extreme += int(np.sum(np.abs(signs @ difference) >= seen))
-        p_value = (extreme + 1) / (permutations + 1)
-    return PairedDifference(interval.estimate, interval.low, interval.high, float(p_value), n)
+        return float(np.mean(np.abs((2 * patterns - 1) @ values) >= seen))
+    rng = np.random.default_rng(seed)
+    rows, extreme = max(1, _CHUNK // n), 0
+    for start in range(0, permutations, rows):
+        signs = 2 * rng.integers(0, 2, (min(rows, permutations - start), n)) - 1
+        extreme += int(np.sum(np.abs(signs @ values) >= seen))
+    return (extreme + 1) / (permutations + 1)
 
 
 def check_sample(values: ArrayLike, name: str, *, finite: bool = True) -> np.ndarray:

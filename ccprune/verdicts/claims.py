@@ -10,10 +10,10 @@ from ccprune.stats import (
     Interval,
     detectable_effect,
     detectable_share,
-    paired_difference,
+    mean_interval,
     paired_median_difference,
+    sign_flip_p,
     sign_test,
-    student_interval,
 )
 
 #: Significance level of every claim and control, two-sided.
@@ -52,7 +52,9 @@ def higher(method: ArrayLike, reference: ArrayLike, *, margin: float = 0.0, seed
     """Is a mean higher, or with a margin not lower by as much? Mean difference, p and the outcome, as fields of a cell.
 
     The test is of "the mean difference is -margin", two-sided; the claim holds when it is rejected from above and does
-    not hold when from below. From six pairs on it is the sign-flip test with a BCa interval, below it is Student's t.
+    not hold when from below. From six pairs on it is the sign-flip test, below it is Student's t; the interval is
+    `stats.mean_interval`. With few pairs and rare large losses the test finds a difference too often: of normal
+    differences 2 to 3 in 100 on either side, of strongly skewed ones up to 12 (n = 3) and 8 (n = 10).
 
     Parameters
     ----------
@@ -73,12 +75,9 @@ def higher(method: ArrayLike, reference: ArrayLike, *, margin: float = 0.0, seed
     n, mean = len(difference), float(difference.mean())
     if n == 1:
         return {"ours": mean, "n": 1, "outcome": "undecided"}
-    if n < _FEWEST_PAIRS:
-        interval, p_value = student_interval(difference), student_p(difference + margin)
-    else:
-        found = paired_difference(difference + margin, np.zeros(n), seed=seed)
-        interval = Interval(found.estimate - margin, found.low - margin, found.high - margin, n)
-        p_value = found.p_value
+    few = n < _FEWEST_PAIRS
+    p_value = student_p(difference + margin) if few else sign_flip_p(difference + margin, seed=seed)
+    interval = mean_interval(difference, seed=seed)
     outcome = _outcome(p_value, mean + margin)
     spread = float(difference.std(ddof=1))
     least = detectable_effect(spread, n) if outcome == "undecided" and spread > 0 else None
