@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from ccprune.plots._style import below, look
-from ccprune.stats import mean_interval
+from ccprune.stats import bootstrap_interval
 
 _LABELS = {
     "epsilon_ball": "largest distance of outputs\nfound on the ball (shaded:\nup to the certain bound)",
@@ -44,7 +44,7 @@ def epsilon_by_width(
         ax.plot(at, mean, ms=6, lw=1.4, label=name, **drawn_as)
         for x, value in zip(at, values, strict=True):
             if len(value) > 1:
-                interval = mean_interval(value)
+                interval = bootstrap_interval(value)
                 ax.plot([x, x], [interval.low, interval.high], color=colour, lw=1.2)
         if quantity == "epsilon_ball":
             upper = [row.epsilon_ball_upper.mean() for row in rows]

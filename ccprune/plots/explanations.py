@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ccprune.diagnostics.shap_agreement import NOISE_FLOOR
 from ccprune.plots._style import bars, beside, counted, look
-from ccprune.stats import mean_interval
+from ccprune.stats import bootstrap_interval
 
 
 def beeswarm(
@@ -76,14 +76,14 @@ def agreements(
     """
     methods = [name for name in dict.fromkeys(table.method) if name != NOISE_FLOOR]
     ax = ax or plt.subplots(figsize=(6.4, 0.4 * len(methods) + 1.4))[1]
-    noise = mean_interval(table[table.method == NOISE_FLOOR][quantity])
+    noise = bootstrap_interval(table[table.method == NOISE_FLOOR][quantity])
     ax.axvspan(noise.low, noise.high, color="0.85", zorder=0, lw=0)
     ax.axvline(noise.estimate, color="0.4", lw=1, ls=":", zorder=1)
     for y, method in enumerate(reversed(methods)):
         drawn_as = look(methods.index(method))
         colour, marker = drawn_as["color"], drawn_as["marker"]
         found = table[table.method == method][quantity].to_numpy()
-        mean = mean_interval(found)
+        mean = bootstrap_interval(found)
         scatter = np.random.default_rng(0).uniform(-0.25, 0.25, len(found))
         ax.plot(found, y + scatter, ".", color=colour, alpha=0.5, ms=5, zorder=2)
         ax.plot([mean.low, mean.high], [y, y], color=colour, lw=2.5, zorder=3)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binom, binomtest
 
 from ccprune.stats.intervals import Interval, check_level, check_sample
 
@@ -41,6 +40,8 @@ def sign_test(a: ArrayLike, b: ArrayLike) -> SignTest:
         For NaN, or samples of different or too small size.
     """
     a, b = _pair(a, b)
+    from scipy.stats import binomtest  # it loads slowly
+
     less, greater = int(np.sum(a < b)), int(np.sum(a > b))
     p_value = float(binomtest(less, less + greater).pvalue) if less + greater else 1.0
     return SignTest(less, greater, len(a) - less - greater, p_value)
@@ -75,6 +76,8 @@ def median_interval(sample: ArrayLike, *, confidence_level: float = 0.95) -> Int
     below, above = ordered[(n - 1) // 2], ordered[n // 2]
     with np.errstate(invalid="ignore"):
         estimate = float(below if below == above else (below + above) / 2)
+    from scipy.stats import binom
+
     # The interval from the (r + 1)-th smallest to the (r + 1)-th largest covers 1 - 2 P(X <= r), X binomial (n, 1/2).
     rank = int(binom.ppf((1 - confidence_level) / 2, n, 0.5))
     if binom.cdf(rank, n, 0.5) > (1 - confidence_level) / 2:
@@ -100,6 +103,8 @@ def share_interval(count: int, n: int, *, confidence_level: float = 0.95) -> Int
     check_level(confidence_level)
     if not (n >= 1 and 0 <= count <= n):
         raise ValueError(f"count must lie in 0..n and n be at least 1, got {count} and {n}")
+    from scipy.stats import binomtest
+
     found = binomtest(count, n).proportion_ci(confidence_level, method="exact")
     return Interval(count / n, float(found.low), float(found.high), n)
 

@@ -1,8 +1,6 @@
 """The smallest effect that a test over n pairs would have found."""
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import binom, nct, t
 
 from ccprune._checks import at_least
 from ccprune.stats.intervals import check_level
@@ -30,6 +28,9 @@ def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: fl
     at_least(2, n=n)
     check_level(power)
     check_level(significance)
+    from scipy.optimize import brentq  # these load slowly
+    from scipy.stats import nct, t
+
     critical, freedom = t.ppf(1 - significance / 2, n - 1), n - 1
 
     def short(noncentrality: float) -> float:
@@ -49,6 +50,9 @@ def detectable_share(n: int, *, power: float = 0.8, significance: float = 0.05) 
     at_least(1, n=n)
     check_level(power)
     check_level(significance)
+    from scipy.optimize import brentq
+    from scipy.stats import binom
+
     # Reject from this many favourable pairs on; the other tail adds next to nothing under a favourable share.
     least = int(binom.isf(significance / 2, n, 0.5)) + 1
     if least > n:

@@ -12,7 +12,7 @@ from ccprune.calibrate import planted
 from ccprune.causal.known_answers import Question
 from ccprune.criteria import registry
 from ccprune.mask import prunable
-from ccprune.stats import bootstrap_interval
+from ccprune.stats import mean_interval
 from ccprune.synthetic import idle_quadratic
 
 
@@ -75,7 +75,7 @@ def test_tables_hold_together():
     ]
     for row in found.table.itertuples():
         areas = found.areas.query("state == @row.state and criterion == @row.criterion")
-        interval = bootstrap_interval(areas.auc)
+        interval = mean_interval(areas.auc)
         assert (row.auc, row.low, row.high) == (interval.estimate, interval.low, interval.high)
         curves = found.curves.query("state == @row.state and criterion == @row.criterion").groupby("seed")
         for seed, area in zip(areas.seed, areas.auc, strict=True):
