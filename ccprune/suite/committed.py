@@ -42,7 +42,7 @@ def compare(old: Iterable[Cell], new: Iterable[Cell]) -> Comparison:
         if _numbers(known) == _numbers(cell):
             equal += 1
         else:
-            there, here = (results.format_number(one.ours) or "none" for one in (known, cell))
+            there, here = (_text(one) for one in (known, cell))
             differing.append(f"{' '.join(filter(None, cell.key))}: {there} committed, {here} here")
     return Comparison(equal, tuple(differing))
 
@@ -62,6 +62,11 @@ def _cells(path: Path) -> list[Cell]:
         return judge(path, results.read(path))
     except (OSError, ValueError):
         return []
+
+
+def _text(cell: Cell) -> str:
+    ours, low, high, _ = _numbers(cell)
+    return (ours or "none") + (f" [{low}, {high}]" if low else "")
 
 
 def _numbers(cell: Cell) -> tuple[str, ...]:

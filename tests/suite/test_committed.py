@@ -25,8 +25,10 @@ def test_what_differs_is_named_and_no_more_than_five():
     found = committed.compare(old, new)
     assert (found.equal, len(found.differing)) == (2, 7)
     text = str(found)
-    assert text.startswith("2 of 9 numbers equal to the committed ones, differing: legcnet t d0 ft accuracy: 0.912346")
-    assert "0.5 here" in text and text.endswith("and 2 more")
+    assert text.startswith(
+        "2 of 9 numbers equal to the committed ones, differing: legcnet t d0 ft accuracy: 0.912346 [0.9, 0.93]"
+    )
+    assert "0.5 [0.9, 0.93] here" in text and text.endswith("and 2 more")
 
 
 def test_null_times_and_new_numbers_are_not_compared():
