@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ccprune.comparison import Comparison, compare
-    from ccprune.face import prune, record, report, score
+    from ccprune.face import prune, record, score
     from ccprune.mask import Mask
+    from ccprune.sparsity_report import report
 
 __version__ = "0.1.0"
 __all__ = ["Comparison", "Mask", "compare", "prune", "record", "report", "score"]
 
-_MODULES = {"Comparison": "comparison", "compare": "comparison", "Mask": "mask"}
+_MODULES = {"Comparison": "comparison", "compare": "comparison", "Mask": "mask", "report": "sparsity_report"}
 
 
 def __getattr__(name: str) -> Any:

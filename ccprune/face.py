@@ -1,4 +1,4 @@
-"""The four verbs that `ccprune` offers by itself: record, score, prune, report."""
+"""Three of the functions that `ccprune` exports: record, score, prune."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -7,7 +7,6 @@ from torch.optim import Optimizer
 
 from ccprune import criteria
 from ccprune.mask import Mask
-from ccprune.sparsity_report import SparsityReport
 
 
 def record(
@@ -67,10 +66,3 @@ def prune(
     mask = Mask.from_scores(scores, sparsity=sparsity, scope=scope, protect=protect, floor=floor)
     mask.apply_(model)
     return mask
-
-
-def report(
-    model: nn.Module, mask: Mask, example_input: Tensor | None = None, *, latency: bool = False
-) -> SparsityReport:
-    """What the mask did to the model, and what it did not: `Mask.report`."""
-    return mask.report(model, example_input, latency=latency)

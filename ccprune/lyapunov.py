@@ -13,11 +13,16 @@ from torch import Tensor
 from ccprune import _lyapunov_cpu, _lyapunov_torch
 from ccprune._checks import at_least, rows_within
 from ccprune._series import check_series, has_jump
-from ccprune.trajectory import window_count
 
 AUTHORS_DECIMALS = 6
 AUTHORS_MIN_RANGE = 1e-5
 MAX_BYTES = 2**28  # working memory, by default
+
+
+def window_count(points: int, window: int, stride: int) -> int:
+    """Number of whole windows in a series of `points` rows."""
+    at_least(1, window=window, stride=stride)
+    return 0 if points < window else (points - window) // stride + 1
 
 
 def stretching_curves(

@@ -25,7 +25,7 @@ NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class SparsityReport:
-    """From `Mask.report`. Indexing and `loc` read `layers`; notebooks show all of it.
+    """From `ccprune.report`. Indexing and `loc` read `layers`; notebooks show all of it.
 
     Attributes
     ----------
@@ -83,17 +83,38 @@ class SparsityReport:
         return "".join([f"<p>{lines}</p>", *shown, f"<p>{escape(NOTE)}</p>"])
 
 
-def build(
-    mask: Mask,
+def report(
     model: nn.Module,
-    example: Tensor | None,
+    mask: Mask,
+    example_input: Tensor | None = None,
     *,
-    exported: nn.Module | None,
-    latency: bool,
-    repeats: int,
+    exported: nn.Module | None = None,
+    latency: bool = False,
+    repeats: int = 100,
 ) -> SparsityReport:
-    """See `Mask.report`."""
-    if latency and example is None:
+    """Measure what a mask did to a model, and what it did not.
+
+    Parameters
+    ----------
+    model : Module
+        Left as it was.
+    mask : Mask
+    example_input : Tensor (n, ...), optional
+        A batch; with it multiply-adds and FLOPs are counted.
+    exported : Module, optional
+        What `ccprune.export` made of the model: its parameters, file and time are reported too.
+    latency : bool, default False
+        Whether forward passes on the example are timed.
+    repeats : int, default 100
+        Timed passes of each form.
+
+    Raises
+    ------
+    ValueError
+        If the mask does not fit the model, as `Mask.apply_`; for models whose operations cannot be counted; for latency
+        without an example.
+    """
+    if latency and example_input is None:
         raise ValueError("latency needs an example_input to be measured on, got none")
     layers = _layers(mask, model)
     model = unwrap(model)
@@ -103,18 +124,18 @@ def build(
     forms = pd.DataFrame(index=pd.Index(networks, name="form"))
     pruned = {"masked": mask.total - mask.kept}
     forms["parameters"] = [_parameters(network) - pruned.get(form, 0) for form, network in networks.items()]
-    if example is not None:
-        counted = flops.count(model, example, mask=mask)
+    if example_input is not None:
+        counted = flops.count(model, example_input, mask=mask)
         layers = layers.join(counted[["macs_dense", "macs_kept"]])
         macs = {"dense": counted["macs_dense"]["all"], "masked": counted["macs_kept"]["all"]}
         if exported is not None and not _sparse(exported):
-            macs["exported"] = flops.count(exported, example)["macs_dense"]["all"]
+            macs["exported"] = flops.count(exported, example_input)["macs_dense"]["all"]
         forms["macs"] = pd.Series(macs, dtype="Int64")
         forms["flops"] = 2 * forms["macs"]
     sizes = [_file_bytes(network) for network in networks.values()]
     forms["file_bytes"], forms["compressed_bytes"] = zip(*sizes, strict=True)
-    if latency and example is not None:
-        times = [timing.inference(network, example, repeats=repeats) for network in networks.values()]
+    if latency and example_input is not None:
+        times = [timing.inference(network, example_input, repeats=repeats) for network in networks.values()]
         for column in ("median", "low", "high"):
             forms[column] = [getattr(time, column) for time in times]
         forms["relative"] = forms["median"] / forms["median"]["dense"]

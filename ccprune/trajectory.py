@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ccprune._checks import at_least
 from ccprune.ensemble import Ensemble
+from ccprune.lyapunov import window_count
 from ccprune.train import accuracy, advance
 
 _BLOCK = 256  # updates advanced at once while only the separation is kept
@@ -29,12 +29,6 @@ class Window:
     first: int
     weights: Tensor
     risk: dict[str, Tensor]
-
-
-def window_count(points: int, window: int, stride: int) -> int:
-    """Number of whole windows in a series of `points` rows."""
-    at_least(1, window=window, stride=stride)
-    return 0 if points < window else (points - window) // stride + 1
 
 
 def record(ensemble: Ensemble, x: Tensor, y: Tensor, *, steps: int, rate: float, reduction: str = "mean") -> Tensor:

@@ -79,11 +79,11 @@ def test_fit_equals_a_plain_loop():
             scheduler.step()
             total += loss.item() * len(x)
         means.append(total / N)
-    assert same(model, other) and mask.report(model).loc["all", "violations"] == 0
+    assert same(model, other) and mask.check(model).loc["all", "violations"] == 0
     assert history.loss == pytest.approx(means, rel=1e-6) and history.steps == 3 * 4
     assert told == list(enumerate(history.loss))
     fit(model, batches, epochs=1, optimizer=sgd(model))
-    assert mask.report(model).loc["all", "violations"] > 0  # enforced only while it was given
+    assert mask.check(model).loc["all", "violations"] > 0  # enforced only while it was given
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS)

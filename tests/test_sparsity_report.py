@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ccprune import sparsity_report
+from ccprune import report, sparsity_report
 from ccprune.diagnostics import flops, latency
 from ccprune.diagnostics.latency import Timing
 from ccprune.mask import Mask, prunable
@@ -35,17 +35,17 @@ def test_layers_by_hand():
     mask.apply_(model)
     with torch.no_grad():
         model[3].weight[1, :2] = 1.0
-    report = mask.report(model)
+    found = report(model, mask)
     columns = ["weights", "kept", "pruned", "violations", "dead_outputs", "dead_inputs", "collapsed"]
-    assert report.layers[columns].to_numpy().tolist() == [
+    assert found.layers[columns].to_numpy().tolist() == [
         [16, 8, 8, 0, 2, 1, 0],
         [48, 28, 20, 2, 1, 2, 0],
         [6, 0, 6, 0, 2, 3, 1],
         [70, 36, 34, 2, 5, 6, 1],
     ]
-    assert report["density"]["all"] == 36 / 70 and report.loc["3.weight", "kept"] == 28
-    assert (report.requested, report.achieved) == (0.5, pytest.approx(34 / 70))
-    text, html = str(report), report._repr_html_()
+    assert found["density"]["all"] == 36 / 70 and found.loc["3.weight", "kept"] == 28
+    assert (found.requested, found.achieved) == (0.5, pytest.approx(34 / 70))
+    text, html = str(found), found._repr_html_()
     for line in (
         "sparsity 48.5714% (50.0000% requested)",
         "apply_ it): 2",
@@ -55,7 +55,7 @@ def test_layers_by_hand():
     ):
         assert line in text and line in html
     assert "<table" in html and "4.weight" in html
-    unknown = Mask(mask.keep).report(mask.apply_(model))
+    unknown = report(mask.apply_(model), Mask(mask.keep))
     assert unknown.requested is None and "requested" not in str(unknown) and "not zero" not in str(unknown)
 
 
@@ -70,17 +70,17 @@ def test_forms_are_counted_and_saved_and_the_model_is_left_alone():
     before = {name: value.clone() for name, value in model.state_dict().items()}
     smaller = nn.Sequential(nn.Flatten(), nn.Linear(18, 2))
     x = torch.randn(5, 2, 3, 3)
-    report = mask.report(model.train(), x, exported=smaller)
+    found = report(model.train(), mask, x, exported=smaller)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()) and model.training
-    forms, counted = report.forms, flops.count(model, x, mask=mask)
+    forms, counted = found.forms, flops.count(model, x, mask=mask)
     assert forms["parameters"].tolist() == [75, 75 - 34, 38]
     assert forms["macs"].tolist() == [counted["macs_dense"]["all"], counted["macs_kept"]["all"], 36]
     assert forms["flops"].tolist() == [2 * macs for macs in forms["macs"]]
-    assert report.loc["0.weight", "macs_dense"] == 16 * 4 and report.loc["0.weight", "macs_kept"] == 8 * 4
+    assert found.loc["0.weight", "macs_dense"] == 16 * 4 and found.loc["0.weight", "macs_kept"] == 8 * 4
     sizes = [file_bytes(network) for network in (model, mask.apply_(network()), smaller)]
     assert [*zip(forms["file_bytes"], forms["compressed_bytes"], strict=True)] == sizes
     assert forms["compressed_bytes"]["masked"] < forms["compressed_bytes"]["dense"]
-    bare = mask.report(model).forms
+    bare = report(model, mask).forms
     assert list(bare.index) == ["dense", "masked"] and list(bare) == ["parameters", "file_bytes", "compressed_bytes"]
 
 
@@ -88,7 +88,7 @@ def test_tied_weights_take_their_space_once():
     model = nn.Sequential(nn.Linear(50, 50), nn.Linear(50, 50))
     model[1].weight = model[0].weight
     mask = Mask({"0.weight": torch.rand(50, 50, generator=torch.Generator().manual_seed(0)) > 0.5})
-    forms = mask.report(model).forms
+    forms = report(model, mask).forms
     assert forms["file_bytes"]["masked"] == forms["file_bytes"]["dense"] < 4 * 2500 * 1.5
     assert forms["parameters"]["dense"] == 2600
 
@@ -104,7 +104,7 @@ def test_times_are_those_of_the_forms(monkeypatch):
         return Timing({0: (3.0, 4.0, 5.0), 34: (4.0, 6.0, 8.0)}[zeros] if network is not exported else (1.0, 1.0, 2.0))
 
     monkeypatch.setattr(sparsity_report.timing, "inference", inference)
-    forms = mask.report(model, torch.randn(5, 2, 3, 3), exported=exported, latency=True, repeats=9).forms
+    forms = report(model, mask, torch.randn(5, 2, 3, 3), exported=exported, latency=True, repeats=9).forms
     assert asked == [(0, 5, 9), (34, 5, 9), (0, 5, 9)]
     assert forms["median"].tolist() == [4, 6, 1] and forms["relative"].tolist() == [1, 1.5, 0.25]
     assert forms.loc["dense", ["low", "high"]].tolist() == [3.5, 4.5]
@@ -113,18 +113,18 @@ def test_times_are_those_of_the_forms(monkeypatch):
 def test_real_times_and_sparse_kernels_whose_work_is_not_counted():
     model = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 2))
     mask = Mask.from_scores({name: weight.detach().abs() for name, weight in prunable(model).items()}, sparsity=0.5)
-    report = mask.report(torch.compile(model, backend="eager"), torch.randn(3, 6), exported=latency.sparse(model, mask),
+    found = report(torch.compile(model, backend="eager"), mask, torch.randn(3, 6), exported=latency.sparse(model, mask),
                          latency=True, repeats=3)  # fmt: skip
-    assert (report.forms["median"] > 0).all()
-    assert report.forms["macs"].isna().tolist() == [False, False, True] and "NA" in str(report)
-    assert isinstance(report.layers, pd.DataFrame)
+    assert (found.forms["median"] > 0).all()
+    assert found.forms["macs"].isna().tolist() == [False, False, True] and "NA" in str(found)
+    assert isinstance(found.layers, pd.DataFrame)
 
 
 def test_errors():
     model, mask = network(), by_hand()
     with pytest.raises(ValueError, match="latency needs an example_input"):
-        mask.report(model, latency=True)
+        report(model, mask, latency=True)
     with pytest.raises(ValueError, match="model has no parameter 'w'"):
-        Mask({"w": torch.ones(1, dtype=torch.bool)}).report(model)
+        report(model, Mask({"w": torch.ones(1, dtype=torch.bool)}))
     with pytest.raises(ValueError, match="repeats must be an integer of at least 1"):
-        mask.report(model, torch.randn(1, 2, 3, 3), latency=True, repeats=0)
+        report(model, mask, torch.randn(1, 2, 3, 3), latency=True, repeats=0)

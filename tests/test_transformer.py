@@ -89,7 +89,7 @@ def test_every_weight_of_a_linear_layer_is_prunable_and_counted():
     score = {name: weight.detach().abs() for name, weight in weights.items()}
     mask = Mask.from_scores(score, sparsity=0.9)
     assert int(mask.apply_(model).embedding.weight.count_nonzero()) == 11 * 16
-    assert int(mask.report(model).loc["all", "violations"]) == 0
+    assert int(mask.check(model).loc["all", "violations"]) == 0
 
 
 def test_first_values_follow_from_the_seed_alone():

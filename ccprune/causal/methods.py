@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from ccprune import lasso, scores
+from ccprune.criteria.own import causal_exact, causal_sgd
 from ccprune.mask import Mask
 from ccprune.stores import InMemory, SquaredUpdates
 
@@ -54,8 +54,8 @@ def methods(*, rate: float, seed: int) -> dict[str, Method]:
     """
     return {
         "causal": Method(lambda _, screen: screen.scores, lasso.Screen),
-        "causal_sgd": Method(partial(_follow_up_scores, rate=rate), InMemory),
-        "causal_exact": Method(_exact_scores, InMemory),
+        "causal_sgd": Method(lambda _, store: causal_sgd(store, rate), InMemory),
+        "causal_exact": Method(lambda _, store: causal_exact(store), InMemory),
         "causal_lamp": Method(lambda _, screen: screen.scores, lasso.Screen, allocation=scores.lamp),
         "squared_updates": Method(lambda _, store: store.scores, SquaredUpdates),
         "magnitude": Method(lambda model, _: scores.magnitude(model)),
@@ -63,25 +63,3 @@ def methods(*, rate: float, seed: int) -> dict[str, Method]:
         "lamp": Method(lambda model, _: scores.lamp(model)),
         "random": Method(lambda model, _: scores.random(model, seed=seed)),
     }
-
-
-def _follow_up_scores(_: nn.Module, store: InMemory, *, rate: float) -> Scores:
-    """|gamma| of the authors' solver as their follow-up sets it: one regression, changes in units of the rate."""
-    changes, losses = store.records()
-    found = lasso.truncated_gradient(
-        changes / rate**2,
-        losses / losses.mean(),
-        1e-3 / (2 * changes.shape[1]),
-        eta0=0.2,  # 0.1 of a loss without the factor 1/2, which also halves the penalty and the tolerance
-        power_t=0.1,
-        batch_size=16,
-        passes=30,
-        stop="lowest",
-        tolerance=5e-8,
-    )
-    return lasso.as_scores(found, store.layout.shapes)
-
-
-def _exact_scores(_: nn.Module, store: InMemory) -> Scores:
-    changes, losses = store.records()
-    return lasso.as_scores(lasso.ranking(changes, losses), store.layout.shapes)

@@ -16,8 +16,6 @@ from ccprune.mask._names import owners
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ccprune.sparsity_report import SparsityReport
-
 
 @dataclass(frozen=True, eq=False)
 class Mask(FromScores):
@@ -138,35 +136,6 @@ class Mask(FromScores):
         table.insert(2, "pruned", table["weights"] - table["kept"])
         table.insert(3, "density", table["kept"] / table["weights"])
         return table
-
-    def report(
-        self,
-        model: nn.Module,
-        example_input: Tensor | None = None,
-        *,
-        exported: nn.Module | None = None,
-        latency: bool = False,
-        repeats: int = 100,
-    ) -> "SparsityReport":
-        """What the mask did to the model, and what it did not: see `ccprune.sparsity_report.SparsityReport`.
-
-        Parameters
-        ----------
-        model : Module
-            Left as it was.
-        example_input : Tensor (n, ...), optional
-            A batch; with it multiply-adds and FLOPs are counted.
-        exported : Module, optional
-            What `ccprune.export` made of the model: its parameters, file and time are reported too.
-        latency : bool
-            Whether forward passes on the example are timed, `repeats` of each form.
-
-        Raises ValueError as `apply_`, as `diagnostics.flops.count` does for models whose work it cannot count, and for
-        latency without an example.
-        """
-        from ccprune import sparsity_report  # here: it looks at models by means that need masks
-
-        return sparsity_report.build(self, model, example_input, exported=exported, latency=latency, repeats=repeats)
 
     def to_torch_prune(self, model: nn.Module) -> nn.Module:
         """Puts the mask on the model, in place, as `torch.nn.utils.prune.custom_from_mask` does; returns the model.

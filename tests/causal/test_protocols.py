@@ -50,7 +50,7 @@ def test_every_method_prunes_exactly_as_much_as_asked_and_stays_so(digits, name)
     for earlier, later in zip(points, points[1:], strict=False):
         assert all(not (later.mask.keep[n] & ~earlier.mask.keep[n]).any() for n in later.mask.keep)
     for point in points:
-        assert point.mask.report(point.model)["violations"].sum() == 0
+        assert point.mask.check(point.model)["violations"].sum() == 0
     assert [point.epochs for point in points] == [3, 4, 5]
     assert len({id(point.model) for point in points}) == 3
 

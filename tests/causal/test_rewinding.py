@@ -44,7 +44,7 @@ def test_rows_train_each_mask_from_the_saved_weights(digits):
     assert rows[2]["test_loss"] != rows[0]["test_loss"]
     assert all(row["sparsity"] == mask.sparsity for row in rows)
     by_hand, took = rewinding.trained(saved, digits, SETTING, mask, epochs=3, seed=0, first=2)
-    assert took == 3 and mask.report(by_hand)["violations"]["all"] == 0
+    assert took == 3 and mask.check(by_hand)["violations"]["all"] == 0
     model = by_hand.eval()
     right = (model(digits.normalise(digits.x_test)).argmax(1) == digits.y_test).double().mean()
     assert rows[0]["test_accuracy"] == pytest.approx(float(right))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import ccprune
 from ccprune.mask import Mask, prunable
 
 
@@ -110,15 +111,15 @@ def test_enforced_mask_is_true_after_every_step(name):
     for _ in range(3):  # momentum of weights that are pruned only now
         step(model, optimiser)
     with mask.enforce(model, optimiser):
-        assert mask.report(model).loc["all", "violations"] == 0
+        assert mask.check(model).loc["all", "violations"] == 0
         for _ in range(5):
             before = {n: w.detach().clone() for n, w in prunable(model).items()}
             step(model, optimiser)
-            assert mask.report(model).loc["all", "violations"] == 0
+            assert mask.check(model).loc["all", "violations"] == 0
             moved = sum(int((w != before[n]).sum()) for n, w in prunable(model).items())
             assert moved == mask.kept
     step(model, optimiser)
-    assert mask.report(model).loc["all", "violations"] > 0  # enforcement ended with its context
+    assert mask.check(model).loc["all", "violations"] > 0  # enforcement ended with its context
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
@@ -127,7 +128,7 @@ def test_without_enforcement_the_report_finds_violations(name):
     mask = Mask.from_scores(random_scores(model), sparsity=0.7)
     mask.apply_(model)
     step(model, OPTIMISERS[name](model.parameters()))
-    assert mask.report(model).loc["all", "violations"] > 0.9 * (mask.total - mask.kept)
+    assert mask.check(model).loc["all", "violations"] > 0.9 * (mask.total - mask.kept)
 
 
 def test_remove_stops_enforcing():
@@ -136,10 +137,10 @@ def test_remove_stops_enforcing():
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     handle = mask.enforce(model, optimiser)
     step(model, optimiser)
-    assert mask.report(model).loc["all", "violations"] == 0
+    assert mask.check(model).loc["all", "violations"] == 0
     handle.remove()
     step(model, optimiser)
-    assert mask.report(model).loc["all", "violations"] > 0
+    assert mask.check(model).loc["all", "violations"] > 0
 
 
 def test_apply_sets_pruned_weights_to_zero_and_leaves_the_rest():
@@ -196,7 +197,7 @@ def test_tied_weights_are_counted_once_and_masked_everywhere():
     mask.apply_(model)
     assert int((model[2].weight == 0).sum()) == 8
     other_name = Mask({"2.weight": mask.keep["0.weight"]})
-    assert other_name.report(model).loc["all", "violations"] == 0
+    assert other_name.check(model).loc["all", "violations"] == 0
 
 
 def test_prunable_names_linear_and_convolution_weights_in_the_models_order():
@@ -216,7 +217,7 @@ def test_report_counts():
     mask.apply_(model)
     with torch.no_grad():
         model[0].weight[0, 1] = 0.25
-    table = mask.report(model).layers
+    table = ccprune.report(model, mask).layers
     assert table[["weights", "kept", "pruned", "violations"]].to_numpy().tolist() == [
         [6, 3, 3, 1],
         [2, 1, 1, 0],

@@ -119,9 +119,9 @@ def test_lamp_is_its_equation_and_keeps_the_largest_of_each_layer():
         expected = [flat[u] / sum(flat[v] for v in order[list(order).index(u) :]) for u in range(len(flat))]
         assert found[name].flatten().numpy() == pytest.approx(expected, rel=1e-12)
         assert float(found[name].max()) == pytest.approx(1.0)
-    density = Mask.from_scores(found, sparsity=0.9).report(model)["density"]
+    density = Mask.from_scores(found, sparsity=0.9).check(model)["density"]
     assert (density > 0).all()
-    assert Mask.from_scores(scores.magnitude(model), sparsity=0.9).report(model)["density"]["3.weight"] == 0
+    assert Mask.from_scores(scores.magnitude(model), sparsity=0.9).check(model)["density"]["3.weight"] == 0
 
 
 def test_lamp_of_equal_layers_ranks_as_magnitude():
