@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ccprune import plots, results
+from ccprune._files import write_atomic
 from ccprune.reporting import counts, figure, write_report
 from ccprune.results import Cell
 
@@ -141,7 +142,7 @@ def test_a_page_of_an_older_report_is_removed(tmp_path):
 def test_runs_are_linked_where_there_is_a_report(tmp_path):
     save(tmp_path, "a-iris", OURS)
     save(tmp_path, "b")
-    results.write_atomic(tmp_path / "reports" / "a-iris.default.html", "page")
+    write_atomic(tmp_path / "reports" / "a-iris.default.html", "page")
     lines = index(tmp_path)
     assert any(
         line.startswith("| a-iris | default | [a-iris.default.html](reports/a-iris.default.html) |") for line in lines
@@ -152,8 +153,8 @@ def test_runs_are_linked_where_there_is_a_report(tmp_path):
 
 def test_what_is_missing_is_told(tmp_path):
     save(tmp_path, "a", OURS, skipped=[{"what": "authors' masks", "why": "not released"}])
-    results.write_atomic(tmp_path / "skipped.json", json.dumps({"vowel.default": "no network"}))
-    results.write_atomic(tmp_path / "reports" / "c.default.failed.ipynb", "{}")
+    write_atomic(tmp_path / "skipped.json", json.dumps({"vowel.default": "no network"}))
+    write_atomic(tmp_path / "reports" / "c.default.failed.ipynb", "{}")
     lines = index(tmp_path)
     table = lines[lines.index("## Not run") + 4 :]
     assert table[0] == "| vowel.default | all | no network |"

@@ -13,6 +13,7 @@ import torch
 
 import ccprune
 from ccprune import results, stats
+from ccprune._files import write_atomic
 from ccprune.results import Cell, environment, storage
 
 CELL = Cell(
@@ -184,22 +185,22 @@ def test_write_refuses_and_leaves_the_old_file(tmp_path, changes, error, message
 
 def test_atomic_write_keeps_the_old_file_when_the_disk_fails(tmp_path, monkeypatch):
     path = tmp_path / "file.txt"
-    results.write_atomic(path, "old")
+    write_atomic(path, "old")
 
     def full(handle):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(storage.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        results.write_atomic(path, "new")
+        write_atomic(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file.txt"]
 
 
 def test_atomic_write_replaces_and_is_readable_by_others(tmp_path):
     path = tmp_path / "new" / "file.txt"
-    results.write_atomic(path, "a\n")
-    results.write_atomic(path, "ü\n")
+    write_atomic(path, "a\n")
+    write_atomic(path, "ü\n")
     assert path.read_bytes() == "ü\n".encode()
     assert path.stat().st_mode & 0o777 == 0o644
 

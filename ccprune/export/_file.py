@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ccprune._files import replacing
 from ccprune.mask import Mask
 from ccprune.mask._names import plain_names
-from ccprune.results.storage import replacing
 
 FORMAT = "ccprune-mask-1"
 _MASK = "ccprune.mask/"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ccprune import results
+from ccprune._files import write_atomic
 from ccprune.reporting import counts, statements
 from ccprune.reporting.claims import margins, sections
 from ccprune.reporting.figure import verdict_figure
@@ -76,17 +77,17 @@ def write_report(
     if not printed:
         figure.unlink(missing_ok=True)
     elif redraw or not figure.is_file() or figure.stat().st_mtime_ns < changed:
-        results.write_atomic(figure, verdict_figure(printed))
+        write_atomic(figure, verdict_figure(printed))
     made = pages(rows)
     for name, text in made.items():
-        results.write_atomic(folder / FOLDER / name, text)
+        write_atomic(folder / FOLDER / name, text)
     for path in (folder / FOLDER).glob("*.md"):
         if path.name not in made:
             path.unlink()
     found = results.collect(folder)
     unmade = sorted(set(expected) - {path.stem for path, _ in found})
     text = _index(folder, found, rows, notebooks, list(made), unmade, with_figure=bool(printed))
-    results.write_atomic(folder / INDEX, text)
+    write_atomic(folder / INDEX, text)
 
 
 def _index(

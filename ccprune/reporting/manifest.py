@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ccprune.results import write_atomic
+from ccprune._files import write_atomic
 
 FILE = "codecheck.yml"
 _FOLDER = "replication"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ccprune import results
+from ccprune._files import write_atomic
 from ccprune.reporting import _japanese, counts, statements
 from ccprune.reporting.counts import Row
 from ccprune.verdicts.cache import cached
@@ -64,7 +64,7 @@ def write_passages(root: str | os.PathLike) -> None:
     """Bring the passages of `root`'s pages in step with its results; errors as `renewed`."""
     for path, old, new in list(renewed(root)):
         if new != old:
-            results.write_atomic(path, new)
+            write_atomic(path, new)
 
 
 def _with_passages(path: Path, text: str, rows: list[Row], benchmarks: Benchmarks) -> str:

@@ -4,7 +4,7 @@ from ccprune.results.cell import AUTHORS, OUTCOMES, PROFILES, VERDICTS, Cell
 from ccprune.results.files import collect, parse, read, write
 from ccprune.results.numbers import format_number
 from ccprune.results.raw import place, raw_digest, raw_path, read_raw
-from ccprune.results.storage import save, signature, write_atomic
+from ccprune.results.storage import save, signature
 
 __all__ = [
     "AUTHORS",
@@ -23,5 +23,4 @@ __all__ = [
     "save",
     "signature",
     "write",
-    "write_atomic",
 ]

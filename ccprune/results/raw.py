@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from ccprune.results.storage import save, write_atomic_bytes
+from ccprune._files import write_atomic_bytes
+from ccprune.results.storage import save
 
 #: Folder of the raw runs in an output folder.
 FOLDER = "raw"

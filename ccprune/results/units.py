@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ccprune._files import write_atomic
 from ccprune.results.environment import environment
-from ccprune.results.storage import write_atomic
 
 Scalar = str | int | float | bool
 Rows = list[dict[str, Any]]

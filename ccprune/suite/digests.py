@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from ccprune.results import write_atomic
+from ccprune._files import write_atomic
 
 
 class Digests:

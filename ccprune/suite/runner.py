@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from ccprune import results
+from ccprune._files import write_atomic
 from ccprune.results import units
 from ccprune.results.environment import portable
 from ccprune.suite import stamps
@@ -189,7 +190,7 @@ class _Going:
                 _place(out, self.run, returned, self._made_from)
                 return Outcome(self.run, "done", returned.seconds)
             if returned.executed:
-                results.write_atomic(kept, returned.executed)
+                write_atomic(kept, returned.executed)
                 why += f"\nkept as far as it came: {kept}"
         except OSError as error:
             why = f"{why}\n{_told(error)}" if why else _told(error)
@@ -215,7 +216,7 @@ def _poorer(path: Path, new: dict[str, Any]) -> str:
 
 def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
     """The stamp comes after result and report: whatever cuts this off before it, the run is begun again."""
-    results.write_atomic(out / "reports" / f"{run.label}.html", returned.report)
+    write_atomic(out / "reports" / f"{run.label}.html", returned.report)
     content = json.loads(returned.result) | {
         "energy_joules": returned.energy,
         "report_sha256": hashlib.sha256(returned.report.encode()).hexdigest(),
@@ -275,7 +276,7 @@ def _note_skipped(out: Path, outcomes: Iterable[Outcome]) -> None:
         else:
             noted[label] = portable(outcome.why)
     if noted and noted != before:
-        results.write_atomic(path, json.dumps(noted, indent=1, sort_keys=True) + "\n")
+        write_atomic(path, json.dumps(noted, indent=1, sort_keys=True) + "\n")
     if not noted:
         path.unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ccprune
-from ccprune.results import write_atomic
+from ccprune._files import write_atomic
 from ccprune.results.environment import package_versions
 from ccprune.suite import notebooks, requirements
 from ccprune.suite.digests import Digests

@@ -10,6 +10,7 @@ from typing import Any
 
 import ccprune
 from ccprune import results
+from ccprune._files import write_atomic
 from ccprune.data import authors
 from ccprune.results.cell import Cell
 from ccprune.verdicts import judged
@@ -48,7 +49,7 @@ def cached(folder: Path) -> Judge:
         cells = judged(content, raw)
         text = json.dumps({"key": key, "cells": [asdict(cell) for cell in cells]})
         try:
-            results.write_atomic(entry, text)
+            write_atomic(entry, text)
         except OSError:
             pass
         return cells

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ccprune import results
+from ccprune._files import write_atomic
 from ccprune.results.cell import AUTHORS, COMPARED, PAPERS, PROFILES, Cell
 from ccprune.results.numbers import format_number
 from ccprune.stats import holm
@@ -153,7 +154,7 @@ def write_tables(folder: str | os.PathLike, *, judge: Judge = judge) -> list[Row
         text = _text(row for row in found if (row["kind"] in COMPARED) == compared)
         path = Path(folder, name)
         if not path.is_file() or path.read_bytes() != text.encode():
-            results.write_atomic(path, text)
+            write_atomic(path, text)
     return found
 
 

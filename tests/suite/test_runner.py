@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from ccprune import results
+from ccprune._files import write_atomic
 from ccprune.suite import requirements, runner, stamps
 
 
@@ -52,8 +53,8 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     for module in ("__init__", "train", "unrelated"):
         (package / f"{module}.py").write_text("")
     monkeypatch.setattr(stamps.ccprune, "__file__", str(package / "__init__.py"))
-    results.write_atomic(out / "results" / "one.default.json", "{}")
-    results.write_atomic(out / "reports" / "one.default.html", "page")
+    write_atomic(out / "results" / "one.default.json", "{}")
+    write_atomic(out / "reports" / "one.default.html", "page")
 
     def planned(**options):
         return project.plan(**options)[0]
@@ -84,16 +85,16 @@ def test_what_makes_a_run_stale(project, monkeypatch):
         (out / "results" / "one.default.json", '{"edited": 1}', edited),
         (out / "reports" / "one.default.html", "edited", edited),
     ]:
-        results.write_atomic(path, text)
+        write_atomic(path, text)
         assert why() == told
         stamp()
-    results.write_atomic(package / "__pycache__" / "train.pyc", "")
-    results.write_atomic(package / "unrelated.py", "x = 1")
+    write_atomic(package / "__pycache__" / "train.pyc", "")
+    write_atomic(package / "unrelated.py", "x = 1")
     assert current()
-    here.append(results.write_atomic(project.root / "vowel.csv", "1,2") or project.root / "vowel.csv")
+    here.append(write_atomic(project.root / "vowel.csv", "1,2") or project.root / "vowel.csv")
     assert not current()
     stamp()
-    results.write_atomic(here[0], "1,3")
+    write_atomic(here[0], "1,3")
     assert why() == "changed: data (authors:data/vowel.csv)"
     stamp()
     project.write_notebook("good.ipynb", "from ccprune import train\nprint('other')")
@@ -123,7 +124,7 @@ def test_failures_are_told_and_the_others_go_on(project):
     names = ("bad", "dies", "lying", "good")
     project.write_suite(*(project.entry(name, f"{name}.ipynb") for name in names))
     out = project.out
-    results.write_atomic(out / "results" / "bad.default.json", "an older result")
+    write_atomic(out / "results" / "bad.default.json", "an older result")
 
     outcomes = project.run(jobs=2, keep_going=True)
     assert statuses(outcomes) == dict.fromkeys(names[:-1], "failed") | {"good": "done"}
@@ -199,7 +200,7 @@ def test_missing_data_is_skipped_and_noted(project, monkeypatch):
     # The note goes with the next result. That stands, and is not called missing, when the data is gone again.
     runner._note_skipped(out, [replace(outcome, status="done", why="")])
     assert not (out / "skipped.json").exists()
-    results.write_atomic(out / "results" / "one.default.json", "a result from another time")
+    write_atomic(out / "results" / "one.default.json", "a result from another time")
     assert statuses(project.run()) == {"one": "skipped"}
     assert not (out / "skipped.json").exists()
     assert (out / "results" / "one.default.json").is_file()
