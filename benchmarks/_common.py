@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from ccprune import legcnet, results
-from ccprune.data import Dataset, load
-from ccprune.ensemble import Ensemble, initialise
-from ccprune.results.environment import environment
+from replication import ledger as results
+from replication.data import Dataset, load
+from replication.ledger.environment import environment
+from replication.legcnet import procedure as legcnet
+from replication.networks.ensemble import Ensemble, initialise
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ccprune import models
-from ccprune.data import text
 from ccprune.lasso import Condition, Screen
 from ccprune.mask import Mask, jaccard
-from ccprune.recorder import Recorder
-from ccprune.transformer import transformer
+from ccprune.recording import Recorder
+from replication.data import text
+from replication.networks import models
+from replication.networks.transformer import transformer
 
 STEPS = 500  # recorded for a mask
 SPARSITY = 0.9

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from statsmodels.tsa.stattools import grangercausalitytests
 
-from ccprune import legcnet
 from ccprune.granger import granger_test
+from replication.legcnet import procedure as legcnet
 
 WINDOWS, SUBSET = 150, 60
 TASK, CLAIMED = "chi-squared SSR test", 500  # times statsmodels, at 10,000 weights and 10 lags

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from statsmodels.tsa.stattools import grangercausalitytests
 
-from ccprune import legcnet
-from ccprune.legcnet_mnist.evidence import ALL, PT, evidence, keep_mask
-from ccprune.legcnet_mnist.rows import Digits
 from ccprune.lyapunov import exponents_of
-from ccprune.models import legcnet_mnist
-from ccprune.stacked import stack
+from replication.legcnet import procedure as legcnet
+from replication.legcnet.mnist.evidence import ALL, PT, evidence, keep_mask
+from replication.legcnet.mnist.rows import Digits
+from replication.networks.models import legcnet_mnist
+from replication.networks.stacked import stack
 
 ROWS = 42_000
 SECONDS, GIGABYTES = 60, 4  # claims, on 2 cores

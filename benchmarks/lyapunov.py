@@ -22,7 +22,8 @@ import numba
 import numpy as np
 import torch
 
-from ccprune import lyapunov, trajectory
+from ccprune import lyapunov
+from replication.networks import trajectory
 
 LAST = 19
 OPTIONS = {"steps": LAST, "fit": (0, LAST), "min_range": 0.0}

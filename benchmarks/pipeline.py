@@ -1,7 +1,7 @@
 """What paper A's tables cost: recording, exponents, Granger tests, masks and retraining of fresh initialisations.
 
-One row per dataset, `ccprune.legcnet_runs.fresh_runs` as the notebook of the tables calls it: dense, FT, PT, random and
-magnitude (at FT's and at PT's count), each retrained to the benchmark and for the whole budget.
+One row per dataset, `replication.legcnet.runs.fresh_runs` as the notebook of the tables calls it: dense, FT, PT,
+random and magnitude (at FT's and at PT's count), each retrained to the benchmark and for the whole budget.
 """
 
 import argparse
@@ -10,9 +10,9 @@ import _common
 import numba
 import pandas as pd
 
-from ccprune.data import DataUnavailable, load, tabular
-from ccprune.legcnet import SETTINGS
-from ccprune.legcnet_runs import fresh_runs
+from replication.data import DataUnavailable, load, tabular
+from replication.legcnet.procedure import SETTINGS
+from replication.legcnet.runs import fresh_runs
 
 MINUTES = 20  # claim for 200 networks x 6 datasets on 2 cores
 

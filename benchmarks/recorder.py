@@ -16,10 +16,10 @@ import torch
 from _recording import CASES, SPARSITY, STEPS, Case, recording, seconds, sgd, step
 from torch import Tensor, nn
 
-from ccprune.data import text
 from ccprune.lasso import Screen
 from ccprune.mask import Mask, prunable
-from ccprune.recorder import Recorder
+from ccprune.recording import Recorder
+from replication.data import text
 
 MB, PERCENT, NUMBERS = 100, 10, 2  # claims for ResNet-18
 PROCESSES = 3  # whose lowest peak is told

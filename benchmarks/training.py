@@ -8,9 +8,9 @@ import _common
 import numpy as np
 import torch
 
-from ccprune.ensemble import Ensemble, initialise
-from ccprune.models import from_ensemble
-from ccprune.train import advance
+from replication.networks.ensemble import Ensemble, initialise
+from replication.networks.models import from_ensemble
+from replication.networks.train import advance
 
 EPOCHS, CLAIMED = 5, 100  # times the NumPy loop's throughput
 BATCHES = (1, 16, 256, 4096)

@@ -16,10 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ccprune._api import prune, record, score
     from ccprune.comparison import Comparison, compare
-    from ccprune.face import prune, record, score
     from ccprune.mask import Mask
-    from ccprune.sparsity_report import report
+    from ccprune.measure import report
 
 __version__ = "0.1.0"
 __all__ = ["Comparison", "Mask", "compare", "prune", "record", "report", "score"]

@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from ccprune import criteria as registry
-from ccprune import minibatch
-from ccprune._checks import at_least
+from ccprune import training as minibatch
+from ccprune._util.checks import at_least
 from ccprune.mask import Mask
 from ccprune.stats import paired_difference, student_interval
 

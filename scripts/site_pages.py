@@ -26,9 +26,10 @@ from mkdocs.structure.files import File
 from mkdocs.structure.toc import AnchorLink
 from mkdocs.utils import get_relative_url
 
-from ccprune import course, results
-from ccprune.suite import LocalPool, plan, replicate, suite_file
-from ccprune.suite.spec import NOTEBOOKS, SUITE_FILE
+from replication import course
+from replication import ledger as results
+from replication.runner import LocalPool, plan, replicate, suite_file
+from replication.runner.spec import NOTEBOOKS, SUITE_FILE
 
 PAGES = ("replication/README.md", "replication/REFORMS.md", "benchmarks/README.md")
 REPORTS = "replication/reports"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ccprune.data import authors
+from replication.data import authors
 
 NOWHERE = "http://127.0.0.1:9/"  # a port that refuses at once
 

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 import yaml
 
-from ccprune.data import tabular
-from ccprune.reporting import manifest
+from replication.data import tabular
+from replication.reporting import manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 REFORMS = (ROOT / "replication" / "REFORMS.md").read_text(encoding="utf-8")

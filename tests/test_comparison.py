@@ -9,11 +9,11 @@ from scipy import stats
 from torch.nn.functional import cross_entropy
 
 import ccprune
-from ccprune import minibatch
+from ccprune import training as minibatch
 from ccprune.comparison import accuracy
 from ccprune.mask import Mask
-from ccprune.models import mlp
 from ccprune.scores import magnitude
+from replication.networks.models import mlp
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(240, 8, generator=GENERATOR)

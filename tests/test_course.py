@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ccprune import cli, course, results
-from ccprune.course import Exercise
+from replication import cli, course
+from replication import ledger as results
+from replication.course import Exercise
 
 ROOT = Path(__file__).parents[1]
 SOLUTION = "<details><summary>Solution 1</summary>\n\n```python\nprint(size)\n```\n\n</details>"

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from ccprune import calibrate, criteria, lasso, models, scores
-from ccprune.causal.methods import methods
-from ccprune.criteria import registry
+from ccprune import criteria, lasso, scores
+from ccprune.criteria import _registry as registry
 from ccprune.mask import Mask, prunable
-from ccprune.recorder import Recorder
-from ccprune.stores import InMemory, SquaredUpdates
+from ccprune.recording import InMemory, Recorder, SquaredUpdates
+from replication import null as calibrate
+from replication.causal.methods import methods
+from replication.networks import models
 
 PAGE = Path(__file__).parents[1] / "docs" / "add_a_criterion.md"
 NAMES = [*criteria.registered()]

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import ccprune
-from ccprune import cli, course
+from replication import cli, course
 
 ROOT = Path(__file__).parents[1]
 LESSONS = tomllib.loads((ROOT / course.LESSONS).read_text())["lesson"]

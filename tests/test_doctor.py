@@ -14,9 +14,11 @@ import pytest
 import torch
 
 import ccprune
-from ccprune import _torchvision, cli, doctor, results
-from ccprune.doctor import Check, Clone, Missing, examined, software, surroundings
-from ccprune.suite import Run
+from replication import cli, doctor
+from replication import ledger as results
+from replication.data import _torchvision
+from replication.doctor import Check, Clone, Missing, examined, software, surroundings
+from replication.runner import Run
 
 ROOT = Path(ccprune.__file__).resolve().parents[1]
 CHECKS = {check.what: check for check in doctor.CHECKS}
@@ -267,7 +269,7 @@ def test_a_wrong_suite_file_is_told(tmp_path):
 
 
 def doctor_of(out, **environment):
-    command = [sys.executable, "-m", "ccprune.cli", "doctor", "--out", str(out)]
+    command = [sys.executable, "-m", "replication.cli", "doctor", "--out", str(out)]
     return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
 
 

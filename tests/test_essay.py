@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from ccprune import results
-from ccprune.reporting import essay, essay_figures, statements
-from ccprune.results import Cell
-from ccprune.suite import notebooks
-from ccprune.verdicts.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
-from ccprune.verdicts.tables import rows as all_rows
+from replication import ledger as results
+from replication import notebook_files as notebooks
+from replication.ledger import Cell
+from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
+from replication.ledger.tables import rows as all_rows
+from replication.reporting import essay, essay_figures, statements
 
 ROOT = Path(__file__).parents[1]
 TABLES = (VERDICTS_TABLE, MEASUREMENTS_TABLE)

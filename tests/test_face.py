@@ -9,8 +9,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import ccprune
-from ccprune import criteria, models
+from ccprune import criteria
 from ccprune.mask import prunable
+from replication.networks import models
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import ccprune
-from ccprune import criteria, export, minibatch
+from ccprune import criteria, export
+from ccprune import training as minibatch
 
 X = torch.randn(12, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(12) % 3

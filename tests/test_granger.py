@@ -14,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.tools.sm_exceptions import InfeasibleTestError
 from statsmodels.tsa.stattools import grangercausalitytests
 
-from ccprune import _granger_sums
+from ccprune.granger import _sums as _granger_sums
 from ccprune.granger import benjamini_hochberg, granger_test
 
 TESTS = {"ssr_chi2": "ssr_chi2test", "ssr_f": "ssr_ftest"}

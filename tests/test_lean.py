@@ -87,7 +87,7 @@ def test_the_library_is_imported_without_the_extras():
 
 def test_replicate_names_the_missing_packages_and_the_extra(tmp_path):
     done = run_without_extras(
-        f"from ccprune.cli import main; sys.exit(main(['replicate', '--out', {str(tmp_path)!r}]))"
+        f"from replication.cli import main; sys.exit(main(['replicate', '--out', {str(tmp_path)!r}]))"
     )
     assert done.returncode == 2
     assert "papermill" in done.stderr and done.stderr.endswith("pip install -e '.[notebooks]'\n")

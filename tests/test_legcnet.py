@@ -9,14 +9,14 @@ import pytest
 import torch
 from statsmodels.stats.multitest import multipletests
 
-from ccprune import legcnet
-from ccprune.data import Dataset, authors, load
-from ccprune.ensemble import initialise, stack
 from ccprune.granger import granger_test
-from ccprune.legcnet import SETTINGS, Recording, Settings
 from ccprune.lyapunov import windowed_exponents
-from ccprune.train import accuracy, advance
-from ccprune.trajectory import record
+from replication.data import Dataset, authors, load
+from replication.legcnet import procedure as legcnet
+from replication.legcnet.procedure import SETTINGS, Recording, Settings
+from replication.networks.ensemble import initialise, stack
+from replication.networks.train import accuracy, advance
+from replication.networks.trajectory import record
 
 RECORDING = Recording(epochs=9, window=20, steps=3, max_lag=3)
 SMALL = Settings(hidden=4, rate=0.6, benchmark=0.9, budget=20, ft=RECORDING, pt=replace(RECORDING, epochs=5, max_lag=1))

@@ -11,13 +11,23 @@ import pandas as pd
 import pytest
 import torch
 
-from ccprune import legcnet, legcnet_rankings, legcnet_repaired, scores, surrogates
-from ccprune.data import load
-from ccprune.ensemble import initialise
+from ccprune import scores
 from ccprune.granger import granger_test
-from ccprune.legcnet_repaired import MATCHED, RANDOM, TESTS, mask, operations, rankings
-from ccprune.legcnet_runs import run
-from ccprune.verdicts import repaired as judge
+from replication.data import load
+from replication.legcnet import (
+    procedure as legcnet,
+)
+from replication.legcnet import (
+    rankings as legcnet_rankings,
+)
+from replication.legcnet import (
+    repaired as legcnet_repaired,
+)
+from replication.legcnet import repaired_verdicts as judge
+from replication.legcnet.repaired import MATCHED, RANDOM, TESTS, mask, operations, rankings
+from replication.legcnet.runs import run
+from replication.networks.ensemble import initialise
+from replication.null import noise as surrogates
 
 SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=40, max_lag=4)
 # Trained in few epochs: enough to tell a good mask from a bad one.

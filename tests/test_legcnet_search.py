@@ -10,10 +10,21 @@ import pandas as pd
 import pytest
 import torch
 
-from ccprune import legcnet, legcnet_choices, legcnet_released, legcnet_search
-from ccprune.data import authors, load
-from ccprune.ensemble import initialise, stack
-from ccprune.legcnet_runs import run
+from replication.data import authors, load
+from replication.legcnet import (
+    choices as legcnet_choices,
+)
+from replication.legcnet import (
+    procedure as legcnet,
+)
+from replication.legcnet import (
+    released as legcnet_released,
+)
+from replication.legcnet import (
+    search as legcnet_search,
+)
+from replication.legcnet.runs import run
+from replication.networks.ensemble import initialise, stack
 
 SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "pt", epochs=15, max_lag=5)
 

@@ -5,12 +5,14 @@ import pandas as pd
 import pytest
 import torch
 
-from ccprune import legcnet, legcnet_runs, stats
-from ccprune.data import load
-from ccprune.ensemble import initialise
-from ccprune.train import accuracy, train
-from ccprune.verdicts import figures
-from ccprune.verdicts import legcnet as judge
+from replication.data import load
+from replication.ledger import paired
+from replication.legcnet import figures
+from replication.legcnet import procedure as legcnet
+from replication.legcnet import runs as legcnet_runs
+from replication.legcnet import verdicts as judge
+from replication.networks.ensemble import initialise
+from replication.networks.train import accuracy, train
 
 SMALL = legcnet.with_recording(
     legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=30, max_lag=5), "pt", epochs=15, max_lag=5
@@ -149,7 +151,7 @@ def test_claims_carry_the_papers_own_difference(runs, concluded):
     assert (fewer.published, fewer.origin) == (166 - 182, "printed")
     wide = runs.pivot(index="network", columns="method")
     epochs = wide["epochs"].where(wide["reached"].astype(bool), np.inf)
-    test = stats.sign_test(epochs["ft"], epochs["dense"])
+    test = paired.sign_test(epochs["ft"], epochs["dense"])
     assert fewer.p_value == test.p_value and fewer.n == 6
     kept = one(concluded, table="keeps_accuracy", method="pt")
     assert kept.ours == pytest.approx((wide["accuracy"]["pt"] - wide["accuracy"]["dense"]).mean())

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ccprune import course
-from ccprune.suite import notebooks
+from replication import course
+from replication import notebook_files as notebooks
 
 ROOT = Path(__file__).parents[1]
 LESSONS = tomllib.loads((ROOT / course.LESSONS).read_text(encoding="utf-8"))["lesson"]

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune import _lyapunov_torch, lyapunov
-from ccprune.lyapunov import exponents_of, growth_rates, has_jump, slopes, stretching_curves, windowed_exponents
+from ccprune import lyapunov
+from ccprune.lyapunov import _torch as _lyapunov_torch
+from ccprune.lyapunov import exponents_of, growth_rates, slopes, stretching_curves, windowed_exponents
+from ccprune.lyapunov._exponents import has_jump
 
 ORACLE = json.loads((Path(__file__).parent / "oracles" / "tisean_lyap_r.json").read_text())
 RUNS = [

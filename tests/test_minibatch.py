@@ -9,9 +9,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ccprune.mask import Mask, prunable
-from ccprune.minibatch import Evaluation, converged, evaluate, fit
-from ccprune.recorder import PAIRINGS, Recorder
-from ccprune.stores import InMemory
+from ccprune.recording import PAIRINGS, InMemory, Recorder
+from ccprune.training import Evaluation, converged, evaluate, fit
 
 N, SIZE = 30, 8
 

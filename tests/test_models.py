@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ccprune import models
-from ccprune.ensemble import initialise
 from ccprune.mask import prunable
-from ccprune.models import from_ensemble, sigmoid_mlp
-from ccprune.train import outputs
+from replication.networks import models
+from replication.networks.ensemble import initialise
+from replication.networks.models import from_ensemble, sigmoid_mlp
+from replication.networks.train import outputs
 
 
 def sigmoid(z):

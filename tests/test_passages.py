@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ccprune import results
-from ccprune.reporting import passages, statements
-from ccprune.reporting.verify import problems
-from ccprune.suite import plan
-from ccprune.verdicts import tables
+from replication import ledger as results
+from replication.ledger import tables
+from replication.reporting import passages, statements
+from replication.reporting.verify import problems
+from replication.runner import plan
 
 ROOT = Path(__file__).parents[1]
 

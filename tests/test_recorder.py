@@ -7,10 +7,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ccprune import recorder as module
 from ccprune.mask import Mask, prunable
-from ccprune.recorder import PAIRINGS, Recorder
-from ccprune.stores import InMemory, MemoryMapped, SquaredUpdates, StoreFull
+from ccprune.recording import PAIRINGS, InMemory, MemoryMapped, Recorder, SquaredUpdates, StoreFull
+from ccprune.recording import _recorder as module
 
 
 class Covariance:

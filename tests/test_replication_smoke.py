@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ccprune import results
-from ccprune.cli import main
-from ccprune.suite import plan
+from replication import ledger as results
+from replication.cli import main
+from replication.runner import plan
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,10 +5,11 @@ import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from ccprune import plots, results
-from ccprune._files import write_atomic
-from ccprune.reporting import counts, figure, write_report
-from ccprune.results import Cell
+from ccprune._util.files import write_atomic
+from replication import figures as plots
+from replication import ledger as results
+from replication.ledger import Cell
+from replication.reporting import counts, figure, write_report
 
 OURS = Cell(
     paper="legcnet", table="1", dataset="cancer", method="ft", quantity="epochs", kind="figure", origin="printed",

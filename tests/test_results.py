@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import ccprune
-from ccprune import results, stats
-from ccprune._files import write_atomic
-from ccprune.results import Cell, environment, storage
+from ccprune import stats
+from ccprune._util.files import write_atomic
+from replication import ledger as results
+from replication.ledger import Cell, environment, storage
 
 CELL = Cell(
     paper="legcnet",
@@ -345,7 +346,7 @@ def test_a_result_that_was_cut_off_while_it_was_placed_has_its_raw_runs(tmp_path
     def cut_off(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ccprune.results.raw.save", cut_off)
+    monkeypatch.setattr("replication.ledger.raw.save", cut_off)
     with pytest.raises(KeyboardInterrupt):
         results.place(path, newer)
     assert results.read_raw(path, results.read(path)).epochs.isna().any(), "the old result, with its own"

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ccprune import course
-from ccprune.suite import notebooks, plan
-from ccprune.suite.pools import cores
-from ccprune.suite.process import NotebookProcess, Returned
-from ccprune.suite.spec import NOTEBOOKS, Run
+from replication import course
+from replication import notebook_files as notebooks
+from replication.runner import plan
+from replication.runner.pools import cores
+from replication.runner.process import NotebookProcess, Returned
+from replication.runner.spec import NOTEBOOKS, Run
 
 ROOT = Path(__file__).parents[1]
 LESSONS = tomllib.loads((ROOT / course.LESSONS).read_text(encoding="utf-8"))["lesson"]

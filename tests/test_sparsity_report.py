@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from ccprune import report, sparsity_report
-from ccprune.diagnostics import flops, latency
-from ccprune.diagnostics.latency import Timing
+from ccprune import report
 from ccprune.mask import Mask, prunable
+from ccprune.measure import _report as sparsity_report
+from ccprune.measure import latency
+from ccprune.measure import operations as flops
+from ccprune.measure.latency import Timing
 
 
 def network():

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune import stability
 from ccprune.lasso import problem
-from ccprune.stability import select
+from replication.causal import stability
+from replication.causal.stability import select
 
 
 def planted(records, weights, causes, seed, strength=1.0):

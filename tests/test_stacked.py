@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from ccprune.mask import Mask
-from ccprune.models import legcnet_mnist, resnet20
-from ccprune.stacked import stack
+from replication.networks.models import legcnet_mnist, resnet20
+from replication.networks.stacked import stack
 
 
 def networks(device="cpu", count=3):

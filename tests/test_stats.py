@@ -5,8 +5,9 @@ import pytest
 from scipy import stats as scipy_stats
 
 from ccprune import stats
-from ccprune.results import VERDICTS
 from ccprune.stats import intervals
+from replication.ledger import VERDICTS
+from replication.ledger.figures import prediction_range, verdict_exact, verdict_sample
 
 
 def exponential(n: int, seed: int = 0) -> np.ndarray:
@@ -165,52 +166,52 @@ def test_paired_difference_is_of_pairs():
     ],
 )
 def test_verdict_exact(published, ours, decimals, verdict):
-    assert stats.verdict_exact(published, ours, decimals=decimals) == verdict
+    assert verdict_exact(published, ours, decimals=decimals) == verdict
     assert verdict in VERDICTS
 
 
 def test_verdict_exact_refuses():
     with pytest.raises(ValueError, match="at most 2 decimals, got 0.8759"):
-        stats.verdict_exact(0.8759, 0.87, decimals=2)
+        verdict_exact(0.8759, 0.87, decimals=2)
     with pytest.raises(ValueError, match="ours must be finite"):
-        stats.verdict_exact(0.8, float("nan"), decimals=1)
+        verdict_exact(0.8, float("nan"), decimals=1)
 
 
 def test_prediction_range_covers_the_next_run():
     rng = np.random.default_rng(0)
     for n in (39, 60, 200):
         draws = rng.lognormal(size=(4000, n + 1))
-        ranges = np.array([stats.prediction_range(draw[:-1]) for draw in draws])
+        ranges = np.array([prediction_range(draw[:-1]) for draw in draws])
         share = np.mean((ranges[:, 0] <= draws[:, -1]) & (draws[:, -1] <= ranges[:, 1]))
         assert share == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 4000))
 
 
 def test_prediction_range_of_few_runs_is_smallest_to_largest():
-    assert stats.prediction_range([3.0, 1.0, 2.0]) == (1.0, 3.0)
+    assert prediction_range([3.0, 1.0, 2.0]) == (1.0, 3.0)
     sample = exponential(50)
-    assert stats.prediction_range(sample) == pytest.approx(tuple(np.quantile(sample, [0.025, 0.975], method="weibull")))
+    assert prediction_range(sample) == pytest.approx(tuple(np.quantile(sample, [0.025, 0.975], method="weibull")))
 
 
 def test_prediction_range_with_runs_that_never_finished():
     never = float("inf")
-    assert stats.prediction_range([30.0] * 36 + [40.0] * 2 + [never] * 3) == (30.0, never)
-    assert stats.prediction_range([30.0] * 99 + [never]) == (30.0, 30.0)
-    assert stats.verdict_sample(400, [30.0] * 38 + [never] * 3, decimals=0) == "within_noise"
+    assert prediction_range([30.0] * 36 + [40.0] * 2 + [never] * 3) == (30.0, never)
+    assert prediction_range([30.0] * 99 + [never]) == (30.0, 30.0)
+    assert verdict_sample(400, [30.0] * 38 + [never] * 3, decimals=0) == "within_noise"
 
 
 def test_verdict_sample_uses_single_runs_not_their_mean():
     sample = np.random.default_rng(0).normal(50, 10, 400)
-    assert stats.verdict_sample(62, sample, decimals=0) == "within_noise"  # far outside the mean's interval
+    assert verdict_sample(62, sample, decimals=0) == "within_noise"  # far outside the mean's interval
     assert stats.bootstrap_interval(sample).high < 55
-    assert stats.verdict_sample(95, sample, decimals=0) == "outside"
-    assert stats.verdict_sample(5, sample, decimals=0) == "outside"
+    assert verdict_sample(95, sample, decimals=0) == "outside"
+    assert verdict_sample(5, sample, decimals=0) == "outside"
 
 
 def test_verdict_sample_allows_for_printed_decimals():
     sample = [120 / 137] * 50
-    assert stats.verdict_sample(0.8759, sample, decimals=4) == "within_noise"
-    assert stats.verdict_sample(0.8760, [0.87596] * 50, decimals=4) == "within_noise"
-    assert stats.verdict_sample(0.8758, sample, decimals=4) == "outside"
-    assert stats.verdict_sample(0.8761, sample, decimals=4) == "outside"
+    assert verdict_sample(0.8759, sample, decimals=4) == "within_noise"
+    assert verdict_sample(0.8760, [0.87596] * 50, decimals=4) == "within_noise"
+    assert verdict_sample(0.8758, sample, decimals=4) == "outside"
+    assert verdict_sample(0.8761, sample, decimals=4) == "outside"
     with pytest.raises(ValueError, match="free of NaN"):
-        stats.verdict_sample(0.8759, [0.8, float("nan")], decimals=4)
+        verdict_sample(0.8759, [0.8, float("nan")], decimals=4)

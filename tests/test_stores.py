@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune.stores import InMemory, MemoryMapped, SquaredUpdates, StoreFull
+from ccprune.recording import InMemory, MemoryMapped, SquaredUpdates, StoreFull
 
 SHAPES = {"a": (2, 3), "b": (4,)}
 WEIGHTS = 10

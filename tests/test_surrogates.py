@@ -7,7 +7,8 @@ regression on independent regressors is its level.
 import pytest
 import torch
 
-from ccprune import legcnet, surrogates
+from replication.legcnet import procedure as legcnet
+from replication.null import noise as surrogates
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ccprune.mask import Mask, prunable
-from ccprune.stats import change_point
-from ccprune.synthetic import KINDS, STARTS, Problem, idle_quadratic, teacher_network
+from replication.causal import change_point
+from replication.data.synthetic import KINDS, STARTS, Problem, idle_quadratic, teacher_network
 
 CASES = {
     "dead": lambda **options: idle_quadratic(30, 12, kind="dead", spread=10.0, samples=128, **options),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import ccprune
-from ccprune._torchvision import torchvision
+from replication.data._torchvision import torchvision
 
 PACKAGE = Path(ccprune.__file__).parent
 
@@ -49,13 +49,16 @@ def test_modules_import_it_only_where_it_is_used():
         path.name
         for path in PACKAGE.rglob("*.py")
         for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ImportFrom) and node.module == "ccprune._torchvision"
+        if isinstance(node, ast.ImportFrom) and node.module == "replication.data._torchvision"
     ]
     assert eager == []
 
 
 def test_the_import_brings_no_large_package_along():
-    code = "import sys, torch; old = set(sys.modules); import ccprune._torchvision; print(*(set(sys.modules) - old))"
+    code = (
+        "import sys, torch, replication.data; old = set(sys.modules); "
+        "import replication.data._torchvision; print(*(set(sys.modules) - old))"
+    )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "torchvision" in loaded

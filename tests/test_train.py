@@ -13,11 +13,11 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from ccprune import _train_torch
-from ccprune.data import authors, load
-from ccprune.ensemble import Ensemble, initialise, stack
-from ccprune.legcnet import SETTINGS, masks_from_lists
-from ccprune.train import accuracy, advance, macro_f1, outputs, train
+from replication.data import authors, load
+from replication.legcnet.procedure import SETTINGS, masks_from_lists
+from replication.networks import _train_torch
+from replication.networks.ensemble import Ensemble, initialise, stack
+from replication.networks.train import accuracy, advance, macro_f1, outputs, train
 
 PARTS = ("w1", "b1", "w2", "b2")
 SIZES = [(4, 6, 3), (3, 5, 1), (1, 1, 2)]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune.ensemble import initialise
-from ccprune.train import accuracy, advance
-from ccprune.trajectory import (
+from replication.networks.ensemble import initialise
+from replication.networks.train import accuracy, advance
+from replication.networks.trajectory import (
     linear_separation,
     perturbations,
     record,

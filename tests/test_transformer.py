@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from ccprune.data.text import batches
 from ccprune.mask import Mask, prunable
-from ccprune.recorder import Recorder
-from ccprune.stores import SquaredUpdates
-from ccprune.transformer import transformer
+from ccprune.recording import Recorder, SquaredUpdates
+from replication.data.text import batches
+from replication.networks.transformer import transformer
 
 SMALL = {"context": 12, "width": 16, "heads": 2, "layers": 2}
 

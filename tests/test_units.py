@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ccprune.results.units import Units
+from replication.ledger.units import Units
 
 KEY = {"study": "curves", "method": "causal", "total": 0.98, "seed": 0, "rate": 0.01}
 ROWS = [{"seed": 0, "accuracy": 0.1 + 0.2, "method": "causal"}, {"seed": 0, "accuracy": 1.0, "method": "causal"}]

@@ -6,8 +6,8 @@ A criterion is any function that takes some of `GIVEN` by these names and return
 `register` adds one; it then appears wherever `registered` is gone through. docs/add_a_criterion.md shows how.
 """
 
-from ccprune.criteria import own as _own  # noqa: F401 - registers the library's
-from ccprune.criteria.recording import Recording
-from ccprune.criteria.registry import GIVEN, Criterion, known, register, registered, score
+from ccprune.criteria import _builtin as _own  # noqa: F401 - registers the library's
+from ccprune.criteria._recording import Recording
+from ccprune.criteria._registry import GIVEN, Criterion, known, register, registered, score
 
 __all__ = ["GIVEN", "Criterion", "Recording", "known", "register", "registered", "score"]

@@ -12,11 +12,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune import lasso, recorder
+from ccprune import lasso
 from ccprune.distributed.layout import Layout, resharded
 from ccprune.distributed.masks import ShardedMask
 from ccprune.lasso.problem import check_penalty
-from ccprune.stores import Store
+from ccprune.recording import Store
+from ccprune.recording import _recorder as recorder
 
 
 class Recorder(recorder.Recorder):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._modes import watching
+from ccprune._util.modes import watching
 from ccprune.export._exported import outputs
 from ccprune.mask._names import Layer
 

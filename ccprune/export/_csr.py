@@ -4,11 +4,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ccprune._modes import watching
-from ccprune.diagnostics.latency import Timing, inference, sparse
+from ccprune._util.modes import watching
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
+from ccprune.measure.latency import Timing, inference, sparse
 
 
 def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> Exported:

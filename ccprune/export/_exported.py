@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ccprune._modes import evaluating
+from ccprune._util.modes import evaluating
 from ccprune.mask import Mask, unwrap
 
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ccprune._files import replacing
+from ccprune._util.files import replacing
 from ccprune.mask import Mask
 from ccprune.mask._names import plain_names
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
-from ccprune._modes import evaluating
+from ccprune._util.modes import evaluating
 from ccprune.mask import Mask, prunable
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._checks import at_least
+from ccprune._util.checks import at_least
 from ccprune.flatness._hessian import COLUMNS, Hessian
 from ccprune.flatness._lanczos import block_lanczos
 from ccprune.flatness._landscape import Data, Loss, measuring

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._checks import at_least
+from ccprune._util.checks import at_least
 from ccprune.flatness._landscape import Data, Landscape, Loss, Weights, measuring
 from ccprune.mask import Mask
 

@@ -6,7 +6,7 @@ Blocks made float64 for a matrix product take eleven times as long, most of it t
 import numba
 import numpy as np
 
-from ccprune._threads import torch_threads_kept
+from ccprune._util.threads import torch_threads_kept
 
 _BLOCK = 8192  # columns per block: their sums stay in the cache
 _BLOCKS_PER_THREAD = 4  # below, threads wait for each other longer than they work

@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from ccprune._threads import torch_threads_kept
+from ccprune._util.threads import torch_threads_kept
 
 _BLOCK = 8192  # weights per block: their sums and one row of X stay in the cache
 _BLOCKS_PER_THREAD = 4  # below, threads wait for each other longer than they work

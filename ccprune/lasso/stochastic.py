@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
-from ccprune._checks import at_least
+from ccprune._util.checks import at_least
 from ccprune.lasso import _stochastic_cpu
 from ccprune.lasso.problem import LassoResult, check, check_penalty, duality_gap, flat_rows
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from ccprune._checks import at_least
+from ccprune._util.checks import at_least
 from ccprune.mask._select import channel_scores, drop_lowest, n_of_m, protected, select
 
 if TYPE_CHECKING:

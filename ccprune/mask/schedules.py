@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._checks import at_least
+from ccprune._util.checks import at_least
 from ccprune.mask._core import Mask
 from ccprune.mask._names import unwrap
 

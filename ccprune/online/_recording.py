@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ccprune.online import _state
-from ccprune.recorder import Recorder
+from ccprune.recording import Recorder
 
 
 class ResumableRecorder(Recorder):

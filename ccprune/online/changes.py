@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ccprune._checks import at_least
+from ccprune._util.checks import at_least
 from ccprune.mask import SCOPES, Mask, cubic
 from ccprune.mask._select import pruned_count
 

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from ccprune._checks import at_least
+from ccprune._util.checks import at_least
 from ccprune.mask import Mask, prunable
 from ccprune.mask._select import protected
 from ccprune.online import _growth as growth

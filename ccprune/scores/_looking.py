@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ccprune._modes import evaluating
+from ccprune._util.modes import evaluating
 from ccprune.mask import prunable, unwrap
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._modes import watching
+from ccprune._util.modes import watching
 from ccprune.mask import prunable
 from ccprune.mask._names import Layer
 from ccprune.scores._looking import Looked, finite, looking, widened

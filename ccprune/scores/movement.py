@@ -11,15 +11,13 @@ from ccprune.mask import prunable
 class Movement:
     """sum_t theta_t dtheta_t per weight, float64 (movement pruning: Sanh, Wolf and Rush, 2020, section 4).
 
-    A store of `ccprune.recorder`. The paper's score is -sum_t theta_t dL/dtheta_t, which is this over the learning rate
-    for plain SGD, where dtheta_t = -rate dL/dtheta_t. A recorder hands on changes, not gradients; under momentum, Adam
-    or weight decay it is the movement of the weights that is summed, not that of the gradient. Weights that grow score
-    above zero, weights that shrink below.
+    A store of `ccprune.recording.Recorder`. The paper's score is -sum_t theta_t dL/dtheta_t, which is this over the
+    learning rate for plain SGD, where dtheta_t = -rate dL/dtheta_t. A recorder hands on changes, not gradients;
+    under momentum, Adam or weight decay it is the movement of the weights that is summed, not that of the gradient.
+    Weights that grow score above zero, weights that shrink below.
 
-    Parameters
-    ----------
-    model : Module
-        The recorded one: theta_t is its weight, as it is after step t, less the change.
+    Parameters ---------- model : Module The recorded one: theta_t is its weight, as it is after step t, less the
+    change.
     """
 
     def __init__(self, model: nn.Module) -> None:

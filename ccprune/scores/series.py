@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ccprune._checks import at_least
+from ccprune._util.checks import at_least
 from ccprune.granger import granger_test
 from ccprune.lyapunov import windowed_exponents
 from ccprune.mask import prunable
@@ -64,7 +64,7 @@ def legcnet(
 
 
 class WeightSeries:
-    """The weights themselves after every recorded step, and the loss: a store of `ccprune.recorder`.
+    """The weights themselves after every recorded step, and the loss: a store of `ccprune.recording`.
 
     T P numbers in the weights' precision, float32 at least, on their device. To be filled with pairing="consecutive":
     only there do the changes of the loss add up to the loss.

@@ -1,7 +1,13 @@
-"""Statistics of a replication: intervals, paired tests, change points, and verdicts on published figures."""
+"""Statistics of runs: intervals, paired tests, and surrogates of time series."""
 
-from ccprune.stats.abrupt import Robustness, abrupt_power, abrupt_robustness
-from ccprune.stats.change_point import ChangePoint, change_point, one_standard_error
+from ccprune.stats._surrogates import (
+    Surrogate,
+    SurrogateTest,
+    block_bootstrap,
+    phase_randomised,
+    shuffled,
+    surrogate_test,
+)
 from ccprune.stats.intervals import (
     Interval,
     PairedDifference,
@@ -11,33 +17,19 @@ from ccprune.stats.intervals import (
     sign_flip_p,
     student_interval,
 )
-from ccprune.stats.paired import SignTest, holm, median_interval, paired_median_difference, share_interval, sign_test
-from ccprune.stats.power import detectable_effect, detectable_share
-from ccprune.stats.verdicts import prediction_range, verdict_exact, verdict_sample
 
 __all__ = [
-    "ChangePoint",
     "Interval",
     "PairedDifference",
-    "Robustness",
-    "SignTest",
-    "abrupt_power",
-    "abrupt_robustness",
+    "Surrogate",
+    "SurrogateTest",
+    "block_bootstrap",
     "bootstrap_interval",
-    "change_point",
-    "detectable_effect",
-    "detectable_share",
-    "holm",
     "mean_interval",
-    "median_interval",
-    "one_standard_error",
     "paired_difference",
-    "paired_median_difference",
-    "prediction_range",
-    "share_interval",
+    "phase_randomised",
+    "shuffled",
     "sign_flip_p",
-    "sign_test",
     "student_interval",
-    "verdict_exact",
-    "verdict_sample",
+    "surrogate_test",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
-from ccprune._checks import at_least
+from ccprune._util.checks import at_least
 
 #: Up to this many pairs the sign-flip test goes through all 2**n patterns instead of drawing some.
 EXACT_PAIRS = 14

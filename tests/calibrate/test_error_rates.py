@@ -7,8 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
-from ccprune import calibrate, legcnet, surrogates
 from ccprune.granger import benjamini_hochberg, granger_test
+from ccprune.stats import block_bootstrap
+from replication import null as calibrate
+from replication.legcnet import procedure as legcnet
+from replication.null import noise as surrogates
 
 
 @pytest.mark.parametrize(("successes", "trials", "level"), [(0, 20, 0.95), (7, 30, 0.9), (30, 30, 0.95)])
@@ -68,7 +71,7 @@ def test_exponents_of_noise_can_be_the_causes():
 def test_surrogates_keep_the_effect_and_take_the_relation_away():
     effect, causes = calibrate.planted_series(2.0, windows=80, weights=6)(0)
     assert float(calibrate.p_values(effect, causes, max_lag=1, lag=1)[0]) < 1e-6
-    for options in ({}, {"surrogate": calibrate.block_bootstrap, "block": 5}):
+    for options in ({}, {"surrogate": block_bootstrap, "block": 5}):
         draw = calibrate.surrogate_series(effect, causes, **options)
         assert torch.equal(draw(1)[0], effect) and torch.equal(draw(1)[1], draw(1)[1])
         assert not torch.equal(draw(1)[1], draw(2)[1]) and not torch.equal(draw(1)[1], causes)

@@ -7,13 +7,14 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from ccprune import calibrate, criteria
-from ccprune.calibrate import planted
-from ccprune.causal.known_answers import Question
-from ccprune.criteria import registry
+from ccprune import criteria
+from ccprune.criteria import _registry as registry
 from ccprune.mask import prunable
 from ccprune.stats import mean_interval
-from ccprune.synthetic import idle_quadratic
+from replication import null as calibrate
+from replication.causal.known_answers import Question
+from replication.data.synthetic import idle_quadratic
+from replication.null import planted
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from ccprune.data.images import Images
+from replication.data.images import Images
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ccprune.causal import cells
 from ccprune.stats import student_interval
+from replication.causal import cells
 
 
 def test_a_cell_is_a_mean_with_students_interval():

@@ -6,10 +6,10 @@ import torch
 from scipy import stats
 
 from ccprune import lasso
-from ccprune.causal import evidence
-from ccprune.causal.setting import Setting
-from ccprune.models import mlp
-from ccprune.stores import InMemory
+from ccprune.recording import InMemory
+from replication.causal import evidence
+from replication.causal.setting import Setting
+from replication.networks.models import mlp
 
 SETTING = Setting(batch_size=50, label_smoothing=0.0)
 

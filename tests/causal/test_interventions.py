@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from ccprune import models
-from ccprune.causal.interventions import interventions, loss_of, places, sgd_paths
 from ccprune.mask import prunable
-from ccprune.synthetic import idle_quadratic
+from replication.causal.interventions import interventions, loss_of, places, sgd_paths
+from replication.data.synthetic import idle_quadratic
+from replication.networks import models
 
 RATE = 0.1
 

@@ -8,13 +8,13 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ccprune import lasso, scores
-from ccprune.causal import protocols
-from ccprune.causal.methods import methods
-from ccprune.causal.setting import Setting
-from ccprune.data.images import batches
 from ccprune.mask import Mask, jaccard, prunable
-from ccprune.models import mlp
-from ccprune.recorder import Recorder
+from ccprune.recording import Recorder
+from replication.causal import protocols
+from replication.causal.methods import methods
+from replication.causal.setting import Setting
+from replication.data.images import batches
+from replication.networks.models import mlp
 
 SETTING = Setting(batch_size=100, rate=0.05)
 LEVELS = (0.0, 0.5, 0.9)

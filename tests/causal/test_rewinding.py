@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from ccprune import scores
-from ccprune.causal import rewinding
-from ccprune.causal.setting import Setting
-from ccprune.data.images import batches
 from ccprune.mask import Mask, jaccard, prunable
-from ccprune.models import mlp
-from ccprune.results.units import Units
+from replication.causal import rewinding
+from replication.causal.setting import Setting
+from replication.data.images import batches
+from replication.ledger.units import Units
+from replication.networks.models import mlp
 
 SETTING = Setting(batch_size=100, label_smoothing=0.0)
 

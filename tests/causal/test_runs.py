@@ -6,19 +6,19 @@ import pandas as pd
 import pytest
 import torch
 
-from ccprune.causal import flatness_runs, robustness, runs
-from ccprune.causal.methods import methods
-from ccprune.causal.protocols import gradual, start
-from ccprune.causal.setting import Setting
 from ccprune.mask import cubic
-from ccprune.minibatch import evaluate
-from ccprune.results.units import Units
+from ccprune.training import evaluate
+from replication.causal import flatness_runs, robustness, runs
+from replication.causal.methods import methods
+from replication.causal.protocols import gradual, start
+from replication.causal.setting import Setting
+from replication.ledger.units import Units
 
 SETTING = Setting(batch_size=100, rate=0.05)
 
 
 def network(seed):
-    from ccprune.models import mlp
+    from replication.networks.models import mlp
 
     return mlp((64, 20, 10), seed=seed)
 

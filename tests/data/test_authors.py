@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune.data import CorruptData, DataUnavailable, authors
+from replication.data import CorruptData, DataUnavailable, authors
 
 CONTENT = b"F1,F2,F3,Y\n1,2,3,1\n"
 NAME = "data/vowel.csv"

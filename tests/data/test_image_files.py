@@ -18,10 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ccprune._torchvision import torchvision
-from ccprune.data import CorruptData, DataUnavailable, _image_sources, images
-from ccprune.data._image_files import ImageSet
-from ccprune.suite import requirements
+from replication.data import CorruptData, DataUnavailable, _image_sources, images
+from replication.data._image_files import ImageSet
+from replication.data._torchvision import torchvision
+from replication.runner import requirements
 
 NOWHERE = "http://127.0.0.1:9/"  # a port that refuses at once
 SMALL = {

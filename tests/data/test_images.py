@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune._torchvision import torchvision
-from ccprune.data import _image_sources, images
-from ccprune.data._image_files import read_parquet
-from ccprune.data.images import Images, batches
-from ccprune.suite import requirements
+from replication.data import _image_sources, images
+from replication.data._image_files import read_parquet
+from replication.data._torchvision import torchvision
+from replication.data.images import Images, batches
+from replication.runner import requirements
 
 
 def small(n=20, m=10, shape=(3, 12, 12), seed=0):

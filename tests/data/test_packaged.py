@@ -12,7 +12,7 @@ SHA256 = {
 
 
 def packaged(file: str) -> bytes:
-    return (resources.files("ccprune.data") / "files" / file).read_bytes()
+    return (resources.files("replication.data") / "files" / file).read_bytes()
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_cancer_is_remade_byte_for_byte(script):
 
 
 def test_every_packaged_file_has_its_source_noted():
-    folder = resources.files("ccprune.data") / "files"
+    folder = resources.files("replication.data") / "files"
     sources = packaged("SOURCES.md").decode()
     for entry in folder.iterdir():
         assert entry.name == "SOURCES.md" or f"| {entry.name} |" in sources

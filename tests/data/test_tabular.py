@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune import data
-from ccprune.data import _tables, authors, tabular
+from replication import data
+from replication.data import _tables, authors, tabular
 
 OFFLINE = ("cancer", "titanic", "iris", "iris3f")
 

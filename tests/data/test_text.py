@@ -4,8 +4,8 @@ import sys
 import pytest
 import torch
 
-from ccprune.data import DataUnavailable
-from ccprune.data.text import VOCABULARY, Text, batches, python_topics
+from replication.data import DataUnavailable
+from replication.data.text import VOCABULARY, Text, batches, python_topics
 
 
 def test_topics_are_pythons_own_pages_in_order():

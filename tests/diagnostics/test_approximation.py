@@ -17,11 +17,13 @@ import pytest
 import torch
 from torch import nn
 
-from ccprune import data, legcnet, legcnet_runs
-from ccprune.diagnostics import _ball_bound, approximation
-from ccprune.diagnostics.approximation import largest_in_ball, largest_on, upper_bound
-from ccprune.ensemble import initialise
-from ccprune.plots.approximation import epsilon_by_width
+from replication import data
+from replication.diagnostics import _ball_bound, approximation
+from replication.diagnostics.approximation import largest_in_ball, largest_on, upper_bound
+from replication.figures.approximation import epsilon_by_width
+from replication.legcnet import procedure as legcnet
+from replication.legcnet import runs as legcnet_runs
+from replication.networks.ensemble import initialise
 
 OUTPUTS = {"none": [], "sigmoid": [nn.Sigmoid()], "softmax": [nn.Softmax(-1)]}
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from ccprune.diagnostics import cells
-from ccprune.diagnostics.shap_runs import NOISE_FLOOR, QUANTITIES, claims
 from ccprune.stats import mean_interval
+from replication.diagnostics import cells
+from replication.diagnostics.shap_runs import NOISE_FLOOR, QUANTITIES, claims
 
 WHERE = {"dataset": "iris", "profile": "smoke"}
 

@@ -11,9 +11,10 @@ import types
 import pytest
 import torch
 
-from ccprune import data, legcnet
-from ccprune.diagnostics import energy
-from ccprune.ensemble import initialise
+from replication import data
+from replication.diagnostics import energy
+from replication.legcnet import procedure as legcnet
+from replication.networks.ensemble import initialise
 
 logger = logging.getLogger("codecarbon")
 

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ccprune.diagnostics.shap_runs import NOISE_FLOOR
-from ccprune.plots import explanations
 from ccprune.stats import bootstrap_interval
+from replication.diagnostics.shap_runs import NOISE_FLOOR
+from replication.figures import explanations
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from ccprune.diagnostics._shap import shap, with_split_softmax
-from ccprune.diagnostics.explanations import LOCAL_ACCURACY, background_sample, importance, shap_values
+from replication.diagnostics._shap import shap, with_split_softmax
+from replication.diagnostics.explanations import LOCAL_ACCURACY, background_sample, importance, shap_values
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -94,7 +94,7 @@ def test_a_first_linear_layer_taken_apart_does_not_change_the_values():
 def test_parts_that_fit_the_model_at_once_do_not_change_the_values(monkeypatch):
     model, background, x = network(6, 4, 2), normal(7, 6), normal(3, 6, seed=1)
     whole = shap_values(model, background, x)
-    monkeypatch.setattr("ccprune.diagnostics.explanations._ROWS", 30)
+    monkeypatch.setattr("replication.diagnostics.explanations._ROWS", 30)
     torch.testing.assert_close(shap_values(model, background, x), whole, rtol=1e-12, atol=1e-15)
 
 

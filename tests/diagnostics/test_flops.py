@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from ccprune import models
-from ccprune.diagnostics import flops
 from ccprune.mask import Mask, prunable
+from ccprune.measure import operations as flops
+from replication.networks import models
 
 
 class Twice(nn.Module):

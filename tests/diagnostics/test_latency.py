@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from ccprune import models
-from ccprune.diagnostics import latency
-from ccprune.diagnostics.latency import SparseLinear, Timing
 from ccprune.mask import Mask, prunable
+from ccprune.measure import latency
+from ccprune.measure.latency import SparseLinear, Timing
+from replication.networks import models
 
 
 def random_mask(model, sparsity=0.7, seed=0):

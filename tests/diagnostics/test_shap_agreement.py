@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ccprune.diagnostics.shap_agreement import Agreement, agreement
+from replication.diagnostics.shap_agreement import Agreement, agreement
 
 A = np.array([0.5, 0.1, 0.9, 0.3, 0.7])
 

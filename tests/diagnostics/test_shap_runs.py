@@ -7,15 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
-from ccprune import legcnet, legcnet_runs, models
-from ccprune.data import Dataset
-from ccprune.diagnostics import shap_runs
-from ccprune.diagnostics.explanations import background_sample, importance, shap_values
-from ccprune.diagnostics.shap_runs import NOISE_FLOOR, agreements, claims, fresh_importances
-from ccprune.ensemble import initialise
-from ccprune.legcnet import Recording, Settings
-from ccprune.legcnet_runs import run
 from ccprune.stats import paired_difference
+from replication.data import Dataset
+from replication.diagnostics import shap_runs
+from replication.diagnostics.explanations import background_sample, importance, shap_values
+from replication.diagnostics.shap_runs import NOISE_FLOOR, agreements, claims, fresh_importances
+from replication.legcnet import procedure as legcnet
+from replication.legcnet import runs as legcnet_runs
+from replication.legcnet.procedure import Recording, Settings
+from replication.legcnet.runs import run
+from replication.networks import models
+from replication.networks.ensemble import initialise
 
 RECORDING = Recording(epochs=9, window=20, steps=3, max_lag=3)
 SMALL = Settings(hidden=4, rate=0.6, benchmark=0.9, budget=20, ft=RECORDING, pt=replace(RECORDING, epochs=5, max_lag=1))

@@ -16,9 +16,9 @@ import torch
 from scipy.stats import ks_2samp
 from torch import nn
 
-from ccprune.diagnostics import weightwatcher as subject
 from ccprune.mask import Mask, prunable
-from ccprune.plots import spectra as plots
+from replication.diagnostics import weightwatcher as subject
+from replication.figures import spectra as plots
 
 
 @pytest.fixture(autouse=True)

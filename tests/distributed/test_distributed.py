@@ -15,8 +15,7 @@ if not (torch.distributed.is_available() and torch.distributed.is_gloo_available
 
 from ccprune import lasso
 from ccprune.mask import Mask, prunable
-from ccprune.recorder import Recorder
-from ccprune.stores import SquaredUpdates
+from ccprune.recording import Recorder, SquaredUpdates
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))

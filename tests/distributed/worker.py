@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
 from ccprune.distributed import Layout, Recorder, Screen, ShardedMask
-from ccprune.stores import SquaredUpdates
+from ccprune.recording import SquaredUpdates
 
 sys.path.insert(0, str(Path(__file__).parent))
 import problem  # noqa: E402

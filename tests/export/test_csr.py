@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ccprune import export
-from ccprune.diagnostics.latency import SparseLinear, Timing
 from ccprune.export import _csr
 from ccprune.mask import Mask, prunable
+from ccprune.measure.latency import SparseLinear, Timing
 
 
 def network():

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from ccprune import export
-from ccprune.diagnostics import flops
 from ccprune.export import _constants
 from ccprune.mask import Mask, prunable
+from ccprune.measure import operations as flops
 
 tp = pytest.importorskip("torch_pruning", reason="needs torch-pruning")
 

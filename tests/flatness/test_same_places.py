@@ -45,7 +45,7 @@ def test_the_trace_at_some_places_is_the_sum_of_their_diagonal_entries(network):
 
 
 def test_measured_points_have_the_dense_submatrix_beside_them(digits_points):
-    from ccprune.causal import flatness_runs
+    from replication.causal import flatness_runs
 
     images, dense, pruned = digits_points
     effort = flatness_runs.Effort(samples=60, probes=40, draws=2, steps=1)
@@ -85,10 +85,10 @@ def digits_points():
     """Digits, a dense network and a pruned one, both trained."""
     from sklearn.datasets import load_digits
 
-    from ccprune.causal.protocols import Point
-    from ccprune.causal.setting import Setting
-    from ccprune.data.images import Images
-    from ccprune.models import mlp
+    from replication.causal.protocols import Point
+    from replication.causal.setting import Setting
+    from replication.data.images import Images
+    from replication.networks.models import mlp
 
     bunch = load_digits()
     x, y = torch.from_numpy(bunch.images * 15.9).to(torch.uint8)[:, None], torch.from_numpy(bunch.target).long()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccprune.interactive import Interactive
+from replication.figures.interactive import Interactive
 
 
 def lines(axes, *, marker: str):
@@ -25,9 +25,9 @@ def shown(monkeypatch):
     def keep(bundle, **options):
         sent.append((bundle, options))
 
-    monkeypatch.setattr("ccprune.interactive._figure.display", keep)
+    monkeypatch.setattr("replication.figures.interactive._figure.display", keep)
     monkeypatch.setattr(
-        "ccprune.interactive._figure.update_display", lambda bundle, **o: keep(bundle, update=True, **o)
+        "replication.figures.interactive._figure.update_display", lambda bundle, **o: keep(bundle, update=True, **o)
     )
 
     def display(figure: Interactive):

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from traitlets import TraitError
 
-from ccprune.interactive import Interactive
-from ccprune.interactive._figure import PICTURE, WIDGET, dropdown, increasing, slider
+from replication.figures.interactive import Interactive
+from replication.figures.interactive._figure import PICTURE, WIDGET, dropdown, increasing, slider
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -60,7 +60,7 @@ def test_a_shown_picture_is_replaced_in_place(figure, shown):
 
 
 def test_before_it_is_shown_nothing_is_sent(figure, monkeypatch):
-    monkeypatch.setattr("ccprune.interactive._figure.update_display", lambda *_, **__: pytest.fail("sent"))
+    monkeypatch.setattr("replication.figures.interactive._figure.update_display", lambda *_, **__: pytest.fail("sent"))
     figure.turn(height=5)
 
 

@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ccprune import flatness
-from ccprune.interactive import loss_surface
 from ccprune.mask import Mask, prunable
+from replication.figures.interactive import loss_surface
 
 TOP = 2.0
 
@@ -51,7 +51,8 @@ def test_shows_the_planes_that_it_was_given(planes, monkeypatch, method, sparsit
     before, after = planes
     seen = []
     monkeypatch.setattr(
-        "ccprune.plots.interactive.loss_surface", lambda at, losses, **how: seen.append((at, losses, how))
+        "replication.figures.interactive._drawing.loss_surface",
+        lambda at, losses, **how: seen.append((at, losses, how)),
     )
     figure = loss_surface(*planes, top=TOP)
     figure.turn(method=method, sparsity=sparsity)

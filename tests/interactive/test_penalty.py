@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from ccprune.interactive import penalty
 from ccprune.lasso import Screen
+from replication.figures.interactive import penalty
 
 NAMES = {"first": (6, 5), "second": (3, 6)}
 

@@ -72,7 +72,7 @@ def run(tmp_path_factory):
     (folder / "job").mkdir()
     (folder / "job.json").write_text(json.dumps(job))
     done = subprocess.run(
-        [sys.executable, "-m", "ccprune.suite.worker", str(folder / "job.json")],
+        [sys.executable, "-m", "replication.runner.worker", str(folder / "job.json")],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ccprune import legcnet, trajectory
-from ccprune.data import load
-from ccprune.ensemble import initialise
 from ccprune.granger import granger_test
-from ccprune.interactive import window_and_lag
+from replication.data import load
+from replication.figures.interactive import window_and_lag
+from replication.legcnet import procedure as legcnet
+from replication.networks import trajectory
+from replication.networks.ensemble import initialise
 
 RECORDING = legcnet.Recording(epochs=12, window=40, steps=3, max_lag=3, left_out=1)
 WINDOWS, LAGS = [25, 40, 400], [1, 3, 5]

@@ -11,7 +11,16 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ccprune.lasso import LIMIT, Condition, Screen, _blocks, by_tensor, record_weights, screening, truncated_gradient
+from ccprune.lasso import (
+    LIMIT,
+    Condition,
+    Screen,
+    _blocks,
+    by_tensor,
+    record_weights,
+    screening,
+    truncated_gradient,
+)
 from ccprune.lasso.stochastic import step_sizes
 from ccprune.mask import Mask, prunable
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ccprune.legcnet_mnist.rows import Digits
+from replication.legcnet.mnist.rows import Digits
 
 
 @pytest.fixture(scope="session")

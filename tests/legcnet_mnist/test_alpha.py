@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from ccprune.diagnostics import weightwatcher
-from ccprune.legcnet_mnist import alpha
-from ccprune.models import legcnet_mnist
+from replication.diagnostics import mnist_alpha as alpha
+from replication.diagnostics import weightwatcher
+from replication.networks.models import legcnet_mnist
 
 
 def table(networks, shift=0.0):

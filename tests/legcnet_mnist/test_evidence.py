@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch.nn.functional import mse_loss, one_hot
 
-from ccprune import legcnet
-from ccprune.legcnet import Evidence, Recording
-from ccprune.legcnet_mnist.evidence import ALL, LAST_TWO, evidence, keep_mask, within
-from ccprune.legcnet_mnist.rows import order
 from ccprune.lyapunov import windowed_exponents
-from ccprune.models import legcnet_mnist
-from ccprune.stacked import stack
+from replication.legcnet import procedure as legcnet
+from replication.legcnet.mnist.evidence import ALL, LAST_TWO, evidence, keep_mask, within
+from replication.legcnet.mnist.rows import order
+from replication.legcnet.procedure import Evidence, Recording
+from replication.networks.models import legcnet_mnist
+from replication.networks.stacked import stack
 
 RECORDING = Recording(epochs=12, window=50, steps=3, max_lag=2)
 

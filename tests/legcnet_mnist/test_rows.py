@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ccprune.data import Images, authors_mnist
-from ccprune.legcnet_mnist.rows import digits, order
-from ccprune.models import legcnet_mnist
+from replication.data import Images, authors_mnist
+from replication.legcnet.mnist.rows import digits, order
+from replication.networks.models import legcnet_mnist
 
 
 def images(train=50, test=20, size=28):

@@ -4,14 +4,14 @@ import pandas as pd
 import pytest
 import torch
 
-from ccprune.data import authors_mnist
-from ccprune.legcnet import Recording, magnitude_masks
-from ccprune.legcnet_mnist import assumptions, cells, evidence, runs, training
-from ccprune.legcnet_mnist.rows import Digits
-from ccprune.models import legcnet_mnist
-from ccprune.stacked import stack
-from ccprune.verdicts import legcnet_mnist as judge
-from ccprune.verdicts.legcnet import comparisons
+from replication.data import authors_mnist
+from replication.legcnet.mnist import assumptions, cells, evidence, runs, training
+from replication.legcnet.mnist import verdicts as judge
+from replication.legcnet.mnist.rows import Digits
+from replication.legcnet.procedure import Recording, magnitude_masks
+from replication.legcnet.verdicts import comparisons
+from replication.networks.models import legcnet_mnist
+from replication.networks.stacked import stack
 
 EFFORT = runs.Effort(batch_size=16, benchmark=0.3, budget=12)
 FT = Recording(epochs=30, window=50, steps=3, max_lag=2)

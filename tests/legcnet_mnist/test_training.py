@@ -7,9 +7,9 @@ from sklearn.metrics import f1_score
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ccprune.legcnet_mnist import training
-from ccprune.models import legcnet_mnist
-from ccprune.stacked import stack
+from replication.legcnet.mnist import training
+from replication.networks.models import legcnet_mnist
+from replication.networks.stacked import stack
 
 
 def by_hand(digits, seed, keep, epochs):

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from ccprune import lasso, models
+from ccprune import lasso
 from ccprune.online import STATISTICS, Forgetting
-from ccprune.recorder import Recorder
-from ccprune.stores import SquaredUpdates
+from ccprune.recording import Recorder, SquaredUpdates
+from replication.networks import models
 
 SHAPES = {"a": (3, 4), "b": (5,)}
 

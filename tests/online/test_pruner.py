@@ -11,10 +11,11 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ccprune import minibatch, models
+from ccprune import training as minibatch
 from ccprune.mask import Mask, prunable
 from ccprune.online import OnlinePruner
 from ccprune.scores import magnitude
+from replication.networks import models
 
 OPTIMIZERS = {
     "sgd": lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.01),

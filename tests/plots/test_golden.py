@@ -18,9 +18,9 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from ccprune import plots
-from ccprune.diagnostics.shap_runs import NOISE_FLOOR
-from ccprune.reporting import figure as report
+from replication import figures as plots
+from replication.diagnostics.shap_runs import NOISE_FLOOR
+from replication.reporting import figure as report
 
 DRAWN = {}
 # Levels and names; a network's accuracy falls where 1 / (1 + (d / x)^2) does, d the density where half is lost.

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from ccprune.plots._style import COLOURS, bars, look
+from replication.figures._style import COLOURS, bars, look
 
 # Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency",
 # IEEE TVCG 15(6), severity 1.0: they act on linear RGB.

@@ -9,9 +9,8 @@ from torch import nn
 from torch.optim import SGD, Adam
 
 from ccprune.mask import prunable
-from ccprune.recorder import PAIRINGS, Recorder
+from ccprune.recording import PAIRINGS, Recorder, SquaredUpdates
 from ccprune.scores import Movement
-from ccprune.stores import SquaredUpdates
 
 RATE = 0.1
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from ccprune import scores
 from ccprune.lyapunov import windowed_exponents
-from ccprune.recorder import Recorder
+from ccprune.recording import Recorder
 
 WINDOW, LAGS = 20, 2
 

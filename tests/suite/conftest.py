@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ccprune.results import PROFILES
-from ccprune.suite import LocalPool, Outcome, Run, plan, replicate
+from replication.ledger import PROFILES
+from replication.runner import LocalPool, Outcome, Run, plan, replicate
 
 PARAMETERS = "profile = 'default'\nseed = 0\nout = ''\nsize = 3\nrate = 0.5\nnames: list = ['a']\nextra = None"
 
@@ -39,7 +39,7 @@ class Project:
         return plan(self.root, profile=profile, **options)
 
     def run(self, *, pool=None, jobs: int = 1, stream=None, only=(), replaced=None, **how) -> list[Outcome]:
-        """Replicate the default profile; `how` as in `ccprune.suite.replicate`."""
+        """Replicate the default profile; `how` as in `replication.runner.replicate`."""
         runs = self.plan(only=only, replaced=replaced)
         pool = pool or LocalPool(self.root, self.out, jobs=jobs)
         return replicate(self.root, runs, out=self.out, pool=pool, stream=stream or io.StringIO(), **how)

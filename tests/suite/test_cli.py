@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from ccprune import cli, results
+from replication import cli
+from replication import ledger as results
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def test_a_failing_run_ends_with_1_and_its_traceback(project, capfd):
 
 
 def test_a_dry_run_tells_and_does_nothing(project, capfd, monkeypatch):
-    monkeypatch.setattr("ccprune.suite.requirements.is_here", lambda need: False)
+    monkeypatch.setattr("replication.runner.requirements.is_here", lambda need: False)
     entries = (project.entry("one"), project.entry("two", needs='["authors:data/vowel.csv"]', default="{}"))
     project.write_suite(*entries)
     assert cli.main(["replicate", "--dry-run"]) == 0
@@ -112,7 +113,7 @@ def test_other_parameters_need_a_folder_of_their_own(project, capfd):
 
 
 def test_skips_alone_end_with_0_and_are_told(project, capfd, monkeypatch):
-    monkeypatch.setattr("ccprune.suite.requirements.why_missing", lambda need: f"{need} is not here")
+    monkeypatch.setattr("replication.runner.requirements.why_missing", lambda need: f"{need} is not here")
     project.write_suite(project.entry("one", needs='["authors:data/vowel.csv"]', default="{}"))
     assert cli.main(["replicate"]) == 0
     assert "skipped one.default: authors:data/vowel.csv is not here" in capfd.readouterr().out
@@ -170,7 +171,7 @@ def test_wrong_options_end_with_2(arguments, capfd):
 
 
 def test_help_states_the_rules():
-    command = [sys.executable, "-m", "ccprune.cli", "replicate", "--help"]
+    command = [sys.executable, "-m", "replication.cli", "replicate", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for rule in ("replication/.smoke", "exit status", "A second call runs only what changed"):
         assert rule in text
@@ -178,7 +179,7 @@ def test_help_states_the_rules():
 
 def test_what_is_planned_and_looked_for_needs_no_torch():
     code = (
-        "import sys, ccprune.cli; from ccprune.suite import requirements as r;"
+        "import sys, replication.cli; from replication.runner import requirements as r;"
         "r.problem('images:mnist'), r.is_here('authors:data/vowel.csv'), r.is_here('images:mnist5k');"
         "r.problem('device:cuda'); sys.exit('torch' in sys.modules)"
     )

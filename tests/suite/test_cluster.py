@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ccprune import cli, results
-from ccprune.suite import SuiteError, cluster, stamps
+from replication import cli
+from replication import ledger as results
+from replication.runner import SuiteError, cluster, stamps
 
 distributed = pytest.importorskip("distributed")
 

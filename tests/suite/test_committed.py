@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from ccprune import results
-from ccprune.results import Cell
-from ccprune.suite import committed, runner
+from replication import ledger as results
+from replication.ledger import Cell
+from replication.runner import committed
+from replication.runner import execution as runner
 
 CELL = Cell(
     paper="legcnet", table="t", dataset="iris", method="ft", quantity="accuracy", ours=0.9123456, ci_low=0.9,

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 
-from ccprune.suite.digests import Digests
+from replication.runner.digests import Digests
 
 
 def sha(text):

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 import ccprune
-from ccprune.suite.imports import closure
+from replication.runner.imports import closure
 
 PACKAGE = Path(ccprune.__file__).parent
 NOTEBOOKS = sorted((PACKAGE.parent / "notebooks").glob("*.ipynb"))

@@ -7,10 +7,10 @@ import threading
 import pooch
 import pytest
 
-from ccprune import cli
-from ccprune._torchvision import torchvision
-from ccprune.data import _image_sources, authors
-from ccprune.suite import Run, SuiteError, inventory, requirements
+from replication import cli
+from replication.data import _image_sources, authors
+from replication.data._torchvision import torchvision
+from replication.runner import Run, SuiteError, inventory, requirements
 
 VOWEL, IRIS = b"F1,Y\n1,2\n", b"a,b\n3,4\n"
 NEEDS = '["authors:data/vowel.csv", "images:mnist", "device:cuda"]'

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from ccprune import cli
-from ccprune.suite import SuiteError, locked
+from replication import cli
+from replication.runner import SuiteError, locked
 
 HOLD = """
 import sys, time

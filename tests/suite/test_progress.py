@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from ccprune.suite import progress
-from ccprune.suite.progress import Progress
+from replication.runner import progress
+from replication.runner.progress import Progress
 
 
 @pytest.fixture

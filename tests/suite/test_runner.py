@@ -10,9 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ccprune import results
-from ccprune._files import write_atomic
-from ccprune.suite import requirements, runner, stamps
+from ccprune._util.files import write_atomic
+from replication import ledger as results
+from replication.runner import execution as runner
+from replication.runner import requirements, stamps
 
 
 def statuses(outcomes) -> dict[str, str]:
@@ -207,7 +208,7 @@ def test_missing_data_is_skipped_and_noted(project, monkeypatch):
 
 
 def test_corrupt_data_is_a_failure(project, monkeypatch):
-    from ccprune.data import authors
+    from replication.data import authors
 
     def corrupt(relative):
         raise authors.CorruptData(f"{relative} is not the pinned file")
@@ -220,7 +221,7 @@ def test_corrupt_data_is_a_failure(project, monkeypatch):
 
 
 def test_unavailable_data_names_its_reason(monkeypatch):
-    from ccprune.data import authors
+    from replication.data import authors
 
     def unavailable(relative):
         raise authors.DataUnavailable(f"{relative}:\n  set CCPRUNE_DATA")
@@ -264,7 +265,7 @@ def test_interrupting_ends_the_notebooks(project, monkeypatch):
         if pid_file.exists() and pid_file.read_text():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("ccprune.suite.progress.Progress.tick", tick)
+    monkeypatch.setattr("replication.runner.progress.Progress.tick", tick)
     with pytest.raises(KeyboardInterrupt):
         project.run()
     pid = int(pid_file.read_text())

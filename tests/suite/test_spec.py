@@ -5,8 +5,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ccprune import suite
-from ccprune.suite import notebooks, spec, suite_file
+from replication import notebook_files as notebooks
+from replication import runner as suite
+from replication.runner import spec, suite_file
 
 RUN = "[[run]]\nname = 'a'\nnotebook = 'good.ipynb'\nseconds = { default = 1 }\n"
 DEFAULT = "default = {}\n"
@@ -152,7 +153,7 @@ def test_of_a_group_those_that_the_profile_has_are_run(project):
 
 
 def test_a_device_that_is_not_there_is_a_reason_to_skip(monkeypatch):
-    from ccprune.suite import requirements
+    from replication.runner import requirements
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert requirements.why_missing("device:cuda") == ("not run: it needs a cuda device, and this machine has none")

@@ -7,9 +7,10 @@ from dataclasses import replace as replace_fields
 import pandas as pd
 import pytest
 
-from ccprune import cli, results
-from ccprune.results.units import Units
-from ccprune.suite import rerun
+from replication import cli
+from replication import ledger as results
+from replication.ledger.units import Units
+from replication.runner import rerun
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_nothing_to_verify(project, monkeypatch, capfd):
 
 
 def test_the_sample_is_drawn_by_its_seed_within_its_budget(root):
-    from ccprune.suite import plan
+    from replication.runner import plan
 
     runs, folder = plan(root, profile="default"), root / "replication"
     assert {run.name for run in rerun.sample(runs, folder, seconds=10, seed=0)} == {"one", "two"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ccprune.diagnostics import energy
-from ccprune.suite import worker
+from replication.diagnostics import energy
+from replication.runner import worker
 
 
 @pytest.fixture

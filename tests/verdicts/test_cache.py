@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from ccprune import results
-from ccprune.results import Cell
-from ccprune.verdicts import cache
+from replication import ledger as results
+from replication.ledger import Cell
+from replication.reporting import conclusions as cache
 
 
 @pytest.fixture

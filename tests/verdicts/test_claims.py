@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from ccprune.stats import detectable_effect
-from ccprune.verdicts.claims import fewer_epochs, higher, student_p
+from replication.ledger.claims import fewer_epochs, higher, student_p
+from replication.ledger.power import detectable_effect
 
 
 def outcomes(rule, draw, *, times: int, seed: int = 0) -> dict[str, float]:

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from ccprune.stats import student_interval
-from ccprune.verdicts import curves
+from replication.causal import verdicts as curves
 
 LEVELS = np.array([0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 WHERE = {"paper": "causal", "dataset": "mnist5k", "profile": "default"}

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from ccprune.causal import flatness_runs
-from ccprune.verdicts import flatness
+from replication.causal import flatness_runs
+from replication.causal import flatness_verdicts as flatness
 
 CONTENT = {"parameters": {"dataset": "mnist5k", "architecture": "mlp"}, "profile": "default"}
 FILLER = {name: 1.0 for name in flatness_runs.MEASURES} | {"level": 0.9, "weights": "remaining", "places": ""}

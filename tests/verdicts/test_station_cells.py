@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from ccprune.verdicts import curves
+from replication.causal import verdicts as curves
 
 CONTENT = {"parameters": {"dataset": "mnist5k", "architecture": "lenet"}, "profile": "paper"}
 

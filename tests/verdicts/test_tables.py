@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from ccprune import results
-from ccprune.results import Cell
-from ccprune.verdicts import tables
+from replication import ledger as results
+from replication.ledger import Cell, tables
 
 FIGURE = Cell(
     paper="legcnet", table="1", dataset="cancer", method="ft", quantity="epochs", kind="figure", origin="printed",

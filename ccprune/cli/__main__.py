@@ -1,7 +1,0 @@
-"""`python -m ccprune.cli`."""
-
-import sys
-
-from ccprune.cli import main
-
-sys.exit(main())

@@ -1,0 +1,104 @@
+"""The library's own criteria, one line each."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ccprune import scores
+from ccprune.criteria._registry import keep_own, register
+from ccprune.recording import InMemory, SquaredUpdates, Store
+
+Scores = dict[str, Tensor]
+
+
+def magnitude_layer(model: nn.Module) -> Scores:
+    """`magnitude`, compared within each layer only."""
+    return scores.ranks(scores.magnitude(model), within="layer")
+
+
+def wanda_row(model: nn.Module, x: Tensor) -> Scores:
+    """`wanda`, compared within each output row only, as its paper does (Sun et al., 2024, section 3)."""
+    return scores.ranks(scores.wanda(model, x), within="row")
+
+
+def movement(store: scores.Movement) -> Scores:
+    """sum_t theta_t dtheta_t over the recorded steps (movement pruning: Sanh, Wolf and Rush, 2020, section 4)."""
+    return store.scores
+
+
+def legcnet(store: scores.WeightSeries) -> Scores:
+    """1 - p of the Granger test of a weight's Lyapunov exponents against the training loss (LEGCNet, section 3.6)."""
+    return scores.legcnet_of_records(store)
+
+
+def squared_updates(store: SquaredUpdates) -> Scores:
+    """sum_t dtheta_t^2 over the recorded steps, which never looks at the loss: the control of the causal scores."""
+    return store.scores
+
+
+def causal(store: Any) -> Scores:
+    """The Granger-Lasso's screen |sum_t dL_t dtheta_t^2| / T (`lasso.Screen`; Shah et al., 2024)."""
+    return store.scores
+
+
+def causal_exact(store: InMemory) -> Scores:
+    """Order of entry on the exact Lasso's path, dL on dtheta^2 (`lasso.ranking`)."""
+    from ccprune import lasso  # here: its solvers take long to import, and most criteria do without
+
+    changes, losses = store.records()
+    return lasso.as_scores(lasso.ranking(changes, losses), store.layout.shapes)
+
+
+def causal_sgd(store: InMemory, rate: float) -> Scores:
+    """|gamma| of the authors' solver as their follow-up (2025) sets it (`lasso.truncated_gradient`)."""
+    from ccprune import lasso
+
+    changes, losses = store.records()
+    found = lasso.truncated_gradient(
+        changes / rate**2,  # in units of the learning rate: one regression
+        losses / losses.mean(),
+        1e-3 / (2 * changes.shape[1]),
+        eta0=0.2,  # 0.1 of a loss without the factor 1/2, which also halves the penalty and the tolerance
+        power_t=0.1,
+        batch_size=16,
+        passes=30,
+        stop="lowest",
+        tolerance=5e-8,
+    )
+    return lasso.as_scores(found, store.layout.shapes)
+
+
+def _screen(_: nn.Module) -> Store:
+    from ccprune.lasso import Screen
+
+    return Screen()
+
+
+def _rows(_: nn.Module) -> Store:
+    return InMemory()
+
+
+def _squares(_: nn.Module) -> Store:
+    return SquaredUpdates()
+
+
+register("magnitude", scores.magnitude)
+register("magnitude_layer", magnitude_layer)
+register("lamp", scores.lamp)
+register("random", scores.random)
+register("snip", scores.snip)
+register("grasp", scores.grasp)
+register("synflow", scores.synflow)
+register("fisher", scores.fisher)
+register("obd", scores.obd)
+register("wanda", scores.wanda)
+register("wanda_row", wanda_row)
+# Where the loss does not matter, the pairing that costs no second forward pass.
+register("movement", movement, store=scores.Movement, pairing="consecutive")
+register("squared_updates", squared_updates, store=_squares, pairing="consecutive")
+register("legcnet", legcnet, store=scores.WeightSeries, pairing="consecutive")
+register("causal", causal, store=_screen, pairing="same_batch")
+register("causal_consecutive", causal, store=_screen, pairing="consecutive")
+register("causal_exact", causal_exact, store=_rows, pairing="same_batch")
+register("causal_sgd", causal_sgd, store=_rows, pairing="same_batch")
+keep_own()

@@ -1,0 +1,247 @@
+"""Measured time of a network as it is, with a mask on it, and truly sparse.
+
+A mask sets weights to zero; a dense kernel multiplies zeros like any other number, and `Mask.enforce` adds to every
+training step. Fewer operations are less time only where a kernel skips them: `sparse` makes the network that does.
+"""
+
+import copy
+import itertools
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
+
+from ccprune._util.checks import at_least
+from ccprune._util.modes import evaluating
+from ccprune.mask import Mask
+from ccprune.training import Loss
+
+FORMS = ("dense", "masked", "sparse")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Wall times in seconds of a call that was repeated, in the order of the calls.
+
+    The median and the quartiles around it say more than a mean: a busy machine adds time, and never takes any away.
+    """
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Half of the calls took at most so long."""
+        return float(np.median(self.seconds))
+
+    @property
+    def low(self) -> float:
+        """First quartile."""
+        return float(np.quantile(self.seconds, 0.25))
+
+    @property
+    def high(self) -> float:
+        """Third quartile."""
+        return float(np.quantile(self.seconds, 0.75))
+
+
+class SparseLinear(nn.Module):
+    """A linear layer that stores and multiplies its kept weights only, in compressed sparse rows (CSR).
+
+    Parameters
+    ----------
+    values : Parameter (kept,)
+        Kept weights, row by row; they can be trained.
+    keep : bool Tensor (out, in)
+        Where they stand.
+    bias : Parameter (out,) or None
+    """
+
+    def __init__(self, values: nn.Parameter, keep: Tensor, bias: nn.Parameter | None) -> None:
+        super().__init__()
+        self.shape = tuple(keep.shape)
+        self.values = values
+        self.register_parameter("bias", bias)
+        # 32-bit indices are what MKL takes; others it would translate at each call.
+        self.register_buffer("row_starts", pad(keep.sum(1).cumsum(0), (1, 0)).int())
+        self.register_buffer("columns", keep.nonzero()[:, 1].int())
+        with warnings.catch_warnings():
+            # Torch says so once in a process, at the first such tensor: here.
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
+            self._csr(check=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs (..., in) -> outputs (..., out)."""
+        examples = x.reshape(-1, self.shape[1]).T
+        weight = self._csr(check=False)
+        y = weight @ examples if self.bias is None else torch.addmm(self.bias[:, None], weight, examples)
+        return y.T.reshape(*x.shape[:-1], self.shape[0])
+
+    def _csr(self, *, check: bool) -> Tensor:
+        """The weight (out, in) over the memory of `values`, which gradients reach through it."""
+        return torch.sparse_csr_tensor(self.row_starts, self.columns, self.values, self.shape, check_invariants=check)
+
+
+def sparse(model: nn.Module, mask: Mask) -> nn.Module:
+    """A copy whose linear layers that the mask names are `SparseLinear`: the outputs of the masked model, to rounding.
+
+    Layers that the mask does not name, and convolutions that it leaves whole, stay dense. The copy is for inference and
+    training; for each sparse layer its parameters hold "values" in place of "weight".
+
+    Raises
+    ------
+    ValueError
+        When the mask does not fit the model, or prunes anything but weights of plain `nn.Linear` layers: torch has no
+        sparse convolution.
+    """
+    mask.check(model)  # raises where the mask does not fit
+    whole = nn.ModuleList([copy.deepcopy(model)])  # so that a model that is itself one layer has a parent too
+    parameters = dict(whole[0].named_parameters(remove_duplicate=False))
+    keep = {id(parameters[name]): value.to(parameters[name].device) for name, value in mask.keep.items()}
+    # Kept by the identity of what they replace: tied weights stay tied, and a layer under two names one layer.
+    values: dict[int, nn.Parameter] = {}
+    layers: dict[int, SparseLinear] = {}
+    for parent in list(whole.modules()):
+        for name, child in list(parent._modules.items()):
+            if type(child) is not nn.Linear or id(child.weight) not in keep:
+                continue
+            key = id(child.weight)
+            if key not in values:
+                values[key] = nn.Parameter(child.weight.detach()[keep[key]], child.weight.requires_grad)
+            if id(child) not in layers:
+                layers[id(child)] = SparseLinear(values[key], keep[key], child.bias).train(child.training)
+            parent._modules[name] = layers[id(child)]
+    left = {id(parameter) for parameter in whole.parameters()}
+    dense = [name for name, value in mask.keep.items() if id(parameters[name]) in left and not bool(value.all())]
+    if dense:
+        raise ValueError(f"mask must prune weights of nn.Linear layers only, no others have a sparse form: got {dense}")
+    return whole[0]
+
+
+def inference(model: nn.Module, example: Tensor, *, repeats: int = 100, warmup: int = 10) -> Timing:
+    """Time of a forward pass over the batch `example` (n, ...), in eval mode and without gradients.
+
+    `warmup` calls come before the `repeats` that are timed, each to its end on the device. The model is left as it was.
+    """
+    with evaluating(model), torch.no_grad():
+        return _timed({"": lambda: model(example)}, example.device, repeats, warmup)[""]
+
+
+def training_step(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    mask: Mask | None = None,
+    loss: Loss = cross_entropy,
+    repeats: int = 100,
+    warmup: int = 10,
+) -> Timing:
+    """Time of a step of plain SGD on the batch (x, y): forward, backward and update, in train mode, on a copy.
+
+    An epoch takes as many steps as it has batches. With a mask the step includes enforcing it. The learning rate is 0,
+    which is the same work, so that all steps are alike.
+    """
+    return _timed({"": _step(copy.deepcopy(model), x, y, mask, loss)}, x.device, repeats, warmup)[""]
+
+
+def compare(
+    model: nn.Module,
+    mask: Mask,
+    x: Tensor,
+    y: Tensor,
+    *,
+    forms: Sequence[str] = FORMS,
+    loss: Loss = cross_entropy,
+    repeats: int = 100,
+    warmup: int = 10,
+) -> pd.DataFrame:
+    """Times of `inference` and `training_step` on one batch, for copies of the model in several forms.
+
+    The forms take turns, call by call in changing order, so that whatever else the machine does meets all alike.
+
+    Parameters
+    ----------
+    model : Module
+    mask : Mask
+    x, y : Tensor (n, ...), Tensor
+        The batch, on the model's device.
+    forms : sequence of str
+        "dense", the model without the mask, and any of "masked", the same tensors with zeros, enforced in training, and
+        "sparse", see `sparse`, which models with pruned convolutions do not have.
+    loss : callable
+        (outputs, y) -> mean loss.
+    repeats, warmup : int
+        Timed calls of each form, and those before them.
+
+    Returns
+    -------
+    DataFrame
+        Columns task ("inference", "training step"), form, median, low and high (quartiles, seconds), n (timed calls),
+        relative (median over the dense form's median in the same task).
+
+    Raises
+    ------
+    ValueError
+        For unknown forms or none that is dense, fewer than 1 repeats, a negative warmup, and where `sparse` does.
+    """
+    if not set(forms) <= set(FORMS) or "dense" not in forms:
+        raise ValueError(f"forms must be 'dense' and any others of {FORMS}, got {tuple(forms)}")
+    make = {
+        "dense": lambda: copy.deepcopy(model),
+        "masked": lambda: mask.apply_(copy.deepcopy(model)),
+        "sparse": lambda: sparse(model, mask),
+    }
+    networks = {form: make[form]().eval() for form in forms}
+    with torch.no_grad():
+        passes = {form: partial(network, x) for form, network in networks.items()}
+        found = {"inference": _timed(passes, x.device, repeats, warmup)}
+    enforced = {"masked": mask}
+    steps = {form: _step(network, x, y, enforced.get(form), loss) for form, network in networks.items()}
+    found["training step"] = _timed(steps, x.device, repeats, warmup)
+    rows = [
+        (task, form, timing.median, timing.low, timing.high, repeats, timing.median / timings["dense"].median)
+        for task, timings in found.items()
+        for form, timing in timings.items()
+    ]
+    return pd.DataFrame(rows, columns=["task", "form", "median", "low", "high", "n", "relative"])
+
+
+def _step(model: nn.Module, x: Tensor, y: Tensor, mask: Mask | None, loss: Loss) -> Callable[[], None]:
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    if mask is not None:
+        mask.enforce(model, optimizer)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def _timed(
+    calls: Mapping[str, Callable[[], object]], device: torch.device, repeats: int, warmup: int
+) -> dict[str, Timing]:
+    at_least(1, repeats=repeats)
+    at_least(0, warmup=warmup)
+    on_cuda = device.type == "cuda"
+    wait = partial(torch.cuda.synchronize, device) if on_cuda else lambda: None
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    with torch.random.fork_rng([device] if on_cuda else []):  # dropout draws
+        # In ever other orders: a call is a little slower after one that left the caches full of other numbers.
+        for order in itertools.islice(itertools.cycle(itertools.permutations(calls)), warmup + repeats):
+            for name in order:
+                wait()
+                start = time.perf_counter()
+                calls[name]()
+                wait()
+                seconds[name].append(time.perf_counter() - start)
+    return {name: Timing(tuple(values[warmup:])) for name, values in seconds.items()}

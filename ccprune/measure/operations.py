@@ -1,0 +1,155 @@
+"""Operations of one forward pass, dense and with pruned weights left out.
+
+Three numbers that are often confused are kept apart. A multiply-add (MAC) is one product and its addition to a sum. A
+FLOP is one floating-point operation: 2 for each multiply-add, the additions of biases not counted, as in torch's own
+counter. Paper A's "Flops" (tables 1 and 2) are neither: they are the numbers of remaining weights.
+
+What a mask leaves out is saved only by a kernel that leaves it out. Zeros in a dense tensor are multiplied like any
+other number: `ccprune.measure.latency` measures that.
+"""
+
+from collections import Counter
+from contextlib import ExitStack
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+from ccprune._util.modes import evaluating
+from ccprune.mask import Mask
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+# Products inside one kernel, which torch 2.13's counter takes for nothing at all: recurrent and transformer layers in
+# one piece, attention on the CPU, nn.Bilinear, products with a vector, distances.
+_UNSEEN = (
+    "mkldnn_rnn_layer",
+    "_cudnn_rnn",
+    "miopen_rnn",
+    "_native_multi_head_attention",
+    "_transformer_encoder_layer_fwd",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_trilinear",
+    "mv",
+    "addmv",
+    "dot",
+    "vdot",
+    "_cdist_forward",
+)
+
+
+def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.DataFrame:
+    """Multiply-adds and FLOPs of a forward pass in eval mode, for one example.
+
+    Every weight costs one multiply-add at each place that it takes part in: at each output position of a linear or
+    convolution layer, whatever its stride, padding, groups and dilation, and at each input position of a transposed
+    one. Products with the zeros of padding count, as in torch's counter. A layer that is used twice counts twice.
+
+    Parameters
+    ----------
+    model : Module
+        On the device of `example`; left as it was.
+    example : Tensor (n, ...)
+        A batch of any size; the work is divided by n.
+    mask : Mask, optional
+        Weights that it does not name all count as kept.
+
+    Returns
+    -------
+    DataFrame of int64
+        One row per weight tensor of a linear or convolution layer, by its parameter's name ("conv1.weight"), tied ones
+        under the first; then "other": products that torch's counter saw outside these layers' calls, such as attention
+        or einsum, in which no mask is taken into account; then "all". Columns: weights and kept, numbers of weights;
+        uses, calls of the layer in one pass (0: never, although there); macs_dense, macs_kept, flops_dense, flops_kept,
+        for one example; paper_flops, paper A's "Flops", which equals kept.
+
+    Raises
+    ------
+    ValueError
+        For an example without rows or whose work is not a whole number for each row (batch elements mixed: pass one
+        row); a mask that does not fit the model or names a weight of no such layer; products that torch's counter
+        cannot see, naming the operations; a layer that does less than its kind does.
+    """
+    if example.ndim == 0 or not len(example):
+        raise ValueError(f"example must be a batch with at least one row, got shape {tuple(example.shape)}")
+    layers = {module: (name, module.weight) for name, module in model.named_modules() if isinstance(module, _LAYERS)}
+    weights: dict[int, tuple[str, Tensor]] = {}
+    for name, weight in layers.values():
+        weights.setdefault(id(weight), (f"{name}.weight" if name else "weight", weight))
+    kept = _kept(model, mask, weights)
+    uses, places, total = _run(model, example, {module: id(weight) for module, (_, weight) in layers.items()})
+    rows = {}
+    for key, (name, weight) in weights.items():
+        size, left = weight.numel(), kept.get(key, weight.numel())
+        rows[name] = (size, left, uses[key], size * places[key], left * places[key])
+    counted = sum(row[3] for row in rows.values())
+    if total < 2 * counted:
+        raise ValueError(
+            f"model must do in each linear and convolution layer what that kind does: {2 * counted} FLOPs expected "
+            f"from the layers called, torch's counter saw {total}"
+        )
+    other = total // 2 - counted
+    rows["other"] = (0, 0, 0, other, other)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["weights", "kept", "uses", "macs_dense", "macs_kept"])
+    work = ["macs_dense", "macs_kept"]
+    if (table[work] % len(example)).to_numpy().any():
+        raise ValueError(f"example must be one row here: the work of {len(example)} is not the same for each")
+    table[work] //= len(example)
+    table.loc["all"] = table.sum()
+    table["flops_dense"], table["flops_kept"] = 2 * table["macs_dense"], 2 * table["macs_kept"]
+    table["paper_flops"] = table["kept"]
+    return table.rename_axis("parameter").astype("int64")
+
+
+def _run(model: nn.Module, example: Tensor, keys: dict[nn.Module, int]) -> tuple[Counter[int], Counter[int], int]:
+    """Calls and places of each weight, by its layer's key, over the whole batch; FLOPs that torch's counter saw."""
+    uses: Counter[int] = Counter()
+    places: Counter[int] = Counter()
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        if isinstance(module, _TRANSPOSED):
+            shared = args[0] if args else kwargs["input"]
+        else:
+            shared = output
+        uses[keys[module]] += 1
+        # The first axis of a weight goes over the channels of that side; each of its entries is used once elsewhere.
+        places[keys[module]] += shared.numel() // module.weight.shape[0]
+
+    unseen: set[str] = set()
+    packets = {name: getattr(torch.ops.aten, name) for name in _UNSEEN if hasattr(torch.ops.aten, name)}
+    formulas = {packet: _noting(name, unseen) for name, packet in packets.items() if packet not in flop_registry}
+    counter = FlopCounterMode(display=False, custom_mapping=formulas)
+    with ExitStack() as stack:
+        for module in keys:
+            # First, before a hook of the caller's puts another output in its place.
+            stack.callback(module.register_forward_hook(note, with_kwargs=True, prepend=True).remove)
+        stack.enter_context(evaluating(model))
+        stack.enter_context(torch.random.fork_rng([example.device] if example.is_cuda else []))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(counter)
+        model(example)
+    if unseen:
+        raise ValueError(f"model must do its products where torch's flop counter sees them, got {sorted(unseen)}")
+    return uses, places, counter.get_total_flops()
+
+
+def _noting(name: str, found: set[str]) -> Any:
+    def formula(*_: Any, **__: Any) -> int:
+        found.add(name)
+        return 0
+
+    return formula
+
+
+def _kept(model: nn.Module, mask: Mask | None, weights: dict[int, tuple[str, Tensor]]) -> dict[int, int]:
+    """Number of weights that stay, by the parameter's id, so that either name of a tied weight will do."""
+    if mask is None:
+        return {}
+    left = mask.check(model)["kept"]  # raises where the mask does not fit
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    uncounted = [name for name in mask.keep if id(parameters[name]) not in weights]
+    if uncounted:
+        raise ValueError(f"mask must name weights of linear or convolution layers, got {uncounted}")
+    return {id(parameters[name]): int(left[name]) for name in mask.keep}

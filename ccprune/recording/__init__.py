@@ -1,0 +1,17 @@
+"""Recording of training: the change of the loss and of every prunable weight at each step, and stores for them."""
+
+from ccprune.recording._recorder import PAIRINGS, Recorder
+from ccprune.recording._rows import Layout, Rows
+from ccprune.recording._stores import InMemory, MemoryMapped, SquaredUpdates, Store, StoreFull
+
+__all__ = [
+    "InMemory",
+    "Layout",
+    "MemoryMapped",
+    "PAIRINGS",
+    "Recorder",
+    "Rows",
+    "SquaredUpdates",
+    "Store",
+    "StoreFull",
+]

@@ -1,0 +1,254 @@
+"""Records what a training step did: the change of the loss and of every prunable weight.
+
+Works on any torch model and optimiser, through the optimiser's step hook. Two pairings of the two changes:
+
+"same_batch" (the follow-up's code, 2025): the loss of one mini-batch before and after the step, so that only the step
+lies between them. Costs a second forward pass.
+"consecutive" (the paper's, Shah et al., 2024): dL[t] = L[t+1] - L[t] between mini-batches that follow each other, with
+dtheta[t] = theta[t+1] - theta[t]. T steps give T - 1 records.
+
+Either way the recorder holds one number per weight, a copy of the weights before the step, which becomes their change.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ccprune.mask import prunable
+from ccprune.recording._stores import Store
+
+PAIRINGS = ("same_batch", "consecutive")
+_LOOK_EVERY = 256  # steps between looks at an accelerator's flag for a loss that is not finite
+
+
+class Recorder:
+    """Emits one record per step to every store: `store.update(delta_loss, {name: delta_weight})`.
+
+        with Recorder(model, optimizer, [store], pairing="consecutive") as recorder:
+            for x, y in batches:
+                loss = cross_entropy(model(x), y)
+                optimizer.zero_grad(); loss.backward()
+                recorder.before(loss)
+                optimizer.step()
+
+    With "same_batch", `recorder.after(loss)` follows the step, the loss being that of the same mini-batch again. Under
+    gradient accumulation each takes the losses of all micro-batches of the step at once: `before([loss_1, loss_2])`.
+
+    Masks, momentum, weight decay and schedules need no care: what is recorded is what the weights did. Other changes of
+    the weights between two steps (weights loaded anew, a mask just applied) must be followed by `restart()`. Optimisers
+    that take a closure get `before(loss)` once, ahead of `step(closure)`. Weights of half precision change in float32.
+    The changes are the recorder's own buffers; the next step overwrites them.
+
+    Parameters
+    ----------
+    model : Module
+        Recorded are `mask.prunable(model)`, frozen ones with a change of 0.
+    optimizer : Optimizer
+        Must hold every prunable weight that is not frozen.
+    stores : sequence of Store
+        From `ccprune.recording`, or `lasso.Screen`.
+    pairing : str
+        "same_batch" or "consecutive".
+    may_skip : bool
+        A step may be left out after `before`, as `torch.amp.GradScaler` does when gradients overflow. Its loss is
+        dropped and counted in `skipped`; otherwise a missing step is an error.
+
+    Attributes
+    ----------
+    pairing : str
+    steps, records, skipped : int
+        Steps seen, records emitted, steps left out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument. Also for a loss that is not finite, with the step's number: on the CPU before that step
+        runs; on an accelerator, which is not waited for, within 256 steps or on closing, and the records from that
+        step on are zeros.
+    RuntimeError
+        When the calls come in a wrong order.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        stores: Sequence[Store],
+        *,
+        pairing: str = "same_batch",
+        may_skip: bool = False,
+    ) -> None:
+        if pairing not in PAIRINGS:
+            raise ValueError(f"pairing must be one of {PAIRINGS}, got {pairing!r}")
+        if not isinstance(stores, Sequence) or not all(callable(getattr(store, "update", None)) for store in stores):
+            raise TypeError(f"stores must be a sequence of objects with a method update, got {stores!r}")
+        if not stores:
+            raise ValueError("stores must hold at least one store")
+        self._model, self._weights = model, prunable(model)
+        held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        lacking = [name for name, w in self._weights.items() if w.requires_grad and id(w) not in held]
+        if lacking:
+            raise ValueError(f"optimizer must hold the model's prunable weights, it lacks {lacking}")
+        self.pairing, self._stores, self._may_skip = pairing, tuple(stores), may_skip
+        self.steps = self.records = self.skipped = 0
+        self._changes: dict[str, Tensor] = {}
+        self._kinds: list[tuple[torch.Size, torch.dtype, torch.device]] = []
+        self._pending: Tensor | None = None  # loss of the step to come
+        self._last: Tensor | None = None  # loss of the last step, whose weights `_changes` holds
+        self._parts = 0  # losses that `before` was given
+        self._bad: Tensor | None = None  # number of the first step whose loss is not finite, on an accelerator
+        self._hook = optimizer.register_step_pre_hook(lambda *_: self._before_step())
+        self._closed = False
+
+    def before(self, loss: Tensor | Sequence[Tensor]) -> None:
+        """The mean loss that the next step is to lower; those of all micro-batches, of equal size, are averaged."""
+        if self._closed:
+            raise RuntimeError("the recorder is closed")
+        value, parts = self._mean(loss)
+        if self.pairing == "same_batch" and self._last is not None:
+            raise RuntimeError(f"after() has not been called for step {self.steps}")
+        if self._pending is not None:
+            self._skip(
+                "before() was called twice without a step between; give it the losses of all micro-batches at once"
+            )
+        self._pending, self._parts = value, parts
+
+    @torch.no_grad()
+    def after(self, loss: Tensor | Sequence[Tensor]) -> None:
+        """The loss of the same mini-batch, or micro-batches, after the step. Only for "same_batch"."""
+        if self.pairing != "same_batch":
+            raise RuntimeError(f"after() belongs to pairing='same_batch', this recorder has {self.pairing!r}")
+        value, parts = self._mean(loss)
+        if self._last is None:
+            if self._pending is None:
+                raise RuntimeError("after() was called without before() and a step")
+            self._skip("after() was called without a step since before()")
+            return
+        if parts != self._parts:
+            raise ValueError(f"loss must be that of the {self._parts} micro-batches before() was given, got {parts}")
+        last, self._last = self._last, None
+        self._check(value, self.steps)
+        self._emit(value - last)
+
+    def restart(self) -> None:
+        """Forgets the step under way: weights that were loaded anew are not taken for a change."""
+        self._pending = self._last = None
+        for store in self._stores:
+            if hasattr(store, "restart"):
+                store.restart()
+
+    def close(self) -> None:
+        """Takes the hook off the optimiser; the stores keep what they have."""
+        self._hook.remove()
+        self._closed, self._pending, self._last = True, None, None
+        self._changes = {}
+        self._raise_bad()
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._bad = None  # the error on its way says more
+        self.close()
+
+    @torch.no_grad()
+    def _before_step(self) -> None:
+        if self._pending is None:
+            raise RuntimeError(f"before(loss) was not called for step {self.steps + 1}")
+        weights = self._current()
+        loss, self._pending = self._pending, None
+        self._check(loss, self.steps + 1)
+        self.steps += 1
+        last, self._last = self._last, None
+        if last is not None:
+            self._emit(loss - last)
+        torch._foreach_copy_(list(self._changes.values()), weights)
+        self._last = loss
+
+    def _current(self) -> list[Tensor]:
+        """The weights; raises when they are not those that were there when recording began."""
+        now = prunable(self._model)
+        changed = [name for name in self._weights.keys() | now.keys() if now.get(name) is not self._weights.get(name)]
+        if changed:
+            raise ValueError(f"model's {sorted(changed)} are not the weights recording began with: make a new Recorder")
+        weights = [self._recorded(name, weight.detach()) for name, weight in self._weights.items()]
+        kinds = [(weight.shape, weight.dtype, weight.device) for weight in weights]
+        if not self._changes:
+            self._kinds = kinds
+            for name, weight in zip(self._weights, weights, strict=True):
+                dtype = torch.promote_types(weight.dtype, torch.float32)
+                self._changes[name] = torch.empty_like(weight, dtype=dtype)
+        for name, kind, first in zip(self._weights, kinds, self._kinds, strict=True):
+            if kind != first:
+                raise ValueError(
+                    f"model's {name!r} was {first} when recording began, it is {kind}: make a new Recorder"
+                )
+        return weights
+
+    def _recorded(self, name: str, weight: Tensor) -> Tensor:
+        """What is recorded of a weight: all of it. `ccprune.distributed` records a part."""
+        return weight
+
+    def _mean(self, loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
+        """Mean in float64 and the number of losses. `ccprune.distributed` takes the mean over processes too."""
+        return _mean(loss)
+
+    def _emit(self, delta_loss: Tensor) -> None:
+        weights, changes = self._current(), list(self._changes.values())
+        if _asynchronous(delta_loss.device):  # few kernels, however many tensors
+            torch._foreach_sub_(changes, weights)
+            torch._foreach_neg_(changes)
+        else:  # one pass over memory
+            for weight, change in zip(weights, changes, strict=True):
+                torch.sub(weight, change, out=change)
+        if self._bad is not None:
+            gone = self._bad > 0
+            delta_loss = delta_loss.masked_fill(gone, 0.0)
+            for change in changes:
+                change.masked_fill_(gone.to(change.device), 0.0)
+        for store in self._stores:
+            store.update(delta_loss, self._changes)
+        self.records += 1
+
+    def _check(self, loss: Tensor, step: int) -> None:
+        if not _asynchronous(loss.device):
+            if not bool(loss.isfinite()):
+                raise ValueError(f"loss of step {step} is {loss.item()}; the {self.records} records before it are kept")
+            return
+        # Waiting for the device at every step would slow training: what is known there stays there for a while.
+        if self._bad is None:
+            self._bad = torch.zeros((), dtype=torch.int64, device=loss.device)
+        self._bad = torch.where((self._bad == 0) & ~loss.isfinite(), step, self._bad)
+        if step % _LOOK_EVERY == 0:
+            self._raise_bad()
+
+    def _raise_bad(self) -> None:
+        step = 0 if self._bad is None else int(self._bad)
+        if step:
+            raise ValueError(
+                f"loss of step {step} is not finite; the records from it on are zeros, those before are kept"
+            )
+
+    def _skip(self, message: str) -> None:
+        if not self._may_skip:
+            raise RuntimeError(f"{message} (may_skip=True allows for steps that a GradScaler leaves out)")
+        self._pending = None
+        self.skipped += 1
+
+
+def _asynchronous(device: torch.device) -> bool:
+    return device.type != "cpu"
+
+
+def _mean(loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
+    """Mean in float64, a tensor of its own, and the number of losses."""
+    parts = [loss] if isinstance(loss, Tensor) else loss
+    if not isinstance(parts, Sequence) or not all(isinstance(part, Tensor) for part in parts):
+        raise TypeError(f"loss must be a Tensor or a sequence of Tensors, got {type(loss).__name__}")
+    if not parts or any(part.numel() != 1 or not part.is_floating_point() for part in parts):
+        shapes = [(tuple(part.shape), part.dtype) for part in parts]
+        raise ValueError(f"loss must be one real number per micro-batch, got {shapes}")
+    return torch.stack([part.detach().reshape(()).to(torch.float64) for part in parts]).mean(), len(parts)

@@ -1,0 +1,190 @@
+"""Where a recorder's changes go: rows in memory, rows in a file, or one running sum per weight.
+
+What a row is: `_rows`.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ccprune._util.checks import at_least
+from ccprune.recording._rows import Layout, Rows
+
+_FORMAT = "ccprune records 1"
+_HEADER_LIMIT = 1 << 24  # bytes in which the header's line must end
+_KEEP_FREE = 64 << 20  # bytes left free on the disk
+
+
+class Store(Protocol):
+    """What `recorder.Recorder` writes to.
+
+    A store that pairs a step with the one before it also has `restart()`, called when the next step does not follow.
+    """
+
+    def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
+        """Takes one record: a 0-d float64 tensor and {name: change}. It must not write to them, nor keep them: the next
+        step overwrites them.
+        """
+
+
+class StoreFull(RuntimeError):
+    """The next row would break the size limit or fill the disk; it was not written, the earlier rows are there."""
+
+
+class InMemory(Rows):
+    """Rows on the device they come on, in the weights' precision (float32 for halves): 4 T P bytes in float32."""
+
+    def __init__(self, *, momentum: bool = False) -> None:
+        super().__init__(momentum)
+        self._features: list[Tensor] = []
+        self._losses: list[Tensor] = []
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def records(self) -> tuple[Tensor, Tensor]:
+        """Features (T, P), with momentum (T, 3 P), and loss changes (T,) in float64. Raises ValueError without rows.
+
+        Takes the memory of the features twice while it runs. The features are shared with the store.
+        """
+        if not self._features:
+            raise ValueError("the store holds no records")
+        features = torch.stack(self._features)
+        self._features = list(features)
+        return features, torch.stack(self._losses)
+
+    def _append(self, delta_loss: Tensor, row: Tensor) -> None:
+        self._features.append(row)
+        self._losses.append(delta_loss.to(torch.float64, copy=True))
+
+
+class MemoryMapped(Rows):
+    """Rows in a new file, float32; `records` maps the file, so it may be larger than memory.
+
+    The file is one line of JSON, then rows of one float64 (loss change) and the features. It grows by whole rows and
+    holds no count, so a program that is killed leaves a file with every row but the one it was writing. Each row waits
+    for the device.
+
+    Raises ValueError for a `limit_bytes` below 1 and FileExistsError when there is such a file.
+    """
+
+    def __init__(self, path: str | Path, *, limit_bytes: int, momentum: bool = False) -> None:
+        super().__init__(momentum)
+        at_least(1, limit_bytes=limit_bytes)
+        self._path, self._limit = Path(path), limit_bytes
+        self._file = self._path.open("xb", buffering=0)
+        self._begin = self._end = 0
+
+    @classmethod
+    def open(cls, path: str | Path) -> "MemoryMapped":
+        """A file written earlier, to read. Raises ValueError when it is no such file or its header is not whole."""
+        self = cls.__new__(cls)
+        Rows.__init__(self, False)
+        self._path, self._limit = Path(path), 0
+        self._file = self._path.open("rb")
+        with self._file:
+            line = self._file.readline(_HEADER_LIMIT)
+            self._end = self._file.seek(0, 2)
+        try:
+            header = json.loads(line) if line.endswith(b"\n") else None
+        except ValueError:
+            header = None
+        if not isinstance(header, dict) or header.get("format") != _FORMAT:
+            raise ValueError(f"path must be a file of a MemoryMapped store with a whole header, got {path}")
+        shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
+        self._layout, self._begin = Layout(shapes, header["momentum"]), len(line)
+        return self
+
+    def __len__(self) -> int:
+        return 0 if self._layout is None else (self._end - self._begin) // self._row_bytes
+
+    @property
+    def _row_bytes(self) -> int:
+        return 4 * (2 + self.layout.width)
+
+    def records(self) -> tuple[Tensor, Tensor]:
+        """Features (T, P), with momentum (T, 3 P), and loss changes (T,) in float64. Raises ValueError without rows.
+
+        The features are the file itself: reading takes no memory of its own, writing to them changes the file.
+        """
+        if not len(self):
+            raise ValueError("the store holds no records")
+        rows = np.memmap(
+            self._path, "<f4", mode="r+", offset=self._begin, shape=(len(self), 2 + self.layout.width)
+        ).view(np.ndarray)
+        loss = rows[:, :2].flatten().view("<f8")
+        return torch.from_numpy(rows[:, 2:]), torch.from_numpy(loss)
+
+    def close(self) -> None:
+        """No more rows; `records` still reads."""
+        self._file.close()
+
+    def __enter__(self) -> "MemoryMapped":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _append(self, delta_loss: Tensor, row: Tensor) -> None:
+        if self._file.closed:
+            raise ValueError(f"{self._path} is closed")
+        if not self._end:
+            header = {"format": _FORMAT, "momentum": self._momentum, "shapes": self.layout.shapes}
+            line = json.dumps(header).encode()
+            line += b" " * (-(len(line) + 1) % 64) + b"\n"  # keeps the rows aligned
+            self._write(line, needed=len(line) + self._row_bytes)
+            self._begin = self._end
+        values = np.empty(2 + self.layout.width, "<f4")
+        values[:2].view("<f8")[0] = float(delta_loss)
+        torch.from_numpy(values)[2:].copy_(row)
+        self._write(values.view(np.uint8).data, needed=self._row_bytes)
+
+    def _write(self, data: bytes | memoryview, *, needed: int) -> None:
+        # Looked at before every row, which costs microseconds: nothing is reserved and the disk cannot fill meanwhile.
+        held = f"{len(self)} rows, {self._end} bytes, are held and can be read"
+        if self._end + needed > self._limit:
+            raise StoreFull(f"{self._path}: {needed} more bytes needed, limit_bytes={self._limit} allowed; {held}")
+        free = shutil.disk_usage(self._path.parent).free
+        if free < needed + _KEEP_FREE:
+            raise StoreFull(
+                f"{self._path}: {needed} more bytes needed, the disk has {free} free and keeps {_KEEP_FREE}; {held}"
+            )
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except BaseException:  # an interrupt too: the next row must not follow half a row
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
+            raise
+        self._end += len(data)
+
+
+class SquaredUpdates:
+    """sum_t dtheta_t^2 per weight in float64: a score that never looks at the loss."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+
+    def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
+        """Adds one step. Raises ValueError for other names than the first record's."""
+        if not self._sums:
+            self._sums = {name: torch.zeros_like(change, dtype=torch.float64) for name, change in delta_weights.items()}
+        if delta_weights.keys() != self._sums.keys():
+            raise ValueError(f"delta_weights must name {sorted(self._sums)}, got {sorted(delta_weights)}")
+        for name, change in delta_weights.items():
+            wide = change.double()  # its square in float32 would lose digits that the sum keeps
+            self._sums[name].addcmul_(wide, wide)
+
+    @property
+    def scores(self) -> dict[str, Tensor]:
+        """The sums {name: Tensor}, float64. Raises ValueError before the first record."""
+        if not self._sums:
+            raise ValueError("the store holds no records")
+        return {name: total.clone() for name, total in self._sums.items()}

@@ -1,5 +1,0 @@
-"""What a reader opens first: the index of an output folder, made from its result files alone."""
-
-from ccprune.reporting.index import write_report
-
-__all__ = ["write_report"]

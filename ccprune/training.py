@@ -1,0 +1,238 @@
+"""Minibatch training of torch models: what paper B's protocols need around `recorder.Recorder` and `mask.Mask`."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from ccprune._util.checks import at_least
+from ccprune._util.modes import evaluating
+from ccprune.mask import Mask
+
+Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Recording(Protocol):
+    """What `fit` tells of every step: a `recorder.Recorder`, or several as one (`criteria.Recording`)."""
+
+    pairing: str
+
+    def before(self, loss: Tensor) -> None:
+        """Takes the loss, before the optimiser's step."""
+
+    def after(self, loss: Tensor) -> None:
+        """Takes the same mini-batch's loss after it, with pairing "same_batch"."""
+
+    def restart(self) -> None:
+        """Learns that the weights were changed otherwise."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What `fit` did.
+
+    Attributes: loss (mean training loss of each epoch, as the weights were at each step), steps (optimiser steps).
+    """
+
+    loss: tuple[float, ...]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy (fraction in [0, 1]) and mean loss of a model on samples."""
+
+    accuracy: float
+    loss: float
+
+
+def converged(losses: Sequence[float], *, tolerance: float = 1e-4, patience: int = 5) -> bool:
+    """True once the last `patience` epochs in a row have not beaten the best loss before them by `tolerance`.
+
+    The 2024 protocol's end of training, with at most 200 epochs; the values are its authors'.
+    """
+    best, idle = float("inf"), 0
+    for loss in losses:
+        idle = idle + 1 if loss > best - tolerance else 0
+        best = min(best, loss)
+    return idle >= patience
+
+
+def fit(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    epochs: int,
+    optimizer: Optimizer,
+    loss: Loss = cross_entropy,
+    scheduler: LRScheduler | None = None,
+    mask: Mask | None = None,
+    recorder: Recording | None = None,
+    autocast: torch.dtype | None = None,
+    channels_last: bool = False,
+    stop: Callable[[Sequence[float]], bool] | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
+    seed: int = 0,
+) -> History:
+    """Trains the model in place, in train mode.
+
+    Parameters
+    ----------
+    model : Module
+    batches : callable
+        Epoch (from 0) -> the (inputs, labels) of its mini-batches, on the model's device.
+    epochs : int
+        At most so many; at least 1.
+    optimizer : Optimizer
+    loss : callable
+        (outputs, labels) -> mean loss.
+    scheduler : LRScheduler, optional
+        Stepped after each step of the optimiser, so that its lengths are in steps.
+    mask : Mask, optional
+        Enforced during training.
+    recorder : Recording, optional
+        Of the same model and optimiser; restarted first, since a mask may have changed the weights. With
+        pairing="same_batch" the mini-batch is evaluated once more after the step, in train mode, with the same random
+        numbers (dropout), and without a second update of batch-norm statistics.
+    autocast : dtype, optional
+        Precision of the forward pass, such as torch.bfloat16; the loss is computed from float32 outputs.
+    channels_last : bool
+        Memory format of the convolutions' weights, which stay so, and of the inputs (n, c, h, w).
+    stop : callable, optional
+        Losses of the epochs so far -> whether to end, such as `converged`.
+    on_epoch : callable, optional
+        Called with (epoch, loss) after each epoch.
+    seed : int
+        Of the random numbers drawn while training (dropout). The global generators are left as they were.
+
+    Returns
+    -------
+    History
+        The same with and without a recorder, bit for bit where the layers repeat themselves (they do on the CPU).
+
+    Raises
+    ------
+    ValueError
+        For fewer than 1 epochs, an epoch without batches, or a loss that is not finite, naming the epoch.
+    """
+    at_least(1, epochs=epochs)
+    device = next(model.parameters()).device
+    twice = recorder is not None and recorder.pairing == "same_batch"
+    losses: list[float] = []
+    steps = 0
+
+    def value_of(x: Tensor, y: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            outputs = model(x)
+        return loss(outputs if autocast is None else outputs.float(), y)
+
+    with ExitStack() as stack:
+        stack.enter_context(_own_random_numbers(device))
+        torch.manual_seed(seed)
+        if channels_last:
+            model.to(memory_format=torch.channels_last)
+        if mask is not None:
+            stack.enter_context(mask.enforce(model, optimizer))
+        if recorder is not None:
+            recorder.restart()
+        for epoch in range(epochs):
+            model.train()
+            # Summed on the device, which is waited for once an epoch.
+            total, samples = torch.zeros((), dtype=torch.float64, device=device), 0
+            for x, y in batches(epoch):
+                x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
+                state = _random_state(device) if twice else None
+                value = value_of(x, y)
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                if recorder is not None:
+                    recorder.before(value)
+                optimizer.step()
+                if recorder is not None and state is not None:
+                    recorder.after(_again(model, lambda x=x, y=y: value_of(x, y), state, device))
+                if scheduler is not None:
+                    scheduler.step()
+                total += value.detach() * len(x)
+                samples += len(x)
+                steps += 1
+            if not samples:
+                raise ValueError(f"batches({epoch}) gave no samples")
+            losses.append(total.item() / samples)
+            if not losses[-1] < float("inf"):
+                raise ValueError(f"training loss of epoch {epoch} is {losses[-1]}: training diverged")
+            if on_epoch is not None:
+                on_epoch(epoch, losses[-1])
+            if stop is not None and stop(losses):
+                break
+    return History(tuple(losses), steps)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    normalise: Callable[[Tensor], Tensor],
+    batch_size: int = 1000,
+    loss: Loss = cross_entropy,
+) -> Evaluation:
+    """Accuracy and mean loss on all samples, in eval mode; the model is left in the modes it had.
+
+    Parameters
+    ----------
+    model : Module
+    x, y : Tensor (n, ...), Tensor (n,) of int64
+        Inputs as they are stored, and classes; on the model's device.
+    normalise : callable
+        Stored inputs -> what the model takes; called per batch.
+    batch_size : int
+    loss : callable
+        (outputs, labels) -> mean loss.
+
+    Raises
+    ------
+    ValueError
+        Without samples, or when x and y differ in length.
+    """
+    if not len(x) or len(x) != len(y):
+        raise ValueError(f"x and y must have the same number of samples, at least 1, got {len(x)} and {len(y)}")
+    total = torch.zeros(2, dtype=torch.float64, device=x.device)
+    with evaluating(model):
+        for part, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
+            outputs = model(normalise(part))
+            right = (outputs.argmax(1) == labels).sum()
+            total += torch.stack([right.double(), loss(outputs, labels).double() * len(part)])
+    accuracy, mean = (total / len(x)).tolist()
+    return Evaluation(accuracy, mean)
+
+
+@torch.no_grad()
+def _again(model: nn.Module, value: Callable[[], Tensor], state: list[Tensor], device: torch.device) -> Tensor:
+    """The loss with the random numbers of `state`; buffers (batch-norm statistics) stay as they are."""
+    buffers = list(model.buffers())
+    kept = [buffer.clone() for buffer in buffers]
+    with _own_random_numbers(device):
+        torch.set_rng_state(state[0])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(state[1], device)
+        found = value()
+    for buffer, old in zip(buffers, kept, strict=True):
+        buffer.copy_(old)
+    return found
+
+
+def _own_random_numbers(device: torch.device) -> AbstractContextManager[None]:
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def _random_state(device: torch.device) -> list[Tensor]:
+    # Held by the host for either device, so that nothing is waited for.
+    return [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])

@@ -1,0 +1,164 @@
+"""What the Granger-Lasso says: solvers against each other, scores against simpler ones, records against noise."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from ccprune import lasso
+from ccprune.lasso.problem import blocks, correlation
+from ccprune.mask import Mask, jaccard
+from ccprune.recording import InMemory, Recorder, Store
+from replication.causal.methods import Scores
+from replication.causal.setting import Setting
+from replication.data.images import Images
+
+
+def record(
+    model: nn.Module,
+    images: Images,
+    setting: Setting,
+    stores: Sequence[Store],
+    *,
+    epochs: int,
+    rate: float,
+    pairing: str,
+    seed: int,
+) -> nn.Module:
+    """Fills the stores from `epochs` of SGD on a copy of the model, which is returned."""
+    model = copy.deepcopy(model)
+    optimizer = SGD(model.parameters(), lr=rate)
+    with Recorder(model, optimizer, stores, pairing=pairing) as recorder:
+        setting.train(model, images, epochs=epochs, optimizer=optimizer, seed=seed, recorder=recorder)
+    return model
+
+
+def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequence[float]) -> pd.DataFrame:
+    """The three solvers on the same records, one Lasso per tensor (the 2024 protocol): one row per tensor and lambda.
+
+    lambda is where the screen prunes `sparsities` of the tensor. Columns: tensor, weights, lam, sparsity (the
+    screen's), sparsity_sgd, jaccard_sgd (of the masks of `truncated_gradient` and the screen), passes and gap_sgd (its
+    relative duality gap); jaccard_exact (the exact ranking at the screen's count against the screen). Such lambdas are
+    far below those at which an exact solution has fewer weights than records; for these see `certified`.
+    """
+    changes, losses = store.records()
+    scores, found = screen.scores, []
+    for name, columns in store.layout.columns.items():
+        part, score = changes[:, columns], scores[name].flatten()
+        order = lasso.ranking(part, losses)
+        for sparsity in sparsities:
+            lam = _penalty(score, sparsity)
+            kept = Mask({name: score > lam})
+            sgd = lasso.truncated_gradient(part, losses, lam, seed=0)
+            ranked = Mask.from_counts({name: order}, kept=kept.counts)
+            found.append(
+                {
+                    "tensor": name,
+                    "weights": len(score),
+                    "lam": lam,
+                    "sparsity": kept.sparsity,
+                    "sparsity_sgd": 1 - float(sgd.support.double().mean()),
+                    "jaccard_sgd": jaccard(kept, Mask({name: sgd.support})),
+                    "passes": sgd.iterations,
+                    "gap_sgd": sgd.duality_gap,
+                    "jaccard_exact": jaccard(kept, ranked),
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def compare_exponents(
+    store: InMemory, screen: lasso.Screen, *, sparsities: Sequence[float], powers: Sequence[float]
+) -> pd.DataFrame:
+    """How the exponent of the authors' step moves their mask: one row per tensor, lambda and exponent.
+
+    lambda as in `compare_solvers`. Columns: tensor, sparsity (one of `sparsities`), lam, power_t (one of `powers`,
+    the exponent in `truncated_gradient`), passes; jaccard (of the fit's mask and the screen's), jaccard_weighted (of
+    the fit's mask and the screen's statistic with the records weighed by `lasso.record_weights`), spread (standard
+    deviation of these weights over their mean).
+    """
+    changes, losses = store.records()
+    count, scores, found = len(losses), screen.scores, []
+    for name, columns in store.layout.columns.items():
+        part, score = changes[:, columns], scores[name].flatten()
+        for sparsity in sparsities:
+            lam = _penalty(score, sparsity)
+            kept = Mask({name: score > lam})
+            for power in powers:
+                fit = lasso.truncated_gradient(part, losses, lam, power_t=power, seed=0)
+                weights = lasso.record_weights(count, passes=fit.iterations, power_t=power, seed=0)
+                weighted = correlation(part, count * weights.to(losses) * losses).abs() > lam
+                fitted = Mask({name: fit.support})
+                found.append(
+                    {
+                        "tensor": name,
+                        "sparsity": sparsity,
+                        "lam": lam,
+                        "power_t": power,
+                        "passes": fit.iterations,
+                        "jaccard": jaccard(kept, fitted),
+                        "jaccard_weighted": jaccard(Mask({name: weighted}), fitted),
+                        "spread": float(weights.std(correction=0) / weights.mean()),
+                    }
+                )
+    return pd.DataFrame(found)
+
+
+def _penalty(score: Tensor, sparsity: float) -> float:
+    """The lambda at which the screen prunes `sparsity` of the tensor's weights, from its scores (P,)."""
+    return float(score.kthvalue(max(1, round(sparsity * len(score)))).values)
+
+
+def certified(store: InMemory, *, fractions: Sequence[float]) -> pd.DataFrame:
+    """Exact solutions and the authors' solver at lambda = `fractions` of `lambda_max`: one row per tensor and lambda.
+
+    Columns: tensor, fraction, lam; kept and gap (relative duality gap) of each, named _exact and _sgd.
+    """
+    changes, losses = store.records()
+    found = []
+    for name, columns in store.layout.columns.items():
+        part = changes[:, columns]
+        top = lasso.lambda_max(part, losses)
+        lams = [fraction * top for fraction in fractions]
+        for fraction, lam, exact in zip(fractions, lams, lasso.path(part, losses, lams), strict=True):
+            sgd = lasso.truncated_gradient(part, losses, lam, seed=0)
+            row = {"tensor": name, "fraction": fraction, "lam": lam}
+            row |= {"kept_exact": int(exact.support.sum()), "gap_exact": exact.duality_gap}
+            found.append(row | {"kept_sgd": int(sgd.support.sum()), "gap_sgd": sgd.duality_gap})
+    return pd.DataFrame(found)
+
+
+def rank_correlations(scores: Mapping[str, Scores]) -> pd.DataFrame:
+    """Spearman's rank correlation of every two scores over all weights, as a square table.
+
+    Raises ValueError when the scores are not of the same weights, or one is constant, which has no ranks.
+    """
+    flat = {}
+    for method, score in scores.items():
+        if score.keys() != next(iter(scores.values())).keys():
+            raise ValueError(f"scores[{method!r}] names other weights than the first")
+        flat[method] = torch.cat([value.flatten().double() for value in score.values()]).cpu().numpy()
+        if flat[method].min() == flat[method].max():
+            raise ValueError(f"scores[{method!r}] is constant")
+    return pd.DataFrame(flat).corr(method="spearman")
+
+
+def permutation_p(X: Tensor, y: Tensor, *, permutations: int = 99, seed: int) -> Tensor:
+    """p-value (P,) of each column's covariance with y, against those with the records of y in another order.
+
+    (Number of permutations with at least as large a |covariance| + 1) / (permutations + 1). Under the null, that the
+    loss changes do not know which step they belong to, p is uniform. The part of |x_k . y| that comes from y's mean is
+    the same in every order and left out: a loss that falls alike in every step is no evidence.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(len(y), generator=generator) for _ in range(permutations)]
+    centred = y.cpu().double() - y.cpu().double().mean()
+    rows = torch.stack([centred, *(centred[order] for order in orders)]).to(X.device)
+    exceeding = []
+    for _, columns in blocks(X):
+        statistic = (rows @ columns).abs()
+        exceeding.append((statistic[1:] >= statistic[0]).sum(0))
+    return (torch.cat(exceeding) + 1) / (permutations + 1)

@@ -1,0 +1,192 @@
+"""The paper's own experiment: masks from rewound recordings at a lambda, then training under them and controls."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+
+from torch import nn
+from torch.optim import Adam
+
+from ccprune import scores
+from ccprune.lasso import Screen
+from ccprune.mask import Mask, geometric
+from ccprune.recording import SquaredUpdates
+from ccprune.training import converged, evaluate
+from replication.causal.protocols import everything, rewound
+from replication.causal.runs import Network, training_key
+from replication.causal.setting import Setting
+from replication.data.images import Images
+from replication.ledger.units import Rows, Scalar, Units
+
+#: The paper trains with Adam at this rate, on the plain cross-entropy in batches of 512.
+RATE = 5e-4
+#: lambda on each data set for LeNet, and the share of what is left that magnitude removed in each of ten iterations
+#: (the paper's scripts), so that it removed 1 - (1 - share)^10 in all.
+LENET = {"fashion_mnist": (1e-14, 0.1), "cifar10": (1e-14, 0.275)}
+
+#: The masks that `experiment` trains under: causal's, those made from it, the rewound ones, those on the saved weights.
+MASKS = ("causal", "shuffled", "reinitialised", "iterative_magnitude", "squared_updates")
+MASKS += ("dense", "magnitude", "magnitude_layer", "lamp", "random")
+
+
+def trained(
+    model: nn.Module, images: Images, setting: Setting, mask: Mask | None, *, epochs: int, seed: int, first: int = 0
+) -> tuple[nn.Module, int]:
+    """A copy trained by Adam, under the mask if any, until `converged`, `epochs` at most; and the epochs it took."""
+    model = setting.place(copy.deepcopy(model), images)
+    optimizer = Adam(model.parameters(), lr=RATE)
+    training = {"epochs": epochs, "optimizer": optimizer, "seed": seed, "first": first}
+    return model, len(setting.train(model, images, mask=mask, stop=converged, **training).loss)
+
+
+def at_lambda(
+    saved: nn.Module, images: Images, setting: Setting, lam: float, *, iterations: int, epochs: int, seed: int
+) -> Iterator[Mask]:
+    """The paper's masks, one per iteration: `rewound` with `lasso.Screen` at lambda.
+
+    Raises ValueError where the screen would not be the authors' fit (`Screen.condition`).
+    """
+
+    def choose(_: nn.Module, screen: Screen, __: Mask, ___: int) -> Mask:
+        return screen.mask(lam)
+
+    return rewound(saved, images, setting, choose, iterations=iterations, epochs=epochs, seed=seed)
+
+
+def iterative_magnitude(
+    saved: nn.Module, images: Images, setting: Setting, sparsity: float, *, iterations: int, epochs: int, seed: int
+) -> Iterator[Mask]:
+    """The paper's baseline, one mask per iteration: the same share of what is left is pruned by magnitude each time.
+
+    Every iteration trains from the saved weights as `at_lambda` does; the share is such that the last mask has the
+    sparsity.
+    """
+    levels = geometric(sparsity, iterations=iterations)
+
+    def choose(model: nn.Module, _: None, mask: Mask, iteration: int) -> Mask:
+        return Mask.from_scores(scores.magnitude(model), sparsity=levels[iteration], previous=mask)
+
+    return rewound(saved, images, setting, choose, store=None, iterations=iterations, epochs=epochs, seed=seed)
+
+
+def by_squared_updates(
+    saved: nn.Module, images: Images, setting: Setting, sparsities: Sequence[float], *, epochs: int, seed: int
+) -> Iterator[Mask]:
+    """Masks with a given sparsity in each iteration, from the recording of `at_lambda` without its losses."""
+
+    def choose(_: nn.Module, store: SquaredUpdates, mask: Mask, iteration: int) -> Mask:
+        return Mask.from_scores(store.scores, sparsity=sparsities[iteration], previous=mask)
+
+    steps = {"iterations": len(sparsities), "epochs": epochs, "seed": seed}
+    return rewound(saved, images, setting, choose, store=SquaredUpdates, **steps)
+
+
+def controls(saved: nn.Module, sparsity: float, *, seed: int) -> dict[str, Mask]:
+    """Masks of a sparsity on the saved weights, and none pruned for "dense".
+
+    magnitude (over all layers, the paper's), magnitude_layer, lamp and random.
+    """
+    magnitude = scores.magnitude(saved)
+    return {
+        "dense": everything(saved),
+        "magnitude": Mask.from_scores(magnitude, sparsity=sparsity),
+        "magnitude_layer": Mask.from_scores(magnitude, scope="layer", sparsity=sparsity),
+        "lamp": Mask.from_scores(scores.lamp(saved), sparsity=sparsity),
+        "random": Mask.from_scores(scores.random(saved, seed=seed), sparsity=sparsity),
+    }
+
+
+def row(
+    name: str,
+    saved: nn.Module,
+    network: Network,
+    images: Images,
+    setting: Setting,
+    mask: Mask,
+    *,
+    before: int,
+    epochs: int,
+    seed: int,
+) -> dict[str, object]:
+    """Train the saved network under a mask and evaluate it.
+
+    With the name "reinitialised" new initial weights are trained instead, with the `before` epochs that the saved
+    network had as well.
+    """
+    if name == "reinitialised":
+        fresh = network(seed + 1_000_000)
+        model, took = trained(fresh, images, setting, mask, epochs=before + epochs, seed=seed)
+    else:
+        model, took = trained(saved, images, setting, mask, epochs=epochs, seed=seed, first=before)
+    test = evaluate(model, images.x_test, images.y_test, normalise=images.normalise)
+    return {
+        "seed": seed,
+        "method": name,
+        "sparsity": mask.sparsity,
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "epochs": took,
+        "least_density": mask.least_density,
+    }
+
+
+def experiment(
+    network: Network,
+    images: Images,
+    setting: Setting,
+    lam: float,
+    *,
+    units: Units,
+    key: Mapping[str, Scalar],
+    iterations: int,
+    epochs: int,
+    after: int,
+    seed: int,
+) -> tuple[list[float], Rows]:
+    """The paper's experiment for one seed, with one unit for the sparsities and one for each mask that is trained.
+
+    A mask is made when a unit that is not stored needs it. Of the masks, "shuffled" has causal's count in each layer
+    at random places, all others but "dense" have causal's count over all layers.
+
+    Parameters
+    ----------
+    units, key
+        As in `runs.curves`.
+    epochs, after
+        Epochs of Adam before and of SGD in each iteration; most epochs of Adam under each mask, 0 trains none.
+
+    Returns
+    -------
+    tuple
+        The sparsity of causal's mask after each iteration, and the rows of `row`.
+    """
+    saved = cache(lambda: trained(network(seed), images, setting, None, epochs=epochs, seed=seed)[0])
+    schedule = {"epochs": epochs, "seed": seed}
+    path = cache(lambda: list(at_lambda(saved(), images, setting, lam, iterations=iterations, **schedule)))
+    one = {**key, **training_key(setting), **schedule, "study": "protocol_2024", "lam": lam, "iterations": iterations}
+    steps = units.get(one | {"method": "sparsities"}, lambda: [{"sparsity": mask.sparsity} for mask in path()])
+    sparsities = [step["sparsity"] for step in steps]
+
+    def made(name: str) -> Mask:
+        if name in ("causal", "reinitialised"):
+            return path()[-1]
+        if name == "shuffled":
+            return path()[-1].shuffled(seed=seed)
+        if name == "iterative_magnitude":
+            final = sparsities[-1]
+            *_, last = iterative_magnitude(saved(), images, setting, final, iterations=iterations, **schedule)
+            return last
+        if name == "squared_updates":
+            *_, last = by_squared_updates(saved(), images, setting, sparsities, **schedule)
+            return last
+        return controls(saved(), sparsities[-1], seed=seed)[name]
+
+    found: Rows = []
+    for name in MASKS if after else ():
+        training = {"before": epochs, "epochs": after, "seed": seed}
+
+        def compute(name: str = name, training: dict[str, int] = training) -> Rows:
+            return [row(name, saved(), network, images, setting, made(name), **training)]
+
+        found += units.get(one | {"method": name, "after": after}, compute)
+    return sparsities, found

@@ -1,0 +1,121 @@
+"""Does the causal score, and the sparsity chosen with it, stay the same when training does not?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import torch
+from torch import nn
+
+from ccprune.mask import jaccard
+from replication.causal.change_point import one_standard_error
+from replication.causal.evidence import rank_correlations
+from replication.causal.methods import Method
+from replication.causal.protocols import Point, gradual, start
+from replication.causal.runs import curve_row
+from replication.causal.setting import Setting
+from replication.data.images import Images
+
+Change = Callable[[Images, Setting], tuple[Images, Setting]]
+
+
+def mislabelled(images: Images, *, share: float, seed: int) -> Images:
+    """The set with `share` of the training labels replaced by another class, drawn at random."""
+    generator = torch.Generator().manual_seed(seed)
+    wrong = torch.randperm(len(images.y_train), generator=generator)[: round(share * len(images.y_train))]
+    labels = images.y_train.clone()
+    offset = torch.randint(1, images.classes, (len(wrong),), generator=generator).to(labels.device)
+    labels[wrong] = (labels[wrong] + offset) % images.classes
+    return replace(images, y_train=labels)
+
+
+def inverted(images: Images) -> Images:
+    """The set with black and white exchanged: a shift of the data that keeps the labels."""
+    return replace(images, x_train=255 - images.x_train, x_test=255 - images.x_test)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A change of training, and one of the data from the recording on: `after` sees what `before` did not."""
+
+    before: Change = lambda images, setting: (images, setting)
+    after: Callable[[Images], Images] = lambda images: images
+
+
+def conditions(*, seed: int) -> dict[str, Condition]:
+    """The ways in which training is changed, the unchanged one first."""
+
+    def setting(**changes: Callable[[Setting], float]) -> Condition:
+        def changed(images: Images, now: Setting) -> tuple[Images, Setting]:
+            return images, replace(now, **{name: value(now) for name, value in changes.items()})
+
+        return Condition(changed)
+
+    return {
+        "as it is": Condition(),
+        "another order": Condition(),
+        "batch / 4": setting(batch_size=lambda now: now.batch_size // 4),
+        "batch x 4": setting(batch_size=lambda now: now.batch_size * 4),
+        "rate / 3": setting(rate=lambda now: now.rate / 3),
+        "rate x 3": setting(rate=lambda now: now.rate * 3),
+        "20% wrong labels": Condition(lambda images, now: (mislabelled(images, share=0.2, seed=seed), now)),
+        "inverted half-way": Condition(after=inverted),
+    }
+
+
+def run(
+    network: Callable[[int], nn.Module],
+    images: Images,
+    held: Images,
+    setting: Setting,
+    method: Method,
+    *,
+    levels: Sequence[float],
+    before: int,
+    between: int,
+    after: int,
+    seeds: Sequence[int],
+) -> pd.DataFrame:
+    """`protocols.gradual` under every condition: one row per seed, condition and sparsity.
+
+    Columns as in `runs.curve_row`, condition for method; with rank_correlation and jaccard, of this sparsity's scores
+    and mask with those of the unchanged training from the same initial weights. "another order" changes only the order
+    of the mini-batches: what differs there is noise.
+    """
+    found = []
+    for seed in seeds:
+        reference: dict[float, Point] = {}
+        for name, condition in conditions(seed=seed).items():
+            order = seed + 500_000 if name == "another order" else seed
+            changed, now = condition.before(images, setting)
+            begin = start(network(seed), changed, now, epochs=before, seed=order)
+            changed, changed_held = condition.after(changed), condition.after(held)
+            schedule = {"levels": levels, "between": between, "after": after, "seed": order}
+            for point in gradual(begin, changed, now, method, **schedule):
+                first = reference.setdefault(point.level, point)
+                agreement = rank_correlations({"reference": first.scores, "here": point.scores}).iloc[0, 1]
+                row = curve_row(seed, name, point, changed, changed_held) | {
+                    "rank_correlation": float(agreement),
+                    "jaccard": jaccard(first.mask, point.mask),
+                }
+                found.append(row)
+    return pd.DataFrame(found).rename(columns={"method": "condition"})
+
+
+def summary(found: pd.DataFrame) -> pd.DataFrame:
+    """One row per condition: agreement of the scores at the first sparsity and of the masks at the last, means over
+    seeds; the sparsity chosen on held-out images by the one-standard-error rule; and test accuracy there.
+    """
+    rows = {}
+    for name, part in found.groupby("condition", sort=False):
+        valid = part.pivot(index="seed", columns="level", values="valid_accuracy")
+        chosen = one_standard_error(valid.columns.to_numpy(), valid.to_numpy())
+        first, last = part[part.level == valid.columns[0]], part[part.level == valid.columns[-1]]
+        rows[name] = {
+            "rank correlation": first.rank_correlation.mean(),
+            "Jaccard": last.jaccard.mean(),
+            "chosen sparsity": chosen,
+            "test accuracy there": part[part.level == chosen].test_accuracy.mean(),
+            "seeds": len(valid),
+        }
+    return pd.DataFrame(rows).T

@@ -1,0 +1,220 @@
+"""The runs behind the verdicts on paper B: curves of accuracy against sparsity under the follow-up's protocol."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from ccprune.mask import cubic
+from ccprune.training import evaluate
+from replication.causal.methods import Method, methods
+from replication.causal.protocols import Point, gradual, start
+from replication.causal.setting import Setting
+from replication.data.images import Images
+from replication.ledger.units import Rows, Scalar, Units
+from replication.networks import models
+
+Network = Callable[[int], nn.Module]
+Walk = Callable[..., Iterator[Point]]
+
+
+def network(architecture: str, images: Images) -> Network:
+    """Paper B's network of that name for these images, as a function of the seed; the MLP has 300 and 100 units.
+
+    Raises ValueError for an unknown name.
+    """
+    _, channels, size, _ = images.x_train.shape
+    makers = {
+        "mlp": partial(models.mlp, (channels * size * size, 300, 100, images.classes)),
+        "lenet": partial(models.lenet, channels, size, images.classes),
+        "alexnet32": partial(models.alexnet32, channels, size, images.classes),
+        "resnet18": partial(models.resnet18, channels, images.classes),
+        "resnet20": partial(models.resnet20, channels, images.classes),
+    }
+    if architecture not in makers:
+        raise ValueError(f"architecture must be one of {tuple(makers)}, got {architecture!r}")
+    return lambda seed: makers[architecture](seed=seed)
+
+
+def hold_out(images: Images, *, count: int, seed: int) -> tuple[Images, Images]:
+    """Splits `count` random training images off: (images to train on and test with, images to choose with).
+
+    The second has the held-out images as its test part and no meaningful training part. Raises ValueError for a count
+    that leaves nothing.
+    """
+    if not 0 < count < len(images.x_train):
+        raise ValueError(f"count must lie in 1..{len(images.x_train) - 1}, got {count}")
+    order = torch.randperm(len(images.x_train), generator=torch.Generator().manual_seed(seed)).to(images.x_train.device)
+    held, rest = order[:count], order[count:]
+    training = replace(images, x_train=images.x_train[rest], y_train=images.y_train[rest])
+    return training, replace(training, x_test=images.x_train[held], y_test=images.y_train[held])
+
+
+def points(
+    network: Network,
+    images: Images,
+    setting: Setting,
+    *,
+    names: Sequence[str],
+    levels: Sequence[float],
+    before: int,
+    between: int,
+    after: int,
+    seeds: Sequence[int],
+    totals: bool = False,
+) -> Iterator[tuple[int, str, Point]]:
+    """(seed, method, point) for every seed, method and sparsity, by `protocols.gradual`; "dense" may be a method.
+
+    Every method of a seed starts from the same trained network and sees the same mini-batches. With `totals` every
+    level is a total of its own, reached from the start by the follow-up's ten cubic steps; else they are stations of
+    one path.
+    """
+    paths = [(cubic(level, iterations=10), (level,)) for level in levels] if totals else [(levels, None)]
+    for seed in seeds:
+        walk = _walk(network, images, setting, names=names, before=before, seed=seed)
+        for name in names:
+            for path, only in paths:
+                for point in walk(name, levels=path, only=only, between=between, after=after):
+                    yield seed, name, point
+
+
+def curve_row(seed: int, method: str, point: Point, images: Images, held: Images) -> dict[str, object]:
+    """One row of the table of curves: sparsity, accuracy on held-out and on test images, the emptiest layer."""
+    test = evaluate(point.model, images.x_test, images.y_test, normalise=images.normalise)
+    valid = evaluate(point.model, held.x_test, held.y_test, normalise=images.normalise)
+    return {
+        "seed": seed,
+        "method": method,
+        "level": point.level,
+        "sparsity": point.mask.sparsity,
+        "valid_accuracy": valid.accuracy,
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "train_loss": point.loss,
+        "least_density": point.mask.least_density,
+        "epochs": point.epochs,
+    }
+
+
+def training_key(setting: Setting) -> dict[str, Scalar]:
+    """The setting's attributes, as a part of the key of a unit."""
+    return {name: value if isinstance(value, Scalar) else str(value) for name, value in vars(setting).items()}
+
+
+def curves(
+    network: Network,
+    images: Images,
+    held: Images,
+    setting: Setting,
+    *,
+    units: Units,
+    key: Mapping[str, Scalar],
+    names: Sequence[str],
+    levels: Sequence[float],
+    before: int,
+    between: int,
+    after: int,
+    seeds: Sequence[int],
+    totals: bool = False,
+) -> Rows:
+    """Return `curve_row` of all `points`, with one unit for each path that is trained.
+
+    A unit is one (seed, method), with `totals` one (seed, method, total). Dense training does not depend on the total,
+    so that there it is one unit a seed, whose row is repeated for each level.
+
+    Parameters
+    ----------
+    units, key
+        Where the units are stored, and what their rows depend on beside the setting and the schedule: the data set,
+        the architecture, the images held out, the device.
+    network, images, held, setting, names, levels, before, between, after, seeds, totals
+        As in `points` and `curve_row`.
+    """
+    schedule = {"before": before, "between": between, "after": after}
+    found: Rows = []
+    for seed in seeds:
+        walk = _walk(network, images, setting, names=names, before=before, seed=seed)
+        for name in names:
+
+            def trained(path: Sequence[float], walk: Walk = walk, seed: int = seed, name: str = name) -> Rows:
+                steps = {"levels": path, "only": path[-1:] if totals else None, "between": between, "after": after}
+                return [curve_row(seed, name, point, images, held) for point in walk(name, **steps)]
+
+            one = {**key, **training_key(setting), **schedule, "study": "curves", "seed": seed, "method": name}
+            if not totals:
+                found += units.get(one | {"levels": " ".join(map(str, levels))}, partial(trained, levels))
+            elif name == "dense":
+                path = cubic(levels[0], iterations=10)
+                (row,) = units.get(one | {"total": 0.0, "iterations": 10}, partial(trained, path))
+                found += [row | {"level": level} for level in levels]
+            else:
+                for level in levels:
+                    path = cubic(level, iterations=10)
+                    found += units.get(one | {"total": level, "iterations": 10}, partial(trained, path))
+    return found
+
+
+def stations(
+    network: Network,
+    images: Images,
+    setting: Setting,
+    *,
+    units: Units,
+    key: Mapping[str, Scalar],
+    counts: Sequence[int],
+    total: float,
+    before: int,
+    between: int,
+    after: int,
+    seeds: Sequence[int],
+    names: Sequence[str] = ("causal", "magnitude"),
+) -> Rows:
+    """One total reached in k cubic steps, for each k in `counts`: test accuracy of the network finished at the total.
+
+    Every k is trained in two variants, which are the same for the largest: with `between` epochs before each pruning,
+    and with as many as make the total number of epochs that of the largest k. One unit is one (k, variant, seed,
+    method).
+
+    Raises ValueError where a count does not divide the largest one.
+    """
+    most = max(counts, default=1)
+    if odd := [k for k in counts if most % k]:
+        raise ValueError(f"counts must divide their largest, {most}; got {odd}")
+    variants = list(dict.fromkeys((k, epochs) for k in counts for epochs in (between, between * most // k)))
+    fixed = {**key, **training_key(setting), "before": before, "after": after, "study": "stations", "total": total}
+    found: Rows = []
+    for seed in seeds:
+        walk = _walk(network, images, setting, names=names, before=before, seed=seed)
+        for k, epochs in variants:
+            for name in names:
+                here = {"stations": k, "between": epochs, "seed": seed, "method": name}
+
+                def trained(here: dict[str, Any] = here, walk: Walk = walk) -> Rows:
+                    path = cubic(total, iterations=here["stations"])
+                    (point,) = walk(here["method"], levels=path, only=(total,), between=here["between"], after=after)
+                    test = evaluate(point.model, images.x_test, images.y_test, normalise=images.normalise)
+                    row = here | {"level": total, "sparsity": point.mask.sparsity, "epochs": point.epochs}
+                    return [row | {"test_accuracy": test.accuracy, "test_loss": test.loss}]
+
+                found += units.get(fixed | here, trained)
+    return found
+
+
+def _walk(network: Network, images: Images, setting: Setting, *, names: Sequence[str], before: int, seed: int) -> Walk:
+    """A function of a method's name and of `gradual`'s schedule; the network to begin with is trained when needed.
+
+    Raises ValueError for names that are no methods.
+    """
+    known: dict[str, Method | None] = {"dense": None, **methods(rate=setting.rate, seed=seed)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"names must be among {', '.join(known)}; got {', '.join(unknown)}")
+    begin = cache(partial(start, network(seed), images, setting, epochs=before, seed=seed))
+
+    def walk(name: str, **schedule: Any) -> Iterator[Point]:
+        return gradual(begin(), images, setting, known[name], seed=seed, **schedule)
+
+    return walk

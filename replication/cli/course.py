@@ -1,0 +1,38 @@
+"""`ccprune course`."""
+
+import argparse
+from pathlib import Path
+
+from replication import course
+from replication.runner import SuiteError
+
+_NEW = """\
+Copy the lessons into FOLDER to hand them out: the notebooks of notebooks/lessons.toml without outputs and without
+solutions, that list, the files that they link to, and a README.md with goals, times and what the exercises need. All
+of it, or nothing.
+
+exit status
+  0  it is there
+  2  FOLDER is not empty or cannot be written, or a lesson is not as it should be; nothing was written
+"""
+
+
+def add(commands) -> None:
+    """Add the command to a parser's subparsers."""
+    text = "the notebooks as a course"
+    group = commands.add_parser("course", help=text, description=f"{text.capitalize()}.")
+    actions = group.add_subparsers(required=True, metavar="ACTION")
+    how = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    new = actions.add_parser("new", help="a copy without solutions", description=_NEW, **how)
+    new.set_defaults(command=_new)
+    new.add_argument("folder", type=Path, metavar="FOLDER", help="where to: a new or an empty folder")
+    new.add_argument("--solutions", action="store_true", help="keep the solutions")
+
+
+def _new(root: Path, options: argparse.Namespace) -> int:
+    try:
+        course.new(root, options.folder, solutions=options.solutions)
+    except (ValueError, OSError) as error:
+        raise SuiteError(f"no course: {error}") from error
+    print(options.folder / "README.md")
+    return 0

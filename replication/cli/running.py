@@ -1,0 +1,192 @@
+"""`ccprune replicate`, `ccprune status` and `ccprune report`."""
+
+import argparse
+import ast
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from replication.ledger import PROFILES
+from replication.reporting import manifest, write_report
+from replication.reporting.index import INDEX
+from replication.reporting.passages import write_passages
+from replication.reporting.verify import expected
+from replication.runner import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
+from replication.runner.execution import BEFORE
+from replication.runner.inventory import all_runs
+from replication.runner.pools import Pool
+from replication.runner.spec import NOTEBOOKS
+
+_REPLICATE = """\
+Run the notebooks of a profile, each in a process of its own, and write results/, reports/,
+verdicts.csv and README.md into the output folder. A second call runs only what changed.
+
+profiles
+  smoke    minutes; tests the machinery. It writes to replication/.smoke, never into the
+           committed replication/, unless --out says so; and its numbers enter verdicts.csv
+           only where the output folder holds nothing else.
+  default  about a quarter of an hour on two cores, data from installed packages.
+  paper    the papers' own data and sizes. Its rows replace those of default in verdicts.csv.
+
+exit status
+  0  all is well, or runs were skipped because their data cannot be had (told at the end and
+     in README.md)
+  1  a run failed; what was not begun was left, unless --keep-going
+  2  the call or the suite file is wrong, the output folder cannot be written, or another call
+     is at work in it; nothing was run
+"""
+
+
+def add(commands) -> None:
+    """Add the three commands to a parser's subparsers."""
+    run = commands.add_parser(
+        "replicate",
+        help="run the notebooks, write results and reports",
+        description=_REPLICATE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.set_defaults(command=_replicate)
+    text = "which runs a profile has, what is here of them, and what would be run again, and why"
+    told = commands.add_parser("status", help=text, description=f"{text.capitalize()}. Nothing is run or fetched.")
+    told.set_defaults(command=_status)
+    for sub in (run, told):
+        sub.add_argument("names", nargs="*", metavar="NAME", help="these runs; NAME also stands for all of NAME-...")
+        sub.add_argument("--profile", choices=PROFILES, default="default")
+    run.add_argument("--jobs", type=positive, metavar="N", help="notebooks at once on this machine (default: 1)")
+    run.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, as in tcp://HOST:8786")
+    text = "the longest one cell may take (default: an hour, or ten times what its run is expected to take)"
+    run.add_argument("--timeout", type=positive, metavar="SECONDS", help=text)
+    run.add_argument("--force", action="store_true", help="also run what did not change")
+    run.add_argument("--keep-going", action="store_true", help="also begin runs after one has failed")
+    run.add_argument("--dry-run", action="store_true", help="as ccprune status: say what would be run, and run nothing")
+    run.add_argument("--seed", type=int, help="replaces the notebooks' own seed; needs --out")
+    run.add_argument(
+        "-p", dest="parameters", type=_pair, action="append", default=[], metavar="KEY=VALUE",
+        help="replaces a parameter of all notebooks that are run, as in -p seeds=3; needs --out",
+    )  # fmt: skip
+    text = "make verdicts.csv, README.md and the figure anew, from the results alone"
+    report = commands.add_parser("report", help=text, description=f"{text.capitalize()}.")
+    report.set_defaults(command=_report)
+    for sub in (run, told, report):
+        sub.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (default: replication)")
+
+
+def _replicate(root: Path, options: argparse.Namespace) -> int:
+    replaced = dict(options.parameters) | ({} if options.seed is None else {"seed": options.seed})
+    if replaced and options.out is None:
+        raise SuiteError("--seed and -p make other numbers than the profile's: give --out FOLDER for them")
+    runs = plan(root, profile=options.profile, only=options.names, replaced=replaced)
+    out = options.out or _folder(root, options.profile)
+    if options.dry_run:
+        return _tell(root, runs, out)
+    how = {"force": options.force, "keep_going": options.keep_going, "cell_seconds": options.timeout}
+    with locked(out), closing(_pool(root, out, options)) as pool:
+        outcomes = replicate(root, runs, out=out, pool=pool, stream=sys.stderr, **how)
+        failed = _summarise(outcomes)
+        _compare(root, out, [outcome.run.label for outcome in outcomes if outcome.status == "done"])
+        status = _write_report(root, out, redraw=any(outcome.status == "done" for outcome in outcomes))
+    return 1 if failed else status
+
+
+def _compare(root: Path, out: Path, labels: Sequence[str]) -> None:
+    """Print how many numbers of the runs that were made are those of the results that came with the project."""
+    committed = root / "replication"
+    before = out / BEFORE if out.resolve() == committed.resolve() else committed
+    if labels and (before / "results").is_dir():
+        from replication.runner.committed import compare_runs
+
+        found = compare_runs(labels, before, out)
+        if found.equal or found.differing:
+            print(found)
+
+
+def _pool(root: Path, out: Path, options: argparse.Namespace) -> Pool:
+    if options.scheduler is None:
+        return LocalPool(root, out, jobs=options.jobs or 1)
+    if options.jobs is not None:
+        raise SuiteError(
+            "--jobs is for this machine; with --scheduler the cluster's workers run as many as they have threads"
+        )
+    from replication.runner.cluster import ClusterPool
+
+    return ClusterPool(root, options.scheduler)
+
+
+def _report(root: Path, options: argparse.Namespace) -> int:
+    out = options.out or root / "replication"
+    if not (out / "results").is_dir():
+        raise SuiteError(f"{out} has no results")
+    return _write_report(root, out)
+
+
+def _status(root: Path, options: argparse.Namespace) -> int:
+    """Say what is there and what a call would do, and do nothing."""
+    runs = plan(root, profile=options.profile, only=options.names)
+    return _tell(root, runs, options.out or _folder(root, options.profile))
+
+
+def _tell(root: Path, runs: Sequence[Run], out: Path) -> int:
+    try:
+        print("\n".join(status.lines(status.statuses(root, runs, out))))
+    except ValueError as error:
+        print(f"ccprune: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _folder(root: Path, profile: str) -> Path:
+    return root / "replication" / (".smoke" if profile == "smoke" else "")
+
+
+def _write_report(root: Path, out: Path, *, redraw: bool = True) -> int:
+    try:
+        below = out.resolve().is_relative_to(root.resolve())
+        committed = out.resolve() == (root / "replication").resolve()
+        labels = expected(all_runs(root)) if committed else ()
+        link = os.path.relpath(root / NOTEBOOKS, out) if below else None
+        write_report(out, notebooks=link, redraw=redraw, expected=labels)
+        if committed:
+            write_passages(root)
+            if (root / manifest.FILE).is_file():
+                manifest.write_manifest(root)
+    except (OSError, ValueError) as error:
+        print(f"ccprune: no report: {error}", file=sys.stderr)
+        return 1
+    print(f"{out / INDEX}")
+    return 0
+
+
+def _summarise(outcomes: Sequence[Outcome]) -> bool:
+    """Print what was skipped and what failed; True if anything failed."""
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            print(f"\nFAILED {outcome.run.label}: {outcome.why}", file=sys.stderr)
+    for outcome in outcomes:
+        if outcome.status in ("kept", "skipped", "not run"):
+            print(f"{outcome.status} {outcome.run.label}: {outcome.why}")
+    count = Counter(outcome.status for outcome in outcomes)
+    told = ["done", "unchanged", "skipped", "failed", *(name for name in ("kept", "not run") if count[name])]
+    print(", ".join(f"{count[status]} {status}" for status in told))
+    return count["failed"] > 0
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value  # a text without its quotes
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number

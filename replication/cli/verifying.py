@@ -1,0 +1,62 @@
+"""`ccprune verify`."""
+
+import argparse
+import secrets
+import sys
+from pathlib import Path
+
+from replication.cli.running import positive
+from replication.reporting import verify
+from replication.runner import rerun
+from replication.runner.inventory import all_runs
+
+_DESCRIPTION = """\
+Check replication/ without believing it. First from its files alone: every result's signature and
+parameters, every report, and whether verdicts.csv, README.md, the figure and the manifest come out of
+the results again. Then a random sample of the cheap runs is made again in a folder that is thrown
+away, and compared number by number: equal to a millionth, or within the committed interval.
+
+exit status
+  0  nothing is wrong
+  1  something is; each finding is a line
+"""
+
+
+def add(commands) -> None:
+    """Add the command to a parser's subparsers."""
+    sub = commands.add_parser(
+        "verify",
+        help="check the committed results, and make a sample of them again",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sub.set_defaults(command=_verify)
+    sub.add_argument("--no-rerun", action="store_true", help="from the files alone; seconds")
+    sub.add_argument(
+        "--seconds", type=positive, default=120, help="expected time of the sample on two cores (default: 120)"
+    )
+    sub.add_argument("--seed", type=int, help="of the sample (default: another one each time, which is told)")
+    sub.add_argument("--jobs", type=positive, default=1, metavar="N", help="notebooks at once (default: 1)")
+
+
+def _verify(root: Path, options: argparse.Namespace) -> int:
+    runs = all_runs(root)
+    found = verify.problems(root, runs)
+    print(f"files: {'as the commands wrote them' if not found else f'{len(found)} wrong'}")
+    if not found and not options.no_rerun:
+        found = _rerun(root, runs, options)
+    for line in found:
+        print(f"  {line}")
+    return 1 if found else 0
+
+
+def _rerun(root: Path, runs: list, options: argparse.Namespace) -> list[str]:
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    folder = root / "replication"
+    chosen = rerun.sample(runs, folder, seconds=options.seconds, seed=seed)
+    names = ", ".join(run.label for run in chosen) or "none is cheap enough, or has its data here"
+    print(f"made again (--seed {seed}): {names}", flush=True)
+    found = rerun.again(root, chosen, folder, stream=sys.stderr, jobs=options.jobs)
+    if chosen:
+        print(f"numbers: {'confirmed' if not found else f'{len(found)} differ'}")
+    return found

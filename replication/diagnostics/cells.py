@@ -1,0 +1,144 @@
+"""The diagnostics as compared numbers; the paper prints figures for none of them, so that none has a verdict."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ccprune.stats import Interval, mean_interval, paired_difference
+from replication.diagnostics.shap_runs import QUANTITIES
+from replication.ledger import Cell
+
+
+def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+    """Agreement with dense by method, and the paired differences: `shap_runs.agreements` and `shap_runs.claims`."""
+    removed = table.groupby("method").removed.mean()
+    notes = {method: f"agreement with dense; {count:.1f} weights removed" for method, count in removed.items()}
+    cells = _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
+    for row in claims.itertuples():
+        quantity = row.quantity + ("" if row.networks == "all" else ", something removed")
+        interval = Interval(row.estimate, row.low, row.high, row.n)
+        where = ("legcnet", "shap_difference", dataset, row.method, quantity)
+        more = {"reference": row.reference, "kind": "control", "outcome": row.outcome, "p_value": row.p_value}
+        cells.append(Cell.measured(*where, interval, profile=profile, **more))
+    return cells
+
+
+def pixel_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+    """Agreement with dense on the importance of pixels: columns method and those of `shap_agreement.Agreement`."""
+    notes = dict.fromkeys(table.method, "agreement with dense on pixels that vary")
+    return _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
+
+
+def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+    """Epsilon of theorem 3.1 by method and hidden width, from `approximation.by_width`."""
+    cells = []
+    for (method, when, width), part in table.groupby(["method", "when", "width"], sort=False):
+        note = (
+            f"largest distance of the outputs; {part.removed.mean():.1f} of {part.weights.mean():.0f} weights removed"
+        )
+        for quantity in ("epsilon_test", "epsilon_ball", "epsilon_ball_upper"):
+            found = mean_interval(part[quantity], seed=seed)
+            where = ("legcnet", "epsilon", dataset, f"{method}, {when}, {width} hidden", quantity)
+            cells.append(Cell.measured(*where, found, profile=profile, note=note))
+    return cells
+
+
+def epsilon_ratios(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Epsilon on the ball under LEGCNet's masks over that under random and magnitude masks of the same networks.
+
+    Over all widths and seeds of which something was removed, the geometric mean with its 95% interval. Columns: method,
+    reference, when, estimate, low, high, p_value (sign-flip, of the logarithms), n.
+    """
+    rows = []
+    method = next(name for name in table.method.unique() if name not in ("dense", "random", "magnitude"))
+    for when, part in table[table.removed > 0].groupby("when", sort=False):
+        wide = np.log(part.pivot(index=["width", "seed"], columns="method", values="epsilon_ball"))
+        for reference in ("random", "magnitude"):
+            pair = wide[[method, reference]].replace(-np.inf, np.nan).dropna()
+            if len(pair) < 2:
+                continue
+            found = paired_difference(pair[method], pair[reference], seed=seed)
+            numbers = np.exp([found.estimate, found.low, found.high])
+            rows.append((method, reference, when, *numbers, found.p_value, found.n))
+    columns = ["method", "reference", "when", "estimate", "low", "high", "p_value", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def epsilon_ratio_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
+    """`epsilon_ratios` as cells; 1 is no difference."""
+    cells = []
+    for row in table.itertuples():
+        interval = Interval(row.estimate, row.low, row.high, row.n)
+        where = ("legcnet", "theorem_3_1", dataset, row.method, f"epsilon_ball_ratio, {row.when}")
+        note = "geometric mean over widths and seeds"
+        more = {"reference": row.reference, "p_value": row.p_value, "note": note}
+        cells.append(Cell.measured(*where, interval, profile=profile, **more))
+    return cells
+
+
+def trap_cells(table: pd.DataFrame, method: str, *, dataset: str, profile: str) -> list[Cell]:
+    """Correlation traps of one network's layers, from `weightwatcher.summary` with a seed, where they are known."""
+    cells = []
+    for layer, row in table[table.traps.notna()].iterrows():
+        note = f"eigenvalues of the permuted matrix above its Marchenko-Pastur edge; it has {row.eigenvalues}"
+        cells.append(_plain("traps", dataset, f"{method}, {layer}", "traps", row.traps, note, profile))
+    return cells
+
+
+def operation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
+    """Multiply-adds and FLOPs per example from `flops.count`, of all layers: dense, and what the mask leaves."""
+    everything = table.loc["all"]
+    cells = []
+    for quantity in ("macs", "flops"):
+        for method, column in (("dense", f"{quantity}_dense"), ("masked", f"{quantity}_kept")):
+            cells.append(_plain("operations", dataset, method, quantity, everything[column], "per example", profile))
+    cells.append(
+        _plain("operations", dataset, "masked", "kept", everything["kept"], 'what the paper calls "Flops"', profile)
+    )
+    return cells
+
+
+def time_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
+    """Measured times over dense's, from `latency.compare` with a column `sparsity`."""
+    cells = []
+    for row in table[table.form != "dense"].itertuples():
+        note = f"median of {row.n}, quartiles {row.low:.3g} to {row.high:.3g} s"
+        name, more = f"{row.form}, {row.task.replace('_', ' ')}", {"sparsity": float(row.sparsity)}
+        cells.append(_plain("operations", dataset, name, "time_over_dense", row.relative, note, profile, **more))
+    return cells
+
+
+def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+    """The processor's joules of training by method, from `energy.of_training`; the note says where they come from.
+
+    Memory's share is left out: it is an estimate from the time alone, and larger.
+    """
+    cells = []
+    for name, part in table.groupby("name", sort=False):
+        found = mean_interval(part.cpu, seed=seed)
+        cells.append(
+            Cell.measured(
+                "legcnet", "energy", dataset, name, "cpu_joules", found, profile=profile, note=part.source.iloc[0]
+            )
+        )
+    return cells
+
+
+def _agreement_cells(
+    table: pd.DataFrame, notes: Mapping[str, str], *, dataset: str, profile: str, seed: int
+) -> list[Cell]:
+    cells = []
+    for method, part in table.groupby("method", sort=False):
+        for quantity in QUANTITIES:
+            found = mean_interval(part[quantity], seed=seed)
+            where = ("legcnet", "shap", dataset, method, quantity)
+            cells.append(Cell.measured(*where, found, profile=profile, note=notes[method]))
+    return cells
+
+
+def _plain(
+    table: str, dataset: str, method: str, quantity: str, value: float, note: str, profile: str, **more: float
+) -> Cell:
+    where = {"paper": "legcnet", "table": table, "dataset": dataset, "method": method, "quantity": quantity}
+    return Cell(**where, ours=float(value), n=1, note=note, profile=profile, **more)

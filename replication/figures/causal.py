@@ -1,0 +1,187 @@
+"""Figures of paper B."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
+from numpy.typing import ArrayLike
+
+from replication.figures._style import above, beside, cells, counted, look
+
+_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+
+
+def sparsity_axis(ax: Axes, sparsities: ArrayLike) -> None:
+    """Makes x the density, logarithmic and falling, labelled with the sparsity: the drop lies in the last percents."""
+    least, top = float(np.min(sparsities)), float(np.max(sparsities))
+    ticks = [tick for tick in _TICKS if least - 1e-9 <= tick <= top + 1e-9]
+    if len(ticks) < 2:
+        ticks = sorted({least, top})
+    ax.set_xscale("log")
+    ax.set_xticks([1 - tick for tick in ticks], [f"{100 * tick:g}%" for tick in ticks])
+    ax.minorticks_off()
+    ax.set_xlim((1 - least) * 1.1, (1 - top) / 1.1)
+    ax.set_xlabel("sparsity, pruned share of prunable weights (log scale of what is left)")
+
+
+def accuracy_against_sparsity(
+    table: pd.DataFrame,
+    *,
+    value: str = "test_accuracy",
+    label: str = "test accuracy (share)",
+    marks: Mapping[str, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Mean over seeds against sparsity, one line per method, the range of the seeds shaded.
+
+    `table` has the columns method, seed, level and `value`; a method "dense" is drawn as a dotted line. `marks` are
+    sparsities, one per method, drawn as upright bars across its line: critical points.
+    """
+    ax = ax or plt.subplots(figsize=(8.0, 4.2))[1]
+    names = [name for name in dict.fromkeys(table.method) if name != "dense"]
+    for i, name in enumerate(names):
+        rows = table[table.method == name].groupby("level")[value]
+        mean, low, high = rows.mean(), rows.min(), rows.max()
+        density = 1 - mean.index.to_numpy()
+        colour = look(i)["color"]
+        ax.plot(density, mean, ms=6, lw=1.3, label=name, **look(i))
+        ax.fill_between(density, low, high, color=colour, alpha=0.15, lw=0)
+        if marks and name in marks:
+            # Levels rise, and so does -log of the density; between them the line is straight in it.
+            at = np.interp(-np.log(1 - marks[name]), -np.log(density), mean)
+            ax.plot(1 - marks[name], at, "|", color=colour, ms=22, mew=2)
+    dense = table[table.method == "dense"].groupby("level")[value].mean()
+    if len(dense):
+        ax.plot(1 - dense.index.to_numpy(), dense, ".:", color="0.3", lw=1.2, ms=5, label="dense, same steps")
+    if marks:
+        ax.plot([], [], "|", color="0.2", ms=12, mew=2, label="critical sparsity")
+    sparsity_axis(ax, table.level)
+    seeds = table.seed.nunique()
+    ax.set(ylabel=f"{label}\nmean of n = {seeds} seed{'s' if seeds > 1 else ''}, range shaded")
+    beside(ax)
+    return ax
+
+
+def step_prediction(
+    predicted: ArrayLike, actual: Mapping[str, ArrayLike], *, unit: str = "nats", ax: Axes | None = None
+) -> Axes:
+    """Loss changes (T,) of steps against those that the first order predicts; one group per way to measure.
+
+    `unit` is the loss's; cross-entropy by natural logarithms is in nats.
+    """
+    ax = ax or plt.subplots(figsize=(5.0, 4.2))[1]
+    predicted = np.asarray(predicted)
+    for i, (name, values) in enumerate(actual.items()):
+        values = np.asarray(values)
+        correlation = np.corrcoef(predicted[: len(values)], values)[0, 1]
+        label = f"{name} (n = {len(values)} steps, r = {correlation:.2f})"
+        ax.plot(predicted[: len(values)], values, ms=4, alpha=0.6, label=label, **look(i) | {"ls": ""})
+    ends = [predicted.min(), predicted.max()]
+    ax.plot(ends, ends, color="0.3", lw=1, ls=":")
+    ax.set_xlabel(f"predicted, first order:\n-sum of squared changes / rate ({unit})")
+    ax.set_ylabel(f"change of the loss ({unit})\n(dotted: as predicted)")
+    ax.locator_params(axis="x", nbins=5)  # the changes are small, their labels long
+    above(ax)
+    return ax
+
+
+def rank_correlations(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
+    """Spearman's rank correlation of scores, square table, numbers in the cells; lighter is larger, in grey too.
+
+    `n` says what they are means over, such as "3 seeds".
+    """
+    ax = ax or plt.subplots(figsize=(1.0 * len(table.columns) + 2.2, 0.62 * len(table) + 1.4))[1]
+    label = counted("Spearman's rank correlation", n)
+    cells(table, text=table.map("{:.2f}".format), low=-1, label=label, size=10, ax=ax)
+    ax.tick_params(axis="x", rotation=35)
+    for text in ax.get_xticklabels():
+        text.set(ha="right", rotation_mode="anchor")
+    return ax
+
+
+def selection_frequencies(frequencies: Mapping[str, ArrayLike], *, threshold: float, ax: Axes | None = None) -> Axes:
+    """How often each weight is selected over half samples of the records, for records as they are and shuffled."""
+    ax = ax or plt.subplots()[1]
+    bins = np.linspace(0, 1, 26)
+    for i, (name, values) in enumerate(frequencies.items()):
+        values = np.asarray(values)
+        drawn_as = {"histtype": "step", "lw": 1.6, "color": look(i)["color"], "ls": look(i)["ls"]}
+        ax.hist(values, bins=bins, label=f"{name} (n = {len(values):,})", **drawn_as)
+    ax.axvline(threshold, color="0.3", lw=1, ls=":")
+    ax.set_yscale("log")
+    ax.set(xlabel=f"share of half samples in which the weight is selected (dotted: {threshold:g})")
+    ax.set(ylabel="weights (log scale)")
+    above(ax, ncols=2)
+    return ax
+
+
+def intervals(
+    table: pd.DataFrame, *, label: str, reference: float | None = None, log: bool = False, ax: Axes | None = None
+) -> Axes:
+    """One row per entry of `table` (columns name, estimate, low, high, and maybe group): a mark and its interval."""
+    ax = ax or plt.subplots(figsize=(6.4, 0.36 * len(table) + 1.3))[1]
+    groups = list(dict.fromkeys(table["group"])) if "group" in table else [None]
+    for y, row in enumerate(table.iloc[::-1].itertuples()):
+        i = groups.index(getattr(row, "group", None))
+        if np.isfinite(row.low) and np.isfinite(row.high):
+            ax.plot([row.low, row.high], [y, y], color=look(i)["color"], lw=2)
+        ax.plot(row.estimate, y, ms=7, **look(i))
+    if reference is not None:
+        ax.axvline(reference, color="0.4", lw=1, ls=":")
+    if log:
+        ax.set_xscale("log")
+        decades = np.diff(np.log10(ax.get_xlim())).item()
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1,)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_yticks(range(len(table)), list(table["name"])[::-1])
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    ax.set(xlabel=textwrap.fill(label, 50))
+    return ax
+
+
+def loss_slices(slices: Mapping[str, tuple[Sequence[float], ArrayLike]], *, label: str, ax: Axes | None = None) -> Axes:
+    """Loss along a filter-normalised random direction, one line per network: (coordinates (n,), losses (n,) or (d, n)).
+
+    With several directions (d, n) their mean is drawn and their range shaded. `label` names the loss and its unit.
+    """
+    ax = ax or plt.subplots()[1]
+    directions = 1
+    for i, (name, (at, losses)) in enumerate(slices.items()):
+        rows = np.atleast_2d(np.asarray(losses))
+        directions = max(directions, len(rows))
+        ax.plot(at, rows.mean(0), lw=1.6, ms=5, markevery=2, label=name, **look(i))
+        ax.fill_between(at, rows.min(0), rows.max(0), color=look(i)["color"], alpha=0.12, lw=0)
+    said = f"mean of n = {directions} directions, range shaded" if directions > 1 else "n = 1 direction"
+    ax.set(xlabel=f"step along the direction (1: as long as each filter)\n{said}", ylabel=label)
+    beside(ax)
+    return ax
+
+
+def loss_surface(coordinates: ArrayLike, losses: ArrayLike, *, title: str, top: float, ax: Axes | None = None) -> Axes:
+    """Cross-entropy (n, n) on a plane of two filter-normalised directions, contours up to `top`; cross: the network."""
+    ax = ax or plt.subplots(figsize=(3.6, 3.2))[1]
+    at, values = np.asarray(coordinates), np.asarray(losses).clip(max=top)
+    contours = ax.contourf(at, at, values.T, levels=np.linspace(0, top, 13), cmap="cividis_r")
+    ax.plot(0, 0, "P", color="black", mec="white", ms=10)
+    ax.figure.colorbar(contours, ax=ax, label=f"loss (nats), drawn up to {top:g}\nn = {values.size} points")
+    ax.set(xlabel="step along the first direction\n(1: as long as each filter)", ylabel="step along the second")
+    ax.set(title=title, aspect="equal")
+    return ax
+
+
+def known_answer(curves: pd.DataFrame, *, idle: float, title: str, ax: Axes | None = None) -> Axes:
+    """R2 of the pruned model against sparsity, mean over seeds, one line per score; dotted: the idle share."""
+    ax = ax or plt.subplots()[1]
+    for i, (name, part) in enumerate(curves.groupby("method", sort=False)):
+        mean = part.groupby("sparsity").r2.mean()
+        ax.plot(mean.index, mean.clip(lower=-0.2), ms=6, lw=1.3, label=name, **look(i))
+    ax.axvline(idle, color="0.3", lw=1, ls=":")
+    seeds = curves.seed.nunique()
+    ax.set(xlabel="sparsity, pruned share\n(dotted: idle share)", title=title)
+    ax.set_ylabel(f"R2 (drawn from -0.2 up)\nmean of n = {seeds} seeds")
+    return ax

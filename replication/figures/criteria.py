@@ -1,0 +1,24 @@
+"""Figures of criteria that are asked about networks whose answer is known."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from replication.figures._style import cells
+
+
+def roc_areas(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Area under the ROC curve, a row per criterion and a column per problem, with its interval.
+
+    `table` is `calibrate.Roc.table` of one state. Lighter is larger, in grey too; 0.5 is chance.
+    """
+    order = list(dict.fromkeys(table.criterion)), list(dict.fromkeys(table.problem))
+    wide = {name: table.pivot(index="criterion", columns="problem", values=name) for name in ("auc", "low", "high")}
+    wide = {name: values.loc[order] for name, values in wide.items()}
+    text = wide["auc"].map("{:.2f}".format) + wide["low"].map("\n[{:.2f}, ".format) + wide["high"].map("{:.2f}]".format)
+    ax = ax or plt.subplots(figsize=(1.6 + 1.6 * len(order[1]), 1.2 + 0.42 * len(order[0])))[1]
+    label = f"area under the ROC curve (0.5: chance)\n[95% interval], n = {table.seeds.min()} seeds"
+    cells(wide["auc"], text=text, low=0, label=label, size=8, ax=ax)
+    ax.tick_params(length=0)
+    ax.set_xticks(ax.get_xticks(), [name.replace(", ", ",\n") for name in order[1]], fontsize=10)
+    return ax

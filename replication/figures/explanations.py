@@ -1,0 +1,96 @@
+"""Figures of SHAP values and of how far networks agree on them."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from numpy.typing import ArrayLike
+
+from ccprune.stats import bootstrap_interval
+from replication.diagnostics.shap_agreement import NOISE_FLOOR
+from replication.figures._style import bars, beside, counted, look
+
+
+def beeswarm(
+    values: ArrayLike, features: ArrayLike, *, names: Sequence[str], label: str, ax: Axes | None = None
+) -> Axes:
+    """Beeswarm of one output's SHAP values (n, d): a dot for each sample, coloured by the feature's value (n, d).
+
+    Drawn by shap, large feature values light. Features come by importance, largest first; beyond ten, the rest is
+    summed up. `label` says which output is explained.
+    """
+    from replication.diagnostics._shap import shap  # slow to import, and the other figures do not need it
+
+    ax = ax or plt.subplots(figsize=(6.0, 0.38 * min(len(names), 10) + 1.2))[1]
+    explanation = shap.Explanation(np.asarray(values), data=np.asarray(features), feature_names=list(names))
+    # shap scatters the dots by the global generator.
+    state = np.random.get_state()
+    np.random.seed(0)
+    try:
+        shap.plots.beeswarm(explanation, ax=ax, plot_size=None, show=False, s=10, color=_dark_to_light())
+    finally:
+        np.random.set_state(state)
+    ax.set_xlabel(f"SHAP value, in units of the output\n({label}; n = {len(explanation)} samples)", fontsize=10)
+    ax.tick_params(labelsize=9)
+    return ax
+
+
+def _dark_to_light() -> ListedColormap:
+    """Cividis without its end, which is too light for white paper; shap's blue and red are one grey."""
+    return ListedColormap(plt.get_cmap("cividis")(np.linspace(0, 0.9, 256)))
+
+
+def bar(
+    importances: Mapping[str, ArrayLike], *, names: Sequence[str], n: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Global importances (d,), one bar per method and feature; features by importance for the first method.
+
+    `n` says what they are means over, such as "10 networks".
+    """
+    ax = ax or plt.subplots(figsize=(6.0, 0.12 * len(names) * (len(importances) + 1) + 1.2))[1]
+    order = np.argsort(np.asarray(next(iter(importances.values()))))
+    height = 0.8 / len(importances)
+    for i, (method, values) in enumerate(importances.items()):
+        at = np.arange(len(names)) + 0.4 - (i + 0.5) * height
+        ax.barh(at, np.asarray(values)[order], height, label=method, lw=0.4, **bars(i))
+    ax.set_yticks(range(len(names)), [names[i] for i in order])
+    ax.set(xlabel=counted("importance, mean |SHAP value| summed over outputs", n))
+    beside(ax)
+    return ax
+
+
+def agreements(
+    table: pd.DataFrame,
+    *,
+    quantity: str = "spearman",
+    label: str = "Spearman's rank correlation",
+    ax: Axes | None = None,
+) -> Axes:
+    """Agreement with the dense network, one row per method: a dot for each network, the mean and its 95% interval.
+
+    `table` as from `shap_runs.agreements`. The band is the interval of the noise floor, two dense networks from
+    different initialisations.
+    """
+    methods = [name for name in dict.fromkeys(table.method) if name != NOISE_FLOOR]
+    ax = ax or plt.subplots(figsize=(6.4, 0.4 * len(methods) + 1.4))[1]
+    noise = bootstrap_interval(table[table.method == NOISE_FLOOR][quantity])
+    ax.axvspan(noise.low, noise.high, color="0.85", zorder=0, lw=0)
+    ax.axvline(noise.estimate, color="0.4", lw=1, ls=":", zorder=1)
+    for y, method in enumerate(reversed(methods)):
+        drawn_as = look(methods.index(method))
+        colour, marker = drawn_as["color"], drawn_as["marker"]
+        found = table[table.method == method][quantity].to_numpy()
+        mean = bootstrap_interval(found)
+        scatter = np.random.default_rng(0).uniform(-0.25, 0.25, len(found))
+        ax.plot(found, y + scatter, ".", color=colour, alpha=0.5, ms=5, zorder=2)
+        ax.plot([mean.low, mean.high], [y, y], color=colour, lw=2.5, zorder=3)
+        ax.plot(mean.estimate, y, marker, color=colour, ms=10, mec="white", mew=0.6, zorder=4)
+    ax.set_yticks(range(len(methods)), reversed(methods))
+    ax.set_ylim(-0.6, len(methods) - 0.4)
+    count = f"n = {table.network.nunique()} initialisations"
+    said = "dots: each, marks: mean and 95% interval; shaded: of two dense networks"
+    ax.set_xlabel(f"{label} with the dense network, {count}\n{said}", fontsize=10)
+    return ax

@@ -1,0 +1,63 @@
+"""Paper B: how the Lasso's penalty sets what is kept, layer by layer, and what accuracy that leaves."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from ccprune._util.checks import at_least
+from ccprune.lasso.problem import check_penalty
+from ccprune.mask import Mask
+from replication.figures.interactive._drawing import kept_and_accuracy
+from replication.figures.interactive._figure import Interactive, increasing, slider
+
+
+def penalty(
+    masks: Sequence[Mask], accuracies: Mapping[str, Sequence[float]], *, lams: Sequence[float], samples: int
+) -> Interactive:
+    """What a penalty lambda keeps of each layer, and the accuracy, for a lambda to choose.
+
+    Parameters
+    ----------
+    masks : sequence of L Mask
+        One per penalty, of one network: `Screen.masks(lams)`, or the non-zero coefficients of solutions.
+    accuracies : {name: L accuracies between 0 and 1}
+        Of the pruned network, one curve per name, such as "as pruned" and "after one more epoch".
+    lams : sequence of L float
+        Penalties above 0, increasing; the figure begins at the middle one. In units of loss times squared weight, as
+        in `Screen`.
+    samples : int
+        On how many the accuracy was measured.
+
+    Returns
+    -------
+    Interactive
+        With the knob "lam".
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+    """
+    lams = increasing("lams", lams)
+    for lam in lams:
+        check_penalty(lam, positive=True)
+    at_least(1, samples=samples)
+    if len(masks) != len(lams):
+        raise ValueError(f"masks must hold one mask for each of the {len(lams)} lams, got {len(masks)}")
+    shapes = [{name: tuple(keep.shape) for name, keep in mask.keep.items()} for mask in masks]
+    if any(other != shapes[0] for other in shapes):
+        raise ValueError("masks must be of one network: they have different names or shapes")
+    if not accuracies:
+        raise ValueError("accuracies must name at least one curve")
+    curves = {name: [float(value) for value in values] for name, values in accuracies.items()}
+    for name, values in curves.items():
+        if len(values) != len(lams):
+            raise ValueError(f"accuracies[{name!r}] must hold one value for each of the {len(lams)} lams, got {values}")
+        if not all(math.isfinite(value) and 0 <= value <= 1 for value in values):
+            raise ValueError(f"accuracies[{name!r}] must lie between 0 and 1, got {values}")
+
+    def draw(*, lam: float) -> Figure:
+        return kept_and_accuracy(masks[lams.index(lam)], curves, lams=lams, lam=lam, samples=samples)
+
+    return Interactive(draw, {"lam": slider("penalty λ", [(f"{lam:.3g}", lam) for lam in lams], lams[len(lams) // 2])})

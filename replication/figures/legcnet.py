@@ -1,0 +1,160 @@
+"""Figures of paper A and of its null."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from replication.figures._style import COLOURS, above, bars, beside, cells, counted, look
+
+
+def weight_series(series: Tensor, *, steps_per_epoch: int, ax: Axes | None = None) -> Axes:
+    """Weights (n, M) over training, one line each."""
+    ax = ax or plt.subplots()[1]
+    epochs = np.arange(series.shape[0]) / steps_per_epoch
+    ax.set_prop_cycle(color=COLOURS)
+    ax.plot(epochs, series.numpy(), lw=0.7, alpha=0.7)
+    ax.set(xlabel="epoch", ylabel="weight", title=f"n = {series.shape[1]} weights under per-sample SGD")
+    return ax
+
+
+def stretching(curves: Tensor, *, labels: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Stretching curves (N, k + 1): mean log distance of neighbours against steps ahead."""
+    ax = ax or plt.subplots()[1]
+    for i, (curve, label) in enumerate(zip(curves.numpy(), labels, strict=True)):
+        ax.plot(curve, ms=5, label=label, **look(i))
+    ax.axvspan(0, 1, color="0.9", zorder=0, label="the authors' slope,\nS(1) - S(0)")
+    ax.locator_params(axis="x", integer=True)
+    ax.set(xlabel=f"steps ahead, k (n = {len(labels)} series)", ylabel="S(k), mean natural\nlogarithm of the distance")
+    beside(ax)
+    return ax
+
+
+def exponents_and_risk(exponents: Tensor, risk: Tensor, *, label: str, ax: Axes | None = None) -> Axes:
+    """One weight's exponents (K,) and the risk (K,), window by window, on two axes."""
+    ax = ax or plt.subplots()[1]
+    [line] = ax.plot(exponents.numpy(), color=COLOURS[0], lw=1, label=f"exponent of {label}, left")
+    ax.set(xlabel=f"window (n = {len(exponents)})", ylabel="exponent (1/step)")
+    other = ax.twinx()
+    options = {"color": COLOURS[1], "lw": 1.8, "ls": "--", "label": "risk, right"}
+    other.plot(risk.numpy(), **options)
+    other.set_ylabel("misclassification risk (share)")
+    other.spines["right"].set_visible(True)
+    above(ax, ncols=2, handles=[line, *other.lines])
+    return ax
+
+
+def p_values(smallest: Tensor, *, level: float = 0.05, ax: Axes | None = None) -> Axes:
+    """Smallest p (M,) of each weight, sorted; the weights right of the line's crossing are pruned."""
+    ax = ax or plt.subplots()[1]
+    values = np.sort(smallest.numpy())
+    pruned = values >= level
+    rank = np.arange(1, len(values) + 1)
+    floor = 1e-5
+    shown = values.clip(floor)
+    ax.semilogy(rank[~pruned], shown[~pruned], "o", color=COLOURS[0], ms=5, label=f"kept ({(~pruned).sum()})")
+    ax.semilogy(rank[pruned], shown[pruned], "X", color=COLOURS[1], ms=7, label=f"pruned ({pruned.sum()})")
+    ax.axhline(level, color="0.4", lw=1, ls=":", label=f"level {level:g}")
+    ax.set(xlabel=f"weight, by p-value (n = {len(values)})", ylabel=f"smallest p over lags\n(drawn from {floor:g} up)")
+    above(ax, ncols=3)
+    return ax
+
+
+def separations(network: Tensor, linear: Tensor, *, steps_per_epoch: int, ax: Axes | None = None) -> Axes:
+    """Distance (M, n) of runs that began with one weight shifted, for a network and for a linear model."""
+    ax = ax or plt.subplots()[1]
+    for i, (distances, name) in enumerate(((network, "sigmoid network"), (linear, "linear model"))):
+        relative = (distances / distances[:, :1]).numpy()
+        epochs = np.arange(relative.shape[1]) / steps_per_epoch
+        low, middle, high = np.quantile(relative, [0, 0.5, 1], axis=0)
+        colour, line = look(i)["color"], look(i)["ls"]
+        label = f"{name}: median, range shaded (n = {len(relative)} weights shifted)"
+        ax.fill_between(epochs, low, high, color=colour, alpha=0.2, lw=0)
+        ax.semilogy(epochs, middle, color=colour, ls=line, label=label)
+    ax.axhline(1, color="0.4", lw=1, ls=":")
+    ax.set(xlabel="epoch", ylabel="distance / initial distance")
+    above(ax)
+    return ax
+
+
+def paired_epochs(runs: pd.DataFrame, method: str, *, budget: int, ax: Axes | None = None) -> Axes:
+    """Epochs to the benchmark of each initialisation: dense across, `method` up; below the line is faster."""
+    ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
+    wide = runs.pivot(index="network", columns="method", values="epochs")
+    ax.plot(wide["dense"], wide[method], "o", ms=4, alpha=0.5, color=COLOURS[0])
+    top = max(wide["dense"].max(), wide[method].max())
+    ax.plot([0, top], [0, top], color="0.4", lw=1, ls=":")
+    ax.set(
+        xlabel="epochs to the benchmark, dense",
+        ylabel=f"epochs to the benchmark, {method}\n({budget}: never came to it)",
+        title=f"n = {len(wide)} initialisations",
+    )
+    return ax
+
+
+def differences(
+    table: pd.DataFrame, quantity: str, *, methods: Sequence[str] = ("ft", "pt"), ax: Axes | None = None
+) -> Axes:
+    """Paired differences with 95% intervals, one row per method and reference."""
+    part = table[(table.quantity == quantity) & table.method.isin(methods)].iloc[::-1]
+    ax = ax or plt.subplots(figsize=(6.0, 0.42 * len(part) + 1.2))[1]
+    for y, row in enumerate(part.itertuples()):
+        drawn_as = look(list(methods).index(row.method))
+        ax.plot([row.low, row.high], [y, y], color=drawn_as["color"], lw=2)
+        ax.plot(row.estimate, y, ms=8, **drawn_as)
+    ax.axvline(0, color="0.4", lw=1, ls=":")
+    ax.set_yticks(range(len(part)), [f"{row.method} - {row.reference}" for row in part.itertuples()])
+    unit = "epochs" if quantity == "epochs" else quantity.replace("_", " ")
+    ax.set(xlabel=f"mean difference in {unit}, 95% interval\n(n = {int(part.n.iloc[0])} pairs)")
+    ax.locator_params(axis="x", nbins=6)
+    return ax
+
+
+def rejection_rates(table: pd.DataFrame, *, level: float = 0.05, n: str | None = None, ax: Axes | None = None) -> Axes:
+    """Share of unrelated causes called causal: rows of `table` are groups, columns are ways of asking.
+
+    `n` says how many were asked, such as "2,400 pairs".
+    """
+    ax = ax or plt.subplots(figsize=(8.0, 4.0))[1]
+    width = 0.8 / len(table.columns)
+    for i, column in enumerate(table.columns):
+        at = np.arange(len(table)) + (i - (len(table.columns) - 1) / 2) * width
+        ax.bar(at, table[column], width, label=column.replace("_", " "), lw=0.4, **bars(i))
+    ax.axhline(level, color="black", lw=1, ls=":")
+    slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(table) > 4 else {}
+    ax.set_xticks(range(len(table)), [str(label) for label in table.index], **slanted)
+    ax.set(ylabel=counted(f"share called causal\n(dotted: level {level:g})", n), ylim=(0, 1))
+    above(ax, ncols=min(len(table.columns), 6))
+    return ax
+
+
+def exponent_spread(groups: dict[str, Tensor], *, ax: Axes | None = None) -> Axes:
+    """Distribution of windowed exponents for each named group: box from quartile to quartile, whiskers to 95%."""
+    ax = ax or plt.subplots(figsize=(7.0, 0.5 * len(groups) + 1.4))[1]
+    names, labels = list(groups)[::-1], []
+    for y, name in enumerate(names):
+        values = groups[name].flatten().numpy()
+        low, first, middle, third, high = np.quantile(values, [0.025, 0.25, 0.5, 0.75, 0.975])
+        # Boxplots: matplotlib renamed the argument that lays them flat, and 3.9 does not know the new name.
+        ax.plot([low, high], [y, y], "|-", color="0.2", lw=1.2, ms=8)
+        ax.barh(y, third - first, 0.45, left=first, color=COLOURS[5], edgecolor="0.2", lw=1)
+        ax.plot([middle, middle], [y - 0.22, y + 0.22], color="black", lw=2.5, solid_capstyle="butt")
+        labels.append(f"{name}\n(n = {len(values):,})")
+    ax.set_yticks(range(len(names)), labels, fontsize=10)
+    ax.axvline(0, color="0.4", lw=1, ls=":")
+    ax.set_xlabel("windowed exponent (1/step)\nbox: quartiles and median, whiskers: central 95%", fontsize=11)
+    return ax
+
+
+def jaccards(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
+    """Agreement of masks with the released ones: choices down, datasets across, numbers in the cells.
+
+    `n` says what they are means over, such as "20 trials".
+    """
+    ax = ax or plt.subplots(figsize=(1.1 * len(table.columns) + 3.5, 0.36 * len(table) + 1.0))[1]
+    label = counted("Jaccard index of masks", n)
+    cells(table, text=table.map("{:.2f}".format), low=0, label=label, size=10, ax=ax)
+    return ax

@@ -1,0 +1,30 @@
+"""Figures of operations and measured time."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from replication.figures._style import below, look
+
+
+def time_against_operations(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Measured time over that of the dense network, against the share of multiply-adds that a mask leaves.
+
+    `table` holds rows of one task of `diagnostics.latency.compare`, and beside its columns "work", the share
+    macs_kept / macs_dense of `diagnostics.flops.count`. Bars reach from the first to the third quartile. On the dotted
+    line time falls with the operations; the forms that a mask makes are drawn, dense is 1.
+    """
+    ax = ax or plt.subplots(figsize=(5.6, 4.2))[1]
+    for i, form in enumerate(form for form in dict.fromkeys(table["form"]) if form != "dense"):
+        rows = table[table["form"] == form].sort_values("work")
+        dense = rows["median"] / rows["relative"]
+        spread = [(rows["median"] - rows["low"]) / dense, (rows["high"] - rows["median"]) / dense]
+        ax.errorbar(rows["work"], rows["relative"], yerr=spread, label=form, ms=6, lw=1.3, capsize=3, **look(i))
+    ends = [table["work"].min(), 1.0]
+    ax.plot(ends, ends, color="0.3", lw=1, ls=":", label="time as operations")
+    ax.axhline(1.0, color="0.3", lw=1)
+    ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="share of multiply-adds left (log scale)")
+    ax.set(ylabel=f"time, dense = 1 (log scale)\nmedian, quartiles of n = {int(table['n'].min())} calls")
+    below(ax, ncols=3)
+    return ax

@@ -1,0 +1,26 @@
+"""Result files: what a run found, in JSON, and its raw runs beside it."""
+
+from replication.ledger.cell import AUTHORS, OUTCOMES, PROFILES, VERDICTS, Cell
+from replication.ledger.files import collect, parse, read, write
+from replication.ledger.numbers import format_number
+from replication.ledger.raw import place, raw_digest, raw_path, read_raw
+from replication.ledger.storage import save, signature
+
+__all__ = [
+    "AUTHORS",
+    "OUTCOMES",
+    "PROFILES",
+    "VERDICTS",
+    "Cell",
+    "collect",
+    "format_number",
+    "parse",
+    "place",
+    "raw_digest",
+    "raw_path",
+    "read",
+    "read_raw",
+    "save",
+    "signature",
+    "write",
+]

@@ -1,0 +1,241 @@
+"""Writing and reading result files: complete or not there, and never with a NaN."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from replication.ledger.cell import AUTHORS, PROFILES, Cell
+from replication.ledger.environment import cost, environment, portable
+from replication.ledger.legacy import upgraded
+from replication.ledger.raw import columns
+from replication.ledger.storage import save, signature
+
+SCHEMA = 3
+
+#: Every result file has these fields, of these types.
+FIELDS = {
+    "schema": int,
+    "notebook": str,
+    "profile": str,
+    "parameters": dict,
+    "seeds": list,
+    "data_checksums": dict,
+    "device": str,
+    "environment": dict,
+    "wall_seconds": float,
+    "peak_memory_mb": float | None,
+    "energy_joules": float | None,
+    "report_sha256": str | None,
+    "cells": list,
+    "skipped": list,
+    "figures": dict,
+    "raw": dict | None,
+    "raw_sha256": str | None,
+    "signature": str,
+}
+
+
+def write(
+    path: str | os.PathLike,
+    *,
+    notebook: str,
+    parameters: Mapping[str, Any],
+    seeds: Sequence[int],
+    data_checksums: Mapping[str, str],
+    cells: Iterable[Cell],
+    skipped: Iterable[Mapping[str, str]] = (),
+    figures: Mapping[str, Any] | None = None,
+    raw: pd.DataFrame | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Write a run's result file, atomically: a reader finds the old file or the new one, never half of one.
+
+    Parameters
+    ----------
+    path
+        NAME.PROFILE.json.
+    notebook
+        File name of the notebook, as in "01_legcnet_tables.ipynb".
+    parameters
+        What the notebook really used, "profile" among them. "out", the path of this file, is left out.
+    seeds
+        Every seed that was drawn from.
+    data_checksums
+        Dataset name -> SHA-256 in hex.
+    cells
+        The compared numbers, each of the run's profile or "authors".
+    skipped
+        What was left out and why: mappings with "what" and "why".
+    figures
+        Numbers behind the figures, name -> anything JSON can hold.
+    raw
+        One row for each network that was trained, from which the verdicts are computed; the runner moves it to a file
+        of its own.
+    device
+        What the numbers were computed on, as in "cpu".
+
+    Returns
+    -------
+    Path
+        Of the file written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If anything above does not hold, a number is NaN or infinite, or two cells have one key. The old file,
+        if there is one, is then still there.
+    """
+    used = {name: value for name, value in parameters.items() if name != "out"}
+    content = {
+        "schema": SCHEMA,
+        "notebook": notebook,
+        "profile": used.get("profile"),
+        "parameters": used,
+        "seeds": list(seeds),
+        "data_checksums": dict(data_checksums),
+        "device": device,
+        "environment": environment(),
+        **cost(),
+        "energy_joules": None,  # these two are the runner's to fill in
+        "report_sha256": None,
+        "cells": [asdict(cell) for cell in cells],
+        "skipped": list(skipped),
+        "figures": dict(figures or {}),
+        "raw": None if raw is None else columns(raw),
+        "raw_sha256": None,
+    }
+    content = _plain(content, "result")
+    content["signature"] = signature(content)
+    _validate(content)
+    content["skipped"] = [{key: portable(text) for key, text in entry.items()} for entry in content["skipped"]]
+    return save(path, content)
+
+
+def read(path: str | os.PathLike) -> dict[str, Any]:
+    """Read and check a result file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        As `parse`; the file is named.
+    """
+    path = Path(path)
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Check the text of a result file.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, lacks a field, holds what `write` would have refused, or was changed since it was signed.
+    """
+    content = json.loads(text, parse_constant=_refuse_constant)
+    if not isinstance(content, dict):
+        raise ValueError("a result file must hold a JSON object")
+    if content.get("schema") in (2, SCHEMA) and content.get("signature") != signature(content):
+        raise ValueError("it was changed after it was written (its signature is not that of its content)")
+    try:
+        content = upgraded(content)
+        _validate(content)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not a result file: {error}") from error
+    return content
+
+
+def collect(folder: str | os.PathLike) -> list[tuple[Path, dict[str, Any]]]:
+    """Read every result file of an output folder, in the order of their names.
+
+    Parameters
+    ----------
+    folder
+        The folder above `results/`.
+
+    Raises
+    ------
+    ValueError
+        If a file is not a valid result, or its name does not end with its profile.
+    """
+    found = []
+    for path in sorted(Path(folder, "results").glob("*.json")):
+        content = read(path)
+        if not path.name.endswith(f".{content['profile']}.json"):
+            raise ValueError(f"{path}: the name must end with the profile, {content['profile']!r}")
+        found.append((path, content))
+    return found
+
+
+def _validate(content: dict[str, Any]) -> None:
+    missing, unknown = sorted(FIELDS.keys() - content.keys()), sorted(content.keys() - FIELDS.keys())
+    if missing or unknown:
+        raise ValueError(f"the fields must be {sorted(FIELDS)}; missing {missing}, unknown {unknown}")
+    if content["schema"] != SCHEMA:
+        raise ValueError(f"schema must be {SCHEMA}, got {content['schema']!r}")
+    for name, kind in FIELDS.items():
+        value = content[name]
+        accepted = kind | int if kind in (float, float | None) else kind
+        if not isinstance(value, accepted) or isinstance(value, bool):
+            raise TypeError(f"{name} must be {getattr(kind, '__name__', kind)}, got {value!r}")
+    profile = content["profile"]
+    if profile not in PROFILES or content["parameters"].get("profile") != profile:
+        raise ValueError(f"parameters must name a profile of {', '.join(PROFILES)}; got {profile!r}")
+    if not content["notebook"].endswith(".ipynb") or "/" in content["notebook"]:
+        raise ValueError(f"notebook must be a file name such as '01_name.ipynb', got {content['notebook']!r}")
+    for seed in content["seeds"]:
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"seeds must be integers, got {seed!r}")
+    for name, checksum in content["data_checksums"].items():
+        if not isinstance(checksum, str) or not re.fullmatch(r"[0-9a-f]{64}", checksum):
+            raise ValueError(f"data_checksums[{name!r}] must be a SHA-256 in hex, got {checksum!r}")
+    for entry in content["skipped"]:
+        if not isinstance(entry, dict) or entry.keys() != {"what", "why"} or not _are_text(entry.values()):
+            raise ValueError(f"skipped entries must have the texts 'what' and 'why', got {entry!r}")
+    seen = set()
+    for values in content["cells"]:
+        cell = Cell.from_dict(values)
+        if cell.profile not in (profile, AUTHORS):
+            raise ValueError(f"cells must have profile {profile!r} or {AUTHORS!r}, got {cell.profile!r}")
+        if cell.key in seen:
+            raise ValueError(f"cells must not share a key, twice got {' '.join(cell.key)}")
+        seen.add(cell.key)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Turn NumPy and torch values into JSON's own types; an error names the place."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} must be finite, got {value}")
+        return value
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{where} must have strings as keys, got {key!r}")
+        return {key: _plain(entry, f"{where}.{key}") for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
+    raise TypeError(f"{where} must be something JSON can hold, got {type(value).__name__}")
+
+
+def _are_text(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"numbers must be finite, got {name}")

@@ -1,0 +1,84 @@
+"""Which undocumented choice moves a LEGCNet mask most: the masks again with one choice changed at a time."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+from torch import Tensor
+
+from replication.data import Dataset
+from replication.legcnet import procedure as legcnet
+from replication.legcnet.procedure import Evidence, Recording, Settings
+from replication.networks.ensemble import Ensemble
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Departures from the settings found; by default none.
+
+    recording: fields of `legcnet.Recording` with another value. risk, test: as in `legcnet.evidence`, `legcnet.tests`.
+    p_decimals, corrected: as in `legcnet.keep_masks`.
+    """
+
+    recording: Mapping[str, object] = field(default_factory=dict)
+    risk: str = "test"
+    test: str = "ssr_chi2"
+    p_decimals: int | None = legcnet.P_DECIMALS
+    corrected: bool = False
+
+
+def choices(recording: Recording) -> dict[str, Choice]:
+    """The settings as found, and every single change of them that a reader of the paper could have made.
+
+    The authors have two window scripts: one follows neighbours 20 steps, the other 3 and sets windows with a jump to 0.
+    """
+    older_script = recording.steps == 20
+    return {
+        "as found": Choice(),
+        "last window left out, or not": Choice({"left_out": 1 - recording.left_out}),
+        "steps of the other script": Choice({"steps": 3 if older_script else 20}),
+        "jump rule of the other script": Choice({"jump_threshold": 1.0 if older_script else None}),
+        "weights not rounded to 6 decimals": Choice({"decimals": None}),
+        "slope fitted over k = 0..3": Choice({"fit": (0, 3)}),
+        "windows 10 points longer": Choice({"window": recording.window + 10}),
+        "recorded half as long": Choice({"epochs": max(1, recording.epochs // 2)}),
+        "half as many lags": Choice({"max_lag": recording.max_lag // 2}),
+        "F form instead of chi-squared": Choice(test="ssr_f"),
+        "p not rounded to 4 decimals": Choice(p_decimals=None),
+        "risk on the training part": Choice(risk="train"),
+        "risk on held-out training rows": Choice(risk="heldout"),
+        "p corrected for the number of weights": Choice(corrected=True),
+    }
+
+
+def masks_by_choice(
+    ensemble: Ensemble, data: Dataset, settings: Settings, method: str
+) -> Iterator[tuple[str, Tensor, int]]:
+    """Yields (choice, masks (B, M), networks that could be tested) for every single change.
+
+    Raises ValueError for a method other than "ft" or "pt".
+    """
+    recording = settings.recording(method)
+    known: dict[tuple[Recording, str], Evidence] = {}
+    for name, choice in choices(recording).items():
+        changed = replace(recording, **choice.recording)
+        # Lags enter after the exponents, which are the expensive part.
+        key = (replace(changed, max_lag=recording.max_lag), choice.risk)
+        if key not in known:
+            known[key] = legcnet.evidence(ensemble, data, settings, changed, risk=choice.risk)
+        results = legcnet.tests(known[key], max_lag=changed.max_lag, test=choice.test)
+        count = ensemble.weights.shape[1]
+        keep = legcnet.keep_masks(results, count, p_decimals=choice.p_decimals, corrected=choice.corrected)
+        yield name, keep, sum(result is not None for result in results)
+
+
+def agreement(ensemble: Ensemble, data: Dataset, settings: Settings, method: str, reference: Tensor) -> pd.DataFrame:
+    """One row per choice: mean Jaccard index with the reference masks (B, M), mean number removed, networks tested."""
+    rows = {}
+    for name, keep, tested in masks_by_choice(ensemble, data, settings, method):
+        rows[name] = {
+            "jaccard": float(legcnet.jaccard(keep, reference).mean()),
+            "removed": float((~keep).sum(1).double().mean()),
+            "tested": tested,
+        }
+    return pd.DataFrame(rows).T

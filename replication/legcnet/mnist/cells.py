@@ -1,0 +1,28 @@
+"""What notebook 05 measures on MNIST beside the runs that `replication.reporting.judging` concludes from."""
+
+import pandas as pd
+
+from replication.ledger import Cell
+from replication.legcnet.figures import author_cell
+
+
+def script_cells(rows: pd.DataFrame) -> list[Cell]:
+    """What the authors' script leaves out: accuracy with the whole mask applied, and fc4's weights it should remove."""
+    cells = []
+    for method in ("ft", "pt"):
+        meant = rows[rows.method == f"{method}_meant"].set_index("network")
+        for trial, row in meant.iterrows():
+            note = "all of the mask applied, which the script does not do"
+            for quantity, value in (("accuracy", row.accuracy_printed), ("removed_fc4", row.removed_fc4)):
+                where = ("mask", "mnist", f"{method}_meant", quantity)
+                cells.append(author_cell(*where, float(value), int(trial), note=note))
+    return cells
+
+
+def mask_cells(table: pd.DataFrame) -> list[Cell]:
+    """Jaccard index of masks from scratch with the released ones, from `runs.masks_from_scratch`."""
+    cells = []
+    for row in table.itertuples():
+        note = f"{row.removed} removed, {row.released} released; {row.by_chance:.3f} by chance"
+        cells.append(author_cell("mask", "mnist", row.method, "jaccard", row.jaccard, row.network, note=note))
+    return cells

@@ -1,0 +1,177 @@
+"""The runs behind MNIST's rows of paper A's tables: the authors' five trials again, and fresh initialisations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from replication.data import authors_mnist
+from replication.legcnet.mnist.evidence import ALL, FT, LAST_TWO, PT, evidence, keep_mask, within
+from replication.legcnet.mnist.rows import BATCH_SIZE, Digits
+from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, train
+from replication.legcnet.procedure import Evidence, Recording, jaccard, magnitude_masks, random_masks
+from replication.networks.models import legcnet_mnist
+from replication.networks.stacked import Stack, stack
+
+# Controls with the same count of removed weights, in the same layers; magnitude by the dense network's final weights.
+CONTROLS = {
+    "ft": ("random", "magnitude"),
+    "pt": ("random_pt", "magnitude_pt"),
+    "pt_all": ("random_pt_all", "magnitude_pt_all"),
+}
+_SCOPES = {"ft": LAST_TWO, "pt": LAST_TWO, "pt_all": ALL}
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One initialisation under every method.
+
+    rows: one per method: network, method, epochs, reached, kept, pruned_pct, removed_fc4 (weights of the last layer),
+    and `training.Measures`. networks: as they stopped, in the order of rows.
+    """
+
+    rows: pd.DataFrame
+    networks: Stack
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long training is: mini-batch size; training accuracy at which it stops; epochs at most."""
+
+    batch_size: int = BATCH_SIZE
+    benchmark: float = BENCHMARK
+    budget: int = BUDGET
+
+
+def rerun_authors(
+    digits: Digits, *, effort: Effort = Effort(), trials: Sequence[int] = authors_mnist.TRIALS
+) -> Iterator[Outcome]:
+    """The authors' trials with their initial states and masks, mini-batches in the order that their seeds give.
+
+    Methods: dense; ft and pt as their script applies the masks; ft_meant and pt_meant as the masks say (see
+    `authors_mnist.keep_mask`); random, at FT's count in the last two layers, for their own is not released; and
+    magnitude_after, the dense network with as many of its smallest weights removed and no retraining.
+    Raises DataUnavailable.
+    """
+    for trial in trials:
+        network = _initial(trial)
+        keep = {"dense": torch.ones_like(network.weights, dtype=torch.bool)}
+        for method in ("ft", "pt"):
+            keep[method] = authors_mnist.keep_mask(trial, method, as_applied=True)[None]
+            keep[f"{method}_meant"] = authors_mnist.keep_mask(trial, method, as_applied=False)[None]
+        keep["random"] = _random(_removed(keep["ft_meant"]), network, LAST_TWO, seed=trial)
+        trained = _train(network, keep, digits, effort, seed=trial)
+        yield _outcome(trained, keep, digits, effort, number=trial, cut=_removed(keep["ft_meant"]))
+
+
+def masks_from_scratch(
+    digits: Digits,
+    *,
+    batch_size: int = BATCH_SIZE,
+    ft: Recording = FT,
+    pt: Recording = PT,
+    trials: Sequence[int] = authors_mnist.TRIALS,
+) -> pd.DataFrame:
+    """FT's and PT's masks from the authors' initial states, beside the released ones: one row per trial and method.
+
+    Columns: network (the trial), method, removed (weights, of the last two layers), released (those of the released
+    mask), jaccard (of the removed weights), by_chance (what two unrelated masks of these counts have in common).
+    Raises DataUnavailable.
+    """
+    rows = []
+    for trial in trials:
+        network = _initial(trial)
+        for method, recording in (("ft", ft), ("pt", pt)):
+            found = evidence(network, digits, recording, seed=trial, batch_size=batch_size)
+            ours = keep_mask(found, network, recording)
+            theirs = authors_mnist.keep_mask(trial, method, as_applied=False)[None]
+            removed, released = int(_removed(ours)), int(_removed(theirs))
+            both = removed * released / _count(network, LAST_TWO)
+            by_chance = both / (removed + released - both) if removed else 0.0
+            overlap = float(jaccard(ours, theirs))
+            rows.append((trial, method, removed, released, overlap, by_chance))
+    return pd.DataFrame(rows, columns=["network", "method", "removed", "released", "jaccard", "by_chance"])
+
+
+def fresh(
+    digits: Digits,
+    *,
+    seeds: Sequence[int],
+    effort: Effort = Effort(),
+    ft: Recording = FT,
+    pt: Recording = PT,
+) -> Iterator[Outcome]:
+    """Fresh initialisations under LEGCNet, its controls and dense, all on the same mini-batches.
+
+    Methods: dense; ft and pt, masks within the last two layers as in the paper; pt_all, with exponents and tests of all
+    41,000 weights; for each a random and a magnitude mask of the same count in the same layers (`CONTROLS`), magnitude
+    by the dense network's final weights; magnitude_after as in `rerun_authors`.
+    """
+    for seed in seeds:
+        network = stack([legcnet_mnist(seed=seed)])
+        options = {"seed": seed, "batch_size": effort.batch_size}
+        everywhere = evidence(network, digits, pt, names=ALL, **options)
+        # The last two layers' exponents come last.
+        found = {
+            "ft": evidence(network, digits, ft, names=LAST_TWO, **options),
+            "pt": Evidence(everywhere.exponents[..., -_count(network, LAST_TWO) :], everywhere.risk),
+            "pt_all": everywhere,
+        }
+        keep = {"dense": torch.ones_like(network.weights, dtype=torch.bool)}
+        dense = _train(network, keep, digits, effort, seed=seed).networks
+        for method, (random, magnitude) in CONTROLS.items():
+            names, recording = _SCOPES[method], ft if method == "ft" else pt
+            keep[method] = keep_mask(found[method], network, recording, names=names)
+            removed = _removed(keep[method])
+            keep[random] = _random(removed, network, names, seed=seed)
+            sizes = torch.cat([dense.parameters[name].flatten(1) for name in names], 1)
+            keep[magnitude] = within(magnitude_masks(sizes, removed), network, names=names)
+        trained = _train(network, keep, digits, effort, seed=seed)
+        yield _outcome(trained, keep, digits, effort, number=seed, cut=_removed(keep["ft"]))
+
+
+def _initial(trial: int) -> Stack:
+    model = legcnet_mnist(seed=0)
+    model.load_state_dict(authors_mnist.initial_state(trial))
+    return stack([model])
+
+
+def _train(network: Stack, keep: dict[str, Tensor], digits: Digits, effort: Effort, *, seed: int) -> Trained:
+    copies = network.select([0] * len(keep))
+    return train(copies, digits, seed=seed, keep=torch.cat(list(keep.values())), **asdict(effort))
+
+
+def _outcome(
+    trained: Trained, keep: dict[str, Tensor], digits: Digits, effort: Effort, *, number: int, cut: Tensor
+) -> Outcome:
+    """Rows of the retrained networks and of magnitude_after, which removes `cut` (1,) weights of the dense one."""
+    masks, names = torch.cat(list(keep.values())), list(keep)
+    dense = trained.networks.select([names.index("dense")])
+    smallest = magnitude_masks(dense.weights, cut)
+    dense.apply_(smallest)
+    networks = stack([*(trained.networks.model(i) for i in range(len(names))), dense.model(0)])
+    masks = torch.cat([masks, smallest])
+    kept, last = masks.sum(1), _count(networks, LAST_TWO[1:])
+    rows = pd.DataFrame([asdict(found) for found in measure(networks, digits, batch_size=effort.batch_size)])
+    rows.insert(0, "network", number)
+    rows.insert(1, "method", [*names, "magnitude_after"])
+    # The cut network took as many epochs as the dense one.
+    at = [*range(len(names)), names.index("dense")]
+    rows["epochs"], rows["reached"] = trained.epochs[at].numpy(), trained.reached[at].numpy()
+    rows["kept"], rows["pruned_pct"] = kept.numpy(), 100 * (1 - kept.numpy() / masks.shape[1])
+    rows["removed_fc4"] = (~masks[:, -last:]).sum(1).numpy()
+    return Outcome(rows, networks)
+
+
+def _random(removed: Tensor, network: Stack, names: Sequence[str], *, seed: int) -> Tensor:
+    return within(random_masks(removed, _count(network, names), seed=seed), network, names=names)
+
+
+def _removed(keep: Tensor) -> Tensor:
+    return (~keep).sum(1)
+
+
+def _count(network: Stack, names: Sequence[str]) -> int:
+    return sum(network.parameters[name][0].numel() for name in names)

@@ -1,0 +1,139 @@
+"""What a search for the authors' settings starts from: their released files, or stand-ins whose settings are known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from replication.data import Dataset, authors, tabular
+from replication.legcnet import figures
+from replication.legcnet import procedure as legcnet
+from replication.legcnet.procedure import SETTINGS
+from replication.legcnet.runs import run
+from replication.networks.ensemble import Ensemble, initialise, stack
+from replication.networks.train import Trained
+
+# Rows of table 2 for PT whose masks are not the released ones, or not released.
+_WITHOUT_MASKS = ("banknote", "iris3f", "vowel")
+_PLANTED_LAGS = 9
+
+
+@dataclass(frozen=True, eq=False)
+class DenseRow:
+    """A printed row of a dense network, and what is known of it.
+
+    variants: the data under each scaling. networks: candidates for the initial weights, as for `ensemble.stack`.
+    benchmark: training accuracy at which training stopped. rate: as found, or as planted. epoch, figures: as printed,
+    test accuracy and F1.
+    """
+
+    variants: list[Dataset]
+    networks: list[tuple[Tensor, ...]]
+    benchmark: float
+    rate: float
+    epoch: int
+    figures: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Released:
+    """Released masks and rows, and the runs' beginnings.
+
+    data, starts: data sets and B initial networks by name. masks: (name, method) to masks (B, M). rows: name to the
+    printed row of a PT run without masks, as `legcnet_search.search_lags` takes it. unknown: keys of `masks` whose
+    settings nobody knows. truth: what the searches should find, in words; empty where nobody knows.
+    """
+
+    data: Mapping[str, Dataset]
+    starts: Mapping[str, Ensemble]
+    masks: Mapping[tuple[str, str], Tensor]
+    rows: Mapping[str, Mapping[str, float]]
+    dense: DenseRow
+    unknown: tuple[tuple[str, str], ...] = ()
+    truth: tuple[str, ...] = ()
+
+
+def load(files: Literal["authors", "planted"], trials: int, *, seed: int = 0) -> Released:
+    """What the authors released of so many of their trials (arXiv 2308.09955), or stand-ins made here.
+
+    "planted" takes packaged data, fresh networks and the settings of `legcnet.SETTINGS` but for what `truth` says:
+    fewer lags for PT on iris, other lags for the row without masks, and a dense row of a softmax unit whose gradient is
+    summed over the outputs. Raises ValueError for another word, and DataUnavailable or CorruptData as
+    `data.authors.path` does.
+    """
+    if files not in ("authors", "planted"):
+        raise ValueError(f"files must be 'authors' or 'planted', got {files!r}")
+    return _authors(trials) if files == "authors" else _planted(trials, seed)
+
+
+def _authors(trials: int) -> Released:
+    data = {name: tabular.load(name, preprocessing="authors", source="authors") for name in SETTINGS}
+    starts = {
+        name: stack(authors.initial_weights(name)[:trials], output=settings.output)
+        for name, settings in SETTINGS.items()
+    }
+    masks = {
+        (name, method): legcnet.masks_from_lists(authors.masks(name, method)[:trials], starts[name].weights.shape[1])
+        for method in ("ft", "pt")
+        for name in authors.released_masks()
+    }
+    paper = figures.published()
+    keys = {"epochs": "epochs_pt", "accuracy": "accuracy_pt", "f1": "f1_pt", "kept": "weights_pt"}
+    rows = {name: {ours: paper["table2_ft_vs_pt"][name][key] for ours, key in keys.items()} for name in _WITHOUT_MASKS}
+    row, vowel = paper["table1_dense_vs_ft"]["vowel"], SETTINGS["vowel"]
+    dense = DenseRow(
+        [data["vowel"], tabular.load("vowel", preprocessing="standard", source="authors")],
+        authors.initial_weights("vowel"),
+        vowel.benchmark,
+        vowel.rate,
+        row["epochs_dense"],
+        (row["accuracy_dense"], row["f1_dense"]),
+    )
+    return Released(data, starts, masks, rows, dense, unknown=legcnet.NOT_FOUND)
+
+
+def _planted(trials: int, seed: int) -> Released:
+    data = {name: tabular.load(name, preprocessing="authors", source="packaged") for name in ("cancer", "iris")}
+    starts = {
+        name: initialise((each.x_train.shape[1], SETTINGS[name].hidden, each.y_train.shape[1]), trials, seed=seed)
+        for name, each in data.items()
+    }
+    iris = SETTINGS["iris"]
+    fewer = legcnet.with_recording(iris, "pt", max_lag=iris.pt.max_lag // 2)
+    masks = {
+        (name, method): legcnet.masks(
+            starts[name], data[name], fewer if (name, method) == ("iris", "pt") else SETTINGS[name], method=method
+        )
+        for method in ("ft", "pt")
+        for name in data
+    }
+    other = legcnet.with_recording(iris, "pt", max_lag=_PLANTED_LAGS)
+    keep = legcnet.masks(starts["iris"], data["iris"], other, method="pt")
+    rows = {"iris": _figures(run(data["iris"], iris, starts["iris"], keep), 0) | {"kept": int(keep[0].sum())}}
+    truth = (
+        "masks of iris PT: half as many lags; of all others: as found",
+        f"row of iris PT: {_PLANTED_LAGS} lags, trial 1",
+        "dense row of iris: authors' scaling, softmax, summed gradient, rate 0.5, outputs rounded, initialisation 10",
+    )
+    return Released(data, starts, masks, rows, _planted_row(data["iris"], seed), truth=truth)
+
+
+def _planted_row(data: Dataset, seed: int) -> DenseRow:
+    settings = replace(SETTINGS["iris"], rate=0.5, reduction="sum", output="softmax", benchmark=0.9)
+    start = initialise((4, settings.hidden, 3), 10, seed=seed, output=settings.output)
+    printed = _figures(run(data, settings, start, torch.ones_like(start.weights, dtype=torch.bool)), -1)
+    return DenseRow(
+        [data, tabular.load(data.name, preprocessing="standard", source="packaged")],
+        list(zip(start.w1, start.b1, start.w2, start.b2, strict=True)),
+        settings.benchmark,
+        settings.rate,
+        printed["epochs"],
+        (printed["accuracy"], printed["f1"]),
+    )
+
+
+def _figures(trained: Trained, network: int) -> dict[str, float]:
+    figures = {"epochs": trained.epochs, "accuracy": trained.test_accuracy, "f1": trained.test_f1}
+    return {name: values[network].item() for name, values in figures.items()}

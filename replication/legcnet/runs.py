@@ -1,0 +1,184 @@
+"""The runs behind paper A's tables 1 to 3: the authors' own trials again, and fresh initialisations by the hundred."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from replication.data import Dataset, authors
+from replication.legcnet import procedure as legcnet
+from replication.networks.ensemble import Ensemble, initialise, stack
+from replication.networks.train import Trained, accuracy, macro_f1, train
+
+# Every method is compared at the same count of removed weights with the random and magnitude masks named here.
+CONTROLS = {"ft": ("random", "magnitude"), "pt": ("random_pt", "magnitude_pt")}
+# Networks taken through recording, masks and retraining at once: bounds the memory of the windows.
+CHUNK = 50
+# Spawn key of the random controls, far from those of initialisations, which are their numbers.
+_CONTROL_KEY = 1_000_000
+
+
+def run(data: Dataset, settings: legcnet.Settings, ensemble: Ensemble, keep: Tensor, *, stop: bool = True) -> Trained:
+    """Retrains the networks from their initial weights under the masks keep (B, M): to the benchmark, or the budget."""
+    return train(
+        ensemble,
+        data.x_train,
+        data.y_train,
+        data.x_test,
+        data.y_test,
+        rate=settings.rate,
+        epochs=settings.budget,
+        benchmark=settings.benchmark if stop else None,
+        keep=keep,
+        reduction=settings.reduction,
+    )
+
+
+def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5, seed: int = 0) -> pd.DataFrame:
+    """The authors' trials with their initial weights and masks: one row per trial and method.
+
+    Methods: dense; ft and pt with the released masks, for vowel, where none are released, with masks derived from
+    scratch; magnitude and random at FT's count, of which the random seed is not released; and magnitude_after, see
+    `_after_training`. Raises DataUnavailable.
+    """
+    ensemble = stack(authors.initial_weights(data.name)[:trials], output=settings.output)
+    count = ensemble.weights.shape[1]
+    keep = {"dense": torch.ones(trials, count, dtype=torch.bool)}
+    for method in ("ft", "pt"):
+        if data.name in authors.released_masks():
+            keep[method] = legcnet.masks_from_lists(authors.masks(data.name, method)[:trials], count)
+        else:
+            keep[method] = legcnet.masks(ensemble, data, settings, method=method)
+    removed = (~keep["ft"]).sum(1)
+    trained = run(data, settings, ensemble, keep["dense"])
+    keep["magnitude"] = legcnet.magnitude_masks(trained.ensemble.weights, removed)
+    keep["random"] = legcnet.random_masks(removed, count, seed=seed)
+    return pd.concat(
+        [_rows(data, settings, ensemble, keep), _after_training(data, trained, keep["magnitude"], "magnitude_after")]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Fresh:
+    """Fresh initialisations with their masks, before anything is retrained.
+
+    Attributes: first (number of the first network), ensemble (B networks at their initial weights), dense (the same,
+    trained to the benchmark), keep ({method: (B, M) bool}, dense among them), testable ({"ft" or "pt": B flags}).
+    """
+
+    first: int
+    ensemble: Ensemble
+    dense: Trained
+    keep: dict[str, Tensor]
+    testable: dict[str, list[bool]]
+
+
+def fresh_masks(
+    data: Dataset,
+    settings: legcnet.Settings,
+    *,
+    seeds: int,
+    seed: int = 0,
+    risk: str = "test",
+    methods: Sequence[str] = ("ft", "pt"),
+) -> Iterator[Fresh]:
+    """Fresh initialisations and their masks under `methods` and their controls, in chunks.
+
+    "ft_causal" removes as many weights as FT, those with the smallest p instead of the largest. `testable` is False
+    where the risk never changed, so that no test could be made and the mask removes nothing.
+    """
+    sizes = (data.x_train.shape[1], settings.hidden, data.y_train.shape[1])
+    everyone = initialise(sizes, seeds, seed=seed, scale=settings.scale, output=settings.output)
+    count = everyone.weights.shape[1]
+    states = np.random.SeedSequence(seed, spawn_key=(_CONTROL_KEY,)).generate_state(len(CONTROLS))
+    random_seed = dict(zip(CONTROLS, (int(state) for state in states), strict=True))
+    for first in range(0, seeds, CHUNK):
+        ensemble = everyone.select(range(first, min(first + CHUNK, seeds)))
+        keep = {"dense": torch.ones(len(ensemble), count, dtype=torch.bool)}
+        testable = {}
+        dense = run(data, settings, ensemble, keep["dense"])
+        for method in methods:
+            random, magnitude = CONTROLS[method]
+            recording = settings.recording(method)
+            found = legcnet.evidence(ensemble, data, settings, recording, risk=risk)
+            results = legcnet.tests(found, max_lag=recording.max_lag)
+            testable[method] = [result is not None for result in results]
+            keep[method] = legcnet.keep_masks(results, count)
+            removed = (~keep[method]).sum(1)
+            keep[random] = legcnet.random_masks(removed, count, seed=random_seed[method], first=first)
+            keep[magnitude] = legcnet.magnitude_masks(dense.ensemble.weights, removed)
+            if method == "ft":
+                keep["ft_causal"] = legcnet.smallest_p_masks(results, removed, count)
+        yield Fresh(first, ensemble, dense, keep, testable)
+
+
+def fresh_runs(
+    data: Dataset,
+    settings: legcnet.Settings,
+    *,
+    seeds: int,
+    seed: int = 0,
+    risk: str = "test",
+    methods: Sequence[str] = ("ft", "pt"),
+) -> Iterator[pd.DataFrame]:
+    """Fresh initialisations under `methods`, their controls and dense, in chunks: one row per network and method.
+
+    Each network is its own control: every mask retrains the same initial weights. Masks are those of `fresh_masks`. In
+    rows named METHOD_after the mask was put on the trained dense network, without retraining.
+    """
+    for part in fresh_masks(data, settings, seeds=seeds, seed=seed, risk=risk, methods=methods):
+        rows = _rows(data, settings, part.ensemble, part.keep)
+        cut = {f"{name}_after": part.keep[name] for name in (*methods, *(("magnitude",) if "ft" in methods else ()))}
+        unretrained = [_after_training(data, part.dense, keep, name) for name, keep in cut.items()]
+        rows = pd.concat([rows, *unretrained], ignore_index=True)
+        rows["network"] += part.first
+        for method, flags in part.testable.items():
+            rows.loc[rows.method == method, "testable"] = flags
+        yield rows
+
+
+def _after_training(data: Dataset, trained: Trained, keep: Tensor, name: str) -> pd.DataFrame:
+    """Rows of dense networks at their benchmark with weights removed, not retrained.
+
+    With the smallest weights removed this is how the magnitude columns of table 3 come out again.
+    """
+    cut = trained.ensemble.with_weights(trained.ensemble.weights * keep)
+    scores = {"accuracy": accuracy(cut, data.x_test, data.y_test), "f1": macro_f1(cut, data.x_test, data.y_test)}
+    kept = keep.sum(1).numpy()
+    return pd.DataFrame(
+        {
+            "network": np.arange(len(cut)),
+            "method": name,
+            "epochs": trained.epochs.numpy(),
+            "reached": trained.reached.numpy(),
+            **{name: value.numpy() for name, value in scores.items()},
+            "kept": kept,
+            "pruned_pct": 100 * (1 - kept / keep.shape[1]),
+            "testable": True,
+        }
+    )
+
+
+def _rows(data: Dataset, settings: legcnet.Settings, ensemble: Ensemble, keep: dict[str, Tensor]) -> pd.DataFrame:
+    copies = ensemble.select(list(range(len(ensemble))) * len(keep))
+    masks = torch.cat(list(keep.values()))
+    stopped, whole = (run(data, settings, copies, masks, stop=stop) for stop in (True, False))
+    kept = masks.sum(1).numpy()
+    return pd.DataFrame(
+        {
+            "network": np.tile(np.arange(len(ensemble)), len(keep)),
+            "method": np.repeat(list(keep), len(ensemble)),
+            "epochs": stopped.epochs.numpy(),
+            "reached": stopped.reached.numpy(),
+            "accuracy": stopped.test_accuracy.numpy(),
+            "f1": stopped.test_f1.numpy(),
+            "kept": kept,
+            "pruned_pct": 100 * (1 - kept / masks.shape[1]),
+            "accuracy_at_budget": whole.test_accuracy.numpy(),
+            "f1_at_budget": whole.test_f1.numpy(),
+            "testable": True,
+        }
+    )

@@ -1,0 +1,125 @@
+"""Searches for settings that the paper does not state, with all that was tried and not only what fitted."""
+
+from collections.abc import Iterable
+from itertools import product
+
+import pandas as pd
+import torch
+
+from replication.data import Dataset
+from replication.legcnet import procedure as legcnet
+from replication.legcnet.procedure import Settings
+from replication.legcnet.runs import run
+from replication.networks.ensemble import OUTPUTS, Ensemble, stack
+from replication.networks.train import accuracy, advance, macro_f1, outputs
+
+RULES = ("all outputs rounded", "largest output")
+# Printed accuracies and F1 have four decimals, some rounded and some cut off.
+TOLERANCE = 1.01e-4
+
+
+def search_dense_row(
+    networks: list,
+    data: Iterable[Dataset],
+    *,
+    rates: Iterable[float],
+    benchmark: float,
+    epoch: int,
+    figures: tuple[float, float],
+    epochs: int,
+) -> pd.DataFrame:
+    """Trains dense networks under every combination and compares them with a printed row.
+
+    Combinations: data variants x output unit x gradient averaged or added over outputs x rate x accuracy rule x
+    initial weights. `networks` as for `ensemble.stack`; `epoch`, `figures` = (test accuracy, F1) are printed.
+
+    Returns one row per combination: epoch of the benchmark (-1: not within `epochs`), test accuracy and F1 there,
+    `fits` (all three as printed), and `fits_elsewhere`: at the printed epoch accuracy and F1 are as printed and the
+    training accuracy is higher than ever before, so that some other benchmark would have stopped there.
+    """
+    rows = []
+    for variant, output, reduction, rate in product(data, OUTPUTS, ("mean", "sum"), rates):
+        curves = _curves(stack(networks, output=output), variant, rate=rate, reduction=reduction, epochs=epochs)
+        for rule, network in product(RULES, range(len(networks))):
+            seen = curves[rule]["train"][:, network]
+            reached = torch.nonzero(seen >= benchmark)[:, 0]
+            stop = int(reached[0]) if len(reached) else -1
+            scores = (curves[rule]["test"][stop, network].item(), curves["f1"][stop, network].item())
+            printed = (curves[rule]["test"][epoch, network].item(), curves["f1"][epoch, network].item())
+            row = {
+                "scaling": variant.preprocessing,
+                "output": output,
+                "gradient": reduction,
+                "rate": rate,
+                "accuracy rule": rule,
+                "initialisation": network + 1,
+                "epoch": stop,
+                "accuracy": scores[0],
+                "f1": scores[1],
+                "fits": stop == epoch and _equal(scores, figures),
+                "fits_elsewhere": bool((seen[:epoch] < seen[epoch]).all()) and _equal(printed, figures),
+            }
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def search_lags(
+    ensemble: Ensemble,
+    data: Dataset,
+    settings: Settings,
+    method: str,
+    *,
+    printed: dict[str, float],
+    lags: Iterable[int],
+) -> pd.DataFrame:
+    """Masks and retraining for each largest lag: which give a printed row of table 2?
+
+    `printed` holds epochs, accuracy, f1 and kept. One row per lag and network: removed weights, epochs, accuracy, f1,
+    `fits`. Lags for which there are too few windows, or no test is possible, are left out.
+    """
+    recording = settings.recording(method)
+    found = legcnet.evidence(ensemble, data, settings, recording)
+    count, rows = ensemble.weights.shape[1], []
+    for lag in lags:
+        results = legcnet.tests(found, max_lag=lag)
+        keep = legcnet.keep_masks(results, count)
+        trained = run(data, settings, ensemble, keep)
+        for network, result in enumerate(results):
+            if result is None:
+                continue
+            scores = (trained.test_accuracy[network].item(), trained.test_f1[network].item())
+            epochs, kept = trained.epochs[network].item(), int(keep[network].sum())
+            fits = (epochs, kept) == (printed["epochs"], printed["kept"])
+            rows.append(
+                {
+                    "lags": lag,
+                    "trial": network + 1,
+                    "removed": count - kept,
+                    "epochs": epochs,
+                    "accuracy": scores[0],
+                    "f1": scores[1],
+                    "fits": fits and _equal(scores, (printed["accuracy"], printed["f1"])),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _curves(ensemble: Ensemble, data: Dataset, *, rate: float, reduction: str, epochs: int) -> dict:
+    """Training and test accuracy by each rule and test F1, (epochs, B) each, after every epoch."""
+    seen: dict = {rule: {"train": [], "test": []} for rule in RULES} | {"f1": []}
+    parts = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
+    for _ in range(epochs):
+        advance(
+            ensemble, data.x_train, data.y_train, rate=rate, first=0, steps=len(data.x_train), reduction=reduction
+        )  # fmt: skip
+        for part, (x, y) in parts.items():
+            seen[RULES[0]][part].append(accuracy(ensemble, x, y))
+            largest = outputs(ensemble, x).argmax(-1) == y.argmax(-1)
+            seen[RULES[1]][part].append(largest.double().mean(-1))
+        seen["f1"].append(macro_f1(ensemble, *parts["test"]))
+    stacked = {rule: {part: torch.stack(values) for part, values in seen[rule].items()} for rule in RULES}
+    return stacked | {"f1": torch.stack(seen["f1"])}
+
+
+def _equal(scores: tuple[float, float], figures: tuple[float, float]) -> bool:
+    return all(abs(score - figure) < TOLERANCE for score, figure in zip(scores, figures, strict=True))

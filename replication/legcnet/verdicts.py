@@ -1,0 +1,224 @@
+"""Paper A, tables 1 to 3 on the small datasets: figures, claims and controls from the raw runs of notebook 01."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from replication.ledger.cell import Cell
+from replication.ledger.claims import fewer_epochs, higher
+from replication.ledger.paired import share_interval
+from replication.legcnet import figures
+from replication.legcnet.procedure import NOT_FOUND, SETTINGS
+from replication.legcnet.runs import CONTROLS
+
+#: An accuracy or F1 lower by less than this counts as kept: one percentage point. The paper names no margin.
+MARGIN = 0.01
+#: Other margins at which "keeps accuracy" is asked, of the method and of random masks of the same count.
+MARGINS = (0.0025, 0.005, 0.01, 0.02)
+_NO_SETTINGS = "its settings were not found, these are PT's usual ones"
+# Masks that have as many weights as those of another method depend on its settings.
+_SETTING_OF = {"ft_after": "ft", "pt_after": "pt", "random": "ft", "random_pt": "pt"}
+_COMPARED = ("epochs", "accuracy", "f1", "accuracy_at_budget", "f1_at_budget")
+_REFERENCES = {**CONTROLS, "ft_causal": ("random", "magnitude")}
+
+
+def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
+    """All cells that follow from the raw runs of `01_legcnet_tables.ipynb`.
+
+    Parameters
+    ----------
+    raw
+        Rows of `legcnet_runs.rerun_authors` (study "authors") and `legcnet_runs.fresh_runs` (study "fresh").
+    content
+        The result, for its parameters and profile.
+    """
+    dataset, profile = content["parameters"]["dataset"], content["profile"]
+    theirs, fresh = (raw[raw.study == study] for study in ("authors", "fresh"))
+    found = author_cells(theirs, dataset) if len(theirs) else []
+    for cell in figures.fresh_cells(fresh, dataset, profile=profile):
+        found.append(_open(cell) if (dataset, cell.method) in NOT_FOUND else cell)
+    found += chance_cells(fresh, dataset, profile=profile)
+    return found + comparisons(fresh, dataset, profile=profile, budget=SETTINGS[dataset].budget)
+
+
+def _open(cell: Cell) -> Cell:
+    """A figure whose settings are not known, whatever our runs at other settings give."""
+    values = {name: getattr(cell, name) for name in cell.__dataclass_fields__}
+    return Cell(**values | {"verdict": "underspecified", "note": _NO_SETTINGS})
+
+
+def author_cells(runs: pd.DataFrame, dataset: str) -> list[Cell]:
+    """Cells of the authors' trials: the printed trial against its figures, the other trials as measurements."""
+    found, printed_trial = [], figures.printed_trial(dataset)
+    for table, method, quantity, key, decimals in figures.PRINTED:
+        printed = figures.figure(table, dataset, key)
+        for _, row in runs[runs.method == figures.RUN_AS.get(method, method)].iterrows():
+            trial, ours = int(row.network) + 1, figures.trial_value(row, quantity)
+            more: dict[str, Any] = {}
+            if trial == printed_trial:
+                more = figures.exact(printed, ours, decimals)
+                if method == "random":
+                    more |= {"verdict": "underspecified", "note": "the random mask is not released"}
+                else:
+                    more["note"] = _note(dataset, method, quantity, more["verdict"])
+            elif ours is None:
+                more["note"] = f"benchmark not reached in {SETTINGS[dataset].budget} epochs"
+            found.append(figures.author_cell(table, dataset, method, quantity, ours, trial, **more))
+    return found
+
+
+def _note(dataset: str, method: str, quantity: str, verdict: str) -> str:
+    """What an identical figure needs beyond the paper's text, or why another one does not come out."""
+    said = []
+    if verdict == "identical":
+        if dataset == "vowel":
+            said.append("softmax outputs and an undivided gradient, found by search")
+            if method in ("ft", "pt"):
+                said.append("mask derived from scratch, as none is released")
+        if method == "magnitude":
+            said.append("the dense network at its benchmark, smallest weights removed, not retrained")
+    elif method == "magnitude":
+        said.append("smallest weights of the dense network removed, as many as table 1 says")
+    elif method == "pt":
+        released = figures.published()["authors_masks"]["pt"].get(dataset)
+        weights = figures.figure("1", dataset, "weights_dense")
+        kept = [weights - len(removed) for removed in released or ()]
+        printed = figures.figure("2", dataset, "weights_pt")
+        if released and printed not in kept:
+            said.append(f"mask not released: the released ones keep {kept}, the table {printed}")
+            said.append("another number of lags gives the printed row, see 10_legcnet_settings")
+    said.append(figures.contradiction(dataset, method, quantity))
+    return "; ".join(filter(None, said))
+
+
+def comparisons(
+    fresh: pd.DataFrame,
+    dataset: str,
+    *,
+    profile: str,
+    budget: int,
+    references: Mapping[str, tuple[str, str]] = _REFERENCES,
+) -> list[Cell]:
+    """Claims, controls and paired differences of FT and PT to dense and to masks of the same count.
+
+    `references` names each method's random and magnitude masks, `budget` the epochs after which a network was given
+    up. Methods and quantities that `fresh` lacks are left out.
+    """
+    wide = fresh.pivot(index="network", columns="method")
+    present = set(fresh.method)
+    found = [_reached(fresh, dataset, method, budget, profile) for method in dict.fromkeys(fresh.method)]
+    for method in [name for name in references if name in present]:
+        random, magnitude = references[method]
+        pair = _Pairs(wide, dataset, method, profile)
+        if method in CONTROLS:
+            found += _claims(pair) if dataset in figures.published()["table1_dense_vs_ft"] else []
+            found.append(pair.cell("beats_random", random, "accuracy", kind="control"))
+            found.append(pair.cell("beats_magnitude", magnitude, "accuracy", kind="control"))
+            if f"{method}_after" in present:
+                unretrained = _Pairs(wide, dataset, f"{method}_after", profile)
+                found.append(unretrained.cell("beats_magnitude", "magnitude_after", "accuracy", kind="control"))
+            for name in (method, random):
+                other = _Pairs(wide, dataset, name, profile)
+                found += [other.cell("margins", "dense", "accuracy", kind="control", margin=m) for m in MARGINS]
+        for reference in ("dense", random, magnitude, *(("ft",) if method == "ft_causal" else ())):
+            asked = [name for name in _COMPARED if (name, method) in wide.columns and wide[name, method].notna().all()]
+            found += [pair.cell("paired_difference", reference, name, kind="measurement") for name in asked]
+    return found
+
+
+class _Pairs:
+    """One method's runs beside others of the same initialisations."""
+
+    def __init__(self, wide: pd.DataFrame, dataset: str, method: str, profile: str):
+        self.wide, self.dataset, self.method, self.profile = wide, dataset, method, profile
+
+    def cell(
+        self,
+        table: str,
+        reference: str,
+        quantity: str,
+        *,
+        kind: str,
+        margin: float | None = None,
+        published: float | None = None,
+    ) -> Cell:
+        """The paired difference to `reference`, tested as the claim of that kind, or measured only."""
+        if quantity == "epochs":
+            sides = (self._epochs(name) for name in (self.method, reference))
+            numbers = fewer_epochs(*sides)
+        else:
+            sides = (self.wide[quantity, name].to_numpy(dtype=float) for name in (self.method, reference))
+            numbers = higher(*sides, margin=margin or 0.0)
+        if kind == "measurement":
+            numbers = {name: value for name, value in numbers.items() if name not in ("outcome", "detectable")}
+        if kind != "measurement" and (self.dataset, _SETTING_OF.get(self.method, self.method)) in NOT_FOUND:
+            numbers |= {"outcome": "cannot_be_known", "note": _NO_SETTINGS}
+        where = {"paper": "legcnet", "table": table, "dataset": self.dataset, "method": self.method}
+        where |= {"reference": reference, "quantity": quantity, "profile": self.profile}
+        origin = "" if published is None else "printed"
+        return Cell(**where, **numbers, kind=kind, margin=margin, published=published, origin=origin)
+
+    def _epochs(self, method: str) -> np.ndarray:
+        reached = self.wide["reached", method].astype(bool)
+        return self.wide["epochs", method].astype(float).where(reached, np.inf).to_numpy()
+
+
+def _claims(pair: _Pairs) -> list[Cell]:
+    """What the abstract claims, against dense: fewer epochs, where the paper's own row has fewer; the rest kept."""
+    printed = {}
+    for quantity in ("epochs", "accuracy", "f1"):
+        theirs, dense = (_printed(pair.dataset, name, quantity) for name in (pair.method, "dense"))
+        printed[quantity] = None if None in (theirs, dense) else round(theirs - dense, 4)
+    fewer = printed["epochs"] is not None and printed["epochs"] < 0
+    kind = "claim" if fewer else "measurement"
+    return [
+        pair.cell("fewer_epochs", "dense", "epochs", kind=kind, published=printed["epochs"]),
+        pair.cell("keeps_accuracy", "dense", "accuracy", kind="claim", margin=MARGIN, published=printed["accuracy"]),
+        pair.cell("keeps_f1", "dense", "f1", kind="claim", margin=MARGIN, published=printed["f1"]),
+    ]
+
+
+def _printed(dataset: str, method: str, quantity: str) -> float | None:
+    known = figures.published()
+    for table in figures.TABLES.values():
+        if f"{quantity}_{method}" in known[table].get(dataset, {}):
+            return known[table][dataset][f"{quantity}_{method}"]
+    return None
+
+
+def _reached(fresh: pd.DataFrame, dataset: str, method: str, budget: int, profile: str) -> Cell:
+    """The share of a method's networks that reached the benchmark within the budget."""
+    part = fresh[fresh.method == method]
+    found = share_interval(int(part.reached.sum()), len(part))
+    where = ("legcnet", "reached", dataset, method, "share_that_reached_the_benchmark")
+    return Cell.measured(*where, found, profile=profile, note=f"within {budget} epochs")
+
+
+def chance_cells(fresh: pd.DataFrame, dataset: str, *, profile: str) -> list[Cell]:
+    """How many of the dataset's figures one of our own runs would have outside the range of the others.
+
+    One cell for each number of figures: the share of networks with as many outside. Methods whose settings are not
+    known are left out, as they are among the verdicts.
+    """
+    asked = {method for _, method, *_ in figures.PRINTED if (dataset, method) not in NOT_FOUND}
+    counts = np.bincount(figures.outside_by_chance(fresh, asked)) / fresh.network.nunique()
+    where = {"paper": "legcnet", "table": "outside_by_chance", "dataset": dataset, "method": "one of our runs"}
+    more = {"kind": "null", "n": int(fresh.network.nunique()), "profile": profile}
+    return [
+        Cell(**where, quantity=f"share_with_{k}_outside", ours=float(share), **more) for k, share in enumerate(counts)
+    ]
+
+
+def mask_cells(overlap: Tensor, dataset: str, method: str) -> list[Cell]:
+    """Jaccard index of masks derived from scratch with the released ones, by trial; the paper states none."""
+    numbered = enumerate(overlap.tolist(), start=1)
+    return [figures.author_cell("mask", dataset, method, "jaccard", value, trial) for trial, value in numbered]
+
+
+def resolution_cell(samples: int, dataset: str, *, profile: str) -> Cell:
+    """What one test sample is of the accuracy: no difference below it can be seen in a single network."""
+    where = {"paper": "legcnet", "table": "resolution", "dataset": dataset, "method": "test part"}
+    return Cell(**where, quantity="accuracy_of_one_sample", ours=1 / samples, n=samples, profile=profile)

@@ -1,0 +1,1 @@
+"""The papers' networks, and trainers for many small ones at once."""

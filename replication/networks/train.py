@@ -1,0 +1,197 @@
+"""Per-sample SGD of many small sigmoid networks at once (LEGCNet section 4).
+
+An `Ensemble` holds B networks of one shape d-h-o; they differ in initialisation, mask or perturbation and see the same
+samples in the same order. On the CPU a compiled kernel trains each network on one thread; on any other device batched
+torch operations do the same updates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from replication.networks import _train_cpu, _train_torch
+from replication.networks.ensemble import Ensemble
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Outcome of `train`: the ensemble as each network stopped, and B figures each.
+
+    `epochs` counts from 0, as the paper does; a network that never reached the benchmark has `reached` False and
+    `epochs` equal to the budget.
+    """
+
+    ensemble: Ensemble
+    epochs: Tensor
+    reached: Tensor
+    train_accuracy: Tensor
+    test_accuracy: Tensor
+    test_f1: Tensor
+
+
+def outputs(ensemble: Ensemble, x: Tensor) -> Tensor:
+    """Outputs (B, n, o) on samples x (n, d)."""
+    softmax = ensemble.output == "softmax"
+    if ensemble.w1.device.type == "cpu":
+        return torch.from_numpy(_train_cpu.outputs(*_arrays(ensemble), softmax, x.numpy()))
+    return _train_torch.outputs(ensemble.w1, ensemble.b1, ensemble.w2, ensemble.b2, softmax, x)
+
+
+def accuracy(ensemble: Ensemble, x: Tensor, y: Tensor) -> Tensor:
+    """Fraction (B,) of samples whose outputs, rounded at 0.5, all equal the target y (n, o).
+
+    The authors' rule: with several classes the whole one-hot vector has to be right, which is stricter than argmax.
+    """
+    return ((outputs(ensemble, x) >= 0.5) == (y == 1)).all(-1).double().mean(-1)
+
+
+def macro_f1(ensemble: Ensemble, x: Tensor, y: Tensor) -> Tensor:
+    """Macro F1 (B,): argmax for several classes, rounding at 0.5 for two. A class never met counts as F1 0.
+
+    Classes that occur neither in the targets nor in the predictions are left out, as scikit-learn does.
+    """
+    predicted = outputs(ensemble, x)
+    if y.shape[1] == 1:
+        guess, truth = (predicted[..., 0] >= 0.5).long(), y[:, 0].long()
+    else:
+        guess, truth = predicted.argmax(-1), y.argmax(-1)
+    classes = max(2, y.shape[1])
+    hot_guess = torch.nn.functional.one_hot(guess, classes).double()
+    hot_truth = torch.nn.functional.one_hot(truth, classes).double()
+    both = (hot_guess * hot_truth).sum(1)
+    either = hot_guess.sum(1) + hot_truth.sum(0)
+    f1 = torch.where(either > 0, 2 * both / either.clamp_min(1.0), 0.0)
+    return f1.sum(1) / (either > 0).sum(1)
+
+
+def advance(
+    ensemble: Ensemble,
+    x: Tensor,
+    y: Tensor,
+    *,
+    rate: float,
+    first: int,
+    steps: int,
+    keep: Tensor | None = None,
+    reduction: str = "mean",
+    record: bool = False,
+) -> Tensor | None:
+    """Trains in place for `steps` per-sample updates, beginning with sample `first` modulo n, in file order.
+
+    Gradient of the squared error with factor 2 (of sigmoid outputs; with softmax outputs the authors still multiply by
+    the sigmoid's derivative, and so does this), averaged ("mean", the authors' rule) or added ("sum", what their
+    scripts do on vowel, where the label is a single number) over outputs. `keep` (B, M) bool is enforced after
+    every update. With `record` returns every weight after each update, (B, steps, M).
+
+    Raises ValueError naming the argument.
+    """
+    inputs, _, width = ensemble.sizes
+    if x.ndim != 2 or x.shape[1] != inputs:
+        raise ValueError(f"x must have shape (n, {inputs}), got {tuple(x.shape)}")
+    if tuple(y.shape) != (x.shape[0], width):
+        raise ValueError(f"y must have shape {(x.shape[0], width)}, got {tuple(y.shape)}")
+    if not rate > 0:
+        raise ValueError(f"rate must be positive, got {rate}")
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+    weights = ensemble.weights
+    if keep is None:
+        keep = torch.ones_like(weights, dtype=torch.bool)
+    elif keep.shape != weights.shape or keep.dtype != torch.bool:
+        raise ValueError(f"keep must be bool of shape {tuple(weights.shape)}, got {keep.dtype} {tuple(keep.shape)}")
+    split = ensemble.w1[0].numel()
+    keep1 = keep[:, :split].reshape(ensemble.w1.shape)
+    keep2 = keep[:, split:].reshape(ensemble.w2.shape)
+    scale = 1.0 / width if reduction == "mean" else 1.0
+    softmax = ensemble.output == "softmax"
+    recorded = weights.new_empty((len(ensemble), steps if record else 0, weights.shape[1]))
+    if ensemble.w1.device.type == "cpu":
+        masks = (keep1.contiguous().numpy(), keep2.contiguous().numpy())
+        samples = (x.contiguous().numpy(), y.contiguous().numpy())
+        _train_cpu.sgd(*_arrays(ensemble), softmax, *masks, *samples, rate, scale, first, steps, recorded.numpy())
+    else:
+        parts = (ensemble.w1, ensemble.b1, ensemble.w2, ensemble.b2)
+        _train_torch.sgd(*parts, softmax, keep1, keep2, x, y, rate, scale, first, steps, recorded)
+    return recorded if record else None
+
+
+def train(
+    ensemble: Ensemble,
+    x_train: Tensor,
+    y_train: Tensor,
+    x_test: Tensor,
+    y_test: Tensor,
+    *,
+    rate: float,
+    epochs: int,
+    benchmark: float | None,
+    keep: Tensor | None = None,
+    reduction: str = "mean",
+) -> Trained:
+    """Trains copies of the networks until each reaches the benchmark training accuracy, `epochs` at most.
+
+    With `benchmark` None every network is trained for all of the epochs. Masked weights are zero from the start, as in
+    the authors' scripts. Raises ValueError naming the argument.
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs}")
+    if benchmark is not None and not 0 < benchmark <= 1:
+        raise ValueError(f"benchmark must be None or lie in (0, 1], got {benchmark}")
+    weights = ensemble.weights
+    final = ensemble.with_weights(weights if keep is None else weights * keep)
+    options = {"rate": rate, "reduction": reduction}
+    if benchmark is None:
+        advance(final, x_train, y_train, first=0, steps=epochs * x_train.shape[0], keep=keep, **options)
+        epoch_of = torch.full((len(ensemble),), epochs, dtype=torch.int64, device=weights.device)
+        reached = torch.zeros_like(epoch_of, dtype=torch.bool)
+    else:
+        epoch_of, reached = _until(benchmark, final, x_train, y_train, epochs=epochs, keep=keep, **options)
+    return Trained(
+        ensemble=final,
+        epochs=epoch_of,
+        reached=reached,
+        train_accuracy=accuracy(final, x_train, y_train),
+        test_accuracy=accuracy(final, x_test, y_test),
+        test_f1=macro_f1(final, x_test, y_test),
+    )
+
+
+def _until(
+    benchmark: float,
+    final: Ensemble,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epochs: int,
+    keep: Tensor | None,
+    rate: float,
+    reduction: str,
+) -> tuple[Tensor, Tensor]:
+    """Trains `final` in place, each network to the benchmark; returns `epochs` and `reached` as in `Trained`."""
+    count, device = len(final), final.w1.device
+    epoch_of = torch.full((count,), epochs, dtype=torch.int64, device=device)
+    reached = torch.zeros(count, dtype=torch.bool, device=device)
+    # Networks that are done leave the batch, so late epochs cost only those still training.
+    running = torch.arange(count, device=device)
+    active = final.select(running)
+    for epoch in range(epochs):
+        advance(active, x, y, rate=rate, first=0, steps=x.shape[0], keep=keep, reduction=reduction)
+        done = accuracy(active, x, y) >= benchmark
+        if epoch == epochs - 1 or bool(done.any()):
+            for name in ("w1", "b1", "w2", "b2"):
+                getattr(final, name)[running] = getattr(active, name)
+            epoch_of[running[done]] = epoch
+            reached[running[done]] = True
+            running = running[~done]
+            if len(running) == 0:
+                break
+            active = active.select(torch.nonzero(~done)[:, 0])
+            keep = None if keep is None else keep[~done]
+    return epoch_of, reached
+
+
+def _arrays(ensemble: Ensemble) -> tuple[np.ndarray, ...]:
+    """The parameters as NumPy views, so that the kernel writes into the tensors."""
+    return tuple(getattr(ensemble, name).numpy() for name in ("w1", "b1", "w2", "b2"))

@@ -1,0 +1,89 @@
+"""Series in which there is nothing to find, and what exponents and Granger tests say about them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ccprune.granger import benjamini_hochberg, granger_test
+from ccprune.lyapunov import windowed_exponents
+from replication.legcnet.procedure import Recording
+
+KINDS = ("white noise", "AR(1)", "random walk")
+AR_COEFFICIENT = 0.9
+# Standard deviation of a step, of the order of a weight's movement per update.
+STEP = 1e-3
+
+
+def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
+    """Independent series (points, count): "white noise", "AR(1)" with coefficient 0.9, or a "random walk"."""
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
+    steps = STEP * np.random.default_rng(seed).normal(size=(points, count))
+    if kind == "random walk":
+        steps = steps.cumsum(0)
+    elif kind == "AR(1)":
+        for row in range(1, points):
+            steps[row] += AR_COEFFICIENT * steps[row - 1]
+    return torch.from_numpy(steps)
+
+
+def null_exponents(kind: str, recording: Recording, windows: int, count: int, *, seed: int) -> Tensor:
+    """Exponents (windows, count) of noise, cut and computed just as `recording` treats weights."""
+    series = noise(kind, recording.stride * (windows - 1) + recording.window, count, seed=seed)
+    options = recording.exponent_options
+    return windowed_exponents(series, window=recording.window, stride=recording.stride, **options)
+
+
+def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, level: float = 0.05) -> dict[str, Tensor]:
+    """Share of causes (K, M) called causal for each effect (K, R) by each way of asking, though all are unrelated.
+
+    Returns {way: Tensor (R,)}. one_lag: chi-squared form, one lag. smallest_p: the authors' smallest p over the lags.
+    smallest_p_f: the same with the F form. bic_lag: the F form at the lag BIC chooses. corrected: Benjamini-Hochberg
+    over weights on bic_lag's p. augmented: lag-augmented F form, one lag.
+    """
+    said: dict[str, list[Tensor]] = {}
+    for effect in effects.T:
+        chi2 = granger_test(effect, causes, max_lag=max_lag)
+        exact = granger_test(effect, causes, max_lag=max_lag, test="ssr_f")
+        chosen = exact.p_at(exact.best_lag("bic"))
+        ways = {
+            "one_lag": chi2.p_value[0],
+            "smallest_p": chi2.min_p,
+            "smallest_p_f": exact.min_p,
+            "bic_lag": chosen,
+            "corrected": benjamini_hochberg(chosen),
+            "augmented": granger_test(effect, causes, max_lag=1, test="ssr_f", augment=1).min_p,
+        }
+        for way, p_value in ways.items():
+            said.setdefault(way, []).append((p_value < level).double().mean())
+    return {way: torch.stack(shares) for way, shares in said.items()}
+
+
+def shifted_p_value(
+    effect: Tensor, causes: Tensor, *, max_lag: int, shifts: int, generator: np.random.Generator
+) -> Tensor:
+    """p-values of Granger tests from circularly shifted causes, which keep their own time structure.
+
+    The statistic is the smallest p over the lags 1..max_lag, whatever its distribution: looking at many lags needs no
+    correction. Each shift moves all causes by the same number of windows, more than `max_lag` in either direction.
+
+    Parameters
+    ----------
+    effect : Tensor (K,)
+    causes : Tensor (K, M)
+    max_lag : int
+    shifts : int
+        Number of shifts; all of them where there are fewer.
+    generator : Generator
+        Draws the shifts.
+
+    Returns
+    -------
+    Tensor (M,)
+        (1 + number of shifts whose smallest p is as small) / (1 + shifts).
+    """
+    possible = np.arange(max_lag + 1, len(effect) - max_lag)
+    chosen = generator.choice(possible, size=min(shifts, len(possible)), replace=False)
+    moved = torch.cat([causes, *(causes.roll(int(shift), 0) for shift in chosen)], 1)
+    smallest = granger_test(effect, moved, max_lag=max_lag).min_p.reshape(len(chosen) + 1, -1)
+    return (1 + (smallest[1:] <= smallest[0]).sum(0)) / (1.0 + len(chosen))

@@ -1,0 +1,179 @@
+"""Tables of measured values with Japanese headings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from replication.ledger import OUTCOMES
+from replication.reporting import counts
+from replication.reporting.counts import Row, claim_of
+from replication.reporting.markdown import number, table, with_interval
+from replication.reporting.statements import facts, percent
+
+_FIGURES = ("数値", "比較の相手", "異なる数値", "完全一致", "誤差の範囲内", "範囲外", "条件不足", "未実行")
+_WHOSE = ("著者のファイルの再実行", "新しい初期値での追試")
+_OUTCOMES = dict(zip(OUTCOMES, ("成り立つ", "成り立たない", "判定できない", "設定が不明"), strict=True))
+_CLAIMS = ("主張", "件数", *_OUTCOMES.values(), "単独で検定:成り立つ", "単独で検定:成り立たない", "一件あたりの実行数")
+_NAMES = {
+    ("legcnet", "fewer_epochs", ""): "A: 密なネットワークよりエポック数が少ない",
+    ("legcnet", "keeps_accuracy", ""): "A: 精度の低下は 1 ポイント未満",
+    ("legcnet", "keeps_f1", ""): "A: F1 の低下は 1 ポイント未満",
+    ("causal", "accuracy", "magnitude"): "B: 同数を除いた magnitude より精度が高い",
+    ("causal", "accuracy", "dense"): "B: 精度の低下は 1 ポイント未満",
+    ("causal", "abrupt_drop", ""): "B: 精度が急に落ちる",
+    ("causal", "flatness", "dense"): "B: 密なネットワークより平坦な極小値",
+}
+_METHODS = {"ft": "LEGCNet-FT", "pt": "LEGCNet-PT"}
+
+_MEASURED = ("legcnet_mnist", "pipeline", "recorder")
+# The claims of these benchmarks that say what scoring costs; in the words of benchmarks/.
+_COSTS = {
+    "seconds for 41,000 weights, training included": "論文 A、MNIST、重み 41,000 個の採点と学習(秒)",
+    "and GB of memory for them": "そのときの記憶域(GB)",
+    "minutes for 200 networks x 6 datasets": "論文 A、6 データ × 200 初期値の追試全体(分)",
+    "ResNet-18, batch 512, recording consecutive steps alone, % of an SGD step": (
+        "ResNet-18、バッチ 512、記録だけにかかる時間(学習の一歩に対する %)"
+    ),
+    "ResNet-18, numbers held per weight": "ResNet-18、重み一つあたりに保持する数",
+    "ResNet-18, a mask from 500 recorded steps, MB beyond training": (
+        "ResNet-18、500 歩の記録からマスクまで、学習より余分に要る記憶域(MB)"
+    ),
+}
+
+
+def answers(rows: Sequence[Row]) -> str:
+    """The facts that the English pages put into sentences."""
+    found, said = facts(rows), []
+    theirs, ours, of = found.theirs, found.ours, found.tallies
+    if theirs and ours:
+        text = (
+            f"**論文 A の数値**: 表 1〜3 の異なる数値 {sum(theirs.values())} 個のうち、著者のファイルの再実行で"
+            f"最後の桁まで一致したものは {theirs['identical']}、異なるものは {theirs['outside']}、"
+            f"公開されていないものによるため判定できないものは {theirs['underspecified']}。"
+            f"新しい初期値での実行と比べると、{ours['within_noise']} が誤差の範囲内、{ours['outside']} が範囲外、"
+            f"{ours['underspecified']} が判定できない"
+        )
+        if found.chance is not None:
+            seen, expected, low, high = found.chance
+            text += f"(偶然だけでも範囲外は {expected:.1f} 個、{low}〜{high} 個と見込まれ、実際は {seen} 個)"
+        said.append(f"{text}。")
+    epochs, accuracy = (of.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
+    if epochs and accuracy:
+        random = of["random masks"]
+        said.append(
+            f"**論文 A の主張**: エポック数の減少が示されたのは {epochs.cases} 件中 {epochs.holds} 件、"
+            f"増加が示されたのは {epochs.fails} 件。精度の低下が 1 ポイント未満と示されたのは "
+            f"{accuracy.cases} 件中 {accuracy.holds} 件"
+            f"(同数を無作為に除いた場合は {random.cases} 件中 {random.holds} 件)。"
+        )
+    if found.own_risk and found.another_risk:
+        own, another = (percent(ends, "〜") for ends in (found.own_risk, found.another_risk))
+        said.append(
+            f"**論文 A の説明**: グレンジャー検定が「原因」とする重みは、自分のネットワークの誤りに対して {own}、"
+            f"別のネットワークの誤りに対して {another}。"
+        )
+    magnitude = of.get(("causal", "accuracy", "magnitude"))
+    if magnitude:
+        said.append(
+            f"**論文 B の精度**: 同数を除いた magnitude と比べ、単独の検定では {magnitude.cases} 件中 "
+            f"{magnitude.holds_alone} 件で上、{magnitude.fails_alone} 件で下。件数で補正すると {magnitude.holds} 件と "
+            f"{magnitude.fails} 件。"
+        )
+    drops, flat = (of.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
+    if drops and flat:
+        said.append(
+            f"**論文 B の急な低下と平坦さ**: 急な低下が示されたのは {drops.cases} 本中 {drops.holds} 本。"
+            f"残った重みでのヘッセ行列の最大固有値とトレースは、単独の検定では {flat.cases} 件中 "
+            f"{flat.holds_alone} 件で密より小さく、"
+            f"{flat.fails_alone} 件で大きい(補正後は {flat.holds} 件と {flat.fails} 件)。ほかは判定できない。"
+        )
+    return "\n".join(f"- {text}" for text in said)
+
+
+def figures(rows: Sequence[Row]) -> str:
+    """How many printed figures have which verdict."""
+    return counts.figures(rows, head=_FIGURES, whose=_WHOSE)
+
+
+def claims(rows: Sequence[Row]) -> str:
+    """How many cases of each claim have which outcome."""
+    return counts.claims(rows, "claim", head=_CLAIMS, names=_NAMES)
+
+
+def costs(benchmarks: Mapping[str, Mapping[str, Any]]) -> str:
+    """What scoring and recording cost: what the benchmarks claim, and what was measured."""
+    claims = [claim for name in _MEASURED for claim in benchmarks.get(name, {}).get("claims", ())]
+    lines = [
+        [
+            _COSTS[claim["text"]],
+            f"{number(claim['most'])} 以下" if claim["most"] is not None else f"{number(claim['least'])} 以上",
+            number(claim["measured"]),
+            "満たす" if claim["holds"] else "満たさない",
+        ]
+        for claim in claims
+        if claim["text"] in _COSTS
+    ]
+    return table(["測ったもの", "目標", "実測", "結果"], lines)
+
+
+def legcnet(rows: Sequence[Row]) -> str:
+    """Paper A per data set: accuracy and epochs against dense, and how far SHAP agrees with dense."""
+    lines = []
+    for row in rows:
+        if row["table"] != "keeps_accuracy":
+            continue
+        data, method = row["dataset"], row["method"]
+        epochs = _one(rows, table="fewer_epochs", dataset=data, method=method)
+        shap = _one(rows, table="shap", dataset=data, method=method, quantity="spearman")
+        other = _one(
+            rows, table="shap", dataset=data, method={"ft": "random", "pt": "random_pt"}[method], quantity="spearman"
+        )
+        lines.append(
+            [
+                data,
+                _METHODS[method],
+                *(
+                    f"{with_interval(found)} {_OUTCOMES.get(found['outcome'], '')}" if found else "–"
+                    for found in (row, epochs)
+                ),
+                *(with_interval(found) if found else "–" for found in (shap, other)),
+            ]
+        )
+    head = ["データ", "手法", "精度の差(枝刈り − 密)", "収束エポック数の差(枝刈り − 密)"]
+    return table([*head, "SHAP 順位相関(密と)", "同数を無作為に除いた場合"], lines)
+
+
+def operations(rows: Sequence[Row]) -> str:
+    """Time of masked and of sparse networks over dense at each sparsity, paper A's network for MNIST."""
+    chosen = [row for row in rows if row["table"] == "operations" and row["quantity"] == "time_over_dense"]
+    data = sorted({row["dataset"] for row in chosen}, key=lambda name: name != "mnist")[:1]
+    times = {(row["method"], row["sparsity"]): number(row["ours"]) for row in chosen if row["dataset"] in data}
+    levels = sorted({sparsity for _, sparsity in times})
+    forms = [f"{form}, {what}" for what in ("inference", "training step") for form in ("masked", "sparse")]
+    lines = [[number(level), *(times.get((form, level), "–") for form in forms)] for level in levels]
+    head = ["スパース率", "推論:マスクのみ", "推論:CSR", "学習:マスクのみ", "学習:CSR"]
+    return table(head, lines)
+
+
+def causal(rows: Sequence[Row]) -> str:
+    """Paper B per curve of LeNet: the critical sparsity, and accuracy against magnitude at the same sparsities."""
+    lines = []
+    for row in rows:
+        claim = claim_of(row)[1]
+        if (row["paper"], claim, row["method"]) != ("causal", "abrupt_drop", "causal") or "lenet" not in row["table"]:
+            continue
+        network = row["table"].removeprefix("abrupt_drop_")
+        pairs = [
+            other
+            for other in rows
+            if (other["table"], other["dataset"], other["reference"])
+            == (f"accuracy_{network}", row["dataset"], "magnitude")
+        ]
+        better, worse = (sum(pair["outcome_alone"] == word for pair in pairs) for word in ("holds", "does_not_hold"))
+        against = f"{len(pairs)} 点中 {better} 点で上、{worse} 点で下" if pairs else "–"
+        lines.append([row["dataset"], with_interval(row), _OUTCOMES[row["outcome"]], against])
+    head = ["データ", "臨界スパース率 [95% 区間] (初期値の数)", "急に落ちる", "magnitude との精度比較(単独の検定)"]
+    return table(head, lines)
+
+
+def _one(rows: Sequence[Row], **asked: str) -> Row | None:
+    return next((row for row in rows if all(row[key] == value for key, value in asked.items())), None)

@@ -1,0 +1,97 @@
+"""One table for each claim: case by case where there are few, else by dataset and network."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from replication.ledger import OUTCOMES
+from replication.ledger.tables import claim_name, network_of
+from replication.reporting.counts import Row, cases, name
+from replication.reporting.markdown import number, table, with_interval, words
+
+# Claims with more cases are shown by dataset and network.
+_MOST = 16
+
+
+def sections(rows: Sequence[Row], kind: str) -> list[str]:
+    """Markdown headings and tables of all claims (kind "claim") or controls ("control")."""
+    found = []
+    for claim, chosen in cases(rows, kind).items():
+        found.append(f"### {name(claim)}")
+        found.append(_by_case(chosen) if len(chosen) <= _MOST else _by_network(chosen))
+    return found
+
+
+def _by_case(rows: Sequence[Row]) -> str:
+    head = [
+        "case",
+        "published",
+        "difference [95%] (n)",
+        "p",
+        "p, Holm",
+        "outcome",
+        "tested alone",
+        "detectable",
+        "note",
+    ]
+    lines = [
+        [
+            _case(row),
+            number(row["published"]),
+            with_interval(row),
+            *(number(row[column]) for column in ("p_value", "p_holm")),
+            words(row["outcome"]),
+            words(row["outcome_alone"]),
+            number(row["detectable"]),
+            row["note"],
+        ]
+        for row in rows
+    ]
+    return table(head, lines)
+
+
+def _by_network(rows: Sequence[Row]) -> str:
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset"], network_of(row["table"]), row["method"]), []).append(row)
+    lines = []
+    for (dataset, network, method), chosen in groups.items():
+        count, alone = (Counter(row[column] for row in chosen) for column in ("outcome", "outcome_alone"))
+        least, most = (
+            pick((row["ours"] for row in chosen if row["ours"] is not None), default=None) for pick in (min, max)
+        )
+        spans = f"{number(least)} to {number(most)}"
+        lines.append(
+            [
+                ", ".join(filter(None, [dataset, network, method])),
+                len(chosen),
+                spans,
+                *(count[word] for word in OUTCOMES[:3]),
+                alone["holds"],
+                alone["does_not_hold"],
+            ]
+        )
+    outcomes = [words(word) for word in OUTCOMES[:3]]
+    more = ["tested alone: holds", "tested alone: does not hold"]
+    return table(["dataset, network, method", "cases", "from and to", *outcomes, *more], lines)
+
+
+def margins(rows: Sequence[Row]) -> str:
+    """Is accuracy kept to within several margins, by the method and by random masks of the same count?
+
+    A line for each dataset and method, with what one test sample is of the accuracy. Empty without such rows.
+    """
+    chosen = [row for row in rows if claim_name(row["table"]) == "margins"]
+    sample = {row["dataset"]: row["ours"] for row in rows if row["table"] == "resolution"}
+    steps = sorted({row["margin"] for row in chosen})
+    lines = []
+    for key in dict.fromkeys((row["dataset"], row["method"]) for row in chosen):
+        of = {row["margin"]: words(row["outcome"]) for row in chosen if (row["dataset"], row["method"]) == key}
+        lines.append([*map(words, key), number(sample.get(key[0])), *(of.get(step, "–") for step in steps)])
+    head = ["dataset", "method", "one test sample", *(f"within {number(step)}" for step in steps)]
+    return table(head, lines) if lines else ""
+
+
+def _case(row: Row) -> str:
+    sparsity = "" if row["sparsity"] is None else f"at {row['sparsity']:g}"
+    against = f"against {words(row['reference'])}" if row["reference"] not in ("", "dense") else ""
+    return " ".join(filter(None, [row["dataset"], network_of(row["table"]), words(row["method"]), against, sparsity]))

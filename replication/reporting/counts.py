@@ -1,0 +1,95 @@
+"""How many figures have which verdict, and how many claims which outcome: two tables that are never added up."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from replication.ledger import AUTHORS, OUTCOMES, VERDICTS
+from replication.ledger.tables import claim_name
+from replication.reporting.markdown import number, table, title, words
+
+Row = Mapping[str, Any]
+
+#: Headings of the two tables, and the kinds of figures.
+FIGURES = ("figures", "compared with", "distinct figures", *map(words, VERDICTS))
+CLAIMS = (
+    "claim",
+    "cases",
+    *map(words, OUTCOMES),
+    "tested alone: holds",
+    "tested alone: does not hold",
+    "runs per case",
+)
+WHOSE = ("the authors' files, re-run", "our runs")
+#: Names of claims and controls, by paper, table and reference; the reference is empty for paper A.
+NAMES = {
+    ("legcnet", "fewer_epochs", ""): "A: fewer epochs than dense",
+    ("legcnet", "keeps_accuracy", ""): "A: accuracy of dense kept, to a percentage point",
+    ("legcnet", "keeps_f1", ""): "A: F1 of dense kept, to a percentage point",
+    ("causal", "accuracy", "magnitude"): "B: more accurate than magnitude pruning at the same count",
+    ("causal", "accuracy", "dense"): "B: accuracy of dense kept, to a percentage point",
+    ("causal", "abrupt_drop", ""): "B: accuracy drops abruptly",
+    ("causal", "flatness", "dense"): "B: flatter minima than dense",
+    ("legcnet", "beats_random", ""): "A: more accurate than random masks of the same count",
+    ("legcnet", "beats_magnitude", ""): "A: more accurate than magnitude masks of the same count",
+    ("legcnet", "shap_difference", ""): "A: SHAP importances nearer to dense than under other masks",
+}
+
+
+def figure_rows(rows: Iterable[Row]) -> list[Row]:
+    """The rows that hold a printed figure."""
+    return [row for row in rows if row["kind"] == "figure"]
+
+
+def by_verdict(rows: Iterable[Row]) -> list[int]:
+    """How many rows have each of `VERDICTS`."""
+    count = Counter(row["verdict"] for row in rows)
+    return [count[verdict] for verdict in VERDICTS]
+
+
+def figures(rows: Sequence[Row], *, head: Sequence[str] = FIGURES, whose: Sequence[str] = WHOSE) -> str:
+    """Markdown table: the verdicts on tables 1 to 3 and on table 4 of paper A, from their files and from ours."""
+    lines = []
+    for name, numbers in (("1–3", "123"), ("4", "4")):
+        for authors in (True, False):
+            chosen = [row for row in figure_rows(rows) if row["table"] in numbers]
+            chosen = [row for row in chosen if (row["profile"] == AUTHORS) == authors]
+            if chosen:
+                lines.append([f"A: {name}", whose[not authors], len(chosen), *by_verdict(chosen)])
+    return table(head, lines)
+
+
+def cases(rows: Iterable[Row], kind: str) -> dict[tuple[str, str, str], list[Row]]:
+    """Claims or controls with their cases, in the order of `NAMES`, then of the rows."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row["kind"] == kind and claim_of(row)[1] != "margins":
+            found.setdefault(claim_of(row), []).append(row)
+    order = list(NAMES)
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+
+
+def claim_of(row: Row) -> tuple[str, str, str]:
+    """Paper, claim and, for paper B, reference of a claim's case."""
+    reference = row["reference"] if row["paper"] == "causal" else ""
+    return row["paper"], claim_name(row["table"]), "magnitude" if reference == "iterative_magnitude" else reference
+
+
+def claims(rows: Sequence[Row], kind: str, *, head: Sequence[str] = CLAIMS, names: Mapping = NAMES) -> str:
+    """Markdown table of the claims (kind "claim") or controls ("control"): a line each with its cases by outcome."""
+    lines = []
+    for claim, chosen in cases(rows, kind).items():
+        count = Counter(row["outcome"] for row in chosen)
+        alone = Counter(row["outcome_alone"] for row in chosen)
+        runs = sorted({row["n"] for row in chosen if row["n"] is not None})
+        span = "–".join(dict.fromkeys([number(runs[0]), number(runs[-1])])) if runs else "–"
+        before = [alone["holds"], alone["does_not_hold"]]
+        lines.append([name(claim, names), len(chosen), *(count[word] for word in OUTCOMES), *before, span])
+    return table(head, lines) if lines else ""
+
+
+def name(claim: tuple[str, str, str], names: Mapping = NAMES) -> str:
+    """What a claim or control is called."""
+    paper, base, reference = claim
+    against = f" against {words(reference)}" if reference else ""
+    return names.get(claim, f"{'A' if paper == 'legcnet' else 'B'}: {title(base).lower()}{against}")

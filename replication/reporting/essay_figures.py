@@ -1,0 +1,54 @@
+"""Rows of verdicts.csv as pictures, for the essay."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from replication.figures import intervals, sparsity_axis
+from replication.figures._style import beside, look
+from replication.reporting.essay import select, spread
+
+
+def printed_and_ours(claims: pd.DataFrame, trials: pd.DataFrame) -> Axes:
+    """Paper A's printed difference in epochs among the authors' trials, and our median with its interval.
+
+    Parameters
+    ----------
+    claims
+        Rows of the table "fewer_epochs", those on MNIST among them, where the paper's own row has more epochs.
+    trials
+        From `essay.trials`.
+    """
+    known = claims.outcome.map(lambda outcome: " (settings unknown)" if outcome == "cannot_be_known" else "")
+    rows = claims.assign(name=claims.dataset + ", " + claims.method.str.upper() + known, group=claims.method)
+    rows = rows.rename(columns={"ours": "estimate", "ci_low": "low", "ci_high": "high"})
+    ax = intervals(rows, label="", reference=0.0)
+    ax.set_xlabel(f"epochs, pruned minus dense\n(authors: single runs; ours: medians of n = {spread(rows.n)})")
+    for y, row in enumerate(rows.iloc[::-1].itertuples()):
+        theirs = select(trials, dataset=row.dataset, method=row.method)
+        label = {"trial": "authors' trial", "printed": "printed"} if y == 0 else {"trial": None, "printed": None}
+        ax.plot(theirs.difference, [y] * len(theirs), "|", color="0.45", ms=10, label=label["trial"])
+        ax.plot(row.published, y, "o", mfc="none", mec="black", ms=12, label=label["printed"])
+    for i, method in enumerate(dict.fromkeys(rows.method)):
+        ax.plot([], [], label=f"ours, {method.upper()}, 95% interval", lw=2, ms=7, **look(i) | {"ls": "-"})
+    beside(ax)
+    return ax
+
+
+def differences_by_sparsity(curves: pd.DataFrame, *, title: str) -> Axes:
+    """Paper B's differences in accuracy against sparsity with their intervals, one line per `reference`.
+
+    `curves` are rows of one claim's table for one network and dataset.
+    """
+    ax = plt.subplots(figsize=(7.0, 4.2))[1]
+    for i, (reference, part) in enumerate(curves.groupby("reference")):
+        part = part.sort_values("sparsity")
+        at = (1 - part.sparsity) * (1 + 0.025 * i)  # a little apart, so that bars do not cover each other
+        ends = [part.ours - part.ci_low, part.ci_high - part.ours]
+        ax.errorbar(at, part.ours, ends, ms=5, lw=1.2, capsize=2, label=reference.replace("_", " "), **look(i))
+    ax.axhline(0, color="0.4", lw=1, ls=":")
+    sparsity_axis(ax, curves.sparsity)
+    label = f"test accuracy, causal pruning minus another\n(mean, 95% interval, n = {spread(curves.n)} seeds)"
+    ax.set(ylabel=label, title=title)
+    beside(ax)
+    return ax

@@ -1,0 +1,187 @@
+"""The index of an output folder: README.md beside the tables, their pages and a figure, made from its results alone."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ccprune._util.files import write_atomic
+from replication import ledger as results
+from replication.ledger import units
+from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
+from replication.reporting import counts, statements
+from replication.reporting.claims import margins, sections
+from replication.reporting.conclusions import cached, judge
+from replication.reporting.figure import verdict_figure
+from replication.reporting.markdown import table, title
+from replication.reporting.pages import FOLDER, pages
+
+INDEX, FIGURE = "README.md", "verdicts.svg"
+
+_VERDICTS = """\
+- **identical**: a deterministic re-run of the authors' files gives the printed figure at the printed decimals.
+- **within noise**: the printed figure, which is one run, lies in the central 95% range of our single runs.
+- **outside**: the re-run gives another figure, or the printed one lies outside that range.
+- **underspecified**: a mask, a setting or the data that decides the figure was not released.
+- **not run**: nothing of ours answers it yet."""
+_OUTCOMES = """\
+- **holds**, **does not hold**: paired runs show the claim, or its opposite, at a significance level of 5% (two-sided)
+  after Holm's correction for the number of its cases. "Tested alone" is the outcome before that correction.
+- **undecided**: these runs cannot tell. "Detectable" is the effect that they would have found with 80% power: a
+  difference of accuracies, or of epochs the share of pairs in which one method needs fewer.
+- **cannot be known**: a setting behind the paper's runs was not released and not found.
+
+Accuracies are compared by their mean difference (sign-flip test; Student's t below six pairs). Epochs are skewed and
+capped, so that they are compared by the exact sign test over pairs, with the median difference."""
+
+_MARGINS = """\
+The paper names no margin. Beside each method stand random masks of the same count. A margin below one test sample
+cannot be seen in a single network."""
+
+
+def write_report(
+    folder: str | os.PathLike,
+    *,
+    notebooks: str | None = None,
+    redraw: bool = True,
+    fresh: bool = False,
+    expected: Iterable[str] = (),
+) -> None:
+    """Write the two tables, their pages, verdicts.svg and README.md of an output folder.
+
+    Parameters
+    ----------
+    folder
+        The output folder.
+    notebooks
+        Path of the notebooks' folder as seen from there, for links; None: they are named only.
+    redraw
+        Also draw a figure that was drawn after the table last changed.
+    fresh
+        Conclude everything anew from the raw runs, without the cache.
+    expected
+        Runs, as in "NAME.PROFILE", that the index lists as not made where they have no result.
+
+    Raises
+    ------
+    ValueError
+        If a result file or its raw runs are not valid, or two results give the same number.
+    """
+    folder = Path(folder)
+    rows = write_tables(folder, judge=judge if fresh else cached(folder))
+    changed = (folder / VERDICTS_TABLE).stat().st_mtime_ns
+    figure = folder / FIGURE
+    printed = counts.figure_rows(rows)
+    if not printed:
+        figure.unlink(missing_ok=True)
+    elif redraw or not figure.is_file() or figure.stat().st_mtime_ns < changed:
+        write_atomic(figure, verdict_figure(printed))
+    made = pages(rows)
+    for name, text in made.items():
+        write_atomic(folder / FOLDER / name, text)
+    for path in (folder / FOLDER).glob("*.md"):
+        if path.name not in made:
+            path.unlink()
+    found = results.collect(folder)
+    unmade = sorted(set(expected) - {path.stem for path, _ in found})
+    text = _index(folder, found, rows, notebooks, list(made), unmade, with_figure=bool(printed))
+    write_atomic(folder / INDEX, text)
+
+
+def _index(
+    folder: Path,
+    found: list,
+    rows: list[dict[str, Any]],
+    notebooks: str | None,
+    made: list[str],
+    unmade: list[str],
+    *,
+    with_figure: bool,
+) -> str:
+    parts = ["# Published figures and claims, re-run and replicated"]
+    if found and all(content["profile"] == "smoke" for _, content in found):
+        parts.append("**Smoke profile: sizes that test the machinery. Its numbers say nothing about the papers.**")
+    if rows:
+        parts.append(statements.bullets(rows))
+        parts += ["## Figures", counts.figures(rows) if with_figure else "No printed figure was compared.", _VERDICTS]
+        if with_figure:
+            parts.append("![Printed figures against ours, one mark per figure](verdicts.svg)")
+        claims, controls = (counts.claims(rows, kind) for kind in ("claim", "control"))
+        parts += ["## Claims of the papers", claims or "No claim was tested.", _OUTCOMES]
+        parts += sections(rows, "claim")
+        if kept := margins(rows):
+            parts += ["### A: accuracy kept to within other margins", _MARGINS, kept]
+        if controls:
+            parts += ["## Controls, which the papers do not claim", controls]
+    parts += ["## All numbers", _files(rows, made, notebooks)]
+    parts += ["## Runs", _runs(folder, found), _versions(found)] if found else []
+    missing = _missing(folder, found, unmade)
+    if missing:
+        parts += ["## Not run", missing]
+    parts.append("Made by `ccprune report` from `results/` and `raw/`; do not edit.")
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _files(rows: list[dict[str, Any]], made: list[str], notebooks: str | None) -> str:
+    lines = [
+        f"[{VERDICTS_TABLE}]({VERDICTS_TABLE}) holds every figure, claim and control; "
+        f"[{MEASUREMENTS_TABLE}]({MEASUREMENTS_TABLE}) all other measurements. Pages to read:",
+        "\n".join(f"- [{name.removesuffix('.md').replace('_', ' ')}]({FOLDER}/{name})" for name in sorted(made)),
+    ]
+    sources: dict[str, dict[str, None]] = {}
+    for row in rows:
+        sources.setdefault(row["notebook"], {})[title(row["table"].partition("-")[0])] = None
+    link = {name: f"[{name[:2]}]({notebooks}/{name})" if notebooks else name for name in sources}
+    lines.append(table(["notebook", "tables"], [[link[name], ", ".join(sources[name])] for name in sorted(sources)]))
+    return "\n\n".join(lines)
+
+
+def _runs(folder: Path, found: list) -> str:
+    lines = []
+    for path, content in found:
+        report = folder / "reports" / f"{path.stem}.html"
+        environment = content["environment"]
+        commit = (environment["commit"] or "none")[:10] + (", with local changes" if environment["dirty"] else "")
+        lines.append(
+            [
+                path.stem.removesuffix(f".{content['profile']}"),
+                content["profile"],
+                f"[{report.name}](reports/{report.name})" if report.is_file() else "–",
+                commit,
+                content["device"],
+                environment["threads"] or "–",
+                f"{content['wall_seconds']:.0f}",
+                "–" if content["peak_memory_mb"] is None else f"{content['peak_memory_mb']:.0f}",
+            ]
+        )
+    return table(["run", "profile", "report", "commit", "device", "threads", "seconds", "peak MiB"], lines)
+
+
+def _versions(found: list) -> str:
+    kinds = Counter()
+    for _, content in found:
+        environment = content["environment"]
+        packages = ", ".join(f"{name} {version}" for name, version in sorted(environment["packages"].items()))
+        kinds[f"Python {environment['python']} on {environment['platform']}; {packages}"] += 1
+    return "\n".join(f"- {count} of {len(found)} runs: {kind}." for kind, count in sorted(kinds.items()))
+
+
+def _missing(folder: Path, found: list, unmade: list[str]) -> str:
+    """What was left out, as a whole or in part, and what failed when it was run last."""
+    noted = folder / "skipped.json"
+    skipped = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
+    lines = [[label, "all", why] for label, why in sorted(skipped.items())]
+    lines += [[label, "all", "not made yet"] for label in unmade if label not in skipped]
+    for label in sorted(path.name for path in (folder / units.FOLDER).glob("*")):
+        parts = units.stored(folder, label)
+        if parts:
+            why = f"{parts} of its parts are stored; the next call goes on. A result above is an older one."
+            lines.append([label, "the rest of a long run", why])
+    for path, content in found:
+        lines += [[path.stem, entry["what"], entry["why"]] for entry in content["skipped"]]
+    for path in sorted((folder / "reports").glob("*.failed.ipynb")):
+        label = path.name.removesuffix(".failed.ipynb")
+        lines.append([label, "the last run", f"failed; see reports/{path.name}. A result above is an older one."])
+    return table(["run", "what", "why"], lines) if lines else ""

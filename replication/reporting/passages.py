@@ -1,0 +1,78 @@
+"""Passages of pages written by hand that come out of the results: between two comments, replaced by `ccprune report`.
+
+<!-- ccprune report: verdicts -->
+...
+<!-- ccprune report: end -->
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ccprune._util.files import write_atomic
+from replication.ledger.tables import rows as all_rows
+from replication.reporting import _japanese, counts, statements
+from replication.reporting.conclusions import cached
+from replication.reporting.counts import Row
+
+PAGES = ("README.md", "README.ja.md", "docs/ja/questions.md")
+
+_BLOCK = re.compile(r"(<!-- ccprune report: (?!end)([\w-]+) -->\n).*?(<!-- ccprune report: end -->)", re.DOTALL)
+_MARK = "<!-- ccprune report:"
+
+Benchmarks = Mapping[str, Mapping[str, Any]]
+_PASSAGES: dict[str, Callable[[list[Row], Benchmarks], str]] = {
+    "answers": lambda rows, _: statements.bullets(rows),
+    "figures": lambda rows, _: counts.figures(rows),
+    "claims": lambda rows, _: counts.claims(rows, "claim"),
+    "answers-ja": lambda rows, _: _japanese.answers(rows),
+    "figures-ja": lambda rows, _: _japanese.figures(rows),
+    "claims-ja": lambda rows, _: _japanese.claims(rows),
+    "costs-ja": lambda _, benchmarks: _japanese.costs(benchmarks),
+    "legcnet-ja": lambda rows, _: _japanese.legcnet(rows),
+    "operations-ja": lambda rows, _: _japanese.operations(rows),
+    "causal-ja": lambda rows, _: _japanese.causal(rows),
+}
+
+
+def renewed(root: str | os.PathLike) -> Iterator[tuple[Path, str, str]]:
+    """Each page of `root` that has such passages, its text, and its text with the passages made from the results.
+
+    Raises
+    ------
+    ValueError
+        For a passage that nobody makes, or one without an end.
+    """
+    texts = {path: path.read_text(encoding="utf-8") for name in PAGES if (path := Path(root, name)).is_file()}
+    texts = {path: text for path, text in texts.items() if _MARK in text}
+    if not texts:
+        return
+    folder = Path(root, "replication")
+    rows = all_rows(folder, judge=cached(folder))
+    benchmarks = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(Path(root, "benchmarks", "results").glob("*.json"))
+    }
+    for path, text in texts.items():
+        yield path, text, _with_passages(path, text, rows, benchmarks)
+
+
+def write_passages(root: str | os.PathLike) -> None:
+    """Bring the passages of `root`'s pages in step with its results; errors as `renewed`."""
+    for path, old, new in list(renewed(root)):
+        if new != old:
+            write_atomic(path, new)
+
+
+def _with_passages(path: Path, text: str, rows: list[Row], benchmarks: Benchmarks) -> str:
+    def made(found: re.Match[str]) -> str:
+        if found[2] not in _PASSAGES:
+            raise ValueError(f"{path.name}: a passage must be one of {sorted(_PASSAGES)}, got {found[2]!r}")
+        return f"{found[1]}\n{_PASSAGES[found[2]](rows, benchmarks)}\n\n{found[3]}"
+
+    if text.count(_MARK) != 2 * len(_BLOCK.findall(text)):
+        raise ValueError(f"{path.name}: every passage must end with '{_MARK} end -->'")
+    return _BLOCK.sub(made, text)

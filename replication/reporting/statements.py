@@ -1,0 +1,230 @@
+"""What the results say of each paper in a few sentences; README, index, essay and the Japanese page show the same.
+
+`facts` counts, once; `english` and `_japanese.answers` put the same facts into words.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binom
+
+from replication.ledger import AUTHORS
+from replication.reporting.counts import Row, cases, figure_rows
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Outcomes of some cases: their number, and how many hold or do not hold, after Holm's correction and alone."""
+
+    cases: int
+    holds: int
+    fails: int
+    holds_alone: int
+    fails_alone: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the sentences count; empty counters, None and tallies of 0 cases where nothing was run.
+
+    theirs, ours: verdicts on the distinct figures of tables 1 to 3. chance: see `outside`. tallies: by (paper, claim,
+    reference) as in `counts.NAMES`, and "random masks" for the accuracy kept under random masks. own_risk,
+    another_risk: least and largest share of weights called causal with their own network's errors and another's.
+    """
+
+    theirs: Mapping[str, int]
+    ours: Mapping[str, int]
+    chance: tuple[int, float, int, int] | None
+    tallies: Mapping[object, Tally]
+    own_risk: tuple[float, float] | None
+    another_risk: tuple[float, float] | None
+
+
+def facts(rows: Sequence[Row]) -> Facts:
+    """Count what `english` says."""
+    printed = [row for row in figure_rows(rows) if row["table"] in ("1", "2", "3")]
+    tallies: dict[object, Tally] = {}
+    for kind in ("control", "claim"):
+        tallies |= {claim: _tally(chosen) for claim, chosen in cases(rows, kind).items()}
+    accuracy = cases(rows, "claim").get(("legcnet", "keeps_accuracy", ""), [])
+    like = {(row["dataset"], row["margin"]) for row in accuracy}
+    random = [row for row in rows if row["table"] == "margins" and row["method"].startswith("random")]
+    tallies["random masks"] = _tally([row for row in random if (row["dataset"], row["margin"]) in like])
+    own, another = (
+        [row["ours"] for row in rows if row["table"] == "crossed_pairs" and row["quantity"] == quantity]
+        for quantity in ("own_risk", "another_risk")
+    )
+    return Facts(
+        Counter(row["verdict"] for row in printed if row["profile"] == AUTHORS),
+        Counter(row["verdict"] for row in printed if row["profile"] != AUTHORS),
+        outside(rows),
+        tallies,
+        (min(own), max(own)) if own else None,
+        (min(another), max(another)) if another else None,
+    )
+
+
+def english(found: Facts) -> dict[str, list[str]]:
+    """The sentences by paper, "legcnet" and "causal", as Markdown."""
+    a = [*_figures_a(found), *_claims_a(found), *_explanation(found)]
+    b = [*_accuracy_b(found), *_drop_and_flatness(found)]
+    return {"legcnet": a or ["Nothing of paper A was run here."], "causal": b or ["Nothing of paper B was run here."]}
+
+
+def bullets(rows: Sequence[Row]) -> str:
+    """All sentences as one Markdown list."""
+    return "\n".join(f"- {text}" for texts in english(facts(rows)).values() for text in texts)
+
+
+def outside(rows: Sequence[Row]) -> tuple[int, float, int, int] | None:
+    """Figures of the six small datasets outside our range: observed, and expected by chance with its 95% range.
+
+    By chance: each dataset's printed trial replaced by one of our own networks, over all networks (table
+    "outside_by_chance"); datasets are independent, so their distributions are convolved.
+    """
+    shares: dict[str, dict[int, float]] = {}
+    for row in rows:
+        if row["table"] == "outside_by_chance":
+            shares.setdefault(row["dataset"], {})[int(row["quantity"].split("_")[2])] = row["ours"]
+    if not shares:
+        return None
+    total = np.ones(1)
+    for counts in shares.values():
+        total = np.convolve(total, [counts.get(k, 0.0) for k in range(max(counts) + 1)])
+    below = np.cumsum(total)
+    low, high = (int(np.searchsorted(below, level)) for level in (0.025, 0.975))
+    ours = [row for row in figure_rows(rows) if row["profile"] != AUTHORS and row["dataset"] in shares]
+    seen = sum(row["verdict"] == "outside" for row in ours)
+    return seen, float(total @ np.arange(len(total))), low, high
+
+
+def best_trials(rows: Sequence[Row], method: str = "ft") -> tuple[int, int, float, float]:
+    """How often the printed trial saves the most epochs of all the authors' trials.
+
+    Returns (datasets in which it does, datasets, expected number if trials were drawn, chance of at least as many).
+    """
+    saved: dict[str, list[tuple[float, bool]]] = {}
+    epochs = {
+        (row["dataset"], row["method"], row["trial"]): row
+        for row in rows
+        if row["trial"] is not None and row["quantity"] == "epochs"
+    }
+    for (dataset, name, trial), row in epochs.items():
+        dense = epochs.get((dataset, "dense", trial))
+        if name == method and dense is not None and dense["ours"] is not None:
+            difference = np.inf if row["ours"] is None else row["ours"] - dense["ours"]
+            saved.setdefault(dataset, []).append((difference, row["kind"] == "figure"))
+    first, chances = 0, []
+    for trials in saved.values():
+        least = min(difference for difference, _ in trials)
+        if any(printed for _, printed in trials):
+            first += any(printed and difference == least for difference, printed in trials)
+            chances.append(sum(difference == least for difference, _ in trials) / len(trials))
+    if not chances:
+        return 0, 0, 0.0, 1.0
+    p_value = float(binom.sf(first - 1, len(chances), np.mean(chances)))
+    return first, len(chances), float(np.sum(chances)), p_value
+
+
+def _tally(chosen: Sequence[Row]) -> Tally:
+    count, alone = (Counter(row[column] for row in chosen) for column in ("outcome", "outcome_alone"))
+    return Tally(len(chosen), count["holds"], count["does_not_hold"], alone["holds"], alone["does_not_hold"])
+
+
+def _figures_a(found: Facts) -> list[str]:
+    theirs, ours = found.theirs, found.ours
+    if not theirs and not ours:
+        return []
+    text = "**Paper A's figures**"
+    if theirs:
+        text += (
+            f": of {sum(theirs.values())} distinct figures in tables 1 to 3 its authors' files give "
+            f"{theirs['identical']} to the last digit, {theirs['outside']} differ, and {theirs['underspecified']} "
+            "depend on something that was not released"
+        )
+    if ours:
+        text += (
+            f"{';' if theirs else ':'} {ours['within_noise']} look like an ordinary run among ours, {ours['outside']} "
+            f"do not, and {ours['underspecified']} cannot be judged"
+        )
+    if found.chance is not None:
+        seen, expected, low, high = found.chance
+        text += f" (chance alone would put {expected:.1f} outside, {low} to {high}, where there are {seen})"
+    return [f"{text}."]
+
+
+def _claims_a(found: Facts) -> list[str]:
+    epochs, accuracy = (found.tallies.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
+    parts, random = [], found.tallies["random masks"]
+    if epochs:
+        parts.append(
+            f"fewer epochs are shown in {epochs.holds} of {epochs.cases} cases (a dataset with FT or PT), and more "
+            f"epochs in {epochs.fails}"
+        )
+    if accuracy:
+        text = f"accuracy is kept to a percentage point in {accuracy.holds} of {accuracy.cases}"
+        if random.cases:
+            text += f", and under random masks of the same count in {random.holds} of {random.cases}"
+        parts.append(text)
+    return [f"**Its claims**: {'; '.join(parts)}."] if parts else []
+
+
+def _explanation(found: Facts) -> list[str]:
+    if found.own_risk is None or found.another_risk is None:
+        return []
+    return [
+        f"**Its explanation**: the Granger test calls {percent(found.own_risk)} of the weights causal when it is given "
+        f"their own network's errors, and {percent(found.another_risk)} when it is given another network's."
+    ]
+
+
+def _accuracy_b(found: Facts) -> list[str]:
+    magnitude, updates, dense = (
+        found.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "dense")
+    )
+    if not magnitude:
+        return []
+    text = (
+        f"**Paper B's accuracy**: against magnitude pruning of as many weights, causal pruning is better in "
+        f"{magnitude.holds_alone} and worse in {magnitude.fails_alone} of {magnitude.cases} cases (a dataset, a "
+        f"network and a sparsity) tested alone, and in {magnitude.holds} and {magnitude.fails} after correction for "
+        "their number"
+    )
+    if updates:
+        text += (
+            f"; against its own score without the loss, squared updates, in {updates.holds_alone} and "
+            f"{updates.fails_alone} of {updates.cases} tested alone"
+        )
+    if dense:
+        text += (
+            f"; the dense accuracy is kept to a percentage point in {dense.holds_alone} and lost in "
+            f"{dense.fails_alone} of {dense.cases}"
+        )
+    return [f"{text}."]
+
+
+def _drop_and_flatness(found: Facts) -> list[str]:
+    drops, flat = (found.tallies.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
+    parts = []
+    if drops:
+        parts.append(f"an abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves")
+    if flat:
+        parts.append(
+            f"the Hessian's top eigenvalue and trace on the remaining weights are lower than the dense network's in "
+            f"{flat.holds_alone} and higher in {flat.fails_alone} of {flat.cases} cases tested alone, {flat.holds} and "
+            f"{flat.fails} after correction"
+        )
+    if not parts:
+        return []
+    return [
+        f"**Its phase shift and flatter minima**: {'; '.join(parts)}; all else is undecided.",
+        "**What would change this**: for paper B more seeds, its own schedule of hundreds of epochs on larger "
+        "networks, and a comparison with figures of its authors, none of which is compared here.",
+    ]
+
+
+def percent(ends: tuple[float, float], to: str = " to ") -> str:
+    """Two shares as a span in percent, as in "94 to 96%"."""
+    return to.join(dict.fromkeys(f"{100 * end:.0f}" for end in ends)) + "%"

@@ -1,0 +1,164 @@
+"""Is what was committed what the results say? From the files alone; nothing is run."""
+
+import hashlib
+import json
+import re
+import runpy
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from replication import ledger as results
+from replication.ledger import units
+from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE
+from replication.reporting import manifest
+from replication.reporting.index import FIGURE, INDEX, write_report
+from replication.reporting.pages import FOLDER
+from replication.reporting.passages import renewed
+from replication.runner.spec import Run
+
+#: The notebooks as the committed folder sees them.
+NOTEBOOKS_LINK = "../notebooks"
+
+
+def problems(root: Path, runs: Iterable[Run]) -> list[str]:
+    """What is wrong in `root`/replication, a line each; empty if all is as the commands wrote it.
+
+    Looked at are the signature of each result, its report's and its raw runs' digests, its parameters against the
+    suite's, and whether both tables, which are concluded anew from the raw runs, their pages, README.md, verdicts.svg,
+    the manifest of codecheck.yml and the passages that pages of `root` take from the results come out of them again;
+    of `root`/benchmarks, where there is one, the signatures and README.md.
+
+    Parameters
+    ----------
+    root
+        Folder with `replication/`.
+    runs
+        The suite's runs of all profiles.
+    """
+    folder = root / "replication"
+    runs = list(runs)
+    found = list(_results(folder, {run.label: run for run in runs}))
+    if not found:  # what is made from broken results would only tell the same again
+        found = [*_derived(folder, expected(runs)), *_manifest(root), *_passages(root)]
+    return [*found, *_benchmarks(root / "benchmarks")]
+
+
+def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
+    paths = sorted((folder / "results").glob("*.json"))
+    if not paths:
+        yield f"{folder}: no results"
+    for path in paths:
+        name = f"results/{path.name}"
+        try:
+            content = results.read(path)
+            results.read_raw(path, content)
+        except ValueError as error:
+            yield str(error).replace(str(path), name)
+            continue
+        label = path.name.removesuffix(".json")
+        report = folder / "reports" / f"{label}.html"
+        if not report.is_file():
+            yield f"{name}: its report reports/{report.name} is not there"
+        elif hashlib.sha256(report.read_bytes()).hexdigest() != content["report_sha256"]:
+            yield f"reports/{report.name}: not the report that its result names; it was changed after it was written"
+        if label not in runs:
+            yield f"{name}: the suite has no such run"
+            continue
+        asked, used = runs[label].parameters, content["parameters"]
+        differing = [key for key in sorted(asked | used) if asked.get(key, ...) != used.get(key, ...)]
+        # A run whose parts are stored is being made with new parameters; the index says so.
+        if differing and not units.stored(folder, label):
+            yield f"{name}: made with other parameters than the suite's: {', '.join(differing)}; run it again"
+    known = {path.name.removesuffix(".json") for path in paths}
+    for raw in sorted((folder / "raw").glob("*")):
+        if raw.stem not in known:
+            yield f"raw/{raw.name}: there is no such result"
+    for report in sorted((folder / "reports").glob("*.html")):
+        if report.stem not in known:
+            yield f"reports/{report.name}: there is no such result"
+
+
+def expected(runs: Iterable[Run]) -> list[str]:
+    """The runs that a committed folder is to hold: all but those of the smoke profile."""
+    return [run.label for run in runs if run.profile != "smoke"]
+
+
+def _derived(folder: Path, labels: Iterable[str]) -> Iterator[str]:
+    """Files that come out of the results, made anew beside them and compared."""
+    with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
+        again = Path(scratch)
+        for part in ("results", "raw", "reports", units.FOLDER):
+            if (folder / part).is_dir():
+                (again / part).symlink_to((folder / part).resolve(), target_is_directory=True)
+        if (folder / "skipped.json").is_file():
+            shutil.copy(folder / "skipped.json", again)
+        try:
+            write_report(again, notebooks=NOTEBOOKS_LINK, fresh=True, expected=labels)
+        except ValueError as error:
+            yield str(error)
+            return
+        names = [VERDICTS_TABLE, MEASUREMENTS_TABLE, INDEX, FIGURE]
+        pages = {path.name for place in (folder, again) for path in (place / FOLDER).glob("*.md")}
+        for name in [*names, *(f"{FOLDER}/{page}" for page in sorted(pages))]:
+            old, new = (
+                path.read_text(encoding="utf-8") if path.is_file() else "" for path in (folder / name, again / name)
+            )
+            if old != new and not (name == FIGURE and _drawn_by(old) != _drawn_by(new)):
+                yield f"{name}: not what the results say{_first_difference(old, new)}; `ccprune report` makes it anew"
+
+
+def _drawn_by(svg: str) -> str | None:
+    """The matplotlib that drew a figure: another one's may differ in what nobody sees."""
+    found = re.search(r"<dc:title>(Matplotlib [^<]*)", svg)
+    return found[1].partition(",")[0] if found else None
+
+
+def _first_difference(old: str, new: str) -> str:
+    before, after = old.splitlines(), new.splitlines()
+    for number, (one, other) in enumerate(zip(before, after, strict=False), 1):
+        if one != other:
+            return f" (line {number} reads {_short(one)}, not {_short(other)})"
+    return f" ({len(before)} lines instead of {len(after)})"
+
+
+def _short(line: str) -> str:
+    return repr(line if len(line) <= 200 else f"{line[:200]}...")
+
+
+def _manifest(root: Path) -> Iterator[str]:
+    path = root / manifest.FILE
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        try:
+            if manifest.with_manifest(text, manifest.entries(root)) != text:
+                yield f"{path.name}: its manifest is not what replication/ holds; `ccprune report` makes it anew"
+        except ValueError as error:
+            yield str(error)
+
+
+def _passages(root: Path) -> Iterator[str]:
+    try:
+        for path, old, new in renewed(root):
+            if old != new:
+                name = path.relative_to(root)
+                yield f"{name}: not what the results say{_first_difference(old, new)}; `ccprune report` makes it anew"
+    except ValueError as error:
+        yield str(error)
+
+
+def _benchmarks(folder: Path) -> Iterator[str]:
+    if not (folder / "plot.py").is_file():
+        return
+    wrong = []
+    for path in sorted((folder / "results").glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("signature") != results.signature(content):
+            wrong.append(f"benchmarks/results/{path.name}: it was changed after it was written")
+    yield from wrong
+    if not wrong:
+        plot = runpy.run_path(str(folder / "plot.py"))
+        old, new = (folder / "README.md").read_text(encoding="utf-8"), plot["readme"](plot["results"]())
+        if old != new:
+            yield f"benchmarks/README.md: not what its results say{_first_difference(old, new)}; plot.py makes it anew"

@@ -1,0 +1,9 @@
+"""The runner: notebooks with checked parameters, one process each, into result files and reports."""
+
+from replication.runner.errors import SuiteError
+from replication.runner.execution import Outcome, replicate
+from replication.runner.lock import locked
+from replication.runner.pools import LocalPool
+from replication.runner.spec import Run, find_root, plan
+
+__all__ = ["LocalPool", "Outcome", "Run", "SuiteError", "find_root", "locked", "plan", "replicate"]

@@ -1,0 +1,118 @@
+"""Notebooks on an existing Dask cluster, one process each on its workers; needs the extra "dask"."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import ccprune
+from replication.runner import requirements, stamps
+from replication.runner.errors import SuiteError
+from replication.runner.pools import cores
+from replication.runner.process import NotebookProcess, Returned
+from replication.runner.spec import SUITE_FILE, Run, find_root
+
+_CUDA, _GPU = "device:cuda", "GPU"
+_TIMEOUT = 10  # seconds to find the scheduler
+
+
+class ClusterPool:
+    """The workers of a Dask cluster, with this folder if it is shared, or else with clones of the project of their own.
+
+    A worker runs as many notebooks at once as it has threads. It refuses a run whose notebook, library, parameters or
+    package versions are others there than here, so that the numbers are those of one machine. Dask starts a notebook
+    again elsewhere when its worker dies, as often as the scheduler's setting `allowed-failures` says (3).
+
+    Parameters
+    ----------
+    root
+        Folder the notebooks run in.
+    address
+        As in "tcp://HOST:8786". SuiteError if distributed is not installed or nobody answers.
+    """
+
+    def __init__(self, root: Path, address: str):
+        self._root = root.resolve()
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise SuiteError("--scheduler needs Dask: pip install 'ccprune[dask]'") from error
+        try:
+            self._client = Client(address, timeout=_TIMEOUT, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise SuiteError(f"no Dask scheduler at {address}: {error}") from error
+
+    def room(self) -> int:
+        """All runs at once: the scheduler keeps those that have to wait, and an adaptive cluster grows by them."""
+        return 1_000_000
+
+    def at_once(self) -> int:
+        """Threads of the workers that are there now."""
+        return max(1, sum(self._client.nthreads().values()))
+
+    def start(self, run: Run, made_from: dict[str, Any], cell_seconds: float) -> "_Future":
+        """Submit a run."""
+        needed = {_GPU: 1} if _CUDA in run.needs else None
+        # Not pure: a run that is asked for again is run again, whatever the scheduler remembers.
+        return _Future(
+            self._client.submit(_on_worker, self._root, run, made_from, cell_seconds, pure=False, resources=needed)
+        )
+
+    def why_missing(self, need: str) -> str | None:
+        """As of `requirements`, but that a GPU must be a worker's, which says so by its resource GPU."""
+        if need != _CUDA:
+            return requirements.why_missing(need)
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        if any(worker["resources"].get(_GPU) for worker in workers):
+            return None
+        return "not run: it needs a cuda device, and no worker of the cluster was started with --resources GPU=1"
+
+    def close(self) -> None:
+        """Leave the cluster; it goes on without us."""
+        self._client.close()
+
+
+class _Future:
+    def __init__(self, future):
+        self._future = future
+
+    def ended(self) -> bool:
+        return self._future.done()
+
+    def returned(self) -> Returned:
+        try:
+            return self._future.result()
+        except Exception as error:  # whatever it is, the run is lost and the reason has to be told
+            raise RuntimeError(f"{type(error).__name__} on the cluster: {error}") from error
+
+    def stop(self) -> None:
+        self._future.cancel()
+
+
+def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float) -> Returned:
+    """Run a notebook on the worker that this is called on."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    root = caller if (caller / SUITE_FILE).is_file() else find_root(Path(ccprune.__file__).resolve().parent)
+    for need in run.needs:
+        if why := requirements.why_missing(need):
+            raise RuntimeError(f"worker {worker.name}: {why}")
+    differing = stamps.differences(made_from, stamps.sources(root, run))
+    if differing:
+        raise RuntimeError(f"worker {worker.name} has other sources than the caller: {differing}")
+    key = worker.get_current_task()
+    threads = max(1, cores() // worker.state.nthreads)
+    with tempfile.TemporaryDirectory(prefix="ccprune-") as scratch:
+        process = NotebookProcess(run, root, scratch=Path(scratch), threads=threads, cell_seconds=cell_seconds)
+        try:
+            while not process.ended():
+                # Dask does not interrupt a task that nobody waits for any more (the caller cancelled it, or died).
+                task = worker.state.tasks.get(key)
+                if task is None or task.state == "cancelled":
+                    raise RuntimeError("cancelled")
+                time.sleep(0.1)
+            return process.returned()
+        finally:
+            if not process.ended():
+                process.stop()

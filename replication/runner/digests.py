@@ -1,0 +1,38 @@
+"""SHA-256 of data files, remembered: a data set of gigabytes is not read again for every call."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from ccprune._util.files import write_atomic
+
+
+class Digests:
+    """Digests of files by path, size and time of last change, kept in a folder's digests.json.
+
+    A memory that cannot be read is begun anew; one that cannot be written is done without.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "digests.json"
+        try:
+            known = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = {}
+        self._known: dict[str, list] = known if isinstance(known, dict) else {}
+
+    def of(self, path: Path) -> str:
+        """SHA-256 in hex of the file's content."""
+        about = path.stat()
+        state = [about.st_size, about.st_mtime_ns]
+        remembered = self._known.get(str(path))
+        if isinstance(remembered, list) and remembered[:2] == state and len(remembered) == 3:
+            return remembered[2]
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self._known[str(path)] = [*state, digest]
+        try:
+            write_atomic(self._file, json.dumps(self._known, indent=1) + "\n")
+        except OSError:
+            pass
+        return digest

@@ -1,0 +1,285 @@
+"""Runs a plan: notebooks in a pool, each result checked and moved into place only when all is well."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from ccprune._util.files import write_atomic
+from replication import ledger as results
+from replication.ledger import units
+from replication.ledger.environment import portable
+from replication.runner import stamps
+from replication.runner.pools import Pool, Task
+from replication.runner.process import Returned
+from replication.runner.progress import Progress
+from replication.runner.spec import Run
+
+#: Where an output folder keeps the results that its last runs replaced.
+BEFORE = Path(".cache", "before")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run; `why` explains "kept", "skipped", "failed" and "not run".
+
+    "kept": it ended well, but had less to work with than the result that is here, which stays.
+    """
+
+    run: Run
+    status: Literal["done", "kept", "unchanged", "skipped", "failed", "not run"]
+    seconds: float = 0.0
+    why: str = ""
+
+
+def replicate(
+    root: Path,
+    runs: Sequence[Run],
+    *,
+    out: Path,
+    pool: Pool,
+    stream: TextIO,
+    force: bool = False,
+    keep_going: bool = False,
+    cell_seconds: float | None = None,
+) -> list[Outcome]:
+    """Run what changed, and move results and reports into the output folder.
+
+    A run that fails leaves its last result as it was, and its notebook, as far as it came, in
+    reports/NAME.PROFILE.failed.ipynb. Those that are going on then come to their end; others begin only with
+    `keep_going`, and never those that come after a run that is not in place. A run whose data cannot be had is noted in
+    skipped.json unless the folder has its result from another time.
+
+    Parameters
+    ----------
+    root
+        Folder the notebooks run in.
+    runs
+        What `plan` returns.
+    out
+        Output folder.
+    pool
+        Where the notebooks run; it is left open.
+    stream
+        Where progress goes: a bar on a terminal, else a line per event.
+    force
+        Also run what did not change.
+    keep_going
+        Also begin runs after one has failed.
+    cell_seconds
+        The longest time that one cell may take. By default ten times what the whole run is expected to take, and at
+        least an hour.
+
+    Raises
+    ------
+    ValueError
+        If a run comes after one that is not among `runs`.
+    """
+    labels = {run.label for run in runs}
+    if alone := [run.label for run in runs if not labels.issuperset(one.label for one in run.after)]:
+        raise ValueError(f"runs must hold all that {', '.join(alone)} come after")
+    for part in ("results", "reports", ".cache", f"{units.FOLDER}/*"):
+        for leftover in out.glob(f"{part}/.*.tmp"):  # of a call that was killed while it wrote
+            leftover.unlink()
+    ended: dict[str, Outcome] = {}
+    waiting: list[Run] = []
+    for run in runs:
+        outcome = _before(run, root, out, pool, force=force)
+        if outcome:
+            ended[run.label] = outcome
+        else:
+            waiting.append(run)
+    urgent = _urgency(runs)
+    waiting.sort(key=lambda run: -urgent[run.label])
+    going: dict[str, _Going] = {}
+    expected = {run.label: run.seconds for run in waiting}
+    with Progress(expected, stream, at_once=pool.at_once(), known=len(ended)) as progress:
+
+        def end(outcome: Outcome) -> None:
+            ended[outcome.run.label] = outcome
+            note = f"{outcome.seconds:.1f} s" if outcome.seconds else outcome.why.splitlines()[0] if outcome.why else ""
+            progress.ended(outcome.run.label, outcome.status, note)
+
+        for outcome in list(ended.values()):
+            end(outcome)
+        try:
+            while waiting or going:
+                for run in list(waiting):
+                    why = _why_never(run, ended, keep_going=keep_going)
+                    if why:
+                        waiting.remove(run)
+                        end(Outcome(run, "not run", why=why))
+                    elif len(going) < pool.room() and all(one.label in ended for one in run.after):
+                        waiting.remove(run)
+                        limit = cell_seconds or max(3600, 10 * run.seconds)
+                        try:
+                            going[run.label] = _Going(run, root, pool, limit)
+                        except OSError as error:
+                            end(Outcome(run, "failed", why=_told(error)))
+                        else:
+                            progress.started(run.label)
+                for label in [label for label, one in going.items() if one.task.ended()]:
+                    end(going.pop(label).finish(out))
+                progress.tick()
+                time.sleep(0.05)
+        finally:
+            for one in going.values():
+                one.task.stop()
+    _note_skipped(out, ended.values())
+    return [ended[run.label] for run in runs]
+
+
+def _before(run: Run, root: Path, out: Path, pool: Pool, *, force: bool) -> Outcome | None:
+    """The outcome of a run that need not, or cannot, be begun."""
+    try:
+        missing = [why for need in run.needs if (why := pool.why_missing(need))]
+    except RuntimeError as error:  # the file is there, but is not the pinned one
+        return Outcome(run, "failed", why=str(error))
+    if missing:
+        return Outcome(run, "skipped", why=missing[0])
+    if not force and stamps.why_not_current(out, root, run) is None:
+        return Outcome(run, "unchanged")
+    return None
+
+
+def _urgency(runs: Sequence[Run]) -> dict[str, float]:
+    """Seconds that cannot end sooner than a run and the longest chain after it: begun first, none is left over."""
+    urgent = dict.fromkeys((run.label for run in runs), 0.0)
+    for run in reversed(runs):  # those that come after a run stand after it
+        urgent[run.label] += run.seconds
+        for one in run.after:
+            urgent[one.label] = max(urgent[one.label], urgent[run.label])
+    return urgent
+
+
+def _why_never(run: Run, ended: dict[str, Outcome], *, keep_going: bool) -> str | None:
+    """Why a waiting run is not to be begun any more."""
+    for one in run.after:
+        if one.label in ended and ended[one.label].status not in ("done", "unchanged"):
+            return f"it comes after {one.label}: {ended[one.label].status}"
+    failed = next((label for label, outcome in ended.items() if outcome.status == "failed"), None)
+    return f"{failed} failed" if failed and not keep_going else None
+
+
+class _Going:
+    """A run on its way."""
+
+    def __init__(self, run: Run, root: Path, pool: Pool, cell_seconds: float):
+        self.run = run
+        self._made_from: dict[str, Any] = stamps.sources(root, run)
+        self.task: Task = pool.start(run, self._made_from, cell_seconds)
+
+    def finish(self, out: Path) -> Outcome:
+        """Check what the run left and move it into place."""
+        try:
+            returned = self.task.returned()
+        except RuntimeError as error:
+            return Outcome(self.run, "failed", why=str(error))
+        kept = out / "reports" / f"{self.run.label}.failed.ipynb"
+        why = _why_failed(self.run, returned)
+        try:
+            if why is None:
+                kept.unlink(missing_ok=True)
+                if poorer := _poorer(out / "results" / f"{self.run.label}.json", json.loads(returned.result)):
+                    stamps.write(out, self.run, self._made_from)
+                    return Outcome(self.run, "kept", returned.seconds, poorer)
+                _place(out, self.run, returned, self._made_from)
+                return Outcome(self.run, "done", returned.seconds)
+            if returned.executed:
+                write_atomic(kept, returned.executed)
+                why += f"\nkept as far as it came: {kept}"
+        except OSError as error:
+            why = f"{why}\n{_told(error)}" if why else _told(error)
+        return Outcome(self.run, "failed", returned.seconds, why)
+
+
+def _poorer(path: Path, new: dict[str, Any]) -> str:
+    """Why the result that is here is richer than a new one; empty if it is not.
+
+    It is where both were made with the same parameters and the new one left out more, such as a re-run of the authors'
+    files that are not on this machine.
+    """
+    try:
+        old = results.read(path)
+    except (OSError, ValueError):
+        return ""
+    before, now = ({entry["what"]: entry["why"] for entry in content["skipped"]} for content in (old, new))
+    if old["parameters"] != new["parameters"] or not before.keys() < now.keys():
+        return ""
+    what = next(name for name in now if name not in before)
+    return f"the result that is here has more and stays: this run left out {what} ({now[what]})"
+
+
+def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
+    """The stamp comes after result and report: whatever cuts this off before it, the run is begun again."""
+    write_atomic(out / "reports" / f"{run.label}.html", returned.report)
+    content = json.loads(returned.result) | {
+        "energy_joules": returned.energy,
+        "report_sha256": hashlib.sha256(returned.report.encode()).hexdigest(),
+    }
+    path = out / "results" / f"{run.label}.json"
+    for old in (path, results.raw_path(path)):  # for `committed.compare_runs`
+        if old.is_file():
+            before = out / BEFORE / old.parent.name / old.name
+            before.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(old, before)
+    results.place(path, content)
+    stamps.write(out, run, made_from)
+    units.remove(out, run.label)  # all that they hold is in the result now
+
+
+def _why_failed(run: Run, returned: Returned) -> str | None:
+    if returned.error:
+        told = returned.error
+        if told["cell"] is None:
+            return told["text"]
+        source = "\n".join(f"    {line}" for line in told["source"].splitlines())
+        return f"cell {told['cell']} failed:\n{source}\n{told['text']}"
+    if returned.status != 0:
+        return f"its process ended with status {returned.status}\n{returned.log}".strip()
+    return _result_problem(returned.result, run)
+
+
+def _result_problem(text: str | None, run: Run) -> str | None:
+    """Whether the notebook wrote a result file of this very run."""
+    if text is None:
+        return "the notebook ended without writing its result file (parameter 'out')"
+    try:
+        content = results.parse(text)
+    except ValueError as error:
+        return f"the notebook wrote a result file that is not valid: {error}"
+    if content["notebook"] != run.notebook:
+        return f"the result file names the notebook {content['notebook']!r}, not {run.notebook!r}"
+    asked = json.loads(json.dumps(run.parameters))
+    used = content["parameters"]
+    differing = [name for name in sorted(asked | used) if asked.get(name, ...) != used.get(name, ...)]
+    if differing:
+        told = "; ".join(
+            f"{name}: asked {asked.get(name, 'nothing')!r}, used {used.get(name, 'nothing')!r}" for name in differing
+        )
+        return f"the result file's parameters are not those of the run: {told}"
+    return None
+
+
+def _note_skipped(out: Path, outcomes: Iterable[Outcome]) -> None:
+    path = out / "skipped.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    noted = dict(before)
+    for outcome in outcomes:
+        label = outcome.run.label
+        if outcome.status != "skipped" or (out / "results" / f"{label}.json").is_file():
+            noted.pop(label, None)
+        else:
+            noted[label] = portable(outcome.why)
+    if noted and noted != before:
+        write_atomic(path, json.dumps(noted, indent=1, sort_keys=True) + "\n")
+    if not noted:
+        path.unlink(missing_ok=True)
+
+
+def _told(error: OSError) -> str:
+    return f"cannot write: {error.strerror or error}" + (f" ({error.filename})" if error.filename else "")

@@ -1,0 +1,160 @@
+"""The data sets that the suite names: which are on this machine, where, what needs them, whether they are as pinned."""
+
+import hashlib
+import os
+import textwrap
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from replication.ledger import PROFILES
+from replication.ledger.environment import portable
+from replication.runner import requirements
+from replication.runner.errors import SuiteError, near
+from replication.runner.spec import Run, plan
+
+WIDTH = 110  # columns of a text
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Data that the suite names.
+
+    Attributes
+    ----------
+    need
+        As the suite file has it: "authors:PATH" or "images:NAME".
+    needed_by, used_by
+        Names of the runs, whatever their profile, that are skipped without it, or that use it where it can be had.
+    here
+        Whether it is on this machine.
+    files
+        Its files; none if it is not here, or came with a package.
+    """
+
+    need: str
+    needed_by: tuple[str, ...]
+    used_by: tuple[str, ...]
+    here: bool
+    files: tuple[Path, ...]
+
+    @property
+    def place(self) -> str:
+        """The file, or the folder of several and their number, so told that it names no user of this machine."""
+        if not self.files:
+            return "comes with a package" if self.here else "not here"
+        if len(self.files) == 1:
+            return portable(str(self.files[0]))
+        return f"{portable(os.path.commonpath(self.files))} ({len(self.files)} files)"
+
+    @property
+    def size(self) -> str:
+        """Of all files together, in units of 1000 bytes, as in "4.43kB"; empty without files."""
+        return tqdm.format_sizeof(sum(path.stat().st_size for path in self.files), "B") if self.files else ""
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """One file against its pinned digest.
+
+    Attributes
+    ----------
+    state
+        "not pinned": nothing was known of the file beforehand. "unreadable": the system does not give it out.
+    digest
+        ALGORITHM:HEX of what is here, SHA-256 where nothing was pinned; or why it cannot be read.
+    expected
+        The pinned digest, or None.
+    """
+
+    path: Path
+    state: Literal["ok", "differs", "not pinned", "unreadable"]
+    digest: str
+    expected: str | None
+
+
+def all_runs(root: Path) -> list[Run]:
+    """The runs of all profiles. Raises SuiteError if the suite file is wrong."""
+    return [run for profile in PROFILES for run in plan(root, profile=profile)]
+
+
+def data_sets(runs: Iterable[Run], only: Sequence[str] = ()) -> list[DataSet]:
+    """What the runs need or use, in their order; of `only` those: kinds ("authors") or single ones ("images:mnist").
+
+    Raises
+    ------
+    SuiteError
+        If a word of `only` is neither, with near matches.
+    """
+    runs = list(runs)
+    needs = dict.fromkeys(need for run in runs for need in (*run.needs, *run.uses) if requirements.is_data(need))
+    kinds = dict.fromkeys(_kind(need) for need in needs)
+    unknown = [word for word in only if word not in (*needs, *kinds)]
+    if unknown:
+        known = (*kinds, *needs)
+        raise SuiteError("\n".join(f"the suite names no data {word!r}{near(word, known)}" for word in unknown))
+    return [_data_set(need, runs) for need in needs if not only or need in only or _kind(need) in only]
+
+
+def skipped_without(runs: Iterable[Run], needs: Collection[str]) -> list[Run]:
+    """Those of the runs that cannot be had without these needs, or are to come after such a one."""
+
+    def stopped(run: Run) -> bool:
+        return any(need in needs for need in run.needs) or any(stopped(earlier) for earlier in run.after)
+
+    return [run for run in runs if stopped(run)]
+
+
+def listing(found: Sequence[DataSet]) -> Iterator[str]:
+    """Lines of plain text: the data sets in groups that the same runs ask for, each with its size and place."""
+    if not found:
+        yield "the suite names no data"
+        return
+    need_width = max(len(data.need) for data in found)
+    for group in dict.fromkeys((data.needed_by, data.used_by) for data in found):
+        asked = (
+            f"{verb} {', '.join(names)}" for verb, names in zip(("needed by", "used by"), group, strict=True) if names
+        )
+        yield from textwrap.wrap("; ".join(asked), WIDTH, break_on_hyphens=False)
+        for data in found:
+            if (data.needed_by, data.used_by) == group:
+                yield f"  {data.need:{need_width}}  {data.size:>6}  {data.place}"
+        yield ""
+    here = sum(data.here for data in found)
+    yield f"{here} of {len(found)} here" + ("" if here == len(found) else "; ccprune data get fetches the others")
+
+
+def check(data: DataSet) -> Iterator[FileCheck]:
+    """Each file of the data set against its pinned digest; the whole file is read, whatever was remembered of it."""
+    pinned = requirements.pinned(data.need)
+    for path in data.files:
+        expected = pinned.get(path)
+        algorithm = expected.partition(":")[0] if expected else "sha256"
+        try:
+            digest = _digest(path, algorithm)
+        except OSError as error:
+            yield FileCheck(path, "unreadable", error.strerror or type(error).__name__, expected)
+        else:
+            state = "not pinned" if expected is None else "ok" if digest == expected else "differs"
+            yield FileCheck(path, state, digest, expected)
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    begun = partial(hashlib.new, algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, begun).hexdigest()}"
+
+
+def _data_set(need: str, runs: Iterable[Run]) -> DataSet:
+    needed_by = tuple(dict.fromkeys(run.name for run in runs if need in run.needs))
+    used_by = tuple(dict.fromkeys(run.name for run in runs if need in run.uses))
+    here = requirements.is_here(need)
+    return DataSet(need, needed_by, used_by, here, tuple(requirements.paths(need)) if here else ())
+
+
+def _kind(need: str) -> str:
+    return need.partition(":")[0]

@@ -1,0 +1,89 @@
+"""What values a notebook's parameters may have: type from the notebook's default, range from the suite file."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from replication.notebook_files import PLACES
+from replication.runner.errors import near
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A range of numbers, or the words a text may be; of a list each entry counts. None: no such limit."""
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    among: tuple[str, ...] | None = None
+
+
+def limit(stated: Any) -> Limit:
+    """A limit from its table in the suite file; ValueError if it has other keys or values."""
+    names = [field.name for field in fields(Limit)]
+    if not isinstance(stated, dict) or not stated or not stated.keys() <= set(names):
+        raise ValueError(f"must be a table with some of {', '.join(names)}, got {stated!r}")
+    for name, value in stated.items():
+        if name == "among":
+            good = isinstance(value, list) and all(isinstance(word, str) for word in value)
+        else:
+            good = type(value) in (int, float)
+        if not good:
+            raise ValueError(f"{name} must be {'a list of texts' if name == 'among' else 'a number'}, got {value!r}")
+    return Limit(**{name: tuple(value) if name == "among" else value for name, value in stated.items()})
+
+
+def problem(value: Any, allowed: Limit) -> str | None:
+    """What is wrong with a value, as in "must be at least 1, got 0"; None if nothing is."""
+    for one in value if isinstance(value, list | tuple) else [value]:
+        for words in _broken(one, allowed):
+            return f"must be {words}, got {value!r}"
+    return None
+
+
+def _broken(value: Any, allowed: Limit) -> Iterator[str]:
+    if allowed.among is not None and value not in allowed.among:
+        yield f"one of {', '.join(map(repr, allowed.among))}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    # Written so that NaN breaks every limit.
+    if allowed.least is not None and not value >= allowed.least:
+        yield f"at least {allowed.least}"
+    if allowed.most is not None and not value <= allowed.most:
+        yield f"at most {allowed.most}"
+    if allowed.above is not None and not value > allowed.above:
+        yield f"above {allowed.above}"
+    if allowed.below is not None and not value < allowed.below:
+        yield f"below {allowed.below}"
+
+
+def fits(value: Any, default: Any) -> bool:
+    """Whether a value from the suite file can stand where the notebook has this default."""
+    if default is None:
+        return True
+    if isinstance(default, list | tuple):
+        return isinstance(value, list) and all(fits(entry, default[0]) for entry in value if default)
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    return type(value) is type(default)
+
+
+def problems(given: Mapping[str, Any], defaults: Mapping[str, Any], limits: Mapping[str, Limit]) -> Iterator[str]:
+    """What is wrong with a run's parameters: names the notebook does not have, other types, values out of range.
+
+    Defaults are held to the limits too.
+    """
+    for name, value in given.items():
+        if name in ("profile", *PLACES):
+            yield f"parameter {name!r} is given by the runner, not by the suite"
+        elif name not in defaults:
+            yield f"the notebook has no parameter {name!r}{near(name, defaults)}"
+        elif not fits(value, defaults[name]):
+            yield (
+                f"parameter {name!r} must be of type {type(defaults[name]).__name__} "
+                f"as in its default {defaults[name]!r}, got {value!r}"
+            )
+    for name, value in (dict(defaults) | dict(given)).items():
+        if name in limits and name in defaults and (wrong := problem(value, limits[name])):
+            yield f"parameter {name!r} {wrong}"

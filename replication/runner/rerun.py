@@ -1,0 +1,97 @@
+"""Committed results made again: a random sample of the cheap ones, compared number by number."""
+
+import random
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from replication import ledger as results
+from replication.ledger import Cell
+from replication.reporting.judging import judged
+from replication.runner import requirements
+from replication.runner.execution import replicate
+from replication.runner.pools import LocalPool
+from replication.runner.spec import Run
+
+#: A number is the same if it differs by less than this, relative to the larger of itself and 1: sums in another order.
+TOLERANCE = 1e-6
+
+
+def sample(runs: Sequence[Run], folder: Path, *, seconds: float, seed: int) -> list[Run]:
+    """Runs with a committed result, drawn at random without replacement as long as their expected time stays in budget.
+
+    Parameters
+    ----------
+    runs
+        To draw from; those whose data is not on this machine are left out.
+    folder
+        The committed output folder.
+    seconds
+        Budget, of expected wall time on two cores.
+    seed
+        Of the draw.
+    """
+    here = [run for run in runs if (folder / "results" / f"{run.label}.json").is_file()]
+    here = [run for run in here if all(requirements.is_here(need) for need in (*run.needs, *run.uses))]
+    random.Random(seed).shuffle(here)
+    chosen = []
+    for run in here:
+        if run.seconds <= seconds:
+            chosen.append(replace(run, after=()))  # what it comes after is committed
+            seconds -= run.seconds
+    return chosen
+
+
+def again(root: Path, chosen: Sequence[Run], folder: Path, *, stream: TextIO, jobs: int = 1) -> list[str]:
+    """Run in a folder that is thrown away, and compare with the committed results: what differs, a line each."""
+    found = []
+    with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
+        out = Path(scratch)
+        pool = LocalPool(root, out, jobs=jobs)
+        for outcome in replicate(root, chosen, out=out, pool=pool, stream=stream, keep_going=True):
+            label = outcome.run.label
+            if outcome.status != "done":
+                found.append(f"{label}: {outcome.status}: {outcome.why}")
+                continue
+            old, new = (place / "results" / f"{label}.json" for place in (folder, out))
+            found += [f"{label}: {line}" for line in differences(_cells(old), _cells(new))]
+    return found
+
+
+def differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
+    """Cells of a result that another run of it does not confirm.
+
+    A number is confirmed if it is the same (`TOLERANCE`), or lies in the committed interval: another processor's
+    rounding moves trained networks a little.
+    """
+    before, after = ({cell.key: cell for cell in cells} for cells in (old, new))
+    found = [f"{_name(key)}: committed, but not there again" for key in before.keys() - after.keys()]
+    found += [f"{_name(key)}: there now, but not committed" for key in after.keys() - before.keys()]
+    for key in before.keys() & after.keys():
+        one, other = before[key], after[key]
+        if one.published != other.published:
+            found.append(f"{_name(key)}: published {one.published} committed, {other.published} now")
+        if not _confirmed(one, other.ours):
+            interval = "" if one.ci_low is None else f" [{one.ci_low}, {one.ci_high}]"
+            found.append(f"{_name(key)}: {one.ours}{interval} committed, {other.ours} now")
+    return sorted(found)
+
+
+def _cells(path: Path) -> list[Cell]:
+    content = results.read(path)
+    return judged(content, results.read_raw(path, content))
+
+
+def _name(key: Iterable[str]) -> str:
+    return " ".join(filter(None, key))
+
+
+def _confirmed(committed: Cell, again: float | None) -> bool:
+    ours = committed.ours
+    if ours is None or again is None:
+        return ours is again
+    if abs(ours - again) <= TOLERANCE * max(1.0, abs(ours)):
+        return True
+    return committed.ci_low is not None and committed.ci_low <= again <= committed.ci_high

@@ -1,0 +1,104 @@
+"""Stamps: what a finished run was made from, so that a second call runs only what changed.
+
+A stamp lies in the output folder's `.cache`, which is not committed: a fresh clone runs everything, whatever
+results were committed with it.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import ccprune
+from ccprune._util.files import write_atomic
+from replication import notebook_files as notebooks
+from replication.ledger.environment import package_versions
+from replication.runner import requirements
+from replication.runner.digests import Digests
+from replication.runner.imports import closure
+from replication.runner.spec import NOTEBOOKS, Run
+
+
+def sources(root: Path, run: Run) -> dict[str, Any]:
+    """Digests of all that a run's numbers depend on, but for the data. Call it before the run.
+
+    Of the library, the files that the notebook's code leads to: a change elsewhere does not make it run again.
+    """
+    cells = notebooks.cells(root / NOTEBOOKS / run.notebook)
+    package = Path(ccprune.__file__).parent
+    code = [cell.source for cell in cells if cell.kind == "code"]
+    return {
+        "notebook": _digest(json.dumps([[cell.kind, cell.source] for cell in cells]).encode()),
+        "parameters": run.parameters,
+        "after": {one.label: _digest(json.dumps(sources(root, one), sort_keys=True).encode()) for one in run.after},
+        "package": _digests(package, closure(package, code)),
+        "paper": _digests(root, (root / "replication" / "paper").rglob("*")),
+        "versions": package_versions() | {"python": platform.python_version()},
+    }
+
+
+def with_data(made_from: dict[str, Any], run: Run, digests: Digests) -> dict[str, Any]:
+    """The sources and digests of the data that is here. Call it after the run, which may have fetched some."""
+    data = {
+        need: {path.name: digests.of(path) for path in requirements.paths(need)} if requirements.is_here(need) else None
+        for need in (*run.needs, *run.uses)
+    }
+    return json.loads(json.dumps(made_from | {"data": data}))  # as it reads when it comes back
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """What differs between two of `sources` or `with_data`, in a line; empty if nothing does."""
+    names = [name for name in now if then.get(name) != now[name]]
+    return "; ".join(_difference(name, then.get(name), now[name]) for name in names)
+
+
+def why_not_current(out: Path, root: Path, run: Run) -> str | None:
+    """None if result and report are what this folder's last run made of the same sources; else what differs."""
+    try:
+        stamp = json.loads(_stamp(out, run).read_text(encoding="utf-8"))
+        then, content = stamp["made_from"], [stamp["result"], stamp["report"]]
+        then.items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "not run in this folder"
+    try:
+        now = [_digest(path.read_bytes()) for path in _files(out, run)]
+    except OSError:
+        return "its result or report is gone"
+    if now != content:
+        return "its result or report is not the one that was written"
+    changed = differences(then, with_data(sources(root, run), run, Digests(out / ".cache")))
+    return f"changed: {changed}" if changed else None
+
+
+def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:
+    """Stamp a run whose result and report are in place."""
+    result, report = (_digest(path.read_bytes()) for path in _files(out, run))
+    made_from = with_data(made_from, run, Digests(out / ".cache"))
+    text = json.dumps({"made_from": made_from, "result": result, "report": report}, indent=1)
+    write_atomic(_stamp(out, run), text + "\n")
+
+
+def _difference(name: str, then: Any, now: Any) -> str:
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        return name
+    changed = sorted(key for key in then.keys() | now.keys() if then.get(key, ...) != now.get(key, ...))
+    return f"{name} ({', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''})"
+
+
+def _files(out: Path, run: Run) -> tuple[Path, Path]:
+    return out / "results" / f"{run.label}.json", out / "reports" / f"{run.label}.html"
+
+
+def _stamp(out: Path, run: Run) -> Path:
+    return out / ".cache" / f"{run.label}.json"
+
+
+def _digests(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    files = (path for path in sorted(paths) if path.is_file())
+    return {path.relative_to(folder).as_posix(): _digest(path.read_bytes()) for path in files}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,54 @@
+"""What an output folder has of a plan, run by run."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from replication import ledger as results
+from replication.runner import requirements, stamps
+from replication.runner.spec import Run
+
+
+@dataclass(frozen=True)
+class Status:
+    """One run: its label, what is here of it, and what a call would do.
+
+    result: "commit COMMIT, SECONDS s" of the result file, or "none". next: "nothing", "run: WHY", or "needs WHAT".
+    """
+
+    label: str
+    result: str
+    next: str
+
+
+def statuses(root: Path, runs: Sequence[Run], out: Path) -> Iterator[Status]:
+    """The status of each run; data is looked for on this machine only. Raises ValueError for a spoilt result file."""
+    for run in runs:
+        path = out / "results" / f"{run.label}.json"
+        yield Status(run.label, _told(path) if path.is_file() else "none", _next(root, run, out))
+
+
+def lines(found: Iterable[Status]) -> Iterator[str]:
+    """A table in plain text."""
+    rows = [("run", "result", "next call"), *((row.label, row.result, row.next) for row in found)]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for row in rows:
+        yield f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}"
+
+
+def _told(path: Path) -> str:
+    content = results.read(path)
+    environment = content["environment"]
+    commit = (environment["commit"] or "none")[:10] + ("+" if environment["dirty"] else "")
+    return f"commit {commit}, {content['wall_seconds']:.0f} s"
+
+
+def _next(root: Path, run: Run, out: Path) -> str:
+    missing = [need for need in run.needs if not requirements.is_here(need)]
+    if missing:
+        return f"needs {', '.join(missing)}: fetched if it can be had, else skipped"
+    why = stamps.why_not_current(out, root, run)
+    failed = (out / "reports" / f"{run.label}.failed.ipynb").is_file()
+    if why is None:
+        return "nothing"
+    return f"run: {why}" + (f"; failed last time, see reports/{run.label}.failed.ipynb" if failed else "")

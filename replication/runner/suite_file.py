@@ -1,0 +1,164 @@
+"""The suite file as it is written: read, checked, its grids laid out as one entry per combination."""
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from replication.ledger import PROFILES
+from replication.runner import requirements
+from replication.runner.errors import SuiteError, near
+from replication.runner.limits import Limit, limit
+
+_RUN_KEYS = ("name", "notebook", "needs", "uses", "after", "seconds", "parameters", *PROFILES)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of one profile, as the suite file has it.
+
+    Attributes
+    ----------
+    name, notebook, needs, uses, after
+        As in `replication.runner.Run`, but that `after` are names.
+    given
+        Parameters that the file gives; the others keep the notebook's defaults.
+    seconds
+        Expected wall time on two cores.
+    """
+
+    name: str
+    notebook: str
+    given: dict[str, Any]
+    needs: tuple[str, ...]
+    uses: tuple[str, ...]
+    after: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SuiteFile:
+    """Entries by profile, each in the file's order, and what values parameters may have, by their names."""
+
+    entries: dict[str, tuple[Entry, ...]]
+    limits: dict[str, Limit]
+
+    @property
+    def names(self) -> set[str]:
+        """Names of all profiles' runs."""
+        return {entry.name for entries in self.entries.values() for entry in entries}
+
+
+def read(path: Path) -> SuiteFile:
+    """Read and check a suite file; SuiteError with a line for everything that is wrong."""
+    try:
+        text = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{path.name}: {error}") from error
+    problems = [f"unknown key {key!r}{near(key, ('run', 'limits'))}" for key in text if key not in ("run", "limits")]
+    limits = {}
+    for name, stated in text.get("limits", {}).items():
+        try:
+            limits[name] = limit(stated)
+        except ValueError as error:
+            problems.append(f"limits: {name}: {error}")
+    runs = text.get("run", [])
+    for run in runs:
+        problems += [f"{run.get('name')}: {problem}" for problem in _problems(run)]
+    if not problems:
+        suite = SuiteFile({profile: _entries(runs, profile) for profile in PROFILES}, limits)
+        problems = list(_contradictions(suite))
+    if problems:
+        raise SuiteError("\n".join(f"{path.name}: {problem}" for problem in problems))
+    return suite
+
+
+def _problems(run: Mapping[str, Any]) -> Iterator[str]:
+    misshapen = list(_misshapen(run))
+    yield from misshapen
+    if misshapen:
+        return
+    if not re.fullmatch(r"\w+(-[\w.]+)*", run["name"]):
+        yield "name must be words of letters, digits and _, with hyphens between"
+    profiles = [profile for profile in PROFILES if profile in run]
+    if not profiles:
+        yield f"must have a table for at least one profile of {', '.join(PROFILES)}"
+    for profile in profiles:
+        grid = run[profile].get("grid", {})
+        if not isinstance(grid, dict) or not all(_is_axis(values) for values in grid.values()):
+            yield f"{profile}.grid must give a list of different texts or numbers for each parameter, got {grid!r}"
+        seconds = run.get("seconds", {}).get(profile)
+        if not (type(seconds) in (int, float) and seconds > 0):
+            yield f"seconds.{profile} must be the expected wall time, a number above 0, got {seconds!r}"
+
+
+def _misshapen(run: Mapping[str, Any]) -> Iterator[str]:
+    """Unknown keys, and values of another kind than theirs."""
+    yield from (f"unknown key {key!r}{near(key, _RUN_KEYS)}" for key in run if key not in _RUN_KEYS)
+    for key in ("name", "notebook"):
+        if not isinstance(run.get(key), str):
+            yield f"{key} must be a string, got {run.get(key)!r}"
+    for key in ("needs", "uses", "after"):
+        listed = run.get(key, [])
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            yield f"{key} must be a list of strings, got {listed!r}"
+    for key in ("seconds", "parameters", *PROFILES):
+        if not isinstance(run.get(key, {}), dict):
+            yield f"{key} must be a table, got {run[key]!r}"
+
+
+def _is_axis(values: Any) -> bool:
+    different = isinstance(values, list) and len({str(value) for value in values}) == len(values) > 0
+    return different and all(type(value) in (int, float, str) for value in values)
+
+
+def _entries(runs: list[dict[str, Any]], profile: str) -> tuple[Entry, ...]:
+    return tuple(entry for run in runs if profile in run for entry in _of_grid(run, profile))
+
+
+def _of_grid(run: Mapping[str, Any], profile: str) -> Iterator[Entry]:
+    """One entry per point of the profile's grid, NAME-VALUE-VALUE; without a grid the run itself."""
+    table = dict(run[profile])
+    grid = table.pop("grid", {})
+    for values in itertools.product(*grid.values()):
+        given = run.get("parameters", {}) | table | dict(zip(grid, values, strict=True))
+
+        def filled(key: str, given=given) -> tuple[str, ...]:
+            return tuple(re.sub(r"\{(\w+)\}", lambda m: str(given.get(m[1], m[0])), text) for text in run.get(key, ()))
+
+        name = "-".join([run["name"], *map(str, values)])
+        seconds = run["seconds"][profile]
+        yield Entry(name, run["notebook"], given, filled("needs"), filled("uses"), filled("after"), seconds)
+
+
+def _contradictions(suite: SuiteFile) -> Iterator[str]:
+    """What is wrong between runs: doubled names, data nobody knows, dependencies that are not there or go round."""
+    told = set()
+    for profile, entries in suite.entries.items():
+        names = [entry.name for entry in entries]
+        yield from (f"{name}: two runs have this name" for name in sorted({n for n in names if names.count(n) > 1}))
+        after = {entry.name: entry.after for entry in entries}
+        for entry in entries:
+            for need in (*entry.needs, *entry.uses):
+                if (entry.name, need) not in told and (problem := requirements.problem(need)):
+                    yield f"{entry.name}: {problem}"
+                told.add((entry.name, need))
+            for name in entry.after:
+                if name not in after:
+                    yield f"{entry.name}: after: profile {profile!r} has no run {name!r}{near(name, after)}"
+            if entry.name in _reached(entry.name, after):
+                yield f"{entry.name}: after: the run depends on itself"
+
+
+def _reached(name: str, after: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """All that a run depends on, directly or not."""
+    found, waiting = set(), list(after[name])
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += after.get(one, ())
+    return found
