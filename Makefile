@@ -44,11 +44,11 @@ $(VENV)/.locked: requirements.lock
 	@touch $@
 
 # No dependencies and no build isolation: all that is used is what the lock pins.
-$(VENV)/.installed: $(VENV)/.locked pyproject.toml
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml replication/pyproject.toml
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e replication
 	@touch $@
 
-install: $(VENV)/.installed ## make .venv with the pinned packages and this package
+install: $(VENV)/.installed ## make .venv with the pinned packages, the library and the replication
 
 replicate: $(VENV)/.installed ## run the notebooks, write results, reports and verdicts
 	$(VENV)/bin/ccprune replicate --profile $(PROFILE) --jobs $(JOBS) --keep-going $(ONLY)
@@ -74,11 +74,12 @@ docs: $(VENV)/.installed ## build the pages of docs/ and the reference into buil
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 	@echo "build/site/index.html"
 
-lint: $(VENV)/.installed ## check style with ruff, and the public types with mypy
+lint: $(VENV)/.installed ## check style with ruff, public types with mypy, and the parts' imports
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-cache
 
 clean: ## remove .venv and what tools left behind; results and reports stay
-	rm -rf $(VENV) build dist ccprune.egg-info .pytest_cache .ruff_cache
-	find ccprune tests scripts benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -rf $(VENV) build dist ccprune.egg-info replication/*.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find ccprune replication tests scripts benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import ccprune
 from replication import ledger as results
-from replication import notebook_files as notebooks
+from replication.ledger import notebooks
+from replication.ledger.notebooks import NOTEBOOKS
 from replication.reporting.markdown import table
-from replication.runner.spec import NOTEBOOKS
 
 LESSONS = NOTEBOOKS / "lessons.toml"
 #: Reading speeds that `Lesson.minutes_to_read` is computed with.

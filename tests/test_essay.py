@@ -10,11 +10,11 @@ import pytest
 from matplotlib import pyplot as plt
 
 from replication import ledger as results
-from replication import notebook_files as notebooks
-from replication.ledger import Cell
+from replication.ledger import Cell, notebooks
 from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
 from replication.ledger.tables import rows as all_rows
 from replication.reporting import essay, essay_figures, statements
+from replication.reporting.judging import judge
 
 ROOT = Path(__file__).parents[1]
 TABLES = (VERDICTS_TABLE, MEASUREMENTS_TABLE)
@@ -72,7 +72,7 @@ def written(folder: Path, *, empty: bool = False) -> Path:
         path = folder / "replication" / "results" / f"{name}.paper.json"
         more = {"parameters": {"profile": "paper"}, "seeds": [], "data_checksums": {}}
         results.write(path, notebook=f"{name}.ipynb", cells=[] if empty else cells, **more)
-    write_tables(folder / "replication")
+    write_tables(folder / "replication", judge=judge)
     return folder / "replication"
 
 
@@ -258,7 +258,7 @@ def test_the_essay_reads_the_committed_tables(monkeypatch, tmp_path):
 
 
 def test_readme_index_and_essay_open_with_the_same_sentences():
-    said = statements.bullets(all_rows(ROOT / "replication"))
+    said = statements.bullets(all_rows(ROOT / "replication", judge=judge))
     for page in ("README.md", "replication/README.md"):
         assert said in (ROOT / page).read_text(encoding="utf-8"), page
 

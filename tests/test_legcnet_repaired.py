@@ -24,6 +24,7 @@ from replication.legcnet import (
     repaired as legcnet_repaired,
 )
 from replication.legcnet import repaired_verdicts as judge
+from replication.legcnet.rankings import shifted_p_value
 from replication.legcnet.repaired import MATCHED, RANDOM, TESTS, mask, operations, rankings
 from replication.legcnet.runs import run
 from replication.networks.ensemble import initialise
@@ -233,7 +234,7 @@ def test_shifted_p_value_is_that_of_shifts_made_one_by_one():
     exponents, risk = (
         t[0] for t in (planted(np.r_[2.0, np.zeros(4)], 1).exponents, planted(np.r_[2.0, 0, 0, 0, 0], 1).risk)
     )
-    found = surrogates.shifted_p_value(risk, exponents, max_lag=3, shifts=19, generator=np.random.default_rng(3))
+    found = shifted_p_value(risk, exponents, max_lag=3, shifts=19, generator=np.random.default_rng(3))
     drawn = np.random.default_rng(3).choice(np.arange(4, 157), size=19, replace=False)
     smallest = granger_test(risk, exponents, max_lag=3).min_p
     moved = torch.stack([granger_test(risk, exponents.roll(int(s), 0), max_lag=3).min_p for s in drawn])
@@ -248,7 +249,7 @@ def test_null_false_rate_of_the_surrogate_test_is_its_level_where_the_smallest_p
     shifted, smallest = [], []
     for effect in risks.T:
         generator = np.random.default_rng(7)
-        p = surrogates.shifted_p_value(effect, causes, max_lag=5, shifts=19, generator=generator)
+        p = shifted_p_value(effect, causes, max_lag=5, shifts=19, generator=generator)
         shifted.append(float((p <= 0.05).double().mean()))
         smallest.append(float((granger_test(effect, causes, max_lag=5).min_p <= 0.05).double().mean()))
     assert 0.02 <= np.mean(shifted) <= 0.08

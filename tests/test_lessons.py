@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from replication import course
-from replication import notebook_files as notebooks
+from replication.ledger import notebooks
 
 ROOT = Path(__file__).parents[1]
 LESSONS = tomllib.loads((ROOT / course.LESSONS).read_text(encoding="utf-8"))["lesson"]

@@ -11,6 +11,7 @@ import pytest
 from replication import ledger as results
 from replication.ledger import tables
 from replication.reporting import passages, statements
+from replication.reporting.judging import judge
 from replication.reporting.verify import problems
 from replication.runner import plan
 
@@ -91,7 +92,7 @@ def test_no_case_is_decided_alone_without_a_p_below_the_level():
 
 
 def test_chance_would_put_about_two_figures_outside():
-    seen, expected, low, high = statements.outside(tables.rows(ROOT / "replication"))
+    seen, expected, low, high = statements.outside(tables.rows(ROOT / "replication", judge=judge))
     assert seen == 6 and 1.5 <= expected <= 3.5 and low <= 1 and 6 <= high <= 9
 
 

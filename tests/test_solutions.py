@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from replication import course
-from replication import notebook_files as notebooks
+from replication.ledger import notebooks
+from replication.ledger.notebooks import NOTEBOOKS
 from replication.runner import plan
 from replication.runner.pools import cores
 from replication.runner.process import NotebookProcess, Returned
-from replication.runner.spec import NOTEBOOKS, Run
+from replication.runner.spec import Run
 
 ROOT = Path(__file__).parents[1]
 LESSONS = tomllib.loads((ROOT / course.LESSONS).read_text(encoding="utf-8"))["lesson"]

@@ -6,7 +6,8 @@ import sys
 # In a fresh process, because numba takes over the runtime at its first parallel loop.
 CODE = """
 import torch
-from ccprune import ensemble, lasso, lyapunov, train
+from ccprune import lasso, lyapunov
+from replication.networks import ensemble, train
 torch.set_num_threads(1)
 lyapunov.exponents_of(torch.rand(9, 50).double(), steps=3)
 print(torch.get_num_threads())

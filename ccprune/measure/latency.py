@@ -21,8 +21,8 @@ from torch.nn.functional import cross_entropy, pad
 from ccprune._util.checks import at_least
 from ccprune._util.modes import evaluating
 from ccprune.mask import Mask
-from ccprune.training import Loss
 
+Loss = Callable[[Tensor, Tensor], Tensor]
 FORMS = ("dense", "masked", "sparse")
 
 

@@ -1,13 +1,5 @@
-"""Statistics of runs: intervals, paired tests, and surrogates of time series."""
+"""Statistics of runs: intervals and paired tests. Surrogates of time series are in `ccprune.stats.surrogates`."""
 
-from ccprune.stats._surrogates import (
-    Surrogate,
-    SurrogateTest,
-    block_bootstrap,
-    phase_randomised,
-    shuffled,
-    surrogate_test,
-)
 from ccprune.stats.intervals import (
     Interval,
     PairedDifference,
@@ -21,15 +13,9 @@ from ccprune.stats.intervals import (
 __all__ = [
     "Interval",
     "PairedDifference",
-    "Surrogate",
-    "SurrogateTest",
-    "block_bootstrap",
     "bootstrap_interval",
     "mean_interval",
     "paired_difference",
-    "phase_randomised",
-    "shuffled",
     "sign_flip_p",
     "student_interval",
-    "surrogate_test",
 ]

@@ -16,8 +16,7 @@ from ccprune import lasso, scores
 from ccprune.mask import Mask
 from ccprune.recording import Recorder, SquaredUpdates
 from ccprune.training import fit
-from replication.causal import change_point
-from replication.causal.change_point import one_standard_error
+from replication.causal.change_point import change_point, one_standard_error
 from replication.causal.methods import Scores
 from replication.data.synthetic import Problem, idle_quadratic, teacher_network
 

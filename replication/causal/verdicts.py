@@ -6,9 +6,8 @@ from typing import Any
 import pandas as pd
 
 from ccprune.stats import student_interval
-from replication.causal import change_point
 from replication.causal.abrupt import abrupt_robustness
-from replication.causal.change_point import ChangePoint, one_standard_error
+from replication.causal.change_point import ChangePoint, change_point, one_standard_error
 from replication.ledger.cell import Cell
 from replication.ledger.claims import higher
 

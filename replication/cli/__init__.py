@@ -1,21 +1,25 @@
-"""The command line: `ccprune COMMAND`; a module here for each group of commands."""
+"""The commands of `ccprune` that need a clone; a module here for each group."""
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from replication.cli import course, machine, running, verifying
-from replication.runner import SuiteError, find_root
+from replication.cli import course, datasets, running, verifying
+from replication.cli.checks import checks
+from replication.runner import SuiteError
 
-_DESCRIPTION = "Pruning by chaos and causality: replicate two papers."
+__all__ = ["add", "checks", "run"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
+def add(commands) -> None:
+    """Add the commands to a parser's subparsers."""
+    for group in (running, verifying, datasets, course):
+        group.add(commands)
+
+
+def run(root: Path, options: argparse.Namespace) -> int:
+    """Carry a parsed command out; returns the exit status."""
     try:
-        root = find_root(Path.cwd())
         return options.command(root, options)
     except SuiteError as error:
         print(f"ccprune: {error}".replace("\n", "\nccprune: "), file=sys.stderr)
@@ -23,11 +27,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ccprune: interrupted; finished runs are kept", file=sys.stderr)
         return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ccprune", description=_DESCRIPTION)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (running, verifying, machine, course):
-        group.add(commands)
-    return parser

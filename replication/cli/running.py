@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from replication.ledger import PROFILES
+from replication.ledger.notebooks import NOTEBOOKS
 from replication.reporting import manifest, write_report
 from replication.reporting.index import INDEX
+from replication.reporting.judging import judge
 from replication.reporting.passages import write_passages
 from replication.reporting.verify import expected
 from replication.runner import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
 from replication.runner.execution import BEFORE
 from replication.runner.inventory import all_runs
 from replication.runner.pools import Pool
-from replication.runner.spec import NOTEBOOKS
 
 _REPLICATE = """\
 Run the notebooks of a profile, each in a process of its own, and write results/, reports/,
@@ -99,7 +100,7 @@ def _compare(root: Path, out: Path, labels: Sequence[str]) -> None:
     if labels and (before / "results").is_dir():
         from replication.runner.committed import compare_runs
 
-        found = compare_runs(labels, before, out)
+        found = compare_runs(labels, before, out, judge=judge)
         if found.equal or found.differing:
             print(found)
 

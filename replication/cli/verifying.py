@@ -7,6 +7,7 @@ from pathlib import Path
 
 from replication.cli.running import positive
 from replication.reporting import verify
+from replication.reporting.judging import judge
 from replication.runner import rerun
 from replication.runner.inventory import all_runs
 
@@ -56,7 +57,7 @@ def _rerun(root: Path, runs: list, options: argparse.Namespace) -> list[str]:
     chosen = rerun.sample(runs, folder, seconds=options.seconds, seed=seed)
     names = ", ".join(run.label for run in chosen) or "none is cheap enough, or has its data here"
     print(f"made again (--seed {seed}): {names}", flush=True)
-    found = rerun.again(root, chosen, folder, stream=sys.stderr, jobs=options.jobs)
+    found = rerun.again(root, chosen, folder, judge=judge, stream=sys.stderr, jobs=options.jobs)
     if chosen:
         print(f"numbers: {'confirmed' if not found else f'{len(found)} differ'}")
     return found

@@ -7,8 +7,9 @@ for no more than which files are here.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from replication.ledger.errors import CorruptData, DataUnavailable
+
 if TYPE_CHECKING:
-    from replication.data.authors import CorruptData, DataUnavailable
     from replication.data.images import Images
     from replication.data.tabular import NAMES, Dataset, load
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from replication.data.authors import CorruptData
+from replication.ledger.errors import CorruptData
 
 Part = tuple[np.ndarray, np.ndarray]  # x (n, c, h, w) uint8 and y (n,) int64
 

@@ -11,7 +11,8 @@ import pooch
 
 from replication.data import _image_files as files
 from replication.data._image_files import ImageSet, Part
-from replication.data.authors import TIMEOUT, CorruptData, DataUnavailable
+from replication.data.authors import TIMEOUT
+from replication.ledger.errors import CorruptData, DataUnavailable
 
 SETS = {
     "mnist": ImageSet((1, 28, 28), 10, 60_000, 10_000),

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pooch
 
+from replication.ledger.errors import CorruptData, DataUnavailable
+
 if TYPE_CHECKING:
     import torch
 
@@ -45,14 +47,6 @@ INITIAL_WEIGHTS = {
 PUBLISHED = Path(__file__).resolve().parents[2] / "replication" / "paper" / "legcnet_tables.json"
 
 Weights = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"]
-
-
-class DataUnavailable(RuntimeError):
-    """A file of the authors is neither on this machine nor to be had from their repository."""
-
-
-class CorruptData(RuntimeError):
-    """A file of the authors is not the one that was pinned: its SHA-256 differs."""
 
 
 @cache

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from replication.data import _image_sources as sources
 from replication.data._image_sources import available, fetch, paths
-from replication.data.authors import CorruptData
+from replication.ledger.errors import CorruptData
 
 __all__ = ["AUGMENT", "NAMES", "Images", "available", "batches", "fetch", "load", "paths"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ccprune._util.checks import at_least
-from replication.data.authors import DataUnavailable
+from replication.ledger.errors import DataUnavailable
 
 VOCABULARY = 256
 _TEST_SHARE = 0.1

@@ -19,7 +19,18 @@ import ccprune
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "statsmodels", "numba", "matplotlib")
 
 #: What a commit must hold for its result to be the commit's; generated files are left out.
-SOURCES = ("ccprune", "notebooks", "replication/paper", "replication/suite.toml", "pyproject.toml")
+SOURCES = (
+    "ccprune",
+    "notebooks",
+    ":(glob)replication/**/*.py",
+    "replication/data",
+    "replication/paper",
+    "replication/suite.toml",
+    "pyproject.toml",
+)
+
+#: The project's folder: a clone.
+ROOT = Path(__file__).resolve().parents[2]
 
 _imported = time.perf_counter()
 
@@ -40,7 +51,7 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "packages": package_versions(),
-        "lock": lock(Path(ccprune.__file__).resolve().parents[1] / "requirements.lock"),
+        "lock": lock(ROOT / "requirements.lock"),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "threads": _threads(),
@@ -86,7 +97,7 @@ def portable(text: str) -> str:
         os.environ.get("CCPRUNE_DATA"): "$CCPRUNE_DATA",
         sys.prefix: "$ENVIRONMENT",
         sys.base_prefix: "$PYTHON",
-        str(Path(ccprune.__file__).resolve().parents[1]): "$CCPRUNE",
+        str(ROOT): "$CCPRUNE",
         str(Path.home()): "~",
     }
     for folder in sorted(filter(None, folders), key=len, reverse=True):
@@ -113,11 +124,10 @@ def _threads() -> int | None:
 
 def _commit() -> dict[str, str | bool | None]:
     """Commit of the checkout this package lies in, and whether its sources differ from it."""
-    package = Path(ccprune.__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(["git", *arguments], cwd=package.parent, capture_output=True, text=True)
+            done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
         except OSError:  # no git on this machine
             return None
         return done.stdout.strip() if done.returncode == 0 else None

@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from replication.ledger.cell import AUTHORS, COMPARED, PAPERS, PROFILES, Cell
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.numbers import format_number
 from replication.ledger.paired import holm
-from replication.reporting.conclusions import Judge, judge
 
 #: File names of the tables.
 VERDICTS_TABLE, MEASUREMENTS_TABLE = "verdicts.csv", "measurements.csv"
@@ -50,6 +49,8 @@ COLUMNS = (
 )
 
 Row = dict[str, Any]
+#: Path and content of a result file -> its cells, those concluded from its raw runs among them.
+Judge = Callable[[Path, Mapping[str, Any]], list[Cell]]
 
 # How a table's name goes on after the claim: with the schedule and the network.
 _SCHEDULE = re.compile(r"(?:_(path|totals|short|protocol_2024))?-")
@@ -76,12 +77,12 @@ _ORDER = {
 }
 
 
-def rows(folder: str | os.PathLike, *, judge: Judge = judge) -> list[Row]:
+def rows(folder: str | os.PathLike, *, judge: Judge) -> list[Row]:
     """All rows of both tables, one dict with `COLUMNS` each, sorted; made from results/ and raw/ of an output folder.
 
     Of one number computed by several profiles only the largest profile's is kept; re-runs of the authors' files that
     both the default and the paper profile made count once. Results of the smoke profile are left out as soon as there
-    are any others. `judge` concludes from one result; see `verdicts.cache`.
+    are any others. `judge` concludes from one result.
 
     Raises
     ------
@@ -144,7 +145,7 @@ def _correct(chosen: Iterable[Row]) -> None:
                 row["outcome"] = "undecided"
 
 
-def write_tables(folder: str | os.PathLike, *, judge: Judge = judge) -> list[Row]:
+def write_tables(folder: str | os.PathLike, *, judge: Judge) -> list[Row]:
     """Write both tables of an output folder; the same results give the same bytes, and leave the files alone.
 
     Returns the rows of both, as `rows`.

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from ccprune._util.checks import at_least
-from ccprune.granger import GrangerResult
+from ccprune.granger import GrangerResult, granger_test
 from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
 from replication.networks._train_torch import outputs
 from replication.networks.ensemble import Ensemble
-from replication.null.noise import shifted_p_value
 
 #: The paper's test and its repairs, by the name of their ranking.
 TESTS = ("smallest_p", "bic_f", "augmented_heldout", "surrogate")
@@ -155,3 +154,33 @@ def snip(ensemble: Ensemble, data: Dataset) -> Tensor:
     loss = (guess - data.y_train).square().mean(1).sum()
     parts = zip((w1, w2), torch.autograd.grad(loss, (w1, w2)), strict=True)
     return torch.cat([(weight * gradient).detach().abs().flatten(1) for weight, gradient in parts], 1)
+
+
+def shifted_p_value(
+    effect: Tensor, causes: Tensor, *, max_lag: int, shifts: int, generator: np.random.Generator
+) -> Tensor:
+    """p-values of Granger tests from circularly shifted causes, which keep their own time structure.
+
+    The statistic is the smallest p over the lags 1..max_lag, whatever its distribution: looking at many lags needs no
+    correction. Each shift moves all causes by the same number of windows, more than `max_lag` in either direction.
+
+    Parameters
+    ----------
+    effect : Tensor (K,)
+    causes : Tensor (K, M)
+    max_lag : int
+    shifts : int
+        Number of shifts; all of them where there are fewer.
+    generator : Generator
+        Draws the shifts.
+
+    Returns
+    -------
+    Tensor (M,)
+        (1 + number of shifts whose smallest p is as small) / (1 + shifts).
+    """
+    possible = np.arange(max_lag + 1, len(effect) - max_lag)
+    chosen = generator.choice(possible, size=min(shifts, len(possible)), replace=False)
+    moved = torch.cat([causes, *(causes.roll(int(shift), 0) for shift in chosen)], 1)
+    smallest = granger_test(effect, moved, max_lag=max_lag).min_p.reshape(len(chosen) + 1, -1)
+    return (1 + (smallest[1:] <= smallest[0]).sum(0)) / (1.0 + len(chosen))

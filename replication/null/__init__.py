@@ -2,7 +2,7 @@
 
 `roc` asks every criterion to find weights that are known to matter. `false_positive_rate` and `power` ask a Granger
 test about series of noise and with one planted cause. Surrogates of given
-series are in `ccprune.stats`.
+series are in `ccprune.stats.surrogates`.
 """
 
 from replication.null.error_rates import (

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ccprune._util.checks import at_least
 from ccprune.granger import benjamini_hochberg, granger_test
-from ccprune.stats import Interval, Surrogate, mean_interval, phase_randomised
+from ccprune.stats import Interval, mean_interval
+from ccprune.stats.surrogates import Surrogate, phase_randomised
 from replication.legcnet.procedure import Recording
 from replication.null.noise import noise, null_exponents
 

@@ -57,33 +57,3 @@ def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, level: flo
         for way, p_value in ways.items():
             said.setdefault(way, []).append((p_value < level).double().mean())
     return {way: torch.stack(shares) for way, shares in said.items()}
-
-
-def shifted_p_value(
-    effect: Tensor, causes: Tensor, *, max_lag: int, shifts: int, generator: np.random.Generator
-) -> Tensor:
-    """p-values of Granger tests from circularly shifted causes, which keep their own time structure.
-
-    The statistic is the smallest p over the lags 1..max_lag, whatever its distribution: looking at many lags needs no
-    correction. Each shift moves all causes by the same number of windows, more than `max_lag` in either direction.
-
-    Parameters
-    ----------
-    effect : Tensor (K,)
-    causes : Tensor (K, M)
-    max_lag : int
-    shifts : int
-        Number of shifts; all of them where there are fewer.
-    generator : Generator
-        Draws the shifts.
-
-    Returns
-    -------
-    Tensor (M,)
-        (1 + number of shifts whose smallest p is as small) / (1 + shifts).
-    """
-    possible = np.arange(max_lag + 1, len(effect) - max_lag)
-    chosen = generator.choice(possible, size=min(shifts, len(possible)), replace=False)
-    moved = torch.cat([causes, *(causes.roll(int(shift), 0) for shift in chosen)], 1)
-    smallest = granger_test(effect, moved, max_lag=max_lag).min_p.reshape(len(chosen) + 1, -1)
-    return (1 + (smallest[1:] <= smallest[0]).sum(0)) / (1.0 + len(chosen))

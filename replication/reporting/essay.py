@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from replication.ledger import AUTHORS, OUTCOMES, VERDICTS
+from replication.ledger.errors import suggestion
 from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE
 from replication.reporting.counts import claim_of
-from replication.runner.errors import near
 
 #: Shown where the tables have no row.
 NOT_RUN = "not run"
@@ -119,4 +119,6 @@ def _need(table: pd.DataFrame, *names: str) -> None:
     missing = [name for name in names if name not in table.columns]
     if missing:
         known = ", ".join(table.columns)
-        raise ValueError(f"the table has no column {missing[0]!r}{near(missing[0], table.columns)}; it has {known}")
+        raise ValueError(
+            f"the table has no column {missing[0]!r}{suggestion(missing[0], table.columns)}; it has {known}"
+        )

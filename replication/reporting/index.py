@@ -13,8 +13,8 @@ from replication.ledger import units
 from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
 from replication.reporting import counts, statements
 from replication.reporting.claims import margins, sections
-from replication.reporting.conclusions import cached, judge
 from replication.reporting.figure import verdict_figure
+from replication.reporting.judging import cached, judge
 from replication.reporting.markdown import table, title
 from replication.reporting.pages import FOLDER, pages
 

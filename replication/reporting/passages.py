@@ -15,8 +15,8 @@ from typing import Any
 from ccprune._util.files import write_atomic
 from replication.ledger.tables import rows as all_rows
 from replication.reporting import _japanese, counts, statements
-from replication.reporting.conclusions import cached
 from replication.reporting.counts import Row
+from replication.reporting.judging import cached
 
 PAGES = ("README.md", "README.ja.md", "docs/ja/questions.md")
 

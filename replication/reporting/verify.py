@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 from replication import ledger as results
 from replication.ledger import units
@@ -16,10 +17,17 @@ from replication.reporting import manifest
 from replication.reporting.index import FIGURE, INDEX, write_report
 from replication.reporting.pages import FOLDER
 from replication.reporting.passages import renewed
-from replication.runner.spec import Run
 
 #: The notebooks as the committed folder sees them.
 NOTEBOOKS_LINK = "../notebooks"
+
+
+class Run(Protocol):
+    """What is used here of a run of the suite file."""
+
+    label: str
+    profile: str
+    parameters: dict[str, Any]
 
 
 def problems(root: Path, runs: Iterable[Run]) -> list[str]:

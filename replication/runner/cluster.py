@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ccprune
 from replication.runner import requirements, stamps
 from replication.runner.errors import SuiteError
 from replication.runner.pools import cores
@@ -94,7 +93,7 @@ def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: 
     from distributed import get_worker
 
     worker = get_worker()
-    root = caller if (caller / SUITE_FILE).is_file() else find_root(Path(ccprune.__file__).resolve().parent)
+    root = caller if (caller / SUITE_FILE).is_file() else find_root(Path(__file__).resolve().parent)
     for need in run.needs:
         if why := requirements.why_missing(need):
             raise RuntimeError(f"worker {worker.name}: {why}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from replication import ledger as results
 from replication.ledger import Cell
-from replication.reporting.conclusions import judge
+from replication.ledger.tables import Judge
 
 #: Quantities that are measured times or energies: another machine's differ.
 MEASURED = ("time_over_dense", "cpu_joules")
@@ -47,16 +47,16 @@ def compare(old: Iterable[Cell], new: Iterable[Cell]) -> Comparison:
     return Comparison(equal, tuple(differing))
 
 
-def compare_runs(labels: Iterable[str], before: Path, after: Path) -> Comparison:
+def compare_runs(labels: Iterable[str], before: Path, after: Path, *, judge: Judge) -> Comparison:
     """`compare` the results of some runs in two output folders; runs that one of them lacks are left out."""
     found = Comparison()
     for label in labels:
-        old, new = (_cells(folder / "results" / f"{label}.json") for folder in (before, after))
+        old, new = (_cells(folder / "results" / f"{label}.json", judge) for folder in (before, after))
         found += compare(old, new)
     return found
 
 
-def _cells(path: Path) -> list[Cell]:
+def _cells(path: Path, judge: Judge) -> list[Cell]:
     """All cells of a result file; none where there is none, or it cannot be read."""
     try:
         return judge(path, results.read(path))

@@ -1,4 +1,4 @@
-"""Which files of the library a notebook's numbers can depend on: those that its code imports, and what these import."""
+"""Which source files a notebook's numbers can depend on: those that its code imports, and what these import."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -6,28 +6,30 @@ from functools import cache
 from pathlib import Path
 
 
-def closure(package: Path, code: Iterable[str]) -> list[Path]:
-    """Files of a package that some code leads to, sorted.
+def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
+    """Files of some packages that some code leads to, sorted.
 
     Followed are all import statements, wherever they stand, whether or not they would be reached, but for those under
     `if TYPE_CHECKING`, which never are. A package brings its `__init__`. One that imports names only when they are
-    asked for says under `if TYPE_CHECKING` where they come from; then those that the code mentions are followed. A
-    folder that holds a module in use brings its files that are no Python (data). Code that is not Python by itself (a
-    notebook's magics) leads everywhere.
+    used lists under `if TYPE_CHECKING` where they come from; then those that the code mentions are followed. A folder
+    inside a package that holds a module in use brings its files that are no Python (data). Code that is not Python by
+    itself (a notebook's magics) leads everywhere.
 
     Parameters
     ----------
-    package
-        The package's folder; its name is that of the imports.
+    packages
+        The packages' folders, whose names are those of the imports.
     code
         Source texts, such as a notebook's cells.
     """
+    known = {package.name: package for package in packages}
     found: set[Path] = set()
     waiting: list[Path] = []
 
     def add(names: Iterable[str]) -> None:
         for name in names:
-            for path in _files(package, name):
+            package = known.get(name.partition(".")[0])
+            for path in _files(package, name) if package else ():
                 if path not in found:
                     found.add(path)
                     waiting.append(path)
@@ -36,30 +38,37 @@ def closure(package: Path, code: Iterable[str]) -> list[Path]:
         try:
             tree = ast.parse(text)
         except SyntaxError:
-            return sorted(path for path in package.rglob("*") if _counts(path))
-        add(_below(_imported(tree, package.name, ()), package.name))
+            return sorted(path for package in known.values() for path in _everything(package))
+        add(_imported(tree, ()))
     while waiting:
         path = waiting.pop()
+        package = next(package for package in known.values() if path.is_relative_to(package))
         inside = path.relative_to(package.parent).with_suffix("").parts
-        parent = inside[:-1]  # of a module and of a package's __init__ alike
-        add(_imported_by(path.read_text(encoding="utf-8"), package.name, parent))
-    folders = {path.parent for path in found}
-    beside = (path for folder in folders for path in folder.rglob("*") if _counts(path) and path.suffix != ".py")
-    return sorted(found | set(beside))
+        # The parent is the folder of a module and of a package's __init__ alike.
+        add(_imported_by(path.read_text(encoding="utf-8"), inside[:-1]))
+    folders = {path.parent for path in found} - set(known.values())
+    return sorted(found | {path for folder in folders for path in _data(folder)})
+
+
+def _everything(package: Path) -> set[Path]:
+    """All modules, and the data of the folders that are packages themselves; of results beside them nothing."""
+    folders = [path.parent for path in package.rglob("__init__.py") if path.parent != package]
+    return {path for path in package.rglob("*.py")} | {path for folder in folders for path in _data(folder)}
+
+
+def _data(folder: Path) -> Iterator[Path]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".py")
+    return (path for path in files if "__pycache__" not in path.parts)
 
 
 @cache  # every notebook leads to much the same files
-def _imported_by(text: str, name: str, parent: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_below(_imported(ast.parse(text), name, parent), name))
+def _imported_by(text: str, parent: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_imported(ast.parse(text), parent))
 
 
-def _below(names: Iterable[str], name: str) -> Iterator[str]:
-    return (dotted for dotted in names if dotted.split(".")[0] == name)
-
-
-def _imported(tree: ast.AST, name: str, parent: tuple[str, ...]) -> Iterator[str]:
+def _imported(tree: ast.AST, parent: tuple[str, ...]) -> Iterator[str]:
     """Dotted names that the code mentions: of "from a import b" a and a.b, of "import a" each a.b that is used."""
-    known = {name: name}
+    known: dict[str, str] = {}
     for node in _running(tree):
         for alias, dotted in _bound(node, parent):
             yield dotted
@@ -101,7 +110,7 @@ def _bound(node: ast.AST, parent: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _offered(text: str, name: str, parent: tuple[str, ...]) -> dict[str, str]:
+def _offered(text: str, parent: tuple[str, ...]) -> dict[str, str]:
     """What a package's `__init__` imports only when it is asked for: by name, where it comes from."""
     blocks = [node for node in ast.parse(text).body if _for_types(node)]
     return dict(found for block in blocks for node in block.body for found in _bound(node, parent))
@@ -113,7 +122,7 @@ def _files(package: Path, dotted: str) -> Iterator[Path]:
     for part in dotted.split("."):
         own = folder / "__init__.py"
         if parent and own.is_file():
-            source = _offered(own.read_text(encoding="utf-8"), package.name, parent).get(part)
+            source = _offered(own.read_text(encoding="utf-8"), parent).get(part)
             if source:
                 yield from _files(package, source)
         module = folder / f"{part}.py"
@@ -122,7 +131,3 @@ def _files(package: Path, dotted: str) -> Iterator[Path]:
         folder, parent = folder / part, (*parent, part)
         if (folder / "__init__.py").is_file():
             yield folder / "__init__.py"
-
-
-def _counts(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from replication.ledger import PROFILES
 from replication.ledger.environment import portable
+from replication.ledger.errors import suggestion
 from replication.runner import requirements
-from replication.runner.errors import SuiteError, near
+from replication.runner.errors import SuiteError
 from replication.runner.spec import Run, plan
 
 WIDTH = 110  # columns of a text
@@ -96,7 +97,7 @@ def data_sets(runs: Iterable[Run], only: Sequence[str] = ()) -> list[DataSet]:
     unknown = [word for word in only if word not in (*needs, *kinds)]
     if unknown:
         known = (*kinds, *needs)
-        raise SuiteError("\n".join(f"the suite names no data {word!r}{near(word, known)}" for word in unknown))
+        raise SuiteError("\n".join(f"the suite names no data {word!r}{suggestion(word, known)}" for word in unknown))
     return [_data_set(need, runs) for need in needs if not only or need in only or _kind(need) in only]
 
 

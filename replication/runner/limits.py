@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from replication.notebook_files import PLACES
-from replication.runner.errors import near
+from replication.ledger.errors import suggestion
+from replication.ledger.notebooks import PLACES
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def problems(given: Mapping[str, Any], defaults: Mapping[str, Any], limits: Mapp
         if name in ("profile", *PLACES):
             yield f"parameter {name!r} is given by the runner, not by the suite"
         elif name not in defaults:
-            yield f"the notebook has no parameter {name!r}{near(name, defaults)}"
+            yield f"the notebook has no parameter {name!r}{suggestion(name, defaults)}"
         elif not fits(value, defaults[name]):
             yield (
                 f"parameter {name!r} must be of type {type(defaults[name]).__name__} "

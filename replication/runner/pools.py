@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from replication import notebook_files as notebooks
-from replication.ledger import units
+from replication.ledger import notebooks, units
+from replication.ledger.notebooks import NOTEBOOKS
 from replication.runner import requirements
 from replication.runner.errors import SuiteError
 from replication.runner.process import NotebookProcess, Returned
-from replication.runner.spec import NOTEBOOKS, Run
+from replication.runner.spec import Run
 
 _PACKAGES = ("ipykernel", "nbclient", "nbconvert", "nbformat", "papermill", "psutil")
 

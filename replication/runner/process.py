@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replication.runner.spec import NOTEBOOKS, Run
+from replication.ledger.notebooks import NOTEBOOKS
+from replication.runner.spec import Run
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _LOG_CHARACTERS = 3000

@@ -4,13 +4,16 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from replication.ledger.errors import DataUnavailable
+
 # By what comes before the colon: the module that knows such data, and its function that fetches. They are imported when
 # they are asked, for only some runs need anything.
 _FETCHES = {
     "authors": ("replication.data.authors", "path"),
     "images": ("replication.data._image_sources", "fetch"),
-    "device": ("replication.runner.devices", "fetch"),
+    "device": ("replication.data.devices", "fetch"),
 }
+_CHECKSUMS = "replication.data.checksums"
 
 
 def problem(need: str) -> str | None:
@@ -29,11 +32,9 @@ def why_missing(need: str) -> str | None:
 
     Raises
     ------
-    replication.data.authors.CorruptData
+    CorruptData
         If the file that is here, or that came, is not the pinned one.
     """
-    from replication.data.authors import DataUnavailable
-
     module, fetch, name = _parts(need)
     try:
         getattr(module, fetch)(name)
@@ -61,8 +62,7 @@ def is_data(need: str) -> bool:
 
 def pinned(need: str) -> dict[Path, str]:
     """Digests of the data's files that were known beforehand, "sha256:HEX" or "md5:HEX", by path on this machine."""
-    from replication.data import checksums
-
+    checksums = import_module(_CHECKSUMS)
     prefix, name = need.split(":", 1)
     return {"authors": checksums.of_authors, "images": checksums.of_images}[prefix](name)
 

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from replication import ledger as results
 from replication.ledger import Cell
-from replication.reporting.judging import judged
+from replication.ledger.tables import Judge
 from replication.runner import requirements
 from replication.runner.execution import replicate
 from replication.runner.pools import LocalPool
@@ -44,7 +44,7 @@ def sample(runs: Sequence[Run], folder: Path, *, seconds: float, seed: int) -> l
     return chosen
 
 
-def again(root: Path, chosen: Sequence[Run], folder: Path, *, stream: TextIO, jobs: int = 1) -> list[str]:
+def again(root: Path, chosen: Sequence[Run], folder: Path, *, judge: Judge, stream: TextIO, jobs: int = 1) -> list[str]:
     """Run in a folder that is thrown away, and compare with the committed results: what differs, a line each."""
     found = []
     with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
@@ -56,7 +56,9 @@ def again(root: Path, chosen: Sequence[Run], folder: Path, *, stream: TextIO, jo
                 found.append(f"{label}: {outcome.status}: {outcome.why}")
                 continue
             old, new = (place / "results" / f"{label}.json" for place in (folder, out))
-            found += [f"{label}: {line}" for line in differences(_cells(old), _cells(new))]
+            found += [
+                f"{label}: {line}" for line in differences(*(judge(path, results.read(path)) for path in (old, new)))
+            ]
     return found
 
 
@@ -77,11 +79,6 @@ def differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
             interval = "" if one.ci_low is None else f" [{one.ci_low}, {one.ci_high}]"
             found.append(f"{_name(key)}: {one.ours}{interval} committed, {other.ours} now")
     return sorted(found)
-
-
-def _cells(path: Path) -> list[Cell]:
-    content = results.read(path)
-    return judged(content, results.read_raw(path, content))
 
 
 def _name(key: Iterable[str]) -> str:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replication import notebook_files as notebooks
+from replication.ledger import notebooks
+from replication.ledger.errors import suggestion
+from replication.ledger.notebooks import NOTEBOOKS
 from replication.runner import limits, suite_file
-from replication.runner.errors import SuiteError, near
+from replication.runner.errors import SuiteError
 from replication.runner.suite_file import Entry, SuiteFile
 
 SUITE_FILE = Path("replication", "suite.toml")
-NOTEBOOKS = Path("notebooks")
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _select(suite: SuiteFile, profile: str, only: Sequence[str]) -> set[str]:
     unknown = [word for word in only if word not in suite.names | groups]
     if unknown:
         known = sorted(groups | suite.names)
-        raise SuiteError("\n".join(f"there is no run {word!r}{near(word, known)}" for word in unknown))
+        raise SuiteError("\n".join(f"there is no run {word!r}{suggestion(word, known)}" for word in unknown))
     asked = {word: {name for name in here if word in (name, name.partition("-")[0])} for word in only}
     absent = [word for word, names in asked.items() if not names]
     if absent:

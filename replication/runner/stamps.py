@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import ccprune
+import replication
 from ccprune._util.files import write_atomic
-from replication import notebook_files as notebooks
+from replication.ledger import notebooks
 from replication.ledger.environment import package_versions
+from replication.ledger.notebooks import NOTEBOOKS
 from replication.runner import requirements
 from replication.runner.digests import Digests
 from replication.runner.imports import closure
-from replication.runner.spec import NOTEBOOKS, Run
+from replication.runner.spec import Run
+
+#: The folders that a notebook's code may come from.
+PACKAGES = tuple(Path(package.__file__).parent for package in (ccprune, replication))
 
 
 def sources(root: Path, run: Run) -> dict[str, Any]:
@@ -27,13 +32,12 @@ def sources(root: Path, run: Run) -> dict[str, Any]:
     Of the library, the files that the notebook's code leads to: a change elsewhere does not make it run again.
     """
     cells = notebooks.cells(root / NOTEBOOKS / run.notebook)
-    package = Path(ccprune.__file__).parent
     code = [cell.source for cell in cells if cell.kind == "code"]
     return {
         "notebook": _digest(json.dumps([[cell.kind, cell.source] for cell in cells]).encode()),
         "parameters": run.parameters,
         "after": {one.label: _digest(json.dumps(sources(root, one), sort_keys=True).encode()) for one in run.after},
-        "package": _digests(package, closure(package, code)),
+        "package": _code(code),
         "paper": _digests(root, (root / "replication" / "paper").rglob("*")),
         "versions": package_versions() | {"python": platform.python_version()},
     }
@@ -78,6 +82,12 @@ def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:
     made_from = with_data(made_from, run, Digests(out / ".cache"))
     text = json.dumps({"made_from": made_from, "result": result, "report": report}, indent=1)
     write_atomic(_stamp(out, run), text + "\n")
+
+
+def _code(code: Iterable[str]) -> dict[str, str]:
+    found = closure(PACKAGES, code)
+    parts = (_digests(package.parent, (path for path in found if path.is_relative_to(package))) for package in PACKAGES)
+    return {name: digest for part in parts for name, digest in part.items()}
 
 
 def _difference(name: str, then: Any, now: Any) -> str:

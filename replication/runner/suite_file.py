@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from replication.ledger import PROFILES
+from replication.ledger.errors import suggestion
 from replication.runner import requirements
-from replication.runner.errors import SuiteError, near
+from replication.runner.errors import SuiteError
 from replication.runner.limits import Limit, limit
 
 _RUN_KEYS = ("name", "notebook", "needs", "uses", "after", "seconds", "parameters", *PROFILES)
@@ -58,7 +59,9 @@ def read(path: Path) -> SuiteFile:
         text = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{path.name}: {error}") from error
-    problems = [f"unknown key {key!r}{near(key, ('run', 'limits'))}" for key in text if key not in ("run", "limits")]
+    problems = [
+        f"unknown key {key!r}{suggestion(key, ('run', 'limits'))}" for key in text if key not in ("run", "limits")
+    ]
     limits = {}
     for name, stated in text.get("limits", {}).items():
         try:
@@ -97,7 +100,7 @@ def _problems(run: Mapping[str, Any]) -> Iterator[str]:
 
 def _misshapen(run: Mapping[str, Any]) -> Iterator[str]:
     """Unknown keys, and values of another kind than theirs."""
-    yield from (f"unknown key {key!r}{near(key, _RUN_KEYS)}" for key in run if key not in _RUN_KEYS)
+    yield from (f"unknown key {key!r}{suggestion(key, _RUN_KEYS)}" for key in run if key not in _RUN_KEYS)
     for key in ("name", "notebook"):
         if not isinstance(run.get(key), str):
             yield f"{key} must be a string, got {run.get(key)!r}"
@@ -148,7 +151,7 @@ def _contradictions(suite: SuiteFile) -> Iterator[str]:
                 told.add((entry.name, need))
             for name in entry.after:
                 if name not in after:
-                    yield f"{entry.name}: after: profile {profile!r} has no run {name!r}{near(name, after)}"
+                    yield f"{entry.name}: after: profile {profile!r} has no run {name!r}{suggestion(name, after)}"
             if entry.name in _reached(entry.name, after):
                 yield f"{entry.name}: after: the run depends on itself"
 

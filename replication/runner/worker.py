@@ -84,7 +84,7 @@ def _measured(execute: Callable[[], object]) -> float | None:
     if find_spec("codecarbon") is None:
         execute()
         return None
-    from replication.diagnostics import energy
+    from replication.ledger import energy
 
     executed = False
 

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from ccprune.granger import benjamini_hochberg, granger_test
-from ccprune.stats import block_bootstrap
+from ccprune.stats.surrogates import block_bootstrap
 from replication import null as calibrate
 from replication.legcnet import procedure as legcnet
 from replication.null import noise as surrogates

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune import stats
 from ccprune.granger import granger_test
 from ccprune.lyapunov import windowed_exponents
+from ccprune.stats import surrogates
 
 ALL = {
-    "shuffled": (stats.shuffled, {}),
-    "phase_randomised": (stats.phase_randomised, {}),
-    "block_bootstrap": (stats.block_bootstrap, {"block": 7}),
+    "shuffled": (surrogates.shuffled, {}),
+    "phase_randomised": (surrogates.phase_randomised, {}),
+    "block_bootstrap": (surrogates.block_bootstrap, {"block": 7}),
 }
 
 
@@ -31,7 +31,7 @@ def autocorrelation(series):
 @pytest.mark.parametrize("points", [200, 201], ids=["even", "odd"])
 def test_phase_randomisation_keeps_the_power_spectrum_and_the_mean(points):
     series = memory(points)
-    found = stats.phase_randomised(series, seed=1)
+    found = surrogates.phase_randomised(series, seed=1)
     power, expected = (np.abs(np.fft.fft(value.numpy(), axis=0)) ** 2 for value in (found, series))
     np.testing.assert_allclose(power, expected, rtol=1e-9)
     np.testing.assert_allclose(found.mean(0).numpy(), series.mean(0).numpy(), rtol=1e-12)
@@ -43,7 +43,7 @@ def test_phase_randomisation_keeps_the_power_spectrum_and_the_mean(points):
 def test_phases_are_uniform_and_each_columns_own():
     series = memory(400, 2)
     before, after = (
-        np.angle(np.fft.rfft(s.numpy(), axis=0))[1:-1] for s in (series, stats.phase_randomised(series, seed=3))
+        np.angle(np.fft.rfft(s.numpy(), axis=0))[1:-1] for s in (series, surrogates.phase_randomised(series, seed=3))
     )
     turned = (after - before) % (2 * np.pi)
     assert abs(np.exp(1j * turned).mean(0)).max() < 0.15
@@ -52,7 +52,7 @@ def test_phases_are_uniform_and_each_columns_own():
 
 def test_shuffling_keeps_the_values_and_no_memory():
     series = memory(1000)
-    found = stats.shuffled(series, seed=1)
+    found = surrogates.shuffled(series, seed=1)
     assert torch.equal(found.sort(0).values, series.sort(0).values)
     assert np.abs(autocorrelation(found)).max() < 0.1 and autocorrelation(series).min() > 0.8
 
@@ -60,7 +60,7 @@ def test_shuffling_keeps_the_values_and_no_memory():
 @pytest.mark.parametrize("block", [1, 7, 100, 200])
 def test_blocks_are_pieces_of_the_series(block):
     series = torch.arange(200, dtype=torch.float64)[:, None].expand(-1, 4) + torch.tensor([0.0, 1e3, 2e3, 3e3])
-    found = stats.block_bootstrap(series, block=block, seed=2)
+    found = surrogates.block_bootstrap(series, block=block, seed=2)
     assert found.shape == series.shape
     for column in range(4):
         values = found[:, column] - 1e3 * column
@@ -75,7 +75,7 @@ def test_blocks_are_pieces_of_the_series(block):
 
 def test_every_block_is_as_likely():
     series = torch.arange(10, dtype=torch.float64)[:, None].expand(-1, 3000)
-    starts = stats.block_bootstrap(series, block=4, seed=0)[0]
+    starts = surrogates.block_bootstrap(series, block=4, seed=0)[0]
     counts = torch.bincount(starts.long(), minlength=7)
     assert len(counts) == 7 and counts.min() > 350 and counts.max() < 510
 
@@ -83,7 +83,8 @@ def test_every_block_is_as_likely():
 def test_blocks_keep_the_memory_within_them():
     series = memory(3000, 1)
     kept = {
-        block: float(autocorrelation(stats.block_bootstrap(series, block=block, seed=0))[0]) for block in (1, 5, 50)
+        block: float(autocorrelation(surrogates.block_bootstrap(series, block=block, seed=0))[0])
+        for block in (1, 5, 50)
     }
     assert abs(kept[1]) < 0.1 and kept[1] + 0.4 < kept[5] < kept[50] < 0.95
 
@@ -113,9 +114,9 @@ def test_errors_name_the_argument(name):
 
 def test_a_block_fits_into_the_series():
     with pytest.raises(ValueError, match="block must be at most the series' 5 rows, got 6"):
-        stats.block_bootstrap(torch.zeros(5, 1), block=6, seed=0)
+        surrogates.block_bootstrap(torch.zeros(5, 1), block=6, seed=0)
     with pytest.raises(ValueError, match="block must be an integer of at least 1"):
-        stats.block_bootstrap(torch.zeros(5, 1), block=0, seed=0)
+        surrogates.block_bootstrap(torch.zeros(5, 1), block=0, seed=0)
 
 
 def exponents(series):
@@ -127,7 +128,7 @@ def test_the_logistic_maps_exponent_is_smaller_than_noises_of_the_same_spectrum(
     rows = [np.linspace(0.2, 0.4, 4)]
     for _ in range(299):
         rows.append(3.99 * rows[-1] * (1 - rows[-1]))
-    found = stats.surrogate_test(lambda s: -exponents(s), torch.from_numpy(np.array(rows)), count=19)
+    found = surrogates.surrogate_test(lambda s: -exponents(s), torch.from_numpy(np.array(rows)), count=19)
     assert found.surrogates.shape == (19, 4) and torch.equal(
         found.observed, -exponents(torch.from_numpy(np.array(rows)))
     )
@@ -140,7 +141,7 @@ def test_null_p_values_of_noise_are_uniform(name):
     generator = torch.Generator().manual_seed(0)
     effect = torch.randn(60, generator=generator, dtype=torch.float64)
     causes = torch.randn(60, 300, generator=generator, dtype=torch.float64)
-    found = stats.surrogate_test(
+    found = surrogates.surrogate_test(
         lambda s: granger_test(effect, s, max_lag=1).statistic[0], causes, surrogate=surrogate, count=19, **options
     )
     assert 0.45 < float(found.p_value.mean()) < 0.6
@@ -152,6 +153,6 @@ def test_null_p_values_of_noise_are_uniform(name):
 def test_a_statistic_of_another_shape_is_refused():
     for statistic in (lambda s: s.mean(), lambda s: torch.full((s.shape[1],), torch.nan)):
         with pytest.raises(ValueError, match="statistic must give 3 numbers"):
-            stats.surrogate_test(statistic, memory(), count=2)
+            surrogates.surrogate_test(statistic, memory(), count=2)
     with pytest.raises(ValueError, match="count must be an integer of at least 1"):
-        stats.surrogate_test(exponents, memory(), count=0)
+        surrogates.surrogate_test(exponents, memory(), count=0)

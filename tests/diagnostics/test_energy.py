@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from replication import data
-from replication.diagnostics import energy
+from replication.diagnostics import energy as diagnostics_energy
+from replication.ledger import energy
 from replication.legcnet import procedure as legcnet
 from replication.networks.ensemble import initialise
 
@@ -169,11 +170,11 @@ def test_functions_take_turns(monkeypatch):
 def test_training_dense_and_pruned(monkeypatch):
     stand_in(monkeypatch)
     seen = []
-    monkeypatch.setattr(energy, "run", lambda *arguments: (seen.append(arguments), time.sleep(0.001)))
+    monkeypatch.setattr(diagnostics_energy, "run", lambda *arguments: (seen.append(arguments), time.sleep(0.001)))
     iris, settings = data.load("iris", source="packaged"), legcnet.SETTINGS["iris"]
     ensemble = initialise((4, 6, 3), 1, seed=0)
     keep = {"dense": torch.ones(1, 42, dtype=torch.bool), "pruned": torch.zeros(1, 42, dtype=torch.bool)}
-    table = energy.of_training(iris, settings, ensemble, keep, rounds=1)
+    table = diagnostics_energy.of_training(iris, settings, ensemble, keep, rounds=1)
     assert list(table["name"]) == ["dense", "pruned"] and (table.joules > 0).all()
     assert [mask is keep[name] for (*_, mask), name in zip(seen[2:], keep, strict=True)] == [True, True]
 

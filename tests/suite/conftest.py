@@ -55,7 +55,7 @@ class Project:
     def writing(notebook: str, size: str = "size") -> str:
         """Code that writes a result of its own parameters, but for the size, which can be another."""
         return f"""
-from ccprune import results
+from replication import ledger as results
 if out:
     used = dict(profile=profile, seed=seed, size={size}, rate=rate, names=names, extra=extra)
     cell = results.Cell(paper="legcnet", table="1", dataset={notebook!r}, method="ft", quantity="epochs", published=3,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from replication import ledger as results
 from replication.ledger import Cell
+from replication.reporting.judging import judge
 from replication.runner import committed
 from replication.runner import execution as runner
 
@@ -52,9 +53,12 @@ def save(folder, *cells, skipped=()):
 def test_runs_are_compared_where_both_folders_have_them(tmp_path):
     save(tmp_path / "here", CELL)
     save(tmp_path / "there", CELL)
-    both = committed.compare_runs(["a.default", "b.default"], tmp_path / "there", tmp_path / "here")
+    both = committed.compare_runs(["a.default", "b.default"], tmp_path / "there", tmp_path / "here", judge=judge)
     assert both == committed.Comparison(1)
-    assert committed.compare_runs(["a.default"], tmp_path / "nowhere", tmp_path / "here") == committed.Comparison()
+    assert (
+        committed.compare_runs(["a.default"], tmp_path / "nowhere", tmp_path / "here", judge=judge)
+        == committed.Comparison()
+    )
 
 
 def test_a_result_that_left_out_more_is_poorer(tmp_path):

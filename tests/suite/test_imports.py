@@ -8,11 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-import ccprune
+from replication.ledger.environment import ROOT
 from replication.runner.imports import closure
+from replication.runner.stamps import PACKAGES
 
-PACKAGE = Path(ccprune.__file__).parent
-NOTEBOOKS = sorted((PACKAGE.parent / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def code_of(path):
@@ -47,10 +47,9 @@ def package(tmp_path):
 
 
 def test_imports_are_followed_wherever_they_stand(package):
-    found = relative(closure(package, ["from p import a\nx = 1", "import numpy"]), package)
+    found = relative(closure([package], ["from p import a\nx = 1", "import numpy"]), package)
     assert found == {
         "__init__.py", "a.py", "d.py", "sub/__init__.py", "sub/b.py", "sub/helper.py", "sub/inner.py", "sub/table.csv",
-        "other/data.csv",
     }  # fmt: skip
 
 
@@ -62,7 +61,7 @@ def test_names_that_a_package_imports_when_asked_are_followed_where_they_are_men
     (package / "lazy" / "own.py").write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import p.c\n")
 
     def found(code):
-        return relative(closure(package, [code]), package) & {"a.py", "c.py", "lazy/own.py"}
+        return relative(closure([package], [code]), package) & {"a.py", "c.py", "lazy/own.py"}
 
     assert found("from p import lazy") == found("import p.lazy as q\nq.k()") == set()
     assert found("from p.lazy import f") == found("import p.lazy\np.lazy.f(1).x") == {"a.py"}
@@ -70,17 +69,17 @@ def test_names_that_a_package_imports_when_asked_are_followed_where_they_are_men
 
 
 def test_a_name_that_is_no_module_leads_to_its_module_alone(package):
-    assert "c.py" not in relative(closure(package, ["from p.sub import thing"]), package)
-    assert {"c.py", "d.py"} <= relative(closure(package, ["import p.c"]), package)
-    assert {"unused.py", "c.py"} <= relative(closure(package, ["from p import unused"]), package)
+    assert "c.py" not in relative(closure([package], ["from p.sub import thing"]), package)
+    assert {"c.py", "d.py"} <= relative(closure([package], ["import p.c"]), package)
+    assert {"unused.py", "c.py"} <= relative(closure([package], ["from p import unused"]), package)
 
 
 def test_null_code_without_imports_leads_nowhere(package):
-    assert closure(package, ["x = 1", "import numpy as p"]) == []
+    assert closure([package], ["x = 1", "import numpy as p"]) == []
 
 
 def test_code_that_cannot_be_read_leads_everywhere(package):
-    assert relative(closure(package, ["%matplotlib inline"]), package) == relative(
+    assert relative(closure([package], ["%matplotlib inline"]), package) == relative(
         (path for path in package.rglob("*") if path.is_file()), package
     )
 
@@ -89,19 +88,22 @@ def test_it_holds_all_that_python_loads():
     """Two notebooks that lead far; imports inside functions are held as well, so it may be more."""
     for path in (NOTEBOOKS[1], NOTEBOOKS[3]):
         lines = [line for text in code_of(path) for line in text.splitlines() if line.startswith(("import", "from"))]
-        loaded = "[m.__file__ for n, m in sys.modules.items() if n.startswith('ccprune')]"
+        loaded = (
+            "[m.__file__ for n, m in sys.modules.items() if n.startswith(('ccprune', 'replication')) and m.__file__]"
+        )
         told = f"import json, sys; print(json.dumps({loaded}))"
         done = subprocess.run(
             [sys.executable, "-c", "\n".join([*lines, told])], capture_output=True, text=True, check=True
         )
         loaded = {Path(name) for name in json.loads(done.stdout.splitlines()[-1])}
-        held = set(closure(PACKAGE, code_of(path)))
+        held = set(closure(PACKAGES, code_of(path)))
         assert loaded and loaded <= held
-        assert PACKAGE / "cli" / "__init__.py" not in held
+        assert ROOT / "replication" / "cli" / "__init__.py" not in held
 
 
 def test_what_one_paper_needs_leaves_the_other_alone():
-    tables = relative(closure(PACKAGE, code_of(NOTEBOOKS[1])), PACKAGE)
-    phase_shift = relative(closure(PACKAGE, code_of(NOTEBOOKS[3])), PACKAGE)
-    assert "legcnet_runs.py" in tables and not any(name.startswith("causal/") for name in tables)
-    assert "causal/runs.py" in phase_shift and "legcnet_runs.py" not in phase_shift
+    tables = relative(closure(PACKAGES, code_of(NOTEBOOKS[1])), ROOT)
+    phase_shift = relative(closure(PACKAGES, code_of(NOTEBOOKS[3])), ROOT)
+    assert "replication/legcnet/runs.py" in tables
+    assert not any(name.startswith("replication/causal/") for name in tables)
+    assert "replication/causal/runs.py" in phase_shift and "replication/legcnet/runs.py" not in phase_shift

@@ -43,7 +43,7 @@ def test_a_good_run_and_a_second_call(project):
 
 def test_what_makes_a_run_stale(project, monkeypatch):
     """No kernel is started: the stamp is written as the runner writes it."""
-    project.write_notebook("good.ipynb", "from ccprune import train")
+    project.write_notebook("good.ipynb", "from ccprune import data, train")
     project.write_suite(project.entry("one", uses='["authors:data/vowel.csv"]', default="{}"))
     out = project.root / "out"
     here: list[Path] = []
@@ -51,9 +51,9 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     monkeypatch.setattr(requirements, "paths", lambda need: here)
     package = project.root / "ccprune"
     (package / "data").mkdir(parents=True)
-    for module in ("__init__", "train", "unrelated"):
+    for module in ("__init__", "train", "unrelated", "data/__init__"):
         (package / f"{module}.py").write_text("")
-    monkeypatch.setattr(stamps.ccprune, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(stamps, "PACKAGES", (package,))
     write_atomic(out / "results" / "one.default.json", "{}")
     write_atomic(out / "reports" / "one.default.html", "page")
 
@@ -75,9 +75,9 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     assert why(replaced={"seed": 1}) == "changed: parameters (seed)"
     edited = "its result or report is not the one that was written"
     for path, text, told in [
-        (package / "train.py", "x = 1", "changed: package (train.py)"),
-        (package / "train.py", "x = 2", "changed: package (train.py)"),
-        (package / "data" / "table.csv", "1,2", "changed: package (data/table.csv)"),
+        (package / "train.py", "x = 1", "changed: package (ccprune/train.py)"),
+        (package / "train.py", "x = 2", "changed: package (ccprune/train.py)"),
+        (package / "data" / "table.csv", "1,2", "changed: package (ccprune/data/table.csv)"),
         (
             project.root / "replication" / "paper" / "tables.json",
             "{}",
@@ -98,7 +98,7 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     write_atomic(here[0], "1,3")
     assert why() == "changed: data (authors:data/vowel.csv)"
     stamp()
-    project.write_notebook("good.ipynb", "from ccprune import train\nprint('other')")
+    project.write_notebook("good.ipynb", "from ccprune import data, train\nprint('other')")
     assert not current()
     stamp()
     notebook = nbformat.read(project.root / "notebooks" / "good.ipynb", as_version=4)
@@ -287,7 +287,7 @@ def _alive(pid: int) -> bool:
 
 UNITS = """
 from pathlib import Path
-from ccprune.results.units import Units
+from replication.ledger.units import Units
 stored = Units(Path(units) if units else None)
 asked = Path(units).parent.parent / "computed"
 def compute(name):
@@ -313,7 +313,7 @@ def test_units_outlive_a_failure_and_are_removed_with_the_result_in_place(projec
     (folder / ".half.tmp").write_text("")
     used = "dict(profile=profile, seed=seed, size=size, rate=rate, names=names, extra=extra)"
     more = f"parameters={used}, seeds=[seed], data_checksums={{}}, cells=[]"
-    writing = f"from ccprune import results\nresults.write(out, notebook='good.ipynb', {more})"
+    writing = f"from replication import ledger as results\nresults.write(out, notebook='good.ipynb', {more})"
     project.write_notebook("good.ipynb", UNITS, writing, parameters=parameters)
     (outcome,) = project.run()
     assert (outcome.status, outcome.why) == ("done", "")

@@ -5,8 +5,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from replication import notebook_files as notebooks
 from replication import runner as suite
+from replication.ledger import notebooks
 from replication.runner import spec, suite_file
 
 RUN = "[[run]]\nname = 'a'\nnotebook = 'good.ipynb'\nseconds = { default = 1 }\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replication.diagnostics import energy
+from replication.ledger import energy
 from replication.runner import worker
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from replication import ledger as results
 from replication.ledger import Cell
-from replication.reporting import conclusions as cache
+from replication.reporting import judging as cache
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from statsmodels.stats.multitest import multipletests
 
 from replication import ledger as results
 from replication.ledger import Cell, tables
+from replication.reporting.judging import judge
 
 FIGURE = Cell(
     paper="legcnet", table="1", dataset="cancer", method="ft", quantity="epochs", kind="figure", origin="printed",
@@ -42,7 +43,7 @@ def save(folder: Path, name: str, *cells: Cell, profile: str = "default") -> Pat
 def test_what_is_compared_and_what_is_measured_stand_in_tables_of_their_own(tmp_path):
     null = replace(MEASURED, table="null_rejections", kind="null")
     save(tmp_path, "tables", FIGURE, TRIAL, CLAIM, replace(CLAIM, table="beats_random", kind="control"), MEASURED, null)
-    written = tables.write_tables(tmp_path)
+    written = tables.write_tables(tmp_path, judge=judge)
     kinds = {}
     for name in (tables.VERDICTS_TABLE, tables.MEASUREMENTS_TABLE):
         with (tmp_path / name).open() as file:
@@ -68,42 +69,45 @@ def test_the_largest_profile_of_a_run_wins_and_smoke_never_enters(tmp_path):
     save(tmp_path, "cancer", replace(FIGURE, ours=40, profile="paper"), profile="paper")
     save(tmp_path, "cancer", replace(FIGURE, ours=1, profile="smoke"), profile="smoke")
     save(tmp_path, "more", replace(FIGURE, table="2", profile="smoke"), profile="smoke")
-    found = [(row["dataset"], row["ours"], row["profile"]) for row in tables.rows(tmp_path)]
+    found = [(row["dataset"], row["ours"], row["profile"]) for row in tables.rows(tmp_path, judge=judge)]
     assert found == [("cancer", 40, "paper"), ("iris", 41.5, "default")]
 
 
 def test_smoke_enters_where_there_is_nothing_else(tmp_path):
     save(tmp_path, "tables", replace(FIGURE, profile="smoke"), profile="smoke")
-    assert [row["profile"] for row in tables.rows(tmp_path)] == ["smoke"]
+    assert [row["profile"] for row in tables.rows(tmp_path, judge=judge)] == ["smoke"]
 
 
 def test_one_number_of_two_runs_is_the_larger_profiles(tmp_path):
     save(tmp_path, "small", FIGURE, TRIAL)
     save(tmp_path, "large", replace(FIGURE, ours=40, profile="paper"), replace(TRIAL, ours=37), profile="paper")
-    assert [(row["profile"], row["ours"]) for row in tables.rows(tmp_path)] == [("authors", 37), ("paper", 40)]
+    assert [(row["profile"], row["ours"]) for row in tables.rows(tmp_path, judge=judge)] == [
+        ("authors", 37),
+        ("paper", 40),
+    ]
 
 
 def test_trials_stand_in_their_order(tmp_path):
     save(tmp_path, "tables", *[replace(TRIAL, trial=k, ours=30 + k) for k in (10, 2, 1)])
-    assert [row["trial"] for row in tables.rows(tmp_path)] == [1, 2, 10]
+    assert [row["trial"] for row in tables.rows(tmp_path, judge=judge)] == [1, 2, 10]
 
 
 def test_two_runs_may_not_give_the_same_number(tmp_path):
     save(tmp_path, "a", FIGURE)
     save(tmp_path, "b", FIGURE)
     with pytest.raises(ValueError, match="a.default.json and b.default.json both give legcnet 1 cancer ft epochs"):
-        tables.rows(tmp_path)
+        tables.rows(tmp_path, judge=judge)
 
 
 def test_rows_come_in_the_papers_order(tmp_path):
     names = [("causal", "1", "iris"), ("legcnet", "null", "iris"), ("legcnet", "10", "iris")]
     names += [("legcnet", "2", "zoo"), ("legcnet", "2", "vowel"), ("legcnet", "2", "cancer")]
     save(tmp_path, "t", *[replace(FIGURE, paper=p, table=t, dataset=d) for p, t, d in names])
-    found = [(row["paper"], row["table"], row["dataset"]) for row in tables.rows(tmp_path)]
+    found = [(row["paper"], row["table"], row["dataset"]) for row in tables.rows(tmp_path, judge=judge)]
     assert found == names[::-1]
     methods = ("dense", "ft", "pt", "random", "magnitude", "causal_ft")
     save(tmp_path, "t", *[replace(FIGURE, method=method) for method in reversed(methods)])
-    assert [row["method"] for row in tables.rows(tmp_path)] == list(methods)
+    assert [row["method"] for row in tables.rows(tmp_path, judge=judge)] == list(methods)
 
 
 def test_a_claim_is_corrected_over_its_cases_and_no_others(tmp_path):
@@ -113,7 +117,7 @@ def test_a_claim_is_corrected_over_its_cases_and_no_others(tmp_path):
     other = replace(CLAIM, table="keeps_accuracy", p_value=0.04, margin=0.01)
     control = replace(CLAIM, kind="control", table="beats_random", p_value=0.04)
     save(tmp_path, "t", *cases, other, control)
-    found = {(row["table"], row["dataset"]): row for row in tables.rows(tmp_path)}
+    found = {(row["table"], row["dataset"]): row for row in tables.rows(tmp_path, judge=judge)}
     theirs = dict(zip(p, multipletests(list(p.values()), method="holm")[1], strict=True))
     for name in p:
         row = found["fewer_epochs", name]
@@ -134,19 +138,19 @@ def test_paper_b_is_corrected_over_networks_and_schedules_for_each_reference(tmp
         for sparsity in (0.5, 0.9)
     ]
     save(tmp_path, "t", *cases)
-    assert [row["p_holm"] for row in tables.rows(tmp_path)] == [pytest.approx(0.12)] * 8
+    assert [row["p_holm"] for row in tables.rows(tmp_path, judge=judge)] == [pytest.approx(0.12)] * 8
 
 
 def test_null_without_a_p_value_nothing_is_corrected(tmp_path):
     save(tmp_path, "t", replace(CLAIM, p_value=None), replace(CLAIM, dataset="iris", p_value=0.04))
-    found = {row["dataset"]: (row["p_holm"], row["outcome"]) for row in tables.rows(tmp_path)}
+    found = {row["dataset"]: (row["p_holm"], row["outcome"]) for row in tables.rows(tmp_path, judge=judge)}
     assert found == {"cancer": (None, "holds"), "iris": (0.04, "holds")}
 
 
 def test_tables_are_the_same_bytes_again_and_left_alone(tmp_path):
     save(tmp_path, "tables", FIGURE, TRIAL, CLAIM, MEASURED)
-    tables.write_tables(tmp_path)
+    tables.write_tables(tmp_path, judge=judge)
     paths = [tmp_path / name for name in (tables.VERDICTS_TABLE, tables.MEASUREMENTS_TABLE)]
     first = [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
-    tables.write_tables(tmp_path)
+    tables.write_tables(tmp_path, judge=judge)
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths] == first

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from replication.data.authors import DataUnavailable
+from replication.ledger.errors import DataUnavailable
 
 NAMES = ("cuda",)
 

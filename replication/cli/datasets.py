@@ -1,4 +1,4 @@
-"""`ccprune doctor` and `ccprune data`."""
+"""`ccprune data`."""
 
 import argparse
 import textwrap
@@ -6,19 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from replication import doctor
-from replication.data.authors import CorruptData
+from replication.data import CorruptData
 from replication.ledger.environment import portable
 from replication.runner import inventory, requirements
 from replication.runner.inventory import DataSet
-
-_DOCTOR = """\
-Say what works on this machine, and what each missing thing costs. Nothing is fetched, run or changed.
-
-exit status
-  0  all that the runs cannot do without works; what is missing beside it only costs what is told
-  1  something they cannot do without is missing or broken
-"""
 
 _DATA = """\
 The data that the suite file names, of all profiles.
@@ -35,24 +26,16 @@ exit status
 
 
 def add(commands) -> None:
-    """Add the two commands to a parser's subparsers."""
-    how = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    examined = commands.add_parser("doctor", help="what works on this machine", description=_DOCTOR, **how)
-    examined.set_defaults(command=_doctor)
-    examined.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (default: replication)")
-    data = commands.add_parser("data", help="list, fetch or check the runs' data", description=_DATA, **how)
+    """Add the command to a parser's subparsers."""
+    data = commands.add_parser(
+        "data",
+        help="list, fetch or check the data sets",
+        description=_DATA,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     data.set_defaults(command=_data)
     data.add_argument("action", nargs="?", choices=_ACTIONS, default="list")
     data.add_argument("names", nargs="*", metavar="NAME", help="these only: a kind (authors) or one (images:mnist)")
-
-
-def _doctor(root: Path, options: argparse.Namespace) -> int:
-    found = []
-    for line in doctor.examine(root, out=options.out or root / "replication"):
-        print(doctor.text(line), flush=True)  # some take seconds
-        found.append(line)
-    print(f"\n{doctor.summary(found)}")
-    return 0 if all(line.state == "works" for line in found if line.required) else 1
 
 
 def _data(root: Path, options: argparse.Namespace) -> int:

@@ -1,25 +1,57 @@
-"""Conclusions kept beside the results, so that a report of unchanged results is made in a second."""
+"""From raw runs to verdicts, and a cache of them, so that a report of unchanged results is made in a second.
+
+A notebook stores one row for each network that it trained. Everything that is concluded from these rows is computed
+whenever the tables are made, by functions without side effects; nothing concluded is stored with the result.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import ccprune
+import replication
 from ccprune._util.files import write_atomic
 from replication import ledger as results
 from replication.data import authors
 from replication.ledger.cell import Cell
-from replication.reporting.judging import judged
+from replication.ledger.tables import Judge
 
-Judge = Callable[[Path, Mapping[str, Any]], list[Cell]]
+# By notebook: the module whose function `cells` concludes from its raw runs.
+_JUDGES = {
+    "01_legcnet_tables.ipynb": "replication.legcnet.verdicts",
+    "03_phase_shift.ipynb": "replication.causal.verdicts",
+    "04_flat_minima.ipynb": "replication.causal.flatness_verdicts",
+    "05_legcnet_mnist.ipynb": "replication.legcnet.mnist.verdicts",
+    "15_legcnet_repaired.ipynb": "replication.legcnet.repaired_verdicts",
+}
+
+
+def judged(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]:
+    """All cells of a result: those it stored, and those that follow from its raw runs.
+
+    Parameters
+    ----------
+    content
+        A result file, as `replication.ledger.read` returns it.
+    raw
+        Its raw runs, as `replication.ledger.raw` returns them.
+    """
+    stored = [Cell.from_dict(values) for values in content["cells"]]
+    name = _JUDGES.get(content["notebook"])
+    if name is None or raw is None:
+        return stored
+    return stored + import_module(name).cells(raw, content)
 
 
 def judge(path: Path, content: Mapping[str, Any]) -> list[Cell]:
-    """All cells of a result, concluded from its raw runs; see `replication.reporting.judging.judged`.
+    """All cells of a result, concluded from its raw runs; see `judged`.
 
     Raises ValueError where the raw runs are missing or were changed.
     """
@@ -60,6 +92,7 @@ def cached(folder: Path) -> Judge:
 @cache
 def _sources() -> str:
     digest = hashlib.sha256()
-    for path in (*sorted(Path(ccprune.__file__).parent.rglob("*.py")), authors.PUBLISHED):
+    packages = (Path(package.__file__).parent for package in (ccprune, replication))
+    for path in (*(path for package in packages for path in sorted(package.rglob("*.py"))), authors.PUBLISHED):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Notebooks as the runner looks at them: cells and parameters. To run them is papermill's business, with nbformat."""
+"""Notebook files: their cells and parameters."""
 
 import ast
 import json
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+#: Folder of the notebooks inside the project's.
+NOTEBOOKS = Path("notebooks")
 #: Parameters every notebook has, with their type. The runner gives "profile" and "out" itself.
 EVERY_NOTEBOOK = {"profile": str, "seed": int, "out": str}
 #: Parameters that say where a notebook writes: its result file, and its units where it has such a parameter. The runner

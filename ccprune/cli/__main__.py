@@ -1,0 +1,7 @@
+"""`python -m ccprune.cli`."""
+
+import sys
+
+from ccprune.cli import main
+
+sys.exit(main())

@@ -1,7 +1,0 @@
-"""`python -m replication.cli`."""
-
-import sys
-
-from replication.cli import main
-
-sys.exit(main())
