@@ -1,20 +1,26 @@
+from importlib.util import find_spec
+
 import pytest
 import torch
 
-from replication.data import authors
-
 NOWHERE = "http://127.0.0.1:9/"  # a port that refuses at once
+HAS_REPLICATION = find_spec("replication") is not None  # tests/library does without
 
 
 @pytest.fixture(autouse=True)
 def no_downloads(monkeypatch):
     """No test asks the real repository; those about downloading put their own server here."""
-    monkeypatch.setattr(authors, "BASE_URL", NOWHERE)
+    if HAS_REPLICATION:
+        from replication.data import authors
+
+        monkeypatch.setattr(authors, "BASE_URL", NOWHERE)
 
 
 @pytest.fixture
 def authors_files():
     """Skip where paper A's files are not on this machine."""
+    from replication.data import authors
+
     missing = [relative for relative in authors.registry() if not authors.available(relative)]
     if missing:
         pytest.skip(f"needs the authors' files, {len(missing)} are missing: set CCPRUNE_DATA to their folder")

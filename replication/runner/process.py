@@ -95,13 +95,16 @@ class NotebookProcess:
             "note": f"{run.notebook}, run {run.name}, profile {run.profile}. Made by ccprune replicate.",
         }
         environment = os.environ | dict.fromkeys(_THREADS, str(threads)) | {"PYTHONHASHSEED": "0"}
+        # The kernel finds this very package, installed or not, and not a folder of that name where it runs.
+        paths = (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH"))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         # Threads that wait must not spin for long: torch's and numba's would take the cores from one another.
         environment.setdefault("GOMP_SPINCOUNT", "10000")
         try:
             job_file = self._folder / "job.json"
             job_file.write_text(json.dumps(job), encoding="utf-8")
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "replication.runner.worker", str(job_file)],
+                [sys.executable, "-P", "-m", "replication.runner.worker", str(job_file)],
                 cwd=root,
                 env=environment,
                 stdin=subprocess.DEVNULL,

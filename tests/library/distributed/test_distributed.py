@@ -1,0 +1,222 @@
+"""Two processes, started by torchrun, against one: what `worker.py` found is held against the ordinary library's."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
+    pytest.skip("needs torch.distributed with gloo", allow_module_level=True)
+
+from ccprune import lasso
+from ccprune.mask import Mask, prunable
+from ccprune.recording import Recorder, SquaredUpdates
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import problem  # noqa: E402
+
+sys.path.remove(str(HERE))
+
+PAGE = Path(__file__).parents[3] / "docs" / "distributed.md"
+KINDS = ("ddp", "fsdp", "one_replica", "two_replicas")
+PAIRINGS = ("consecutive", "same_batch")
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+BACKENDS = [
+    "gloo",
+    pytest.param("nccl", marks=pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")),
+]
+
+
+class One:
+    """The same training by one process on whole batches."""
+
+    def __init__(self, pairing):
+        model = problem.network()
+        optimizer = problem.optimizer(model)
+        self.screen, self.momentum, self.squares = lasso.Screen(), lasso.Screen(momentum=True), SquaredUpdates()
+        with Recorder(model, optimizer, [self.screen, self.momentum, self.squares], pairing=pairing) as recorder:
+            problem.train(model, optimizer, recorder, problem.batches())
+        every = torch.cat([score.flatten() for score in self.screen.scores.values()])
+        self.lam = float(every.quantile(0.6))
+
+
+@pytest.fixture(scope="module")
+def one():
+    return {pairing: One(pairing) for pairing in PAIRINGS}
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def two(request, one, tmp_path_factory):
+    """What each of two processes found, which meet on the loopback interface, whatever networks there are."""
+    out = tmp_path_factory.mktemp("ranks")
+    (script,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
+    (out / "prune.py").write_text(script)
+    lam = json.dumps({pairing: each.lam for pairing, each in one.items()})
+    here = {"GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK, "OMP_NUM_THREADS": "1"}
+    launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
+    command = [sys.executable, *launch, HERE / "worker.py", request.param, out, lam, out / "prune.py"]
+    with subprocess.Popen(command, env=os.environ | here, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            _, said = run.communicate(timeout=180)
+        finally:
+            run.terminate()  # not kill: torchrun then ends its processes too
+    assert run.returncode == 0, said[-6000:]
+    return [torch.load(out / f"{rank}.pt", weights_only=False) for rank in range(2)]
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    return all(torch.equal(a[name].cpu(), b[name].cpu()) for name in a)
+
+
+@pytest.mark.parametrize("kind, pairing", problem.TRAINED)
+def test_two_processes_score_as_one(two, one, kind, pairing):
+    for found in two:
+        found = found["training", kind, pairing]
+        for store in ("screen", "momentum", "squares"):
+            expected = getattr(one[pairing], store).scores
+            assert found[store].keys() == expected.keys()
+            for name, score in expected.items():
+                assert float(score.max()) > 0
+                torch.testing.assert_close(found[store][name], score, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("kind, pairing", problem.TRAINED)
+def test_two_processes_mask_as_one(two, one, kind, pairing):
+    screen = one[pairing].screen
+    for found in two:
+        found = found["training", kind, pairing]
+        for scope in ("global", "layer"):
+            expected = Mask.from_scores(screen.scores, sparsity=0.7, scope=scope)
+            keep, counts, sparsity = found[scope]
+            assert same(keep, expected.keep)
+            assert counts == expected.counts
+            assert sparsity == expected.sparsity
+            assert found[f"{scope} back"]
+        assert same(found["threshold"], screen.mask(one[pairing].lam).keep)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_condition_is_that_of_whole_tensors(two, one, kind):
+    for found in two:
+        found = found["training", kind, "consecutive"]
+        for scope, condition in (("global", found["condition"]), ("layer", found["by_layer"])):
+            expected = one["consecutive"].screen.condition(scope=scope)
+            assert condition.prediction == pytest.approx(expected.prediction, rel=1e-6)
+            assert condition.spread == pytest.approx(expected.spread, rel=1e-6)
+            assert (condition.tensor, condition.records) == (expected.tensor, expected.records)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_rank_keeps_only_its_part(two, kind):
+    held = [found["training", kind, "consecutive"]["held"] for found in two]
+    halves = {
+        "ddp": ({"0.weight": 45, "3.weight": 70, "5.weight": 4}, {"0.weight": 45, "3.weight": 70, "5.weight": 3}),
+        "fsdp": ({"0.weight": 54, "3.weight": 80, "5.weight": 7}, {"0.weight": 36, "3.weight": 60, "5.weight": 0}),
+    }
+    halves["one_replica"] = halves["fsdp"]
+    halves["two_replicas"] = ({"0.weight": 90, "3.weight": 140, "5.weight": 7},) * 2
+    assert held == list(halves[kind])
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp", "plain"])
+def test_ties_are_broken_as_on_one_process(two, kind):
+    for found in two:
+        for case, (scores, sparsities) in problem.tied_scores().items():
+            for sparsity in sparsities:
+                for scope in ("global", "layer"):
+                    keep, kept = found["selection", kind][case, sparsity, scope]
+                    expected = Mask.from_scores(scores, sparsity=sparsity, scope=scope)
+                    assert same(keep, expected.keep), (case, sparsity, scope)
+                    assert kept == expected.kept
+
+
+@pytest.mark.parametrize("kind, pairing", problem.TRAINED)
+def test_pruned_weights_stay_zero_under_momentum_and_decay(two, kind, pairing):
+    for found in two:
+        found = found["training", kind, pairing]
+        keep = found["layer"][0]
+        for name, kept in keep.items():
+            prefix = "module." if kind == "ddp" else ""
+            before, after = found["masked"][prefix + name], found["trained"][prefix + name]
+            assert not after[~kept.cpu()].any()
+            assert after[kept.cpu()].all()
+            assert (before != after)[kept.cpu()].all()
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_a_loss_that_does_not_change_scores_nothing(two, kind):
+    for found in two:
+        largest, keep = found["nothing", kind]
+        assert largest == 0.0
+        zeros = {name: torch.zeros(weight.shape) for name, weight in prunable(problem.network()).items()}
+        assert same(keep, Mask.from_scores(zeros, sparsity=0.3).keep)
+
+
+def test_what_is_sent_is_what_the_page_says(two):
+    for found in two:
+        sent, tensors = found["traffic"], 3
+        assert sent["steps"] == [("all_reduce", 8)] * 5
+        ends = [("all_gather", 8 * tensors), ("all_reduce", 8 * tensors)]
+        assert sent["global"] == [("all_reduce", 8 * tensors), *[("all_reduce", 2048)] * 8, *ends]
+        assert sent["layer"] == [("all_reduce", 8 * tensors), *[("all_reduce", 2048 * tensors)] * 8, *ends]
+        assert sent["gather"] == [("all_gather", size) for size in (3 * 18, 4 * 20, 7)]  # the larger shards
+        assert sent["condition"] == [("all_reduce", 16), ("all_reduce", 8 * 4 * tensors)]  # of 4 records
+        assert sent["enforce"] == []
+
+
+def test_errors_name_the_argument_on_every_rank(two):
+    messages = {
+        "no group": "model needs a process group: call torch.distributed.init_process_group first",
+        "dimension 1": r"'weight' must be sharded once, on dimension 0, got \(Shard\(dim=1\),\)",
+        "mixed": "all sharded or all replicated, got '0.weight' and '3.weight'",
+        "differ": "'weight' must be sharded by fully_shard or the same on all ranks",
+        "other model": "'0.weight' must be sharded as in the layout",
+        "other names": r"prunable weights must be \['0.weight', '3.weight', '5.weight'\], got \['weight'\]",
+        "no scores": "scores must name at least one",
+        "sparsity": r"sparsity must lie in \[0, 1\], got 1.5",
+        "scope": r"scope must be one of \('global', 'layer'\), got 'all'",
+        "size": r"scores\['0.weight'\] must be of this rank's Part\(.*got shape \(9,\)",
+        "nan": r"scores\['0.weight'\] holds NaN",
+        "loss": "loss of step 4 is (inf; the 2 records before it are kept|not finite)",
+    }
+    for found in two:
+        found = dict(found["errors"])
+        records = found.pop("records")
+        assert found.pop("one left out") == f"ranks must hold the same records, got {records} to {records + 1}"
+        assert found.keys() == messages.keys()
+        for case, message in messages.items():
+            assert re.search(message, found[case]), (case, found[case])
+
+
+def test_the_page_s_script_runs(two):
+    if "script" not in two[0]:
+        pytest.skip("the script is for CPUs as it stands")
+    assert [found["script"] for found in two] == ["147 of 1472 weights stay\n", ""]
+
+
+def test_the_page_s_table_follows_from_its_formulas():
+    lines = re.findall(r"^\| (\d+e9 .*) \|$", PAGE.read_text(), flags=re.M)
+    assert len(lines) == 6
+    for line in lines:
+        cells = line.split(" | ")
+        P, L, N = float(cells[0]), int(cells[1]), int(cells[2])
+        ring = (N - 1) / N
+        share = P / N / 1e9
+        expected = [
+            f"{(4 + 4 + 8) * share:.1f}",
+            f"{(4 + 8) * share:.1f}",
+            f"{(4 + 4) * share:.1f}",
+            f"{share:.2f}",
+            f"{(2 + 2 + 4) * P * ring / 1e9:.1f}",
+            f"{2 * 8 * ring:.0f} B",
+            f"{(2 * (8 * 2048 + 2 * 8 * L) * ring + 8 * L * (N - 1)) / 1e3:.0f} kB",
+            f"{500 * 4 * P / 1e9:,.0f}",
+        ]
+        assert cells[3:] == expected

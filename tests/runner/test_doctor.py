@@ -1,0 +1,294 @@
+"""What `ccprune doctor` says of machines that lack this or that, and of this one."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numba
+import numpy as np
+import pooch
+import pytest
+import torch
+from replication.doctor import Check, Clone, Missing, examined, software, surroundings
+
+import ccprune
+from replication import cli, doctor
+from replication import ledger as results
+from replication.data import _torchvision
+from replication.runner import Run
+
+ROOT = Path(ccprune.__file__).resolve().parents[1]
+CHECKS = {check.what: check for check in doctor.CHECKS}
+RUNS = [
+    Run("one", "smoke", "x.ipynb", {"bf16": False}, uses=("authors:data/Iris.csv",), seconds=30),
+    Run("two", "paper", "x.ipynb", {"bf16": True}, needs=("images:mnist", "device:cuda"), seconds=7200),
+    Run("three", "paper", "x.ipynb", {}, needs=("authors:data/vowel.csv",), seconds=5400),
+]
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A folder with three runs, nothing else in it."""
+    made = Clone(tmp_path, tmp_path / "replication")
+    vars(made)["runs"] = RUNS
+    return made
+
+
+@pytest.fixture
+def no_data(tmp_path, monkeypatch):
+    monkeypatch.delenv("CCPRUNE_DATA", raising=False)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache")
+
+
+def look(what, clone):
+    return examined(CHECKS[what], clone)
+
+
+def declared(clone, text):
+    (clone.root / "pyproject.toml").write_text(f"[project]\n{text}")
+    return clone
+
+
+def test_a_check_that_raises_is_a_broken_thing_and_the_others_go_on(clone, monkeypatch):
+    def raising(_):
+        raise OSError("no such\nlibrary")
+
+    def missing(_):
+        raise Missing("not installed")
+
+    def warning(_):
+        warnings.warn("deprecated", DeprecationWarning, stacklevel=1)
+        return "1.0"
+
+    costly = Check("costly", missing, raising)
+    checks = (Check("first", raising, "all", required=True), costly, Check("last", warning, "nothing"))
+    monkeypatch.setattr(doctor, "CHECKS", checks)
+    first, second, last = doctor.examine(clone.root, out=clone.out)
+    assert first == doctor.Line("first", "broken", "OSError: no such (and 1 more lines)", "all", required=True)
+    assert (second.state, second.cost) == ("missing", "unknown, OSError: no such (and 1 more lines)")
+    assert last == doctor.Line("last", "works", "1.0")
+
+
+@pytest.mark.parametrize(
+    ("required", "state", "status"), [(True, "missing", 1), (True, "works", 0), (False, "missing", 0)]
+)
+def test_only_what_is_required_fails(required, state, status, monkeypatch, capfd):
+    line = doctor.Line("thing", state, "here or there", "" if state == "works" else "x" * 8 + " y" * 60, required)
+    monkeypatch.setattr(doctor, "examine", lambda root, out: [line])
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["doctor"]) == status
+    told = capfd.readouterr().out.splitlines()
+    assert told[0].split() == [state, "thing", "here", "or", "there"]
+    assert [len(line) > 110 for line in told] == [False] * len(told)
+    assert told[-1].endswith("No run works without: thing." if status else "ccprune replicate --profile smoke")
+    if state == "missing":
+        assert told[1].strip() == "costs: xxxxxxxx" + " y" * (len(told[1].strip()) // 2 - 7)
+
+
+def test_python_and_packages_are_held_against_pyproject(clone):
+    declared(clone, f'requires-python = ">=3.11"\ndependencies = ["numpy>={np.__version__}", "torch>=2"]')
+    assert look("Python", clone).state == look("Packages", clone).state == "works"
+    assert look("Packages", clone).told == "all 2 that pyproject.toml asks for"
+    other = Clone(clone.root, clone.out)
+    declared(other, 'requires-python = ">=9"\ndependencies = ["numpy>=99", "no-such-package"]')
+    assert look("Python", other).told.endswith("needed is >=9")
+    found = look("Packages", other)
+    assert (found.state, found.required) == ("broken", True)
+    assert f"numpy {np.__version__}, needed is >=99; no-such-package is not installed" in found.told
+    other = declared(Clone(clone.root, clone.out), 'dependencies = ["no-such-package"]')
+    assert look("Packages", other).told == "not installed: no-such-package"
+    (clone.root / "pyproject.toml").unlink()
+    assert look("Packages", Clone(clone.root, clone.out)).told.startswith("FileNotFoundError")
+
+
+def test_versions_are_held_against_the_lock(clone):
+    assert look("Locked versions", clone).told == "there is no requirements.lock"
+    lock = clone.root / "requirements.lock"
+    lock.write_text(f"numpy=={np.__version__}\n")
+    assert look("Locked versions", clone).state == "works"
+    lock.write_text("numpy==0.1\n")
+    found = look("Locked versions", clone)
+    assert (found.state, found.told) == (
+        "missing",
+        f"1 are others than in requirements.lock: numpy {np.__version__}",
+    )
+
+
+def test_without_cuda_the_runs_of_the_suite_that_need_it_are_told(clone, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    found = look("CUDA", clone)
+    assert (found.state, found.cost, found.required) == ("missing", "1 of 2 paper runs skipped: two", False)
+
+    def old_driver():
+        warnings.warn("CUDA initialization: the driver\nis too old", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", old_driver)
+    assert look("CUDA", clone).told == "CUDA initialization: the driver is too old"
+    vars(clone)["runs"] = RUNS[:1]
+    assert look("CUDA", clone).cost == "no run skipped"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_cuda_device_is_named(clone):
+    assert look("CUDA", clone).told.startswith(torch.cuda.get_device_name(0))
+    assert look("bfloat16", clone).told.startswith("on the cuda")
+
+
+def test_wrong_numbers_are_broken_things(clone, monkeypatch):
+    assert look("torch", clone).told == torch.__version__
+    assert look("bfloat16", clone).state == "works"
+    assert look("numba", clone).state == "works"
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "__matmul__", lambda a, b: (2 * a * b).sum())
+        assert look("torch", clone).told.endswith("comes out as [4.0, 8.0, 12.0]")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "bfloat16", lambda a: (1.1 * a).to(torch.bfloat16))
+        found = look("bfloat16", clone)
+        assert found.state == "broken" and found.told.endswith("is off by 0.21 of its largest entry")
+        assert found.cost == "1 of 2 paper runs train with it, and fail"
+    with monkeypatch.context() as patch:
+        patch.setattr(numba, "njit", lambda **options: lambda function: np.sqrt)
+        assert look("numba", clone).told == "a compiled loop gives other numbers than numpy"
+
+
+def test_how_torchvision_was_loaded_is_told(clone, monkeypatch):
+    monkeypatch.setattr(_torchvision, "_OPERATORS", None, raising=False)
+    assert "without its compiled operators" in look("torchvision", clone).told
+    monkeypatch.delattr(_torchvision, "_OPERATORS")
+    assert "with its compiled operators" in look("torchvision", clone).told
+
+
+def test_optional_packages_are_missing_too_old_or_broken(clone, monkeypatch):
+    declared(clone, '[project.optional-dependencies]\nenergy = ["codecarbon>=3.3"]\ndask = ["distributed>=2024"]')
+
+    def imported(name):
+        if outcome := outcomes.get(name):
+            raise outcome
+        return SimpleNamespace()
+
+    monkeypatch.setattr(software.importlib, "import_module", imported)
+    monkeypatch.setattr(software, "version", lambda name: "3.2")
+    outcomes = {"distributed": ModuleNotFoundError("no module", name="distributed")}
+    found = look("distributed", clone)
+    assert (found.state, found.told) == ("missing", "not installed; pip install -e '.[dask]' brings it")
+    assert "--scheduler" in found.cost
+    outcomes = {"jupyterlab": ModuleNotFoundError("No module named 'tornado'", name="tornado")}
+    assert (look("JupyterLab", clone).state, look("JupyterLab", clone).required) == ("broken", False)
+    assert look("codecarbon", clone).told == "3.2, needed is >=3.3"
+    assert look("Jupyter kernel", clone).told == "ipykernel 3.2, papermill 3.2"
+
+
+def test_git_is_missing_or_knows_no_commit(clone, monkeypatch):
+    monkeypatch.setattr(surroundings, "environment", lambda: {"commit": "0123456789abcdef", "dirty": True})
+    monkeypatch.setattr(surroundings.shutil, "which", lambda name: name)
+    assert look("git", clone).told == "commit 0123456789, sources changed since"
+    monkeypatch.setattr(surroundings, "environment", lambda: {"commit": None, "dirty": None})
+    assert look("git", clone).state == "missing"
+    monkeypatch.setattr(surroundings.shutil, "which", lambda name: None)
+    assert (look("git", clone).told, look("git", clone).cost) == ("not installed", "results name no commit")
+
+
+def test_memory_is_held_against_what_committed_runs_took(clone, monkeypatch):
+    monkeypatch.setattr(surroundings.os, "sysconf", {"SC_PHYS_PAGES": 2**20, "SC_PAGE_SIZE": 2**12}.get)
+    monkeypatch.setattr(surroundings, "_allowed_bytes", lambda: np.inf)
+    assert look("Memory", clone).told == "4.0 GiB"
+    folder = clone.out / "results"
+    for name in ("small", "large"):
+        results.write(
+            folder / f"{name}.paper.json",
+            notebook="x.ipynb", parameters={"profile": "paper"}, seeds=[], data_checksums={}, cells=[],
+        )  # fmt: skip
+    (folder / "spoilt.paper.json").write_text("{")
+    peaks = {"small.paper.json": 2048.0, "large.paper.json": 3072.0}
+    read = results.read
+    monkeypatch.setattr(results, "read", lambda path: read(path) | {"peak_memory_mb": peaks[path.name]})
+    assert look("Memory", clone).told == "4.0 GiB; of the committed results large.paper took most, 3.0 GiB"
+    peaks["large.paper.json"] = 5120.0
+    assert (look("Memory", clone).state, look("Memory", clone).required) == ("missing", False)
+    peaks["large.paper.json"] = 3072.0
+    monkeypatch.setattr(surroundings, "_allowed_bytes", lambda: 2**31)
+    assert look("Memory", clone).told.startswith("2.0 GiB; ")
+
+
+def test_folders_that_cannot_be_written_or_are_full(clone, monkeypatch):
+    found = look("Output folder", clone)
+    assert found.state == "works" and found.told.endswith("replication, which will be made")
+    assert list(clone.root.iterdir()) == []
+    (clone.root / "file").touch()
+    inside = Clone(clone.root, clone.root / "file" / "out")
+    found = look("Output folder", inside)
+    assert (found.state, found.required) == ("broken", True) and found.told.startswith("NotADirectoryError")
+    assert look("Free disk", clone).state == "works"
+    monkeypatch.setattr(surroundings.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**29))
+    assert look("Free disk", clone).told == "0.5 GiB free in the output folder"
+    assert look("Free disk", clone).state == "missing"
+
+    def refused(dir):
+        raise PermissionError(f"[Errno 13] Permission denied: '{dir}'")
+
+    monkeypatch.setattr(surroundings.tempfile, "TemporaryFile", refused)
+    assert [look(what, clone).state for what in ("Temporary files", "Downloads")] == ["broken", "broken"]
+
+
+def test_data_that_is_not_here_costs_runs(clone, no_data):
+    found = look("Authors' files", clone)
+    assert (found.state, found.told) == ("missing", "0 of 2 here; not here: data/Iris.csv, data/vowel.csv")
+    told = "1 of 2 paper runs skipped; some left out of 1 of 1 smoke runs; ccprune data get authors fetches them"
+    assert found.cost == told
+    assert look("Image sets", clone).cost == "1 of 2 paper runs skipped; ccprune data get images fetches them"
+    assert look("Runs", clone).told == "smoke 1 of 1, about 0 min; default 0 of 0, about 0 min; " + (
+        "paper 0 of 2, about 0 min on two cores"
+    )
+    for name in ("vowel", "Iris"):
+        path = clone.root / "cache" / "chaotic-pruning" / "data" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert look("Authors' files", clone) == doctor.Line("Authors' files", "works", "2 of 2 here")
+    assert look("Runs", clone).told.endswith("paper 1 of 2, about 1.5 h on two cores")
+
+
+def test_the_data_folder_is_not_set_or_no_folder(clone, no_data, monkeypatch):
+    found = look("CCPRUNE_DATA", clone)
+    assert (found.state, found.told) == ("missing", "not set") and "downloaded there" in found.cost
+    monkeypatch.setenv("CCPRUNE_DATA", str(clone.root))
+    assert look("CCPRUNE_DATA", clone) == doctor.Line("CCPRUNE_DATA", "works", str(clone.root))
+    monkeypatch.setenv("CCPRUNE_DATA", str(clone.root / "nowhere"))
+    assert look("CCPRUNE_DATA", clone).told.endswith("nowhere is no folder")
+
+
+def test_a_wrong_suite_file_is_told(tmp_path):
+    (tmp_path / "replication").mkdir()
+    (tmp_path / "replication" / "suite.toml").write_text("[[runs]]")
+    found = look("Runs", Clone(tmp_path, tmp_path))
+    assert (found.state, found.required) == ("broken", True)
+    assert found.told == "SuiteError: suite.toml: unknown key 'runs' (did you mean run?)"
+
+
+def doctor_of(out, **environment):
+    command = [sys.executable, "-m", "replication.cli", "doctor", "--out", str(out)]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
+
+
+def test_this_machine_as_a_user_sees_it(tmp_path):
+    done = doctor_of(tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [what for what in CHECKS if not any(line[9:].startswith(what) for line in lines)] == []
+    assert max(map(len, lines)) <= 120
+    assert not (tmp_path / "out").exists()
+
+
+def test_with_a_torch_that_cannot_be_loaded_it_still_says_what_works(tmp_path):
+    (tmp_path / "torch.py").write_text("raise OSError('libtorch_cpu.so: cannot open shared object file')")
+    paths = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = doctor_of(tmp_path, PYTHONPATH=paths)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    states = {what: line[:9].strip() for what in CHECKS for line in lines if line[9:].startswith(f"{what} ")}
+    assert (states["torch"], states["Python"], states["Jupyter kernel"]) == ("broken", "works", "works")
+    assert any("OSError: libtorch_cpu.so: cannot open shared object file" in line for line in lines)
+    assert "No run works without: torch, " in lines[-1]
