@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Comparison", "Mask", "compare", "prune", "record", "report", "score"]
 
-_MODULES = {"Comparison": "comparison", "compare": "comparison", "Mask": "mask", "report": "sparsity_report"}
+_MODULES = {"Comparison": "comparison", "compare": "comparison", "Mask": "mask", "report": "measure"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'face')}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, '_api')}"), name)

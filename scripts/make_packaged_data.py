@@ -5,7 +5,7 @@ Both come from files that installed packages carry, so no network is needed:
 * ``cancer.csv``: R's ``MASS::biopsy``, in UCI's order, as carried by ``pydataset`` (the extra ``data``).
 * ``titanic.csv``: OpenML data set 40945, as carried by scikit-learn for its own tests.
 
-The files are written byte for byte the same each time; tests/data/test_packaged.py checks that.
+The files are written byte for byte the same each time; tests/replication/data/test_packaged.py checks that.
 """
 
 import csv

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from replication.cli import course, datasets, running, verifying
-from replication.cli.checks import checks
+from replication.cli.clone_checks import Clone, checks
 from replication.runner import SuiteError
 
-__all__ = ["add", "checks", "run"]
+__all__ = ["Clone", "add", "checks", "run"]
 
 
 def add(commands) -> None:

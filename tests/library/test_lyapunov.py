@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from ccprune import lyapunov
+from ccprune.lyapunov import _exponents, exponents_of, growth_rates, slopes, stretching_curves, windowed_exponents
 from ccprune.lyapunov import _torch as _lyapunov_torch
-from ccprune.lyapunov import exponents_of, growth_rates, slopes, stretching_curves, windowed_exponents
 from ccprune.lyapunov._exponents import has_jump
 
 ORACLE = json.loads((Path(__file__).parent / "oracles" / "tisean_lyap_r.json").read_text())
@@ -368,7 +367,7 @@ def test_memory_is_limited_by_blocks(monkeypatch):
         sizes.append(len(blocks))
         return exponents_of(blocks, **given)
 
-    monkeypatch.setattr(lyapunov, "exponents_of", counted)
+    monkeypatch.setattr(_exponents, "exponents_of", counted)
     for most in (1, 5, 7, 16, 10_000):  # windows; a row of the answer has 7, and there are 34 rows
         sizes.clear()
         assert torch.equal(windowed_exponents(series, **options, max_bytes=1600 * most), whole)

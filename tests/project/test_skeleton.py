@@ -1,5 +1,6 @@
 """The files that install and describe the project agree with each other."""
 
+import itertools
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import ccprune
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REPLICATION = tomllib.loads((ROOT / "replication" / "pyproject.toml").read_text())["project"]
 CONDA_NAMES = {"torch": "pytorch"}  # names that conda-forge spells differently
 
 
@@ -25,7 +27,9 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 
 def dependencies() -> dict[str, Requirement]:
-    return {r.name: r for r in map(Requirement, [*PROJECT["dependencies"], *EXTRAS["notebooks"]])}
+    """Of the library and of the replication, which needs the library."""
+    asked = map(Requirement, [*PROJECT["dependencies"], *REPLICATION["dependencies"]])
+    return {r.name: r for r in asked if r.name != "ccprune"}
 
 
 def locked() -> dict[str, str]:
@@ -43,8 +47,8 @@ def conda() -> tuple[dict[str, MatchSpec], list[str]]:
 
 def test_the_lock_satisfies_every_range():
     pins = locked()
-    installed = [EXTRAS[name] for name in ("notebooks", "test", "bench", "export", "docs")]
-    for requirement in map(Requirement, sum(installed, PROJECT["dependencies"])):
+    extras = [map(Requirement, EXTRAS[name]) for name in ("test", "bench", "export", "docs", "plot")]
+    for requirement in itertools.chain(dependencies().values(), *extras):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), str(requirement)
 
 
@@ -71,7 +75,7 @@ def test_ranges_admit_the_versions_in_use(torch, torchvision):
 
 def test_conda_environment_has_the_same_packages_and_ranges():
     specs, pip = conda()
-    assert pip == ["-e ."]
+    assert pip == ["-e .", "-e replication"]
     expected = {CONDA_NAMES.get(name, name): r for name, r in dependencies().items()}
     assert set(specs) == {*expected, "python", "pip"}
     for name, requirement in expected.items():
@@ -96,7 +100,9 @@ def bare_tree(tmp_path):
     """A copy of the Makefile with a lock and a package that need no download."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "requirements.lock").write_text("")
-    (tmp_path / "pyproject.toml").write_text("")
+    for folder in (tmp_path, tmp_path / "replication"):
+        folder.mkdir(exist_ok=True)
+        (folder / "pyproject.toml").write_text("")
     return tmp_path
 
 
@@ -137,4 +143,4 @@ def test_make_passes_its_variables_on_and_installs_once(bare_tree):
     assert "pip install" not in make(bare_tree, "-n", "test").stdout
     os.utime(bare_tree / "pyproject.toml", (2**31, 2**31))
     changed = make(bare_tree, "-n", "test").stdout
-    assert "-e ." in changed and "-r requirements.lock" not in changed
+    assert "-e . -e replication" in changed and "-r requirements.lock" not in changed

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from replication import cli, course
+from ccprune import cli
+from replication import course
 from replication import ledger as results
 from replication.course import Exercise
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from replication import cli
+from ccprune import cli
 from replication import ledger as results
 
 
@@ -138,7 +138,7 @@ def test_what_is_wrong_is_told_before_anything_runs(project, capfd):
 def test_outside_a_clone(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["report"]) == 2
-    assert "run this inside a clone" in capfd.readouterr().err
+    assert "needs a clone of the project" in capfd.readouterr().err
 
 
 def test_contradicting_results_end_with_1(project, capfd):
@@ -171,7 +171,7 @@ def test_wrong_options_end_with_2(arguments, capfd):
 
 
 def test_help_states_the_rules():
-    command = [sys.executable, "-m", "replication.cli", "replicate", "--help"]
+    command = [sys.executable, "-m", "ccprune.cli", "replicate", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for rule in ("replication/.smoke", "exit status", "A second call runs only what changed"):
         assert rule in text
@@ -179,7 +179,7 @@ def test_help_states_the_rules():
 
 def test_what_is_planned_and_looked_for_needs_no_torch():
     code = (
-        "import sys, replication.cli; from replication.runner import requirements as r;"
+        "import sys, ccprune.cli, replication.cli; from replication.runner import requirements as r;"
         "r.problem('images:mnist'), r.is_here('authors:data/vowel.csv'), r.is_here('images:mnist5k');"
         "r.problem('device:cuda'); sys.exit('torch' in sys.modules)"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from replication import cli
+from ccprune import cli
 from replication import ledger as results
 from replication.runner import SuiteError, cluster, stamps
 

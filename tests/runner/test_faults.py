@@ -13,7 +13,7 @@ import nbformat
 import psutil
 import pytest
 
-from replication import cli
+from ccprune import cli
 from replication import ledger as results
 from replication.runner import SuiteError, locked, stamps
 
@@ -59,7 +59,7 @@ def test_kill_9_at_twenty_random_moments(project):
     for name in names:
         project.write_notebook(f"{name}.ipynb", project.writing(f"{name}.ipynb"))
     project.write_suite(*(project.entry(name, f"{name}.ipynb", default=f"{{ size = {len(name)} }}") for name in names))
-    command = [sys.executable, "-m", "replication.cli", "replicate", "--jobs", "2"]
+    command = [sys.executable, "-m", "ccprune.cli", "replicate", "--jobs", "2"]
     rng = random.Random(0)
     whole = 0.0
     for moment in range(20):

@@ -7,7 +7,7 @@ import threading
 import pooch
 import pytest
 
-from replication import cli
+from ccprune import cli
 from replication.data import _image_sources, authors
 from replication.data._torchvision import torchvision
 from replication.runner import Run, SuiteError, inventory, requirements

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from replication import cli
+from ccprune import cli
 from replication.runner import SuiteError, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from ccprune.suite import locked
+from replication.runner import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

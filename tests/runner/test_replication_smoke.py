@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ccprune.cli import main
 from replication import ledger as results
-from replication.cli import main
 from replication.runner import plan
 
 ROOT = Path(__file__).parents[2]

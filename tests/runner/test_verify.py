@@ -7,7 +7,7 @@ from dataclasses import replace as replace_fields
 import pandas as pd
 import pytest
 
-from replication import cli
+from ccprune import cli
 from replication import ledger as results
 from replication.ledger.units import Units
 from replication.runner import rerun

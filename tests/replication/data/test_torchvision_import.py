@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-import ccprune
+import replication
 from replication.data._torchvision import torchvision
 
-PACKAGE = Path(ccprune.__file__).parent
+PACKAGE = Path(replication.__file__).parent
 
 
 def imported(path: Path) -> set[str]:
@@ -40,7 +40,7 @@ def test_a_second_import_is_the_same_module():
 
 def test_no_other_module_imports_it():
     users = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if "torchvision" in imported(path)}
-    assert users == {"_torchvision.py"}
+    assert users == {"data/_torchvision.py"}
 
 
 def test_modules_import_it_only_where_it_is_used():

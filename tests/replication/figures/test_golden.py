@@ -5,7 +5,8 @@ moves with the releases of freetype and matplotlib. What is left is the same to 
 3.11. The tolerance, an RMS of 0.5 of 255, leaves room for rounding elsewhere; a band that is missing makes 0.9, a
 series 2 or more. The words are asked for in letters, below.
 
-After a wanted change: python -m pytest tests/plots/test_golden.py --mpl-generate-path=tests/plots/golden, and look.
+After a wanted change: python -m pytest tests/replication/figures/test_golden.py \
+--mpl-generate-path=tests/replication/figures/golden, and look.
 """
 
 import itertools

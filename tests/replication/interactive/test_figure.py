@@ -105,7 +105,8 @@ def test_knob_values_must_increase(values):
 
 def test_nothing_else_in_the_package_imports_it():
     """A library without the notebooks' packages has to go without."""
-    package = Path(__file__).parents[3] / "ccprune"
-    importing = re.compile(r"^\s*(?:from|import)\s+(?:ccprune\.interactive|ipywidgets)\b", re.M)
-    found = {path.parent.name for path in package.rglob("*.py") if importing.search(path.read_text(encoding="utf-8"))}
+    packages = [Path(__file__).parents[3] / name for name in ("ccprune", "replication")]
+    importing = re.compile(r"^\s*(?:from|import)\s+(?:replication\.figures\.interactive|ipywidgets)\b", re.M)
+    files = (path for package in packages for path in package.rglob("*.py"))
+    found = {path.parent.name for path in files if importing.search(path.read_text(encoding="utf-8"))}
     assert found == {"interactive"}

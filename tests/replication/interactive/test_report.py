@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 CELL = """\
 from matplotlib.figure import Figure
-from ccprune.interactive import Interactive
-from ccprune.interactive._figure import slider
+from replication.figures.interactive import Interactive
+from replication.figures.interactive._figure import slider
 def draw(*, height):
     figure = Figure(figsize=(2, 2))
     figure.suptitle(f"bar of height {height}")
@@ -72,7 +72,7 @@ def run(tmp_path_factory):
     (folder / "job").mkdir()
     (folder / "job.json").write_text(json.dumps(job))
     done = subprocess.run(
-        [sys.executable, "-m", "replication.runner.worker", str(folder / "job.json")],
+        [sys.executable, "-P", "-m", "replication.runner.worker", str(folder / "job.json")],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

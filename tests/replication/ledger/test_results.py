@@ -77,7 +77,7 @@ def test_commit_and_dirty_flag(tmp_path, monkeypatch):
     package = tmp_path / "ccprune"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    monkeypatch.setattr(ccprune, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
     assert environment._commit() == {"commit": None, "dirty": None}
 
     def git(*arguments):

@@ -44,17 +44,8 @@ class Clone:
         return tomllib.loads(text)["project"].get("optional-dependencies", {})
 
 
-def checks(root: Path, out: Path) -> list[Check]:
-    """Return the checks of a clone.
-
-    Parameters
-    ----------
-    root
-        The clone.
-    out
-        Output folder of the runs.
-    """
-    clone = Clone(root, out)
+def checks(clone: Clone) -> list[Check]:
+    """Return the checks of a clone."""
 
     def check(what, look, cost, *, required=False):
         bound = cost if isinstance(cost, str) else partial(cost, clone)
