@@ -65,7 +65,7 @@ class LocalPool:
         if jobs < 1:
             raise ValueError(f"jobs must be at least 1, got {jobs}")
         if absent := [name for name in _PACKAGES if find_spec(name) is None]:
-            raise SuiteError(f"running notebooks needs {', '.join(absent)}: pip install -e '.[notebooks]'")
+            raise SuiteError(f"running notebooks needs {', '.join(absent)}: pip install -e replication")
         self._root, self._jobs = root, jobs
         self._scratch, self._units = out / ".cache" / "runs", out / units.FOLDER
         # What a killed call left: the output folder's lock is ours, so nobody is at work there.

@@ -1,7 +1,7 @@
 """Figures with knobs, for notebooks: what a reader would rather turn than read.
 
 Each function takes what has been computed and the values that its knobs may have, and returns an `Interactive`: knobs
-and a picture where a kernel runs, the picture alone where none does. Needs ipywidgets, of the extra [notebooks];
+and a picture where a kernel runs, the picture alone where none does. Needs ipywidgets;
 nothing else in the package imports this one.
 """
 

@@ -52,7 +52,7 @@ def free_port() -> int:
 @pytest.fixture
 def lab(tmp_path):
     """A running JupyterLab that keeps to itself: (the file that its browser would be opened on, its address)."""
-    pytest.importorskip("jupyterlab", reason="needs the extra [notebooks]")
+    pytest.importorskip("jupyterlab", reason="needs the notebooks' packages")
     pytest.importorskip("playwright", reason="needs playwright")
     project, runtime, port = tmp_path / "project", tmp_path / "runtime", free_port()
     # Not where a run left outputs or checkpoints of its own.

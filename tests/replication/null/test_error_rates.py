@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy import stats
 
-from ccprune import stats
 from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.stats.surrogates import block_bootstrap
 from replication import null as calibrate
