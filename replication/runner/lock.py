@@ -6,42 +6,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from replication.runner.errors import SuiteError
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Holds the output folder's lock; SuiteError if it cannot be written, or if a process, which is named, works there.
+    """Hold the output folder's lock; SuiteError if it cannot be written, or if a process, which is named, works there.
 
-    The system lets go of the lock when its process ends, however it ends: a file left behind by a killed one locks
-    nothing. Where there is no such lock (Windows, some network folders), two runs are not kept apart.
+    The system releases the lock when its process ends, however it ends: files left behind by a killed one lock nothing.
+    Where there is no such lock (some network folders), two runs are not kept apart.
     """
-    path = out / ".cache" / "lock"
+    holder = out / ".cache" / "lock"  # beside the locked file, which Windows lets no other process read
+    lock = FileLock(holder.with_suffix(".held"), timeout=0, fallback_to_soft=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        holder.parent.mkdir(parents=True, exist_ok=True)
+        holder.touch()
+        lock.acquire()
+    except Timeout as error:
+        name = holder.read_text(encoding="utf-8").strip() or "another process"
+        raise SuiteError(f"{out} is in use by {name}; wait until it has ended") from error
     except OSError as error:
-        raise SuiteError(f"{out} cannot be written: {error.strerror} ({error.filename})") from error
-    with file:
-        if not _take(file.fileno()):
-            file.seek(0)
-            raise SuiteError(f"{out} is in use by {file.read().strip() or 'another process'}; wait until it has ended")
-        file.truncate(0)
-        file.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        file.flush()
+        if error.filename:  # else a file system without locks
+            raise SuiteError(f"{out} cannot be written: {error.strerror} ({error.filename})") from error
+    try:
+        holder.write_text(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n", encoding="utf-8")
         yield
-
-
-def _take(handle: int) -> bool:
-    """Whether the lock is ours now, or there are no locks here."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
+    finally:
+        lock.release()

@@ -1,5 +1,6 @@
 """Two processes and one output folder; the first may die as it likes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -46,6 +47,17 @@ def test_killing_the_holder_frees_the_folder(holder, tmp_path):
         assert (tmp_path / "out" / ".cache" / "lock").read_text().startswith(f"process {os.getpid()},")
     with locked(tmp_path / "out"):  # and again, one after the other
         pass
+
+
+@needs_locks
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_keeps_nobody_out(tmp_path, monkeypatch, code):
+    def flock(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with locked(tmp_path / "out"), locked(tmp_path / "out"):
+        assert (tmp_path / "out" / ".cache" / "lock").read_text().startswith(f"process {os.getpid()},")
 
 
 @needs_locks
