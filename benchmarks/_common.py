@@ -19,12 +19,12 @@ from replication import ledger as results
 from replication.data import Dataset, load
 from replication.ledger.environment import environment
 from replication.legcnet import procedure as legcnet
-from replication.networks.ensemble import Ensemble, initialise
+from replication.networks.ensemble import MLPBatch, initialise
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def cancer() -> tuple[Dataset, legcnet.Settings, Ensemble]:
+def cancer() -> tuple[Dataset, legcnet.Settings, MLPBatch]:
     """Paper A's cancer network, 9-6-1 with 60 weights, on the packaged data; one fresh initialisation."""
     data, settings = load("cancer"), legcnet.SETTINGS["cancer"]
     return data, settings, initialise((9, settings.hidden, 1), 1, seed=0)

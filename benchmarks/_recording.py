@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ccprune.lasso import Condition, Screen
-from ccprune.mask import Mask, jaccard
+from ccprune.mask import Mask, jaccard_kept
 from ccprune.recording import Recorder
 from replication.data import text
 from replication.networks import models
@@ -126,7 +126,7 @@ def process(name: str, kind: str, steps: int) -> dict[str, float]:
     mask = screen.mask(penalty(screen, condition), condition=condition)
     answer |= {"records": screen.records, "ratio": condition.ratio, "sparsity": mask.sparsity}
     answer["mask_mb"] = _common.peak_mb()
-    answer["overlap"] = jaccard(mask, Mask.from_scores(screen.scores, sparsity=mask.sparsity))
+    answer["overlap"] = jaccard_kept(mask, Mask.from_scores(screen.scores, sparsity=mask.sparsity))
     answer["sorted_mb"] = _common.peak_mb()
     return answer
 

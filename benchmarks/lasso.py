@@ -58,33 +58,33 @@ def stored(count: int, weights: int, scale: float) -> tuple[Tensor, Tensor]:
     return X, y
 
 
-def by_ccprune(X: Tensor, y: Tensor, lam: float) -> Callable[[], Tensor]:
-    return lambda: exact(X, y, lam, tolerance=GAP).coef
+def by_ccprune(X: Tensor, y: Tensor, alpha: float) -> Callable[[], Tensor]:
+    return lambda: exact(X, y, alpha, tol=GAP).coef
 
 
-def by_celer(X: Tensor, y: Tensor, lam: float) -> Callable[[], Tensor]:
+def by_celer(X: Tensor, y: Tensor, alpha: float) -> Callable[[], Tensor]:
     from celer import celer_path
 
     design = np.asfortranarray(X.double().numpy())
-    # Its tolerance is relative to the mean square of y, twice what our gap is relative to.
+    # Its tol is relative to the mean square of y, twice what our gap is relative to.
     return lambda: torch.from_numpy(
-        celer_path(design, y.numpy(), pb="lasso", alphas=[lam], tol=GAP / 2, max_iter=100)[1][:, 0]
+        celer_path(design, y.numpy(), pb="lasso", alphas=[alpha], tol=GAP / 2, max_iter=100)[1][:, 0]
     )
 
 
-def by_sklearn(X: Tensor, y: Tensor, lam: float) -> Callable[[], Tensor]:
+def by_sklearn(X: Tensor, y: Tensor, alpha: float) -> Callable[[], Tensor]:
     from sklearn.linear_model import Lasso
 
     design = np.asfortranarray(X.double().numpy())
-    model = Lasso(alpha=lam, fit_intercept=False, tol=GAP / 2, max_iter=10**5, copy_X=False)
+    model = Lasso(alpha=alpha, fit_intercept=False, tol=GAP / 2, max_iter=10**5, copy_X=False)
     return lambda: torch.from_numpy(model.fit(design, y.numpy(), check_input=False).coef_)
 
 
-def by_skglm(X: Tensor, y: Tensor, lam: float) -> Callable[[], Tensor]:
+def by_skglm(X: Tensor, y: Tensor, alpha: float) -> Callable[[], Tensor]:
     from skglm import Lasso
 
     design = np.asfortranarray(X.double().numpy())
-    model = Lasso(alpha=lam, fit_intercept=False, tol=1e-4 * lam, max_iter=200)
+    model = Lasso(alpha=alpha, fit_intercept=False, tol=1e-4 * alpha, max_iter=200)
     return lambda: torch.from_numpy(model.fit(design, y.numpy()).coef_)
 
 
@@ -95,7 +95,7 @@ def solve(tool: str, count: int, weights: int) -> tuple[dict[str, Any], Tensor]:
     """One exact solution in this process: its figures, and which weights are in it."""
     small = stored(20, 2000, 1.0)
     X, y = stored(count, weights, 1.0)
-    lam = SHARE * lambda_max(X, y)
+    alpha = SHARE * lambda_max(X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         SOLVERS[tool](*small, SHARE * lambda_max(*small))()
@@ -103,7 +103,7 @@ def solve(tool: str, count: int, weights: int) -> tuple[dict[str, Any], Tensor]:
 
         def whole() -> Tensor:
             begin = time.perf_counter()
-            call = SOLVERS[tool](X, y, lam)
+            call = SOLVERS[tool](X, y, alpha)
             seconds.append(time.perf_counter() - begin)
             return call()
 
@@ -112,23 +112,23 @@ def solve(tool: str, count: int, weights: int) -> tuple[dict[str, Any], Tensor]:
         "seconds": both - seconds[0],
         "copying": seconds[0],
         "peak_mb": peak,
-        "gap": duality_gap(X, y, coef, lam).relative,
-        "objective": objective(X, y, coef, lam) / objective(X, y, torch.zeros(weights), lam),
+        "gap": duality_gap(X, y, coef, alpha).relative,
+        "objective": objective(X, y, coef, alpha) / objective(X, y, torch.zeros(weights), alpha),
     }
     return answer, coef != 0
 
 
-def by_truncated_gradient(X: Tensor, y: Tensor, lam: float) -> Callable[[], Tensor]:
-    return lambda: truncated_gradient(X, y, lam, seed=0).support
+def by_truncated_gradient(X: Tensor, y: Tensor, alpha: float) -> Callable[[], Tensor]:
+    return lambda: truncated_gradient(X, y, alpha, seed=0).support
 
 
-def by_sgd(X: Tensor, y: Tensor, lam: float) -> Callable[[], Tensor]:
+def by_sgd(X: Tensor, y: Tensor, alpha: float) -> Callable[[], Tensor]:
     from sklearn.linear_model import SGDRegressor
 
     design = X.double().numpy()
     model = SGDRegressor(
         penalty="l1",
-        alpha=lam,
+        alpha=alpha,
         fit_intercept=False,
         eta0=0.01,
         power_t=0.25,
@@ -156,8 +156,8 @@ def screen(count: int, weights: int) -> tuple[dict[str, Any], Tensor]:
             store.update(loss, {"w": change})
             took += time.perf_counter() - begin
         begin = time.perf_counter()
-        lam = penalty(torch.cat([score.view(-1) for score in store.scores.values()]))
-        keep = store.mask(lam).keep["w"]
+        alpha = penalty(torch.cat([score.view(-1) for score in store.scores.values()]))
+        keep = store.mask(alpha).keep["w"]
         took += time.perf_counter() - begin
         return store, keep
 
@@ -177,12 +177,12 @@ def descend(tool: str, count: int, weights: int) -> tuple[dict[str, Any], Tensor
     small = stored(20, 2000, SMALL)
     STEPPERS[tool](*small, penalty(correlation(*small).abs()))()
     X, y = stored(count, weights, SMALL)
-    lam = penalty(correlation(X, y).abs())
+    alpha = penalty(correlation(X, y).abs())
     seconds: list[float] = []
 
     def whole() -> Tensor:
         begin = time.perf_counter()
-        call = STEPPERS[tool](X, y, lam)
+        call = STEPPERS[tool](X, y, alpha)
         seconds.append(time.perf_counter() - begin)
         return call()
 

@@ -8,7 +8,7 @@ import _common
 import numpy as np
 import torch
 
-from replication.networks.ensemble import Ensemble, initialise
+from replication.networks.ensemble import MLPBatch, initialise
 from replication.networks.models import from_ensemble
 from replication.networks.train import advance
 
@@ -37,11 +37,11 @@ def plain_loop(network: list[np.ndarray], x: np.ndarray, y: np.ndarray, rate: fl
     return [w1, b1, w2, b2]
 
 
-def parts(ensemble: Ensemble, index: int) -> list[np.ndarray]:
+def parts(ensemble: MLPBatch, index: int) -> list[np.ndarray]:
     return [getattr(ensemble, name)[index].numpy() for name in ("w1", "b1", "w2", "b2")]
 
 
-def plain_torch(start: Ensemble, x: torch.Tensor, y: torch.Tensor, rate: float) -> list[np.ndarray]:
+def plain_torch(start: MLPBatch, x: torch.Tensor, y: torch.Tensor, rate: float) -> list[np.ndarray]:
     """The same by autograd and `torch.optim.SGD`, one epoch."""
     model = from_ensemble(start, 0)
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
@@ -53,8 +53,8 @@ def plain_torch(start: Ensemble, x: torch.Tensor, y: torch.Tensor, rate: float) 
 
 
 def measure_ours(
-    start: Ensemble, x: torch.Tensor, y: torch.Tensor, rate: float
-) -> tuple[Ensemble, float, float | None]:
+    start: MLPBatch, x: torch.Tensor, y: torch.Tensor, rate: float
+) -> tuple[MLPBatch, float, float | None]:
     """Networks after `EPOCHS` epochs, seconds per network and epoch, and MiB."""
     answers = []
 

@@ -51,7 +51,7 @@ def prune(
     sparsity: float,
     scope: str = "global",
     protect: Iterable[str] = (),
-    floor: int = 0,
+    min_per_layer: int = 0,
 ) -> Mask:
     """Sets the lowest scores' weights to zero, exactly so many, and returns the mask.
 
@@ -63,6 +63,6 @@ def prune(
     >>> mask.kept, int((model.weight != 0).sum())
     (8, 8)
     """
-    mask = Mask.from_scores(scores, sparsity=sparsity, scope=scope, protect=protect, floor=floor)
+    mask = Mask.from_scores(scores, sparsity=sparsity, scope=scope, protect=protect, min_per_layer=min_per_layer)
     mask.apply_(model)
     return mask

@@ -12,14 +12,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ccprune._util.checks import at_least
-from ccprune._util.modes import evaluating
+from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-class Recording(Protocol):
+class StepRecorder(Protocol):
     """What `fit` tells of every step: a `recorder.Recorder`, or several as one (`criteria.Recording`)."""
 
     pairing: str
@@ -53,14 +53,14 @@ class Evaluation:
     loss: float
 
 
-def converged(losses: Sequence[float], *, tolerance: float = 1e-4, patience: int = 5) -> bool:
-    """True once the last `patience` epochs in a row have not beaten the best loss before them by `tolerance`.
+def converged(losses: Sequence[float], *, tol: float = 1e-4, patience: int = 5) -> bool:
+    """True once the last `patience` epochs in a row have not beaten the best loss before them by `tol`.
 
     The 2024 protocol's end of training, with at most 200 epochs; the values are its authors'.
     """
     best, idle = float("inf"), 0
     for loss in losses:
-        idle = idle + 1 if loss > best - tolerance else 0
+        idle = idle + 1 if loss > best - tol else 0
         best = min(best, loss)
     return idle >= patience
 
@@ -74,7 +74,7 @@ def fit(
     loss: Loss = cross_entropy,
     scheduler: LRScheduler | None = None,
     mask: Mask | None = None,
-    recorder: Recording | None = None,
+    recorder: StepRecorder | None = None,
     autocast: torch.dtype | None = None,
     channels_last: bool = False,
     stop: Callable[[Sequence[float]], bool] | None = None,
@@ -97,7 +97,7 @@ def fit(
         Stepped after each step of the optimiser, so that its lengths are in steps.
     mask : Mask, optional
         Enforced during training.
-    recorder : Recording, optional
+    recorder : StepRecorder, optional
         Of the same model and optimiser; restarted first, since a mask may have changed the weights. With
         pairing="same_batch" the mini-batch is evaluated once more after the step, in train mode, with the same random
         numbers (dropout), and without a second update of batch-norm statistics.
@@ -205,7 +205,7 @@ def evaluate(
     if not len(x) or len(x) != len(y):
         raise ValueError(f"x and y must have the same number of samples, at least 1, got {len(x)} and {len(y)}")
     total = torch.zeros(2, dtype=torch.float64, device=x.device)
-    with evaluating(model):
+    with eval_mode(model):
         for part, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
             outputs = model(normalise(part))
             right = (outputs.argmax(1) == labels).sum()

@@ -14,3 +14,10 @@ def rows_within(max_bytes: int, each: int, what: str) -> int:
     if max_bytes < each:
         raise ValueError(f"max_bytes={max_bytes} is too little: {what} needs {each}")
     return max_bytes // each
+
+
+def inside_unit_interval(**arguments: float) -> None:
+    """Raise ValueError naming the first argument that does not lie strictly between 0 and 1."""
+    for name, value in arguments.items():
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")

@@ -10,7 +10,7 @@ Watched = TypeVar("Watched", bound=nn.Module)
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Eval mode within the block; each module has its own mode again at the end."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -22,7 +22,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def watching(modules: Iterable[Watched], note: Callable[[Watched, Tensor], None]) -> Iterator[None]:
+def capture_inputs(modules: Iterable[Watched], note: Callable[[Watched, Tensor], None]) -> Iterator[None]:
     """Tells `note` of every call of the modules: the module, and the Tensor that it is called with."""
     with ExitStack() as stack:
         for module in modules:

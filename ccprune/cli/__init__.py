@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,10 @@ exit status
   0  everything that is required works
   1  something that is required is missing or broken
 """
+_NO_CLONE = (
+    "this command needs a clone of the project, and there is none at or above the working directory; "
+    "clone the repository, run `make install` in it, and call the command there"
+)
 # Commands of `replication.cli`; here so that they can be named where there is no clone.
 _IN_A_CLONE = {
     "replicate": "run the notebooks, write results and reports",
@@ -31,14 +36,18 @@ _IN_A_CLONE = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     root = find_clone()
-    replication = _replication(root)
-    if replication is None:
-        options, _ = build_parser(root).parse_known_args(arguments)
-    else:
-        options = build_parser(root).parse_args(arguments)
-    if options.command in (_doctor, _needs_clone) or replication is None:
-        return options.command(root, options)
-    return _needs_clone(root, options) if root is None else replication.run(root, options)
+    options, unknown = (parser := build_parser(root)).parse_known_args(arguments)
+    if options.command is _run_in_clone:  # without the replication its options are not known
+        print(f"ccprune: {_why_unavailable(root)}".replace("\n", "\nccprune: "), file=sys.stderr)
+        return 2
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if options.command is _doctor:
+        return _doctor(root, options)
+    if root is None:
+        print(f"ccprune: {_NO_CLONE}", file=sys.stderr)
+        return 2
+    return import_module("replication.cli").run(root, options)
 
 
 def build_parser(root: Path | None) -> argparse.ArgumentParser:
@@ -49,11 +58,11 @@ def build_parser(root: Path | None) -> argparse.ArgumentParser:
     checked = commands.add_parser("doctor", help="check the installation", description=_DOCTOR, **how)
     checked.set_defaults(command=_doctor)
     checked.add_argument("--out", type=Path, metavar="FOLDER", help="output folder of the runs (default: replication)")
-    if (replication := _replication(root)) is not None:
-        replication.add(commands)
-    else:
+    try:
+        _replication(root).add(commands)
+    except ModuleNotFoundError:
         for name, text in _IN_A_CLONE.items():
-            commands.add_parser(name, help=f"{text} (in a clone)").set_defaults(command=_needs_clone)
+            commands.add_parser(name, help=f"{text} (in a clone)").set_defaults(command=_run_in_clone)
     return parser
 
 
@@ -66,26 +75,40 @@ def find_clone() -> Path | None:
     return None
 
 
-def _replication(root: Path | None) -> ModuleType | None:
-    """The package `replication.cli`, found in the clone if it is not installed; None where it is not at all."""
-    for _ in range(2):
-        try:
-            return import_module("replication.cli")
-        except ModuleNotFoundError as error:
-            if error.name not in ("replication", "replication.cli"):
-                raise
-        if root is None:
-            break
-        sys.modules.pop("replication", None)  # a folder of that name elsewhere
-        sys.path.insert(0, str(root))
-    return None
+def _replication(root: Path | None) -> ModuleType:
+    """The package `replication.cli`, found in the clone if it is not installed; ModuleNotFoundError without it."""
+    try:
+        return import_module("replication.cli")
+    except ModuleNotFoundError as error:
+        if root is None or error.name not in ("replication", "replication.cli"):
+            raise
+    sys.modules.pop("replication", None)  # a folder of that name elsewhere
+    sys.path.insert(0, str(root))
+    return import_module("replication.cli")
+
+
+def _why_unavailable(root: Path | None) -> str:
+    if root is None:
+        return _NO_CLONE
+    try:
+        _replication(root)
+    except ModuleNotFoundError as error:
+        return f"{error.name} is not installed; `make install`, or pip install -e . -e replication in {root}, brings it"
+    raise AssertionError("the replication is there")
+
+
+def _run_in_clone() -> None:
+    """Mark of a command that the replication would bring."""
 
 
 def _doctor(root: Path | None, options: argparse.Namespace) -> int:
     checks = list(doctor.CHECKS)
-    replication = _replication(root)
-    if root is not None and replication is not None:
-        checks += replication.checks(replication.Clone(root, options.out or root / "replication"))
+    if root is not None:
+        try:
+            replication = _replication(root)
+            checks += replication.checks(replication.Clone(root, options.out or root / "replication"))
+        except ModuleNotFoundError:
+            checks.append(doctor.Check("Replication", partial(_missing, root), "notebooks do not run"))
     width = max(len(check.what) for check in checks)
     found = []
     for line in map(doctor.examine, checks):
@@ -95,10 +118,5 @@ def _doctor(root: Path | None, options: argparse.Namespace) -> int:
     return 0 if all(line.state == "works" for line in found if line.required) else 1
 
 
-def _needs_clone(root: Path | None, options: argparse.Namespace) -> int:
-    print(
-        "ccprune: this command needs a clone of the project, and there is none at or above the working directory.\n"
-        "ccprune: clone the repository, run `make install` in it, and call the command there.",
-        file=sys.stderr,
-    )
-    return 2
+def _missing(root: Path) -> str:
+    raise doctor.Missing(_why_unavailable(root))

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ccprune import scores
-from ccprune.criteria._registry import keep_own, register
+from ccprune.criteria._registry import freeze_builtin, register
 from ccprune.recording import InMemory, SquaredUpdates, Store
 
 Scores = dict[str, Tensor]
@@ -61,9 +61,9 @@ def causal_sgd(store: InMemory, rate: float) -> Scores:
         eta0=0.2,  # 0.1 of a loss without the factor 1/2, which also halves the penalty and the tolerance
         power_t=0.1,
         batch_size=16,
-        passes=30,
+        max_iter=30,
         stop="lowest",
-        tolerance=5e-8,
+        tol=5e-8,
     )
     return lasso.as_scores(found, store.layout.shapes)
 
@@ -101,4 +101,4 @@ register("causal", causal, store=_screen, pairing="same_batch")
 register("causal_consecutive", causal, store=_screen, pairing="consecutive")
 register("causal_exact", causal_exact, store=_rows, pairing="same_batch")
 register("causal_sgd", causal_sgd, store=_rows, pairing="same_batch")
-keep_own()
+freeze_builtin()

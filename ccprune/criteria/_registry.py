@@ -100,7 +100,7 @@ def registered() -> dict[str, Criterion]:
     return dict(_CRITERIA)
 
 
-def keep_own() -> None:
+def freeze_builtin() -> None:
     """From here on what is registered now cannot be replaced."""
     _OWN.update(_CRITERIA)
 

@@ -97,14 +97,15 @@ class Screen(lasso.Screen):
         finally:
             self._whole = None
 
-    def masks(self, lams: Sequence[float], *, condition: lasso.Condition | None = None) -> tuple[ShardedMask, ...]:
+    def masks(self, alphas: Sequence[float], *, condition: lasso.Condition | None = None) -> tuple[ShardedMask, ...]:
         """As `lasso.Screen.masks`. Every rank must call it."""
-        for lam in lams:
-            check_penalty(lam)
+        for alpha in alphas:
+            check_penalty(alpha)
         super().masks([], condition=condition)  # raises where the condition does not hold
         scores = self.scores
         return tuple(
-            ShardedMask.from_parts({name: score > lam for name, score in scores.items()}, self._layout) for lam in lams
+            ShardedMask.from_parts({name: score > alpha for name, score in scores.items()}, self._layout)
+            for alpha in alphas
         )
 
     def _table(self) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.modes import watching
+from ccprune._util.modes import capture_inputs
 from ccprune.export._exported import outputs
 from ccprune.mask._names import Layer
 
@@ -50,7 +50,7 @@ def watched(network: nn.Module, examples: Sequence[Tensor]) -> dict[nn.Module, I
             low, high = low.minimum(seen[module].low), high.maximum(seen[module].high)
         seen[module] = Inputs(low, high)
 
-    with watching([module for module in network.modules() if isinstance(module, Layer)], note):
+    with capture_inputs([module for module in network.modules() if isinstance(module, Layer)], note):
         for example in examples:
             outputs(network, example)
     for module, inputs in seen.items():

@@ -4,7 +4,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.modes import watching
+from ccprune._util.modes import capture_inputs
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
@@ -79,7 +79,7 @@ def _inputs(network: nn.Module, example: Tensor) -> dict[nn.Module, list[Tensor]
     def note(module: nn.Module, x: Tensor) -> None:
         found.setdefault(module, []).append(x.detach().clone())
 
-    with watching([module for module in network.modules() if type(module) is nn.Linear], note):
+    with capture_inputs([module for module in network.modules() if type(module) is nn.Linear], note):
         outputs(network, example)
     return found
 

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.modes import evaluating
+from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask, unwrap
 
 
@@ -35,7 +35,7 @@ def masked_copy(model: nn.Module, mask: Mask) -> nn.Module:
 
 def outputs(model: nn.Module, example: Tensor) -> Tensor:
     """Of a forward pass in eval mode; global random state untouched. Raises TypeError unless they are one Tensor."""
-    with evaluating(model), torch.no_grad(), torch.random.fork_rng([example.device] if example.is_cuda else []):
+    with eval_mode(model), torch.no_grad(), torch.random.fork_rng([example.device] if example.is_cuda else []):
         found = model(example)
     if not isinstance(found, Tensor):
         raise TypeError(f"model must return one Tensor, got {type(found)}")

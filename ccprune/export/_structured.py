@@ -15,7 +15,7 @@ from ccprune.mask import Mask
 from ccprune.mask._names import Layer, layers
 
 
-def structured(model: nn.Module, mask: Mask, example: Tensor, *, tolerance: float = 1e-5) -> Exported:
+def structured(model: nn.Module, mask: Mask, example: Tensor, *, tol: float = 1e-5) -> Exported:
     """A masked copy without the channels that the mask emptied, removed by torch-pruning (Fang et al., 2023).
 
     A channel without weights still gives out what its bias, and norms after it, make of 0. That constant is folded
@@ -32,7 +32,7 @@ def structured(model: nn.Module, mask: Mask, example: Tensor, *, tolerance: floa
         Best from `Mask.from_channels`, with the output layer protected.
     example : Tensor (n, ...)
         A batch, to trace the model and to check the outputs, on it and on other numbers of its shape.
-    tolerance : float
+    tol : float
         Largest difference of outputs that is allowed, absolute and relative; 1e-5 is for float32.
 
     Returns
@@ -73,7 +73,7 @@ def structured(model: nn.Module, mask: Mask, example: Tensor, *, tolerance: floa
         parameter.requires_grad_(trainable.get(name, False))
     for x, expected in zip(examples, before, strict=True):
         found = outputs(network, x)
-        if found.shape != expected.shape or not torch.allclose(found, expected, rtol=tolerance, atol=tolerance):
+        if found.shape != expected.shape or not torch.allclose(found, expected, rtol=tol, atol=tol):
             raise ValueError(
                 "model's outputs change with the channels removed, so that something in it must mix channels where "
                 "torch-pruning sees no layer that does (or tolerance is too small for the precision)"

@@ -17,7 +17,7 @@ class Symmetric(Protocol):
 
 
 def block_lanczos(
-    operator: Symmetric, start: Tensor, *, tolerance: float, max_products: int
+    operator: Symmetric, start: Tensor, *, tol: float, max_products: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The k largest eigenvalues (k,) largest first, unit vectors (n, k), and relative residuals (k,), start (n, k).
 
@@ -42,7 +42,7 @@ def block_lanczos(
         size = values.abs().clamp_min(FLOOR * float(values.abs().max())).clamp_min(torch.finfo(torch.float64).tiny)
         residuals = error / size
         done = basis.shape[1]
-        if bool((residuals <= tolerance).all()) or done == n:
+        if bool((residuals <= tol).all()) or done == n:
             break
         block = _remainder(image, basis, scale=float(images.norm(dim=0).max()))[:, : n - done]
         if not block.shape[1] or done + block.shape[1] > max_products:

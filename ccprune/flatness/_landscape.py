@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
-from ccprune._util.modes import evaluating
+from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask, prunable
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -119,7 +119,7 @@ def measuring(model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> It
         for name, buffer in module.named_buffers(recurse=False)
     ]
     try:
-        with evaluating(model):
+        with eval_mode(model):
             yield Landscape(model, loss, data, mask)
     finally:
         with torch.no_grad():

@@ -61,7 +61,7 @@ def top_eigenvalues(
     k: int = 1,
     mask: Mask | None = None,
     scale: str = "none",
-    tolerance: float = 1e-3,
+    tol: float = 1e-3,
     max_products: int = 100,
     seed: int = 0,
 ) -> EigenResult:
@@ -84,7 +84,7 @@ def top_eigenvalues(
         "none": H. "filter": D H D, D the norm of each weight's filter (of its remaining weights): curvature along
         relative changes of filters, the same after a rescaling between ReLU layers. D is the filter-wise operator of
         Kwon et al. (2021, section 3), here also for the rows of linear layers, which they scale weight by weight.
-    tolerance : float
+    tol : float
         Largest relative residual, between 0 and 1. The error of a value that stands apart goes with its square.
     max_products : int
         The search ends before it would take more. Two numbers per weight and product are kept in memory.
@@ -97,8 +97,8 @@ def top_eigenvalues(
         Naming the argument: k above the number of remaining weights, a mask that keeps none or does not fit, a loss
         that is not finite or differs between two passes.
     """
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance must lie between 0 and 1, got {tolerance!r}")
+    if not 0 < tol < 1:
+        raise ValueError(f"tol must lie between 0 and 1, got {tol!r}")
     at_least(1, k=k)
     at_least(k, max_products=max_products)
     with measuring(model, loss, data, mask) as landscape:
@@ -106,11 +106,11 @@ def top_eigenvalues(
         if k > hessian.size:
             raise ValueError(f"k must be at most the number of remaining weights ({hessian.size}), got {k}")
         start = hessian.draw("gaussian", k, torch.Generator().manual_seed(seed))
-        values, vectors, residuals = block_lanczos(hessian, start, tolerance=tolerance, max_products=max_products)
+        values, vectors, residuals = block_lanczos(hessian, start, tol=tol, max_products=max_products)
         return EigenResult(
             values=values,
             residuals=residuals,
-            converged=residuals <= tolerance,
+            converged=residuals <= tol,
             vectors=tuple(hessian.named(vector) for vector in vectors.T),
             products=hessian.products,
             weights=hessian.size,

@@ -2,7 +2,7 @@
 
 celer (Massias, Gramfort and Salmon 2018) wants a float64 copy of the whole X. Here it only ever sees a working set of
 a few thousand columns; all others are read in blocks to check that none of them is missing (Karush-Kuhn-Tucker: no
-|x_k . r| / T above lam). So X may be float32, on another device, or larger than memory.
+|x_k . r| / T above alpha). So X may be float32, on another device, or larger than memory.
 """
 
 import warnings
@@ -32,12 +32,12 @@ class _Point:
     rounds: int
 
 
-def exact(X: Tensor, y: Tensor, lam: float, *, tolerance: float = 1e-6) -> LassoResult:
-    """Solves the Lasso of `objective` to a relative duality gap of at most `tolerance`.
+def exact(X: Tensor, y: Tensor, alpha: float, *, tol: float = 1e-6) -> LassoResult:
+    """Solves the Lasso of `objective` to a relative duality gap of at most `tol`.
 
     At most T coefficients are non-zero however many weights there are (P > T), so masks of moderate sparsity cannot
-    come out of it; `ranking` orders all the others too. For lam >= `lambda_max` all are zero. Changing the units of
-    X by a factor and those of lam with them changes nothing but the units of the result.
+    come out of it; `ranking` orders all the others too. For alpha >= `lambda_max` all are zero. Changing the units of
+    X by a factor and those of alpha with them changes nothing but the units of the result.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ def exact(X: Tensor, y: Tensor, lam: float, *, tolerance: float = 1e-6) -> Lasso
         that are left are solved in float64 on the CPU whatever the device.
     y : Tensor (T,)
         Loss changes.
-    lam : float
+    alpha : float
         Above 0, in units of y times X.
-    tolerance : float
+    tol : float
         Largest relative gap, see `duality_gap`.
 
     Returns
@@ -61,31 +61,31 @@ def exact(X: Tensor, y: Tensor, lam: float, *, tolerance: float = 1e-6) -> Lasso
     TypeError, ValueError
         Naming the argument.
     RuntimeError
-        When the gap is not reached, naming lam and the gap that was.
+        When the gap is not reached, naming alpha and the gap that was.
 
     Examples
     --------
-    One weight whose squared changes go with the loss: (x . y / T - lam) / (x . x / T) = (10 / 4 - 0.5) / (20 / 4).
+    One weight whose squared changes go with the loss: (x . y / T - alpha) / (x . x / T) = (10 / 4 - 0.5) / (20 / 4).
 
     >>> y = torch.tensor([1.0, -1.0, 2.0, -2.0])
     >>> X = torch.stack([y * 2, torch.tensor([1.0, 1.0, 0.0, 0.0])], dim=1)
     >>> [round(float(value), 6) for value in exact(X, y, 0.5).coef]
     [0.45, 0.0]
     """
-    return path(X, y, [lam], tolerance=tolerance)[0]
+    return path(X, y, [alpha], tol=tol)[0]
 
 
-def path(X: Tensor, y: Tensor, lams: Sequence[float], *, tolerance: float = 1e-6) -> tuple[LassoResult, ...]:
-    """`exact` for several penalties, each begun at the next larger one's solution; in the order of `lams`."""
+def path(X: Tensor, y: Tensor, alphas: Sequence[float], *, tol: float = 1e-6) -> tuple[LassoResult, ...]:
+    """`exact` for several penalties, each begun at the next larger one's solution; in the order of `alphas`."""
     found = {}
-    for lam, point in _along(X, y, lams, tolerance):
+    for alpha, point in _along(X, y, alphas, tol):
         coef = torch.zeros(X.shape[1], dtype=torch.float64, device=X.device)
         coef[point.index] = point.value
-        found[lam] = LassoResult(coef, point.gap.relative, coef != 0, point.rounds, True)
-    return tuple(found[lam] for lam in lams)
+        found[alpha] = LassoResult(coef, point.gap.relative, coef != 0, point.rounds, True)
+    return tuple(found[alpha] for alpha in alphas)
 
 
-def ranking(X: Tensor, y: Tensor, *, lams: Sequence[float] | int = 20, tolerance: float = 1e-6) -> Tensor:
+def ranking(X: Tensor, y: Tensor, *, alphas: Sequence[float] | int = 20, tol: float = 1e-6) -> Tensor:
     """Scores all P weights by the exact Lasso, beyond the T that can be in a solution: larger = enters earlier.
 
     A weight that enters along the path scores the penalty at which it does: between the grid's two values around it,
@@ -94,59 +94,59 @@ def ranking(X: Tensor, y: Tensor, *, lams: Sequence[float] | int = 20, tolerance
 
     Parameters
     ----------
-    X, y, tolerance
+    X, y, tol
         As in `exact`.
-    lams : sequence of float, or int
+    alphas : sequence of float, or int
         The grid of penalties, or how many, evenly spaced in logarithm from `lambda_max` to a hundredth of it. The
         finer the grid, the more exact the order of entry.
 
     Returns
     -------
     Tensor (P,), float64
-        In units of lam, on X's device.
+        In units of alpha, on X's device.
     """
     with_y = check(X, y).abs()
     top = float(with_y.max())
-    if isinstance(lams, int):
-        if isinstance(lams, bool) or lams < 2:
-            raise ValueError(f"lams must be at least 2 penalties, got {lams!r}")
+    if isinstance(alphas, int):
+        if isinstance(alphas, bool) or alphas < 2:
+            raise ValueError(f"alphas must be at least 2 penalties, got {alphas!r}")
         if top == 0:
             return with_y  # nothing is related to y: all weights score 0
-        lams = np.geomspace(top, _GRID_END * top, lams).tolist()
+        alphas = np.geomspace(top, _GRID_END * top, alphas).tolist()
     score = torch.zeros_like(with_y)
     before, larger = with_y, top
-    for lam, point in _along(X, y, lams, tolerance):
+    for alpha, point in _along(X, y, alphas, tol):
         entering = point.index[score[point.index] == 0]
-        score[entering] = before[entering].clamp(lam, max(larger, lam))
-        before, larger = point.correlation.abs(), lam
+        score[entering] = before[entering].clamp(alpha, max(larger, alpha))
+        before, larger = point.correlation.abs(), alpha
     return torch.where(score > 0, score, before.clamp(max=larger))
 
 
-def _along(X: Tensor, y: Tensor, lams: Sequence[float], tolerance: float) -> Iterator[tuple[float, _Point]]:
+def _along(X: Tensor, y: Tensor, alphas: Sequence[float], tol: float) -> Iterator[tuple[float, _Point]]:
     """Solutions from the largest penalty to the smallest, each begun at the one before."""
-    if not len(lams):
-        raise ValueError("lams must hold at least one penalty")
-    for lam in lams:
-        check_penalty(lam, positive=True)
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance must lie between 0 and 1, got {tolerance!r}")
+    if not len(alphas):
+        raise ValueError("alphas must hold at least one penalty")
+    for alpha in alphas:
+        check_penalty(alpha, positive=True)
+    if not 0 < tol < 1:
+        raise ValueError(f"tol must lie between 0 and 1, got {tol!r}")
     with_y = check(X, y)
     target = y.detach().to(X.device, torch.float64)
     index = torch.zeros(0, dtype=torch.int64, device=X.device)
     value = torch.zeros(0, dtype=torch.float64, device=X.device)
     point = _Point(index, value, with_y, Gap(float("inf"), float("inf")), 0)
-    for lam in sorted(set(lams), reverse=True):
-        point = _solve(X, target, lam, float(with_y.abs().max()), point, tolerance)
-        yield lam, point
+    for alpha in sorted(set(alphas), reverse=True):
+        point = _solve(X, target, alpha, float(with_y.abs().max()), point, tol)
+        yield alpha, point
 
 
-def _solve(X: Tensor, y: Tensor, lam: float, top: float, start: _Point, tolerance: float) -> _Point:
+def _solve(X: Tensor, y: Tensor, alpha: float, top: float, start: _Point, tol: float) -> _Point:
     index, value, with_residual = start.index, start.value, start.correlation
     residual = y - predict(X, index, value)
-    size, inner = max(_SMALLEST_SET, 4 * len(y)), 0.1 * tolerance
+    size, inner = max(_SMALLEST_SET, 4 * len(y)), 0.1 * tol
     for done in range(_ROUNDS + 1):
-        gap = gap_of(y, residual, with_residual, value, lam)
-        if gap.relative <= tolerance:
+        gap = gap_of(y, residual, with_residual, value, alpha)
+        if gap.relative <= tol:
             return _Point(index, value, with_residual, gap, done)
         if done == _ROUNDS or inner < 1e-16:
             break
@@ -155,24 +155,24 @@ def _solve(X: Tensor, y: Tensor, lam: float, top: float, start: _Point, toleranc
         members = strength.topk(min(size, len(strength))).indices.sort().values
         begin = torch.zeros_like(strength)
         begin[index] = value
-        found = _celer(X[:, members], y, lam, top, begin[members], inner)
+        found = _celer(X[:, members], y, alpha, top, begin[members], inner)
         kept = found != 0
         index, value = members[kept], found[kept]
         residual = y - predict(X, index, value)
         with_residual = correlation(X, residual)
         outside = with_residual.abs()
         outside[members] = 0
-        if float(outside.max()) > lam:
+        if float(outside.max()) > alpha:
             size *= 2
         else:
             inner *= 0.1  # no column is missing: what is left is the working set's own gap
     raise RuntimeError(
-        f"no solution with a relative duality gap of {tolerance:g} at lam={lam:g}, only {gap.relative:.3g} after "
+        f"no solution with a relative duality gap of {tol:g} at alpha={alpha:g}, only {gap.relative:.3g} after "
         f"{done} working sets"
     )
 
 
-def _celer(columns: Tensor, y: Tensor, lam: float, top: float, begin: Tensor, tolerance: float) -> Tensor:
+def _celer(columns: Tensor, y: Tensor, alpha: float, top: float, begin: Tensor, tol: float) -> Tensor:
     """Coefficients (S,) of the problem on a few columns (T, S), begun at `begin` (S,)."""
     from celer import celer_path  # imports scikit-learn, half a second
 
@@ -190,17 +190,17 @@ def _celer(columns: Tensor, y: Tensor, lam: float, top: float, begin: Tensor, to
             design,
             target,
             pb="lasso",
-            alphas=[lam / top],
+            alphas=[alpha / top],
             coef_init=(begin.cpu() / (unit * factor)).numpy(),
-            tol=tolerance,
+            tol=tol,
             max_iter=50,
             max_epochs=20_000,
         )[1]
-        coef = _polish(design, target, lam / top, coefs[:, 0])
+        coef = _polish(design, target, alpha / top, coefs[:, 0])
     return (torch.from_numpy(coef) * (unit * factor)).to(begin.device)
 
 
-def _polish(design: np.ndarray, target: np.ndarray, lam: float, coef: np.ndarray) -> np.ndarray:
+def _polish(design: np.ndarray, target: np.ndarray, alpha: float, coef: np.ndarray) -> np.ndarray:
     """Solves for the non-zero coefficients (S,) with their signs held, as long as none of them then changes its sign.
 
     The residual of coordinate descent is off by the root of its own gap; a dual point made from it is so too.
@@ -211,7 +211,7 @@ def _polish(design: np.ndarray, target: np.ndarray, lam: float, coef: np.ndarray
     orthogonal, triangle = np.linalg.qr(design[:, kept])
     signs = np.sign(coef[kept])
     try:
-        pull = solve_triangular(triangle, signs, trans="T") * (lam * len(target))
+        pull = solve_triangular(triangle, signs, trans="T") * (alpha * len(target))
         solved = solve_triangular(triangle, orthogonal.T @ target - pull)
     except LinAlgError:  # equal columns: their coefficients are not unique
         return coef

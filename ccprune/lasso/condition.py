@@ -4,7 +4,7 @@ It bounds what predictions do to the mask. What the unequal steps do to it is an
 
 A step of the solver changes g to (I - eta x_t x_t') g + eta y_t x_t, averaged over the batch, and then moves every
 coefficient towards 0. The matrix does not lengthen g as long as eta ||x_t||^2 <= 2, nor does the second part. So
-||g||_2 grows by at most eta |y_t| ||x_t||_2 in a step, and |x_t . g| <= ||x_t||_2 ||g||_2, whatever lam and whatever
+||g||_2 grows by at most eta |y_t| ||x_t||_2 in a step, and |x_t . g| <= ||x_t||_2 ||g||_2, whatever alpha and whatever
 the order of the records: the largest are taken to meet the largest steps of each pass, for any `power_t`. Where dL
 keeps one sign the bound is near the truth (within a factor of 3 on LeNet under the 2025 protocol). Elsewhere it is
 looser, which matters little: predictions grow with the fourth power of the learning rate, so a factor of 16 is one of 2
@@ -64,18 +64,18 @@ def bound(
     eta0: float,
     power_t: float,
     batch_size: int,
-    passes: int,
+    max_iter: int,
     scope: str,
 ) -> Condition:
     """The condition from dL (T,) and ||x_t||_2 (T,) of each tensor; arguments as in `Screen.condition`."""
-    check_steps(eta0, power_t, batch_size, passes)
+    check_steps(eta0, power_t, batch_size, max_iter)
     if scope not in SCOPES:
         raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
     if scope == "global":
         norms = {"all": np.linalg.norm(list(norms.values()), axis=0)}
     records = len(losses)
     rates = np.zeros(records)  # per record, the largest of each pass first
-    for done in range(passes):
+    for done in range(max_iter):
         rates += np.sort(step_sizes_of_records(records, eta0, power_t, batch_size, done))[::-1]
     predictions = {}
     for name, norm in norms.items():

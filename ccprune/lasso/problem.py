@@ -1,6 +1,6 @@
 """The Lasso that every solver here is measured against, and the certificate that a solution is one.
 
-minimise over g (P,):   ||y - X g||^2 / (2 T) + lam |g|_1
+minimise over g (P,):   ||y - X g||^2 / (2 T) + alpha |g|_1
 
 y (T,) are loss changes, X (T, P) squared weight changes, one row per recorded step; no intercept, no standardisation
 (Shah et al. 2024; written as scikit-learn writes it). Entries of X may be 1e-13 and stored in float32: every sum is
@@ -51,26 +51,26 @@ class LassoResult:
     converged: bool
 
 
-def objective(X: Tensor, y: Tensor, coef: Tensor, lam: float) -> float:
-    """||y - X coef||^2 / (2 T) + lam |coef|_1. Raises TypeError or ValueError naming a bad argument."""
-    check_penalty(lam)
+def objective(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> float:
+    """||y - X coef||^2 / (2 T) + alpha |coef|_1. Raises TypeError or ValueError naming a bad argument."""
+    check_penalty(alpha)
     residual, coef = _residual(X, y, coef)
-    return _objective(residual, coef, lam)
+    return _objective(residual, coef, alpha)
 
 
-def duality_gap(X: Tensor, y: Tensor, coef: Tensor, lam: float) -> Gap:
+def duality_gap(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> Gap:
     """Upper bound on `objective(coef)` minus its minimum, from the residual r = y - X coef scaled to be feasible.
 
-    The dual problem maximises (||y||^2 - ||y - u||^2) / (2 T) over all u with |x_k . u| / T <= lam for every k; of the
-    feasible multiples of r the best is taken (Massias, Gramfort and Salmon 2018, section 2). Raises as `objective`.
+    The dual problem maximises (||y||^2 - ||y - u||^2) / (2 T) over all u with |x_k . u| / T <= alpha for every k; of
+    the feasible multiples of r the best is taken (Massias, Gramfort and Salmon 2018, section 2). Raises as `objective`.
     """
-    check_penalty(lam)
+    check_penalty(alpha)
     residual, coef = _residual(X, y, coef)
-    return gap_of(y.to(residual), residual, correlation(X, residual), coef, lam)
+    return gap_of(y.to(residual), residual, correlation(X, residual), coef, alpha)
 
 
 def lambda_max(X: Tensor, y: Tensor) -> float:
-    """The smallest lam whose solution is all zeros: max_k |x_k . y| / T. Raises as `objective`."""
+    """The smallest alpha whose solution is all zeros: max_k |x_k . y| / T. Raises as `objective`."""
     return float(check(X, y).abs().max())
 
 
@@ -95,12 +95,12 @@ def check(X: Tensor, y: Tensor) -> Tensor:
     return with_y
 
 
-def check_penalty(lam: float, *, positive: bool = False) -> None:
-    """Raise ValueError unless lam is a finite number of at least 0, or above 0."""
-    if isinstance(lam, bool) or not isinstance(lam, int | float) or not 0 <= lam < float("inf"):
-        raise ValueError(f"lam must be a finite number of at least 0, got {lam!r}")
-    if positive and lam == 0:
-        raise ValueError("lam must be above 0: without a penalty there is no unique solution to certify")
+def check_penalty(alpha: float, *, positive: bool = False) -> None:
+    """Raise ValueError unless alpha is a finite number of at least 0, or above 0."""
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < float("inf"):
+        raise ValueError(f"alpha must be a finite number of at least 0, got {alpha!r}")
+    if positive and alpha == 0:
+        raise ValueError("alpha must be above 0: without a penalty there is no unique solution to certify")
 
 
 def blocks(X: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -134,21 +134,21 @@ def predict(X: Tensor, index: Tensor, value: Tensor) -> Tensor:
     return total
 
 
-def gap_of(y: Tensor, residual: Tensor, correlation: Tensor, coef: Tensor, lam: float) -> Gap:
+def gap_of(y: Tensor, residual: Tensor, correlation: Tensor, coef: Tensor, alpha: float) -> Gap:
     """`duality_gap` from what it is made of: the residual (T,) and X' residual / T (P,), all float64."""
     rows, along, own = len(y), float(y @ residual), float(residual @ residual)
     peak = float(correlation.abs().max())
     scale = along / own if own > 0 else 0.0
     if peak > 0:
-        scale = min(max(scale, -lam / peak), lam / peak)
+        scale = min(max(scale, -alpha / peak), alpha / peak)
     dual = (2 * scale * along - scale**2 * own) / (2 * rows)
-    absolute = max(0.0, _objective(residual, coef, lam) - dual)
+    absolute = max(0.0, _objective(residual, coef, alpha) - dual)
     null = float(y @ y) / (2 * rows)
     return Gap(absolute, absolute / null if null > 0 else (0.0 if absolute == 0 else float("inf")))
 
 
-def _objective(residual: Tensor, coef: Tensor, lam: float) -> float:
-    return float(residual @ residual) / (2 * len(residual)) + lam * float(coef.abs().sum())
+def _objective(residual: Tensor, coef: Tensor, alpha: float) -> float:
+    return float(residual @ residual) / (2 * len(residual)) + alpha * float(coef.abs().sum())
 
 
 def _residual(X: Tensor, y: Tensor, coef: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,16 +1,16 @@
 """The authors' fit without the trajectory: one number per weight, and the condition under which that is the same.
 
-`truncated_gradient` ends at g = soft(A, u) with A = sum of eta_t (y_t - x_t . g) x_t and u = lam * sum of eta_t. Where
-predictions x_t . g are negligible against y_t this is a threshold on a sum that can be kept while training goes on:
+`truncated_gradient` ends at g = soft(A, u) with A = sum of eta_t (y_t - x_t . g) x_t and u = alpha * sum of eta_t.
+Where predictions x_t . g are negligible against y_t this is a threshold on a sum that is kept while training goes on:
 
-    g_k is not 0  <=>  |sum_t w_t dL_t (dtheta_k,t)^2| > lam,    w_t = (record t's step sizes) / (sum of step sizes)
-    g_k is not 0  <=>  |S_k| / T > lam,    S_k = sum_t dL_t (dtheta_k,t)^2,    where all steps are equal (power_t = 0)
+    g_k is not 0  <=>  |sum_t w_t dL_t (dtheta_k,t)^2| > alpha,    w_t = (record t's step sizes) / (sum of step sizes)
+    g_k is not 0  <=>  |S_k| / T > alpha,    S_k = sum_t dL_t (dtheta_k,t)^2,    where all steps are equal (power_t = 0)
 
 With steps that shrink, early records weigh more. The order is random in the authors' program, so the weighted mean is
 S_k / T on average and differs from it by std(w) / mean(w) times its standard error (`record_weights`). The threshold
 is the same for every exponent, but that difference is three to four times as large with t^-0.25 (2024) as with t^-0.1.
 
-|S| / T is a covariance without centring, with the unit of loss times weight^2: lam moves with the square of the
+|S| / T is a covariance without centring, with the unit of loss times weight^2: alpha moves with the square of the
 learning rate, or with its cube where dL is taken on the same mini-batch. There dL is mostly its own mean, and S close
 to a plain sum of squared updates.
 """
@@ -117,17 +117,17 @@ class Screen:
         eta0: float = 0.01,
         power_t: float = 0.25,
         batch_size: int = 1,
-        passes: int = 1000,
+        max_iter: int = 1000,
         scope: str = "layer",
         scale: float = 1.0,
     ) -> Condition:
-        """Bounds the predictions of `truncated_gradient` with these settings, for any order of the records and any lam.
+        """Bounds the predictions of `truncated_gradient` with these settings, for any order of the records, any alpha.
 
         How: `ccprune.lasso.condition`.
 
         Parameters
         ----------
-        eta0, power_t, batch_size, passes
+        eta0, power_t, batch_size, max_iter
             As in `truncated_gradient`.
         scope : str
             "layer": each tensor has a fit of its own (2024). "global": one fit over all (2025).
@@ -151,22 +151,22 @@ class Screen:
             eta0=eta0,
             power_t=power_t,
             batch_size=batch_size,
-            passes=passes,
+            max_iter=max_iter,
             scope=scope,
         )
 
-    def mask(self, lam: float, *, condition: Condition | None = None) -> Mask:
-        """The weights with |S| / T > lam, in the units of dL times weight^2; see `masks`."""
-        return self.masks([lam], condition=condition)[0]
+    def mask(self, alpha: float, *, condition: Condition | None = None) -> Mask:
+        """The weights with |S| / T > alpha, in the units of dL times weight^2; see `masks`."""
+        return self.masks([alpha], condition=condition)[0]
 
-    def masks(self, lams: Sequence[float], *, condition: Condition | None = None) -> tuple[Mask, ...]:
+    def masks(self, alphas: Sequence[float], *, condition: Condition | None = None) -> tuple[Mask, ...]:
         """One mask per penalty: what `truncated_gradient` would keep if all its steps were equal.
 
         `condition` is that of the solver's settings, by default the 2024 protocol's. Raises ValueError, naming the
         ratio and the limit, where it does not hold or belongs to other records. Takes no memory but the masks'.
         """
-        for lam in lams:
-            check_penalty(lam)
+        for alpha in alphas:
+            check_penalty(alpha)
         condition = self.condition() if condition is None else condition
         if condition.records != len(self._rows):
             raise ValueError(f"condition is of {condition.records} records, the screen has {len(self._rows)}")
@@ -176,7 +176,7 @@ class Screen:
                 f"{condition.ratio:.3g} of the root mean square of dL, the limit is {LIMIT:g}; rank by `scores`, or "
                 "store the records and fit them"
             )
-        return tuple(Mask(self._blocks.above(len(self._rows), lam)) for lam in lams)
+        return tuple(Mask(self._blocks.above(len(self._rows), alpha)) for alpha in alphas)
 
     def _check(self, delta_loss: Tensor | float, delta_weights: Mapping[str, Tensor]) -> None:
         if isinstance(delta_loss, bool) or not isinstance(delta_loss, Tensor | float | int):

@@ -1,7 +1,7 @@
 """The authors' solver: SGD with the cumulative truncated gradient of Tsuruoka, Tsujii and Ananiadou (2009).
 
 Step t adds eta_t r_t x_t to the coefficients, r_t = y_t - x_t . g and eta_t = eta0 / t^power_t, and then moves every
-one of them towards 0, never past it, by what it still owes of u, the penalty lam * (sum of step sizes) that a weight
+one of them towards 0, never past it, by what it still owes of u, the penalty alpha * (sum of step sizes) that a weight
 could have received so far. As every step visits every weight, what a coefficient has received and what it still owes
 add up, and at any time
 
@@ -9,7 +9,7 @@ add up, and at any time
 
 exactly: if A > u the weight is positive and has paid u in full; if |A| <= u it is 0 and has paid |A|. So only A is kept
 here, one number per weight. It also gives the fit where predictions x_t . g are negligible against y: there r = y, and
-g_k is not 0 just when |sum_i w_i y_i x_ik| > lam, where w_i is the share of record i in the sum of all step sizes
+g_k is not 0 just when |sum_i w_i y_i x_ik| > alpha, where w_i is the share of record i in the sum of all step sizes
 (`record_weights`). `ccprune.lasso.Screen` is that with w_i = 1 / T, so with power_t = 0.
 """
 
@@ -31,25 +31,25 @@ Stop = Literal["last_record", "lowest"]
 def truncated_gradient(
     X: Tensor,
     y: Tensor,
-    lam: float,
+    alpha: float,
     *,
     eta0: float = 0.01,
     power_t: float = 0.25,
     batch_size: int = 1,
-    passes: int = 1000,
+    max_iter: int = 1000,
     stop: Stop = "last_record",
     patience: int = 2,
-    tolerance: float = 1e-4,
+    tol: float = 1e-4,
     seed: int | None = None,
 ) -> LassoResult:
     """The Lasso of `objective` by the authors' stochastic solver, which stops by passes and not at a minimum.
 
     The defaults are the fit of 2024. With `batch_size=1` the steps are those of scikit-learn's
-    SGDRegressor(penalty="l1", alpha=lam, fit_intercept=False, learning_rate="invscaling", eta0=eta0, power_t=power_t),
-    its shuffled order included.
+    SGDRegressor(penalty="l1", alpha=alpha, fit_intercept=False, learning_rate="invscaling", eta0=eta0,
+    power_t=power_t), its shuffled order included.
 
-    The fit of June 2025: `power_t=0.1, eta0=0.2, batch_size=16, passes=30, stop="lowest", tolerance=5e-8,
-    lam=1e-3 / (2 P)` on X divided by the squared learning rate and y by its mean. Its loss lacks the factor 1/2, so
+    The fit of June 2025: `power_t=0.1, eta0=0.2, batch_size=16, max_iter=30, stop="lowest", tol=5e-8,
+    alpha=1e-3 / (2 P)` on X divided by the squared learning rate and y by its mean. Its loss lacks the factor 1/2, so
     that its step 0.1 is 0.2 here, and its penalty and tolerance are half. Steps have units: unlike `exact`, the answer
     does not follow a change of X's units.
 
@@ -59,13 +59,13 @@ def truncated_gradient(
         Squared weight changes, float32 or float64; never copied, computed with in float64 on its own device.
     y : Tensor (T,)
         Loss changes.
-    lam : float
+    alpha : float
         At least 0, in units of y times X.
     eta0, power_t : float
         Step size `eta0 / t**power_t` at step t = 1, 2, ..., counted over all passes.
     batch_size : int
         Records whose gradients are averaged in each step; the last batch of a pass may be smaller.
-    passes : int
+    max_iter : int
         At most so many passes over the records.
     stop : str
         What the loss of a pass is compared with; the loss of a record is (y_t - x_t . g)^2 / 2 before its step.
@@ -74,8 +74,8 @@ def truncated_gradient(
         one of them. So the first pass counts as a gain, the next two do not, and with `patience=2` the fit ends after
         3 passes wherever the coefficients are, even when they diverge, which `duality_gap` shows.
         "lowest", the rule of 2025 and of scikit-learn: the mean over the pass against the lowest earlier mean.
-    patience, tolerance
-        Stops after `patience` passes in a row whose loss is not at least `tolerance` below what it is compared with.
+    patience, tol
+        Stops after `patience` passes in a row whose loss is not at least `tol` below what it is compared with.
     seed : int or None
         Of the order of the records, as scikit-learn's `random_state`. None: as recorded.
 
@@ -90,44 +90,44 @@ def truncated_gradient(
         Naming the argument; also when the steps are too large for X and the coefficients overflow.
     """
     check(X, y)
-    check_penalty(lam)
-    check_steps(eta0, power_t, batch_size, passes)
+    check_penalty(alpha)
+    check_steps(eta0, power_t, batch_size, max_iter)
     at_least(1, patience=patience)
     if stop not in get_args(Stop):
         raise ValueError(f"stop must be one of {get_args(Stop)}, got {stop!r}")
-    if not tolerance >= 0:
-        raise ValueError(f"tolerance must be at least 0, got {tolerance!r}")
+    if not tol >= 0:
+        raise ValueError(f"tol must be at least 0, got {tol!r}")
     records = len(y)
     design = X.detach() if X.stride(1) == 1 else X.detach().contiguous()
     target = y.detach().to(X.device, torch.float64)
     sums = torch.zeros(X.shape[1], dtype=torch.float64, device=X.device)
     order, shuffle = np.arange(records), _permutation(records, seed)
     taken, best, stale = 0.0, float("inf"), 0
-    for done in range(passes):
+    for done in range(max_iter):
         order = order[shuffle]
         rates = step_sizes(records, eta0, power_t, batch_size, done)
         totals = taken + np.cumsum(rates)
-        thresholds = lam * np.concatenate([[taken], totals[:-1]])
+        thresholds = alpha * np.concatenate([[taken], totals[:-1]])
         taken = float(totals[-1])
         total, last = _one_pass(design, target, order, batch_size, rates, thresholds, sums)
         if not np.isfinite(total):
             raise ValueError(f"eta0={eta0} is too large for X: the coefficients overflow in pass {done + 1}")
         loss, candidate = (total, last) if stop == "last_record" else (total / records, total / records)
-        stale = stale + 1 if loss > best - tolerance else 0
+        stale = stale + 1 if loss > best - tol else 0
         if loss < best:
             best = candidate
         if stale >= patience:
             break
-    coef = softshrink(sums, lam * taken)
-    return LassoResult(coef, duality_gap(X, y, coef, lam).relative, coef != 0, done + 1, stale >= patience)
+    coef = softshrink(sums, alpha * taken)
+    return LassoResult(coef, duality_gap(X, y, coef, alpha).relative, coef != 0, done + 1, stale >= patience)
 
 
 def record_weights(
-    records: int, *, passes: int, power_t: float = 0.25, batch_size: int = 1, seed: int | None = None
+    records: int, *, max_iter: int, power_t: float = 0.25, batch_size: int = 1, seed: int | None = None
 ) -> Tensor:
     """Share of each record in the sum of the step sizes of `truncated_gradient`.
 
-    Where predictions are negligible the fit's mask is |sum_i w_i y_i x_ik| > lam with these weights. Early steps are
+    Where predictions are negligible the fit's mask is |sum_i w_i y_i x_ik| > alpha with these weights. Early steps are
     longer, so the weights differ with `power_t` > 0, and the mask from the screen's, which weighs all records alike.
     In a random order the weighted mean differs from the plain one by std(w) / mean(w) times the plain mean's standard
     error. Over 3 passes through 150 records std(w) / mean(w) is about 0.13 with `power_t=0.25` and 0.04 with 0.1; for
@@ -135,7 +135,7 @@ def record_weights(
 
     Parameters
     ----------
-    records, passes : int
+    records, max_iter : int
         Number of records T, and of passes over them (`LassoResult.iterations`).
     power_t, batch_size, seed
         As in `truncated_gradient`.
@@ -151,9 +151,9 @@ def record_weights(
         Naming the argument.
     """
     at_least(1, records=records)
-    check_steps(1.0, power_t, batch_size, passes)
+    check_steps(1.0, power_t, batch_size, max_iter)
     weights, order, shuffle = np.zeros(records), np.arange(records), _permutation(records, seed)
-    for done in range(passes):
+    for done in range(max_iter):
         order = order[shuffle]
         weights[order] += step_sizes_of_records(records, 1.0, power_t, batch_size, done)
     return torch.from_numpy(weights / weights.sum())
@@ -173,13 +173,13 @@ def step_sizes_of_records(records: int, eta0: float, power_t: float, batch_size:
     return np.repeat(rates / sizes, sizes)
 
 
-def check_steps(eta0: float, power_t: float, batch_size: int, passes: int) -> None:
+def check_steps(eta0: float, power_t: float, batch_size: int, max_iter: int) -> None:
     """Raise ValueError naming the one that cannot be used."""
     if not 0 < eta0 < float("inf"):
         raise ValueError(f"eta0 must be positive and finite, got {eta0!r}")
     if not 0 <= power_t < float("inf"):
         raise ValueError(f"power_t must be at least 0 and finite, got {power_t!r}")
-    at_least(1, batch_size=batch_size, passes=passes)
+    at_least(1, batch_size=batch_size, max_iter=max_iter)
 
 
 def _permutation(count: int, seed: int | None) -> np.ndarray:

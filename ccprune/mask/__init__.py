@@ -1,6 +1,6 @@
 """Masks with an exact number of pruned weights, schedules of sparsities, and what may be pruned."""
 
-from ccprune.mask._core import Enforcement, Mask, jaccard
+from ccprune.mask._core import Enforcement, Mask, jaccard_kept
 from ccprune.mask._names import prunable, unwrap
 from ccprune.mask._select import SCOPES, LayerFloorWarning
 from ccprune.mask.schedules import Rewind, cubic, geometric
@@ -13,7 +13,7 @@ __all__ = [
     "Rewind",
     "cubic",
     "geometric",
-    "jaccard",
+    "jaccard_kept",
     "prunable",
     "unwrap",
 ]

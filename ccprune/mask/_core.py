@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._from_scores import FromScores
-from ccprune.mask._names import owners
+from ccprune.mask._names import owners, prunable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +35,11 @@ class Mask(FromScores):
                 raise TypeError(f"keep[{name!r}] must be a bool Tensor, got {getattr(value, 'dtype', type(value))}")
             if not value.numel():
                 raise ValueError(f"keep[{name!r}] must hold at least one weight, got shape {tuple(value.shape)}")
+
+    @classmethod
+    def ones_like(cls, model: nn.Module) -> "Mask":
+        """The mask of the model's prunable weights that prunes nothing."""
+        return cls({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
 
     @classmethod
     def from_torch_prune(cls, model: nn.Module) -> "Mask":
@@ -187,7 +192,7 @@ class Enforcement:
         self.remove()
 
 
-def jaccard(a: Mask, b: Mask) -> float:
+def jaccard_kept(a: Mask, b: Mask) -> float:
     """Overlap of what two masks keep: kept by both / kept by either; 1.0 when both keep nothing.
 
     Raises ValueError unless they name the same parameters.

@@ -28,7 +28,7 @@ class FromScores:
         sparsity: float,
         scope: str = "global",
         protect: Iterable[str] = (),
-        floor: int = 0,
+        min_per_layer: int = 0,
         previous: "Mask | None" = None,
     ) -> Self:
         """Prunes the lowest scores: floor(sparsity * weights + 1/2) of all ("global") or of each tensor ("layer").
@@ -44,7 +44,7 @@ class FromScores:
         scope : str
         protect : collection of str
             Parameters, or modules ("head", "encoder.0"), that are not pruned; the others lose more in their place.
-        floor : int
+        min_per_layer : int
             Each tensor keeps at least so many weights, its best; the others lose more in their place.
         previous : Mask, optional
             Of the step before in a schedule: what it pruned stays pruned, and counts.
@@ -68,13 +68,13 @@ class FromScores:
         [[True, False], [False, True]]
         """
         _check(scores)
-        at_least(0, floor=floor)
+        at_least(0, min_per_layer=min_per_layer)
         chosen = select(
             {name: score.flatten() for name, score in scores.items()},
             fraction=sparsity,
             scope=scope,
             protect=protect,
-            floor=floor,
+            min_per_layer=min_per_layer,
             earlier=_earlier(scores, previous),
             asked="sparsity",
         )
@@ -124,7 +124,7 @@ class FromScores:
         norm: str = "sum",
         scope: str = "layer",
         protect: Iterable[str] = (),
-        floor: int = 0,
+        min_per_layer: int = 0,
         previous: "Mask | None" = None,
     ) -> Self:
         """Prunes whole output channels (dimension 0: rows of linear layers, filters of convolutions).
@@ -137,7 +137,7 @@ class FromScores:
         Raises ValueError as `from_scores`, for an unknown norm, and for scores whose sum is NaN, naming the parameter.
         """
         _check(scores)
-        at_least(0, floor=floor)
+        at_least(0, min_per_layer=min_per_layer)
         earlier = _earlier(scores, previous)
         if earlier is not None:
             earlier = {name: keep.reshape(len(scores[name]), -1).any(1) for name, keep in earlier.items()}
@@ -146,7 +146,7 @@ class FromScores:
             fraction=share,
             scope=scope,
             protect=protect,
-            floor=floor,
+            min_per_layer=min_per_layer,
             earlier=earlier,
             asked="share",
         )

@@ -24,7 +24,7 @@ def select(
     fraction: float,
     scope: str,
     protect: Iterable[str],
-    floor: int,
+    min_per_layer: int,
     earlier: Mapping[str, Tensor] | None,
     asked: str,
 ) -> dict[str, Tensor]:
@@ -47,13 +47,13 @@ def select(
     lost = [int(part.sum()) for part in gone.split(sizes)]
     # The most that a layer may lose: with a floor, and without one.
     free = [g if name in safe else n for name, n, g in zip(scores, sizes, lost, strict=True)]
-    most = [max(g, min(n, size - floor)) for n, size, g in zip(free, sizes, lost, strict=True)]
+    most = [max(g, min(n, size - min_per_layer)) for n, size, g in zip(free, sizes, lost, strict=True)]
     wanted = [pruned_count(fraction, n) for n in ([len(flat)] if scope == "global" else sizes)]
     count = sum(wanted)
     if count > sum(most):
         raise ValueError(
-            f"{asked} {fraction} cannot be reached with protect={sorted(safe)} and floor={floor}: the largest "
-            f"reachable is {sum(most) / len(flat)}"
+            f"{asked} {fraction} cannot be reached with protect={sorted(safe)} and min_per_layer={min_per_layer}: the "
+            f"largest reachable is {sum(most) / len(flat)}"
         )
     if count < sum(lost):
         raise ValueError(
@@ -64,7 +64,7 @@ def select(
         return torch.tensor(values, device=device).repeat_interleave(torch.tensor(sizes, device=device))
 
     rank = flat
-    if scope == "layer" or floor:
+    if scope == "layer" or min_per_layer:
         place = torch.cat([_places(*part) for part in zip(flat.split(sizes), gone.split(sizes), strict=True)])
     if scope == "layer":
         # By their place in their own layer as a share of it: each loses what was wanted, and where that is not
@@ -74,8 +74,8 @@ def select(
     if earlier is not None or safe:
         may_go = ~gone & per_unit([name not in safe for name in scores])
         order = torch.cat([order[gone[order]], order[may_go[order]]])
-    if floor:
-        _warn_of_floor(per_unit([*range(len(sizes))])[order[:count]], [*scores], most, floor)
+    if min_per_layer:
+        _warn_of_floor(per_unit([*range(len(sizes))])[order[:count]], [*scores], most, min_per_layer)
         order = order[(place < per_unit(most))[order]]
     keep = torch.ones_like(gone)
     keep[order[:count]] = False
@@ -124,13 +124,15 @@ def _places(score: Tensor, gone: Tensor) -> Tensor:
     return places
 
 
-def _warn_of_floor(layers: Tensor, names: list[str], most: list[int], floor: int) -> None:
+def _warn_of_floor(layers: Tensor, names: list[str], most: list[int], min_per_layer: int) -> None:
     """`layers` (pruned,): where each unit is that would go if there were no floor."""
     counts = torch.bincount(layers, minlength=len(names)).tolist()
     hit = [name for name, count, limit in zip(names, counts, most, strict=True) if count > limit]
     if hit:
         # At the caller of the Mask's method.
-        warnings.warn(f"these layers keep no more than the floor of {floor}: {hit}", LayerFloorWarning, stacklevel=4)
+        warnings.warn(
+            f"these layers keep no more than min_per_layer={min_per_layer}: {hit}", LayerFloorWarning, stacklevel=4
+        )
 
 
 def n_of_m(name: str, score: Tensor, allowed: Tensor, *, n: int, m: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from ccprune._util.checks import at_least
-from ccprune._util.modes import evaluating
+from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -129,7 +129,7 @@ def inference(model: nn.Module, example: Tensor, *, repeats: int = 100, warmup: 
 
     `warmup` calls come before the `repeats` that are timed, each to its end on the device. The model is left as it was.
     """
-    with evaluating(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         return _timed({"": lambda: model(example)}, example.device, repeats, warmup)[""]
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from ccprune._util.modes import evaluating
+from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -125,7 +125,7 @@ def _run(model: nn.Module, example: Tensor, keys: dict[nn.Module, int]) -> tuple
         for module in keys:
             # First, before a hook of the caller's puts another output in its place.
             stack.callback(module.register_forward_hook(note, with_kwargs=True, prepend=True).remove)
-        stack.enter_context(evaluating(model))
+        stack.enter_context(eval_mode(model))
         stack.enter_context(torch.random.fork_rng([example.device] if example.is_cuda else []))
         stack.enter_context(torch.no_grad())
         stack.enter_context(counter)

@@ -21,7 +21,7 @@ class Plan:
     goal: list[int]
     schedule: Schedule
     scope: str
-    floor: int
+    min_per_layer: int
 
     @classmethod
     def to(
@@ -31,7 +31,7 @@ class Plan:
         *,
         schedule: Schedule,
         scope: str,
-        floor: int,
+        min_per_layer: int,
         fixed: Collection[str],
     ) -> Self:
         """The way from the mask to a sparsity (None: nowhere); raises ValueError where there is none."""
@@ -42,9 +42,14 @@ class Plan:
             previous = Mask({name: keep.cpu() for name, keep in mask.keep.items()})
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", LayerFloorWarning)
-                options: dict[str, Any] = {"scope": scope, "protect": fixed, "floor": floor, "previous": previous}
+                options: dict[str, Any] = {
+                    "scope": scope,
+                    "protect": fixed,
+                    "min_per_layer": min_per_layer,
+                    "previous": previous,
+                }
                 goal = _counts(Mask.from_scores(some, sparsity=sparsity, **options), scope)
-        return cls(begin, goal, schedule, scope, floor)
+        return cls(begin, goal, schedule, scope, min_per_layer)
 
     def ramping(self, mask: Mask) -> bool:
         """Whether the mask is still to lose weights."""
@@ -60,7 +65,7 @@ class Plan:
         fixed: Collection[str],
     ) -> Mask:
         """The mask after the change at this step."""
-        options: dict[str, Any] = {"scope": self.scope, "fixed": fixed, "floor": self.floor}
+        options: dict[str, Any] = {"scope": self.scope, "fixed": fixed, "min_per_layer": self.min_per_layer}
         if not self.ramping(mask):
             return exchange(mask, scores, growth, fraction=self.schedule.exchanged(step), **options)
         way = self.schedule.ramped(step)

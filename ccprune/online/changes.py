@@ -68,7 +68,7 @@ def shrink(
     kept: Sequence[int],
     scope: str = "layer",
     fixed: Collection[str] = (),
-    floor: int = 0,
+    min_per_layer: int = 0,
 ) -> Mask:
     """The mask with the lowest scores of those that stay pruned too, until `kept` stay; nothing comes back.
 
@@ -82,7 +82,7 @@ def shrink(
     scope : str
     fixed : collection of str
         Parameters whose weights all stay as they are; the others of their group lose more in their place.
-    floor : int
+    min_per_layer : int
         Each parameter keeps at least so many weights, unless it already has fewer.
 
     Raises ValueError where a count cannot be reached or a score is NaN. Warns `mask.LayerFloorWarning`.
@@ -91,14 +91,15 @@ def shrink(
     for names, count in zip(groups(keep, scope), kept, strict=True):
         part = _part(mask, names, fixed)
         have = sum(mask.counts[name] for name in names)
-        most = 0 if part is None else _spare(part, floor)
+        most = 0 if part is None else _spare(part, min_per_layer)
         if not 0 <= have - count <= most:
             held = sorted(set(names) & set(fixed))
             raise ValueError(
-                f"kept of {names} must lie in {have - most}..{have} with fixed={held} and floor={floor}, got {count}"
+                f"kept of {names} must lie in {have - most}..{have} with fixed={held} and "
+                f"min_per_layer={min_per_layer}, got {count}"
             )
         if part is not None and count < have:
-            keep.update(_without(part, scores, have - count, floor).keep)
+            keep.update(_without(part, scores, have - count, min_per_layer).keep)
     return Mask(keep)
 
 
@@ -110,17 +111,18 @@ def exchange(
     fraction: float,
     scope: str = "layer",
     fixed: Collection[str] = (),
-    floor: int = 0,
+    min_per_layer: int = 0,
 ) -> Mask:
     """Prunes a share of the weights that stay and brings back as many others (SET, Mocanu et al., 2018; RigL, 2020).
 
-    In each group k = floor(fraction * kept + 1/2), but no more than there are pruned ones, nor than `floor` leaves. The
-    k lowest scores go; of the weights that were pruned before, the k with the largest growth come. What goes does not
-    come back in the same exchange. With scope "layer" every parameter keeps its count, with "global" all together do.
+    In each group k = floor(fraction * kept + 1/2), but no more than there are pruned ones, nor than
+    `min_per_layer` allows. The k lowest scores are pruned; of the weights that were pruned before, the k with the
+    largest growth return. What is pruned does not return in the same exchange. With scope
+    "layer" every parameter keeps its count, with "global" all together do.
 
     Parameters
     ----------
-    mask, scores, scope, fixed, floor
+    mask, scores, scope, fixed, min_per_layer
         As in `shrink`; of `fixed` parameters nothing goes or comes, and they do not count for k.
     growth : {name: Tensor}
         Finite, larger = bring back; of equal ones the last.
@@ -136,9 +138,9 @@ def exchange(
         for name in part.keep:
             if not bool(growth[name].isfinite().all()):
                 raise ValueError(f"growth[{name!r}] must be finite, got NaN or infinite values")
-        count = min(pruned_count(fraction, part.kept), part.total - part.kept, _spare(part, floor))
+        count = min(pruned_count(fraction, part.kept), part.total - part.kept, _spare(part, min_per_layer))
         if count:
-            left = _without(part, scores, count, floor).keep
+            left = _without(part, scores, count, min_per_layer).keep
             # What stays is above all others, what has just gone below them.
             rank = {
                 name: growth[name]
@@ -157,13 +159,13 @@ def _part(mask: Mask, names: Sequence[str], fixed: Collection[str]) -> Mask | No
     return Mask(keep) if keep else None
 
 
-def _spare(part: Mask, floor: int) -> int:
+def _spare(part: Mask, min_per_layer: int) -> int:
     """How many the part can lose."""
-    return sum(max(0, count - floor) for count in part.counts.values())
+    return sum(max(0, count - min_per_layer) for count in part.counts.values())
 
 
-def _without(part: Mask, scores: Mapping[str, Tensor], count: int, floor: int) -> Mask:
+def _without(part: Mask, scores: Mapping[str, Tensor], count: int, min_per_layer: int) -> Mask:
     """The part without the `count` lowest scores of those that stay."""
     own = {name: scores[name] for name in part.keep}
     sparsity = (part.total - part.kept + count) / part.total
-    return Mask.from_scores(own, sparsity=sparsity, floor=floor, previous=part)
+    return Mask.from_scores(own, sparsity=sparsity, min_per_layer=min_per_layer, previous=part)

@@ -56,7 +56,7 @@ class OnlinePruner(Checkpointed):
     grow : str
         Which weights come back: "gradient", those with the largest gradient in the last step (RigL, Evci et al., 2020,
         section 3), or "random" (SET, Mocanu et al., 2018).
-    scope, floor
+    scope, min_per_layer
         As of `exchange`.
     protect : collection of str
         Parameters, or modules, that are left as they are.
@@ -95,7 +95,7 @@ class OnlinePruner(Checkpointed):
         dtype: torch.dtype = torch.float64,
         grow: str = "gradient",
         scope: str = "layer",
-        floor: int = 0,
+        min_per_layer: int = 0,
         protect: Iterable[str] = (),
         pairing: str = "consecutive",
         may_skip: bool = False,
@@ -109,13 +109,20 @@ class OnlinePruner(Checkpointed):
             raise ValueError(f"grow must be one of {growth.GROWTHS}, got {grow!r}")
         if sparsity is None and mask is None:
             raise ValueError("sparsity must be given where mask is not")
-        at_least(0, floor=floor)
+        at_least(0, min_per_layer=min_per_layer)
         schedule = Schedule(every=every, ramp=ramp, fraction=fraction, end=end)
         self._model, self._optimizer, self._weights = model, optimizer, prunable(model)
         self._grow, self._protect, self._mask = grow, protected(self._weights, protect), self._whole(mask)
         fixed = self._protect | self._frozen
-        self._plan = Plan.to(sparsity, self._mask, schedule=schedule, scope=scope, floor=floor, fixed=fixed)
-        self._settings = asdict(schedule) | {"grow": grow, "scope": scope, "floor": floor, "pairing": pairing}
+        self._plan = Plan.to(
+            sparsity, self._mask, schedule=schedule, scope=scope, min_per_layer=min_per_layer, fixed=fixed
+        )
+        self._settings = asdict(schedule) | {
+            "grow": grow,
+            "scope": scope,
+            "min_per_layer": min_per_layer,
+            "pairing": pairing,
+        }
         self._settings["protect"] = sorted(self._protect)
         self._statistic = Forgetting(self._weights, half_life=half_life, statistic=statistic, dtype=dtype)
         self._generator = torch.Generator().manual_seed(seed)

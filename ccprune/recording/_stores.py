@@ -146,7 +146,7 @@ class MemoryMapped(Rows):
         self._write(values.view(np.uint8).data, needed=self._row_bytes)
 
     def _write(self, data: bytes | memoryview, *, needed: int) -> None:
-        # Looked at before every row, which costs microseconds: nothing is reserved and the disk cannot fill meanwhile.
+        # Checked before every row, which costs microseconds: nothing is reserved and the disk cannot fill meanwhile.
         held = f"{len(self)} rows, {self._end} bytes, are held and can be read"
         if self._end + needed > self._limit:
             raise StoreFull(f"{self._path}: {needed} more bytes needed, limit_bytes={self._limit} allowed; {held}")

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.modes import watching
+from ccprune._util.modes import capture_inputs
 from ccprune.mask import prunable
 from ccprune.mask._names import Layer
-from ccprune.scores._looking import Looked, finite, looking, widened
+from ccprune.scores._functional import FunctionalModel, eager_eval, finite, widened
 
 
 def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -40,7 +40,7 @@ def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """
     if len(x) == 0:
         raise ValueError("x must hold at least one sample")
-    look = Looked(model)
+    look = FunctionalModel(model)
     weights = look.weights
     names = {id(weight): name for name, weight in prunable(model).items()}
     used = {
@@ -54,7 +54,7 @@ def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         name, energy = used[layer], _energy(layer, inputs)
         energies[name] = energies[name] + energy if name in energies else energy
 
-    with watching(used, note), looking(model), torch.no_grad():
+    with capture_inputs(used, note), eager_eval(model), torch.no_grad():
         look(weights, widened(x))
     silent = [name for name in weights if name not in energies]
     if silent:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ccprune.scores._looking import Looked, finite, looking
+from ccprune.scores._functional import FunctionalModel, eager_eval, finite
 
 
 def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -30,11 +30,11 @@ def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """
     if len(x) == 0:
         raise ValueError("x must hold at least one sample")
-    look = Looked(model, dtype=torch.float64)
+    look = FunctionalModel(model, dtype=torch.float64)
     weights = {name: weight.abs().requires_grad_() for name, weight in look.weights.items()}
     look.rest = {name: value.abs() if value.is_floating_point() else value for name, value in look.rest.items()}
     ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=x.device) if x.is_floating_point() else x
-    with looking(model), torch.enable_grad():
+    with eager_eval(model), torch.enable_grad():
         flow = look(weights, ones).sum()
         gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
     return finite({name: weight.detach() * g for (name, weight), g in zip(weights.items(), gradients, strict=True)})

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.nn.functional import cross_entropy
 
-from ccprune.scores._looking import Looked, check_samples, finite, looking, widened
+from ccprune.scores._functional import FunctionalModel, check_samples, eager_eval, finite, widened
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -71,14 +71,14 @@ def fisher(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy
     length, or a score is not finite, naming the parameter.
     """
     check_samples(x, y)
-    look = Looked(model)
+    look = FunctionalModel(model)
 
     def negative_log_likelihood(weights: dict[str, Tensor], sample: Tensor, label: Tensor) -> Tensor:
         return loss(look(weights, sample[None]), label[None])
 
     per_sample = vmap(grad(negative_log_likelihood), in_dims=(None, 0, 0))
     total = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in look.weights.items()}
-    with looking(model):
+    with eager_eval(model):
         for first in range(0, len(x), chunk):
             gradients = per_sample(look.weights, widened(x[first : first + chunk]), y[first : first + chunk])
             for name, gradient in gradients.items():
@@ -94,7 +94,7 @@ def obd(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, c
     stands for it here. Arguments and errors as in `fisher`.
     """
     found = fisher(model, x, y, loss=loss, chunk=chunk)
-    weights = Looked(model).weights
+    weights = FunctionalModel(model).weights
     return {name: 0.5 * weights[name].double().square() * value for name, value in found.items()}
 
 
@@ -103,9 +103,9 @@ def _gradients(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Prunable weights, apart from the model's, and the loss's gradients in them, differentiable if `twice`."""
     check_samples(x, y)
-    look = Looked(model)
+    look = FunctionalModel(model)
     weights = {name: weight.requires_grad_() for name, weight in look.weights.items()}
-    with looking(model), torch.enable_grad():
+    with eager_eval(model), torch.enable_grad():
         value = loss(look(weights, widened(x)), y)
         if value.numel() != 1:
             raise ValueError(f"loss must give one number, got shape {tuple(value.shape)}")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, inside_unit_interval
 
 #: Up to this many pairs the sign-flip test goes through all 2**n patterns instead of drawing some.
 EXACT_PAIRS = 14
@@ -40,7 +40,7 @@ def bootstrap_interval(
     sample: ArrayLike,  # (n,)
     *,
     statistic: Literal["mean", "median"] = "mean",
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
@@ -53,7 +53,7 @@ def bootstrap_interval(
         caller's to count and report; it is refused here.
     statistic
         "mean" or "median".
-    level
+    confidence_level
         Coverage, between 0 and 1.
     resamples
         Bootstrap samples drawn.
@@ -74,7 +74,7 @@ def bootstrap_interval(
     statistics = {"mean": np.mean, "median": np.median}
     if statistic not in statistics:
         raise ValueError(f"statistic must be 'mean' or 'median', got {statistic!r}")
-    check_level(level)
+    inside_unit_interval(confidence_level=confidence_level)
     at_least(1, resamples=resamples)
     of = statistics[statistic]
     n, estimate = len(values), float(of(values))
@@ -98,7 +98,7 @@ def bootstrap_interval(
     spread = np.sum(gap**2)
     # The median's jackknife can be constant although the sample is not; it then says nothing about skewness.
     acceleration = np.sum(gap**3) / (6 * spread**1.5) if spread > 0 else 0.0
-    z = bias + ndtri([(1 - level) / 2, (1 + level) / 2])
+    z = bias + ndtri([(1 - confidence_level) / 2, (1 + confidence_level) / 2])
     low, high = np.quantile(drawn, ndtr(bias + z / (1 - acceleration * z)))
     return Interval(estimate, float(low), float(high), n)
 
@@ -106,7 +106,7 @@ def bootstrap_interval(
 def student_interval(
     sample: ArrayLike,  # (n,)
     *,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
 ) -> Interval:
     """Student's t interval of the mean: for a handful of runs, of which the bootstrap's interval is too narrow.
 
@@ -117,9 +117,9 @@ def student_interval(
     '0.920 [0.895, 0.945]'
     """
     values = check_sample(sample, "sample")
-    check_level(level)
+    inside_unit_interval(confidence_level=confidence_level)
     n, mean = len(values), float(values.mean())
-    reach = float(stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / np.sqrt(n))
+    reach = float(stdtrit(n - 1, (1 + confidence_level) / 2) * values.std(ddof=1) / np.sqrt(n))
     return Interval(mean, mean - reach, mean + reach, n)
 
 
@@ -127,7 +127,7 @@ def student_interval(
 BOOTSTRAP_FROM = 30
 
 
-def mean_interval(sample: ArrayLike, *, level: float = 0.95, seed: int = 0) -> Interval:
+def mean_interval(sample: ArrayLike, *, confidence_level: float = 0.95, seed: int = 0) -> Interval:
     """Mean of some runs with the interval that their number allows: none for one, Student's for a few, else BCa.
 
     Times in 100 that the mean was covered at a level of 95%, BCa against Student's, in 3,000 samples: normal runs 71
@@ -143,15 +143,15 @@ def mean_interval(sample: ArrayLike, *, level: float = 0.95, seed: int = 0) -> I
     if values.shape == (1,) and np.isfinite(values[0]):
         return Interval(float(values[0]), None, None, 1)
     if len(check_sample(values, "sample")) < BOOTSTRAP_FROM:
-        return student_interval(values, level=level)
-    return bootstrap_interval(values, level=level, seed=seed)
+        return student_interval(values, confidence_level=confidence_level)
+    return bootstrap_interval(values, confidence_level=confidence_level, seed=seed)
 
 
 def paired_difference(
     a: ArrayLike,  # (n,)
     b: ArrayLike,  # (n,)
     *,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
     permutations: int = 10_000,
@@ -166,7 +166,7 @@ def paired_difference(
     ----------
     a, b : (n,)
         Paired runs, n >= 2, finite.
-    level, resamples, seed
+    confidence_level, resamples, seed
         As in `bootstrap_interval`.
     permutations
         Sign patterns drawn when n > `EXACT_PAIRS`.
@@ -186,7 +186,7 @@ def paired_difference(
         raise ValueError(f"a and b must have the same length, got {len(a)} and {len(b)}")
     at_least(1, permutations=permutations)
     difference = a - b
-    interval = bootstrap_interval(difference, level=level, resamples=resamples, seed=seed)
+    interval = bootstrap_interval(difference, confidence_level=confidence_level, resamples=resamples, seed=seed)
     p_value = sign_flip_p(difference, permutations=permutations, seed=seed)
     return PairedDifference(interval.estimate, interval.low, interval.high, p_value, len(difference))
 
@@ -222,9 +222,3 @@ def check_sample(values: ArrayLike, name: str, *, finite: bool = True) -> np.nda
         kind = "finite" if finite else "free of NaN"
         raise ValueError(f"{name} must be {kind}, got {array[bad][0]} at index {int(np.argmax(bad))}")
     return array
-
-
-def check_level(level: float) -> None:
-    """Raise ValueError unless the level lies strictly between 0 and 1."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level!r}")

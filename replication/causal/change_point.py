@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from ccprune._util.checks import at_least
-from ccprune.stats.intervals import check_level
+from ccprune._util.checks import at_least, inside_unit_interval
 from replication.causal._curves import PARAMETERS, Curves, Drop, abrupt, residual, rounding, smooth
 
 #: Four parameters and two residuals.
@@ -78,7 +77,7 @@ def change_point(
     accuracy: ArrayLike,  # (s, p)
     *,
     axis: Literal["sparsity", "log_density"] = "sparsity",
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
 ) -> ChangePoint:
@@ -107,7 +106,7 @@ def change_point(
     axis
         Along which lines are straight: "sparsity", or "log_density" (-log10 of the kept fraction). They need not
         agree: a fall that is straight in log density accelerates in sparsity and its corner there comes late.
-    level, resamples, seed
+    confidence_level, resamples, seed
         Coverage of the interval; bootstrap samples; same seed, same result.
 
     Raises
@@ -118,7 +117,7 @@ def change_point(
     points, runs = _check(sparsity, accuracy)
     if axis not in ("sparsity", "log_density"):
         raise ValueError(f"axis must be 'sparsity' or 'log_density', got {axis!r}")
-    check_level(level)
+    inside_unit_interval(confidence_level=confidence_level)
     at_least(1, resamples=resamples)
     if axis == "log_density":
         if points[-1] == 1:
@@ -142,7 +141,7 @@ def change_point(
     low = high = lost = held = None
     if found.shape != "line":
         error, freedom = _standard_error(breaks, series, resamples, rng)
-        reach = stdtrit(freedom, (1 + level) / 2) * error
+        reach = stdtrit(freedom, (1 + confidence_level) / 2) * error
         low, high = (to_sparsity(np.clip(found.x[1] + side * reach, 0, 1)) for side in (-1, 1))
         last = np.searchsorted(x, found.x[1] + 1e-6, side="right") - 1
         lost = float((mean.max() - mean[last]) / np.ptp(mean))
@@ -161,7 +160,7 @@ def change_point(
         p_line=p_line,
         p_smooth=p_smooth,
         delta_bic=delta_bic,
-        abrupt=bool(held and max(p_line, p_smooth) <= 1 - level + _TIE and delta_bic > 0),
+        abrupt=bool(held and max(p_line, p_smooth) <= 1 - confidence_level + _TIE and delta_bic > 0),
     )
 
 

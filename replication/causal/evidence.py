@@ -10,7 +10,7 @@ from torch.optim import SGD
 
 from ccprune import lasso
 from ccprune.lasso.problem import blocks, correlation
-from ccprune.mask import Mask, jaccard
+from ccprune.mask import Mask, jaccard_kept
 from ccprune.recording import InMemory, Recorder, Store
 from replication.causal.methods import Scores
 from replication.causal.setting import Setting
@@ -39,7 +39,7 @@ def record(
 def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequence[float]) -> pd.DataFrame:
     """The three solvers on the same records, one Lasso per tensor (the 2024 protocol): one row per tensor and lambda.
 
-    lambda is where the screen prunes `sparsities` of the tensor. Columns: tensor, weights, lam, sparsity (the
+    lambda is where the screen prunes `sparsities` of the tensor. Columns: tensor, weights, alpha, sparsity (the
     screen's), sparsity_sgd, jaccard_sgd (of the masks of `truncated_gradient` and the screen), passes and gap_sgd (its
     relative duality gap); jaccard_exact (the exact ranking at the screen's count against the screen). Such lambdas are
     far below those at which an exact solution has fewer weights than records; for these see `certified`.
@@ -50,21 +50,21 @@ def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequen
         part, score = changes[:, columns], scores[name].flatten()
         order = lasso.ranking(part, losses)
         for sparsity in sparsities:
-            lam = _penalty(score, sparsity)
-            kept = Mask({name: score > lam})
-            sgd = lasso.truncated_gradient(part, losses, lam, seed=0)
+            alpha = _penalty(score, sparsity)
+            kept = Mask({name: score > alpha})
+            sgd = lasso.truncated_gradient(part, losses, alpha, seed=0)
             ranked = Mask.from_counts({name: order}, kept=kept.counts)
             found.append(
                 {
                     "tensor": name,
                     "weights": len(score),
-                    "lam": lam,
+                    "alpha": alpha,
                     "sparsity": kept.sparsity,
                     "sparsity_sgd": 1 - float(sgd.support.double().mean()),
-                    "jaccard_sgd": jaccard(kept, Mask({name: sgd.support})),
+                    "jaccard_sgd": jaccard_kept(kept, Mask({name: sgd.support})),
                     "passes": sgd.iterations,
                     "gap_sgd": sgd.duality_gap,
-                    "jaccard_exact": jaccard(kept, ranked),
+                    "jaccard_exact": jaccard_kept(kept, ranked),
                 }
             )
     return pd.DataFrame(found)
@@ -75,7 +75,7 @@ def compare_exponents(
 ) -> pd.DataFrame:
     """How the exponent of the authors' step moves their mask: one row per tensor, lambda and exponent.
 
-    lambda as in `compare_solvers`. Columns: tensor, sparsity (one of `sparsities`), lam, power_t (one of `powers`,
+    lambda as in `compare_solvers`. Columns: tensor, sparsity (one of `sparsities`), alpha, power_t (one of `powers`,
     the exponent in `truncated_gradient`), passes; jaccard (of the fit's mask and the screen's), jaccard_weighted (of
     the fit's mask and the screen's statistic with the records weighed by `lasso.record_weights`), spread (standard
     deviation of these weights over their mean).
@@ -85,22 +85,22 @@ def compare_exponents(
     for name, columns in store.layout.columns.items():
         part, score = changes[:, columns], scores[name].flatten()
         for sparsity in sparsities:
-            lam = _penalty(score, sparsity)
-            kept = Mask({name: score > lam})
+            alpha = _penalty(score, sparsity)
+            kept = Mask({name: score > alpha})
             for power in powers:
-                fit = lasso.truncated_gradient(part, losses, lam, power_t=power, seed=0)
-                weights = lasso.record_weights(count, passes=fit.iterations, power_t=power, seed=0)
-                weighted = correlation(part, count * weights.to(losses) * losses).abs() > lam
+                fit = lasso.truncated_gradient(part, losses, alpha, power_t=power, seed=0)
+                weights = lasso.record_weights(count, max_iter=fit.iterations, power_t=power, seed=0)
+                weighted = correlation(part, count * weights.to(losses) * losses).abs() > alpha
                 fitted = Mask({name: fit.support})
                 found.append(
                     {
                         "tensor": name,
                         "sparsity": sparsity,
-                        "lam": lam,
+                        "alpha": alpha,
                         "power_t": power,
                         "passes": fit.iterations,
-                        "jaccard": jaccard(kept, fitted),
-                        "jaccard_weighted": jaccard(Mask({name: weighted}), fitted),
+                        "jaccard": jaccard_kept(kept, fitted),
+                        "jaccard_weighted": jaccard_kept(Mask({name: weighted}), fitted),
                         "spread": float(weights.std(correction=0) / weights.mean()),
                     }
                 )
@@ -115,17 +115,17 @@ def _penalty(score: Tensor, sparsity: float) -> float:
 def certified(store: InMemory, *, fractions: Sequence[float]) -> pd.DataFrame:
     """Exact solutions and the authors' solver at lambda = `fractions` of `lambda_max`: one row per tensor and lambda.
 
-    Columns: tensor, fraction, lam; kept and gap (relative duality gap) of each, named _exact and _sgd.
+    Columns: tensor, fraction, alpha; kept and gap (relative duality gap) of each, named _exact and _sgd.
     """
     changes, losses = store.records()
     found = []
     for name, columns in store.layout.columns.items():
         part = changes[:, columns]
         top = lasso.lambda_max(part, losses)
-        lams = [fraction * top for fraction in fractions]
-        for fraction, lam, exact in zip(fractions, lams, lasso.path(part, losses, lams), strict=True):
-            sgd = lasso.truncated_gradient(part, losses, lam, seed=0)
-            row = {"tensor": name, "fraction": fraction, "lam": lam}
+        alphas = [fraction * top for fraction in fractions]
+        for fraction, alpha, exact in zip(fractions, alphas, lasso.path(part, losses, alphas), strict=True):
+            sgd = lasso.truncated_gradient(part, losses, alpha, seed=0)
+            row = {"tensor": name, "fraction": fraction, "alpha": alpha}
             row |= {"kept_exact": int(exact.support.sum()), "gap_exact": exact.duality_gap}
             found.append(row | {"kept_sgd": int(sgd.support.sum()), "gap_sgd": sgd.duality_gap})
     return pd.DataFrame(found)

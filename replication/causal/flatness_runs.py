@@ -49,7 +49,7 @@ def measure(model: nn.Module, images: Images, mask: Mask | None, effort: Effort,
     asked = (model, cross_entropy, data)
     found: dict[str, float] = {}
     for prefix, scale in (("", "none"), ("relative_", "filter")):
-        top = flatness.top_eigenvalues(*asked, mask=mask, scale=scale, tolerance=1e-2, seed=seed)
+        top = flatness.top_eigenvalues(*asked, mask=mask, scale=scale, tol=1e-2, seed=seed)
         total = flatness.trace(*asked, mask=mask, scale=scale, probes=effort.probes, seed=seed)
         found |= {f"{prefix}top_eigenvalue": float(top.values[0]), f"{prefix}residual": float(top.residuals[0])}
         found |= {f"{prefix}trace": total.estimate, f"{prefix}trace_stderr": total.stderr}

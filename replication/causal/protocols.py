@@ -11,13 +11,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from ccprune import lasso
-from ccprune.mask import Mask, prunable
+from ccprune.mask import Mask
 from ccprune.recording import Recorder
 from replication.causal.methods import Method, Scores
 from replication.causal.setting import Setting
@@ -47,11 +46,6 @@ class Point:
     model: nn.Module
     loss: float
     epochs: int
-
-
-def everything(model: nn.Module) -> Mask:
-    """The mask that prunes nothing."""
-    return Mask({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
 
 
 def start(model: nn.Module, images: Images, setting: Setting, *, epochs: int, seed: int) -> Start:
@@ -89,7 +83,7 @@ def gradual(
     model = copy.deepcopy(begin.model)
     optimizer = setting.sgd(model)
     optimizer.load_state_dict(copy.deepcopy(begin.optimizer_state))
-    mask, epochs, found = everything(model), begin.epochs, {}
+    mask, epochs, found = Mask.ones_like(model), begin.epochs, {}
     for level in levels:
         store = method.store() if method and method.store else None
         training = {"epochs": between, "optimizer": optimizer, "seed": seed, "first": epochs}
@@ -122,9 +116,9 @@ def rewound(
 
     Every iteration trains a copy of the saved network under the mask so far for `epochs` of plain SGD at `rate` and
     records consecutive steps; `choose(model, store, mask so far, iteration)` makes the next mask, in the paper
-    `store.mask(lam)`; and the next iteration begins at the saved weights again. With `store` None nothing is recorded.
+    `store.mask(alpha)`; and the next iteration begins at the saved weights again. Without `store` nothing is recorded.
     """
-    mask = everything(saved)
+    mask = Mask.ones_like(saved)
     for iteration in range(iterations):
         model = mask.apply_(copy.deepcopy(saved))
         optimizer = SGD(model.parameters(), lr=rate)

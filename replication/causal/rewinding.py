@@ -12,7 +12,7 @@ from ccprune.lasso import Screen
 from ccprune.mask import Mask, geometric
 from ccprune.recording import SquaredUpdates
 from ccprune.training import converged, evaluate
-from replication.causal.protocols import everything, rewound
+from replication.causal.protocols import rewound
 from replication.causal.runs import Network, training_key
 from replication.causal.setting import Setting
 from replication.data.images import Images
@@ -40,7 +40,7 @@ def trained(
 
 
 def at_lambda(
-    saved: nn.Module, images: Images, setting: Setting, lam: float, *, iterations: int, epochs: int, seed: int
+    saved: nn.Module, images: Images, setting: Setting, alpha: float, *, iterations: int, epochs: int, seed: int
 ) -> Iterator[Mask]:
     """The paper's masks, one per iteration: `rewound` with `lasso.Screen` at lambda.
 
@@ -48,7 +48,7 @@ def at_lambda(
     """
 
     def choose(_: nn.Module, screen: Screen, __: Mask, ___: int) -> Mask:
-        return screen.mask(lam)
+        return screen.mask(alpha)
 
     return rewound(saved, images, setting, choose, iterations=iterations, epochs=epochs, seed=seed)
 
@@ -88,7 +88,7 @@ def controls(saved: nn.Module, sparsity: float, *, seed: int) -> dict[str, Mask]
     """
     magnitude = scores.magnitude(saved)
     return {
-        "dense": everything(saved),
+        "dense": Mask.ones_like(saved),
         "magnitude": Mask.from_scores(magnitude, sparsity=sparsity),
         "magnitude_layer": Mask.from_scores(magnitude, scope="layer", sparsity=sparsity),
         "lamp": Mask.from_scores(scores.lamp(saved), sparsity=sparsity),
@@ -134,7 +134,7 @@ def experiment(
     network: Network,
     images: Images,
     setting: Setting,
-    lam: float,
+    alpha: float,
     *,
     units: Units,
     key: Mapping[str, Scalar],
@@ -162,8 +162,15 @@ def experiment(
     """
     saved = cache(lambda: trained(network(seed), images, setting, None, epochs=epochs, seed=seed)[0])
     schedule = {"epochs": epochs, "seed": seed}
-    path = cache(lambda: list(at_lambda(saved(), images, setting, lam, iterations=iterations, **schedule)))
-    one = {**key, **training_key(setting), **schedule, "study": "protocol_2024", "lam": lam, "iterations": iterations}
+    path = cache(lambda: list(at_lambda(saved(), images, setting, alpha, iterations=iterations, **schedule)))
+    one = {
+        **key,
+        **training_key(setting),
+        **schedule,
+        "study": "protocol_2024",
+        "lam": alpha,  # the name in stored units
+        "iterations": iterations,
+    }
     steps = units.get(one | {"method": "sparsities"}, lambda: [{"sparsity": mask.sparsity} for mask in path()])
     sparsities = [step["sparsity"] for step in steps]
 

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ccprune.mask import jaccard
+from ccprune.mask import jaccard_kept
 from replication.causal.change_point import one_standard_error
 from replication.causal.evidence import rank_correlations
 from replication.causal.methods import Method
@@ -96,7 +96,7 @@ def run(
                 agreement = rank_correlations({"reference": first.scores, "here": point.scores}).iloc[0, 1]
                 row = curve_row(seed, name, point, changed, changed_held) | {
                     "rank_correlation": float(agreement),
-                    "jaccard": jaccard(first.mask, point.mask),
+                    "jaccard": jaccard_kept(first.mask, point.mask),
                 }
                 found.append(row)
     return pd.DataFrame(found).rename(columns={"method": "condition"})

@@ -52,7 +52,7 @@ def select(
     y: Tensor,
     *,
     count: int | None = None,
-    lam: float | None = None,
+    alpha: float | None = None,
     statistic: str = "covariance",
     pairs: int = 50,
     threshold: float = 0.75,
@@ -66,8 +66,8 @@ def select(
         Squared weight changes, in memory or a file mapped into it; read once, in blocks of columns.
     y : Tensor (T,)
         Loss changes.
-    count, lam
-        One of them: the `count` largest are chosen in every half, or all above `lam`. With `count` the statistics of
+    count, alpha
+        One of them: the `count` largest are chosen in every half, or all above `alpha`. With `count` the statistics of
         all halves are held, 8 pairs P bytes (float32).
     statistic : str
         "covariance": the screen's |sum_t y_t x_t| / T over the half, uncentred. "correlation": the absolute value of
@@ -93,12 +93,12 @@ def select(
     records, weights = X.shape
     if records < 4:
         raise ValueError(f"X must have at least 4 records to be halved, got {records}")
-    if (count is None) == (lam is None):
-        raise ValueError(f"give either count or lam, got count={count!r} and lam={lam!r}")
+    if (count is None) == (alpha is None):
+        raise ValueError(f"give either count or alpha, got count={count!r} and alpha={alpha!r}")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 0 < count < weights):
         raise ValueError(f"count must be an integer in 1..{weights - 1}, got {count!r}")
-    if lam is not None:
-        check_penalty(lam)
+    if alpha is not None:
+        check_penalty(alpha)
     at_least(1, pairs=pairs)
     if not 0.5 < threshold <= 1:
         raise ValueError(f"threshold must lie above 0.5 and at most 1, got {threshold!r}")
@@ -108,9 +108,9 @@ def select(
     target = y.detach().to(X.device, torch.float64)
     statistics = _covariances(X, target, members) if statistic == "covariance" else _correlations(X, target, members)
     times = torch.zeros(weights, dtype=torch.float64, device=X.device)
-    if lam is not None:
+    if alpha is not None:
         for part, values in statistics:
-            times[part] = (values > lam).sum(0).to(torch.float64)
+            times[part] = (values > alpha).sum(0).to(torch.float64)
     else:
         held = torch.empty(2 * pairs, weights, dtype=torch.float32, device=X.device)
         for part, values in statistics:

@@ -23,7 +23,7 @@ from replication.diagnostics._ball_bound import largest_possible, layers_of
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import run
 from replication.networks import models
-from replication.networks.ensemble import Ensemble, initialise
+from replication.networks.ensemble import MLPBatch, initialise
 
 WIDTHS = (4, 8, 16, 32, 64, 128, 256, 512)
 # Random points looked at for each start of an ascent.
@@ -209,7 +209,7 @@ def by_width(
 
 
 def _epsilons(
-    dense: Ensemble, other: Ensemble, index: int, data: Dataset, *, radius: float, seed: int, boxes: int
+    dense: MLPBatch, other: MLPBatch, index: int, data: Dataset, *, radius: float, seed: int, boxes: int
 ) -> dict[str, float]:
     pair = [models.from_ensemble(ensemble, index) for ensemble in (dense, other)]
     found = largest_in_ball(*pair, inputs=data.x_test.shape[1], radius=radius, seed=seed)

@@ -10,7 +10,7 @@ from replication.data import Dataset
 from replication.ledger.energy import EnergyUnavailable, compared
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import run
-from replication.networks.ensemble import Ensemble
+from replication.networks.ensemble import MLPBatch
 
 __all__ = ["EnergyUnavailable", "of_training"]
 
@@ -18,7 +18,7 @@ __all__ = ["EnergyUnavailable", "of_training"]
 def of_training(
     data: Dataset,
     settings: legcnet.Settings,
-    ensemble: Ensemble,
+    ensemble: MLPBatch,
     keep: Mapping[str, Tensor],
     *,
     rounds: int,

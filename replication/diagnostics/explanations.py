@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ccprune._util.checks import at_least
-from ccprune._util.modes import evaluating
+from ccprune._util.modes import eval_mode
 
 METHODS = ("auto", "exact", "deep")
 #: Up to this many features "auto" goes through all coalitions.
@@ -70,7 +70,7 @@ def shap_values(model: nn.Module, background: Tensor, x: Tensor, *, method: str 
         method = "exact" if features <= EXACT_FEATURES else "deep"
     if method == "exact" and features > EXACT_FEATURES:
         raise ValueError(f"method='exact' takes at most {EXACT_FEATURES} features, got {features}")
-    with evaluating(model):
+    with eval_mode(model):
         found = _exact(model, background, x) if method == "exact" else _deep(model, background, x)
     return found.to(x)
 

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ccprune.stats.intervals import check_level, check_sample
+from ccprune._util.checks import inside_unit_interval
+from ccprune.stats.intervals import check_sample
 
 
 def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Literal["identical", "outside"]:
@@ -36,18 +37,18 @@ def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Lit
     return "identical" if any(value.quantize(step, mode) == target for mode in modes) else "outside"
 
 
-def prediction_range(sample: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
-    """Central range in which one further run falls with probability `level`, whatever the distribution.
+def prediction_range(sample: ArrayLike, *, confidence_level: float = 0.95) -> tuple[float, float]:
+    """Central range in which one further run falls with probability `confidence_level`, whatever the distribution.
 
     Order statistics at ranks q (n + 1), interpolated. Below n = 2 / (1 - level) - 1 runs (39 for 95%) no
-    range of order statistics reaches `level`; then this is the smallest and the largest run, and covers (n -
+    range of order statistics reaches `confidence_level`; then this is the smallest and the largest run, and covers (n -
     1) / (n + 1).
 
     Parameters
     ----------
     sample : (n,)
         Single runs, n >= 2. Infinity stands for a run that never reached the benchmark; NaN is refused.
-    level
+    confidence_level
         Coverage, between 0 and 1.
 
     Raises
@@ -56,18 +57,18 @@ def prediction_range(sample: ArrayLike, *, level: float = 0.95) -> tuple[float, 
         For an argument outside the above.
     """
     ordered = np.sort(check_sample(sample, "sample", finite=False))
-    check_level(level)
+    inside_unit_interval(confidence_level=confidence_level)
 
     def at(quantile: float) -> float:
         rank = np.clip(quantile * (len(ordered) + 1), 1, len(ordered)) - 1
         below, above = ordered[int(np.floor(rank))], ordered[int(np.ceil(rank))]
         return float(below if below == above else below + (rank - np.floor(rank)) * (above - below))
 
-    return at((1 - level) / 2), at((1 + level) / 2)
+    return at((1 - confidence_level) / 2), at((1 + confidence_level) / 2)
 
 
 def verdict_sample(
-    published: float, sample: ArrayLike, *, decimals: int, level: float = 0.95
+    published: float, sample: ArrayLike, *, decimals: int, confidence_level: float = 0.95
 ) -> Literal["within_noise", "outside"]:
     """Compare a published figure with our runs over many seeds.
 
@@ -81,7 +82,7 @@ def verdict_sample(
     ValueError
         As `prediction_range` and `verdict_exact`.
     """
-    low, high = prediction_range(sample, level=level)
+    low, high = prediction_range(sample, confidence_level=confidence_level)
     target, step = _published(published, decimals)
     inside = target - step / 2 <= high and low < target + step
     return "within_noise" if inside else "outside"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ccprune.stats.intervals import Interval, check_level, check_sample
+from ccprune._util.checks import inside_unit_interval
+from ccprune.stats.intervals import Interval, check_sample
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def median_interval(sample: ArrayLike, *, confidence_level: float = 0.95) -> Int
         For NaN, fewer than 2 values, or a level outside (0, 1).
     """
     ordered = np.sort(check_sample(sample, "sample", finite=False))
-    check_level(confidence_level)
+    inside_unit_interval(confidence_level=confidence_level)
     n = len(ordered)
     below, above = ordered[(n - 1) // 2], ordered[n // 2]
     with np.errstate(invalid="ignore"):
@@ -100,7 +101,7 @@ def share_interval(count: int, n: int, *, confidence_level: float = 0.95) -> Int
 
     Raises ValueError unless 0 <= count <= n, n >= 1 and the level lies in (0, 1).
     """
-    check_level(confidence_level)
+    inside_unit_interval(confidence_level=confidence_level)
     if not (n >= 1 and 0 <= count <= n):
         raise ValueError(f"count must lie in 0..n and n be at least 1, got {count} and {n}")
     from scipy.stats import binomtest

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ccprune._util.checks import at_least
-from ccprune.stats.intervals import check_level
+from ccprune._util.checks import at_least, inside_unit_interval
 
 
 def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: float = 0.05) -> float:
@@ -26,8 +25,8 @@ def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: fl
     if not (np.isfinite(sd) and sd > 0):
         raise ValueError(f"sd must be positive, got {sd!r}")
     at_least(2, n=n)
-    check_level(power)
-    check_level(significance)
+    inside_unit_interval(power=power)
+    inside_unit_interval(significance=significance)
     from scipy.optimize import brentq  # these load slowly
     from scipy.stats import nct, t
 
@@ -48,8 +47,8 @@ def detectable_share(n: int, *, power: float = 0.8, significance: float = 0.05) 
     Raises ValueError for fewer than 1 pair, or a power or significance outside (0, 1).
     """
     at_least(1, n=n)
-    check_level(power)
-    check_level(significance)
+    inside_unit_interval(power=power)
+    inside_unit_interval(significance=significance)
     from scipy.optimize import brentq
     from scipy.stats import binom
 

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.procedure import Evidence, Recording, Settings
-from replication.networks.ensemble import Ensemble
+from replication.legcnet.procedure import Evidence, Settings, WindowSettings
+from replication.networks.ensemble import MLPBatch
 
 
 @dataclass(frozen=True)
 class Choice:
     """Departures from the settings found; by default none.
 
-    recording: fields of `legcnet.Recording` with another value. risk, test: as in `legcnet.evidence`, `legcnet.tests`.
-    p_decimals, corrected: as in `legcnet.keep_masks`.
+    recording: fields of `legcnet.WindowSettings` with another value. risk, test: as in `legcnet.evidence`,
+    `legcnet.tests`. p_decimals, corrected: as in `legcnet.keep_masks`.
     """
 
     recording: Mapping[str, object] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Choice:
     corrected: bool = False
 
 
-def choices(recording: Recording) -> dict[str, Choice]:
+def choices(recording: WindowSettings) -> dict[str, Choice]:
     """The settings as found, and every single change of them that a reader of the paper could have made.
 
     The authors have two window scripts: one follows neighbours 20 steps, the other 3 and sets windows with a jump to 0.
@@ -52,14 +52,14 @@ def choices(recording: Recording) -> dict[str, Choice]:
 
 
 def masks_by_choice(
-    ensemble: Ensemble, data: Dataset, settings: Settings, method: str
+    ensemble: MLPBatch, data: Dataset, settings: Settings, method: str
 ) -> Iterator[tuple[str, Tensor, int]]:
     """Yields (choice, masks (B, M), networks that could be tested) for every single change.
 
     Raises ValueError for a method other than "ft" or "pt".
     """
     recording = settings.recording(method)
-    known: dict[tuple[Recording, str], Evidence] = {}
+    known: dict[tuple[WindowSettings, str], Evidence] = {}
     for name, choice in choices(recording).items():
         changed = replace(recording, **choice.recording)
         # Lags enter after the exponents, which are the expensive part.
@@ -72,12 +72,12 @@ def masks_by_choice(
         yield name, keep, sum(result is not None for result in results)
 
 
-def agreement(ensemble: Ensemble, data: Dataset, settings: Settings, method: str, reference: Tensor) -> pd.DataFrame:
+def agreement(ensemble: MLPBatch, data: Dataset, settings: Settings, method: str, reference: Tensor) -> pd.DataFrame:
     """One row per choice: mean Jaccard index with the reference masks (B, M), mean number removed, networks tested."""
     rows = {}
     for name, keep, tested in masks_by_choice(ensemble, data, settings, method):
         rows[name] = {
-            "jaccard": float(legcnet.jaccard(keep, reference).mean()),
+            "jaccard": float(legcnet.jaccard_pruned(keep, reference).mean()),
             "removed": float((~keep).sum(1).double().mean()),
             "tested": tested,
         }

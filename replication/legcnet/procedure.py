@@ -14,7 +14,7 @@ from ccprune.granger import GrangerResult, benjamini_hochberg, granger_test
 from ccprune.lyapunov import AUTHORS_DECIMALS, exponents_of
 from ccprune.scores import PRUNE
 from replication.data import Dataset
-from replication.networks.ensemble import Ensemble
+from replication.networks.ensemble import MLPBatch
 from replication.networks.trajectory import windows
 
 RISKS = ("test", "train", "heldout")
@@ -24,7 +24,7 @@ P_DECIMALS = 4
 
 
 @dataclass(frozen=True)
-class Recording:
+class WindowSettings:
     """How a dense run is recorded and tested: one of the columns FT and PT of a dataset's settings.
 
     epochs: recorded epochs. window: points per window, consecutive windows start 0.9 window apart. steps: how far
@@ -65,25 +65,25 @@ class Settings:
     rate: float
     benchmark: float
     budget: int
-    ft: Recording
-    pt: Recording
+    ft: WindowSettings
+    pt: WindowSettings
     scale: float = 0.1
     reduction: str = "mean"
     output: str = "sigmoid"
 
-    def recording(self, method: str) -> Recording:
+    def recording(self, method: str) -> WindowSettings:
         """The recording of "ft" or "pt"; ValueError for any other method."""
         if method not in ("ft", "pt"):
             raise ValueError(f"method must be 'ft' or 'pt', got {method!r}")
         return self.ft if method == "ft" else self.pt
 
 
-def _pt(epochs: int, max_lag: int) -> Recording:
-    return Recording(epochs=epochs, window=50, steps=3, max_lag=max_lag, jump_threshold=1.0)
+def _pt(epochs: int, max_lag: int) -> WindowSettings:
+    return WindowSettings(epochs=epochs, window=50, steps=3, max_lag=max_lag, jump_threshold=1.0)
 
 
-def _ft(epochs: int, window: int, left_out: int = 0) -> Recording:
-    return Recording(epochs=epochs, window=window, steps=20, max_lag=20, left_out=left_out)
+def _ft(epochs: int, window: int, left_out: int = 0) -> WindowSettings:
+    return WindowSettings(epochs=epochs, window=window, steps=20, max_lag=20, left_out=left_out)
 
 
 # From the authors' released notebook, and what had to be found by re-running it. With these the released masks come out
@@ -110,7 +110,7 @@ class Evidence:
 
 
 def evidence(
-    ensemble: Ensemble, data: Dataset, settings: Settings, recording: Recording, *, risk: str = "test"
+    ensemble: MLPBatch, data: Dataset, settings: Settings, recording: WindowSettings, *, risk: str = "test"
 ) -> Evidence:
     """Trains dense networks and keeps, window by window, the exponent of each weight and the misclassification risk.
 
@@ -189,7 +189,7 @@ def keep_masks(
 
 
 def masks(
-    ensemble: Ensemble,
+    ensemble: MLPBatch,
     data: Dataset,
     settings: Settings,
     *,
@@ -228,7 +228,7 @@ def random_masks(removed: Tensor, count: int, *, seed: int, first: int = 0) -> T
 
 
 def masks_from_lists(lists: Iterable[Iterable[int]], count: int) -> Tensor:
-    """Masks (B, M = count) that remove the listed weights, counted as in `ensemble.Ensemble`."""
+    """Masks (B, M = count) that remove the listed weights, counted as in `ensemble.MLPBatch`."""
     rows = []
     for removed in lists:
         row = torch.ones(count, dtype=torch.bool)
@@ -240,7 +240,7 @@ def masks_from_lists(lists: Iterable[Iterable[int]], count: int) -> Tensor:
     return torch.stack(rows)
 
 
-def jaccard(a: Tensor, b: Tensor) -> Tensor:
+def jaccard_pruned(a: Tensor, b: Tensor) -> Tensor:
     """Jaccard index (B,) of the weights removed by masks a and b (B, M); 1 where neither removes any."""
     both, either = (~a & ~b).sum(1), (~a | ~b).sum(1)
     return torch.where(either == 0, 1.0, both / either.clamp_min(1))

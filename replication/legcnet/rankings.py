@@ -12,7 +12,7 @@ from ccprune.granger import GrangerResult, granger_test
 from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
 from replication.networks._train_torch import outputs
-from replication.networks.ensemble import Ensemble
+from replication.networks.ensemble import MLPBatch
 
 #: The paper's test and its repairs, by the name of their ranking.
 TESTS = ("smallest_p", "bic_f", "augmented_heldout", "surrogate")
@@ -43,7 +43,7 @@ class Rankings:
 
 
 def rankings(
-    ensemble: Ensemble,
+    ensemble: MLPBatch,
     trained: Tensor,
     data: Dataset,
     settings: legcnet.Settings,
@@ -68,7 +68,7 @@ def rankings(
 
     Parameters
     ----------
-    ensemble : Ensemble
+    ensemble : MLPBatch
         B networks at their initial weights.
     trained : Tensor (B, M)
         Weights of the dense networks after training.
@@ -144,7 +144,7 @@ def _ranks(scores: Sequence[Tensor], generators: Sequence[np.random.Generator]) 
     return torch.stack(rows)
 
 
-def snip(ensemble: Ensemble, data: Dataset) -> Tensor:
+def snip(ensemble: MLPBatch, data: Dataset) -> Tensor:
     """Connection sensitivity (B, M) of the initial weights: |w dL/dw| for the squared error on all training rows.
 
     As `scores.snip`, for an ensemble (Lee, Ajanthan and Torr, 2019, eq. 5).

@@ -12,7 +12,7 @@ from replication.legcnet import figures
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.procedure import SETTINGS
 from replication.legcnet.runs import run
-from replication.networks.ensemble import Ensemble, initialise, stack
+from replication.networks.ensemble import MLPBatch, initialise, stack
 from replication.networks.train import Trained
 
 # Rows of table 2 for PT whose masks are not the released ones, or not released.
@@ -47,7 +47,7 @@ class Released:
     """
 
     data: Mapping[str, Dataset]
-    starts: Mapping[str, Ensemble]
+    starts: Mapping[str, MLPBatch]
     masks: Mapping[tuple[str, str], Tensor]
     rows: Mapping[str, Mapping[str, float]]
     dense: DenseRow

@@ -15,7 +15,7 @@ from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.rankings import RANDOM, REVERSED, TESTS, Rankings, rankings
 from replication.legcnet.runs import CHUNK, run
-from replication.networks.ensemble import Ensemble, initialise
+from replication.networks.ensemble import MLPBatch, initialise
 from replication.networks.train import Trained, accuracy, advance
 
 __all__ = ["MATCHED", "RANDOM", "REVERSED", "TESTS", "Rankings", "mask", "operations", "rankings", "runs"]
@@ -105,7 +105,7 @@ def _alone(p_values: Mapping[str, Tensor]) -> list[pd.DataFrame]:
 
 
 def _retrained(
-    data: Dataset, settings: legcnet.Settings, ensemble: Ensemble, keep: Mapping[tuple[str, str, float], Tensor]
+    data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: Mapping[tuple[str, str, float], Tensor]
 ) -> pd.DataFrame:
     """One row per mask and network. Equal masks of one network are trained once."""
     keys = [key for key in keep for _ in range(len(ensemble))]

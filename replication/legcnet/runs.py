@@ -10,7 +10,7 @@ from torch import Tensor
 
 from replication.data import Dataset, authors
 from replication.legcnet import procedure as legcnet
-from replication.networks.ensemble import Ensemble, initialise, stack
+from replication.networks.ensemble import MLPBatch, initialise, stack
 from replication.networks.train import Trained, accuracy, macro_f1, train
 
 # Every method is compared at the same count of removed weights with the random and magnitude masks named here.
@@ -21,7 +21,7 @@ CHUNK = 50
 _CONTROL_KEY = 1_000_000
 
 
-def run(data: Dataset, settings: legcnet.Settings, ensemble: Ensemble, keep: Tensor, *, stop: bool = True) -> Trained:
+def run(data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: Tensor, *, stop: bool = True) -> Trained:
     """Retrains the networks from their initial weights under the masks keep (B, M): to the benchmark, or the budget."""
     return train(
         ensemble,
@@ -70,7 +70,7 @@ class Fresh:
     """
 
     first: int
-    ensemble: Ensemble
+    ensemble: MLPBatch
     dense: Trained
     keep: dict[str, Tensor]
     testable: dict[str, list[bool]]
@@ -162,7 +162,7 @@ def _after_training(data: Dataset, trained: Trained, keep: Tensor, name: str) ->
     )
 
 
-def _rows(data: Dataset, settings: legcnet.Settings, ensemble: Ensemble, keep: dict[str, Tensor]) -> pd.DataFrame:
+def _rows(data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: dict[str, Tensor]) -> pd.DataFrame:
     copies = ensemble.select(list(range(len(ensemble))) * len(keep))
     masks = torch.cat(list(keep.values()))
     stopped, whole = (run(data, settings, copies, masks, stop=stop) for stop in (True, False))

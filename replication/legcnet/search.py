@@ -10,7 +10,7 @@ from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.procedure import Settings
 from replication.legcnet.runs import run
-from replication.networks.ensemble import OUTPUTS, Ensemble, stack
+from replication.networks.ensemble import OUTPUTS, MLPBatch, stack
 from replication.networks.train import accuracy, advance, macro_f1, outputs
 
 RULES = ("all outputs rounded", "largest output")
@@ -64,7 +64,7 @@ def search_dense_row(
 
 
 def search_lags(
-    ensemble: Ensemble,
+    ensemble: MLPBatch,
     data: Dataset,
     settings: Settings,
     method: str,
@@ -104,7 +104,7 @@ def search_lags(
     return pd.DataFrame(rows)
 
 
-def _curves(ensemble: Ensemble, data: Dataset, *, rate: float, reduction: str, epochs: int) -> dict:
+def _curves(ensemble: MLPBatch, data: Dataset, *, rate: float, reduction: str, epochs: int) -> dict:
     """Training and test accuracy by each rule and test F1, (epochs, B) each, after every epoch."""
     seen: dict = {rule: {"train": [], "test": []} for rule in RULES} | {"f1": []}
     parts = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}

@@ -11,7 +11,7 @@ OUTPUTS = ("sigmoid", "softmax")
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class MLPBatch:
     """B networks d-h-o with sigmoid hidden units, float64.
 
     Attributes: w1 (B, h, d), b1 (B, h), w2 (B, o, h), b2 (B, o); output, "sigmoid" or "softmax", the output unit.
@@ -57,12 +57,12 @@ class Ensemble:
         """All weights (B, M) in counting order."""
         return torch.cat([self.w1.flatten(1), self.w2.flatten(1)], 1)
 
-    def select(self, index: Tensor | Sequence[int]) -> "Ensemble":
+    def select(self, index: Tensor | Sequence[int]) -> "MLPBatch":
         """The networks at `index` (any repetition allowed), as a copy."""
         index = torch.as_tensor(index, device=self.w1.device)
         return replace(self, w1=self.w1[index], b1=self.b1[index], w2=self.w2[index], b2=self.b2[index])
 
-    def with_weights(self, weights: Tensor) -> "Ensemble":
+    def with_weights(self, weights: Tensor) -> "MLPBatch":
         """Same biases, other weights (B, M)."""
         split = self.w1[0].numel()
         return replace(
@@ -73,14 +73,14 @@ class Ensemble:
             b2=self.b2.clone(),
         )
 
-    def to(self, device: torch.device | str) -> "Ensemble":
+    def to(self, device: torch.device | str) -> "MLPBatch":
         """Copy on another device."""
         return replace(self, **{name: getattr(self, name).to(device) for name in ("w1", "b1", "w2", "b2")})
 
 
 def initialise(
     sizes: tuple[int, int, int], count: int, *, seed: int, scale: float = 0.1, output: str = "sigmoid"
-) -> Ensemble:
+) -> MLPBatch:
     """Fresh networks with weights and biases from N(0, scale^2).
 
     Network i depends on `seed` and i alone, not on `count`. The released initial weights have scale 0.1 (vowel: 1).
@@ -99,8 +99,8 @@ def initialise(
     return stack(networks, output=output)
 
 
-def stack(networks: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], *, output: str = "sigmoid") -> Ensemble:
-    """Ensemble of networks given as (W1 (h, d), b1 (h,), W2 (o, h), b2 (o,))."""
+def stack(networks: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], *, output: str = "sigmoid") -> MLPBatch:
+    """An `MLPBatch` of networks given as (W1 (h, d), b1 (h,), W2 (o, h), b2 (o,))."""
     if not networks:
         raise ValueError("networks must not be empty")
-    return Ensemble(*(torch.stack([network[part] for network in networks]) for part in range(4)), output=output)
+    return MLPBatch(*(torch.stack([network[part] for network in networks]) for part in range(4)), output=output)

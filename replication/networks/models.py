@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from replication.networks.ensemble import Ensemble, initialise
+from replication.networks.ensemble import MLPBatch, initialise
 
 
 def sigmoid_mlp(inputs: int, hidden: int, outputs: int, *, scale: float = 0.1, seed: int = 0) -> nn.Sequential:
@@ -26,7 +26,7 @@ def sigmoid_mlp(inputs: int, hidden: int, outputs: int, *, scale: float = 0.1, s
     return from_ensemble(initialise((inputs, hidden, outputs), 1, seed=seed, scale=scale), 0)
 
 
-def from_ensemble(ensemble: Ensemble, index: int) -> nn.Sequential:
+def from_ensemble(ensemble: MLPBatch, index: int) -> nn.Sequential:
     """One network of an ensemble as a torch module with parameters of its own."""
     if not 0 <= index < len(ensemble):
         raise ValueError(f"index must lie in 0..{len(ensemble) - 1}, got {index}")

@@ -14,7 +14,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Stack:
+class ModelBatch:
     """B models of one shape.
 
     Attributes: parameters ({name: Tensor (B, *shape)}, biases among them), template (the model without its values, on
@@ -33,7 +33,7 @@ class Stack:
         """All prunable weights (B, M), tensor by tensor in row-major order."""
         return torch.cat([self.parameters[name].flatten(1) for name in self.prunable], 1)
 
-    def select(self, index: Sequence[int] | Tensor) -> "Stack":
+    def select(self, index: Sequence[int] | Tensor) -> "ModelBatch":
         """The models at `index` (any repetition allowed), as a copy."""
         index = torch.as_tensor(index, device=next(iter(self.parameters.values())).device)
         return replace(self, parameters={name: value[index] for name, value in self.parameters.items()})
@@ -83,8 +83,8 @@ class Stack:
             self.parameters[name].masked_fill_(~part, 0.0)
 
 
-def stack(models: Sequence[nn.Module]) -> Stack:
-    """Copies of models of one shape as a `Stack`, on their device.
+def stack(models: Sequence[nn.Module]) -> ModelBatch:
+    """Copies of models of one shape as a `ModelBatch`, on their device.
 
     Raises ValueError without models, or for models with buffers (batch norm), which would be shared.
     """
@@ -96,4 +96,4 @@ def stack(models: Sequence[nn.Module]) -> Stack:
     parameters, _ = stack_module_state(list(models))
     template = copy.deepcopy(models[0]).to("meta")
     values = {name: value.detach().clone() for name, value in parameters.items()}
-    return Stack(values, template, tuple(prunable(models[0])))
+    return ModelBatch(values, template, tuple(prunable(models[0])))

@@ -1,6 +1,6 @@
 """Per-sample SGD of many small sigmoid networks at once (LEGCNet section 4).
 
-An `Ensemble` holds B networks of one shape d-h-o; they differ in initialisation, mask or perturbation and see the same
+An `MLPBatch` holds B networks of one shape d-h-o; they differ in initialisation, mask or perturbation and see the same
 samples in the same order. On the CPU a compiled kernel trains each network on one thread; on any other device batched
 torch operations do the same updates.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from replication.networks import _train_cpu, _train_torch
-from replication.networks.ensemble import Ensemble
+from replication.networks.ensemble import MLPBatch
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Trained:
     `epochs` equal to the budget.
     """
 
-    ensemble: Ensemble
+    ensemble: MLPBatch
     epochs: Tensor
     reached: Tensor
     train_accuracy: Tensor
@@ -31,7 +31,7 @@ class Trained:
     test_f1: Tensor
 
 
-def outputs(ensemble: Ensemble, x: Tensor) -> Tensor:
+def outputs(ensemble: MLPBatch, x: Tensor) -> Tensor:
     """Outputs (B, n, o) on samples x (n, d)."""
     softmax = ensemble.output == "softmax"
     if ensemble.w1.device.type == "cpu":
@@ -39,7 +39,7 @@ def outputs(ensemble: Ensemble, x: Tensor) -> Tensor:
     return _train_torch.outputs(ensemble.w1, ensemble.b1, ensemble.w2, ensemble.b2, softmax, x)
 
 
-def accuracy(ensemble: Ensemble, x: Tensor, y: Tensor) -> Tensor:
+def accuracy(ensemble: MLPBatch, x: Tensor, y: Tensor) -> Tensor:
     """Fraction (B,) of samples whose outputs, rounded at 0.5, all equal the target y (n, o).
 
     The authors' rule: with several classes the whole one-hot vector has to be right, which is stricter than argmax.
@@ -47,7 +47,7 @@ def accuracy(ensemble: Ensemble, x: Tensor, y: Tensor) -> Tensor:
     return ((outputs(ensemble, x) >= 0.5) == (y == 1)).all(-1).double().mean(-1)
 
 
-def macro_f1(ensemble: Ensemble, x: Tensor, y: Tensor) -> Tensor:
+def macro_f1(ensemble: MLPBatch, x: Tensor, y: Tensor) -> Tensor:
     """Macro F1 (B,): argmax for several classes, rounding at 0.5 for two. A class never met counts as F1 0.
 
     Classes that occur neither in the targets nor in the predictions are left out, as scikit-learn does.
@@ -67,7 +67,7 @@ def macro_f1(ensemble: Ensemble, x: Tensor, y: Tensor) -> Tensor:
 
 
 def advance(
-    ensemble: Ensemble,
+    ensemble: MLPBatch,
     x: Tensor,
     y: Tensor,
     *,
@@ -118,7 +118,7 @@ def advance(
 
 
 def train(
-    ensemble: Ensemble,
+    ensemble: MLPBatch,
     x_train: Tensor,
     y_train: Tensor,
     x_test: Tensor,
@@ -160,7 +160,7 @@ def train(
 
 def _until(
     benchmark: float,
-    final: Ensemble,
+    final: MLPBatch,
     x: Tensor,
     y: Tensor,
     *,
@@ -192,6 +192,6 @@ def _until(
     return epoch_of, reached
 
 
-def _arrays(ensemble: Ensemble) -> tuple[np.ndarray, ...]:
+def _arrays(ensemble: MLPBatch) -> tuple[np.ndarray, ...]:
     """The parameters as NumPy views, so that the kernel writes into the tensors."""
     return tuple(getattr(ensemble, name).numpy() for name in ("w1", "b1", "w2", "b2"))

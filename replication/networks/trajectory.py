@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ccprune.lyapunov import window_count
-from replication.networks.ensemble import Ensemble
+from replication.networks.ensemble import MLPBatch
 from replication.networks.train import accuracy, advance
 
 _BLOCK = 256  # updates advanced at once while only the separation is kept
@@ -31,7 +31,7 @@ class Window:
     risk: dict[str, Tensor]
 
 
-def record(ensemble: Ensemble, x: Tensor, y: Tensor, *, steps: int, rate: float, reduction: str = "mean") -> Tensor:
+def record(ensemble: MLPBatch, x: Tensor, y: Tensor, *, steps: int, rate: float, reduction: str = "mean") -> Tensor:
     """Weight series (B, steps + 1, M) of copies of the networks over `steps` per-sample updates.
 
     Needs 8 B (steps + 1) M bytes; use `windows` where that is too much.
@@ -43,7 +43,7 @@ def record(ensemble: Ensemble, x: Tensor, y: Tensor, *, steps: int, rate: float,
 
 
 def windows(
-    ensemble: Ensemble,
+    ensemble: MLPBatch,
     x: Tensor,
     y: Tensor,
     *,
@@ -74,7 +74,7 @@ def windows(
         yield Window(index, first, held, risks)
 
 
-def perturbations(ensemble: Ensemble, *, delta: float) -> Ensemble:
+def perturbations(ensemble: MLPBatch, *, delta: float) -> MLPBatch:
     """One network (B = 1) turned into M, the m-th with weight m shifted by `delta` (LEGCNet section 2.1)."""
     if len(ensemble) != 1:
         raise ValueError(f"ensemble must hold one network, got {len(ensemble)}")
@@ -88,8 +88,8 @@ def perturbations(ensemble: Ensemble, *, delta: float) -> Ensemble:
 
 
 def separation(
-    reference: Ensemble,
-    perturbed: Ensemble,
+    reference: MLPBatch,
+    perturbed: MLPBatch,
     x: Tensor,
     y: Tensor,
     *,
@@ -106,7 +106,7 @@ def separation(
     if perturbed.output != reference.output:
         raise ValueError(f"perturbed must have {reference.output} outputs as the reference, got {perturbed.output}")
     parts = (torch.cat([getattr(reference, p), getattr(perturbed, p)]) for p in ("w1", "b1", "w2", "b2"))
-    both = Ensemble(*parts, output=reference.output)
+    both = MLPBatch(*parts, output=reference.output)
     weights = both.weights
     distances = [(weights[1:] - weights[0]).norm(dim=-1)[:, None]]
     for first in range(0, steps, _BLOCK):

@@ -11,7 +11,7 @@ from ccprune._util.checks import at_least
 from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.stats import Interval, mean_interval
 from ccprune.stats.surrogates import Surrogate, phase_randomised
-from replication.legcnet.procedure import Recording
+from replication.legcnet.procedure import WindowSettings
 from replication.null.noise import noise, null_exponents
 
 #: seed -> effect (K,), causes (K, M)
@@ -24,7 +24,7 @@ CORRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def noise_series(kind: str, *, windows: int, weights: int, recording: Recording | None = None) -> Draw:
+def noise_series(kind: str, *, windows: int, weights: int, recording: WindowSettings | None = None) -> Draw:
     """Draws of an effect and `weights` causes that have nothing to do with each other.
 
     kind: of `surrogates.KINDS`. With a recording the causes are the exponents of noise of that kind, cut and computed
@@ -88,9 +88,9 @@ def p_values(
     return found.p_at(found.best_lag(lag) if isinstance(lag, str) else lag)
 
 
-def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> Interval:
+def clopper_pearson(successes: int, trials: int, *, confidence_level: float = 0.95) -> Interval:
     """Exact interval of a probability from independent trials (Clopper and Pearson, 1934)."""
-    found = binomtest(successes, trials).proportion_ci(level, method="exact")
+    found = binomtest(successes, trials).proportion_ci(confidence_level, method="exact")
     return Interval(successes / trials, float(found.low), float(found.high), trials)
 
 
@@ -101,7 +101,7 @@ def false_positive_rate(
     lag: int | str = "bic",
     test: str = "ssr_f",
     augment: int = 0,
-    level: float = 0.05,
+    significance: float = 0.05,
     repeats: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -113,7 +113,7 @@ def false_positive_rate(
         seed -> effect (K,), causes (K, M): `noise_series`, `surrogate_series`, or of your own.
     max_lag, lag, test, augment
         As in `p_values`.
-    level : float
+    significance : float
         A cause is called one where its p-value, corrected, is below.
     repeats : int
         Draws, at least 2.
@@ -128,7 +128,7 @@ def false_positive_rate(
         trials, so the interval is the bootstrap's over draws. windows, weights, repeats.
     """
     at_least(2, repeats=repeats)
-    called, windows = _called(draw, max_lag, lag, test, augment, level, repeats, seed)
+    called, windows = _called(draw, max_lag, lag, test, augment, significance, repeats, seed)
     rows = {}
     for correction, said in called.items():
         alarms = clopper_pearson(int(said.any(1).sum()), repeats)
@@ -147,7 +147,7 @@ def power(
     lag: int | str = "bic",
     test: str = "ssr_f",
     augment: int = 0,
-    level: float = 0.05,
+    significance: float = 0.05,
     repeats: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -155,14 +155,14 @@ def power(
 
     Returns a DataFrame with one row per strength and correction: power, power_low, power_high (95% Clopper-Pearson over
     the draws), and share, share_low, share_high, the share of the other causes called so (bootstrap over draws; without
-    others left out), windows, weights, repeats. At strength 0 power is the level where the test keeps it. Every
-    strength has the same noise. Other arguments as in `false_positive_rate`.
+    others left out), windows, weights, repeats. At strength 0 power is the significance level where the test keeps it.
+    Every strength has the same noise. Other arguments as in `false_positive_rate`.
     """
     at_least(2, repeats=repeats)
     rows = []
     for strength in strengths:
         draw = planted_series(strength, windows=windows, weights=weights)
-        called, _ = _called(draw, max_lag, lag, test, augment, level, repeats, seed)
+        called, _ = _called(draw, max_lag, lag, test, augment, significance, repeats, seed)
         for correction, said in called.items():
             row = {"strength": float(strength), "correction": correction}
             row |= _columns("power", clopper_pearson(int(said[:, 0].sum()), repeats))
@@ -173,18 +173,18 @@ def power(
 
 
 def _called(
-    draw: Draw, max_lag: int, lag: int | str, test: str, augment: int, level: float, repeats: int, seed: int
+    draw: Draw, max_lag: int, lag: int | str, test: str, augment: int, significance: float, repeats: int, seed: int
 ) -> tuple[dict[str, Tensor], int]:
     """{correction: (repeats, M) of bool}, and the number of windows."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level!r}")
+    if not 0 < significance < 1:
+        raise ValueError(f"significance must lie between 0 and 1, got {significance!r}")
     found: dict[str, list[Tensor]] = {correction: [] for correction in CORRECTIONS}
     seeds = torch.randint(2**31, (repeats,), generator=torch.Generator().manual_seed(seed)).tolist()
     for one in seeds:
         effect, causes = draw(one)
         p_value = p_values(effect, causes, max_lag=max_lag, lag=lag, test=test, augment=augment)
         for correction, correct in CORRECTIONS.items():
-            found[correction].append(correct(p_value) < level)
+            found[correction].append(correct(p_value) < significance)
     return {correction: torch.stack(said) for correction, said in found.items()}, len(effect)
 
 

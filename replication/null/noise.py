@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.lyapunov import windowed_exponents
-from replication.legcnet.procedure import Recording
+from replication.legcnet.procedure import WindowSettings
 
 KINDS = ("white noise", "AR(1)", "random walk")
 AR_COEFFICIENT = 0.9
@@ -27,14 +27,14 @@ def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
     return torch.from_numpy(steps)
 
 
-def null_exponents(kind: str, recording: Recording, windows: int, count: int, *, seed: int) -> Tensor:
+def null_exponents(kind: str, recording: WindowSettings, windows: int, count: int, *, seed: int) -> Tensor:
     """Exponents (windows, count) of noise, cut and computed just as `recording` treats weights."""
     series = noise(kind, recording.stride * (windows - 1) + recording.window, count, seed=seed)
     options = recording.exponent_options
     return windowed_exponents(series, window=recording.window, stride=recording.stride, **options)
 
 
-def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, level: float = 0.05) -> dict[str, Tensor]:
+def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significance: float = 0.05) -> dict[str, Tensor]:
     """Share of causes (K, M) called causal for each effect (K, R) by each way of asking, though all are unrelated.
 
     Returns {way: Tensor (R,)}. one_lag: chi-squared form, one lag. smallest_p: the authors' smallest p over the lags.
@@ -55,5 +55,5 @@ def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, level: flo
             "augmented": granger_test(effect, causes, max_lag=1, test="ssr_f", augment=1).min_p,
         }
         for way, p_value in ways.items():
-            said.setdefault(way, []).append((p_value < level).double().mean())
+            said.setdefault(way, []).append((p_value < significance).double().mean())
     return {way: torch.stack(shares) for way, shares in said.items()}

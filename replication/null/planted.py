@@ -55,7 +55,7 @@ def roc(
     names: Collection[str] | None = None,
     seeds: int = 5,
     steps: int = _STEPS,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
 ) -> Roc:
     """Trains each problem's network by plain SGD and asks every criterion which weights are needed.
 
@@ -70,7 +70,7 @@ def roc(
         At least 2; problem, mini-batches and random scores differ between them.
     steps : int
         Of training, rounded to whole epochs.
-    level : float
+    confidence_level : float
         Of the intervals.
 
     Returns
@@ -100,7 +100,7 @@ def roc(
     found = pd.DataFrame(areas, columns=["problem", "state", "criterion", "seed", "auc"])
     rows = []
     for group, part in found.groupby(["problem", "state", "criterion"], sort=False):
-        interval = mean_interval(part.auc, level=level)
+        interval = mean_interval(part.auc, confidence_level=confidence_level)
         rows.append((*group, interval.estimate, interval.low, interval.high, interval.n))
     table = pd.DataFrame(rows, columns=["problem", "state", "criterion", "auc", "low", "high", "seeds"])
     order = ["problem", "state", "criterion", "seed", "pruned_idle", "pruned_needed"]

@@ -33,7 +33,7 @@ class Run(Protocol):
 def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     """What is wrong in `root`/replication, a line each; empty if all is as the commands wrote it.
 
-    Looked at are the signature of each result, its report's and its raw runs' digests, its parameters against the
+    Checked are the signature of each result, its report's and its raw runs' digests, its parameters against the
     suite's, and whether both tables, which are concluded anew from the raw runs, their pages, README.md, verdicts.svg,
     the manifest of codecheck.yml and the passages that pages of `root` take from the results come out of them again;
     of `root`/benchmarks, where there is one, the signatures and README.md.

@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -152,16 +153,7 @@ def _contradictions(suite: SuiteFile) -> Iterator[str]:
             for name in entry.after:
                 if name not in after:
                     yield f"{entry.name}: after: profile {profile!r} has no run {name!r}{suggestion(name, after)}"
-            if entry.name in _reached(entry.name, after):
-                yield f"{entry.name}: after: the run depends on itself"
-
-
-def _reached(name: str, after: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """All that a run depends on, directly or not."""
-    found, waiting = set(), list(after[name])
-    while waiting:
-        one = waiting.pop()
-        if one not in found:
-            found.add(one)
-            waiting += after.get(one, ())
-    return found
+        try:
+            TopologicalSorter(after).prepare()
+        except CycleError as error:
+            yield from (f"{name}: after: the run depends on itself" for name in after if name in error.args[1])

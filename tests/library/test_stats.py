@@ -49,7 +49,7 @@ def test_bootstrap_honours_seed_and_level():
     sample = exponential(30)
     assert stats.bootstrap_interval(sample, seed=1) == stats.bootstrap_interval(sample, seed=1)
     assert stats.bootstrap_interval(sample, seed=1) != stats.bootstrap_interval(sample, seed=2)
-    narrow, wide = (stats.bootstrap_interval(sample, level=level) for level in (0.5, 0.99))
+    narrow, wide = (stats.bootstrap_interval(sample, confidence_level=level) for level in (0.5, 0.99))
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
@@ -80,7 +80,7 @@ def test_bootstrap_of_a_nearly_constant_sample_is_finite():
         ({"sample": [1.0, float("nan")]}, "sample must be finite, got nan at index 1"),
         ({"sample": [1.0, float("inf")]}, "finite"),
         ({"sample": [1.0, 2.0], "statistic": "mode"}, "statistic"),
-        ({"sample": [1.0, 2.0], "level": 95}, "level"),
+        ({"sample": [1.0, 2.0], "confidence_level": 95}, "confidence_level"),
         ({"sample": [1.0, 2.0], "resamples": 0}, "resamples"),
     ],
 )

@@ -207,7 +207,7 @@ def test_converged(losses, expected):
 
 
 def test_converged_takes_other_values():
-    assert converged([1.0, 0.95, 0.94], tolerance=0.1, patience=2) and not converged([1.0, 0.95], patience=2)
+    assert converged([1.0, 0.95, 0.94], tol=0.1, patience=2) and not converged([1.0, 0.95], patience=2)
 
 
 def test_evaluate_equals_one_pass_and_leaves_the_model_as_it_was():

@@ -60,13 +60,13 @@ def exponents_and_p_values(
 
 
 def kept_and_accuracy(
-    mask: Mask, accuracies: Mapping[str, Sequence[float]], *, lams: Sequence[float], lam: float, samples: int
+    mask: Mask, accuracies: Mapping[str, Sequence[float]], *, alphas: Sequence[float], alpha: float, samples: int
 ) -> Figure:
     """Share of each layer that the mask of one penalty keeps; beside it, accuracies (L,) against all L penalties."""
     sizes = {name: keep.numel() for name, keep in reversed(mask.keep.items())}  # the first layer on top
     figure = Figure(figsize=(9.0, max(3.8, 1.0 + 0.34 * len(sizes))), layout="constrained")
-    at = list(lams).index(lam)
-    words = f"λ = {lam:.3g}: {mask.kept:,} of {mask.total:,} weights kept, sparsity {mask.sparsity:.3f}"
+    at = list(alphas).index(alpha)
+    words = f"λ = {alpha:.3g}: {mask.kept:,} of {mask.total:,} weights kept, sparsity {mask.sparsity:.3f}"
     figure.suptitle(words, fontsize=11)
     left, right = figure.subplots(1, 2)
     left.barh(range(len(sizes)), [100 * mask.counts[name] / size for name, size in sizes.items()], color=COLOURS[0])
@@ -74,9 +74,9 @@ def kept_and_accuracy(
     left.set_yticks(range(len(sizes)), labels, fontsize=8)
     left.set(xlabel="kept (% of a layer's weights)", xlim=(0, 100))
     for i, (name, values) in enumerate(accuracies.items()):
-        right.plot(lams, values, lw=1.3, ms=5, label=f"{name}: {values[at]:.3f}", **look(i))
-        right.plot([lam], [values[at]], ms=11, mec="black", **look(i))
-    right.axvline(lam, color="0.4", lw=1, ls=":")
+        right.plot(alphas, values, lw=1.3, ms=5, label=f"{name}: {values[at]:.3f}", **look(i))
+        right.plot([alpha], [values[at]], ms=11, mec="black", **look(i))
+    right.axvline(alpha, color="0.4", lw=1, ls=":")
     right.set(xscale="log", ylim=(-0.03, 1.03))
     right.set(xlabel="λ (loss × squared weight, log scale)", ylabel=f"accuracy (share, n = {samples:,})")
     above(right)

@@ -13,17 +13,17 @@ from replication.figures.interactive._figure import Interactive, increasing, sli
 
 
 def penalty(
-    masks: Sequence[Mask], accuracies: Mapping[str, Sequence[float]], *, lams: Sequence[float], samples: int
+    masks: Sequence[Mask], accuracies: Mapping[str, Sequence[float]], *, alphas: Sequence[float], samples: int
 ) -> Interactive:
     """What a penalty lambda keeps of each layer, and the accuracy, for a lambda to choose.
 
     Parameters
     ----------
     masks : sequence of L Mask
-        One per penalty, of one network: `Screen.masks(lams)`, or the non-zero coefficients of solutions.
+        One per penalty, of one network: `Screen.masks(alphas)`, or the non-zero coefficients of solutions.
     accuracies : {name: L accuracies between 0 and 1}
         Of the pruned network, one curve per name, such as "as pruned" and "after one more epoch".
-    lams : sequence of L float
+    alphas : sequence of L float
         Penalties above 0, increasing; the figure begins at the middle one. In units of loss times squared weight, as
         in `Screen`.
     samples : int
@@ -32,19 +32,19 @@ def penalty(
     Returns
     -------
     Interactive
-        With the knob "lam".
+        With the knob "alpha".
 
     Raises
     ------
     ValueError
         Naming the argument.
     """
-    lams = increasing("lams", lams)
-    for lam in lams:
-        check_penalty(lam, positive=True)
+    alphas = increasing("alphas", alphas)
+    for alpha in alphas:
+        check_penalty(alpha, positive=True)
     at_least(1, samples=samples)
-    if len(masks) != len(lams):
-        raise ValueError(f"masks must hold one mask for each of the {len(lams)} lams, got {len(masks)}")
+    if len(masks) != len(alphas):
+        raise ValueError(f"masks must hold one mask for each of the {len(alphas)} alphas, got {len(masks)}")
     shapes = [{name: tuple(keep.shape) for name, keep in mask.keep.items()} for mask in masks]
     if any(other != shapes[0] for other in shapes):
         raise ValueError("masks must be of one network: they have different names or shapes")
@@ -52,12 +52,16 @@ def penalty(
         raise ValueError("accuracies must name at least one curve")
     curves = {name: [float(value) for value in values] for name, values in accuracies.items()}
     for name, values in curves.items():
-        if len(values) != len(lams):
-            raise ValueError(f"accuracies[{name!r}] must hold one value for each of the {len(lams)} lams, got {values}")
+        if len(values) != len(alphas):
+            raise ValueError(
+                f"accuracies[{name!r}] must hold one value for each of the {len(alphas)} alphas, got {values}"
+            )
         if not all(math.isfinite(value) and 0 <= value <= 1 for value in values):
             raise ValueError(f"accuracies[{name!r}] must lie between 0 and 1, got {values}")
 
-    def draw(*, lam: float) -> Figure:
-        return kept_and_accuracy(masks[lams.index(lam)], curves, lams=lams, lam=lam, samples=samples)
+    def draw(*, alpha: float) -> Figure:
+        return kept_and_accuracy(masks[alphas.index(alpha)], curves, alphas=alphas, alpha=alpha, samples=samples)
 
-    return Interactive(draw, {"lam": slider("penalty λ", [(f"{lam:.3g}", lam) for lam in lams], lams[len(lams) // 2])})
+    return Interactive(
+        draw, {"alpha": slider("penalty λ", [(f"{alpha:.3g}", alpha) for alpha in alphas], alphas[len(alphas) // 2])}
+    )

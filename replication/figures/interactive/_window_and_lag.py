@@ -17,7 +17,7 @@ from replication.legcnet import procedure as legcnet
 
 
 def window_and_lag(
-    weights: Tensor, risk: Tensor, *, recording: legcnet.Recording, windows: Sequence[int], lags: Sequence[int]
+    weights: Tensor, risk: Tensor, *, recording: legcnet.WindowSettings, windows: Sequence[int], lags: Sequence[int]
 ) -> Interactive:
     """Exponents and p-values of a network's weights, and which LEGCNet prunes, for a window and a lag to choose.
 
@@ -29,7 +29,7 @@ def window_and_lag(
         The weights before the first and after every update.
     risk : Tensor (n,)
         Misclassification risk at the same moments.
-    recording : legcnet.Recording
+    recording : legcnet.WindowSettings
         What is not turned: stride, steps, rounding. The figure begins at its window and max_lag.
     windows : sequence of int
         Allowed lengths, in steps, increasing; recording.window is among them.

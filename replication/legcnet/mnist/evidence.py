@@ -10,22 +10,22 @@ from ccprune.lyapunov import exponents_of
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits, order
 from replication.legcnet.mnist.training import RATE, predictions, squared_error
-from replication.legcnet.procedure import Evidence, Recording
-from replication.networks.stacked import Stack
+from replication.legcnet.procedure import Evidence, WindowSettings
+from replication.networks.stacked import ModelBatch
 
 # The paper prunes the last two layers of this network, 1,800 of its weights; its masks are indices into these.
 LAST_TWO = ("fc2.weight", "fc4.weight")
 ALL = ("fc1.weight", *LAST_TWO)
 # Window and stride are the paper's; 5 epochs of 42,000 x 70% rows give its 25 windows. Lags and the number of steps
 # that neighbours are followed are not stated for MNIST: these are the usual ones of the scripts for other data.
-FT = Recording(epochs=50, window=50, steps=3, max_lag=20)
-PT = Recording(epochs=5, window=50, steps=3, max_lag=5)
+FT = WindowSettings(epochs=50, window=50, steps=3, max_lag=20)
+PT = WindowSettings(epochs=5, window=50, steps=3, max_lag=5)
 
 
 def evidence(
-    network: Stack,
+    network: ModelBatch,
     digits: Digits,
-    recording: Recording,
+    recording: WindowSettings,
     *,
     seed: int,
     names: Sequence[str] = LAST_TWO,
@@ -72,7 +72,9 @@ def evidence(
     return Evidence(torch.stack(exponents)[None], torch.stack(risks)[None])
 
 
-def keep_mask(found: Evidence, network: Stack, recording: Recording, *, names: Sequence[str] = LAST_TWO) -> Tensor:
+def keep_mask(
+    found: Evidence, network: ModelBatch, recording: WindowSettings, *, names: Sequence[str] = LAST_TWO
+) -> Tensor:
     """LEGCNet's mask (1, M) bool over all M prunable weights: those of `names` without a causal effect are False.
 
     Where the risk never changes, or there are too few windows for the lags, nothing is removed.
@@ -81,7 +83,7 @@ def keep_mask(found: Evidence, network: Stack, recording: Recording, *, names: S
     return within(legcnet.keep_masks(results, found.exponents.shape[2]), network, names=names)
 
 
-def within(keep: Tensor, network: Stack, *, names: Sequence[str] = LAST_TWO) -> Tensor:
+def within(keep: Tensor, network: ModelBatch, *, names: Sequence[str] = LAST_TWO) -> Tensor:
     """Masks (B, S) over the weights of `names` as masks (B, M) over all prunable ones; the others stay."""
     sizes = {name: network.parameters[name][0].numel() for name in network.prunable}
     parts = dict(zip(names, keep.split([sizes[name] for name in names], dim=1), strict=True))

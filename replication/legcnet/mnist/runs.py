@@ -11,9 +11,9 @@ from replication.data import authors_mnist
 from replication.legcnet.mnist.evidence import ALL, FT, LAST_TWO, PT, evidence, keep_mask, within
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits
 from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, train
-from replication.legcnet.procedure import Evidence, Recording, jaccard, magnitude_masks, random_masks
+from replication.legcnet.procedure import Evidence, WindowSettings, jaccard_pruned, magnitude_masks, random_masks
 from replication.networks.models import legcnet_mnist
-from replication.networks.stacked import Stack, stack
+from replication.networks.stacked import ModelBatch, stack
 
 # Controls with the same count of removed weights, in the same layers; magnitude by the dense network's final weights.
 CONTROLS = {
@@ -33,7 +33,7 @@ class Outcome:
     """
 
     rows: pd.DataFrame
-    networks: Stack
+    networks: ModelBatch
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def masks_from_scratch(
     digits: Digits,
     *,
     batch_size: int = BATCH_SIZE,
-    ft: Recording = FT,
-    pt: Recording = PT,
+    ft: WindowSettings = FT,
+    pt: WindowSettings = PT,
     trials: Sequence[int] = authors_mnist.TRIALS,
 ) -> pd.DataFrame:
     """FT's and PT's masks from the authors' initial states, beside the released ones: one row per trial and method.
@@ -90,7 +90,7 @@ def masks_from_scratch(
             removed, released = int(_removed(ours)), int(_removed(theirs))
             both = removed * released / _count(network, LAST_TWO)
             by_chance = both / (removed + released - both) if removed else 0.0
-            overlap = float(jaccard(ours, theirs))
+            overlap = float(jaccard_pruned(ours, theirs))
             rows.append((trial, method, removed, released, overlap, by_chance))
     return pd.DataFrame(rows, columns=["network", "method", "removed", "released", "jaccard", "by_chance"])
 
@@ -100,8 +100,8 @@ def fresh(
     *,
     seeds: Sequence[int],
     effort: Effort = Effort(),
-    ft: Recording = FT,
-    pt: Recording = PT,
+    ft: WindowSettings = FT,
+    pt: WindowSettings = PT,
 ) -> Iterator[Outcome]:
     """Fresh initialisations under LEGCNet, its controls and dense, all on the same mini-batches.
 
@@ -132,13 +132,13 @@ def fresh(
         yield _outcome(trained, keep, digits, effort, number=seed, cut=_removed(keep["ft"]))
 
 
-def _initial(trial: int) -> Stack:
+def _initial(trial: int) -> ModelBatch:
     model = legcnet_mnist(seed=0)
     model.load_state_dict(authors_mnist.initial_state(trial))
     return stack([model])
 
 
-def _train(network: Stack, keep: dict[str, Tensor], digits: Digits, effort: Effort, *, seed: int) -> Trained:
+def _train(network: ModelBatch, keep: dict[str, Tensor], digits: Digits, effort: Effort, *, seed: int) -> Trained:
     copies = network.select([0] * len(keep))
     return train(copies, digits, seed=seed, keep=torch.cat(list(keep.values())), **asdict(effort))
 
@@ -165,7 +165,7 @@ def _outcome(
     return Outcome(rows, networks)
 
 
-def _random(removed: Tensor, network: Stack, names: Sequence[str], *, seed: int) -> Tensor:
+def _random(removed: Tensor, network: ModelBatch, names: Sequence[str], *, seed: int) -> Tensor:
     return within(random_masks(removed, _count(network, names), seed=seed), network, names=names)
 
 
@@ -173,5 +173,5 @@ def _removed(keep: Tensor) -> Tensor:
     return (~keep).sum(1)
 
 
-def _count(network: Stack, names: Sequence[str]) -> int:
+def _count(network: ModelBatch, names: Sequence[str]) -> int:
     return sum(network.parameters[name][0].numel() for name in names)

@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score
 from torch import Tensor
 
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits, order
-from replication.networks.stacked import Stack
+from replication.networks.stacked import ModelBatch
 
 RATE = 0.5
 BENCHMARK = 0.92  # training accuracy at which training stops
@@ -22,7 +22,7 @@ class Trained:
     A network that never reached the benchmark has `reached` False and `epochs` equal to the budget.
     """
 
-    networks: Stack
+    networks: ModelBatch
     epochs: Tensor
     reached: Tensor
 
@@ -48,13 +48,13 @@ def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
     return (outputs - target).square().mean()
 
 
-def predictions(networks: Stack, x: Tensor) -> Tensor:
+def predictions(networks: ModelBatch, x: Tensor) -> Tensor:
     """Predicted digits (B, n)."""
     return torch.cat([networks.outputs(part).argmax(-1) for part in x.split(_CHUNK)], 1)
 
 
 def train(
-    networks: Stack,
+    networks: ModelBatch,
     digits: Digits,
     *,
     seed: int,
@@ -101,7 +101,7 @@ def train(
     return Trained(final, epoch_of, reached)
 
 
-def measure(networks: Stack, digits: Digits, *, batch_size: int = BATCH_SIZE) -> list[Measures]:
+def measure(networks: ModelBatch, digits: Digits, *, batch_size: int = BATCH_SIZE) -> list[Measures]:
     """Each network on the test rows."""
     found = []
     truth = digits.y_test.cpu()

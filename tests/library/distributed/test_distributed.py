@@ -57,10 +57,10 @@ def two(request, one, tmp_path_factory):
     out = tmp_path_factory.mktemp("ranks")
     (script,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
     (out / "prune.py").write_text(script)
-    lam = json.dumps({pairing: each.lam for pairing, each in one.items()})
+    alpha = json.dumps({pairing: each.lam for pairing, each in one.items()})
     here = {"GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK, "OMP_NUM_THREADS": "1"}
     launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
-    command = [sys.executable, *launch, HERE / "worker.py", request.param, out, lam, out / "prune.py"]
+    command = [sys.executable, *launch, HERE / "worker.py", request.param, out, alpha, out / "prune.py"]
     with subprocess.Popen(command, env=os.environ | here, stderr=subprocess.PIPE, text=True) as run:
         try:
             _, said = run.communicate(timeout=180)

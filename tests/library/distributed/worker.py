@@ -46,7 +46,7 @@ def half(x):
     return x.chunk(2)[rank]
 
 
-def training(kind, pairing, device, lam):
+def training(kind, pairing, device, alpha):
     model = wrapped(kind, problem.network().to(device), device)
     optimizer = problem.optimizer(model)
     layout = Layout.of(model)
@@ -65,7 +65,7 @@ def training(kind, pairing, device, lam):
         found[scope] = mask.gather().keep, mask.counts, mask.sparsity
         again = ShardedMask.from_mask(mask.gather(), layout)
         found[f"{scope} back"] = all(torch.equal(again.keep[name], keep) for name, keep in mask.keep.items())
-    found["threshold"] = screen.mask(lam[pairing]).gather().keep
+    found["threshold"] = screen.mask(alpha[pairing]).gather().keep
 
     with mask.enforce(model, optimizer):
         found["masked"] = {name: whole(weight) for name, weight in model.named_parameters()}
@@ -205,7 +205,7 @@ def printed_by(script):
     return printed.getvalue()
 
 
-def main(backend, out, lam, script):
+def main(backend, out, alpha, script):
     without_group = said(Layout.of, problem.network())
     dist.init_process_group(backend, timeout=timedelta(seconds=60))
     rank = dist.get_rank()
@@ -214,7 +214,7 @@ def main(backend, out, lam, script):
         torch.cuda.set_device(device)
     found = {"errors": errors(device) | {"no group": without_group}, "traffic": traffic(device)}
     for kind, pairing in problem.TRAINED:
-        found["training", kind, pairing] = training(kind, pairing, device, lam)
+        found["training", kind, pairing] = training(kind, pairing, device, alpha)
     for kind in ("ddp", "fsdp"):
         found["nothing", kind] = nothing(kind, device)
         found["selection", kind] = selection(kind, device)

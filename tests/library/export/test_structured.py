@@ -242,7 +242,7 @@ def test_a_constant_may_differ_by_rounding_and_no_more():
 def test_an_unstructured_mask_removes_nothing():
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     found = {name: weight.detach().abs() for name, weight in prunable(model).items()}
-    exported = export.structured(model, Mask.from_scores(found, sparsity=0.2, floor=8), torch.randn(2, 6))
+    exported = export.structured(model, Mask.from_scores(found, sparsity=0.2, min_per_layer=8), torch.randn(2, 6))
     assert exported.layers["removed"].sum() == 0
 
 

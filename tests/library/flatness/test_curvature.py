@@ -14,7 +14,7 @@ from torch import nn
 from ccprune.flatness import slice_1d, top_eigenvalues, trace
 from ccprune.mask import Mask, prunable
 
-TIGHT = {"tolerance": 1e-9, "max_products": 10_000}
+TIGHT = {"tol": 1e-9, "max_products": 10_000}
 
 
 def expected_block(case, mask, scale):
@@ -191,7 +191,7 @@ def test_null_filters_of_zero_have_no_relative_curvature(mlp):
 
 
 def test_a_search_cut_short_says_so(conv):
-    found = top_eigenvalues(*conv, k=2, tolerance=1e-6, max_products=5)
+    found = top_eigenvalues(*conv, k=2, tol=1e-6, max_products=5)
     assert found.products == 4 and not found.converged.all()
     assert torch.equal(found.converged, found.residuals <= 1e-6)
 
@@ -228,7 +228,7 @@ def test_an_embedding_and_the_output_layer_may_share_one_weight():
     [
         ({"k": 0}, ValueError, "k must be an integer of at least 1, got 0"),
         ({"k": 3, "max_products": 2}, ValueError, "max_products must be an integer of at least 3, got 2"),
-        ({"tolerance": 0.0}, ValueError, "tolerance must lie between 0 and 1, got 0.0"),
+        ({"tol": 0.0}, ValueError, "tol must lie between 0 and 1, got 0.0"),
         ({"scale": "weight"}, ValueError, r"scale must be one of .* got 'weight'"),
         ({"probes": 1}, ValueError, "probes must be an integer of at least 2, got 1"),
     ],

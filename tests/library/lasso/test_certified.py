@@ -19,13 +19,13 @@ def random_problem(records, weights, seed=0):
 @pytest.mark.parametrize("share", [0.7, 0.2, 0.05])
 def test_same_support_and_coefficients_as_scikit_learn_and_celer(records, weights, seed, share, device):
     X, y = random_problem(records, weights, seed)
-    lam = share * lambda_max(X, y)
-    ours = exact(X.to(device), y.to(device), lam, tolerance=1e-12)
+    alpha = share * lambda_max(X, y)
+    ours = exact(X.to(device), y.to(device), alpha, tol=1e-12)
     assert ours.coef.device.type == device and ours.converged
     assert ours.duality_gap <= 1e-12
     theirs = [
-        Lasso(alpha=lam, fit_intercept=False, tol=1e-13, max_iter=10**6).fit(X.numpy(), y.numpy()).coef_,
-        CelerLasso(alpha=lam, fit_intercept=False, tol=1e-13).fit(X.numpy(), y.numpy()).coef_,
+        Lasso(alpha=alpha, fit_intercept=False, tol=1e-13, max_iter=10**6).fit(X.numpy(), y.numpy()).coef_,
+        CelerLasso(alpha=alpha, fit_intercept=False, tol=1e-13).fit(X.numpy(), y.numpy()).coef_,
     ]
     for coef in theirs:
         np.testing.assert_array_equal(ours.support.cpu().numpy(), coef != 0)
@@ -34,10 +34,10 @@ def test_same_support_and_coefficients_as_scikit_learn_and_celer(records, weight
 
 def test_the_default_gap_is_reached_and_is_that_of_the_coefficients():
     X, y = random_problem(30, 200)
-    lam = 0.1 * lambda_max(X, y)
-    found = exact(X, y, lam)
+    alpha = 0.1 * lambda_max(X, y)
+    found = exact(X, y, alpha)
     assert found.duality_gap <= 1e-6
-    assert duality_gap(X, y, found.coef, lam).relative == pytest.approx(found.duality_gap, rel=1e-3, abs=1e-12)
+    assert duality_gap(X, y, found.coef, alpha).relative == pytest.approx(found.duality_gap, rel=1e-3, abs=1e-12)
 
 
 def test_closed_form_on_an_orthogonal_design():
@@ -45,17 +45,17 @@ def test_closed_form_on_an_orthogonal_design():
     design = torch.from_numpy(np.linalg.qr(rng.standard_normal((50, 12)))[0]) * 50**0.5
     y = torch.from_numpy(rng.standard_normal(50) * 3)
     plain = design.T @ y / 50
-    for lam in (0.1, 0.4):
-        found = exact(design, y, lam, tolerance=1e-12)
-        expected = plain.sign() * (plain.abs() - lam).clamp_min(0)
+    for alpha in (0.1, 0.4):
+        found = exact(design, y, alpha, tol=1e-12)
+        expected = plain.sign() * (plain.abs() - alpha).clamp_min(0)
         torch.testing.assert_close(found.coef, expected, rtol=0, atol=1e-6)
-        assert torch.equal(found.support, plain.abs() > lam)
+        assert torch.equal(found.support, plain.abs() > alpha)
 
 
 def test_equal_columns_share_a_coefficient_that_is_not_unique():
     X, y = random_problem(30, 60)
-    lam = 0.1 * lambda_max(X, y)
-    alone, twice = exact(X, y, lam), exact(torch.cat([X, X, 0 * X], 1), y, lam)
+    alpha = 0.1 * lambda_max(X, y)
+    alone, twice = exact(X, y, alpha), exact(torch.cat([X, X, 0 * X], 1), y, alpha)
     torch.testing.assert_close(twice.coef[:60] + twice.coef[60:120], alone.coef, rtol=1e-3, atol=1e-4)
     assert not twice.support[120:].any()
     design = np.array([[1.0, 1.0], [0.0, 0.0]])
@@ -66,8 +66,8 @@ def test_equal_columns_share_a_coefficient_that_is_not_unique():
 @pytest.mark.parametrize("unit", [1e-13, 1e6])
 def test_changing_units_changes_only_units(unit):
     X, y = random_problem(30, 100)
-    lam = 0.1 * lambda_max(X, y)
-    here, there = exact(X, y, lam, tolerance=1e-12), exact(X * unit, 1e-2 * y, 1e-2 * lam * unit, tolerance=1e-12)
+    alpha = 0.1 * lambda_max(X, y)
+    here, there = exact(X, y, alpha, tol=1e-12), exact(X * unit, 1e-2 * y, 1e-2 * alpha * unit, tol=1e-12)
     assert torch.equal(here.support, there.support)
     torch.testing.assert_close(there.coef * unit * 1e2, here.coef, rtol=1e-6, atol=1e-9)
     scores, moved = ranking(X, y), ranking(X * unit, 1e-2 * y)
@@ -76,8 +76,8 @@ def test_changing_units_changes_only_units(unit):
 
 def test_null_nothing_is_chosen_from_lambda_max_on_or_without_a_target():
     X, y = random_problem(20, 50)
-    for lam in (lambda_max(X, y), 3 * lambda_max(X, y)):
-        found = exact(X, y, lam)
+    for alpha in (lambda_max(X, y), 3 * lambda_max(X, y)):
+        found = exact(X, y, alpha)
         assert not found.support.any() and found.duality_gap == pytest.approx(0, abs=1e-14)
     assert exact(X, y, 0.999 * lambda_max(X, y)).support.any()
     assert not exact(X, 0 * y, 0.1).support.any()
@@ -93,8 +93,8 @@ def test_never_more_weights_than_records():
 
 def test_working_sets_miss_nothing(monkeypatch):
     X, y = random_problem(20, 500, seed=4)
-    lam = 0.05 * lambda_max(X, y)
-    whole = exact(X, y, lam, tolerance=1e-12)
+    alpha = 0.05 * lambda_max(X, y)
+    whole = exact(X, y, alpha, tol=1e-12)
     monkeypatch.setattr(certified, "_SMALLEST_SET", 1)
     calls, inner = [], certified._celer
 
@@ -103,10 +103,10 @@ def test_working_sets_miss_nothing(monkeypatch):
         return inner(columns, *rest)
 
     monkeypatch.setattr(certified, "_celer", watched)
-    small = exact(X, y, lam, tolerance=1e-12)
+    small = exact(X, y, alpha, tol=1e-12)
     # Sets grow as long as a column is missing; only then is it the inner solution that has to be better.
     assert [size for size, _ in calls] == [80 * 2**i for i in range(len(calls))]
-    assert {tolerance for _, tolerance in calls} == {1e-13}
+    assert {tol for _, tol in calls} == {1e-13}
     assert len(calls) == small.iterations > 1
     assert torch.equal(small.support, whole.support)
     torch.testing.assert_close(small.coef, whole.coef, rtol=1e-5, atol=1e-8)
@@ -114,25 +114,25 @@ def test_working_sets_miss_nothing(monkeypatch):
 
 def test_a_path_is_each_solution_by_itself_in_the_order_asked_for():
     X, y = random_problem(25, 60)
-    lams = [share * lambda_max(X, y) for share in (0.1, 0.9, 0.4)]
-    for lam, found in zip(lams, path(X, y, lams, tolerance=1e-12), strict=True):
-        alone = exact(X, y, lam, tolerance=1e-12)
+    alphas = [share * lambda_max(X, y) for share in (0.1, 0.9, 0.4)]
+    for alpha, found in zip(alphas, path(X, y, alphas, tol=1e-12), strict=True):
+        alone = exact(X, y, alpha, tol=1e-12)
         assert torch.equal(found.support, alone.support)
         torch.testing.assert_close(found.coef, alone.coef, rtol=1e-4, atol=1e-6)
 
 
 def test_a_gap_that_cannot_be_reached_is_an_error():
     X, y = random_problem(30, 60)
-    with pytest.raises(RuntimeError, match=r"relative duality gap of 1e-19 at lam=0\.1, only .* working sets"):
-        exact(X, y, 0.1, tolerance=1e-19)
+    with pytest.raises(RuntimeError, match=r"relative duality gap of 1e-19 at alpha=0\.1, only .* working sets"):
+        exact(X, y, 0.1, tol=1e-19)
 
 
 def test_single_precision_and_strided_columns_are_read_as_they_are():
     X, y = random_problem(30, 120)
     small = (X * 1e-12).float()
     part = torch.cat([small, small], 1)[:, 60:180:2]
-    lam = 0.1 * lambda_max(part, y)
-    found, expected = exact(part, y.float(), lam), exact(part.double().contiguous(), y.float().double(), lam)
+    alpha = 0.1 * lambda_max(part, y)
+    found, expected = exact(part, y.float(), alpha), exact(part.double().contiguous(), y.float().double(), alpha)
     assert found.coef.dtype == torch.float64
     torch.testing.assert_close(found.coef, expected.coef, rtol=1e-9, atol=0)
 
@@ -141,8 +141,8 @@ def test_single_precision_and_strided_columns_are_read_as_they_are():
 def test_ranking_is_the_order_of_entry_on_the_path(records, weights, seed):
     X, y = random_problem(records, weights, seed)
     top = lambda_max(X, y)
-    lams = np.geomspace(top, top / 50, 400).tolist()
-    score = ranking(X, y, lams=lams, tolerance=1e-12).numpy()
+    alphas = np.geomspace(top, top / 50, 400).tolist()
+    score = ranking(X, y, alphas=alphas, tol=1e-12).numpy()
     alphas, _, coefs = lars_path(X.numpy(), y.numpy(), method="lasso", alpha_min=top / 50)
     entered = np.array([alphas[max(0, np.argmax(row != 0) - 1)] if row.any() else 0.0 for row in coefs])
     inside = entered > top / 50
@@ -158,8 +158,8 @@ def test_ranking_is_the_order_of_entry_on_the_path(records, weights, seed):
 def test_a_coarse_grid_still_ranks_within_its_steps():
     X, y = random_problem(60, 40, seed=2)
     top = lambda_max(X, y)
-    lams = [top, 0.2 * top, 0.01 * top]
-    score = ranking(X, y, lams=lams).numpy()
+    alphas = [top, 0.2 * top, 0.01 * top]
+    score = ranking(X, y, alphas=alphas).numpy()
     alphas, _, coefs = lars_path(X.numpy(), y.numpy(), method="lasso", alpha_min=0.01 * top)
     entered = np.array([alphas[max(0, np.argmax(row != 0) - 1)] if row.any() else 0.0 for row in coefs])
     for low, high in ((0.2, 1.0), (0.01, 0.2)):
@@ -185,13 +185,13 @@ X, Y = random_problem(8, 5)
 @pytest.mark.parametrize(
     "call, error, message",
     [
-        (lambda: exact(X, Y, 0.0), ValueError, "lam must be above 0"),
-        (lambda: exact(X, Y, -1.0), ValueError, "lam must be a finite number of at least 0, got -1.0"),
-        (lambda: exact(X, Y, 0.1, tolerance=0.0), ValueError, r"tolerance must lie between 0 and 1, got 0\.0"),
+        (lambda: exact(X, Y, 0.0), ValueError, "alpha must be above 0"),
+        (lambda: exact(X, Y, -1.0), ValueError, "alpha must be a finite number of at least 0, got -1.0"),
+        (lambda: exact(X, Y, 0.1, tol=0.0), ValueError, r"tol must lie between 0 and 1, got 0\.0"),
         (lambda: exact(X, Y[:4], 0.1), ValueError, "y must have one value per row"),
-        (lambda: path(X, Y, []), ValueError, "lams must hold at least one penalty"),
-        (lambda: ranking(X, Y, lams=1), ValueError, "lams must be at least 2 penalties, got 1"),
-        (lambda: ranking(X, Y, lams=[0.1, 0.0]), ValueError, "lam must be above 0"),
+        (lambda: path(X, Y, []), ValueError, "alphas must hold at least one penalty"),
+        (lambda: ranking(X, Y, alphas=1), ValueError, "alphas must be at least 2 penalties, got 1"),
+        (lambda: ranking(X, Y, alphas=[0.1, 0.0]), ValueError, "alpha must be above 0"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

@@ -19,16 +19,16 @@ def random_problem(records, weights, seed=0):
 def test_the_gap_bounds_the_distance_to_the_minimum_and_is_zero_there(device, records, weights):
     """The minimum is scikit-learn's, which knows nothing of our dual point."""
     X, y = random_problem(records, weights)
-    lam = 0.2 * lambda_max(X, y)
-    best = Lasso(alpha=lam, fit_intercept=False, tol=1e-14, max_iter=10**6).fit(X.numpy(), y.numpy()).coef_
-    least = np.sum((y.numpy() - X.numpy() @ best) ** 2) / (2 * records) + lam * np.abs(best).sum()
+    alpha = 0.2 * lambda_max(X, y)
+    best = Lasso(alpha=alpha, fit_intercept=False, tol=1e-14, max_iter=10**6).fit(X.numpy(), y.numpy()).coef_
+    least = np.sum((y.numpy() - X.numpy() @ best) ** 2) / (2 * records) + alpha * np.abs(best).sum()
     X, y, best = X.to(device), y.to(device), torch.from_numpy(best).to(device)
-    assert objective(X, y, best, lam) == pytest.approx(least, rel=1e-12)
-    assert duality_gap(X, y, best, lam).relative < 1e-9
+    assert objective(X, y, best, alpha) == pytest.approx(least, rel=1e-12)
+    assert duality_gap(X, y, best, alpha).relative < 1e-9
     for scale in (1e-3, 1e-1, 1.0):
         away = best + scale * torch.randn(weights, generator=torch.Generator().manual_seed(1)).to(best)
-        gap = duality_gap(X, y, away, lam)
-        assert gap.absolute >= objective(X, y, away, lam) - least > 0
+        gap = duality_gap(X, y, away, alpha)
+        assert gap.absolute >= objective(X, y, away, alpha) - least > 0
         assert gap.relative == pytest.approx(gap.absolute / float(y.square().mean() / 2))
 
 
@@ -38,7 +38,7 @@ def test_gap_of_zero_coefficients_is_zero_from_lambda_max_on():
     assert top == pytest.approx(np.abs(X.numpy().T @ y.numpy()).max() / 20)
     assert duality_gap(X, y, zero, top).relative == pytest.approx(0, abs=1e-15)
     assert duality_gap(X, y, zero, 2 * top).relative == pytest.approx(0, abs=1e-15)
-    # For a smaller lam the best multiple of y is lam / lambda_max of it.
+    # For a smaller alpha the best multiple of y is alpha / lambda_max of it.
     assert duality_gap(X, y, zero, 0.7 * top).relative == pytest.approx(0.3**2)
 
 
@@ -46,9 +46,9 @@ def test_the_best_multiple_of_the_residual_is_taken():
     X, y = random_problem(20, 30)
     coef = torch.ones(30, dtype=torch.float64) / 30
     residual = y - X @ coef
-    lam = 1e6  # any multiple is feasible
+    alpha = 1e6  # any multiple is feasible
     dual = float((y @ residual) ** 2 / (residual @ residual)) / 40
-    assert duality_gap(X, y, coef, lam).absolute == pytest.approx(objective(X, y, coef, lam) - dual, rel=1e-12)
+    assert duality_gap(X, y, coef, alpha).absolute == pytest.approx(objective(X, y, coef, alpha) - dual, rel=1e-12)
     small = duality_gap(X, y, coef, 1e-6).absolute - objective(X, y, coef, 1e-6)
     assert abs(small) < 1e-4  # hardly any multiple is
 
@@ -115,8 +115,8 @@ SPOILT[3, 2] = float("inf")
         (lambda: objective(X, Y, X[0, :-1], 0.1), ValueError, r"coef must have one value per column of X \(5\)"),
         (lambda: objective(X, Y, X[0] / 0, 0.1), ValueError, "coef must be finite"),
         (lambda: objective(X, Y, [0.0] * 5, 0.1), TypeError, "coef must be a Tensor, got list"),
-        (lambda: objective(X, Y, X[0], -0.1), ValueError, "lam must be a finite number of at least 0, got -0.1"),
-        (lambda: duality_gap(X, Y, X[0], float("nan")), ValueError, "lam must be a finite number"),
+        (lambda: objective(X, Y, X[0], -0.1), ValueError, "alpha must be a finite number of at least 0, got -0.1"),
+        (lambda: duality_gap(X, Y, X[0], float("nan")), ValueError, "alpha must be a finite number"),
     ],
 )
 def test_errors_name_the_argument(call, error, message):

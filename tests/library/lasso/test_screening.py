@@ -102,8 +102,8 @@ def test_momentum_keeps_a_weight_if_any_of_its_three_features_passes(device):
     assert screen.records == 29
     torch.testing.assert_close(flat(screen.scores), parts.amax(0), rtol=1e-12, atol=0)
     assert parts.argmax(0).unique().tolist() == [0, 1, 2]
-    lam = float(parts.amax(0).median())
-    assert torch.equal(flat(screen.mask(lam).keep), (parts > lam).any(0))
+    alpha = float(parts.amax(0).median())
+    assert torch.equal(flat(screen.mask(alpha).keep), (parts > alpha).any(0))
     screen.restart()
     screen.update(1.0, moved[0])
     assert screen.records == 29
@@ -200,10 +200,10 @@ def test_memory_is_that_of_the_sums_and_a_block(momentum, numbers, rows, layout)
     expected = torch.stack([(factor * feature).sum(0).abs() for feature in features]).amax(0) / len(factor)
     torch.testing.assert_close(screen.scores["w"], expected, rtol=1e-5, atol=1e-6)
     assert screen.scores["w"].is_contiguous(memory_format=layout)
-    lam = float(expected.median())
+    alpha = float(expected.median())
     with Largest() as largest:
-        mask = screen.mask(lam, condition=Condition(0.0, 1.0, "w", screen.records))
-    assert largest.bytes <= 8 * rows * 2**17 and torch.equal(mask.keep["w"], screen.scores["w"] > lam)
+        mask = screen.mask(alpha, condition=Condition(0.0, 1.0, "w", screen.records))
+    assert largest.bytes <= 8 * rows * 2**17 and torch.equal(mask.keep["w"], screen.scores["w"] > alpha)
 
 
 @pytest.mark.parametrize("momentum", [False, True])
@@ -259,26 +259,26 @@ def test_mask_is_that_of_the_authors_solver_on_a_trained_network(recorded, power
     shapes = {name: change.shape for name, change in changes[0].items()}
     condition = screen.condition(power_t=power_t)
     assert condition.holds and condition.ratio < 1e-9
-    lams = flat(screen.scores).quantile(torch.tensor([0.2, 0.5, 0.8, 0.95], dtype=torch.float64)).tolist()
-    weighted = (X.T @ (record_weights(count, passes=3, power_t=power_t, seed=0) * losses)).abs()
+    alphas = flat(screen.scores).quantile(torch.tensor([0.2, 0.5, 0.8, 0.95], dtype=torch.float64)).tolist()
+    weighted = (X.T @ (record_weights(count, max_iter=3, power_t=power_t, seed=0) * losses)).abs()
     jaccards = []
-    for lam, mask in zip(lams, screen.masks(lams, condition=condition), strict=True):
+    for alpha, mask in zip(alphas, screen.masks(alphas, condition=condition), strict=True):
         assert isinstance(mask, Mask) and mask.keep.keys() == shapes.keys()
-        fits = by_tensor(truncated_gradient, X, losses, lam, shapes=shapes, power_t=power_t, seed=0)
+        fits = by_tensor(truncated_gradient, X, losses, alpha, shapes=shapes, power_t=power_t, seed=0)
         assert {result.iterations for result in fits.values()} == {3}
         ours, theirs = flat(mask.keep), torch.cat([result.support for result in fits.values()])
         assert 0 < ours.sum() < len(ours)
-        assert torch.equal(weighted > lam, theirs)
+        assert torch.equal(weighted > alpha, theirs)
         jaccards.append(int((ours & theirs).sum()) / int((ours | theirs).sum()))
     assert min(jaccards) >= least
     if power_t == 0.25:
         assert min(jaccards) < 0.94  # what held with t^-0.1 does not
 
 
-def largest_prediction(X, y, *, eta0, power_t, batch_size, passes):
+def largest_prediction(X, y, *, eta0, power_t, batch_size, max_iter):
     """The largest |x_t . g| of any record at any step, without penalty, in the recorded order."""
     g, largest, t = np.zeros(X.shape[1]), 0.0, 0
-    for _ in range(passes):
+    for _ in range(max_iter):
         for first in range(0, len(y), batch_size):
             rows, target = X[first : first + batch_size], y[first : first + batch_size]
             t += 1
@@ -287,15 +287,15 @@ def largest_prediction(X, y, *, eta0, power_t, batch_size, passes):
     return largest
 
 
-@pytest.mark.parametrize("batch_size, passes", [(1, 4), (16, 30), (7, 3)])
+@pytest.mark.parametrize("batch_size, max_iter", [(1, 4), (16, 30), (7, 3)])
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("drift", [0.0, -2e-2])
 @pytest.mark.parametrize("power_t", [0.25, 0.1])
-def test_condition_bounds_every_prediction_and_is_not_far_above(batch_size, passes, scope, drift, power_t, recorded):
+def test_condition_bounds_every_prediction_and_is_not_far_above(batch_size, max_iter, scope, drift, power_t, recorded):
     losses, changes = recorded
     losses = losses + drift
     screen = filled(losses, changes)
-    settings = {"eta0": 0.02, "power_t": power_t, "batch_size": batch_size, "passes": passes}
+    settings = {"eta0": 0.02, "power_t": power_t, "batch_size": batch_size, "max_iter": max_iter}
     blocks = design(changes).split([change.numel() for change in changes[0].values()], 1)
     for scale in (1.0, 1e6, 1e7):
         condition = screen.condition(**settings, scope=scope, scale=scale)
@@ -313,9 +313,9 @@ def test_bound_in_closed_form():
     changes = [{"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0])}, {"a": torch.tensor([0.5, 0.0]), "b": 0 * Y1}]
     norms = {"layer": 9.0, "global": (1 + 16 + 81) ** 0.5}
     for scope, norm in norms.items():
-        alone = filled([-0.5], changes[:1]).condition(eta0=1e-3, power_t=0.5, passes=1, scope=scope)
+        alone = filled([-0.5], changes[:1]).condition(eta0=1e-3, power_t=0.5, max_iter=1, scope=scope)
         assert alone.prediction == pytest.approx(norm * 1e-3 * 0.5 * norm)
-        both = filled([0.1, -0.5], changes[::-1]).condition(eta0=1e-3, power_t=0.5, passes=2, scope=scope)
+        both = filled([0.1, -0.5], changes[::-1]).condition(eta0=1e-3, power_t=0.5, max_iter=2, scope=scope)
         other = 0.0 if scope == "layer" else 0.25
         pushes = (1 + 3**-0.5) * 0.5 * norm + (2**-0.5 + 4**-0.5) * 0.1 * other
         assert both.prediction == pytest.approx(norm * 1e-3 * pushes)
@@ -325,7 +325,7 @@ def test_bound_in_closed_form():
 def test_bound_of_a_small_last_batch():
     """Its records are averaged over fewer, so each pushes more; the largest might be among them."""
     screen = filled([3.0, 1.0, 2.0], [{"a": torch.ones(1)}] * 3)
-    found = screen.condition(eta0=1e-3, power_t=0.5, passes=1, batch_size=2).prediction
+    found = screen.condition(eta0=1e-3, power_t=0.5, max_iter=1, batch_size=2).prediction
     assert found == pytest.approx(1e-3 * (2**-0.5 * 3 + 0.5 * 2 + 0.5 * 1))
 
 
@@ -336,18 +336,18 @@ def test_refuses_where_predictions_matter_and_the_masks_differ():
     causes = changes[:, :3].square()
     losses = causes.sum(1) + 0.1 * torch.from_numpy(rng.standard_normal(200))
     screen = filled(losses, [{"w": change} for change in changes])
-    condition = screen.condition(eta0=0.002, passes=20)
+    condition = screen.condition(eta0=0.002, max_iter=20)
     assert not condition.holds and condition.ratio > 1
     with pytest.raises(ValueError, match=r"predictions in 'w' may reach .* the limit is 0\.001; rank by `scores`"):
         screen.mask(0.5, condition=condition)
-    fit = truncated_gradient(changes.square(), losses, 0.5, eta0=0.002, passes=20, patience=20)
+    fit = truncated_gradient(changes.square(), losses, 0.5, eta0=0.002, max_iter=20, patience=20)
     screened = screen.scores["w"] > 0.5
     assert fit.support.sum() < 10 and screened.all()
     # In smaller units the same records are within the condition, and there both agree.
     small = filled(losses, [{"w": 1e-4 * change} for change in changes])
-    lam = float(small.scores["w"].median())
-    fit = truncated_gradient(1e-8 * changes.square(), losses, lam, seed=0)
-    both = small.mask(lam).keep["w"], fit.support
+    alpha = float(small.scores["w"].median())
+    fit = truncated_gradient(1e-8 * changes.square(), losses, alpha, seed=0)
+    both = small.mask(alpha).keep["w"], fit.support
     assert (both[0] & both[1]).sum() / (both[0] | both[1]).sum() >= 0.85  # 20 weights: one or two may differ
     # Steps that grow without bound have no bound.
     assert screen.condition(eta0=10.0).ratio == float("inf")
@@ -358,9 +358,9 @@ def test_masks_depend_on_the_condition_of_the_same_records():
     screen = filled(losses, changes)
     condition = screen.condition()
     assert LIMIT == 1e-3 and Condition(1e-3, 1.0, "a", 1).holds and not Condition(1.1e-3, 1.0, "a", 1).holds
-    lams = [1e-15, 1e-14]
-    alone = [screen.mask(lam) for lam in lams]
-    for one, many in zip(alone, screen.masks(lams, condition=condition), strict=True):
+    alphas = [1e-15, 1e-14]
+    alone = [screen.mask(alpha) for alpha in alphas]
+    for one, many in zip(alone, screen.masks(alphas, condition=condition), strict=True):
         assert torch.equal(flat(one.keep), flat(many.keep))
     screen.update(losses[0], changes[0])
     with pytest.raises(ValueError, match="condition is of 20 records, the screen has 21"):
@@ -475,9 +475,9 @@ LOSSES, CHANGES = random_steps(3)
         (lambda: Screen().scores, "no record yet: call update first"),
         (lambda: Screen().condition(), "no record yet: call update first"),
         (lambda: Screen(momentum=True).mask(0.1), "no record yet: call update first"),
-        (lambda: filled(LOSSES, CHANGES).mask(-0.1), "lam must be a finite number of at least 0, got -0.1"),
+        (lambda: filled(LOSSES, CHANGES).mask(-0.1), "alpha must be a finite number of at least 0, got -0.1"),
         (lambda: filled(LOSSES, CHANGES).condition(eta0=0), "eta0 must be positive and finite, got 0"),
-        (lambda: filled(LOSSES, CHANGES).condition(passes=0), "passes must be an integer of at least 1, got 0"),
+        (lambda: filled(LOSSES, CHANGES).condition(max_iter=0), "max_iter must be an integer of at least 1, got 0"),
         (lambda: filled(LOSSES, CHANGES).condition(scope="all"), r"scope must be one of .*, got 'all'"),
         (lambda: filled(LOSSES, CHANGES).condition(scale=0.0), r"scale must be positive and finite, got 0\.0"),
     ],

@@ -16,47 +16,49 @@ def random_problem(records, weights, seed=0):
     return torch.from_numpy(X), torch.from_numpy(X @ truth + rng.standard_normal(records))
 
 
-def scikit_learn(X, y, lam, *, passes, seed, tolerance=None, eta0=0.01, power_t=0.25):
+def scikit_learn(X, y, alpha, *, max_iter, seed, tol=None, eta0=0.01, power_t=0.25):
     """The authors' program of 2024, in one process."""
-    options = {"shuffle": seed is not None, "random_state": seed, "max_iter": passes, "tol": tolerance}
+    options = {"shuffle": seed is not None, "random_state": seed, "max_iter": max_iter, "tol": tol}
     rule = {"learning_rate": "invscaling", "eta0": eta0, "power_t": power_t, "n_iter_no_change": 2}
-    return SGDRegressor(penalty="l1", alpha=lam, fit_intercept=False, **rule, **options).fit(X.numpy(), y.numpy())
+    return SGDRegressor(penalty="l1", alpha=alpha, fit_intercept=False, **rule, **options).fit(X.numpy(), y.numpy())
 
 
 @pytest.mark.parametrize("power_t", [0.25, 0.1])
 @pytest.mark.parametrize("seed", [None, 0, 7])
-@pytest.mark.parametrize("lam", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("alpha", [0.0, 0.02, 0.3])
 @pytest.mark.parametrize("records, weights", [(40, 15), (15, 60)])
-def test_same_steps_as_scikit_learn(device, seed, lam, records, weights, power_t):
+def test_same_steps_as_scikit_learn(device, seed, alpha, records, weights, power_t):
     X, y = random_problem(records, weights)
-    theirs = scikit_learn(X, y, lam, passes=7, seed=seed, eta0=0.005, power_t=power_t).coef_
+    theirs = scikit_learn(X, y, alpha, max_iter=7, seed=seed, eta0=0.005, power_t=power_t).coef_
     ours = truncated_gradient(
-        X.to(device), y.to(device), lam, eta0=0.005, power_t=power_t, passes=7, patience=7, seed=seed
+        X.to(device), y.to(device), alpha, eta0=0.005, power_t=power_t, max_iter=7, patience=7, seed=seed
     )
     assert ours.iterations == 7 and ours.coef.device.type == device
     np.testing.assert_allclose(ours.coef.cpu().numpy(), theirs, rtol=1e-11, atol=1e-14)
     np.testing.assert_array_equal(ours.support.cpu().numpy(), theirs != 0)
-    if lam == 0.3:
+    if alpha == 0.3:
         assert 0 < ours.support.sum() < weights  # the penalty does something here
 
 
 def test_defaults_are_those_of_2024():
-    """Step 0.01 / t^0.25, which are scikit-learn's own defaults, and three passes."""
+    """Step 0.01 / t^0.25, which are scikit-learn's own defaults, and three max_iter."""
     X, y = random_problem(40, 15)
     theirs = SGDRegressor(penalty="l1", alpha=0.02, fit_intercept=False, max_iter=3, tol=None, shuffle=False)
     ours = truncated_gradient(X, y, 0.02)
     assert ours.iterations == 3 and ours.converged
     np.testing.assert_allclose(ours.coef.numpy(), theirs.fit(X.numpy(), y.numpy()).coef_, rtol=1e-11)
     june = truncated_gradient(X, y, 0.02, power_t=0.1)
-    np.testing.assert_allclose(june.coef, scikit_learn(X, y, 0.02, passes=3, seed=None, power_t=0.1).coef_, rtol=1e-11)
+    np.testing.assert_allclose(
+        june.coef, scikit_learn(X, y, 0.02, max_iter=3, seed=None, power_t=0.1).coef_, rtol=1e-11
+    )
 
 
-@pytest.mark.parametrize("tolerance", [1e-1, 1e-3])
-def test_the_rule_of_the_lowest_loss_stops_where_scikit_learn_stops(tolerance):
+@pytest.mark.parametrize("tol", [1e-1, 1e-3])
+def test_the_rule_of_the_lowest_loss_stops_where_scikit_learn_stops(tol):
     # The loss that scikit-learn 1.7 and later watch has the penalty in it; it is too small here to matter.
     X, y = random_problem(40, 15)
-    theirs = scikit_learn(X, y, 1e-9, passes=200, seed=3, tolerance=tolerance)
-    ours = truncated_gradient(X, y, 1e-9, passes=200, stop="lowest", tolerance=tolerance, seed=3)
+    theirs = scikit_learn(X, y, 1e-9, max_iter=200, seed=3, tol=tol)
+    ours = truncated_gradient(X, y, 1e-9, max_iter=200, stop="lowest", tol=tol, seed=3)
     assert 3 < ours.iterations == theirs.n_iter_ < 200 and ours.converged
     np.testing.assert_allclose(ours.coef.numpy(), theirs.coef_, rtol=1e-10)
 
@@ -66,22 +68,22 @@ def test_negligible_predictions_stop_after_three_passes(stop):
     """The loss cannot fall: the first pass counts as a gain, and two without one end it."""
     X, y = random_problem(40, 15)
     assert truncated_gradient(X * 1e-12, y, 1e-14, stop=stop).iterations == 3
-    assert not truncated_gradient(X * 1e-12, y, 1e-14, passes=2, stop=stop).converged
+    assert not truncated_gradient(X * 1e-12, y, 1e-14, max_iter=2, stop=stop).converged
 
 
-def by_hand(X, y, lam, *, eta0, power_t, batch_size, passes):
+def by_hand(X, y, alpha, *, eta0, power_t, batch_size, max_iter):
     """Tsuruoka, Tsujii and Ananiadou (2009), figure 2: coefficients w, and q, what each has paid so far.
 
     Yields after every pass the coefficients and the losses of its records.
     """
     w, q, u, t = np.zeros(X.shape[1]), np.zeros(X.shape[1]), 0.0, 0
-    for _ in range(passes):
+    for _ in range(max_iter):
         losses = []
         for first in range(0, len(y), batch_size):
             rows, target = X[first : first + batch_size], y[first : first + batch_size]
             t += 1
             rate = eta0 / t**power_t
-            u += rate * lam
+            u += rate * alpha
             losses += (0.5 * (target - rows @ w) ** 2).tolist()
             w = w + rate * (target - rows @ w) @ rows / len(target)
             paid = np.where(w > 0, np.maximum(0, w - (u + q)), np.where(w < 0, np.minimum(0, w + (u - q)), w))
@@ -89,11 +91,11 @@ def by_hand(X, y, lam, *, eta0, power_t, batch_size, passes):
         yield w, losses
 
 
-def stops_after(passes_losses, *, patience, tolerance):
+def stops_after(passes_losses, *, patience, tol):
     """The 2024 program's rule, from the losses of every pass: which pass ends the fit, None for none."""
     compared_with, without_gain = float("inf"), 0
     for number, losses in enumerate(passes_losses, 1):
-        without_gain = without_gain + 1 if sum(losses) > compared_with - tolerance else 0
+        without_gain = without_gain + 1 if sum(losses) > compared_with - tol else 0
         if sum(losses) < compared_with:
             compared_with = losses[-1]
         if without_gain == patience:
@@ -108,20 +110,20 @@ def test_the_rule_of_2024_compares_the_sum_of_a_pass_with_one_record(outlier, pa
     X, y = random_problem(20, 15, seed=4)
     X, y = X / 4, y / 4
     y[-1] += outlier
-    options = {"eta0": 0.03, "power_t": 0.25, "batch_size": 1, "passes": 40}
-    passes = list(by_hand(X.numpy(), y.numpy(), 1e-3, **options))
-    losses = [found for _, found in passes]
-    assert stops_after(losses, patience=patience, tolerance=1e-4) == expected
+    options = {"eta0": 0.03, "power_t": 0.25, "batch_size": 1, "max_iter": 40}
+    max_iter = list(by_hand(X.numpy(), y.numpy(), 1e-3, **options))
+    losses = [found for _, found in max_iter]
+    assert stops_after(losses, patience=patience, tol=1e-4) == expected
     found = truncated_gradient(X, y, 1e-3, **options, patience=patience)
     assert found.iterations == expected and found.converged
-    np.testing.assert_allclose(found.coef.numpy(), passes[expected - 1][0], rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(found.coef.numpy(), max_iter[expected - 1][0], rtol=1e-10, atol=1e-13)
     assert sum(losses[2 * expected]) < 0.9 * sum(losses[expected - 1])  # what stopping so early costs
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 7, 40])
 def test_batches_average_the_gradient(batch_size, device):
     X, y = random_problem(40, 25)
-    options = {"eta0": 0.05, "power_t": 0.1, "batch_size": batch_size, "passes": 6}
+    options = {"eta0": 0.05, "power_t": 0.1, "batch_size": batch_size, "max_iter": 6}
     X, y = X / 8, y / 8
     *_, (expected, _) = by_hand(X.numpy(), y.numpy(), 0.01, **options)
     found = truncated_gradient(X.to(device), y.to(device), 0.01, **options, patience=6)
@@ -157,7 +159,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
     try:
         for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
             numba.set_num_threads(threads)
-            found.append(truncated_gradient(X, y, 1e-4, passes=2, eta0=0.1).coef)
+            found.append(truncated_gradient(X, y, 1e-4, max_iter=2, eta0=0.1).coef)
     finally:
         numba.set_num_threads(before)
     assert torch.equal(*found)
@@ -168,8 +170,8 @@ def test_columns_of_a_larger_matrix_and_single_precision_are_read_as_they_are():
     wide = (X / 50).float()
     for part in (wide[:, 7:31], wide[::2, 3:], wide[:, ::3], wide.T.contiguous().T):
         target = y[: len(part)]
-        found = truncated_gradient(part, target, 0.01, passes=2)
-        expected = truncated_gradient(part.double().contiguous(), target, 0.01, passes=2)
+        found = truncated_gradient(part, target, 0.01, max_iter=2)
+        expected = truncated_gradient(part.double().contiguous(), target, 0.01, max_iter=2)
         torch.testing.assert_close(found.coef, expected.coef, rtol=1e-12, atol=0)
 
 
@@ -185,8 +187,8 @@ def test_null_a_large_penalty_or_no_target_leaves_nothing():
 def test_weights_of_records_are_what_scikit_learn_gives_each(seed, power_t):
     """With one column a record, and predictions of 1e-18, each coefficient is the sum of its record's steps."""
     unit = 1e-9 * torch.eye(23, dtype=torch.float64)
-    steps = scikit_learn(unit, torch.ones(23), 0.0, passes=3, seed=seed, power_t=power_t).coef_
-    found = record_weights(23, passes=3, power_t=power_t, seed=seed)
+    steps = scikit_learn(unit, torch.ones(23), 0.0, max_iter=3, seed=seed, power_t=power_t).coef_
+    found = record_weights(23, max_iter=3, power_t=power_t, seed=seed)
     np.testing.assert_allclose(found.numpy(), steps / steps.sum(), rtol=1e-12)
 
 
@@ -195,7 +197,7 @@ def test_weights_of_records_in_batches():
     steps = [1 / t**0.5 for t in (1, 2, 3, 4)]
     expected = [steps[0] / 2, steps[0] / 2, steps[1]]
     again = [steps[2] / 2, steps[2] / 2, steps[3]]
-    found = record_weights(3, passes=2, power_t=0.5, batch_size=2)
+    found = record_weights(3, max_iter=2, power_t=0.5, batch_size=2)
     assert found.tolist() == pytest.approx([(a + b) / sum(steps) for a, b in zip(expected, again, strict=True)])
 
 
@@ -203,7 +205,7 @@ def test_weights_of_records_in_batches():
 def test_weighted_means_differ_from_plain_ones_by_their_spread_times_the_standard_error(power_t, spread):
     """The standard deviation over shuffled orders against the formula of sampling without replacement."""
     z = torch.from_numpy(np.random.default_rng(0).standard_exponential(150))
-    weights = torch.stack([record_weights(150, passes=3, power_t=power_t, seed=seed) for seed in range(400)])
+    weights = torch.stack([record_weights(150, max_iter=3, power_t=power_t, seed=seed) for seed in range(400)])
     spreads = weights.std(1, correction=0) * 150
     assert float(spreads.mean()) == pytest.approx(spread, abs=0.005)
     differences = weights @ z - z.mean()
@@ -216,7 +218,7 @@ def test_steps_that_are_too_large_are_an_error():
     X, y = random_problem(30, 10)
     with pytest.raises(ValueError, match=r"eta0=9\.0 is too large for X: the coefficients overflow in pass \d+"):
         truncated_gradient(X, y, 0.0, eta0=9.0, patience=1000)
-    # Three passes are too few to overflow; the gap shows that nothing was found.
+    # Three max_iter are too few to overflow; the gap shows that nothing was found.
     assert truncated_gradient(X, y, 0.0, eta0=9.0).duality_gap > 1e9
 
 
@@ -226,23 +228,23 @@ X, Y = random_problem(8, 5)
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"lam": -1.0}, "lam must be a finite number of at least 0, got -1.0"),
+        ({"alpha": -1.0}, "alpha must be a finite number of at least 0, got -1.0"),
         ({"eta0": 0.0}, r"eta0 must be positive and finite, got 0\.0"),
         ({"power_t": -0.1}, r"power_t must be at least 0 and finite, got -0\.1"),
         ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
-        ({"passes": 1.5}, r"passes must be an integer of at least 1, got 1\.5"),
+        ({"max_iter": 1.5}, r"max_iter must be an integer of at least 1, got 1\.5"),
         ({"patience": 0}, "patience must be an integer of at least 1, got 0"),
         ({"stop": "best"}, r"stop must be one of \('last_record', 'lowest'\), got 'best'"),
-        ({"tolerance": float("nan")}, "tolerance must be at least 0, got nan"),
+        ({"tol": float("nan")}, "tol must be at least 0, got nan"),
     ],
 )
 def test_errors_name_the_argument(options, message):
     with pytest.raises(ValueError, match=message):
-        truncated_gradient(X, Y, **{"lam": 0.1, **options})
+        truncated_gradient(X, Y, **{"alpha": 0.1, **options})
 
 
 def test_errors_of_record_weights_name_the_argument():
     with pytest.raises(ValueError, match="records must be an integer of at least 1, got 0"):
-        record_weights(0, passes=1)
-    with pytest.raises(ValueError, match="passes must be an integer of at least 1, got 0"):
-        record_weights(1, passes=0)
+        record_weights(0, max_iter=1)
+    with pytest.raises(ValueError, match="max_iter must be an integer of at least 1, got 0"):
+        record_weights(1, max_iter=0)

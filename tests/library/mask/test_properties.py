@@ -80,19 +80,19 @@ def test_higher_sparsity_keeps_less_of_the_same(scores, one, other, scope):
 
 @few
 @given(st.data(), tensors(), st.floats(0, 0.99), st.sampled_from([cubic, geometric]), scopes, st.integers(0, 3))
-def test_schedules_never_revive_and_stay_exact(data, scores, total, schedule, scope, floor):
+def test_schedules_never_revive_and_stay_exact(data, scores, total, schedule, scope, min_per_layer):
     shapes, units = {name: score.shape for name, score in scores.items()}, sum(s.numel() for s in scores.values())
     mask = None
     for sparsity in schedule(total, iterations=4):
         scores = data.draw(tensors(shapes=shapes))
         wanted = [pruned(sparsity, n) for n in ([units] if scope == "global" else [s.numel() for s in scores.values()])]
-        if sum(wanted) > sum(max(0, score.numel() - floor) for score in scores.values()):
-            break  # the floor does not allow it: refused, see test_selection
+        if sum(wanted) > sum(max(0, score.numel() - min_per_layer) for score in scores.values()):
+            break  # the min_per_layer does not allow it: refused, see test_selection
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LayerFloorWarning)
-            later = Mask.from_scores(scores, sparsity=sparsity, scope=scope, floor=floor, previous=mask)
+            later = Mask.from_scores(scores, sparsity=sparsity, scope=scope, min_per_layer=min_per_layer, previous=mask)
         assert later.total - later.kept == sum(wanted)
-        assert all(later.counts[name] >= min(floor, score.numel()) for name, score in scores.items())
+        assert all(later.counts[name] >= min(min_per_layer, score.numel()) for name, score in scores.items())
         assert mask is None or subset(later, mask)
         mask = later
 

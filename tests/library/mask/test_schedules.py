@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ccprune.mask import Mask, Rewind, cubic, geometric, jaccard, prunable
+from ccprune.mask import Mask, Rewind, cubic, geometric, jaccard_kept, prunable
 
 
 def scores(seed=0, ties=False):
@@ -52,7 +52,7 @@ def test_shuffled_keeps_counts_and_forgets_places():
     mask = Mask.from_counts(scores(), kept={"a": 10, "b": 5})
     one, again, other = (mask.shuffled(seed=seed) for seed in (1, 1, 2))
     assert one.counts == mask.counts and {n: v.shape for n, v in one.keep.items()} == {"a": (6, 5), "b": (40,)}
-    assert jaccard(one, again) == 1.0 and jaccard(one, other) < 1.0 and jaccard(one, mask) < 1.0
+    assert jaccard_kept(one, again) == 1.0 and jaccard_kept(one, other) < 1.0 and jaccard_kept(one, mask) < 1.0
     # Each place is kept as often as any other: 5 of 40, over 2,000 shuffles (standard error 0.0074).
     often = torch.stack([mask.shuffled(seed=seed).keep["b"] for seed in range(2000)]).double().mean(0)
     assert (often - 5 / 40).abs().max() < 5 * 0.0074
@@ -62,9 +62,14 @@ def test_jaccard_counts():
     a = Mask({"w": torch.tensor([True, True, False, False])})
     b = Mask({"w": torch.tensor([True, False, True, False])})
     nothing = Mask({"w": torch.zeros(4, dtype=torch.bool)})
-    assert (jaccard(a, b), jaccard(a, a), jaccard(a, nothing), jaccard(nothing, nothing)) == (1 / 3, 1.0, 0.0, 1.0)
+    assert (jaccard_kept(a, b), jaccard_kept(a, a), jaccard_kept(a, nothing), jaccard_kept(nothing, nothing)) == (
+        1 / 3,
+        1.0,
+        0.0,
+        1.0,
+    )
     with pytest.raises(ValueError, match="same parameters"):
-        jaccard(a, Mask({"v": torch.ones(4, dtype=torch.bool)}))
+        jaccard_kept(a, Mask({"v": torch.ones(4, dtype=torch.bool)}))
 
 
 def test_cubic_is_the_formula_of_the_follow_up():

@@ -23,7 +23,7 @@ def kept(mask):
     return {name: keep.flatten().tolist() for name, keep in mask.keep.items()}
 
 
-def by_hand(values, count, *, free, floor, gone):
+def by_hand(values, count, *, free, min_per_layer, gone):
     """Takes the lowest one by one, where it may: gone first, then by score, name's order and index."""
     keep = {name: [True] * len(value) for name, value in values.items()}
     order = [
@@ -32,7 +32,7 @@ def by_hand(values, count, *, free, floor, gone):
         for i in range(len(value))
     ]
     for stays, _, _, i, name in sorted(order):
-        if count and (not stays or (name in free and sum(keep[name]) > floor)):
+        if count and (not stays or (name in free and sum(keep[name]) > min_per_layer)):
             keep[name][i] = False
             count -= 1
     assert not count
@@ -40,8 +40,8 @@ def by_hand(values, count, *, free, floor, gone):
 
 
 @pytest.mark.parametrize(("seed", "levels"), [*itertools.product(range(4), [None, 3, 1])])
-@pytest.mark.parametrize(("protect", "floor"), [((), 0), (("b",), 0), (("b.1",), 20), ((), 9)])
-def test_global_choice_with_protection_floor_and_an_earlier_mask(seed, levels, protect, floor):
+@pytest.mark.parametrize(("protect", "min_per_layer"), [((), 0), (("b",), 0), (("b.1",), 20), ((), 9)])
+def test_global_choice_with_protection_floor_and_an_earlier_mask(seed, levels, protect, min_per_layer):
     values = scores(seed, levels)
     flat = {name: value.flatten().tolist() for name, value in values.items()}
     free = [name for name in values if not any(name.startswith(p) for p in protect)]
@@ -50,9 +50,11 @@ def test_global_choice_with_protection_floor_and_an_earlier_mask(seed, levels, p
     for sparsity in (0.1, 0.3, 0.37):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LayerFloorWarning)
-            mask = Mask.from_scores(values, sparsity=sparsity, protect=protect, floor=floor, previous=previous)
+            mask = Mask.from_scores(
+                values, sparsity=sparsity, protect=protect, min_per_layer=min_per_layer, previous=previous
+            )
         count = math.floor(sparsity * 120 + 0.5)
-        expected = by_hand(flat, count, free=free, floor=floor, gone=gone)
+        expected = by_hand(flat, count, free=free, min_per_layer=min_per_layer, gone=gone)
         assert kept(mask) == expected and mask.kept == 120 - count and mask.requested == sparsity
         previous, gone = mask, {name: [not stays for stays in keep] for name, keep in expected.items()}
         values = scores(seed + 50, levels)  # new scores, which would bring weights back
@@ -69,8 +71,8 @@ def test_layer_scope_spreads_what_protection_and_floor_hold_back():
         "b.0": 18,
         "b.1": 24,
     }
-    with pytest.warns(LayerFloorWarning, match=r"no more than the floor of 16: \['b.1'\]") as caught:
-        floored = Mask.from_scores(values, sparsity=0.5, scope="layer", floor=16)
+    with pytest.warns(LayerFloorWarning, match=r"no more than the min_per_layer of 16: \['b.1'\]") as caught:
+        floored = Mask.from_scores(values, sparsity=0.5, scope="layer", min_per_layer=16)
     assert caught[0].filename == __file__
     assert floored.counts == {"a": 22, "b.0": 22, "b.1": 16}
     # Where an earlier mask took more from one layer than its share, the others give less.
@@ -90,19 +92,19 @@ def test_the_floor_keeps_the_best_of_a_layer_and_says_so():
     values = {"low": torch.tensor([0.1, 0.3, 0.2]), "high": torch.arange(1.0, 8.0)}
     assert Mask.from_scores(values, sparsity=0.3).counts == {"low": 0, "high": 7}
     with pytest.warns(LayerFloorWarning, match="'low'"):
-        mask = Mask.from_scores(values, sparsity=0.3, floor=1)
+        mask = Mask.from_scores(values, sparsity=0.3, min_per_layer=1)
     assert kept(mask) == {"low": [False, True, False], "high": [False] + 6 * [True]}
-    # No warning where the floor changes nothing; a layer smaller than the floor keeps all.
-    assert Mask.from_scores(values, sparsity=0.2, floor=1).counts == {"low": 1, "high": 7}
+    # No warning where the min_per_layer changes nothing; a layer smaller than the min_per_layer keeps all.
+    assert Mask.from_scores(values, sparsity=0.2, min_per_layer=1).counts == {"low": 1, "high": 7}
     with pytest.warns(LayerFloorWarning, match="'low'"):
-        assert Mask.from_scores(values, sparsity=0.2, floor=5).counts == {"low": 3, "high": 5}
+        assert Mask.from_scores(values, sparsity=0.2, min_per_layer=5).counts == {"low": 3, "high": 5}
 
 
 def test_a_floor_does_not_revive():
     values = {"a": torch.arange(4.0) - 9, "b": torch.arange(4.0)}
     previous = Mask.from_counts(values, kept={"a": 1, "b": 4})
     with pytest.warns(LayerFloorWarning):
-        mask = Mask.from_scores(values, sparsity=0.5, floor=2, previous=previous)
+        mask = Mask.from_scores(values, sparsity=0.5, min_per_layer=2, previous=previous)
     assert mask.counts == {"a": 1, "b": 3}
     protected = Mask.from_scores(values, sparsity=0.5, protect=["a"], previous=previous)
     assert protected.counts == {"a": 1, "b": 3}
@@ -167,7 +169,9 @@ def test_channels_take_protection_floor_and_an_earlier_mask():
     assert mask.counts == {"a": 8, "out": 12}  # 4 of the 8 channels, all from a
     values = scores(4, shapes={"a": (6, 4), "out": (4, 6)})
     with pytest.warns(LayerFloorWarning, match="'a'"):
-        mask = Mask.from_channels({"a": values["a"] - 9, "out": values["out"]}, share=0.4, scope="global", floor=3)
+        mask = Mask.from_channels(
+            {"a": values["a"] - 9, "out": values["out"]}, share=0.4, scope="global", min_per_layer=3
+        )
     assert mask.counts == {"a": 12, "out": 18}
     first = Mask.from_scores({"a": torch.arange(12.0).reshape(4, 3)}, sparsity=0.5)  # rows 0 and 1
     torn = Mask({"a": first.keep["a"] & torch.tensor([True, True, False])})
@@ -179,11 +183,23 @@ def test_channels_take_protection_floor_and_an_earlier_mask():
     ("call", "error", "message"),
     [
         (lambda v: Mask.from_scores(v, sparsity=0.9, protect=["b"]), ValueError, "largest reachable is 0.4$"),
-        (lambda v: Mask.from_scores(v, sparsity=0.9, floor=8), ValueError, "floor=8: the largest reachable is 0.8$"),
-        (lambda v: Mask.from_scores(v, sparsity=0.9, scope="layer", floor=8), ValueError, "largest reachable is 0.8$"),
+        (
+            lambda v: Mask.from_scores(v, sparsity=0.9, min_per_layer=8),
+            ValueError,
+            "min_per_layer=8: the largest reachable is 0.8$",
+        ),
+        (
+            lambda v: Mask.from_scores(v, sparsity=0.9, scope="layer", min_per_layer=8),
+            ValueError,
+            "largest reachable is 0.8$",
+        ),
         (lambda v: Mask.from_scores(v, sparsity=0.1, protect=["c"]), ValueError, r"protect must name .* got 'c'"),
         (lambda v: Mask.from_scores(v, sparsity=0.1, protect="a"), TypeError, "protect must be a collection of names"),
-        (lambda v: Mask.from_scores(v, sparsity=0.1, floor=-1), ValueError, "floor must be an integer of at least 0"),
+        (
+            lambda v: Mask.from_scores(v, sparsity=0.1, min_per_layer=-1),
+            ValueError,
+            "min_per_layer must be an integer of at least 0",
+        ),
         (
             lambda v: Mask.from_scores(v, sparsity=0.1, previous=Mask.from_scores(v, sparsity=0.5)),
             ValueError,
@@ -216,7 +232,7 @@ def test_errors_name_the_argument_and_what_can_be_reached(call, error, message):
 def test_halves_on_several_devices(device):
     model = nn.Sequential(nn.Linear(4, 8).half(), nn.Linear(8, 4).bfloat16().to(device)).requires_grad_(False)
     found = {name: weight.abs() for name, weight in prunable(model).items()}
-    mask = Mask.from_scores(found, sparsity=0.5, floor=3)
+    mask = Mask.from_scores(found, sparsity=0.5, min_per_layer=3)
     mask = Mask.from_scores(found, sparsity=0.75, previous=mask)
     assert mask.apply_(model) is model and mask.check(model).loc["all", "violations"] == 0
     assert (mask.kept, mask.keep["1.weight"].device.type, model[0].weight.dtype) == (16, device, torch.float16)

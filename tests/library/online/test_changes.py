@@ -89,10 +89,10 @@ def test_the_floor_holds_when_weights_are_exchanged():
     scores = drawn(1) | {"c": torch.zeros(7)}
     growth = drawn(2) | {"c": torch.full((7,), -1.0)}
     assert exchange(mask, scores, growth, fraction=0.5, scope="global").counts["c"] == 0
-    with pytest.warns(LayerFloorWarning, match="floor of 2.*'c'"):
-        new = exchange(mask, scores, growth, fraction=0.5, scope="global", floor=2)
+    with pytest.warns(LayerFloorWarning, match="min_per_layer of 2.*'c'"):
+        new = exchange(mask, scores, growth, fraction=0.5, scope="global", min_per_layer=2)
     assert new.counts["c"] == 2 and new.kept == mask.kept
-    new = exchange(mask, scores, growth, fraction=1.0, floor=2)
+    new = exchange(mask, scores, growth, fraction=1.0, min_per_layer=2)
     assert new.counts == mask.counts
     assert all(int((mask.keep[n] & new.keep[n]).sum()) >= min(2, mask.counts[n]) for n in SHAPES)
 
@@ -112,9 +112,11 @@ def test_shrink_takes_the_lowest_of_those_that_stay(seed, values, sparsity, shar
 
 def test_shrink_leaves_what_is_fixed_and_says_what_cannot_be():
     mask = some_mask(0, 0.25)
-    new = shrink(mask, drawn(1), kept=[15], scope="global", fixed=["b"], floor=1)
+    new = shrink(mask, drawn(1), kept=[15], scope="global", fixed=["b"], min_per_layer=1)
     assert new.kept == 15 and torch.equal(new.keep["b"], mask.keep["b"]) and min(new.counts.values()) >= 1
-    with pytest.raises(ValueError, match=r"kept of .* must lie in \d+\.\.22 with fixed=\['b'\] and floor=0, got 5"):
+    with pytest.raises(
+        ValueError, match=r"kept of .* must lie in \d+\.\.22 with fixed=\['b'\] and min_per_layer=0, got 5"
+    ):
         shrink(mask, drawn(1), kept=[5], scope="global", fixed=["b"])
     with pytest.raises(ValueError, match="must lie in .*, got 23"):
         shrink(mask, drawn(1), kept=[23], scope="global")

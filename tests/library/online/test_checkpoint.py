@@ -114,7 +114,7 @@ def test_a_ramp_goes_on_whatever_mask_the_new_pruner_was_made_with_and_the_state
     "options",
     [
         {"dtype": torch.bfloat16},
-        {"scope": "global", "floor": 2, "protect": ["fc2"]},
+        {"scope": "global", "min_per_layer": 2, "protect": ["fc2"]},
         {"statistic": "squared_updates"},
     ],
 )

@@ -387,7 +387,7 @@ def test_closed_once_or_twice_it_does_nothing_any_more():
         ({"sparsity": 0.5, "statistic": "fisher"}, "statistic must be one of .*, got 'fisher'"),
         ({"sparsity": 0.5, "grow": "hessian"}, r"grow must be one of \('gradient', 'random'\), got 'hessian'"),
         ({"sparsity": 0.5, "scope": "row"}, "scope must be one of .*, got 'row'"),
-        ({"sparsity": 0.5, "floor": -1}, "floor must be an integer of at least 0, got -1"),
+        ({"sparsity": 0.5, "min_per_layer": -1}, "min_per_layer must be an integer of at least 0, got -1"),
         ({"sparsity": 0.5, "pairing": "both"}, "pairing must be one of .*, got 'both'"),
         (
             {"mask": Mask({"fc1.weight": torch.ones(10, 6).bool()})},

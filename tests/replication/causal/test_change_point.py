@@ -242,7 +242,7 @@ def test_units_and_order_of_runs_do_not_matter(axis):
     turned = change_point(POINTS, runs[::-1], axis=axis, resamples=99)
     assert turned.critical_sparsity == pytest.approx(plain.critical_sparsity, abs=1e-7)
     assert turned.per_run == plain.per_run[::-1]
-    wide = change_point(POINTS, runs, axis=axis, resamples=99, level=0.99)
+    wide = change_point(POINTS, runs, axis=axis, resamples=99, confidence_level=0.99)
     assert wide.high - wide.low > plain.high - plain.low
 
 
@@ -282,7 +282,7 @@ RUNS = noisy(stick(POINTS), 2, 0.01, 0)
         (lambda: change_point(POINTS, RUNS * np.inf), "accuracy must be finite, got"),
         (lambda: change_point(POINTS, RUNS, axis="density"), "axis must be 'sparsity' or 'log_density', got 'density'"),
         (lambda: change_point(POINTS / POINTS[-1], RUNS, axis="log_density"), "sparsity must stay below 1"),
-        (lambda: change_point(POINTS, RUNS, level=95), "level must lie between 0 and 1"),
+        (lambda: change_point(POINTS, RUNS, confidence_level=95), "level must lie between 0 and 1"),
         (lambda: change_point(POINTS, RUNS, resamples=0), "resamples must be an integer of at least 1"),
         (lambda: one_standard_error([], [[]]), "sparsity must be one-dimensional with at least 1 points"),
         (lambda: one_standard_error([0.1, 0.2], [[0.9, np.nan]]), "accuracy must be finite, got nan"),

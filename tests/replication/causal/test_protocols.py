@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ccprune import lasso, scores
-from ccprune.mask import Mask, jaccard, prunable
+from ccprune.mask import Mask, jaccard_kept, prunable
 from ccprune.recording import Recorder
 from replication.causal import protocols
 from replication.causal.methods import methods
@@ -152,7 +152,7 @@ def test_rewound_starts_every_iteration_from_the_saved_weights(digits):
         for name in prunable(saved)
     }
     expected = Mask.from_scores(masks[0].restrict(by_hand), sparsity=0.6)
-    assert masks[1].sparsity == expected.sparsity and jaccard(masks[1], expected) > 0.99
+    assert masks[1].sparsity == expected.sparsity and jaccard_kept(masks[1], expected) > 0.99
     assert not any((masks[1].keep[n] & ~masks[0].keep[n]).any() for n in masks[0].keep)
 
 
@@ -160,8 +160,8 @@ def test_rewound_with_the_papers_rule_is_monotone(digits):
     saved = start(digits).model
     options = {"epochs": 1, "seed": 0}
     (first,) = protocols.rewound(saved, digits, SETTING, lambda _, screen, *__: screen.scores, iterations=1, **options)
-    lam = float(torch.cat([value.flatten() for value in first.values()]).median())
-    masks = list(protocols.rewound(saved, digits, SETTING, lambda _, s, *__: s.mask(lam), iterations=3, **options))
+    alpha = float(torch.cat([value.flatten() for value in first.values()]).median())
+    masks = list(protocols.rewound(saved, digits, SETTING, lambda _, s, *__: s.mask(alpha), iterations=3, **options))
     assert masks[0].sparsity == pytest.approx(0.5, abs=0.01)
     sparsities = [mask.sparsity for mask in masks]
     assert sparsities == sorted(sparsities) and sparsities[0] < sparsities[-1]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ccprune import scores
-from ccprune.mask import Mask, jaccard, prunable
+from ccprune.mask import Mask, jaccard_kept, prunable
 from replication.causal import rewinding
 from replication.causal.setting import Setting
 from replication.data.images import batches
@@ -28,7 +28,7 @@ def test_controls_have_the_masks_count(digits):
     assert set(found) == {"magnitude", "magnitude_layer", "lamp", "random"}
     for name, control in found.items():
         assert abs(control.kept - mask.kept) <= (1 if name == "magnitude_layer" else 0), name
-        assert jaccard(control, mask) < 0.9, name
+        assert jaccard_kept(control, mask) < 0.9, name
 
 
 def test_rows_train_each_mask_from_the_saved_weights(digits):
@@ -79,7 +79,7 @@ def test_iterative_magnitude_prunes_the_same_share_of_the_trained_networks(digit
     model = copy.deepcopy(saved)
     SETTING.train(model, digits, epochs=2, optimizer=torch.optim.SGD(model.parameters(), lr=1e-3), seed=0)
     expected = Mask.from_scores(scores.magnitude(model), sparsity=masks[0].sparsity)
-    assert jaccard(expected, masks[0]) == 1
+    assert jaccard_kept(expected, masks[0]) == 1
 
 
 def test_squared_updates_take_the_counts_given_and_never_look_at_the_loss(digits):
@@ -98,7 +98,7 @@ def test_squared_updates_take_the_counts_given_and_never_look_at_the_loss(digits
         optimizer.step()
         for name, weight in prunable(model).items():
             squares[name] += (weight.detach() - before[name]) ** 2
-    assert jaccard(Mask.from_scores(squares, sparsity=masks[0].sparsity), masks[0]) > 0.99
+    assert jaccard_kept(Mask.from_scores(squares, sparsity=masks[0].sparsity), masks[0]) > 0.99
 
 
 def test_a_second_experiment_takes_its_units(digits, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ def test_restricting_alone_lowers_eigenvalues(network, sparsity):
     whole, part = (np.linalg.eigvalsh(matrix.numpy())[::-1] for matrix in (full, block))
     gone = len(whole) - len(part)
     assert (part <= whole[: len(part)] + 1e-12).all() and (part >= whole[gone:] - 1e-12).all()
-    options = {"tolerance": 1e-8, "max_products": 1000}
+    options = {"tol": 1e-8, "max_products": 1000}
     there, everywhere = (float(top_eigenvalues(*network, mask=one, **options).values[0]) for one in (mask, None))
     assert (there, everywhere) == pytest.approx((part[0], whole[0]), rel=1e-7)
     assert there <= everywhere

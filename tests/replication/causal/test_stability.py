@@ -17,7 +17,7 @@ def planted(records, weights, causes, seed, strength=1.0):
     return X, y - y.mean()
 
 
-@pytest.mark.parametrize("rule", ["count", "lam"])
+@pytest.mark.parametrize("rule", ["count", "alpha"])
 @pytest.mark.parametrize("statistic", ["covariance", "correlation"])
 def test_frequencies_are_those_of_single_choices(device, rule, statistic, monkeypatch):
     """Each half by itself, from the halves that were drawn."""
@@ -38,9 +38,9 @@ def test_frequencies_are_those_of_single_choices(device, rule, statistic, monkey
         found = select(X.to(device), y.to(device), count=5, pairs=6, threshold=0.6, seed=3, statistic=statistic)
         assert found.chosen == 5
     else:
-        lam = float(statistics.flatten().quantile(0.5))  # between two values: no tie
-        chosen = (statistics > lam).double()
-        found = select(X.to(device), y.to(device), lam=lam, pairs=6, threshold=0.6, seed=3, statistic=statistic)
+        alpha = float(statistics.flatten().quantile(0.5))  # between two values: no tie
+        chosen = (statistics > alpha).double()
+        found = select(X.to(device), y.to(device), alpha=alpha, pairs=6, threshold=0.6, seed=3, statistic=statistic)
         assert found.chosen == pytest.approx(float(chosen.sum(1).mean()))
     assert found.frequency.device.type == device
     torch.testing.assert_close(found.frequency.cpu(), chosen.double().mean(0), rtol=0, atol=1e-15)
@@ -118,10 +118,10 @@ X, Y = planted(12, 6, 1, seed=0)
         (lambda: select(X.numpy(), Y, count=2, seed=0), TypeError, "X must be a Tensor"),
         (lambda: select(X, Y[1:], count=2, seed=0), ValueError, "y must have one value per row"),
         (lambda: select(X[:3], Y[:3], count=2, seed=0), ValueError, "X must have at least 4 records .* got 3"),
-        (lambda: select(X, Y, seed=0), ValueError, "give either count or lam, got count=None and lam=None"),
-        (lambda: select(X, Y, count=2, lam=0.1, seed=0), ValueError, "give either count or lam"),
+        (lambda: select(X, Y, seed=0), ValueError, "give either count or alpha, got count=None and alpha=None"),
+        (lambda: select(X, Y, count=2, alpha=0.1, seed=0), ValueError, "give either count or alpha"),
         (lambda: select(X, Y, count=6, seed=0), ValueError, r"count must be an integer in 1\.\.5, got 6"),
-        (lambda: select(X, Y, lam=-1.0, seed=0), ValueError, "lam must be a finite number of at least 0"),
+        (lambda: select(X, Y, alpha=-1.0, seed=0), ValueError, "alpha must be a finite number of at least 0"),
         (lambda: select(X, Y, count=2, seed=0, statistic="z"), ValueError, r"statistic must be one of .*, got 'z'"),
         (lambda: select(X, Y, count=2, pairs=0, seed=0), ValueError, "pairs must be an integer of at least 1, got 0"),
         (lambda: select(X, Y, count=2, threshold=0.5, seed=0), ValueError, r"threshold must lie above 0\.5"),

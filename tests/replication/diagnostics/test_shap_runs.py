@@ -14,12 +14,12 @@ from replication.diagnostics.explanations import background_sample, importance, 
 from replication.diagnostics.shap_runs import NOISE_FLOOR, agreements, claims, fresh_importances
 from replication.legcnet import procedure as legcnet
 from replication.legcnet import runs as legcnet_runs
-from replication.legcnet.procedure import Recording, Settings
+from replication.legcnet.procedure import Settings, WindowSettings
 from replication.legcnet.runs import run
 from replication.networks import models
 from replication.networks.ensemble import initialise
 
-RECORDING = Recording(epochs=9, window=20, steps=3, max_lag=3)
+RECORDING = WindowSettings(epochs=9, window=20, steps=3, max_lag=3)
 SMALL = Settings(hidden=4, rate=0.6, benchmark=0.9, budget=20, ft=RECORDING, pt=replace(RECORDING, epochs=5, max_lag=1))
 FEATURES = ("a", "b", "c")
 METHODS = ("dense", "ft", "random", "magnitude", "pt", "random_pt", "magnitude_pt", NOISE_FLOOR)

@@ -12,7 +12,7 @@ from replication.legcnet import procedure as legcnet
 from replication.networks import trajectory
 from replication.networks.ensemble import initialise
 
-RECORDING = legcnet.Recording(epochs=12, window=40, steps=3, max_lag=3, left_out=1)
+RECORDING = legcnet.WindowSettings(epochs=12, window=40, steps=3, max_lag=3, left_out=1)
 WINDOWS, LAGS = [25, 40, 400], [1, 3, 5]
 
 

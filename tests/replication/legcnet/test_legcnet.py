@@ -13,12 +13,12 @@ from ccprune.granger import granger_test
 from ccprune.lyapunov import windowed_exponents
 from replication.data import Dataset, authors, load
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.procedure import SETTINGS, Recording, Settings
+from replication.legcnet.procedure import SETTINGS, Settings, WindowSettings
 from replication.networks.ensemble import initialise, stack
 from replication.networks.train import accuracy, advance
 from replication.networks.trajectory import record
 
-RECORDING = Recording(epochs=9, window=20, steps=3, max_lag=3)
+RECORDING = WindowSettings(epochs=9, window=20, steps=3, max_lag=3)
 SMALL = Settings(hidden=4, rate=0.6, benchmark=0.9, budget=20, ft=RECORDING, pt=replace(RECORDING, epochs=5, max_lag=1))
 
 
@@ -198,7 +198,7 @@ def test_masks_from_lists_and_jaccard_equal_sets():
     for row, removed in zip(one, lists[0], strict=True):
         assert set(torch.nonzero(~row)[:, 0].tolist()) == removed
     expected = [len(a & b) / len(a | b) if a | b else 1.0 for a, b in zip(*lists, strict=True)]
-    assert legcnet.jaccard(one, two).tolist() == pytest.approx(expected, abs=1e-6)
+    assert legcnet.jaccard_pruned(one, two).tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_errors_name_the_argument(call, message):
 def overlap_with_published(name, method):
     data, settings = load(name, preprocessing="authors"), SETTINGS[name]
     found = legcnet.masks(stack(authors.initial_weights(name)[:5]), data, settings, method=method)
-    return legcnet.jaccard(found, legcnet.masks_from_lists(authors.masks(name, method), found.shape[1]))
+    return legcnet.jaccard_pruned(found, legcnet.masks_from_lists(authors.masks(name, method), found.shape[1]))
 
 
 @pytest.mark.usefixtures("authors_files")

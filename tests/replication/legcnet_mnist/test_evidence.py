@@ -8,11 +8,11 @@ from ccprune.lyapunov import windowed_exponents
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.mnist.evidence import ALL, LAST_TWO, evidence, keep_mask, within
 from replication.legcnet.mnist.rows import order
-from replication.legcnet.procedure import Evidence, Recording
+from replication.legcnet.procedure import Evidence, WindowSettings
 from replication.networks.models import legcnet_mnist
 from replication.networks.stacked import stack
 
-RECORDING = Recording(epochs=12, window=50, steps=3, max_lag=2)
+RECORDING = WindowSettings(epochs=12, window=50, steps=3, max_lag=2)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_a_planted_cause_is_kept_and_null_weights_go(network):
     exponents, noise = made_up()
     risk = noise.clone()
     risk[:, 1:] += 5 * exponents[:, :-1, 1700]  # one weight's exponent, a window ahead
-    recording = Recording(epochs=5, window=50, steps=3, max_lag=1)
+    recording = WindowSettings(epochs=5, window=50, steps=3, max_lag=1)
     keep = keep_mask(Evidence(exponents, risk), network, recording)
     assert bool(keep[0, 39_200 + 1700]) and bool(keep[0, :39_200].all())
     # With one lag 5% of the weights without an effect are kept by chance, a little more in a short series.
@@ -100,4 +100,4 @@ def test_bad_arguments_are_named(network, small):
     with pytest.raises(ValueError, match=r"names must be among .* got \['fc3.weight'\]"):
         evidence(network, small, RECORDING, seed=0, names=["fc3.weight"])
     with pytest.raises(ValueError, match="recording must hold a window of 50, 14 updates were made"):
-        evidence(network, small, Recording(1, 50, 3, 2), seed=0, batch_size=16)
+        evidence(network, small, WindowSettings(1, 50, 3, 2), seed=0, batch_size=16)

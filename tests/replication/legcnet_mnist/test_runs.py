@@ -8,14 +8,14 @@ from replication.data import authors_mnist
 from replication.legcnet.mnist import assumptions, cells, evidence, runs, training
 from replication.legcnet.mnist import verdicts as judge
 from replication.legcnet.mnist.rows import Digits
-from replication.legcnet.procedure import Recording, magnitude_masks
+from replication.legcnet.procedure import WindowSettings, magnitude_masks
 from replication.legcnet.verdicts import comparisons
 from replication.networks.models import legcnet_mnist
 from replication.networks.stacked import stack
 
 EFFORT = runs.Effort(batch_size=16, benchmark=0.3, budget=12)
-FT = Recording(epochs=30, window=50, steps=3, max_lag=2)
-PT = Recording(epochs=26, window=50, steps=3, max_lag=1)
+FT = WindowSettings(epochs=30, window=50, steps=3, max_lag=2)
+PT = WindowSettings(epochs=26, window=50, steps=3, max_lag=1)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from sklearn.metrics import f1_score
 from replication.data import authors, load
 from replication.legcnet.procedure import SETTINGS, masks_from_lists
 from replication.networks import _train_torch
-from replication.networks.ensemble import Ensemble, initialise, stack
+from replication.networks.ensemble import MLPBatch, initialise, stack
 from replication.networks.train import accuracy, advance, macro_f1, outputs, train
 
 PARTS = ("w1", "b1", "w2", "b2")
@@ -66,7 +66,7 @@ def random_keep(ensemble, seed=0):
     return torch.rand(ensemble.weights.shape, generator=torch.Generator().manual_seed(seed)) > 0.3
 
 
-def same(a: Ensemble, b: Ensemble) -> bool:
+def same(a: MLPBatch, b: MLPBatch) -> bool:
     return all(torch.equal(getattr(a, part), getattr(b, part)) for part in PARTS)
 
 

@@ -16,7 +16,7 @@ from replication.null import noise as surrogates
 
 @pytest.mark.parametrize(("successes", "trials", "level"), [(0, 20, 0.95), (7, 30, 0.9), (30, 30, 0.95)])
 def test_clopper_pearson_is_its_beta_quantiles(successes, trials, level):
-    found, tail = calibrate.clopper_pearson(successes, trials, level=level), (1 - level) / 2
+    found, tail = calibrate.clopper_pearson(successes, trials, confidence_level=level), (1 - level) / 2
     low = stats.beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
     high = stats.beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
     assert (found.low, found.high) == pytest.approx((low, high)) and found.estimate == successes / trials
@@ -134,7 +134,10 @@ def test_the_seed_decides():
         (lambda: calibrate.noise_series("pink", windows=9, weights=1)(0), "kind must be one of"),
         (lambda: calibrate.planted_series(float("nan"), windows=9, weights=1), "strength must be finite"),
         (lambda: calibrate.planted_series(1.0, windows=9, weights=0), "weights must be an integer of at least 1"),
-        (lambda: calibrate.power([1.0], windows=20, weights=1, max_lag=1, level=1.0), "level must lie between 0 and 1"),
+        (
+            lambda: calibrate.power([1.0], windows=20, weights=1, max_lag=1, significance=1.0),
+            "significance must lie between 0 and 1",
+        ),
         (lambda: calibrate.power([1.0], windows=20, weights=1, max_lag=1, repeats=1), "repeats must be an integer"),
     ],
 )

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ccprune._util.modes import evaluating
+from ccprune._util.modes import eval_mode
 from ccprune.mask import prunable, unwrap
 
 
-class Looked:
+class FunctionalModel:
     """The model as a function of its prunable weights, and their values; each tensor once, whatever it is tied to.
 
     Parameters
@@ -50,10 +50,10 @@ class Looked:
 
 
 @contextmanager
-def looking(model: nn.Module) -> Iterator[None]:
+def eager_eval(model: nn.Module) -> Iterator[None]:
     """Eval mode; compiled parts run as they were written, and attention by the kernel that has second derivatives."""
     with ExitStack() as stack:
-        stack.enter_context(evaluating(model))
+        stack.enter_context(eval_mode(model))
         # Compiled code has no second derivatives and would be compiled anew for other weights. Asked for only where
         # needed: torch's compiler takes seconds to import.
         if any("_orig_mod" in module._modules or module._compiled_call_impl for module in model.modules()):
