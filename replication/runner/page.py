@@ -37,11 +37,9 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
     from nbconvert import HTMLExporter  # slow to import; only a worker needs it
     from pygments.formatters import HtmlFormatter
 
-    # Knobs do nothing without a kernel, and their scripts would fail; a figure's picture stands beside them.
+    # Widgets do nothing without a kernel, and their scripts would fail. nbconvert shows those without a state by the
+    # other forms of their output, such as the picture of a figure.
     notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.register_filter("markdown2html", _markdown)
     body, _ = exporter.from_notebook_node(notebook)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from replication.runner.page import to_html
 
@@ -43,3 +43,15 @@ def test_a_page_asks_nothing_of_the_network():
     found = to_html(notebook, title="a < b", note="made by a & b")
     assert "<title>a &lt; b</title>" in found and "made by a &amp; b" in found
     assert not re.search(r"<script|<link|src=[\"']http|@import", found)
+
+
+def test_a_widget_is_shown_by_the_other_forms_of_its_output():
+    widget = {"application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0, "model_id": "f00d"}}
+    shown = [widget | {"image/png": "iVBORw0KGgo=", "text/plain": "a figure"}, widget | {"text/plain": "VBox()"}]
+    outputs = [new_output("display_data", data) for data in shown]
+    notebook = new_notebook(cells=[new_code_cell("show()", outputs=outputs)])
+    state = {"f00d": {"model_name": "VBoxModel", "model_module": "@jupyter-widgets/controls", "state": {}}}
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": state}}
+    found = to_html(notebook, title="a", note="b")
+    assert 'src="data:image/png;base64,iVBORw0KGgo="' in found and "VBox()" in found and "a figure" not in found
+    assert "<script" not in found and "f00d" not in found and "widget" not in found
