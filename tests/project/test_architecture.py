@@ -1,0 +1,91 @@
+"""The drawing of the parts follows from the imports, and every import contract rejects a planted violation."""
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("importlinter")
+
+ROOT = Path(__file__).parents[2]
+CONTRACTS = [
+    contract["name"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+]
+#: Contract, file, and the import that breaks it. Each is planted inside a function, since those imports count, too.
+VIOLATIONS = [
+    ("The library knows neither papers nor a runner", "ccprune/stats/intervals.py", "from replication import ledger"),
+    ("Inside the library nothing imports upwards", "ccprune/_util/files.py", "from ccprune import scores"),
+    ("Inside the library nothing imports upwards", "ccprune/unlisted.py", "import math"),
+    (
+        "Inside the replication nothing imports upwards",
+        "replication/networks/models.py",
+        "from replication import null",
+    ),
+    ("Inside the replication nothing imports upwards", "replication/unlisted.py", "import math"),
+    ("The runner knows no papers", "replication/runner/spec.py", "from replication import legcnet"),
+    ("The runner starts without torch", "replication/runner/pools.py", "import torch"),
+    (
+        "Papers, pictures and reports do not know the runner",
+        "replication/causal/runs.py",
+        "from replication import runner",
+    ),
+]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the sources of both packages and of the contracts."""
+    for package in ("ccprune", "replication"):
+        for path in (ROOT / package).rglob("*.py"):
+            copy = tmp_path / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def check(tree: Path) -> tuple[int, list[str]]:
+    """Return the exit status of lint-imports in a tree, and the names of the broken contracts."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    statuses = dict(re.findall(r"^(.+) (KEPT|BROKEN)\b", done.stdout, flags=re.M))
+    assert sorted(statuses) == sorted(CONTRACTS), done.stdout + done.stderr
+    return done.returncode, [name for name, status in statuses.items() if status == "BROKEN"]
+
+
+def test_the_committed_drawing_is_that_of_the_present_imports():
+    drawing = runpy.run_path(str(ROOT / "scripts" / "draw_parts.py"))
+    # After a change of the imports: python scripts/draw_parts.py
+    assert drawing["PICTURE"].read_text(encoding="utf-8") == drawing["draw"]()
+
+
+def test_every_contract_has_a_planted_violation():
+    assert {contract for contract, *_ in VIOLATIONS} == set(CONTRACTS)
+
+
+def test_the_tree_keeps_its_contracts(tree):
+    assert check(tree) == (0, [])
+
+
+@pytest.mark.parametrize(("contract", "file", "line"), VIOLATIONS, ids=[file for _, file, _ in VIOLATIONS])
+def test_a_planted_violation_breaks_its_contract(tree, contract, file, line):
+    assert (tree / file).exists() or "unlisted" in file
+    with (tree / file).open("a", encoding="utf-8") as source:
+        source.write(f"\n\ndef planted():\n    {line}\n")
+    status, broken = check(tree)
+    assert status != 0 and contract in broken
