@@ -93,6 +93,7 @@ def cached(folder: Path) -> Judge:
 def _sources() -> str:
     digest = hashlib.sha256()
     packages = (Path(package.__file__).parent for package in (ccprune, replication))
-    for path in (*(path for package in packages for path in sorted(package.rglob("*.py"))), authors.PUBLISHED):
+    code = (path for package in packages for path in sorted(package.rglob("*.py")))
+    for path in (*code, *sorted(authors.PUBLISHED.parent.glob("*.json"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -43,7 +43,7 @@ class One:
         with Recorder(model, optimizer, [self.screen, self.momentum, self.squares], pairing=pairing) as recorder:
             problem.train(model, optimizer, recorder, problem.batches())
         every = torch.cat([score.flatten() for score in self.screen.scores.values()])
-        self.lam = float(every.quantile(0.6))
+        self.alpha = float(every.quantile(0.6))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def two(request, one, tmp_path_factory):
     out = tmp_path_factory.mktemp("ranks")
     (script,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
     (out / "prune.py").write_text(script)
-    alpha = json.dumps({pairing: each.lam for pairing, each in one.items()})
+    alpha = json.dumps({pairing: each.alpha for pairing, each in one.items()})
     here = {"GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK, "OMP_NUM_THREADS": "1"}
     launch = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
     command = [sys.executable, *launch, HERE / "worker.py", request.param, out, alpha, out / "prune.py"]
@@ -99,7 +99,7 @@ def test_two_processes_mask_as_one(two, one, kind, pairing):
             assert counts == expected.counts
             assert sparsity == expected.sparsity
             assert found[f"{scope} back"]
-        assert same(found["threshold"], screen.mask(one[pairing].lam).keep)
+        assert same(found["threshold"], screen.mask(one[pairing].alpha).keep)
 
 
 @pytest.mark.parametrize("kind", KINDS)

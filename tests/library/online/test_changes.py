@@ -89,7 +89,7 @@ def test_the_floor_holds_when_weights_are_exchanged():
     scores = drawn(1) | {"c": torch.zeros(7)}
     growth = drawn(2) | {"c": torch.full((7,), -1.0)}
     assert exchange(mask, scores, growth, fraction=0.5, scope="global").counts["c"] == 0
-    with pytest.warns(LayerFloorWarning, match="min_per_layer of 2.*'c'"):
+    with pytest.warns(LayerFloorWarning, match="min_per_layer=2.*'c'"):
         new = exchange(mask, scores, growth, fraction=0.5, scope="global", min_per_layer=2)
     assert new.counts["c"] == 2 and new.kept == mask.kept
     new = exchange(mask, scores, growth, fraction=1.0, min_per_layer=2)

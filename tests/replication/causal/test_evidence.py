@@ -87,8 +87,8 @@ def test_compare_solvers(digits):
     X, y = store.records()
     columns = store.layout.columns[row.tensor]
     by_hand = (y[:, None] * X[:, columns].double()).sum(0).abs() / len(y)
-    assert float((by_hand > row.lam).double().mean()) == pytest.approx(1 - row.sparsity, abs=0.002)
-    fit = lasso.truncated_gradient(X[:, columns], y, row.lam, seed=0)
+    assert float((by_hand > row.alpha).double().mean()) == pytest.approx(1 - row.sparsity, abs=0.002)
+    fit = lasso.truncated_gradient(X[:, columns], y, row.alpha, seed=0)
     assert 1 - float(fit.support.double().mean()) == row.sparsity_sgd
 
 
@@ -103,7 +103,7 @@ def test_compare_exponents(digits):
     assert means.jaccard[0.25] < means.jaccard[0.1] < 1 and means.spread[0.25] > 3 * means.spread[0.1]
     solvers = evidence.compare_solvers(store, screen, sparsities=[0.5, 0.9])
     assert solvers.jaccard_sgd.tolist() == table[table.power_t == 0.25].jaccard.tolist()
-    assert solvers.lam.tolist() == table[table.power_t == 0.25].lam.tolist()
+    assert solvers.alpha.tolist() == table[table.power_t == 0.25].alpha.tolist()
 
 
 def test_certified_solutions_have_no_gap_and_the_authors_have_one(digits):
@@ -116,4 +116,4 @@ def test_certified_solutions_have_no_gap_and_the_authors_have_one(digits):
     X, y = store.records()
     for row in table.itertuples():
         part = X[:, store.layout.columns[row.tensor]]
-        assert row.lam == pytest.approx(row.fraction * float((y @ part.double()).abs().max()) / len(y), rel=1e-6)
+        assert row.alpha == pytest.approx(row.fraction * float((y @ part.double()).abs().max()) / len(y), rel=1e-6)

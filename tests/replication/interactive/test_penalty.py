@@ -22,7 +22,7 @@ def screen() -> Screen:
 
 
 @pytest.fixture(scope="module")
-def lams(screen) -> list[float]:
+def alphas(screen) -> list[float]:
     scores = torch.cat([score.flatten() for score in screen.scores.values()])
     return [float(scores.quantile(share)) for share in (0.1, 0.5, 0.9)]
 
