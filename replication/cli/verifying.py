@@ -3,13 +3,17 @@
 import argparse
 import secrets
 import sys
+from collections import Counter
 from pathlib import Path
 
+from replication import ledger
 from replication.cli.running import positive
 from replication.reporting import verify
 from replication.reporting.judging import judge
 from replication.runner import rerun
 from replication.runner.inventory import all_runs
+from replication.runner.sources import changed_since
+from replication.runner.stamps import PACKAGES
 
 _DESCRIPTION = """\
 Check replication/ without believing it. First from its files alone: every result's signature and
@@ -23,6 +27,9 @@ exit status
 """
 
 
+_SHOWN = 5  # files of a result
+
+
 def add(commands) -> None:
     """Add the command to a parser's subparsers."""
     sub = commands.add_parser(
@@ -32,6 +39,8 @@ def add(commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     sub.set_defaults(command=_verify)
+    text = "list for each result the source files that changed since its commit"
+    sub.add_argument("--sources", action="store_true", help=text)
     sub.add_argument("--no-rerun", action="store_true", help="from the files alone; seconds")
     sub.add_argument(
         "--seconds", type=positive, default=120, help="expected time of the sample on two cores (default: 120)"
@@ -44,11 +53,32 @@ def _verify(root: Path, options: argparse.Namespace) -> int:
     runs = all_runs(root)
     found = verify.problems(root, runs)
     print(f"files: {'as the commands wrote them' if not found else f'{len(found)} wrong'}")
+    _print_sources(root, each=options.sources)
     if not found and not options.no_rerun:
         found = _rerun(root, runs, options)
     for line in found:
         print(f"  {line}")
     return 1 if found else 0
+
+
+def _print_sources(root: Path, *, each: bool) -> None:
+    """Print how many results the present sources made, and which files changed since the others'."""
+    count = Counter()
+    for path in sorted((root / "replication" / "results").glob("*.json")):
+        try:
+            content = ledger.read(path)
+            commit = content["environment"]["commit"]
+            changed = changed_since(root, commit, content["notebook"], packages=PACKAGES)
+        except (OSError, ValueError):  # `verify.problems` names it
+            continue
+        count["unknown" if changed is None else "changed" if changed else "same"] += 1
+        if each:
+            more = f" and {len(changed) - _SHOWN} more" if changed and len(changed) > _SHOWN else ""
+            listed = "unknown commit" if changed is None else ", ".join(changed[:_SHOWN]) or "nothing"
+            print(f"  {path.stem}, made at {(commit or 'no commit')[:10]}: {listed}{more}")
+    told = f"{count['same']} results were made from the present sources, {count['changed']} from earlier ones"
+    unknown = f", {count['unknown']} at a commit that is not known here" if count["unknown"] else ""
+    print(f"sources: {told}{unknown}" + ("" if each else "; --sources lists the files"))
 
 
 def _rerun(root: Path, runs: list, options: argparse.Namespace) -> list[str]:

@@ -116,7 +116,7 @@ def _index(
         if controls:
             parts += ["## Controls, which the papers do not claim", controls]
     parts += ["## All numbers", _files(rows, made, notebooks)]
-    parts += ["## Runs", _runs(folder, found), _versions(found)] if found else []
+    parts += ["## Runs", _commits(found), _runs(folder, found), _versions(found)] if found else []
     missing = _missing(folder, found, unmade)
     if missing:
         parts += ["## Not run", missing]
@@ -136,6 +136,19 @@ def _files(rows: list[dict[str, Any]], made: list[str], notebooks: str | None) -
     link = {name: f"[{name[:2]}]({notebooks}/{name})" if notebooks else name for name in sources}
     lines.append(table(["notebook", "tables"], [[link[name], ", ".join(sources[name])] for name in sorted(sources)]))
     return "\n\n".join(lines)
+
+
+def _commits(found: list) -> str:
+    """Sentence on the commits at which each profile's results were made."""
+    made: dict[str, Counter] = {}
+    for _, content in found:
+        made.setdefault(content["profile"], Counter())[(content["environment"]["commit"] or "no commit")[:10]] += 1
+    told = [
+        f"The results of the {profile} profile were made at "
+        + ", ".join(f"{commit} ({number})" for commit, number in sorted(commits.items()))
+        for profile, commits in sorted(made.items())
+    ]
+    return ". ".join(told) + ". `ccprune verify --sources` lists which source files changed since."
 
 
 def _runs(folder: Path, found: list) -> str:

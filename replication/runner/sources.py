@@ -1,0 +1,58 @@
+"""Which source files changed since a result was made."""
+
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from replication.ledger import notebooks
+from replication.ledger.notebooks import NOTEBOOKS
+from replication.runner.imports import closure
+
+
+def changed_since(root: Path, commit: str | None, notebook: str, *, packages: Iterable[Path]) -> list[str] | None:
+    """List the files behind a notebook's numbers that differ between a commit and the working tree.
+
+    Parameters
+    ----------
+    root
+        The clone.
+    commit
+        The commit that a result names.
+    notebook
+        File name inside `NOTEBOOKS`.
+    packages
+        Folders of the packages that the notebook's code imports from.
+
+    Returns
+    -------
+    list of str or None
+        Paths in the clone, sorted: the notebook itself, and those modules that its code leads to now and that were
+        edited, added, or moved since. None where git or the commit is missing.
+    """
+    differing = _differing(root, commit) if commit else None
+    if differing is None:
+        return None
+    return sorted(differing & _used(root, notebook, tuple(packages)))
+
+
+@cache
+def _used(root: Path, notebook: str, packages: tuple[Path, ...]) -> frozenset[str]:
+    path = NOTEBOOKS / notebook
+    code = [cell.source for cell in notebooks.cells(root / path) if cell.kind == "code"]
+    used = {found.relative_to(root).as_posix() for found in closure(packages, code) if found.is_relative_to(root)}
+    return frozenset(used | {path.as_posix()})
+
+
+@cache  # many results were made at one commit
+def _differing(root: Path, commit: str) -> frozenset[str] | None:
+    """Files that differ, under their present names; a file that only moved counts as the same."""
+    command = ["git", "diff", "--name-status", "--find-renames", commit, "--", "ccprune", "notebooks", "replication"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    except OSError:
+        return None
+    if done.returncode:
+        return None
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    return frozenset(parts[-1] for parts in lines if parts[0] not in ("D", "R100"))
