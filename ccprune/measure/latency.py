@@ -239,6 +239,7 @@ def _timed(
         # In ever other orders: a call is a little slower after one that left the caches full of other numbers.
         for order in itertools.islice(itertools.cycle(itertools.permutations(calls)), warmup + repeats):
             for name in order:
+                # Not torch.utils.benchmark.Timer: its timeit(1) makes two calls of its own before each timed one.
                 wait()
                 start = time.perf_counter()
                 calls[name]()
