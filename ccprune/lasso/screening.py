@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ccprune._util.changes import check_changes
 from ccprune.lasso._blocks import Blocks
 from ccprune.lasso.condition import LIMIT, Condition, bound
 from ccprune.lasso.problem import check_penalty
@@ -183,13 +184,7 @@ class Screen:
             raise TypeError(f"delta_loss must be a number or a 0-d Tensor, got {type(delta_loss).__name__}")
         if isinstance(delta_loss, Tensor) and delta_loss.ndim != 0:
             raise ValueError(f"delta_loss must be a number or a 0-d Tensor, got shape {tuple(delta_loss.shape)}")
-        for name, change in delta_weights.items():
-            if not isinstance(change, Tensor):
-                raise TypeError(f"delta_weights[{name!r}] must be a Tensor, got {type(change).__name__}")
-        shapes = {name: tuple(change.shape) for name, change in delta_weights.items()}
-        known = shapes if self._blocks is None else self._blocks.shapes
-        if not shapes or shapes != known:
-            raise ValueError(f"delta_weights must have the names and shapes {known}, got {shapes}")
+        check_changes(delta_weights, None if self._blocks is None else self._blocks.shapes)
 
     def _table(self) -> Tensor:
         """Changes dL and norms (T, 1 + tensors) on the CPU; raises once for what was left out on another device."""

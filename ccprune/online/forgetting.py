@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ccprune._util.changes import check_changes
 from ccprune.online import _state
 
 STATISTICS = ("causal", "squared_updates")
@@ -80,9 +81,7 @@ class Forgetting:
             raise ValueError(f"delta_loss must be a number or a 0-d Tensor, got shape {tuple(loss.shape)}")
         if loss.device.type == "cpu" and not bool(loss.isfinite()):
             raise ValueError(f"delta_loss must be finite, got {loss.item()}")
-        shapes, own = ({name: tuple(t.shape) for name, t in of.items()} for of in (delta_weights, self._sums))
-        if shapes != own:
-            raise ValueError(f"delta_weights must have the names and shapes {own}, got {shapes}")
+        check_changes(delta_weights, self._sums)
         for name, change in delta_weights.items():
             # The norm is one pass over memory, and is not finite if one number is not.
             if change.device.type == "cpu" and not torch.linalg.vector_norm(change, dtype=torch.float64).isfinite():

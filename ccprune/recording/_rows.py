@@ -15,6 +15,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ccprune._util.changes import check_changes
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -80,11 +82,9 @@ class Rows:
 
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
         """Appends a row. Raises ValueError for other names or shapes than the first record's."""
-        shapes = {name: tuple(change.shape) for name, change in delta_weights.items()}
+        shapes = check_changes(delta_weights, None if self._layout is None else self._layout.shapes)
         if self._layout is None:
             self._layout = Layout(shapes, self._momentum)
-        elif shapes != self._layout.shapes:
-            raise ValueError(f"delta_weights must have the shapes {dict(self._layout.shapes)}, got {shapes}")
         row = torch.cat([change.flatten() for change in delta_weights.values()])
         if not self._momentum:
             self._append(delta_loss, row.square_())

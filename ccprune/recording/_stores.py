@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ccprune._util.changes import check_changes
 from ccprune._util.checks import at_least
 from ccprune.recording._rows import Layout, Rows
 
@@ -176,8 +177,7 @@ class SquaredUpdates:
         """Adds one step. Raises ValueError for other names than the first record's."""
         if not self._sums:
             self._sums = {name: torch.zeros_like(change, dtype=torch.float64) for name, change in delta_weights.items()}
-        if delta_weights.keys() != self._sums.keys():
-            raise ValueError(f"delta_weights must name {sorted(self._sums)}, got {sorted(delta_weights)}")
+        check_changes(delta_weights, self._sums)
         for name, change in delta_weights.items():
             wide = change.double()  # its square in float32 would lose digits that the sum keeps
             self._sums[name].addcmul_(wide, wide)

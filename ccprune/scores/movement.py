@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.changes import check_changes
 from ccprune.mask import prunable
 
 
@@ -39,11 +40,3 @@ class Movement:
         if not self._sums:
             raise ValueError("the store holds no records")
         return {name: total.clone() for name, total in self._sums.items()}
-
-
-def check_changes(delta_weights: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    """Raises ValueError unless there is one change of the same shape for each weight."""
-    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
-    got = {name: tuple(change.shape) for name, change in delta_weights.items()}
-    if got != shapes:
-        raise ValueError(f"delta_weights must have the names and shapes {shapes}, got {got}")

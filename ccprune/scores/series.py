@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.changes import check_changes
 from ccprune._util.checks import at_least
 from ccprune.granger import granger_test
 from ccprune.lyapunov import windowed_exponents
 from ccprune.mask import prunable
-from ccprune.scores.movement import check_changes
 
 PRUNE = ("noncausal", "causal")
 #: What happens to weights that cannot be tested.

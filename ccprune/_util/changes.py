@@ -1,0 +1,25 @@
+"""Check of recorded weight changes, which all stores share."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def check_changes(delta_weights: Mapping[str, Tensor], like: Mapping[str, Tensor] | Shapes | None = None) -> Shapes:
+    """Return the shapes of the changes.
+
+    Raises TypeError for a change that is no Tensor, and ValueError unless there is at least one, and one for each
+    weight of `like`, which are tensors or their shapes.
+    """
+    for name, change in delta_weights.items():
+        if not isinstance(change, Tensor):
+            raise TypeError(f"delta_weights[{name!r}] must be a Tensor, got {type(change).__name__}")
+    got = {name: tuple(change.shape) for name, change in delta_weights.items()}
+    if like is None:
+        like = got
+    expected = {name: tuple(one.shape) if isinstance(one, Tensor) else tuple(one) for name, one in like.items()}
+    if not got or got != expected:
+        raise ValueError(f"delta_weights must have the names and shapes {expected}, got {got}")
+    return got
