@@ -45,11 +45,11 @@ FIELDS = {
 def write(
     path: str | os.PathLike,
     *,
-    notebook: str,
-    parameters: Mapping[str, Any],
     seeds: Sequence[int],
     data_checksums: Mapping[str, str],
     cells: Iterable[Cell],
+    notebook: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
     skipped: Iterable[Mapping[str, str]] = (),
     figures: Mapping[str, Any] | None = None,
     raw: pd.DataFrame | None = None,
@@ -61,16 +61,15 @@ def write(
     ----------
     path
         NAME.PROFILE.json.
-    notebook
-        File name of the notebook, as in "01_legcnet_tables.ipynb".
-    parameters
-        What the notebook really used, "profile" among them. "out", the path of this file, is left out.
     seeds
         Every seed that was drawn from.
     data_checksums
         Dataset name -> SHA-256 in hex.
     cells
         The compared numbers, each of the run's profile or "authors".
+    notebook, parameters
+        File name of the notebook, as in "01_legcnet_tables.ipynb", and its parameters, "profile" among them; "out", the
+        path of this file, is left out. By default they are those that `announce` stored before the notebook ran.
     skipped
         What was left out and why: mappings with "what" and "why".
     figures
@@ -92,6 +91,9 @@ def write(
         If anything above does not hold, a number is NaN or infinite, or two cells have one key. The old file,
         if there is one, is then still there.
     """
+    if notebook is None or parameters is None:
+        announced = _announced(path)
+        notebook, parameters = notebook or announced["notebook"], parameters or announced["parameters"]
     used = {name: value for name, value in parameters.items() if name != "out"}
     content = {
         "schema": SCHEMA,
@@ -116,6 +118,22 @@ def write(
     _validate(content)
     content["skipped"] = [{key: portable(text) for key, text in entry.items()} for entry in content["skipped"]]
     return save(path, content)
+
+
+def announce(path: str | os.PathLike, *, notebook: str, parameters: Mapping[str, Any]) -> None:
+    """Store which notebook is about to write a result file, and its parameters, for `write` to find."""
+    _announcement(path).write_text(json.dumps({"notebook": notebook, "parameters": parameters}), encoding="utf-8")
+
+
+def _announced(path: str | os.PathLike) -> dict[str, Any]:
+    try:
+        return json.loads(_announcement(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError("notebook and parameters must be given where `ccprune replicate` does not run it") from None
+
+
+def _announcement(path: str | os.PathLike) -> Path:
+    return Path(path).with_suffix(".run")
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class NotebookProcess:
             "folder": str(self._folder),
             "cwd": str(root.resolve()),
             "parameters": run.parameters | places,
+            "recorded": run.parameters,
             "cell_seconds": cell_seconds,
             "title": f"{run.name} ({run.profile})",
             "note": f"{run.notebook}, run {run.name}, profile {run.profile}. Made by ccprune replicate.",

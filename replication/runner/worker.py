@@ -22,7 +22,10 @@ KERNEL = "ccprune"
 
 
 def main(job_file: str) -> int:
-    """Run the job: {"notebook", "folder", "cwd", "parameters", "cell_seconds", "title", "note"}, paths absolute."""
+    """Run a job file: "notebook", "folder", "cwd" (absolute paths), "parameters", "cell_seconds", "title", "note".
+
+    Its "recorded" parameters are those that belong into the result: all but those that say where to write.
+    """
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     folder = Path(job["folder"])
@@ -54,6 +57,7 @@ def _run(job: dict[str, Any], folder: Path) -> None:
     import nbformat
     import papermill
 
+    from replication.ledger import announce
     from replication.ledger.environment import portable
     from replication.runner.page import to_html
 
@@ -70,6 +74,7 @@ def _run(job: dict[str, Any], folder: Path) -> None:
         start_timeout=300,  # a busy machine takes its time
         execution_timeout=int(job["cell_seconds"]),
     )
+    announce(job["parameters"]["out"], notebook=Path(job["notebook"]).name, parameters=job["recorded"])
     joules = _measured(execute)
     (folder / "energy.json").write_text(json.dumps(joules), encoding="utf-8")
     page = to_html(nbformat.read(executed, as_version=4), title=job["title"], note=job["note"])
