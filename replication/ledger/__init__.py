@@ -1,7 +1,8 @@
 """Result files: what a run found, in JSON, and its raw runs beside it."""
 
+from replication.ledger.announcement import announce
 from replication.ledger.cell import AUTHORS, OUTCOMES, PROFILES, VERDICTS, Cell
-from replication.ledger.files import announce, collect, parse, read, write
+from replication.ledger.files import collect, parse, read, write
 from replication.ledger.numbers import format_number
 from replication.ledger.raw import place, raw_digest, raw_path, read_raw
 from replication.ledger.storage import save, signature

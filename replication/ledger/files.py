@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from replication.ledger import announcement
 from replication.ledger.cell import AUTHORS, PROFILES, Cell
 from replication.ledger.environment import cost, environment, portable
 from replication.ledger.legacy import upgraded
@@ -69,7 +70,7 @@ def write(
         The compared numbers, each of the run's profile or "authors".
     notebook, parameters
         File name of the notebook, as in "01_legcnet_tables.ipynb", and its parameters, "profile" among them; "out", the
-        path of this file, is left out. By default they are those that `announce` stored before the notebook ran.
+        path of this file, is left out. By default those that `announce` stored before the notebook ran.
     skipped
         What was left out and why: mappings with "what" and "why".
     figures
@@ -92,7 +93,7 @@ def write(
         if there is one, is then still there.
     """
     if notebook is None or parameters is None:
-        announced = _announced(path)
+        announced = announcement.announced(path)
         notebook, parameters = notebook or announced["notebook"], parameters or announced["parameters"]
     used = {name: value for name, value in parameters.items() if name != "out"}
     content = {
@@ -118,22 +119,6 @@ def write(
     _validate(content)
     content["skipped"] = [{key: portable(text) for key, text in entry.items()} for entry in content["skipped"]]
     return save(path, content)
-
-
-def announce(path: str | os.PathLike, *, notebook: str, parameters: Mapping[str, Any]) -> None:
-    """Store which notebook is about to write a result file, and its parameters, for `write` to find."""
-    _announcement(path).write_text(json.dumps({"notebook": notebook, "parameters": parameters}), encoding="utf-8")
-
-
-def _announced(path: str | os.PathLike) -> dict[str, Any]:
-    try:
-        return json.loads(_announcement(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError("notebook and parameters must be given where `ccprune replicate` does not run it") from None
-
-
-def _announcement(path: str | os.PathLike) -> Path:
-    return Path(path).with_suffix(".run")
 
 
 def read(path: str | os.PathLike) -> dict[str, Any]:

@@ -70,6 +70,15 @@ def test_the_last_cell_of_a_lesson_leads_to_the_next(name):
 
 
 @each
+def test_a_lesson_hands_its_results_over_in_at_most_ten_lines(name):
+    (cell,) = [
+        cell for cell in notebooks.cells(FOLDER / name) if cell.kind == "code" and "results.write(" in cell.source
+    ]
+    lines = [line for line in cell.source.splitlines() if not line.startswith("#")]
+    assert len(lines) <= 10 and "parameters=" not in cell.source and "notebook=" not in cell.source
+
+
+@each
 def test_links_of_a_lesson_lead_to_files_of_the_project(name):
     text = "\n".join(cell.source for cell in notebooks.cells(FOLDER / name) if cell.kind == "markdown")
     for target in re.findall(r"\]\(([^)#:\s]+)[)#]", re.sub(r"```.*?```|\$[^$]*\$", "", text, flags=re.S)):

@@ -65,6 +65,7 @@ def run(tmp_path_factory):
         "folder": str(folder / "job"),
         "cwd": str(folder),
         "parameters": {"out": str(last)},
+        "recorded": {},
         "cell_seconds": 120,
         "title": "figure",
         "note": "a test",

@@ -355,3 +355,13 @@ def test_a_result_that_was_cut_off_while_it_was_placed_has_its_raw_runs(tmp_path
     with pytest.raises(KeyboardInterrupt):
         results.place(path, newer)
     assert (results.read_raw(path, results.read(path)).epochs == 7).all(), "the new result, with its own"
+
+
+def test_notebook_and_parameters_are_those_announced(tmp_path):
+    path, given = tmp_path / "tables.default.json", {"seeds": [0], "data_checksums": {}, "cells": []}
+    with pytest.raises(ValueError, match="notebook and parameters must be given"):
+        results.write(path, **given)
+    assert not path.exists()
+    results.announce(path, notebook="01_x.ipynb", parameters={"profile": "default", "rate": 0.1})
+    content = results.read(results.write(path, **given))
+    assert (content["notebook"], content["parameters"]) == ("01_x.ipynb", {"profile": "default", "rate": 0.1})
