@@ -1,15 +1,15 @@
 """Scoring and pruning of neural networks by chaos and causality.
 
-    with ccprune.record(model, optimizer) as recording:     # while it trains
+    with ccprune.record(model, optimizer) as recording:     # during training
         ...
-    scores = ccprune.score("causal", model, recording=recording)
+    scores = ccprune.score("causal_consecutive", model, recording=recording)
     mask = ccprune.prune(model, scores, sparsity=0.9)
-    with mask.enforce(model, optimizer):                    # while it is trained on
+    with mask.enforce(model, optimizer):                    # during further training
         ...
     print(ccprune.report(model, mask))
 
-`compare` does that for several criteria, sparsities and seeds, and gives one table. Importing the package imports none
-of its modules, so that the command line starts quickly; a name below is imported when it is first used.
+`compare` runs these steps for several criteria, sparsities and seeds, and returns one table. Importing the package
+imports none of its modules, so that the command line starts quickly. The names in `__all__` are imported on first use.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Three of the functions that `ccprune` exports: record, score, prune."""
+"""The functions `record`, `score` and `prune`, which `ccprune` exports."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -12,10 +12,24 @@ from ccprune.mask import Mask
 def record(
     model: nn.Module, optimizer: Optimizer, *, names: Collection[str] = ("causal_consecutive",)
 ) -> criteria.Recording:
-    """Records training for criteria that look at it; use as a context manager.
+    """Record training for the criteria that use it; the recording is a context manager.
 
-    In it, call `before(loss)` between backward and the optimiser's step, and, for criteria with pairing "same_batch",
-    `after(loss of the same batch)` behind the step. Raises as `criteria.Recording`.
+    In the context, call `before(loss)` between the backward pass and the optimiser's step. For criteria with pairing
+    "same_batch", also call `after(loss)` after the step, with the loss of the same mini-batch.
+
+    Parameters
+    ----------
+    model, optimizer, names
+        As in `criteria.Recording`.
+
+    Returns
+    -------
+    criteria.Recording
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As in `criteria.Recording`.
     """
     return criteria.Recording(model, optimizer, names)
 
@@ -31,9 +45,24 @@ def score(
     rate: float | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Scores {parameter name: Tensor}, larger = keep; as `criteria.score`, which says what the arguments are.
+    """Score the model's prunable weights by one criterion.
 
-    A criterion that looks at training needs a `recording` that was made for it: ValueError if it is not.
+    Parameters
+    ----------
+    criterion, model, x, y, loss, rate, seed
+        As in `criteria.score`, where the criterion is called `name`.
+    recording : Recording, optional
+        From `record`, with `criterion` among its `names`. It is required by criteria that use the training.
+
+    Returns
+    -------
+    {parameter name: Tensor}
+        Scores, larger = keep.
+
+    Raises
+    ------
+    ValueError
+        If the criterion uses the training and `recording` was not made for it; also as in `criteria.score`.
     """
     store = None if recording is None else recording.stores.get(criterion)
     if store is None and criteria.known(criterion).store is not None:
@@ -53,11 +82,29 @@ def prune(
     protect: Iterable[str] = (),
     min_per_layer: int = 0,
 ) -> Mask:
-    """Sets the lowest scores' weights to zero, exactly so many, and returns the mask.
+    """Set the weights with the lowest scores to zero and return the mask.
 
-    Arguments and errors as `Mask.from_scores`. The weights stay zero in training only under `mask.enforce(model,
-    optimizer)`.
+    Exactly the requested number of weights is pruned. They stay zero during further training only under
+    `mask.enforce(model, optimizer)`.
 
+    Parameters
+    ----------
+    model : Module
+        Changed in place.
+    scores, sparsity, scope, protect, min_per_layer
+        As in `Mask.from_scores`.
+
+    Returns
+    -------
+    Mask
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `Mask.from_scores` and `Mask.apply_`.
+
+    Examples
+    --------
     >>> model = nn.Linear(8, 4)
     >>> mask = prune(model, score("magnitude", model), sparsity=0.75)
     >>> mask.kept, int((model.weight != 0).sum())

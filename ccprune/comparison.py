@@ -1,4 +1,4 @@
-"""Criteria against one another on a model and data of one's own, with equal budgets: `compare`."""
+"""Comparison of criteria with equal training budgets, on the user's model and data: `compare`."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,19 +28,22 @@ DENSE = "dense"
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """From `compare`. Notebooks show `table`.
+    """Result of `compare`. Notebooks display `table`.
 
     Attributes
     ----------
     runs : DataFrame
-        One row per run: method (criterion, or "dense"), level (sparsity asked for), seed, sparsity (achieved), and what
-        was measured, in the column `metric`.
+        One row per method, level and seed. The columns are method (criterion, or "dense"), level (requested sparsity),
+        seed, sparsity (achieved), and the measured value, whose column has the name in `metric`.
     table : DataFrame
-        One row per method and level: mean, low, high (Student's 95% interval over n seeds; missing for one seed), and
-        difference, difference_low, difference_high, p_value: what it has more than `reference` of the same seed and
-        level, with the same kind of interval and the sign-flip test of `stats.paired_difference`.
+        One row per method and level. The columns mean, low and high are the mean and Student's 95% interval over n
+        seeds. The columns difference, difference_low and difference_high are the mean and the same kind of interval of
+        the method's value minus that of `reference` at the same seed and level, and p_value is that of the sign-flip
+        test of `stats.paired_difference`. Intervals and p-values are missing for one seed.
     reference : str
+        Method with which the others are compared.
     metric : str
+        Name of the measured quantity.
     """
 
     runs: pd.DataFrame
@@ -49,17 +52,17 @@ class Comparison:
     metric: str
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Mean over seeds against sparsity, one line per criterion, the range of the seeds shaded."""
-        from matplotlib import pyplot as plt  # takes long to import
+        """Plot the mean over seeds against sparsity, one line per method, with the range of the seeds shaded."""
+        from matplotlib import pyplot as plt  # slow to import
 
         ax = ax or plt.subplots(figsize=(8.0, 4.2), layout="constrained")[1]
-        methods = sorted(self.runs.method.unique(), key=lambda name: name == DENSE)  # stable: dense last
+        methods = sorted(self.runs.method.unique(), key=lambda name: name == DENSE)  # stable sort, dense last
         for method, marker in zip(methods, "osD^vP*Xh" * 9, strict=False):
             values = self.runs[self.runs.method == method].groupby("level")[self.metric]
             mean = values.mean()
             (line,) = ax.plot(mean.index, mean, ":" if method == DENSE else "-", marker=marker, label=method)
             ax.fill_between(mean.index, values.min(), values.max(), color=line.get_color(), alpha=0.15, lw=0)
-        # The unit of a metric that the user gave is not known.
+        # The unit of a user's metric is unknown.
         label = "accuracy (share)" if self.metric == accuracy.__name__ else self.metric.replace("_", " ")
         ax.set(xlabel="sparsity", ylabel=f"{label}\nmean of n = {self.runs.seed.nunique()} seeds, range shaded")
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -73,7 +76,7 @@ class Comparison:
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Share of samples whose largest output is their class, in eval mode."""
+    """Return the fraction of samples whose largest output is that of their class, in eval mode."""
     return minibatch.evaluate(model, x, y, normalise=lambda part: part).accuracy
 
 
@@ -95,39 +98,49 @@ def compare(
     reference: str = "magnitude",
     seed: int = 0,
 ) -> Comparison:
-    """Prunes one model by several criteria to the same sparsities, and trains each for the same number of steps.
+    """Prune one model by several criteria to the same sparsities, with the same number of training steps for each.
 
-    For each seed a network is trained for `before` epochs, the last of them recorded for all criteria at once. Copies
-    of it, and of its optimiser, are pruned, one-shot and over all layers, and trained on for `after` epochs under the
-    mask; one copy that is not pruned is trained on as long, "dense". All see the same mini-batches.
+    For each seed, a network is trained for `before` epochs, the last of which are recorded for all criteria at once.
+    Copies of the network and of its optimiser are pruned in one shot over all layers, and trained under the mask for
+    `after` more epochs. One copy, "dense", is not pruned and is trained equally long. All copies are trained on the
+    same mini-batches.
 
     Parameters
     ----------
     make : callable
-        Seed -> a fresh model, on the data's device.
+        Maps a seed to a fresh model on the data's device.
     train, test : (x, y)
-        Tensors with one row per sample, as the model and the loss take them.
+        Tensors with one row per sample, in the form that the model and the loss take.
     optimizer : callable
-        Parameters -> an optimiser, such as ``lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)``.
+        Maps parameters to an optimiser, such as ``lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)``.
     criteria : sequence of str
-        Names from `ccprune.criteria`. Those that store a row per step need steps x weights x 4 bytes.
+        Names from `ccprune.criteria`. Criteria that store a row per step need steps x weights x 4 bytes.
     sparsities : sequence of float
-        Pruned fractions of prunable weights, in [0, 1].
-    seeds : int
-        How many; they are seed, seed + 1, ...: of the model, of the order of the samples, of criteria that draw.
+        Pruned fractions of the prunable weights, in [0, 1].
+    seeds, seed : int
+        Number of seeds, and the first of them. The seeds seed, seed + 1, ... determine the model, the order of the
+        samples, and the random numbers of training and criteria.
     before, after : int
-        Epochs; `before` at least 1, `after` at least 0.
+        Number of epochs before and after pruning; `before` is at least 1 and `after` at least 0.
     recorded : int
-        How many epochs of `before`, its last, are recorded.
-    loss, metric
-        (outputs, y) -> mean loss; (model, x, y) -> what is compared, on the test part.
+        Number of recorded epochs, the last of `before`.
+    batch_size : int
+        Samples in a mini-batch.
+    loss : callable
+        Maps (outputs, y) to the mean loss.
+    metric : callable
+        Maps (model, x, y) to the compared quantity. It is computed on the test part.
     reference : str
-        The criterion, or "dense", that the others are compared with.
+        The criterion, or "dense", with which the others are compared.
+
+    Returns
+    -------
+    Comparison
 
     Raises
     ------
-    ValueError
-        Naming the argument, before anything is trained; and when training diverges.
+    TypeError, ValueError
+        For an invalid argument, before any training. A ValueError is also raised if training diverges.
     """
     _check(train, test, criteria, sparsities, reference)
     at_least(1, seeds=seeds, before=before, recorded=recorded, batch_size=batch_size)
@@ -148,7 +161,7 @@ def compare(
         score = partial(registry.score, x=x, y=y, loss=loss, rate=begin.param_groups[0]["lr"], seed=one)
         for name in (DENSE, *criteria):
             found = None if name == DENSE else score(name, model, store=recording.stores.get(name))
-            # A network that is not pruned is one run, whatever the sparsity it is compared at.
+            # The dense network is trained once and compared at every sparsity.
             masks = [None] if found is None else [Mask.from_scores(found, sparsity=level) for level in sparsities]
             results = [
                 _trained_on(model, begin, optimizer, mask, batches.after(before), after, loss, one) for mask in masks
@@ -162,7 +175,7 @@ def compare(
 
 
 class _Batches:
-    """Epoch -> mini-batches in an order of its own, the same for everything that is compared."""
+    """Callable that returns an epoch's mini-batches, in an order of that epoch that all compared networks share."""
 
     def __init__(self, x: Tensor, y: Tensor, size: int, seed: int, first: int = 0) -> None:
         self._x, self._y, self._size, self._seed, self._first = x, y, size, seed, first
@@ -174,7 +187,7 @@ class _Batches:
             yield self._x[rows], self._y[rows]
 
     def after(self, epochs: int) -> "_Batches":
-        """Those that follow so many epochs."""
+        """Return the mini-batches of the epochs that follow the first `epochs`."""
         return _Batches(self._x, self._y, self._size, self._seed, epochs)
 
 
@@ -188,7 +201,7 @@ def _trained_on(
     loss: Loss,
     seed: int,
 ) -> nn.Module:
-    """A copy, pruned and trained on with a copy of the optimiser's state."""
+    """Return a copy of the model, pruned and trained further with a copy of the optimiser's state."""
     branch = copy.deepcopy(model)
     if mask is not None:
         mask.apply_(branch)

@@ -1,4 +1,4 @@
-"""Minibatch training of torch models: what paper B's protocols need around `recorder.Recorder` and `mask.Mask`."""
+"""Mini-batch training of torch models with `recording.Recorder` and `mask.Mask`, as paper B's protocols need it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -20,25 +20,30 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class StepRecorder(Protocol):
-    """What `fit` tells of every step: a `recorder.Recorder`, or several as one (`criteria.Recording`)."""
+    """Interface that `fit` calls at every step: a `recording.Recorder`, or several as one `criteria.Recording`."""
 
     pairing: str
 
     def before(self, loss: Tensor) -> None:
-        """Takes the loss, before the optimiser's step."""
+        """Record the loss before the optimiser's step."""
 
     def after(self, loss: Tensor) -> None:
-        """Takes the same mini-batch's loss after it, with pairing "same_batch"."""
+        """Record the loss of the same mini-batch after the step, with pairing "same_batch"."""
 
     def restart(self) -> None:
-        """Learns that the weights were changed otherwise."""
+        """Start anew after the weights were changed by something other than the optimiser's step."""
 
 
 @dataclass(frozen=True)
 class History:
-    """What `fit` did.
+    """Result of `fit`.
 
-    Attributes: loss (mean training loss of each epoch, as the weights were at each step), steps (optimiser steps).
+    Attributes
+    ----------
+    loss : tuple of float
+        Mean training loss of each epoch, with the weights as they were at each step.
+    steps : int
+        Number of optimiser steps.
     """
 
     loss: tuple[float, ...]
@@ -47,16 +52,23 @@ class History:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy (fraction in [0, 1]) and mean loss of a model on samples."""
+    """Accuracy and mean loss of a model on samples.
+
+    Attributes
+    ----------
+    accuracy : float
+        Fraction in [0, 1].
+    loss : float
+    """
 
     accuracy: float
     loss: float
 
 
 def converged(losses: Sequence[float], *, tol: float = 1e-4, patience: int = 5) -> bool:
-    """True once the last `patience` epochs in a row have not beaten the best loss before them by `tol`.
+    """Return True once each of the last `patience` epochs has improved the best earlier loss by less than `tol`.
 
-    The 2024 protocol's end of training, with at most 200 epochs; the values are its authors'.
+    The 2024 protocol ends training by this rule, or after 200 epochs. The default values are those of its authors.
     """
     best, idle = float("inf"), 0
     for loss in losses:
@@ -81,46 +93,48 @@ def fit(
     on_epoch: Callable[[int, float], None] | None = None,
     seed: int = 0,
 ) -> History:
-    """Trains the model in place, in train mode.
+    """Train the model in place, in train mode.
 
     Parameters
     ----------
     model : Module
     batches : callable
-        Epoch (from 0) -> the (inputs, labels) of its mini-batches, on the model's device.
+        Maps an epoch, counted from 0, to its mini-batches (inputs, labels) on the model's device.
     epochs : int
-        At most so many; at least 1.
+        Maximum number of epochs, at least 1.
     optimizer : Optimizer
     loss : callable
-        (outputs, labels) -> mean loss.
+        Maps (outputs, labels) to the mean loss.
     scheduler : LRScheduler, optional
         Stepped after each step of the optimiser, so that its lengths are in steps.
     mask : Mask, optional
         Enforced during training.
     recorder : StepRecorder, optional
-        Of the same model and optimiser; restarted first, since a mask may have changed the weights. With
-        pairing="same_batch" the mini-batch is evaluated once more after the step, in train mode, with the same random
-        numbers (dropout), and without a second update of batch-norm statistics.
+        Recorder of the same model and optimiser. It is restarted first, because a mask may have changed the weights.
+        With pairing="same_batch", the mini-batch is evaluated once more after the step, in train mode, with the same
+        random numbers (dropout) and without a second update of batch-norm statistics.
     autocast : dtype, optional
-        Precision of the forward pass, such as torch.bfloat16; the loss is computed from float32 outputs.
+        Precision of the forward pass, such as torch.bfloat16. The loss is computed from float32 outputs.
     channels_last : bool
-        Memory format of the convolutions' weights, which stay so, and of the inputs (n, c, h, w).
+        Whether the convolutions' weights and the inputs (n, c, h, w) get the memory format torch.channels_last. The
+        weights keep it after training.
     stop : callable, optional
-        Losses of the epochs so far -> whether to end, such as `converged`.
+        Maps the losses of the epochs so far to whether training ends, such as `converged`.
     on_epoch : callable, optional
         Called with (epoch, loss) after each epoch.
     seed : int
-        Of the random numbers drawn while training (dropout). The global generators are left as they were.
+        Seed of the random numbers drawn during training (dropout). The state of the global generators is restored.
 
     Returns
     -------
     History
-        The same with and without a recorder, bit for bit where the layers repeat themselves (they do on the CPU).
+        It is the same with and without a recorder, bit for bit where the layers are deterministic, as on the CPU.
 
     Raises
     ------
     ValueError
-        For fewer than 1 epochs, an epoch without batches, or a loss that is not finite, naming the epoch.
+        For fewer than 1 epochs, and with the number of the epoch for an epoch without batches or a loss that is not
+        finite.
     """
     at_least(1, epochs=epochs)
     device = next(model.parameters()).device
@@ -144,7 +158,7 @@ def fit(
             recorder.restart()
         for epoch in range(epochs):
             model.train()
-            # Summed on the device, which is waited for once an epoch.
+            # The sum stays on the device, so that the host waits for the device only once an epoch.
             total, samples = torch.zeros((), dtype=torch.float64, device=device), 0
             for x, y in batches(epoch):
                 x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
@@ -184,23 +198,27 @@ def evaluate(
     batch_size: int = 1000,
     loss: Loss = cross_entropy,
 ) -> Evaluation:
-    """Accuracy and mean loss on all samples, in eval mode; the model is left in the modes it had.
+    """Return accuracy and mean loss on all samples, in eval mode; the modes of all modules are restored.
 
     Parameters
     ----------
     model : Module
     x, y : Tensor (n, ...), Tensor (n,) of int64
-        Inputs as they are stored, and classes; on the model's device.
+        Inputs in their stored form, and classes, on the model's device.
     normalise : callable
-        Stored inputs -> what the model takes; called per batch.
+        Maps stored inputs to the model's inputs. It is called for each batch.
     batch_size : int
     loss : callable
-        (outputs, labels) -> mean loss.
+        Maps (outputs, labels) to the mean loss.
+
+    Returns
+    -------
+    Evaluation
 
     Raises
     ------
     ValueError
-        Without samples, or when x and y differ in length.
+        If there are no samples, or if x and y differ in length.
     """
     if not len(x) or len(x) != len(y):
         raise ValueError(f"x and y must have the same number of samples, at least 1, got {len(x)} and {len(y)}")
@@ -216,7 +234,7 @@ def evaluate(
 
 @torch.no_grad()
 def _again(model: nn.Module, value: Callable[[], Tensor], state: list[Tensor], device: torch.device) -> Tensor:
-    """The loss with the random numbers of `state`; buffers (batch-norm statistics) stay as they are."""
+    """Return the loss with the random numbers of `state`, and restore the buffers (batch-norm statistics)."""
     buffers = list(model.buffers())
     kept = [buffer.clone() for buffer in buffers]
     with _own_random_numbers(device):
@@ -234,5 +252,5 @@ def _own_random_numbers(device: torch.device) -> AbstractContextManager[None]:
 
 
 def _random_state(device: torch.device) -> list[Tensor]:
-    # Held by the host for either device, so that nothing is waited for.
+    # Both states are stored in host memory, so that the host does not wait for the device.
     return [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
