@@ -15,21 +15,8 @@ def record(
     """Record training for the criteria that use it; the recording is a context manager.
 
     In the context, call `before(loss)` between the backward pass and the optimiser's step. For criteria with pairing
-    "same_batch", also call `after(loss)` after the step, with the loss of the same mini-batch.
-
-    Parameters
-    ----------
-    model, optimizer, names
-        As in `criteria.Recording`.
-
-    Returns
-    -------
-    criteria.Recording
-
-    Raises
-    ------
-    TypeError, ValueError, RuntimeError
-        As in `criteria.Recording`.
+    "same_batch", also call `after(loss)` after the step, with the loss of the same mini-batch. The arguments and errors
+    are those of `criteria.Recording`.
     """
     return criteria.Recording(model, optimizer, names)
 
@@ -45,7 +32,7 @@ def score(
     rate: float | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Score the model's prunable weights by one criterion.
+    """Return scores {parameter name: Tensor}, larger = keep, of the model's prunable weights by one criterion.
 
     Parameters
     ----------
@@ -53,11 +40,6 @@ def score(
         As in `criteria.score`, where the criterion is called `name`.
     recording : Recording, optional
         From `record`, with `criterion` among its `names`. It is required by criteria that use the training.
-
-    Returns
-    -------
-    {parameter name: Tensor}
-        Scores, larger = keep.
 
     Raises
     ------
@@ -93,10 +75,6 @@ def prune(
         Changed in place.
     scores, sparsity, scope, protect, min_per_layer
         As in `Mask.from_scores`.
-
-    Returns
-    -------
-    Mask
 
     Raises
     ------

@@ -31,7 +31,7 @@ class StepRecorder(Protocol):
         """Record the loss of the same mini-batch after the step, with pairing "same_batch"."""
 
     def restart(self) -> None:
-        """Start anew after the weights were changed by something other than the optimiser's step."""
+        """Restart after the weights were changed by something other than the optimiser's step."""
 
 
 @dataclass(frozen=True)
@@ -210,10 +210,6 @@ def evaluate(
     batch_size : int
     loss : callable
         Maps (outputs, labels) to the mean loss.
-
-    Returns
-    -------
-    Evaluation
 
     Raises
     ------
