@@ -1,4 +1,4 @@
-"""Masks with an exact number of pruned weights, schedules of sparsities, and what may be pruned."""
+"""Masks with an exact number of pruned weights, schedules of sparsities, and the prunable weights of a model."""
 
 from ccprune.mask._core import Enforcement, Mask, jaccard_kept
 from ccprune.mask._names import prunable, unwrap

@@ -1,4 +1,4 @@
-"""Masks with an exact number of pruned weights, true after every optimiser step."""
+"""Masks with an exact number of pruned weights, which can be enforced after every optimiser step."""
 
 import math
 from collections.abc import Mapping
@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Mask(FromScores):
-    """Which weights stay: {parameter name: bool Tensor of its shape}, True = keep.
+    """Mask of the weights that are kept.
 
-    A plain value: it can be deep-copied, pickled, and stored through `state_dict`.
+    A mask is a plain value. It can be deep-copied, pickled, and stored through `state_dict`.
+
+    Attributes
+    ----------
+    keep : {parameter name: Tensor}
+        Bool tensors of the parameters' shapes, True = keep.
+    requested : float, optional
+        Sparsity that was requested, if any.
     """
 
     keep: Mapping[str, Tensor]
@@ -38,23 +45,27 @@ class Mask(FromScores):
 
     @classmethod
     def ones_like(cls, model: nn.Module) -> "Mask":
-        """The mask of the model's prunable weights that prunes nothing."""
+        """Return the mask that keeps all prunable weights of the model."""
         return cls({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
 
     @classmethod
     def from_torch_prune(cls, model: nn.Module) -> "Mask":
-        """The masks of `torch.nn.utils.prune` on the model's linear and convolution weights; layers without keep all.
+        """Read the masks of `torch.nn.utils.prune` on linear and convolution weights; layers without one keep all.
 
-        The model is left as it is; `torch.nn.utils.prune.remove` makes plain parameters of the weights again. Raises
-        ValueError when there is no such mask, for masks of anything else, such as biases, which a Mask cannot hold, and
-        when layers that share a weight have different ones.
+        The model is not changed. `torch.nn.utils.prune.remove` turns the weights into plain parameters again.
+
+        Raises
+        ------
+        ValueError
+            If there is no such mask, if there are masks of other parameters, such as biases, which a Mask cannot hold,
+            or if layers that share a weight have different masks.
         """
         return cls(torch_prune.read(model))
 
     def restrict(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The scores with -inf at pruned weights, so that a mask made from them prunes these first (monotone).
+        """Return the scores with -inf at pruned weights, so that a mask made from them prunes these first (monotone).
 
-        Raises ValueError on a missing name.
+        A ValueError is raised if the scores lack a parameter of the mask.
         """
         missing = [name for name in self.keep if name not in scores]
         if missing:
@@ -64,7 +75,10 @@ class Mask(FromScores):
         }
 
     def shuffled(self, *, seed: int) -> "Mask":
-        """The same count in each tensor at random places: does the choice of weights within a layer matter?"""
+        """Return a mask with the same number of kept weights in each tensor, at random positions.
+
+        The comparison of both masks shows whether the choice of weights within a layer matters.
+        """
         generator = torch.Generator().manual_seed(seed)
         return Mask(
             {
@@ -78,12 +92,12 @@ class Mask(FromScores):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of weights that stay in each tensor."""
+        """Number of kept weights in each tensor."""
         return {name: int(value.sum()) for name, value in self.keep.items()}
 
     @property
     def least_density(self) -> float:
-        """Share of weights that stay in the tensor that is emptiest."""
+        """Fraction of kept weights in the tensor in which it is smallest."""
         return min(kept / self.keep[name].numel() for name, kept in self.counts.items())
 
     @property
@@ -93,29 +107,30 @@ class Mask(FromScores):
 
     @property
     def kept(self) -> int:
-        """Number of weights that stay."""
+        """Number of kept weights."""
         return sum(self.counts.values())
 
     @property
     def sparsity(self) -> float:
-        """Pruned fraction of prunable weights."""
+        """Pruned fraction of the prunable weights."""
         return 1.0 - self.kept / self.total
 
     def apply_(self, model: nn.Module) -> nn.Module:
-        """Sets pruned weights to zero in place and returns the model.
+        """Set pruned weights to zero in place and return the model.
 
-        Raises ValueError when a parameter is missing or has another shape; then nothing has been changed.
+        A ValueError is raised if a parameter is missing or has another shape. The model is then unchanged.
         """
         with torch.no_grad():
             for parameter, keep in self._pairs(model):
-                # Filled, not multiplied: a pruned weight that had become infinite is 0 too.
+                # Filling, unlike multiplication, also sets infinite pruned weights to 0.
                 parameter.masked_fill_(~keep.to(parameter.device), 0.0)
         return model
 
     def enforce(self, model: nn.Module, optimizer: Optimizer) -> "Enforcement":
-        """Applies the mask now and again after every step of the optimiser, until removed.
+        """Apply the mask now and after every step of the optimiser, until the returned handle is removed.
 
-        Use as a context manager or call `remove()`. Momentum and weight decay cannot bring pruned weights back.
+        The handle is a context manager and has a method `remove()`. Pruned weights stay zero under momentum and weight
+        decay.
         """
         self.apply_(model)
 
@@ -125,12 +140,20 @@ class Mask(FromScores):
         return Enforcement(optimizer.register_step_post_hook(again))
 
     def check(self, model: nn.Module) -> "pd.DataFrame":
-        """One row per tensor and one for all: weights, kept, pruned, density, and `violations`.
+        """Compare the model's weights with the mask.
 
-        A violation is a pruned weight that is not zero in the model: somebody trained without the mask. Raises
-        ValueError as `apply_`.
+        Returns
+        -------
+        DataFrame
+            One row per tensor and one for all, with the columns weights, kept, pruned, density and violations. A
+            violation is a pruned weight that is not zero in the model, because it was trained without the mask.
+
+        Raises
+        ------
+        ValueError
+            As in `apply_`.
         """
-        import pandas as pd  # here, because it takes long to import
+        import pandas as pd  # imported here because it is slow to import
 
         rows = []
         for name, (parameter, keep) in zip(self.keep, self._pairs(model), strict=True):
@@ -143,21 +166,26 @@ class Mask(FromScores):
         return table
 
     def to_torch_prune(self, model: nn.Module) -> nn.Module:
-        """Puts the mask on the model, in place, as `torch.nn.utils.prune.custom_from_mask` does; returns the model.
+        """Register the mask on the model in place, as `torch.nn.utils.prune.custom_from_mask`, and return the model.
 
-        Layers that share a weight all get its mask. Torch multiplies weights by masks, so that a pruned weight that is
-        not finite would become NaN: ValueError, as in `apply_`'s cases; then nothing has been changed.
+        Layers that share a weight all get its mask.
+
+        Raises
+        ------
+        ValueError
+            As in `apply_`, and for pruned weights that are not finite, which would become NaN because torch multiplies
+            weights by masks. The model is then unchanged.
         """
         torch_prune.write(model, self.keep, self._pairs(model))
         return model
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The masks as tensors, for `torch.save` beside the model's own state."""
+        """Return the mask as tensors, for `torch.save` together with the model's state."""
         return {name: value.clone() for name, value in self.keep.items()}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> "Mask":
-        """The inverse of `state_dict`."""
+        """Make a mask from tensors that `state_dict` returned."""
         return cls(dict(state))
 
     def _pairs(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
@@ -176,13 +204,13 @@ class Mask(FromScores):
 
 
 class Enforcement:
-    """Handle of `Mask.enforce`; leaving its context or calling `remove` stops it."""
+    """Handle of `Mask.enforce`. The end of its context or a call of `remove` ends the enforcement."""
 
     def __init__(self, handle: torch.utils.hooks.RemovableHandle) -> None:
         self._handle = handle
 
     def remove(self) -> None:
-        """Stops enforcing; weights stay as they are."""
+        """End the enforcement without a change of the weights."""
         self._handle.remove()
 
     def __enter__(self) -> "Enforcement":
@@ -193,9 +221,9 @@ class Enforcement:
 
 
 def jaccard_kept(a: Mask, b: Mask) -> float:
-    """Overlap of what two masks keep: kept by both / kept by either; 1.0 when both keep nothing.
+    """Return the Jaccard index of the kept weights: kept by both / kept by either, or 1.0 if both masks keep none.
 
-    Raises ValueError unless they name the same parameters.
+    A ValueError is raised if the masks do not name the same parameters.
     """
     if a.keep.keys() != b.keep.keys():
         raise ValueError(f"a and b must name the same parameters, got {sorted(a.keep)} and {sorted(b.keep)}")

@@ -1,4 +1,4 @@
-"""The ways from scores to a mask."""
+"""Constructors that make a mask from scores."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Self
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class FromScores:
-    """Constructors of `Mask`; scores are {name: Tensor}, larger = keep."""
+    """Constructors of `Mask` from scores {name: Tensor}, larger = keep."""
 
-    if TYPE_CHECKING:  # what Mask is made by
+    if TYPE_CHECKING:  # the constructor of Mask
 
         def __init__(self, keep: Mapping[str, Tensor], *, requested: float | None = None) -> None: ...
 
@@ -31,34 +31,38 @@ class FromScores:
         min_per_layer: int = 0,
         previous: "Mask | None" = None,
     ) -> Self:
-        """Prunes the lowest scores: floor(sparsity * weights + 1/2) of all ("global") or of each tensor ("layer").
+        """Prune the weights with the lowest scores.
 
-        Equal scores are pruned in the order of their index, tensors in the order given.
+        Equal scores are pruned in the order of their index, and tensors in the given order.
 
         Parameters
         ----------
         scores : {name: Tensor}
-            Of every prunable weight, larger = keep.
+            Scores of every prunable weight, larger = keep.
         sparsity : float
-            Pruned fraction of all weights that have a score, protected ones among them.
+            Pruned fraction of all weights that have a score, including protected weights.
         scope : str
+            floor(sparsity * weights + 1/2) weights are pruned, of all weights ("global") or of each tensor ("layer").
         protect : collection of str
-            Parameters, or modules ("head", "encoder.0"), that are not pruned; the others lose more in their place.
+            Parameters, or modules ("head", "encoder.0"), that are not pruned. More of the others is pruned instead.
         min_per_layer : int
-            Each tensor keeps at least so many weights, its best; the others lose more in their place.
+            Smallest number of weights that each tensor keeps, its best. More of the others is pruned instead.
         previous : Mask, optional
-            Of the step before in a schedule: what it pruned stays pruned, and counts.
+            Mask of the previous step in a schedule. Its pruned weights stay pruned and count.
 
         Raises
         ------
+        TypeError
+            If `protect` is a single string.
         ValueError
-            For a sparsity outside [0, 1], or one that protection and floor do not allow, with the largest that they
-            do; or one below the previous mask's; an unknown scope or name; a score that is NaN, naming the parameter.
+            For a sparsity that is outside [0, 1], that `protect` and `min_per_layer` do not allow (the message has the
+            largest possible one), or that is below that of `previous`. Also for an unknown scope or name, and for a
+            score that is NaN, with the name of the parameter.
 
         Warns
         -----
         LayerFloorWarning
-            Naming the tensors that would have kept less than the floor.
+            Names the tensors that would have kept fewer than `min_per_layer` weights.
 
         Examples
         --------
@@ -90,15 +94,24 @@ class FromScores:
         protect: Iterable[str] = (),
         previous: "Mask | None" = None,
     ) -> Self:
-        """Keeps the n highest of every m scores that follow each other along the input dimension (2:4 by default).
+        """Keep the n highest of every m consecutive scores along the input dimension (2:4 by default).
 
-        That is dimension 1 of a linear or convolution weight, as torch's semi-structured tensors have it (Mishra et
-        al., 2021, "Accelerating sparse deep neural networks"). Of equal scores the first is pruned first. Of what
-        `previous` pruned nothing comes back, so that fewer than n may stay.
+        The input dimension is dimension 1 of a linear or convolution weight, as in torch's semi-structured tensors. Of
+        equal scores the first is pruned first. Weights that `previous` pruned stay pruned, so that fewer than n of m
+        weights may be kept. `scores` and `protect` are those of `from_scores`.
 
-        Raises ValueError unless 0 <= n <= m, for an input dimension that m does not divide, naming the parameter, and
-        for names and NaN as `from_scores`.
+        Raises
+        ------
+        ValueError
+            Unless 0 <= n <= m; for an input dimension that m does not divide, with the name of the parameter; and for
+            names and NaN as in `from_scores`.
 
+        References
+        ----------
+        Mishra et al. (2021), "Accelerating sparse deep neural networks".
+
+        Examples
+        --------
         >>> from ccprune import Mask
         >>> Mask.from_n_m({"weight": torch.tensor([[4.0, 1.0, 3.0, 2.0]])}).keep["weight"].tolist()
         [[True, False, True, False]]
@@ -127,14 +140,17 @@ class FromScores:
         min_per_layer: int = 0,
         previous: "Mask | None" = None,
     ) -> Self:
-        """Prunes whole output channels (dimension 0: rows of linear layers, filters of convolutions).
+        """Prune whole output channels (dimension 0: rows of linear layers, filters of convolutions).
 
-        Those with the lowest sum ("sum") or Euclidean norm ("l2") of their weights' scores go: floor(share * channels +
-        1/2) of each tensor ("layer") or of all ("global"). The other arguments are those of `from_scores` with
-        channels for weights. Protect the output layer, unless you mean to prune outputs. `share` is a fraction of
-        channels; the fraction of weights is the mask's `sparsity`.
+        The channels with the lowest sum ("sum") or Euclidean norm ("l2") of their weights' scores are pruned:
+        floor(share * channels + 1/2) of each tensor ("layer") or of all ("global"). The other arguments are those of
+        `from_scores`, with channels in place of weights. Protect the output layer unless outputs are to be pruned.
+        `share` is a fraction of channels; the fraction of weights is the mask's `sparsity`.
 
-        Raises ValueError as `from_scores`, for an unknown norm, and for scores whose sum is NaN, naming the parameter.
+        Raises
+        ------
+        ValueError
+            As in `from_scores`, for an unknown norm, and for scores whose sum is NaN, with the name of the parameter.
         """
         _check(scores)
         at_least(0, min_per_layer=min_per_layer)
@@ -156,15 +172,16 @@ class FromScores:
 
     @classmethod
     def from_threshold(cls, scores: Mapping[str, Tensor], *, threshold: float) -> Self:
-        """Keeps the weights whose score is above the threshold. Raises ValueError on NaN, naming the parameter."""
+        """Keep the weights with a score above the threshold, or raise ValueError that names a parameter with NaN."""
         _check(scores)
         return cls({name: score > threshold for name, score in scores.items()})
 
     @classmethod
     def from_counts(cls, scores: Mapping[str, Tensor], *, kept: Mapping[str, int]) -> Self:
-        """Keeps the `kept[name]` highest scores of each tensor: one score with another's allocation to layers.
+        """Keep the `kept[name]` highest scores of each tensor, such as one score with another's allocation to layers.
 
-        Ties as in `from_scores`. Raises ValueError on NaN, other names, or a count outside 0..weights.
+        Equal scores are pruned in the same order as in `from_scores`. A ValueError is raised for NaN, for names other
+        than those of the scores, and for a count outside 0..weights.
         """
         _check(scores)
         if kept.keys() != scores.keys():
@@ -184,7 +201,7 @@ def _check(scores: Mapping[str, Tensor]) -> None:
 
 
 def _earlier(scores: Mapping[str, Tensor], previous: "Mask | None") -> dict[str, Tensor] | None:
-    """What the previous mask keeps, flat."""
+    """Return the flattened tensors of the previous mask."""
     if previous is None:
         return None
     shapes = {name: score.shape for name, score in scores.items()}

@@ -1,4 +1,4 @@
-"""Names of parameters as the plain model has them, whatever torch wraps around it."""
+"""Names of parameters in the plain model, without the prefixes of torch's wrappers."""
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -9,9 +9,9 @@ _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The module inside of `torch.compile`, DataParallel and DistributedDataParallel; the model itself if it is plain.
+    """Return the module inside `torch.compile`, DataParallel and DistributedDataParallel, or a plain model itself.
 
-    Parameters are shared with the wrapper, and carry the names that `prunable` gives.
+    Its parameters are shared with the wrapper and have the names that `prunable` returns.
     """
     while (attribute := _inner(model)) is not None:
         model = getattr(model, attribute)
@@ -19,11 +19,16 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Weights of linear and convolution layers by name, each tensor once; biases and norms are not prunable.
+    """Return the weights of linear and convolution layers by name, each tensor once.
 
-    Names are those of the plain model, without the "_orig_mod." of `torch.compile` and the "module." of DataParallel
-    and DistributedDataParallel. Frozen weights count too. Raises ValueError when the model has none, or when a layer's
-    weight is not a parameter with values: computed from others (`torch.nn.utils.prune`, parametrisations), or lazy.
+    Biases and normalisation layers are not prunable; frozen weights are. Names are those of the plain model, without
+    the "_orig_mod." of `torch.compile` and the "module." of DataParallel and DistributedDataParallel.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such weights, or if a layer's weight is computed from other parameters
+        (`torch.nn.utils.prune`, parametrisations) or is lazy and has no values yet.
     """
     found: dict[str, nn.Parameter] = {}
     seen: set[int] = set()
@@ -42,7 +47,7 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def layers(model: nn.Module) -> dict[str, Layer]:
-    """Linear and convolution layers by their weight's plain name, each module once."""
+    """Return linear and convolution layers by the plain name of their weight, each module once."""
     plain = _Plain(model)
     return {
         plain(f"{name}.weight" if name else "weight"): m for name, m in model.named_modules() if isinstance(m, Layer)
@@ -50,7 +55,7 @@ def layers(model: nn.Module) -> dict[str, Layer]:
 
 
 def owners(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
-    """Every parameter's module and its name there, by plain name; tied parameters and modules under all names."""
+    """Return {plain name: (module, attribute)} of all parameters; tied parameters and modules have all their names."""
     plain = _Plain(model)
     return {
         plain(f"{prefix}.{name}" if prefix else name): (module, name)
@@ -61,13 +66,13 @@ def owners(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
 
 
 def plain_names(model: nn.Module) -> dict[str, str]:
-    """The model's own names of its state -> plain names."""
+    """Return {name in the model's state: plain name}."""
     plain = _Plain(model)
     return {name: plain(name) for name in model.state_dict()}
 
 
 class _Plain:
-    """Callable that drops from a name the attributes by which wrappers hold what they wrap, wherever they are."""
+    """Callable that removes from a name, at every level, the attributes in which wrappers hold the wrapped module."""
 
     def __init__(self, model: nn.Module) -> None:
         self._drop = {
@@ -82,7 +87,7 @@ class _Plain:
 
 
 def _inner(module: nn.Module) -> str | None:
-    # Known by its attribute: importing torch._dynamo for the class of a compiled model takes seconds.
+    # The attribute identifies a compiled model, because importing torch._dynamo for its class takes seconds.
     if "_orig_mod" in module._modules:
         return "_orig_mod"
     return "module" if isinstance(module, _PARALLEL) else None

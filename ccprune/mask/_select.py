@@ -1,6 +1,6 @@
-"""Which units stay: an exact number of them, within what protection, floors and an earlier mask allow.
+"""Selection of an exact number of units to keep, within the limits of protection, floors and an earlier mask.
 
-A unit is a weight, or an output channel.
+A unit is a weight or an output channel.
 """
 
 import math
@@ -15,7 +15,7 @@ NORMS = ("sum", "l2")
 
 
 class LayerFloorWarning(UserWarning):
-    """A layer would have kept less than the floor, which holds: others lose more in its place."""
+    """A layer would have kept less than the floor. It keeps the floor, and more is pruned in other layers."""
 
 
 def select(
@@ -28,10 +28,10 @@ def select(
     earlier: Mapping[str, Tensor] | None,
     asked: str,
 ) -> dict[str, Tensor]:
-    """What stays when the lowest scores go: {name: bool Tensor (units,)} for {name: Tensor (units,)}.
+    """Return the units to keep, {name: bool Tensor (units,)}, for scores {name: Tensor (units,)}.
 
-    Rules and errors as in `Mask.from_scores`; `asked` is what its argument for the fraction is called. `earlier` says
-    which units an earlier mask keeps.
+    The rules and errors are those of `Mask.from_scores`. `earlier` has the units that an earlier mask keeps. `asked` is
+    the name of the argument `fraction` in error messages.
     """
     if isinstance(fraction, bool) or not 0 <= fraction <= 1:
         raise ValueError(f"{asked} must lie in [0, 1], got {fraction!r}")
@@ -45,7 +45,7 @@ def select(
         gone = ~torch.cat([earlier[name].to(device) for name in scores])
     sizes = [score.numel() for score in scores.values()]
     lost = [int(part.sum()) for part in gone.split(sizes)]
-    # The most that a layer may lose: with a floor, and without one.
+    # The largest number of pruned units in each layer, without a floor (free) and with it (most).
     free = [g if name in safe else n for name, n, g in zip(scores, sizes, lost, strict=True)]
     most = [max(g, min(n, size - min_per_layer)) for n, size, g in zip(free, sizes, lost, strict=True)]
     wanted = [pruned_count(fraction, n) for n in ([len(flat)] if scope == "global" else sizes)]
@@ -67,8 +67,8 @@ def select(
     if scope == "layer" or min_per_layer:
         place = torch.cat([_places(*part) for part in zip(flat.split(sizes), gone.split(sizes), strict=True)])
     if scope == "layer":
-        # By their place in their own layer as a share of it: each loses what was wanted, and where that is not
-        # possible all others lose the next ones in even steps.
+        # Units are ranked by their relative position in their layer's pruning order. The wanted number is pruned in
+        # each layer. Where that is not possible, the next units of all other layers are pruned evenly.
         rank = (place + 0.5) / per_unit(sizes) + (place >= per_unit(wanted))
     order = rank.argsort(stable=True)
     if earlier is not None or safe:
@@ -83,27 +83,27 @@ def select(
 
 
 def lowest_first(score: Tensor, gone: Tensor | None = None) -> Tensor:
-    """Indices (units,) in the order in which they go: those that are gone, then by score; of equal ones the first."""
+    """Return indices (units,) in pruning order: already pruned first, then ascending score, ties by index."""
     order = score.argsort(stable=True)
     return order if gone is None else torch.cat([order[gone[order]], order[~gone[order]]])
 
 
 def drop_lowest(score: Tensor, count: int) -> Tensor:
-    """Mask of the score's shape without its `count` lowest."""
+    """Return a mask of the score's shape that prunes its `count` lowest values."""
     keep = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
     keep[lowest_first(score.flatten())[:count]] = False
     return keep.reshape(score.shape)
 
 
 def pruned_count(fraction: float, units: int) -> int:
-    """Half a unit is rounded up."""
+    """Return the number of pruned units, with half a unit rounded up."""
     return math.floor(fraction * units + 0.5)
 
 
 def protected(names: Collection[str], protect: Iterable[str]) -> set[str]:
-    """The names that `protect` means: parameters, or modules with all that is in them.
+    """Return the names of the protected parameters, which `protect` names directly or by their modules.
 
-    Raises TypeError for a single string, ValueError for a name that means nothing.
+    A TypeError is raised for a single string, and a ValueError for a name that matches no parameter.
     """
     if isinstance(protect, str):
         raise TypeError(f"protect must be a collection of names, got the string {protect!r}")
@@ -125,18 +125,18 @@ def _places(score: Tensor, gone: Tensor) -> Tensor:
 
 
 def _warn_of_floor(layers: Tensor, names: list[str], most: list[int], min_per_layer: int) -> None:
-    """`layers` (pruned,): where each unit is that would go if there were no floor."""
+    """Warn of floors that were reached; `layers` (pruned,) are the layers of the units pruned without floors."""
     counts = torch.bincount(layers, minlength=len(names)).tolist()
     hit = [name for name, count, limit in zip(names, counts, most, strict=True) if count > limit]
     if hit:
-        # At the caller of the Mask's method.
+        # The stack level is that of the caller of the Mask's method.
         warnings.warn(
             f"these layers keep no more than min_per_layer={min_per_layer}: {hit}", LayerFloorWarning, stacklevel=4
         )
 
 
 def n_of_m(name: str, score: Tensor, allowed: Tensor, *, n: int, m: int) -> Tensor:
-    """Keeps the n highest of each m along dimension 1, allowed ones before others and none but allowed."""
+    """Keep the n highest of each m scores along dimension 1. Only allowed weights are kept, so there may be fewer."""
     if score.ndim < 2 or score.shape[1] % m:
         raise ValueError(
             f"scores[{name!r}] must have an input dimension (the second) that {m} divides, got shape "
@@ -150,7 +150,7 @@ def n_of_m(name: str, score: Tensor, allowed: Tensor, *, n: int, m: int) -> Tens
 
 
 def channel_scores(name: str, score: Tensor, norm: str) -> Tensor:
-    """Sum or Euclidean norm over all dimensions but the first, in float64: (channels,)."""
+    """Return the sum or Euclidean norm (channels,) over all dimensions but the first, in float64."""
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {NORMS}, got {norm!r}")
     rows = score.double().reshape(len(score), -1)

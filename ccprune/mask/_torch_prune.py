@@ -1,4 +1,4 @@
-"""Masks of `torch.nn.utils.prune`, written and read."""
+"""Conversion of masks to and from those of `torch.nn.utils.prune`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,12 +10,12 @@ from ccprune.mask._names import layers, owners
 
 
 def write(model: nn.Module, keep: Mapping[str, Tensor], pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Registers the masks on every module that has one of the parameters; `pairs` are these with their masks."""
+    """Register the masks on every module that has one of the parameters. `pairs` are (parameter, mask)."""
     for name, (parameter, stays) in zip(keep, pairs, strict=True):
         if not bool(parameter.detach()[~stays.to(parameter.device)].isfinite().all()):
             raise ValueError(f"model's {name!r} has pruned weights that are not finite: call the mask's apply_ first")
     masks = {id(parameter): stays.to(parameter.device) for parameter, stays in pairs}
-    # Found before any is written, since writing renames parameters; a module under two names once.
+    # All are found before the first is written, because writing renames parameters. Modules with two names occur once.
     holders = {(module, attribute): id(module._parameters[attribute]) for module, attribute in owners(model).values()}
     for (module, attribute), key in holders.items():
         if key in masks:
@@ -23,7 +23,7 @@ def write(model: nn.Module, keep: Mapping[str, Tensor], pairs: Sequence[tuple[Te
 
 
 def read(model: nn.Module) -> dict[str, Tensor]:
-    """{name: bool Tensor} of every linear and convolution weight, all True where torch has no mask."""
+    """Return {name: bool Tensor} of every linear and convolution weight, all True where torch has no mask."""
     found = layers(model)
     known = {(id(module), "weight_mask") for module in found.values()}
     others = [
