@@ -1,19 +1,27 @@
-from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
 
 NOWHERE = "http://127.0.0.1:9/"  # a port that refuses at once
-HAS_REPLICATION = find_spec("replication") is not None  # tests/library does without
+LIBRARY = Path(__file__).parent / "library"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Set `--mpl` where pytest-mpl is installed: without it, figures are drawn and compared with nothing."""
+    if hasattr(config.option, "mpl"):
+        config.option.mpl = True
 
 
 @pytest.fixture(autouse=True)
-def no_downloads(monkeypatch):
-    """No test asks the real repository; those about downloading put their own server here."""
-    if HAS_REPLICATION:
-        from replication.data import authors
+def no_downloads(request, monkeypatch):
+    """Replace the address of the authors' files; tests of downloading set their own server here."""
+    if LIBRARY in request.path.parents:  # these tests need the library alone
+        return
+    from replication.data import authors
 
-        monkeypatch.setattr(authors, "BASE_URL", NOWHERE)
+    monkeypatch.setattr(authors, "BASE_URL", NOWHERE)
 
 
 @pytest.fixture

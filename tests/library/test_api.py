@@ -5,19 +5,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import small_models
 import torch
 from torch.nn.functional import cross_entropy
 
 import ccprune
 from ccprune import criteria
 from ccprune.mask import prunable
-from replication.networks import models
 
 
 @pytest.fixture
 def trained():
     """A model, its optimiser, and the recording of ten steps."""
-    model = models.mlp((6, 10, 3), seed=0)
+    model = small_models.mlp((6, 10, 3), seed=0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     generator = torch.Generator().manual_seed(0)
     with ccprune.record(model, optimizer) as recording:

@@ -4,6 +4,7 @@ import copy
 import math
 
 import pytest
+import small_models
 import torch
 from scipy import stats
 from torch.nn.functional import cross_entropy
@@ -13,7 +14,6 @@ from ccprune import training as minibatch
 from ccprune.comparison import accuracy
 from ccprune.mask import Mask
 from ccprune.scores import magnitude
-from replication.networks.models import mlp
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(240, 8, generator=GENERATOR)
@@ -22,7 +22,7 @@ TRAIN, TEST = (X[:160], Y[:160]), (X[160:], Y[160:])
 
 
 def make(seed):
-    return mlp((8, 16, 3), seed=seed)
+    return small_models.mlp((8, 16, 3), seed=seed)
 
 
 def sgd(parameters):
@@ -103,6 +103,7 @@ def test_one_seed_has_no_interval_and_a_metric_of_ones_own():
 
 
 def test_picture_has_a_line_per_criterion(comparison):
+    pytest.importorskip("matplotlib")
     axes = comparison.plot()
     assert [line.get_label() for line in axes.get_lines()][:2] == ["magnitude", "random"]
     assert axes.get_ylabel().startswith("accuracy")

@@ -5,13 +5,16 @@ import io
 import pickle
 import warnings
 
+import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from ccprune import export
 from ccprune.mask import LayerFloorWarning, Mask, cubic, geometric, prunable
+
+pytest.importorskip("hypothesis")
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 
 few = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 fewer = settings(few, max_examples=8)

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import small_models
 import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -16,7 +17,6 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from ccprune.mask import Mask, prunable
 from ccprune.measure import latency
 from ccprune.measure.latency import SparseLinear, Timing
-from replication.networks import models
 
 
 def random_mask(model, sparsity=0.7, seed=0):
@@ -198,7 +198,7 @@ def test_sparse_copy_trains_as_the_masked_model_does(dtype):
 
 
 def test_sparse_leaves_whole_convolutions_and_unnamed_layers_dense():
-    model = models.lenet(1, 16, 3, seed=0)
+    model = small_models.lenet(1, 16, 3, seed=0)
     keep = {name: torch.ones(w.shape, dtype=torch.bool) for name, w in prunable(model).items() if name != "fc2.weight"}
     keep["fc1.weight"][:, ::2] = False
     found = latency.sparse(model, Mask(keep))
@@ -263,7 +263,7 @@ def test_compared_masked_form_enforces_and_the_others_do_not(monkeypatch):
     assert len(calls) == 1 and type(calls[0][0]) is nn.Linear and (calls[0][0].weight == 0).any()
 
 
-CONV = models.lenet(1, 16, 3, seed=0)
+CONV = small_models.lenet(1, 16, 3, seed=0)
 IMAGES = torch.zeros(2, 1, 16, 16), torch.arange(2)
 
 

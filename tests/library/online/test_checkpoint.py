@@ -6,6 +6,7 @@ import io
 import math
 
 import pytest
+import small_models
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -13,7 +14,6 @@ from torch.nn.functional import cross_entropy
 from ccprune.mask import Mask
 from ccprune.online import OnlinePruner
 from ccprune.scores import magnitude
-from replication.networks import models
 
 OPTIMIZERS = {
     "sgd": lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.01),
@@ -33,7 +33,7 @@ class Training:
     """A model, its optimiser and its pruner."""
 
     def __init__(self, kind="sgd", *, seed=0, dtype=torch.float32, **options):
-        self.model = models.mlp((6, 10, 3), seed=seed).to(dtype)
+        self.model = small_models.mlp((6, 10, 3), seed=seed).to(dtype)
         self.optimizer = OPTIMIZERS[kind](self.model.parameters())
         self.pruner = OnlinePruner(self.model, self.optimizer, **OPTIONS | options)
 
@@ -136,7 +136,7 @@ def test_taking_a_state_changes_nothing_and_it_stays_as_it_was_taken():
 
 
 def test_a_pruner_that_began_from_a_mask_is_made_before_the_model_is_loaded():
-    mask = Mask.from_scores(magnitude(models.mlp((6, 10, 3), seed=0)), sparsity=0.6)
+    mask = Mask.from_scores(magnitude(small_models.mlp((6, 10, 3), seed=0)), sparsity=0.6)
     begun = {"mask": mask, "sparsity": None}
     whole = Training(**begun).run(range(30))
     state = through_a_file(Training(**begun).run(range(18)).state())

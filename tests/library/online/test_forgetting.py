@@ -3,12 +3,12 @@
 import math
 
 import pytest
+import small_models
 import torch
 
 from ccprune import lasso
 from ccprune.online import STATISTICS, Forgetting
 from ccprune.recording import Recorder, SquaredUpdates
-from replication.networks import models
 
 SHAPES = {"a": (3, 4), "b": (5,)}
 
@@ -123,7 +123,7 @@ def test_noise_in_the_loss_that_is_independent_of_the_updates_scores_nothing():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("pairing", ["same_batch", "consecutive"])
 def test_a_recorder_fills_it(pairing, dtype):
-    model = models.mlp((6, 5, 3), seed=0).to(dtype)
+    model = small_models.mlp((6, 5, 3), seed=0).to(dtype)
     model.fc1.weight.requires_grad_(False)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     store = Forgetting({"fc1.weight": model.fc1.weight, "fc2.weight": model.fc2.weight}, half_life=5)

@@ -6,6 +6,7 @@ import copy
 import math
 
 import pytest
+import small_models
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -15,7 +16,6 @@ from ccprune import training as minibatch
 from ccprune.mask import Mask, prunable
 from ccprune.online import OnlinePruner
 from ccprune.scores import magnitude
-from replication.networks import models
 
 OPTIMIZERS = {
     "sgd": lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.01),
@@ -26,7 +26,7 @@ FAST = {"ramp": 3, "every": 4, "fraction": 0.3, "half_life": 8.0}
 
 
 def network(device="cpu", dtype=torch.float32, seed=0):
-    return models.mlp((6, 10, 3), seed=seed).to(device, dtype)
+    return small_models.mlp((6, 10, 3), seed=seed).to(device, dtype)
 
 
 def batch(step, device="cpu", dtype=torch.float32):
@@ -213,7 +213,7 @@ def test_random_growth_follows_its_seed_and_takes_every_place_alike():
 
 
 def test_frozen_and_protected_weights_are_left_as_they_are():
-    model = models.mlp((6, 10, 8, 3), seed=0)
+    model = small_models.mlp((6, 10, 8, 3), seed=0)
     model.fc2.weight.requires_grad_(False)
     frozen = model.fc2.weight.detach().clone()
     optimizer = OPTIMIZERS["sgd"]([p for p in model.parameters() if p.requires_grad])

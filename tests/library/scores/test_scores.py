@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from statsmodels.tsa.stattools import grangercausalitytests
 from torch import nn
 
 from ccprune import scores
@@ -29,6 +28,7 @@ def evidence(windows=60):
 
 @pytest.mark.parametrize("prune", scores.PRUNE)
 def test_legcnet_score_is_one_minus_the_smallest_p_of_statsmodels(prune):
+    grangercausalitytests = pytest.importorskip("statsmodels.tsa.stattools").grangercausalitytests
     exponents, risk = evidence()
     found = scores.legcnet(exponents, risk, max_lag=3, prune=prune)
     for name, series in exponents.items():

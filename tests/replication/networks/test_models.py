@@ -9,6 +9,7 @@ import pickle
 
 import numpy as np
 import pytest
+import small_models
 import torch
 from torch import nn
 from torch.nn import functional
@@ -292,3 +293,12 @@ def test_networks_survive_deepcopy_and_pickle(name):
 def test_sizes_that_make_no_network_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("sizes", [(6, 5, 3), (6, 10, 8, 3)])
+def test_the_small_models_of_the_librarys_tests_are_the_same_networks(sizes):
+    pairs = [(models.mlp(sizes, seed=4), small_models.mlp(sizes, seed=4))]
+    pairs.append((models.lenet(1, 16, 3, seed=4), small_models.lenet(1, 16, 3, seed=4)))
+    for ours, theirs in pairs:
+        assert str(ours) == str(theirs)
+        assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
