@@ -1,13 +1,12 @@
-"""Scores: one number per prunable weight, {parameter name: Tensor of its shape}, larger = keep.
+"""Scores of the prunable weights, {parameter name: Tensor of its shape}, larger = keep.
 
-By what they look at: the weights alone (`magnitude`, `lamp`, `random`), the loss's derivatives (`snip`, `grasp`,
-`fisher`, `obd`), the layers' inputs (`wanda`), the network without data (`synflow`), what training did (`Movement`,
-`legcnet`, `legcnet_of_records`; the causal scores are in `ccprune.lasso`). `ranks` makes any of them comparable within
-layers or rows only. `ccprune.criteria` has them all by name.
+The scores use the weights alone (`magnitude`, `lamp`, `random`), derivatives of the loss (`snip`, `grasp`, `fisher`,
+`obd`), the inputs of the layers (`wanda`), the network without data (`synflow`), or the training (`Movement`,
+`legcnet`, `legcnet_of_records`; the causal scores are in `ccprune.lasso`). `ranks` makes any score comparable within
+layers or rows only. `ccprune.criteria` registers all scores by name.
 
-Scores are those of the model in eval mode. Weights of half precision, and the batch, are taken in float32; frozen
-weights are scored like the others; of a weight that is used in several places all uses count. Nothing of the model is
-changed.
+Scores are computed with the model in eval mode. Half-precision weights and the batch are converted to float32. Frozen
+weights are scored like the others. If a weight is used in several places, all uses count. The model is not changed.
 """
 
 from ccprune.scores.activations import wanda

@@ -1,4 +1,4 @@
-"""A model as scores look at it: apart from its own values, in float32 at least."""
+"""Models as functions of detached weights, float32 at least, for the computation of scores."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,20 +13,20 @@ from ccprune.mask import prunable, unwrap
 
 
 class FunctionalModel:
-    """The model as a function of its prunable weights, and their values; each tensor once, whatever it is tied to.
+    """The model as a function of its prunable weights, with their values; tied tensors occur once.
 
     Parameters
     ----------
     model : Module
     dtype : dtype
-        Values narrower than this are widened.
+        Floating-point values of a narrower type are converted to this type.
 
     Attributes
     ----------
     weights : {name: Tensor}
-        Detached, under the names of `mask.prunable`.
+        Detached weights under the names of `mask.prunable`.
     rest : {name: Tensor}
-        All other parameters, and copies of the buffers, under the unwrapped model's own names.
+        All other parameters, and copies of the buffers, under their names in the unwrapped model.
     """
 
     def __init__(self, model: nn.Module, *, dtype: torch.dtype = torch.float32) -> None:
@@ -41,7 +41,7 @@ class FunctionalModel:
         self.rest = {name: widened(value, dtype) for name, value in (parameters | buffers).items()}
 
     def __call__(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Outputs for x with these weights. Raises ValueError where x is on a device that the model is not on."""
+        """Return the outputs for x with these weights, or raise ValueError if x is not on a device of the model."""
         devices = {str(parameter.device) for parameter in self.model.parameters()}
         if str(x.device) not in devices:
             raise ValueError(f"x must be on the model's device {', '.join(sorted(devices))}, got {x.device}")
@@ -51,11 +51,11 @@ class FunctionalModel:
 
 @contextmanager
 def eager_eval(model: nn.Module) -> Iterator[None]:
-    """Eval mode; compiled parts run as they were written, and attention by the kernel that has second derivatives."""
+    """Set eval mode, run compiled parts without compilation, and use the attention kernel with second derivatives."""
     with ExitStack() as stack:
         stack.enter_context(eval_mode(model))
-        # Compiled code has no second derivatives and would be compiled anew for other weights. Asked for only where
-        # needed: torch's compiler takes seconds to import.
+        # Compiled code has no second derivatives and would be recompiled for other weights. The stance is set only
+        # where it is needed, because torch's compiler takes seconds to import.
         if any("_orig_mod" in module._modules or module._compiled_call_impl for module in model.modules()):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
@@ -63,19 +63,19 @@ def eager_eval(model: nn.Module) -> Iterator[None]:
 
 
 def widened(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Detached, and in `dtype` where its own floating-point one is narrower; integers as they are."""
+    """Return the detached value, in `dtype` if it has a narrower floating-point type. Integers are not converted."""
     value = value.detach()
     return value.to(torch.promote_types(value.dtype, dtype)) if value.is_floating_point() else value
 
 
 def check_samples(x: Tensor, y: Tensor) -> None:
-    """Raises ValueError unless there are as many labels as inputs, and at least one."""
+    """Raise ValueError unless there are as many labels as inputs, and at least one."""
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(f"x and y must have the same length, at least 1, got {len(x)} and {len(y)}")
 
 
 def finite(score: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The scores; raises ValueError when one is NaN or infinite, naming the parameter."""
+    """Return the scores, or raise ValueError with the name of a parameter if one is NaN or infinite."""
     for name, value in score.items():
         if not bool(value.isfinite().all()):
             raise ValueError(f"model's {name!r} must have finite scores: its weights, the data or the loss are not")

@@ -1,4 +1,4 @@
-"""Wanda: weights by the size of what they are multiplied with."""
+"""Wanda, a score from the magnitudes of the weights and of their inputs."""
 
 from typing import Any
 
@@ -12,31 +12,32 @@ from ccprune.scores._functional import FunctionalModel, eager_eval, finite, wide
 
 
 def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """|theta_ij| ||x_j||_2, x_j being the layer's input j over all samples (Wanda: Sun et al., 2024, eq. 1).
+    """|theta_ij| ||x_j||_2, where x_j is the layer's input j over all samples (Wanda: Sun et al., 2024, eq. 1).
 
-    The paper compares scores within each output row only: use `ranks(wanda(model, x), within="row")` for its masks.
-    Over whole layers or the network the same numbers make another criterion.
+    The paper compares scores within each output row only. Use `ranks(wanda(model, x), within="row")` for its masks.
+    Compared over whole layers or the network, the same scores are another criterion.
 
     Parameters
     ----------
     model : Module
-        Layers are seen through forward hooks, put on for one pass and taken off again. Every weight must be used by
-        calling its layer.
+        Forward hooks on its layers record one pass and are removed afterwards. Every weight must be used by calling its
+        layer.
     x : Tensor (n, ...)
-        Calibration inputs, all in one pass; no labels are needed.
+        Calibration inputs, all in one pass. No labels are needed.
 
     Returns
     -------
     {name: Tensor}
-        In the weights' precision, float32 at least. In a linear layer all positions before the last dimension are
-        samples. A convolution is the linear layer on its patches: input j is a channel at one place of the kernel, over
-        all samples and positions. Of a layer called twice, or a weight that layers share, all calls' inputs count.
+        Scores in the weights' precision, float32 at least. In a linear layer, all positions before the last dimension
+        are samples. A convolution is treated as the linear layer on its patches, where input j is a channel at one
+        position of the kernel, over all samples and positions. If a layer is called twice, or layers share a weight,
+        the inputs of all calls count.
 
     Raises
     ------
     ValueError
-        Without a sample; for a weight whose layer was not called, naming it (`nn.MultiheadAttention` uses its output
-        projection's weight without calling the layer); when a score is not finite.
+        If there is no sample, if a score is not finite, or if the layer of a weight was not called, with the name of
+        the weight (`nn.MultiheadAttention` uses its output projection's weight without calling the layer).
     """
     if len(x) == 0:
         raise ValueError("x must hold at least one sample")
@@ -63,12 +64,12 @@ def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 def _energy(layer: Any, x: Tensor) -> Tensor:
-    """Sums of squares, float64, of every input of the layer, in a shape that its weight can be multiplied with."""
+    """Return the sum of squares of every input of the layer, float64, in a shape that broadcasts with its weight."""
     squares = x.detach().square()
     if isinstance(layer, nn.Linear):
         return squares.flatten(0, -2).sum(0, dtype=torch.float64) if x.ndim > 1 else squares.double()
-    # The sum over positions of the squares under each place of the kernel is what the sum of the convolution of the
-    # squares has as gradient in the kernel: strides, padding, dilation and groups are the layer's own affair.
+    # The gradient of the summed convolution of the squares with respect to the kernel is the sum of the squares at each
+    # position of the kernel. Strides, padding, dilation and groups are thereby handled by the layer.
     kernel = torch.zeros_like(layer.weight, requires_grad=True)
     with torch.enable_grad():
         total = layer._conv_forward(squares, kernel, None).sum()

@@ -1,4 +1,4 @@
-"""SynFlow: a score without data."""
+"""SynFlow, a score that needs no data."""
 
 import torch
 from torch import Tensor, nn
@@ -9,24 +9,24 @@ from ccprune.scores._functional import FunctionalModel, eager_eval, finite
 def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Synaptic flow |theta| dR/d|theta| (Tanaka, Kunin, Yamins and Ganguli, 2020, eq. 1 and 2), float64.
 
-    R is the sum of the outputs for one input of ones, of a network with the absolute values of its parameters and
-    buffers, as in the authors' code. In a network of linear layers and ReLUs without biases a weight's score is the
-    sum, over the paths from inputs to outputs that go through it, of the product of the absolute weights along the
-    path, and every layer's scores sum to R. The paper prunes in 100 rounds, scoring again after each: in one round
-    layers are emptied at high sparsity.
+    R is the sum of the outputs for one input of ones, of the network with the absolute values of its parameters and
+    buffers, as in the authors' code. In a network of linear layers and ReLUs without biases, the score of a weight is
+    the sum, over all paths from inputs to outputs through this weight, of the product of the absolute weights along the
+    path, and the scores of every layer sum to R. The paper prunes in 100 rounds and scores again after each round. In a
+    single round at high sparsity, whole layers are pruned.
 
     Parameters
     ----------
     model : Module
-        Computed in float64: R grows with the product of the layers' widths and overflows float32.
+        Computed in float64, because R grows with the product of the layers' widths and overflows float32.
     x : Tensor (n, ...)
-        Only the shape of one sample is taken. Where x holds integers (tokens) there is no input of ones and x itself is
+        Only the shape of one sample is used. If x holds integers (tokens), there is no input of ones and x itself is
         the input.
 
     Raises
     ------
     ValueError
-        Without a sample, or when R overflows float64 too.
+        If there is no sample, or if R overflows float64 too.
     """
     if len(x) == 0:
         raise ValueError("x must hold at least one sample")

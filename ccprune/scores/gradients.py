@@ -1,4 +1,4 @@
-"""Scores from derivatives of the loss on a batch: SNIP, GraSP, the diagonal Fisher, optimal brain damage."""
+"""Scores from derivatives of the loss on a batch: SNIP, GraSP, diagonal Fisher information, optimal brain damage."""
 
 from collections.abc import Callable
 
@@ -15,45 +15,45 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def snip(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy) -> dict[str, Tensor]:
     """Connection sensitivity |theta dL/dtheta| on one batch (SNIP: Lee, Ajanthan and Torr, 2019, eq. 5).
 
-    To first order what the loss changes by when the weight is set to zero. The paper divides by the sum over all
-    weights, which changes no rank. It was proposed for networks before training.
+    To first order, this is the size of the change of the loss when the weight is set to zero. The paper divides by the
+    sum over all weights, which changes no rank. The score was proposed for networks before training.
 
     Parameters
     ----------
     model : Module
     x, y : Tensor (n, ...), (n, ...)
-        The batch: inputs, and the labels or targets that `loss` takes.
+        Inputs of the batch, and the labels or targets that `loss` takes.
     loss : callable
-        (outputs, y) -> mean loss.
+        Maps (outputs, y) to the mean loss.
 
     Returns
     -------
     {name: Tensor}
-        In the weights' precision, float32 at least. 0 for a weight that the output does not depend on.
+        Scores in the weights' precision, float32 at least. A weight that the output does not depend on scores 0.
 
     Raises
     ------
     ValueError
-        When x and y differ in length, or a score is not finite, naming the parameter.
+        If x and y differ in length or are empty, or if a score is not finite, with the name of the parameter.
     """
     weights, gradients = _gradients(model, x, y, loss, twice=False)
     return finite({name: (weight * gradients[name]).detach().abs() for name, weight in weights.items()})
 
 
 def grasp(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy) -> dict[str, Tensor]:
-    """Gradient signal theta * (H g) on one batch (GraSP: Wang, Zhang and Grosse, 2020, eq. 8, sign turned).
+    """Gradient signal theta * (H g) on one batch (GraSP: Wang, Zhang and Grosse, 2020, eq. 8, with the opposite sign).
 
-    g and H are the loss's gradient and Hessian in the prunable weights. The paper's S(-theta) = -theta * (H g) is, up
-    to a factor of 2, what the squared gradient norm changes by, to first order, when the weight is set to zero, and
-    the weights with the *highest* S are removed; this is -S, so that larger = keep. Signed: a negative score says
-    that training would go faster without the weight. The paper's softmax temperature of 200 is left out. It was
-    proposed for networks before training.
+    g and H are the gradient and the Hessian of the loss with respect to the prunable weights. The paper's S(-theta) =
+    -theta * (H g) is, up to a factor of 2 and to first order, the change of the squared gradient norm when the weight
+    is set to zero. The paper prunes the weights with the *highest* S. This function returns -S, so that larger = keep.
+    A negative score means that training would be faster without the weight. The paper's softmax temperature of 200 is
+    omitted. The score was proposed for networks before training.
 
-    Arguments, precision and errors as in `snip`; H g is a second pass backward (float32 for half precision).
+    Arguments, precision and errors are those of `snip`. H g needs a second backward pass (float32 for half precision).
     """
     weights, gradients = _gradients(model, x, y, loss, twice=True)
     with torch.enable_grad():
-        # The zero keeps a loss that is linear in the weights differentiable a second time.
+        # The zero term makes a loss that is linear in the weights differentiable twice.
         parts = [(g * g.detach()).sum() + 0.0 * weights[name].sum() for name, g in gradients.items()]
         products = torch.autograd.grad(parts, list(weights.values()))
     return finite(
@@ -62,13 +62,21 @@ def grasp(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy)
 
 
 def fisher(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, chunk: int = 64) -> dict[str, Tensor]:
-    """Diagonal of the empirical Fisher: mean over samples of the squared gradient of the log-likelihood
-    (Kunstner, Balles and Hennig, 2019), float64.
+    """Diagonal of the empirical Fisher information (Kunstner, Balles and Hennig, 2019), float64.
 
-    x (n, ...) inputs, y (n, ...) class labels, for which the model, in eval mode meanwhile, returns logits, or what
-    else `loss`, a mean negative log-likelihood, takes. `chunk` samples are differentiated at once. The labels are the
-    data's own, which makes it the empirical one. Raises ValueError when x and y differ in
-    length, or a score is not finite, naming the parameter.
+    It is the mean over samples of the squared gradient of the log-likelihood. It is called empirical because the labels
+    are those of the data. The errors are those of `snip`.
+
+    Parameters
+    ----------
+    model : Module
+        In eval mode during the computation. It returns logits, or what else `loss` takes.
+    x, y : Tensor (n, ...), (n, ...)
+        Inputs, and class labels, or what else `loss` takes.
+    loss : callable
+        Maps (outputs, y) to the mean negative log-likelihood.
+    chunk : int
+        Number of samples that are differentiated at once.
     """
     check_samples(x, y)
     look = FunctionalModel(model)
@@ -87,11 +95,11 @@ def fisher(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy
 
 
 def obd(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, chunk: int = 64) -> dict[str, Tensor]:
-    """Saliency theta^2 F / 2 (optimal brain damage: LeCun, Denker and Solla, 1990, section 2.2), F as in `fisher`.
+    """Saliency theta^2 F / 2 with F from `fisher` (optimal brain damage: LeCun, Denker and Solla, 1990, section 2.2).
 
-    What the loss rises by when the weight is set to zero, if the model is at a minimum and weights do not interact. The
-    paper has the diagonal of the Hessian; its Gauss-Newton part is, at a minimum of a log-likelihood, the Fisher, which
-    stands for it here. Arguments and errors as in `fisher`.
+    This is the increase of the loss when the weight is set to zero, if the model is at a minimum and weights do not
+    interact. The paper uses the diagonal of the Hessian. Its Gauss-Newton part is the Fisher information at a minimum
+    of a negative log-likelihood, and F replaces it here. Arguments and errors are those of `fisher`.
     """
     found = fisher(model, x, y, loss=loss, chunk=chunk)
     weights = FunctionalModel(model).weights
@@ -101,7 +109,7 @@ def obd(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, c
 def _gradients(
     model: nn.Module, x: Tensor, y: Tensor, loss: Loss, *, twice: bool
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Prunable weights, apart from the model's, and the loss's gradients in them, differentiable if `twice`."""
+    """Return detached prunable weights and the gradients of the loss in them, differentiable if `twice`."""
     check_samples(x, y)
     look = FunctionalModel(model)
     weights = {name: weight.requires_grad_() for name, weight in look.weights.items()}

@@ -1,4 +1,4 @@
-"""Movement: weights by whether training carried them away from zero."""
+"""Movement, a score of whether training moved the weights away from zero."""
 
 from collections.abc import Mapping
 
@@ -12,13 +12,15 @@ from ccprune.mask import prunable
 class Movement:
     """sum_t theta_t dtheta_t per weight, float64 (movement pruning: Sanh, Wolf and Rush, 2020, section 4).
 
-    A store of `ccprune.recording.Recorder`. The paper's score is -sum_t theta_t dL/dtheta_t, which is this over the
-    learning rate for plain SGD, where dtheta_t = -rate dL/dtheta_t. A recorder hands on changes, not gradients;
-    under momentum, Adam or weight decay it is the movement of the weights that is summed, not that of the gradient.
-    Weights that grow score above zero, weights that shrink below.
+    The class is a store of `ccprune.recording.Recorder`. The paper's score is -sum_t theta_t dL/dtheta_t. For plain
+    SGD, where dtheta_t = -rate dL/dtheta_t, that is this sum divided by the learning rate. A recorder passes changes
+    and not gradients, so that under momentum, Adam or weight decay the movement of the weights is summed, and not that
+    of the gradient. Weights that grow in magnitude have positive scores, weights that shrink negative ones.
 
-    Parameters ---------- model : Module The recorded one: theta_t is its weight, as it is after step t, less the
-    change.
+    Parameters
+    ----------
+    model : Module
+        The recorded model. theta_t is its weight after step t minus the change.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -27,7 +29,7 @@ class Movement:
 
     @torch.no_grad()
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
-        """Adds one step. Raises ValueError for names or shapes other than the model's."""
+        """Add one step, or raise ValueError for names or shapes other than the model's."""
         check_changes(delta_weights, self._weights)
         if not self._sums:
             self._sums = {name: torch.zeros_like(change, dtype=torch.float64) for name, change in delta_weights.items()}
@@ -36,7 +38,7 @@ class Movement:
 
     @property
     def scores(self) -> dict[str, Tensor]:
-        """The sums {name: Tensor}, float64. Raises ValueError before the first record."""
+        """Sums {name: Tensor}, float64; before the first record, a ValueError is raised."""
         if not self._sums:
             raise ValueError("the store holds no records")
         return {name: total.clone() for name, total in self._sums.items()}

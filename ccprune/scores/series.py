@@ -1,4 +1,4 @@
-"""Scores from how weights moved while training: Granger tests of their Lyapunov exponents."""
+"""Scores from Granger tests of the Lyapunov exponents of the weights during training."""
 
 from collections.abc import Mapping
 
@@ -12,9 +12,9 @@ from ccprune.lyapunov import windowed_exponents
 from ccprune.mask import prunable
 
 PRUNE = ("noncausal", "causal")
-#: What happens to weights that cannot be tested.
+#: Treatments of weights that cannot be tested.
 UNTESTABLE = ("keep", "prune")
-_STEPS = 3  # how far neighbours are followed, as in the paper's PT setting
+_STEPS = 3  # number of steps for which neighbours are followed, as in the paper's PT setting
 
 
 def legcnet(
@@ -27,7 +27,7 @@ def legcnet(
     prune: str = "noncausal",
     untestable: str = "keep",
 ) -> dict[str, Tensor]:
-    """Granger score of each weight's Lyapunov exponents against the misclassification risk (LEGCNet section 3.6).
+    """Granger score of each weight's Lyapunov exponents against the misclassification risk (LEGCNet, section 3.6).
 
     Parameters
     ----------
@@ -38,16 +38,16 @@ def legcnet(
     max_lag, test, augment
         As in `granger.granger_test`.
     prune : str
-        "noncausal": score 1 - p, so weights without a causal effect go first (section 3.6). "causal": score p, the
-        other reading (section 4). p is the smallest over the lags.
+        With "noncausal", the score is 1 - p, so that weights without a causal effect are pruned first (section 3.6).
+        With "causal", it is p, the other reading (section 4). p is the smallest p-value over the lags.
     untestable : str
-        "keep": weights that cannot be tested score 1, as in the authors' scripts, which keep them. "prune": they score
-        0. A weight whose exponents never change, such as one that training never moves, cannot be tested.
+        With "keep", weights that cannot be tested score 1, as in the authors' scripts, which keep them. With "prune",
+        they score 0. A weight with constant exponents, such as one that training never moves, cannot be tested.
 
     Raises
     ------
-    ValueError
-        Naming the argument.
+    TypeError, ValueError
+        For an invalid argument, with its name.
     """
     if prune not in PRUNE:
         raise ValueError(f"prune must be one of {PRUNE}, got {prune!r}")
@@ -64,10 +64,10 @@ def legcnet(
 
 
 class WeightSeries:
-    """The weights themselves after every recorded step, and the loss: a store of `ccprune.recording`.
+    """Store of `ccprune.recording` with the weights after every recorded step and the loss.
 
-    T P numbers in the weights' precision, float32 at least, on their device. To be filled with pairing="consecutive":
-    only there do the changes of the loss add up to the loss.
+    It holds T P numbers for T records of P weights, in the weights' precision, float32 at least, on their device. It
+    needs pairing="consecutive", with which alone the changes of the loss add up to the loss.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -77,20 +77,20 @@ class WeightSeries:
 
     @torch.no_grad()
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
-        """Takes one step. Raises ValueError for names or shapes other than the model's."""
+        """Add one step, or raise ValueError for names or shapes other than the model's."""
         check_changes(delta_weights, self._weights)
         parts = [weight.to(delta_weights[name].dtype).flatten() for name, weight in self._weights.items()]
         self._rows.append(torch.cat(parts))
         self._losses.append(delta_loss.clone())
 
     def records(self) -> tuple[Tensor, Tensor]:
-        """Weights (T, P), and the loss (T,) in float64 less that before the first step. Raises ValueError without."""
+        """Return weights (T, P) and float64 loss (T,) minus that before step 1, or raise ValueError without records."""
         if not self._rows:
             raise ValueError("the store holds no records")
         return torch.stack(self._rows), torch.stack(self._losses).cumsum(0)
 
     def tensors(self, columns: Tensor) -> dict[str, Tensor]:
-        """Columns (K, P) as {name: (K, *shape)}."""
+        """Return columns (K, P) as {name: Tensor (K, *shape)}."""
         parts = columns.split([weight.numel() for weight in self._weights.values()], dim=1)
         return {
             name: part.unflatten(1, weight.shape)
@@ -101,26 +101,26 @@ class WeightSeries:
 def legcnet_of_records(
     store: WeightSeries, *, window: int = 25, max_lag: int = 5, untestable: str = "keep"
 ) -> dict[str, Tensor]:
-    """`legcnet` of a run that a `Recorder` kept: exponents of the weights' series against the training loss.
+    """Score `legcnet` of a recorded run, from the exponents of the weights' series and the training loss.
 
-    The loss on the mini-batches, at the windows' ends, stands for the misclassification risk, so that the score is
-    defined for any model and loss. Windows start 0.9 window apart and neighbours are followed for 3 steps (LEGCNet's PT
-    setting, section 4); the F form of the test is taken, because runs are short.
+    The loss on the mini-batches at the windows' ends replaces the misclassification risk, so that the score is defined
+    for any model and loss. Windows start 0.9 window apart and neighbours are followed for 3 steps (LEGCNet's PT
+    setting, section 4). The F form of the test is used because runs are short.
 
     Parameters
     ----------
     store : WeightSeries
     window : int
-        Steps in a window.
+        Number of steps in a window.
     max_lag : int
-        The records must hold more than 3 max_lag + 1 windows.
+        Largest lag in windows. The records must contain more than 3 max_lag + 1 windows.
     untestable : str
         As in `legcnet`.
 
     Raises
     ------
     ValueError
-        Naming the argument; also when there are too few records.
+        For an invalid argument, with its name, and for too few records.
     """
     at_least(1, max_lag=max_lag)
     at_least(2, window=window)

@@ -1,4 +1,4 @@
-"""Scores that look at the weights alone, and the comparison of any score within layers or rows."""
+"""Scores from the weights alone, and ranks of any score within layers or rows."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ def magnitude(model: nn.Module) -> dict[str, Tensor]:
 
 
 def random(model: nn.Module, *, seed: int) -> dict[str, Tensor]:
-    """Independent uniform numbers: the control that any score has to beat."""
+    """Independent uniform random numbers, the control that any other score must outperform."""
     generator = torch.Generator().manual_seed(seed)
     return {
         name: torch.rand(weight.shape, generator=generator, dtype=torch.float64).to(weight.device)
@@ -25,15 +25,15 @@ def random(model: nn.Module, *, seed: int) -> dict[str, Tensor]:
 
 
 def lamp(model: nn.Module) -> dict[str, Tensor]:
-    """Layer-adaptive magnitude: w^2 over the sum of the squares of its layer's weights that are not smaller
-    (Lee et al., 2021, "Layer-adaptive sparsity for the magnitude-based pruning", eq. 1).
+    """Layer-adaptive magnitude (Lee et al., 2021, "Layer-adaptive sparsity for the magnitude-based pruning", eq. 1).
 
-    Ranked over all layers, each layer keeps at least its largest weight. Of equal weights the earlier counts as the
-    smaller, as in `Mask.from_scores`.
+    The score is w^2 divided by the sum of the squares of the weights of its layer that are not smaller. In a ranking
+    over all layers, each layer keeps at least its largest weight. Of equal weights the earlier counts as the smaller,
+    as in `Mask.from_scores`.
     """
     found = {}
     for name, weight in prunable(model).items():
-        # Pruned weights are 0 and score 0; in float64, because the sum runs over millions of squares.
+        # Pruned weights are 0 and score 0. The type is float64 because the sum has millions of squares.
         squares, order = weight.detach().double().square().flatten().sort(stable=True)
         rest = squares.flip(0).cumsum(0).flip(0)
         score = torch.zeros_like(squares)
@@ -43,12 +43,16 @@ def lamp(model: nn.Module) -> dict[str, Tensor]:
 
 
 def ranks(scores: Mapping[str, Tensor], *, within: str) -> dict[str, Tensor]:
-    """Ranks in (0, 1) within each tensor ("layer") or each output unit or channel ("row"): compared there only.
+    """Return ranks in (0, 1) within each tensor ("layer") or each output unit or channel ("row").
 
-    The lowest of n scores becomes 0.5 / n, the highest 1 - 0.5 / n; of equal scores the earlier is the lower, as in
-    `Mask.from_scores`. A mask over all layers made of them prunes the same share of every group, up to rounding.
+    Weights are thereby compared within these groups only. The lowest of n scores becomes 0.5 / n and the highest
+    1 - 0.5 / n. Of equal scores the earlier has the lower rank, as in `Mask.from_scores`. A mask over all layers that
+    is made from ranks prunes the same share of every group, up to rounding.
 
-    Raises ValueError for another `within`, and for NaN, naming the parameter.
+    Raises
+    ------
+    ValueError
+        For another `within`, and for NaN, with the name of the parameter.
     """
     if within not in GROUPS:
         raise ValueError(f"within must be one of {GROUPS}, got {within!r}")
