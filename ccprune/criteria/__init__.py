@@ -1,9 +1,9 @@
-"""The registry of criteria: every way to score weights by name, for tables that go through all of them.
+"""Registry of all criteria by name, for tables with a row for each of them.
 
     criteria.score("snip", model, x=x, y=y)
 
 A criterion is any function that takes some of `GIVEN` by these names and returns scores {name: Tensor}, larger = keep.
-`register` adds one; it then appears wherever `registered` is gone through. docs/add_a_criterion.md shows how.
+`register` adds a criterion, which then appears in every table over `registered`. docs/add_a_criterion.md is a guide.
 """
 
 from ccprune.criteria import _builtin as _own  # noqa: F401 - registers the library's

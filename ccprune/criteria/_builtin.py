@@ -1,4 +1,4 @@
-"""The library's own criteria, one line each."""
+"""The criteria of the library, which are registered in one line each."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ Scores = dict[str, Tensor]
 
 
 def magnitude_layer(model: nn.Module) -> Scores:
-    """`magnitude`, compared within each layer only."""
+    """Ranks of `magnitude` within each layer, which compare weights of one layer only."""
     return scores.ranks(scores.magnitude(model), within="layer")
 
 
 def wanda_row(model: nn.Module, x: Tensor) -> Scores:
-    """`wanda`, compared within each output row only, as its paper does (Sun et al., 2024, section 3)."""
+    """Ranks of `wanda` within each output row, the comparison of its paper (Sun et al., 2024, section 3)."""
     return scores.ranks(scores.wanda(model, x), within="row")
 
 
@@ -32,33 +32,33 @@ def legcnet(store: scores.WeightSeries) -> Scores:
 
 
 def squared_updates(store: SquaredUpdates) -> Scores:
-    """sum_t dtheta_t^2 over the recorded steps, which never looks at the loss: the control of the causal scores."""
+    """sum_t dtheta_t^2 over the recorded steps, the control of the causal scores that does not use the loss."""
     return store.scores
 
 
 def causal(store: Any) -> Scores:
-    """The Granger-Lasso's screen |sum_t dL_t dtheta_t^2| / T (`lasso.Screen`; Shah et al., 2024)."""
+    """Screening score |sum_t dL_t dtheta_t^2| / T of the Granger-Lasso (`lasso.Screen`; Shah et al., 2024)."""
     return store.scores
 
 
 def causal_exact(store: InMemory) -> Scores:
-    """Order of entry on the exact Lasso's path, dL on dtheta^2 (`lasso.ranking`)."""
-    from ccprune import lasso  # here: its solvers take long to import, and most criteria do without
+    """Order of entry on the path of the exact Lasso of dL on dtheta^2 (`lasso.ranking`)."""
+    from ccprune import lasso  # imported here because its solvers are slow to import and seldom needed
 
     changes, losses = store.records()
     return lasso.as_scores(lasso.ranking(changes, losses), store.layout.shapes)
 
 
 def causal_sgd(store: InMemory, rate: float) -> Scores:
-    """|gamma| of the authors' solver as their follow-up (2025) sets it (`lasso.truncated_gradient`)."""
+    """|gamma| of the authors' solver with the settings of their follow-up (2025) (`lasso.truncated_gradient`)."""
     from ccprune import lasso
 
     changes, losses = store.records()
     found = lasso.truncated_gradient(
-        changes / rate**2,  # in units of the learning rate: one regression
+        changes / rate**2,  # in units of the learning rate, as one regression
         losses / losses.mean(),
         1e-3 / (2 * changes.shape[1]),
-        eta0=0.2,  # 0.1 of a loss without the factor 1/2, which also halves the penalty and the tolerance
+        eta0=0.2,  # 0.1 for a loss without the factor 1/2, which also halves the penalty and the tolerance
         power_t=0.1,
         batch_size=16,
         max_iter=30,
@@ -93,7 +93,7 @@ register("fisher", scores.fisher)
 register("obd", scores.obd)
 register("wanda", scores.wanda)
 register("wanda_row", wanda_row)
-# Where the loss does not matter, the pairing that costs no second forward pass.
+# Criteria that do not use the loss have the pairing that needs no second forward pass.
 register("movement", movement, store=scores.Movement, pairing="consecutive")
 register("squared_updates", squared_updates, store=_squares, pairing="consecutive")
 register("legcnet", legcnet, store=scores.WeightSeries, pairing="consecutive")

@@ -1,4 +1,4 @@
-"""Several criteria's records from one training run."""
+"""Records of one training run for several criteria."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -11,27 +11,32 @@ from ccprune.recording import PAIRINGS, Recorder, Store
 
 
 class Recording:
-    """The records that some criteria need, of one training run; stands where a `Recorder` is asked for.
+    """Records that several criteria need from one training run, usable in place of a `Recorder`.
 
         with criteria.Recording(model, optimizer) as recording:
-            minibatch.fit(model, batches, ..., recorder=recording)
+            training.fit(model, batches, ..., recorder=recording)
         criteria.score("causal", model, store=recording.stores["causal"])
 
-    One `Recorder` for each pairing that is needed, all on the same steps: `before` and `after` as there.
+    It has one `Recorder` for each necessary pairing, all on the same steps. Its methods are those of `Recorder`.
 
     Parameters
     ----------
     model, optimizer
-        As of `Recorder`.
+        As in `Recorder`.
     names : collection of str, optional
-        Criteria; all registered ones if None. Those that record nothing are passed over.
+        Names of criteria, by default all registered ones. Criteria that record nothing are ignored.
 
     Attributes
     ----------
     stores : {name: store}
-        Of the criteria that record.
+        Stores of the criteria that record.
     pairing : str
-        "same_batch", with which `after` must be called, if any of them needs it.
+        "same_batch" if any criterion needs it, and then `after` must be called; otherwise "consecutive".
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        ValueError for an unknown name; otherwise as in `Recorder`.
     """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, names: Collection[str] | None = None) -> None:
@@ -51,23 +56,23 @@ class Recording:
         self.pairing = "same_batch" if kept["same_batch"] else "consecutive"
 
     def before(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """As `Recorder.before`."""
+        """Call `Recorder.before` for all criteria."""
         for recorder in self._recorders:
             recorder.before(loss)
 
     def after(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """As `Recorder.after`, for the criteria with pairing "same_batch"."""
+        """Call `Recorder.after` for the criteria with pairing "same_batch"."""
         for recorder in self._recorders:
             if recorder.pairing == "same_batch":
                 recorder.after(loss)
 
     def restart(self) -> None:
-        """As `Recorder.restart`."""
+        """Call `Recorder.restart` for all criteria."""
         for recorder in self._recorders:
             recorder.restart()
 
     def close(self) -> None:
-        """As `Recorder.close`; the stores keep what they have."""
+        """Call `Recorder.close` for all criteria. The stores keep their records."""
         for recorder in self._recorders:
             recorder.close()
 

@@ -1,4 +1,4 @@
-"""What a criterion is, and the registry of them."""
+"""Definition and registry of criteria."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ccprune.mask import prunable
 from ccprune.recording import PAIRINGS, Store
 
-#: What a criterion's function may ask for: the model as it is; a batch x, y and the mean loss that goes with it; the
-#: learning rate of the recorded steps; a seed; the criterion's store, filled by a `Recorder`.
+#: Arguments that a criterion's function may take: the model as it is, a batch x and y with its mean loss, the learning
+#: rate of the recorded steps, a seed, and the criterion's store, filled by a `Recorder`.
 GIVEN = ("model", "x", "y", "loss", "rate", "seed", "store")
 
 Scores = dict[str, Tensor]
@@ -21,7 +21,7 @@ Scores = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Criterion:
-    """A way to score weights.
+    """A method that scores weights.
 
     Attributes
     ----------
@@ -29,9 +29,9 @@ class Criterion:
     function : callable
         Takes some of `GIVEN`.
     store : callable, optional
-        Model -> the store that a `Recorder` of the training fills; None where nothing is recorded.
+        Maps a model to the store that a `Recorder` fills during training; None if nothing is recorded.
     pairing : str, optional
-        The recorder's, see `ccprune.recording`.
+        Pairing of the recorder, see `ccprune.recording`.
     """
 
     name: str
@@ -41,18 +41,18 @@ class Criterion:
 
     @cached_property
     def takes(self) -> Mapping[str, bool]:
-        """What of `GIVEN` the function takes, and whether it must be there."""
+        """Arguments of `GIVEN` that the function takes, each with True if it is required."""
         parameters = inspect.signature(self.function).parameters.items()
         return {name: found.default is found.empty for name, found in parameters if name in GIVEN}
 
     @property
     def source(self) -> str:
-        """The first paragraph of the function's docstring, in one line; empty where it has none."""
+        """First paragraph of the function's docstring in one line, or an empty string without a docstring."""
         return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
 
 
 _CRITERIA: dict[str, Criterion] = {}
-_OWN: set[str] = set()  # names that are the library's
+_OWN: set[str] = set()  # names of the library's criteria
 
 
 def register(
@@ -62,7 +62,7 @@ def register(
     store: Callable[[nn.Module], Store] | None = None,
     pairing: str | None = None,
 ) -> None:
-    """Adds a criterion; one of the same name that was added before is replaced, the library's own are not.
+    """Add a criterion, in place of an earlier one of the same name; those of the library cannot be replaced.
 
     Parameters
     ----------
@@ -70,16 +70,16 @@ def register(
     function : callable
         Takes some of `GIVEN` by name, nothing else without a default, and returns {name: Tensor}, larger = keep.
     store : callable, optional
-        Model -> what is to be recorded while training, see `ccprune.recording.Store`; filled, it is the function's
-        `store`. Criteria with the same one and the same pairing share it.
+        Maps a model to the store of its training, see `ccprune.recording.Store`. The function gets the filled store
+        as the argument `store`. Criteria with the same `store` and pairing share one store.
     pairing : str, optional
-        "same_batch" or "consecutive", the recorder's; with a store only, and then it must be given.
+        Pairing of the recorder, "same_batch" or "consecutive". It is required with `store` and not allowed without.
 
     Raises
     ------
     ValueError
-        For a name that the library has itself, a function that asks for something else, or a store without the
-        function's asking for it, the other way round, or without pairing.
+        For a name of one of the library's criteria, for a function that requires another argument, if only one of
+        `store` and the function's argument of this name is given, or for an invalid, missing or superfluous pairing.
     """
     if name in _OWN:
         raise ValueError(f"name must not be one of the library's own criteria, got {name!r}")
@@ -96,17 +96,17 @@ def register(
 
 
 def registered() -> dict[str, Criterion]:
-    """All criteria by name, the library's own first."""
+    """Return all criteria by name, those of the library first."""
     return dict(_CRITERIA)
 
 
 def freeze_builtin() -> None:
-    """From here on what is registered now cannot be replaced."""
+    """Protect all criteria that are registered so far from replacement."""
     _OWN.update(_CRITERIA)
 
 
 def known(name: str) -> Criterion:
-    """The criterion of this name; ValueError where there is none."""
+    """Return the criterion of this name, or raise ValueError if there is none."""
     if name not in _CRITERIA:
         raise ValueError(f"name must be one of {sorted(_CRITERIA)}, got {name!r}")
     return _CRITERIA[name]
@@ -123,7 +123,7 @@ def score(
     seed: int = 0,
     store: Any = None,
 ) -> Scores:
-    """Scores of the model's prunable weights by one criterion.
+    """Return scores {parameter name: Tensor}, larger = keep, of the model's prunable weights by one criterion.
 
     Parameters
     ----------
@@ -131,18 +131,18 @@ def score(
         One of `registered()`.
     model : Module
     x, y : Tensor
-        A batch; `loss` takes (outputs, y) and gives the mean loss, cross-entropy where nothing else is given.
+        A batch. `loss` maps (outputs, y) to the mean loss and is cross-entropy by default.
     rate : float
         Learning rate of the recorded steps.
     seed : int
     store
-        The criterion's store, filled: from `Recording.stores`.
+        The filled store of the criterion, from `Recording.stores`.
 
     Raises
     ------
     ValueError
-        For an unknown name; for what the criterion needs and was not given; for scores that are not one number for
-        each prunable weight.
+        For an unknown name, if an argument that the criterion requires is missing, and if the scores are not one number
+        for each prunable weight.
     """
     criterion = known(name)
     given = {"model": model, "x": x, "y": y, "loss": loss, "rate": rate, "seed": seed, "store": store}
