@@ -1,4 +1,4 @@
-"""Recording of training: the change of the loss and of every prunable weight at each step, and stores for them."""
+"""Recording of the change of the loss and of every prunable weight at each training step, and stores for them."""
 
 from ccprune.recording._recorder import PAIRINGS, Recorder
 from ccprune.recording._rows import Layout, Rows

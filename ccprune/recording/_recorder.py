@@ -1,13 +1,13 @@
-"""Records what a training step did: the change of the loss and of every prunable weight.
+"""Recorder of the change of the loss and of every prunable weight in a training step.
 
-Works on any torch model and optimiser, through the optimiser's step hook. Two pairings of the two changes:
+It works with any torch model and optimiser, through the optimiser's step hook. There are two pairings of the changes.
 
-"same_batch" (the follow-up's code, 2025): the loss of one mini-batch before and after the step, so that only the step
-lies between them. Costs a second forward pass.
-"consecutive" (the paper's, Shah et al., 2024): dL[t] = L[t+1] - L[t] between mini-batches that follow each other, with
-dtheta[t] = theta[t+1] - theta[t]. T steps give T - 1 records.
+"same_batch" (the follow-up's code, 2025) takes the loss of one mini-batch before and after the step, so that only the
+step lies between them. It costs a second forward pass.
+"consecutive" (the paper, Shah et al., 2024) takes dL[t] = L[t+1] - L[t] between consecutive mini-batches, with
+dtheta[t] = theta[t+1] - theta[t]. T steps yield T - 1 records.
 
-Either way the recorder holds one number per weight, a copy of the weights before the step, which becomes their change.
+With both, the recorder holds one number per weight, a copy of the weights before the step, which becomes their change.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from ccprune.mask import prunable
 from ccprune.recording._stores import Store
 
 PAIRINGS = ("same_batch", "consecutive")
-_LOOK_EVERY = 256  # steps between looks at an accelerator's flag for a loss that is not finite
+_LOOK_EVERY = 256  # steps between checks of an accelerator's flag for a loss that is not finite
 
 
 class Recorder:
-    """Emits one record per step to every store: `store.update(delta_loss, {name: delta_weight})`.
+    """Recorder that calls `store.update(delta_loss, {name: delta_weight})` of every store once per step.
 
         with Recorder(model, optimizer, [store], pairing="consecutive") as recorder:
             for x, y in batches:
@@ -33,18 +33,18 @@ class Recorder:
                 recorder.before(loss)
                 optimizer.step()
 
-    With "same_batch", `recorder.after(loss)` follows the step, the loss being that of the same mini-batch again. Under
-    gradient accumulation each takes the losses of all micro-batches of the step at once: `before([loss_1, loss_2])`.
+    With "same_batch", call `recorder.after(loss)` after the step, with the new loss of the same mini-batch. With
+    gradient accumulation, both methods take the losses of all micro-batches of the step, as `before([loss_1, loss_2])`.
 
-    Masks, momentum, weight decay and schedules need no care: what is recorded is what the weights did. Other changes of
-    the weights between two steps (weights loaded anew, a mask just applied) must be followed by `restart()`. Optimisers
-    that take a closure get `before(loss)` once, ahead of `step(closure)`. Weights of half precision change in float32.
-    The changes are the recorder's own buffers; the next step overwrites them.
+    Masks, momentum, weight decay and schedules need no special handling: the actual weight changes are recorded. Call
+    `restart()` after other changes of the weights between two steps (weights were loaded, a mask was applied). For
+    optimisers that take a closure, call `before(loss)` once, before `step(closure)`. Changes of half-precision weights
+    are float32. The changes are buffers of the recorder, which the next step overwrites.
 
     Parameters
     ----------
     model : Module
-        Recorded are `mask.prunable(model)`, frozen ones with a change of 0.
+        The weights `mask.prunable(model)` are recorded, frozen ones with a change of 0.
     optimizer : Optimizer
         Must hold every prunable weight that is not frozen.
     stores : sequence of Store
@@ -52,23 +52,23 @@ class Recorder:
     pairing : str
         "same_batch" or "consecutive".
     may_skip : bool
-        A step may be left out after `before`, as `torch.amp.GradScaler` does when gradients overflow. Its loss is
-        dropped and counted in `skipped`; otherwise a missing step is an error.
+        Whether a step may be omitted after `before`, as by `torch.amp.GradScaler` when gradients overflow. Its loss is
+        dropped and counted in `skipped`. By default a missing step is an error.
 
     Attributes
     ----------
     pairing : str
     steps, records, skipped : int
-        Steps seen, records emitted, steps left out.
+        Numbers of steps, of records passed to the stores, and of omitted steps.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument. Also for a loss that is not finite, with the step's number: on the CPU before that step
-        runs; on an accelerator, which is not waited for, within 256 steps or on closing, and the records from that
-        step on are zeros.
+        For an invalid argument, with its name. Also for a loss that is not finite, with the number of the step. On the
+        CPU this is before that step, or in `after`. On an accelerator, for which the recorder does not wait, it is
+        within 256 steps or on closing, and the records from that step on are zeros.
     RuntimeError
-        When the calls come in a wrong order.
+        If the calls are in a wrong order.
     """
 
     def __init__(
@@ -95,15 +95,15 @@ class Recorder:
         self.steps = self.records = self.skipped = 0
         self._changes: dict[str, Tensor] = {}
         self._kinds: list[tuple[torch.Size, torch.dtype, torch.device]] = []
-        self._pending: Tensor | None = None  # loss of the step to come
-        self._last: Tensor | None = None  # loss of the last step, whose weights `_changes` holds
-        self._parts = 0  # losses that `before` was given
-        self._bad: Tensor | None = None  # number of the first step whose loss is not finite, on an accelerator
+        self._pending: Tensor | None = None  # loss before the next step
+        self._last: Tensor | None = None  # loss of the last step, whose initial weights `_changes` holds
+        self._parts = 0  # number of losses passed to `before`
+        self._bad: Tensor | None = None  # on an accelerator, the first step with a loss that is not finite
         self._hook = optimizer.register_step_pre_hook(lambda *_: self._before_step())
         self._closed = False
 
     def before(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """The mean loss that the next step is to lower; those of all micro-batches, of equal size, are averaged."""
+        """Record the mean loss before the next step; losses of several micro-batches, of equal size, are averaged."""
         if self._closed:
             raise RuntimeError("the recorder is closed")
         value, parts = self._mean(loss)
@@ -117,7 +117,7 @@ class Recorder:
 
     @torch.no_grad()
     def after(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """The loss of the same mini-batch, or micro-batches, after the step. Only for "same_batch"."""
+        """Record the loss of the same mini-batch, or micro-batches, after the step. Only for "same_batch"."""
         if self.pairing != "same_batch":
             raise RuntimeError(f"after() belongs to pairing='same_batch', this recorder has {self.pairing!r}")
         value, parts = self._mean(loss)
@@ -133,14 +133,14 @@ class Recorder:
         self._emit(value - last)
 
     def restart(self) -> None:
-        """Forgets the step under way: weights that were loaded anew are not taken for a change."""
+        """Discard the step in progress, so that newly loaded weights are not recorded as a change."""
         self._pending = self._last = None
         for store in self._stores:
             if hasattr(store, "restart"):
                 store.restart()
 
     def close(self) -> None:
-        """Takes the hook off the optimiser; the stores keep what they have."""
+        """Remove the hook from the optimiser. The stores keep their records."""
         self._hook.remove()
         self._closed, self._pending, self._last = True, None, None
         self._changes = {}
@@ -151,7 +151,7 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._bad = None  # the error on its way says more
+            self._bad = None  # the current exception is more informative
         self.close()
 
     @torch.no_grad()
@@ -169,7 +169,7 @@ class Recorder:
         self._last = loss
 
     def _current(self) -> list[Tensor]:
-        """The weights; raises when they are not those that were there when recording began."""
+        """Return the weights, or raise ValueError if they are not those with which recording began."""
         now = prunable(self._model)
         changed = [name for name in self._weights.keys() | now.keys() if now.get(name) is not self._weights.get(name)]
         if changed:
@@ -189,16 +189,16 @@ class Recorder:
         return weights
 
     def _recorded(self, name: str, weight: Tensor) -> Tensor:
-        """What is recorded of a weight: all of it. `ccprune.distributed` records a part."""
+        """Return the recorded part of a weight, which is all of it here. `ccprune.distributed` records a part."""
         return weight
 
     def _mean(self, loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
-        """Mean in float64 and the number of losses. `ccprune.distributed` takes the mean over processes too."""
+        """Return the mean in float64 and the number of losses. `ccprune.distributed` also averages over processes."""
         return _mean(loss)
 
     def _emit(self, delta_loss: Tensor) -> None:
         weights, changes = self._current(), list(self._changes.values())
-        if _asynchronous(delta_loss.device):  # few kernels, however many tensors
+        if _asynchronous(delta_loss.device):  # few kernels for any number of tensors
             torch._foreach_sub_(changes, weights)
             torch._foreach_neg_(changes)
         else:  # one pass over memory
@@ -218,7 +218,7 @@ class Recorder:
             if not bool(loss.isfinite()):
                 raise ValueError(f"loss of step {step} is {loss.item()}; the {self.records} records before it are kept")
             return
-        # Waiting for the device at every step would slow training: what is known there stays there for a while.
+        # Waiting for the device at every step would slow training, so the flag is read only every `_LOOK_EVERY` steps.
         if self._bad is None:
             self._bad = torch.zeros((), dtype=torch.int64, device=loss.device)
         self._bad = torch.where((self._bad == 0) & ~loss.isfinite(), step, self._bad)
@@ -244,7 +244,7 @@ def _asynchronous(device: torch.device) -> bool:
 
 
 def _mean(loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
-    """Mean in float64, a tensor of its own, and the number of losses."""
+    """Return the mean in float64, as a new tensor, and the number of losses."""
     parts = [loss] if isinstance(loss, Tensor) else loss
     if not isinstance(parts, Sequence) or not all(isinstance(part, Tensor) for part in parts):
         raise TypeError(f"loss must be a Tensor or a sequence of Tensors, got {type(loss).__name__}")

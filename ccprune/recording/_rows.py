@@ -1,9 +1,9 @@
-"""Records turned into rows of features, and which columns belong to which weight.
+"""Rows of features made from records, and the columns of each weight in them.
 
-A row holds what the Granger-Lasso regresses on: the squared change of every weight, with the change of the loss beside
-it. With momentum there are three features per weight, of two steps that follow each other: dtheta_t^2, dtheta_{t+1}^2
-and dtheta_t dtheta_{t+1}, and the loss change is that of the later step (Shah et al., 2024). Rows hold these features
-and not dtheta, so that a file larger than memory is the regression's matrix as it stands; a change of 1e-12 has a
+A row holds the features of the Granger-Lasso, the squared changes of all weights, together with the change of the loss.
+With momentum there are three features per weight, from two consecutive steps: dtheta_t^2, dtheta_{t+1}^2 and
+dtheta_t dtheta_{t+1}. The loss change is then that of the later step (Shah et al., 2024). Rows hold these features and
+not dtheta, so that a file larger than memory is the regression's matrix without conversion. A change of 1e-12 has a
 square of 1e-24, far above the smallest float32, 1e-38.
 """
 
@@ -20,10 +20,14 @@ from ccprune._util.changes import check_changes
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns belong to which weight.
+    """Columns of each weight in a row.
 
-    Attributes: shapes ({name: shape}, in the order of the columns), momentum (three features per weight: first all
-    weights' dtheta_t^2, then all dtheta_{t+1}^2, then all products).
+    Attributes
+    ----------
+    shapes : {name: shape}
+        In the order of the columns.
+    momentum : bool
+        Three features per weight instead of one: all weights' dtheta_t^2, then all dtheta_{t+1}^2, then all products.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -45,13 +49,13 @@ class Layout:
 
     @property
     def width(self) -> int:
-        """Number of features in a row: P, with momentum 3 P."""
+        """Number of features in a row, which is P, or 3 P with momentum."""
         return self.weights * (3 if self.momentum else 1)
 
     def tensors(self, values: Tensor) -> dict[str, Tensor]:
-        """One value per feature back to {name: tensor of the weight's shape}, with momentum (3, *shape).
+        """Return one value per feature as {name: Tensor of the weight's shape}, or (3, *shape) with momentum.
 
-        Raises ValueError unless `values` has shape (width,).
+        A ValueError is raised unless `values` has shape (width,).
         """
         if values.shape != (self.width,):
             raise ValueError(f"values must have shape ({self.width},), got {tuple(values.shape)}")
@@ -61,7 +65,7 @@ class Layout:
 
 
 class Rows:
-    """Turns records into rows of features; what becomes of a row is the subclass's."""
+    """Base class that converts records into rows of features, which the subclasses store."""
 
     def __init__(self, momentum: bool) -> None:
         self._momentum = momentum
@@ -70,7 +74,7 @@ class Rows:
 
     @property
     def layout(self) -> Layout:
-        """Columns and shapes. Raises ValueError before the first record."""
+        """Columns and shapes; before the first record, a ValueError is raised."""
         if self._layout is None:
             raise ValueError("the store holds no records")
         return self._layout
@@ -81,7 +85,7 @@ class Rows:
         return self.layout.columns
 
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
-        """Appends a row. Raises ValueError for other names or shapes than the first record's."""
+        """Append a row, or raise ValueError for names or shapes other than those of the first record."""
         shapes = check_changes(delta_weights, None if self._layout is None else self._layout.shapes)
         if self._layout is None:
             self._layout = Layout(shapes, self._momentum)
@@ -94,7 +98,7 @@ class Rows:
             self._append(delta_loss, torch.cat([previous.square(), row.square(), previous * row]))
 
     def restart(self) -> None:
-        """The next record does not follow the last: no features are made of the two."""
+        """Note that the next record does not follow the last, so that no features are made from the two."""
         self._previous = None
 
     def _append(self, delta_loss: Tensor, row: Tensor) -> None:

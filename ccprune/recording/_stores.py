@@ -1,6 +1,6 @@
-"""Where a recorder's changes go: rows in memory, rows in a file, or one running sum per weight.
+"""Stores for the changes of a recorder: rows in memory, rows in a file, or one running sum per weight.
 
-What a row is: `_rows`.
+The module `_rows` defines the rows.
 """
 
 import json
@@ -18,28 +18,28 @@ from ccprune._util.checks import at_least
 from ccprune.recording._rows import Layout, Rows
 
 _FORMAT = "ccprune records 1"
-_HEADER_LIMIT = 1 << 24  # bytes in which the header's line must end
+_HEADER_LIMIT = 1 << 24  # maximum length of the header's line in bytes
 _KEEP_FREE = 64 << 20  # bytes left free on the disk
 
 
 class Store(Protocol):
-    """What `recorder.Recorder` writes to.
+    """Interface of the stores to which `recording.Recorder` passes records.
 
-    A store that pairs a step with the one before it also has `restart()`, called when the next step does not follow.
+    A store that combines consecutive steps also has `restart()`, which is called if the next step does not follow.
     """
 
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
-        """Takes one record: a 0-d float64 tensor and {name: change}. It must not write to them, nor keep them: the next
-        step overwrites them.
+        """Take one record, a 0-d float64 tensor and {name: change}. The store must neither change these tensors nor
+        keep them, because the next step overwrites them.
         """
 
 
 class StoreFull(RuntimeError):
-    """The next row would break the size limit or fill the disk; it was not written, the earlier rows are there."""
+    """The next row would exceed the size limit or fill the disk. It was not written; the earlier rows are kept."""
 
 
 class InMemory(Rows):
-    """Rows on the device they come on, in the weights' precision (float32 for halves): 4 T P bytes in float32."""
+    """Rows on the changes' device, in the weights' precision (half as float32), with 4 T P bytes in float32."""
 
     def __init__(self, *, momentum: bool = False) -> None:
         super().__init__(momentum)
@@ -50,9 +50,10 @@ class InMemory(Rows):
         return len(self._features)
 
     def records(self) -> tuple[Tensor, Tensor]:
-        """Features (T, P), with momentum (T, 3 P), and loss changes (T,) in float64. Raises ValueError without rows.
+        """Return features (T, P), or (T, 3 P) with momentum, and float64 loss changes (T,).
 
-        Takes the memory of the features twice while it runs. The features are shared with the store.
+        The method needs the memory of the features twice. The features are shared with the store. A ValueError is
+        raised if there are no rows.
         """
         if not self._features:
             raise ValueError("the store holds no records")
@@ -66,13 +67,13 @@ class InMemory(Rows):
 
 
 class MemoryMapped(Rows):
-    """Rows in a new file, float32; `records` maps the file, so it may be larger than memory.
+    """Rows in a new file, float32. `records` maps the file, so that it may be larger than memory.
 
-    The file is one line of JSON, then rows of one float64 (loss change) and the features. It grows by whole rows and
-    holds no count, so a program that is killed leaves a file with every row but the one it was writing. Each row waits
+    The file is one line of JSON, followed by rows of one float64 (loss change) and the features. It grows by whole rows
+    and holds no count, so that a killed program leaves a file with every row but the one being written. Each row waits
     for the device.
 
-    Raises ValueError for a `limit_bytes` below 1 and FileExistsError when there is such a file.
+    A ValueError is raised for a `limit_bytes` below 1, and a FileExistsError if the file exists.
     """
 
     def __init__(self, path: str | Path, *, limit_bytes: int, momentum: bool = False) -> None:
@@ -84,7 +85,7 @@ class MemoryMapped(Rows):
 
     @classmethod
     def open(cls, path: str | Path) -> "MemoryMapped":
-        """A file written earlier, to read. Raises ValueError when it is no such file or its header is not whole."""
+        """Open an existing file to read, or raise ValueError if it is no such file or its header is incomplete."""
         self = cls.__new__(cls)
         Rows.__init__(self, False)
         self._path, self._limit = Path(path), 0
@@ -110,9 +111,10 @@ class MemoryMapped(Rows):
         return 4 * (2 + self.layout.width)
 
     def records(self) -> tuple[Tensor, Tensor]:
-        """Features (T, P), with momentum (T, 3 P), and loss changes (T,) in float64. Raises ValueError without rows.
+        """Return features (T, P), or (T, 3 P) with momentum, and float64 loss changes (T,).
 
-        The features are the file itself: reading takes no memory of its own, writing to them changes the file.
+        The features are the mapped file. Reading them takes no additional memory, and writing to them changes the file.
+        A ValueError is raised if there are no rows.
         """
         if not len(self):
             raise ValueError("the store holds no records")
@@ -123,7 +125,7 @@ class MemoryMapped(Rows):
         return torch.from_numpy(rows[:, 2:]), torch.from_numpy(loss)
 
     def close(self) -> None:
-        """No more rows; `records` still reads."""
+        """Close the file for writing. `records` can still be called."""
         self._file.close()
 
     def __enter__(self) -> "MemoryMapped":
@@ -147,7 +149,7 @@ class MemoryMapped(Rows):
         self._write(values.view(np.uint8).data, needed=self._row_bytes)
 
     def _write(self, data: bytes | memoryview, *, needed: int) -> None:
-        # Checked before every row, which costs microseconds: nothing is reserved and the disk cannot fill meanwhile.
+        # The check before every row costs microseconds. No space is reserved, and the disk cannot fill between checks.
         held = f"{len(self)} rows, {self._end} bytes, are held and can be read"
         if self._end + needed > self._limit:
             raise StoreFull(f"{self._path}: {needed} more bytes needed, limit_bytes={self._limit} allowed; {held}")
@@ -160,7 +162,7 @@ class MemoryMapped(Rows):
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
-        except BaseException:  # an interrupt too: the next row must not follow half a row
+        except BaseException:  # also an interrupt, because the next row must not follow half a row
             self._file.truncate(self._end)
             self._file.seek(self._end)
             raise
@@ -168,23 +170,23 @@ class MemoryMapped(Rows):
 
 
 class SquaredUpdates:
-    """sum_t dtheta_t^2 per weight in float64: a score that never looks at the loss."""
+    """Store of sum_t dtheta_t^2 per weight in float64, a score that does not use the loss."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
 
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
-        """Adds one step. Raises ValueError for other names than the first record's."""
+        """Add one step, or raise ValueError for names or shapes other than those of the first record."""
         if not self._sums:
             self._sums = {name: torch.zeros_like(change, dtype=torch.float64) for name, change in delta_weights.items()}
         check_changes(delta_weights, self._sums)
         for name, change in delta_weights.items():
-            wide = change.double()  # its square in float32 would lose digits that the sum keeps
+            wide = change.double()  # a square in float32 would lose digits that the sum keeps
             self._sums[name].addcmul_(wide, wide)
 
     @property
     def scores(self) -> dict[str, Tensor]:
-        """The sums {name: Tensor}, float64. Raises ValueError before the first record."""
+        """Sums {name: Tensor}, float64; before the first record, a ValueError is raised."""
         if not self._sums:
             raise ValueError("the store holds no records")
         return {name: total.clone() for name, total in self._sums.items()}
