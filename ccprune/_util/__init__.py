@@ -1,1 +1,1 @@
-"""Helpers that several parts share."""
+"""Helpers that several parts of the package share."""

@@ -10,8 +10,8 @@ Shapes = dict[str, tuple[int, ...]]
 def check_changes(delta_weights: Mapping[str, Tensor], like: Mapping[str, Tensor] | Shapes | None = None) -> Shapes:
     """Return the shapes of the changes.
 
-    Raises TypeError for a change that is no Tensor, and ValueError unless there is at least one, and one for each
-    weight of `like`, which are tensors or their shapes.
+    A TypeError is raised for a change that is not a Tensor, and a ValueError unless there is at least one change, and
+    one for each weight of `like`, which has tensors or their shapes.
     """
     for name, change in delta_weights.items():
         if not isinstance(change, Tensor):

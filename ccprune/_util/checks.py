@@ -2,14 +2,14 @@
 
 
 def at_least(least: int, **arguments: int) -> None:
-    """Raises ValueError naming the first argument that is not an integer of at least `least`."""
+    """Raise ValueError naming the first argument that is not an integer of at least `least`."""
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
 def rows_within(max_bytes: int, each: int, what: str) -> int:
-    """How many of `what`, of `each` bytes, fit into max_bytes; raises ValueError if not one does."""
+    """Return how many of `what`, of `each` bytes, fit into max_bytes, or raise ValueError if none does."""
     at_least(1, max_bytes=max_bytes)
     if max_bytes < each:
         raise ValueError(f"max_bytes={max_bytes} is too little: {what} needs {each}")

@@ -1,4 +1,4 @@
-"""Putting files on disk: all of the content or nothing."""
+"""Atomic writing of files, with all of the content or nothing."""
 
 import os
 import tempfile
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def write_atomic(path: str | os.PathLike, text: str) -> None:
-    """Write UTF-8 text so that the path holds the old text or all of the new, even after a crash."""
+    """Write UTF-8 text so that the path holds the old text or all of the new text, even after a crash."""
     write_atomic_bytes(path, text.encode())
 
 
 def write_atomic_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """As `write_atomic`, for bytes."""
+    """Write bytes so that the path holds the old content or all of the new content, even after a crash."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -21,7 +21,7 @@ def write_atomic_bytes(path: str | os.PathLike, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Gives a file beside the path to write to, which takes its place at the end; after an error it is gone."""
+    """Yield a temporary file beside the path, which replaces the path at the end and is deleted after an error."""
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
@@ -30,7 +30,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's files are private
+        os.chmod(temporary, 0o644)  # mkstemp makes private files
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Models looked at as they are used, and left as they were."""
+"""Context managers that evaluate a model or capture its inputs, and then restore it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,7 @@ Watched = TypeVar("Watched", bound=nn.Module)
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode within the block; each module has its own mode again at the end."""
+    """Set eval mode within the block, and restore the mode of each module at the end."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -23,7 +23,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def capture_inputs(modules: Iterable[Watched], note: Callable[[Watched, Tensor], None]) -> Iterator[None]:
-    """Tells `note` of every call of the modules: the module, and the Tensor that it is called with."""
+    """Call `note` with the module and its input Tensor at every call of one of the modules."""
     with ExitStack() as stack:
         for module in modules:
             hook = module.register_forward_pre_hook(

@@ -1,14 +1,14 @@
-"""Checks of series, and whether they jump, for `ccprune.lyapunov` and `ccprune.granger`."""
+"""Checks of series and detection of jumps, for `ccprune.lyapunov` and `ccprune.granger`."""
 
 import torch
 from torch import Tensor
 
 
 def has_jump(series: Tensor, *, threshold: float) -> Tensor:
-    """True (N,) where splitting the series lowers the sum of squares about the mean by more than the threshold.
+    """Return True (N,) where splitting the series lowers the sum of squares about the mean by more than the threshold.
 
-    The optimal partition under a penalty of `threshold` per change point (Killick et al., 2012), in the squared units
-    of the series; MATLAB's `ischange(x, "mean")` has threshold 1.
+    The function finds the optimal partition under a penalty of `threshold` per change point (Killick et al., 2012), in
+    the squared units of the series. MATLAB's `ischange(x, "mean")` has threshold 1.
     """
     check_series("series", series)
     if not threshold > 0:
@@ -18,10 +18,10 @@ def has_jump(series: Tensor, *, threshold: float) -> Tensor:
     count = values.shape[1]
     total = torch.nn.functional.pad(values.cumsum(1), (1, 0))
     square = torch.nn.functional.pad(values.square().cumsum(1), (1, 0))
-    # No partition saves more than the whole sum of squares, so quiet series need no search.
+    # No partition saves more than the whole sum of squares, so series with a small sum need no search.
     doubtful = square[:, -1] > threshold
     total, square = total[doubtful], square[doubtful]
-    # found[:, t]: cheapest cost of the first t points, each segment costing its sum of squares plus the threshold.
+    # found[:, t] is the lowest cost of the first t points. A segment costs its sum of squares plus the threshold.
     found = torch.zeros_like(total)
     for end in range(1, count + 1):
         length = torch.arange(end, 0, -1, dtype=torch.float64, device=values.device)
@@ -47,5 +47,5 @@ def check_series(name: str, series: Tensor) -> None:
 
 
 def finite(values: Tensor) -> bool:
-    """Whether all values are finite, without a copy as large as they are."""
+    """Return whether all values are finite, without a copy of their size."""
     return values.numel() == 0 or all(bool(torch.isfinite(bound)) for bound in torch.aminmax(values))

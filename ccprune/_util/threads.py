@@ -1,4 +1,4 @@
-"""Compiled kernels beside torch: the two share one OpenMP runtime, and with it the number of threads."""
+"""Number of threads of compiled kernels and torch, which share one OpenMP runtime."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,10 +11,10 @@ _Result = TypeVar("_Result")
 
 
 def torch_threads_kept(kernel: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """The kernel, after which torch has as many threads as before.
+    """Wrap a kernel so that torch has as many threads after its call as before.
 
-    A parallel loop of numba's leaves its own number behind for torch, whose sums in float32 depend on it: without this,
-    training after the first exponent would differ from training before it.
+    A parallel loop of numba sets the number of threads for torch as well, on which torch's float32 sums depend. Without
+    the wrapper, training after the first computed exponent would differ from training before it.
     """
 
     @wraps(kernel)
