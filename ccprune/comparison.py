@@ -133,10 +133,6 @@ def compare(
     reference : str
         The criterion, or "dense", with which the others are compared.
 
-    Returns
-    -------
-    Comparison
-
     Raises
     ------
     TypeError, ValueError

@@ -44,11 +44,11 @@ class FromScores:
         scope : str
             floor(sparsity * weights + 1/2) weights are pruned, of all weights ("global") or of each tensor ("layer").
         protect : collection of str
-            Parameters, or modules ("head", "encoder.0"), that are not pruned. More of the others is pruned instead.
+            Parameters, or modules ("head", "encoder.0"), that are not pruned. Other weights are pruned instead.
         min_per_layer : int
-            Smallest number of weights that each tensor keeps, its best. More of the others is pruned instead.
+            Smallest number of weights that each tensor keeps, its best. Other weights are pruned instead.
         previous : Mask, optional
-            Mask of the previous step in a schedule. Its pruned weights stay pruned and count.
+            Mask of the previous step in a schedule. Its pruned weights stay pruned and count towards `sparsity`.
 
         Raises
         ------
