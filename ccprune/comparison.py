@@ -184,7 +184,7 @@ class _Batches:
 
     def after(self, epochs: int) -> "_Batches":
         """Return the mini-batches of the epochs that follow the first `epochs`."""
-        return _Batches(self._x, self._y, self._size, self._seed, epochs)
+        return _Batches(self._x, self._y, self._size, self._seed, self._first + epochs)
 
 
 def _trained_on(

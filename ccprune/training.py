@@ -1,5 +1,6 @@
 """Mini-batch training of torch models with `recording.Recorder` and `mask.Mask`, as paper B's protocols need it."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -179,7 +180,7 @@ def fit(
             if not samples:
                 raise ValueError(f"batches({epoch}) gave no samples")
             losses.append(total.item() / samples)
-            if not losses[-1] < float("inf"):
+            if not math.isfinite(losses[-1]):
                 raise ValueError(f"training loss of epoch {epoch} is {losses[-1]}: training diverged")
             if on_epoch is not None:
                 on_epoch(epoch, losses[-1])

@@ -101,8 +101,9 @@ class Rewind:
         shapes = {name: value.shape for name, value in inner.state_dict().items()}
         if shapes != {name: value.shape for name, value in self.state.items()}:
             raise ValueError("model must have the parameters and buffers, by name and shape, that it had at Rewind.at")
-        inner.load_state_dict(self.state)
         if optimizer is not None and self.optimizer_state is not None:
-            # The optimiser gets a copy because it changes the given tensors in place.
+            # The optimiser gets a copy because it changes the given tensors in place. It refuses a state that does not
+            # fit, so that it comes before the model, which was checked above.
             optimizer.load_state_dict(copy.deepcopy(self.optimizer_state))
+        inner.load_state_dict(self.state)
         return mask.apply_(model)

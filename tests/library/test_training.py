@@ -258,3 +258,17 @@ def run(**changes):
 def test_errors_name_the_argument(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+def test_a_loss_that_is_not_finite_is_divergence(value):
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    with pytest.raises(ValueError, match=f"training loss of epoch 0 is {value}: training diverged"):
+        fit(
+            model,
+            lambda epoch: [(torch.ones(1, 2), torch.zeros(1, dtype=torch.long))],
+            epochs=2,
+            optimizer=optimizer,
+            loss=lambda outputs, y: 0 * outputs.sum() + value,
+        )

@@ -145,4 +145,7 @@ def test_rewinding_refuses_and_changes_nothing():
         point.restore_(model, Mask({"5.weight": torch.ones(1, dtype=torch.bool)}))
     with pytest.raises(ValueError, match="that it had at Rewind.at"):
         point.restore_(nn.Sequential(nn.Linear(4, 6)), mask)
+    other = torch.optim.SGD([{"params": [parameter]} for parameter in model.parameters()], lr=0.1)
+    with pytest.raises(ValueError, match="parameter group"):
+        Rewind(point.state, optimizer.state_dict()).restore_(model, mask, other)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
