@@ -1,7 +1,8 @@
-"""The Granger-Lasso: one stated problem, three ways to an answer.
+"""The Granger-Lasso: one optimisation problem with three solvers.
 
-`exact` solves it and proves that it did, `truncated_gradient` takes the authors' steps, `Screen` needs no stored
-trajectory and says where it equals the second. `by_tensor` and `as_scores` go between tensors and columns.
+`exact` returns a solution with a duality gap that certifies it. `truncated_gradient` takes the authors' stochastic
+steps. `Screen` needs no stored trajectory and checks the condition under which it agrees with `truncated_gradient`.
+`by_tensor` and `as_scores` convert between weight tensors and columns.
 """
 
 from ccprune.lasso.certified import exact, path, ranking

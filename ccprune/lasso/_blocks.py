@@ -1,8 +1,9 @@
-"""Sums over the records behind `ccprune.lasso.Screen`, a block of weights at a time.
+"""Sums over the records for `ccprune.lasso.Screen`, computed one block of weights at a time.
 
-Features are made in float64 in a buffer of a block's size: those of all weights at once would take more memory than the
-sums do, and leave the processor's cache. A block runs over the borders of tensors, so that many small ones cost few
-calls. A compiled kernel was no faster, and its compiler takes 45 MB, as much as the sums of a ResNet-18.
+Features are computed in float64 in a buffer of the size of a block: the features of all weights at once would need
+more memory than the sums and would not fit in the processor's cache. A block may span several tensors, so that many
+small tensors need few calls. A compiled kernel was no faster, and its compiler takes 45 MB, as much as the sums of a
+ResNet-18.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,43 +12,44 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Weights per block. On the CPU a block's features and sums stay in the cache (1 MiB each); elsewhere starting a kernel
-# is what costs.
+# Weights per block. On the CPU the features and sums of a block stay in the cache (1 MiB each). On other devices the
+# cost is dominated by kernel launches.
 _BLOCK, _BLOCK_ELSEWHERE = 2**17, 2**22
-# What float32 sums are multiplied by, a power of two, so exactly. dL times a squared change is 1e-20 in training, and
-# may be far less; float32 has its full precision from 1e-38 to 1e38.
+# Factor of float32 sums; a power of two, so the multiplication is exact. dL times a squared change is 1e-20 in training
+# and can be far smaller; float32 has its full precision from 1e-38 to 1e38.
 _UNIT = 2.0**64
 
 
 @dataclass(eq=False)
 class _Block:
-    """Some weights on one device and of one dtype: `pieces` (index of the tensor, which of its weights)."""
+    """Weights on one device and of one dtype; each of `pieces` is (index of the tensor, slice of its weights)."""
 
     pieces: list[tuple[int, slice]]
     sums: Tensor  # (features, weights)
-    previous: Tensor | None  # (weights,), the change of the step before
+    previous: Tensor | None  # (weights,), the change of the previous step
 
     def split(self, values: Tensor) -> list[Tensor]:
-        """Values (weights,) of the block, by pieces."""
+        """Split values (weights,) of the block into its pieces."""
         return list(values.split([piece.stop - piece.start for _, piece in self.pieces]))
 
     def gather(self, flat: list[Tensor], out: Tensor) -> None:
-        """Copies the block's weights from all tensors' to `out` (weights,)."""
+        """Copy the block's weights from the flat tensors to `out` (weights,)."""
         torch._foreach_copy_(self.split(out), [flat[index][piece] for index, piece in self.pieces])
 
 
 class Blocks:
-    """sum_t dL_t x_t for the features x of every weight, and the change before where features need it.
+    """sum_t dL_t x_t for the features x of every weight, and the previous change where features need it.
 
-    Three features are the square of the change before, that of this change, and their product; one is the square of
-    this change. `shapes`, devices and the layout in memory are those of the first changes.
+    With three features, they are the square of the previous change, the square of the current change, and the product
+    of the two changes. With one feature, it is the square of the current change. `shapes`, devices and the layout in
+    memory are those of the first changes.
     """
 
     def __init__(self, changes: Mapping[str, Tensor], *, features: int, dtype: torch.dtype) -> None:
         self.shapes = {name: tuple(change.shape) for name, change in changes.items()}
-        self.follows = False  # whether a step before is remembered
+        self.follows = False  # whether the change of the previous step is stored
         self._devices = [change.device for change in changes.values()]
-        # Weights are numbered as they lie in memory, channels last say, so that a flat view of them needs no copy.
+        # Weights are numbered in the order of memory (channels last, for instance), so that a flat view needs no copy.
         self._orders = [sorted(range(change.ndim), key=change.stride, reverse=True) for change in changes.values()]
         self._unit = _UNIT if dtype == torch.float32 else 1.0
         self._blocks = []
@@ -62,53 +64,56 @@ class Blocks:
         )  # the tensor of each piece, feature by feature
 
     def remember(self, changes: Mapping[str, Tensor]) -> None:
-        """Keeps the changes as those of the step before, without a record."""
+        """Store the changes as those of the previous step without adding a record."""
         flat = self._flat(changes)
         for block in self._blocks:
             block.gather(flat, block.previous)
         self.follows = True
 
     def norms(self, changes: Mapping[str, Tensor]) -> Tensor:
-        """||x||_2 (tensors,) of each tensor's features, on the first one's device."""
+        """Return ||x||_2 (tensors,) of each tensor's features, on the device of the first tensor."""
         squares = []
         for block, features in self._features(changes):
             parts = [part for feature in features for part in block.split(feature)]
             if features.device.type == "cpu":
-                squares.append(torch.stack([part.dot(part) for part in parts]))  # faster than norms
+                squares.append(torch.stack([part.dot(part) for part in parts]))  # faster than computing norms
             else:
                 squares.append(torch.stack(torch._foreach_norm(parts)).square_())
-        # A rank of several may hold no weight at all.
+        # In distributed training a rank may hold no weight at all.
         none = torch.zeros(0, dtype=torch.float64, device=self._places.device)
         found = torch.cat([none, *(square.to(self._places.device) for square in squares)])
         return found.new_zeros(len(self.shapes)).index_add_(0, self._places, found).sqrt_()
 
     def add(self, changes: Mapping[str, Tensor], loss: Tensor, finite: Tensor | None) -> None:
-        """Adds loss (0-d, float64) times the features; nothing where `finite` (0-d) is given and False."""
+        """Add loss (0-d, float64) times the features; add 0 if `finite` (0-d) is given and False."""
         factor = loss * self._unit
         number = float(factor) if finite is None else 1.0
         for block, features in self._features(changes):
-            if finite is not None:  # on a device that is not waited for, where no number is known
+            if finite is not None:  # on an asynchronous device the values are not known on the host
                 features.mul_(factor.to(features.device)).masked_fill_(~finite.to(features.device), 0.0)
             if block.sums.dtype == features.dtype:
                 block.sums.add_(features, alpha=number)
-            else:  # rounded once: the sum, and not what is added to it
+            else:  # only the sum is rounded to float32, not the term that is added
                 block.sums.copy_(block.sums.to(features.dtype).add_(features, alpha=number))
         if self.follows:
             self.remember(changes)
 
     def largest(self, records: int) -> dict[str, Tensor]:
-        """The largest |sum| / records among each weight's features, float64, in the weights' shapes and layout.
+        """Return the largest |sum| / records among each weight's features, float64, in the weights' shapes and layout.
 
-        Raises ValueError when a sum is not finite.
+        Raises
+        ------
+        ValueError
+            If a sum is not finite.
         """
         return self._laid_out(records, torch.float64, lambda score: score)
 
     def above(self, records: int, threshold: float) -> dict[str, Tensor]:
-        """Where `largest` is above the threshold, without ever holding it for all weights. Raises as `largest`."""
+        """Return where `largest` exceeds the threshold, one block in memory at a time; raises as `largest`."""
         return self._laid_out(records, torch.bool, lambda score: score > threshold)
 
     def _laid_out(self, records: int, dtype: torch.dtype, made: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        """What is made of each weight's largest |sum| / records, in the weights' shapes and layout."""
+        """Apply `made` to each weight's largest |sum| / records; results have the weights' shapes and layout."""
         found, flat = {}, []
         for (name, shape), order, device in zip(self.shapes.items(), self._orders, self._devices, strict=True):
             laid_out = torch.empty([shape[axis] for axis in order], dtype=dtype, device=device)
@@ -123,14 +128,14 @@ class Blocks:
         return found
 
     def _flat(self, changes: Mapping[str, Tensor]) -> list[Tensor]:
-        """Each tensor's values (weights,), a view of it if it lies in memory as the first one did."""
+        """Return each tensor's values (weights,), a view if its memory layout is that of the first changes."""
         return [
             change.detach().permute(order).reshape(-1)
             for change, order in zip(changes.values(), self._orders, strict=True)
         ]
 
     def _features(self, changes: Mapping[str, Tensor]) -> Iterator[tuple[_Block, Tensor]]:
-        """Each block and its features (features, weights), float64, in a buffer that the next block's overwrite."""
+        """Yield each block and its features (features, weights), float64, in a buffer the next block overwrites."""
         flat, buffers = self._flat(changes), {}
         for block in self._blocks:
             device, size = block.sums.device, block.sums.numel()
@@ -149,7 +154,7 @@ class Blocks:
 
 
 def _plan(changes: Mapping[str, Tensor]) -> list[tuple[torch.device, torch.dtype, list[tuple[int, slice]]]]:
-    """The blocks' devices, the changes' dtypes, and pieces: weights in order, as many in a block as there may be."""
+    """Return each block's device, dtype of the changes, and pieces: weights in order, in blocks as large as allowed."""
     plan: list[tuple[torch.device, torch.dtype, list[tuple[int, slice]]]] = []
     room = 0
     for index, change in enumerate(changes.values()):

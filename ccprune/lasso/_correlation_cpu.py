@@ -1,6 +1,6 @@
-"""Compiled kernel behind `ccprune.lasso.problem.correlation` for float32 on the CPU: X is read once, as it lies.
+"""Compiled kernel for `ccprune.lasso.problem.correlation` with float32 on the CPU, which reads X once and in place.
 
-Blocks made float64 for a matrix product take eleven times as long, most of it to write and read them.
+Converting blocks to float64 for a matrix product takes eleven times as long, mostly to write and read the blocks.
 """
 
 import numba
@@ -8,15 +8,15 @@ import numpy as np
 
 from ccprune._util.threads import torch_threads_kept
 
-_BLOCK = 8192  # columns per block: their sums stay in the cache
-_BLOCKS_PER_THREAD = 4  # below, threads wait for each other longer than they work
+_BLOCK = 8192  # columns per block, so that their sums stay in the cache
+_BLOCKS_PER_THREAD = 4  # with fewer, synchronising the threads takes longer than the computation
 
 
 @torch_threads_kept
 def correlation(flat: np.ndarray, stride: int, residual: np.ndarray, columns: int) -> np.ndarray:
-    """X' residual (P,) in float64; row t of X (T, P), float32, begins at `flat[t * stride]`.
+    """Return X' residual (P,) in float64; row t of X (T, P), float32, begins at `flat[t * stride]`.
 
-    The result does not depend on the number of threads: every sum goes through the rows in order.
+    The result does not depend on the number of threads, because every sum adds the rows in order.
     """
     found = np.empty(columns)
     threads = numba.get_num_threads()
@@ -28,7 +28,7 @@ def correlation(flat: np.ndarray, stride: int, residual: np.ndarray, columns: in
     return found
 
 
-@numba.njit(cache=True, parallel=True, fastmath={"contract"})  # fused multiply-add, no other order
+@numba.njit(cache=True, parallel=True, fastmath={"contract"})  # fused multiply-add, but no reordering
 def _correlation(flat, stride, residual, found):
     rows, width = residual.size, found.size
     for b in numba.prange((width + _BLOCK - 1) // _BLOCK):
@@ -36,7 +36,7 @@ def _correlation(flat, stride, residual, found):
         for k in range(low, high):
             found[k] = 0.0
         t = 0
-        while t + 4 <= rows:  # four rows at a time: sums are loaded and stored less often
+        while t + 4 <= rows:  # four rows at a time, so that sums are loaded and stored less often
             r0, r1, r2, r3 = t * stride, (t + 1) * stride, (t + 2) * stride, (t + 3) * stride
             w0, w1, w2, w3 = residual[t], residual[t + 1], residual[t + 2], residual[t + 3]
             for k in range(low, high):

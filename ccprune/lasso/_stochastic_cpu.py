@@ -1,12 +1,12 @@
-"""Compiled kernel behind `ccprune.lasso.truncated_gradient` for tensors on the CPU."""
+"""Compiled kernel for `ccprune.lasso.truncated_gradient` with tensors on the CPU."""
 
 import numba
 import numpy as np
 
 from ccprune._util.threads import torch_threads_kept
 
-_BLOCK = 8192  # weights per block: their sums and one row of X stay in the cache
-_BLOCKS_PER_THREAD = 4  # below, threads wait for each other longer than they work
+_BLOCK = 8192  # weights per block, so that their sums and one row of X stay in the cache
+_BLOCKS_PER_THREAD = 4  # with fewer, synchronising the threads takes longer than the computation
 
 
 @torch_threads_kept
@@ -20,12 +20,18 @@ def one_pass(
     thresholds: np.ndarray,
     sums: np.ndarray,
 ) -> tuple[float, float]:
-    """Goes once through the records in the given order, adding to `sums` (P,) in place.
+    """Make one pass over the records in the given order, adding to `sums` (P,) in place.
 
-    Returns the sum of the records' losses, and the loss of the last one.
+    Row t of X begins at `flat[t * stride]`. `rates[i]` is the step size of step i, and `thresholds[i]` is the penalty
+    accumulated before it. The result does not depend on the number of threads, because blocks have a fixed size and are
+    added in order.
 
-    Row t of X begins at `flat[t * stride]`. `rates[i]` is the step size of step i, `thresholds[i]` the penalty summed
-    up before it. The result does not depend on the number of threads: blocks have a fixed size and are added in order.
+    Returns
+    -------
+    total : float
+        Sum of the losses of the records.
+    last : float
+        Loss of the last record.
     """
     threads = numba.get_num_threads()
     numba.set_num_threads(max(1, min(threads, sums.size // (_BLOCK * _BLOCKS_PER_THREAD))))
@@ -40,7 +46,7 @@ def _one_pass(flat, stride, y, order, batch_size, rates, thresholds, sums):
     width = sums.size
     blocks = (width + _BLOCK - 1) // _BLOCK
     partial = np.zeros((batch_size, blocks))
-    push = np.zeros(batch_size)  # what the step before still has to add, per record
+    push = np.zeros(batch_size)  # factor of each record of the previous step, whose update is not yet added
     loss, residual = 0.0, 0.0
     last, held = 0, 0
     for step in range(rates.size):

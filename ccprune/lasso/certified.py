@@ -1,8 +1,8 @@
-"""Exact solutions of the Lasso, each with its certificate: celer on working sets, the gap over all columns by us.
+"""Exact Lasso solutions by celer on working sets, each certified by the duality gap over all columns.
 
-celer (Massias, Gramfort and Salmon 2018) wants a float64 copy of the whole X. Here it only ever sees a working set of
-a few thousand columns; all others are read in blocks to check that none of them is missing (Karush-Kuhn-Tucker: no
-|x_k . r| / T above alpha). So X may be float32, on another device, or larger than memory.
+celer (Massias, Gramfort and Salmon 2018) needs a float64 copy of the whole X. Here it receives only a working set of
+a few thousand columns. All other columns are read in blocks to check that none of them is missing (Karush-Kuhn-Tucker
+condition: no |x_k . r| / T above alpha). X may therefore be float32, on another device, or larger than memory.
 """
 
 import warnings
@@ -18,12 +18,12 @@ from ccprune.lasso.problem import Gap, LassoResult, check, check_penalty, correl
 
 _ROUNDS = 30
 _SMALLEST_SET = 1000  # columns of the first working set, unless four per record are more
-_GRID_END = 1e-2  # of lambda_max, the last penalty of a grid given by its length
+_GRID_END = 1e-2  # smallest penalty, as a fraction of lambda_max, of a grid given by its length
 
 
 @dataclass(frozen=True, eq=False)
 class _Point:
-    """One solution along the path: non-zero coefficients `value` at `index`, and X' r / T for every column."""
+    """One solution on the path: non-zero coefficients `value` at `index`, and X' r / T of every column."""
 
     index: Tensor
     value: Tensor
@@ -33,23 +33,23 @@ class _Point:
 
 
 def exact(X: Tensor, y: Tensor, alpha: float, *, tol: float = 1e-6) -> LassoResult:
-    """Solves the Lasso of `objective` to a relative duality gap of at most `tol`.
+    """Solve the Lasso of `objective` to a relative duality gap of at most `tol`.
 
-    At most T coefficients are non-zero however many weights there are (P > T), so masks of moderate sparsity cannot
-    come out of it; `ranking` orders all the others too. For alpha >= `lambda_max` all are zero. Changing the units of
-    X by a factor and those of alpha with them changes nothing but the units of the result.
+    At most T coefficients are non-zero, however many weights there are (P > T), so a solution cannot give a mask of
+    moderate sparsity; `ranking` also orders the weights outside the solution. For alpha >= `lambda_max` all
+    coefficients are zero. Rescaling X and alpha by the same factor changes only the units of the result.
 
     Parameters
     ----------
     X : Tensor (T, P)
-        Squared weight changes, float32 or float64. Read in blocks of columns on its own device; the small problems
-        that are left are solved in float64 on the CPU whatever the device.
+        Squared weight changes, float32 or float64. Read in blocks of columns on its device. The remaining small
+        problems are solved in float64 on the CPU, whatever the device.
     y : Tensor (T,)
         Loss changes.
     alpha : float
-        Above 0, in units of y times X.
-    tol : float
-        Largest relative gap, see `duality_gap`.
+        Penalty, above 0, in units of y times X.
+    tol : float, default 1e-6
+        Largest relative duality gap, between 0 and 1; see `duality_gap`.
 
     Returns
     -------
@@ -59,13 +59,14 @@ def exact(X: Tensor, y: Tensor, alpha: float, *, tol: float = 1e-6) -> LassoResu
     Raises
     ------
     TypeError, ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     RuntimeError
-        When the gap is not reached, naming alpha and the gap that was.
+        If the gap is not reached; the message states alpha and the gap that was reached.
 
     Examples
     --------
-    One weight whose squared changes go with the loss: (x . y / T - alpha) / (x . x / T) = (10 / 4 - 0.5) / (20 / 4).
+    The squared changes of one weight correlate with the loss changes, so its coefficient is
+    (x . y / T - alpha) / (x . x / T) = (10 / 4 - 0.5) / (20 / 4).
 
     >>> y = torch.tensor([1.0, -1.0, 2.0, -2.0])
     >>> X = torch.stack([y * 2, torch.tensor([1.0, 1.0, 0.0, 0.0])], dim=1)
@@ -76,7 +77,7 @@ def exact(X: Tensor, y: Tensor, alpha: float, *, tol: float = 1e-6) -> LassoResu
 
 
 def path(X: Tensor, y: Tensor, alphas: Sequence[float], *, tol: float = 1e-6) -> tuple[LassoResult, ...]:
-    """`exact` for several penalties, each begun at the next larger one's solution; in the order of `alphas`."""
+    """Solve as `exact` for several penalties, each started at the next larger one's solution; in the order given."""
     found = {}
     for alpha, point in _along(X, y, alphas, tol):
         coef = torch.zeros(X.shape[1], dtype=torch.float64, device=X.device)
@@ -86,24 +87,30 @@ def path(X: Tensor, y: Tensor, alphas: Sequence[float], *, tol: float = 1e-6) ->
 
 
 def ranking(X: Tensor, y: Tensor, *, alphas: Sequence[float] | int = 20, tol: float = 1e-6) -> Tensor:
-    """Scores all P weights by the exact Lasso, beyond the T that can be in a solution: larger = enters earlier.
+    """Score all P weights by the exact Lasso, including those beyond the T that a solution can hold.
 
-    A weight that enters along the path scores the penalty at which it does: between the grid's two values around it,
-    at the |x_k . r| / T it had at the larger one. A weight that never enters scores |x_k . r| / T at the smallest,
-    which is at most that penalty, so the two parts join.
+    A larger score means that the weight enters the path earlier. The score of a weight that enters is the penalty at
+    which it enters. Between two penalties of the grid this is |x_k . r| / T at the larger one, limited to the interval
+    between the two. The score of a weight that never enters is |x_k . r| / T at the smallest penalty, which is at most
+    that penalty, so that all weights are on one scale.
 
     Parameters
     ----------
     X, y, tol
         As in `exact`.
-    alphas : sequence of float, or int
-        The grid of penalties, or how many, evenly spaced in logarithm from `lambda_max` to a hundredth of it. The
-        finer the grid, the more exact the order of entry.
+    alphas : sequence of float, or int, default 20
+        Grid of penalties, or its length, at least 2. A grid given by its length is evenly spaced in logarithm from
+        `lambda_max` to a hundredth of it. The finer the grid, the more exact is the order of entry.
 
     Returns
     -------
     Tensor (P,), float64
-        In units of alpha, on X's device.
+        Scores in units of alpha, on X's device.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As `exact`, and ValueError if there is no penalty in `alphas`.
     """
     with_y = check(X, y).abs()
     top = float(with_y.max())
@@ -111,7 +118,7 @@ def ranking(X: Tensor, y: Tensor, *, alphas: Sequence[float] | int = 20, tol: fl
         if isinstance(alphas, bool) or alphas < 2:
             raise ValueError(f"alphas must be at least 2 penalties, got {alphas!r}")
         if top == 0:
-            return with_y  # nothing is related to y: all weights score 0
+            return with_y  # no column is correlated with y, so all scores are 0
         alphas = np.geomspace(top, _GRID_END * top, alphas).tolist()
     score = torch.zeros_like(with_y)
     before, larger = with_y, top
@@ -123,7 +130,7 @@ def ranking(X: Tensor, y: Tensor, *, alphas: Sequence[float] | int = 20, tol: fl
 
 
 def _along(X: Tensor, y: Tensor, alphas: Sequence[float], tol: float) -> Iterator[tuple[float, _Point]]:
-    """Solutions from the largest penalty to the smallest, each begun at the one before."""
+    """Yield the solutions from the largest penalty to the smallest, each started at the previous one."""
     if not len(alphas):
         raise ValueError("alphas must hold at least one penalty")
     for alpha in alphas:
@@ -165,7 +172,7 @@ def _solve(X: Tensor, y: Tensor, alpha: float, top: float, start: _Point, tol: f
         if float(outside.max()) > alpha:
             size *= 2
         else:
-            inner *= 0.1  # no column is missing: what is left is the working set's own gap
+            inner *= 0.1  # no column is missing, so the remaining gap is that of the working set
     raise RuntimeError(
         f"no solution with a relative duality gap of {tol:g} at alpha={alpha:g}, only {gap.relative:.3g} after "
         f"{done} working sets"
@@ -173,18 +180,18 @@ def _solve(X: Tensor, y: Tensor, alpha: float, top: float, start: _Point, tol: f
 
 
 def _celer(columns: Tensor, y: Tensor, alpha: float, top: float, begin: Tensor, tol: float) -> Tensor:
-    """Coefficients (S,) of the problem on a few columns (T, S), begun at `begin` (S,)."""
-    from celer import celer_path  # imports scikit-learn, half a second
+    """Return the coefficients (S,) of the problem restricted to columns (T, S), started at `begin` (S,)."""
+    from celer import celer_path  # imports scikit-learn, which takes half a second
 
-    # One factor for y and one for all of X, so that y has mean square 1 and the largest penalty is 1: the same
-    # problem in other units. Squared weight changes as they come (1e-13) would underflow in celer's squared norms.
+    # One factor for y and one for all of X make the mean square of y and the largest penalty 1: the same problem in
+    # other units. Squared weight changes in their original units (1e-13) would underflow in celer's squared norms.
     unit = float(y.square().mean().sqrt())
     factor = unit / top
-    by_column = columns.detach().T.cpu().contiguous().to(torch.float64)  # celer wants columns one after the other
+    by_column = columns.detach().T.cpu().contiguous().to(torch.float64)  # celer needs column-major order
     design = by_column.mul_(factor).numpy().T
     target = (y / unit).cpu().numpy()
     with warnings.catch_warnings():
-        # Whether this is a solution is decided by the duality gap over all columns, not by a solver's own limits.
+        # The duality gap over all columns decides whether this is a solution, not celer's convergence warnings.
         warnings.simplefilter("ignore")
         coefs = celer_path(
             design,
@@ -201,9 +208,10 @@ def _celer(columns: Tensor, y: Tensor, alpha: float, top: float, begin: Tensor, 
 
 
 def _polish(design: np.ndarray, target: np.ndarray, alpha: float, coef: np.ndarray) -> np.ndarray:
-    """Solves for the non-zero coefficients (S,) with their signs held, as long as none of them then changes its sign.
+    """Solve for the non-zero coefficients (S,) with fixed signs; return `coef` unchanged if a sign would change.
 
-    The residual of coordinate descent is off by the root of its own gap; a dual point made from it is so too.
+    The residual of coordinate descent, and a dual point computed from it, have an error of the order of the square root
+    of the gap.
     """
     kept = np.flatnonzero(coef)
     if not 0 < len(kept) <= len(target):
@@ -213,7 +221,7 @@ def _polish(design: np.ndarray, target: np.ndarray, alpha: float, coef: np.ndarr
     try:
         pull = solve_triangular(triangle, signs, trans="T") * (alpha * len(target))
         solved = solve_triangular(triangle, orthogonal.T @ target - pull)
-    except LinAlgError:  # equal columns: their coefficients are not unique
+    except LinAlgError:  # with equal columns the coefficients are not unique
         return coef
     if not np.array_equal(np.sign(solved), signs):
         return coef

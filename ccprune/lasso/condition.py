@@ -1,14 +1,14 @@
-"""When predictions are negligible, so that the screen stands for `truncated_gradient`: a bound from a few norms.
+"""Bound on the predictions of `truncated_gradient`, which decides whether the screen can replace it.
 
-It bounds what predictions do to the mask. What the unequal steps do to it is another matter: `record_weights`.
+The bound covers the effect of predictions on the mask. The effect of unequal steps is separate; see `record_weights`.
 
 A step of the solver changes g to (I - eta x_t x_t') g + eta y_t x_t, averaged over the batch, and then moves every
-coefficient towards 0. The matrix does not lengthen g as long as eta ||x_t||^2 <= 2, nor does the second part. So
-||g||_2 grows by at most eta |y_t| ||x_t||_2 in a step, and |x_t . g| <= ||x_t||_2 ||g||_2, whatever alpha and whatever
-the order of the records: the largest are taken to meet the largest steps of each pass, for any `power_t`. Where dL
-keeps one sign the bound is near the truth (within a factor of 3 on LeNet under the 2025 protocol). Elsewhere it is
-looser, which matters little: predictions grow with the fourth power of the learning rate, so a factor of 16 is one of 2
-in that.
+coefficient towards 0. The matrix does not increase the norm of g as long as eta ||x_t||^2 <= 2, and neither does the
+move towards 0. So ||g||_2 grows by at most eta |y_t| ||x_t||_2 in a step, and |x_t . g| <= ||x_t||_2 ||g||_2. This
+holds for every alpha and every order of the records, because the largest records are assumed to coincide with the
+largest steps of each pass, for any `power_t`. Where dL keeps one sign the bound is tight (within a factor of 3 on LeNet
+under the 2025 protocol). Elsewhere it is looser, which matters little: predictions grow with the fourth power of the
+learning rate, so a factor of 16 in the bound is a factor of 2 in the learning rate.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from ccprune.lasso.stochastic import check_steps, step_sizes_of_records
 from ccprune.mask import SCOPES
 
 #: Predictions up to this fraction of the root mean square of dL count as negligible. They shift |S_k| / T by at most
-#: this times rms(dL) mean(x_k), while without any relation |S_k| / T is about rms(dL) rms(x_k) / sqrt(T): at 350
-#: records the shift stays below 2% of the noise.
+#: this fraction times rms(dL) mean(x_k). Without any relation to the loss, |S_k| / T is about
+#: rms(dL) rms(x_k) / sqrt(T), so at 350 records the shift stays below 2% of the noise.
 LIMIT = 1e-3
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Whether predictions are negligible, so that the screen's mask is `truncated_gradient`'s with equal steps.
+    """Whether predictions are negligible, so that the screen's mask is that of `truncated_gradient` with equal steps.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class Condition:
     spread : float
         Root mean square of dL.
     tensor : str
-        Where `prediction` is largest; "all" for one fit over all tensors.
+        Name of the tensor with the largest `prediction`; "all" for one fit over all tensors.
     records : int
-        Records it was worked out from.
+        Number of records that the bound was computed from.
     """
 
     prediction: float
@@ -67,14 +67,14 @@ def bound(
     max_iter: int,
     scope: str,
 ) -> Condition:
-    """The condition from dL (T,) and ||x_t||_2 (T,) of each tensor; arguments as in `Screen.condition`."""
+    """Compute the condition from dL (T,) and ||x_t||_2 (T,) of each tensor; arguments as in `Screen.condition`."""
     check_steps(eta0, power_t, batch_size, max_iter)
     if scope not in SCOPES:
         raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
     if scope == "global":
         norms = {"all": np.linalg.norm(list(norms.values()), axis=0)}
     records = len(losses)
-    rates = np.zeros(records)  # per record, the largest of each pass first
+    rates = np.zeros(records)  # step sizes summed over the passes, each pass sorted in descending order
     for done in range(max_iter):
         rates += np.sort(step_sizes_of_records(records, eta0, power_t, batch_size, done))[::-1]
     predictions = {}

@@ -1,10 +1,10 @@
-"""The Lasso that every solver here is measured against, and the certificate that a solution is one.
+"""The Lasso problem that all solvers of this package share, and its duality gap.
 
 minimise over g (P,):   ||y - X g||^2 / (2 T) + alpha |g|_1
 
-y (T,) are loss changes, X (T, P) squared weight changes, one row per recorded step; no intercept, no standardisation
-(Shah et al. 2024; written as scikit-learn writes it). Entries of X may be 1e-13 and stored in float32: every sum is
-taken in float64, a block of columns at a time, so X is never copied whole.
+y (T,) are loss changes and X (T, P) squared weight changes, one row per recorded step. There is no intercept and no
+standardisation (Shah et al. 2024; in scikit-learn's notation). Entries of X may be 1e-13 and stored in float32, so
+every sum is computed in float64, one block of columns at a time; the whole of X is never copied.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _BLOCK = 2**22  # entries of X held in float64 at once (32 MiB)
 
 
 class Gap(NamedTuple):
-    """Duality gap in squared units of y, and relative to the objective of g = 0, ||y||^2 / (2 T)."""
+    """Duality gap: `absolute` in squared units of y, `relative` to the objective of g = 0, ||y||^2 / (2 T)."""
 
     absolute: float
     relative: float
@@ -28,20 +28,21 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LassoResult:
-    """What a solver found.
+    """Result of a Lasso solver.
 
     Attributes
     ----------
     coef : Tensor (P,), float64
-        g, in units of y per unit of X, on X's device.
+        Coefficients g, in units of y per unit of X, on X's device.
     duality_gap : float
-        Relative, see `duality_gap`: an upper bound on how far the objective is from its minimum.
+        Relative duality gap, an upper bound on the distance of the objective from its minimum; see `duality_gap`.
     support : Tensor (P,) of bool
         coef != 0.
     iterations : int
-        Working sets solved (`exact`), or passes over the records (`truncated_gradient`).
+        Number of working sets solved (`exact`), or of passes over the records (`truncated_gradient`).
     converged : bool
-        Stopped by its own rule, not by the limit on iterations. Only `exact`'s rule is the duality gap.
+        True if the solver's stopping rule was met, False if it reached its limit on iterations. Only the stopping rule
+        of `exact` is the duality gap.
     """
 
     coef: Tensor
@@ -52,7 +53,7 @@ class LassoResult:
 
 
 def objective(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> float:
-    """||y - X coef||^2 / (2 T) + alpha |coef|_1. Raises TypeError or ValueError naming a bad argument."""
+    """Return ||y - X coef||^2 / (2 T) + alpha |coef|_1; raises TypeError or ValueError that names a bad argument."""
     check_penalty(alpha)
     residual, coef = _residual(X, y, coef)
     return _objective(residual, coef, alpha)
@@ -61,8 +62,9 @@ def objective(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> float:
 def duality_gap(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> Gap:
     """Upper bound on `objective(coef)` minus its minimum, from the residual r = y - X coef scaled to be feasible.
 
-    The dual problem maximises (||y||^2 - ||y - u||^2) / (2 T) over all u with |x_k . u| / T <= alpha for every k; of
-    the feasible multiples of r the best is taken (Massias, Gramfort and Salmon 2018, section 2). Raises as `objective`.
+    The dual problem maximises (||y||^2 - ||y - u||^2) / (2 T) over all u with |x_k . u| / T <= alpha for every k. The
+    dual point is the best of the feasible multiples of r (Massias, Gramfort and Salmon 2018, section 2). Raises as
+    `objective`.
     """
     check_penalty(alpha)
     residual, coef = _residual(X, y, coef)
@@ -70,12 +72,12 @@ def duality_gap(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> Gap:
 
 
 def lambda_max(X: Tensor, y: Tensor) -> float:
-    """The smallest alpha whose solution is all zeros: max_k |x_k . y| / T. Raises as `objective`."""
+    """Return the smallest alpha whose solution is all zeros, max_k |x_k . y| / T; raises as `objective`."""
     return float(check(X, y).abs().max())
 
 
 def check(X: Tensor, y: Tensor) -> Tensor:
-    """X' y / T (P,) in float64, or TypeError or ValueError naming the argument that cannot be used."""
+    """Return X' y / T (P,) in float64, or raise TypeError or ValueError that names the invalid argument."""
     for name, value, dims in (("X", X, 2), ("y", y, 1)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} must be a Tensor, got {type(value).__name__}")
@@ -88,7 +90,7 @@ def check(X: Tensor, y: Tensor) -> Tensor:
     if not bool(torch.isfinite(y).all()):
         raise ValueError("y must be finite, got NaN or infinite values")
     with_y = correlation(X, y)
-    # One NaN or infinite entry spoils its column's sum, but a product may leave out the rows where y is 0.
+    # A NaN or infinite entry makes the sum of its column non-finite, but a product may skip the rows where y is 0.
     sums = [with_y] if bool((y != 0).all()) else [with_y, correlation(X, torch.ones_like(y))]
     if not all(bool(torch.isfinite(total).all()) for total in sums):
         raise ValueError("X must be finite, got NaN or infinite values")
@@ -96,7 +98,7 @@ def check(X: Tensor, y: Tensor) -> Tensor:
 
 
 def check_penalty(alpha: float, *, positive: bool = False) -> None:
-    """Raise ValueError unless alpha is a finite number of at least 0, or above 0."""
+    """Raise ValueError unless alpha is finite and at least 0, or above 0 if `positive`."""
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < float("inf"):
         raise ValueError(f"alpha must be a finite number of at least 0, got {alpha!r}")
     if positive and alpha == 0:
@@ -104,7 +106,7 @@ def check_penalty(alpha: float, *, positive: bool = False) -> None:
 
 
 def blocks(X: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks of columns of X (T, P) in float64, with their places."""
+    """Yield blocks of columns of X (T, P): their slice, and the block in float64."""
     width = max(1, _BLOCK // len(X))
     for first in range(0, X.shape[1], width):
         part = slice(first, min(first + width, X.shape[1]))
@@ -112,12 +114,12 @@ def blocks(X: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def flat_rows(X: Tensor) -> Tensor:
-    """All of X's memory from its first entry to its last, (n,): row t begins at t * X.stride(0). X.stride(1) is 1."""
+    """Return X's memory from its first entry to its last, (n,); row t begins at t * X.stride(0). X.stride(1) is 1."""
     return X.detach().as_strided(((len(X) - 1) * X.stride(0) + X.shape[1],), (1,))
 
 
 def correlation(X: Tensor, residual: Tensor) -> Tensor:
-    """X' residual / T (P,), float64, on X's device."""
+    """Return X' residual / T (P,), float64, on X's device."""
     residual = residual.to(X.device, torch.float64) / len(X)
     if X.device.type == "cpu" and X.dtype == torch.float32 and X.stride(1) == 1:
         flat = flat_rows(X).numpy()
@@ -126,7 +128,7 @@ def correlation(X: Tensor, residual: Tensor) -> Tensor:
 
 
 def predict(X: Tensor, index: Tensor, value: Tensor) -> Tensor:
-    """X g (T,) in float64 for g with `value` (S,) at `index` (S,) and 0 elsewhere."""
+    """Return X g (T,) in float64 for g with `value` (S,) at `index` (S,) and 0 elsewhere."""
     total = torch.zeros(len(X), dtype=torch.float64, device=X.device)
     width = max(1, _BLOCK // len(X))
     for places, values in zip(index.split(width), value.split(width), strict=True):
@@ -135,7 +137,7 @@ def predict(X: Tensor, index: Tensor, value: Tensor) -> Tensor:
 
 
 def gap_of(y: Tensor, residual: Tensor, correlation: Tensor, coef: Tensor, alpha: float) -> Gap:
-    """`duality_gap` from what it is made of: the residual (T,) and X' residual / T (P,), all float64."""
+    """Compute `duality_gap` from the residual (T,) and X' residual / T (P,), all float64."""
     rows, along, own = len(y), float(y @ residual), float(residual @ residual)
     peak = float(correlation.abs().max())
     scale = along / own if own > 0 else 0.0

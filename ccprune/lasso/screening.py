@@ -1,18 +1,20 @@
-"""The authors' fit without the trajectory: one number per weight, and the condition under which that is the same.
+"""The authors' fit without a stored trajectory, and the condition under which the two agree.
 
 `truncated_gradient` ends at g = soft(A, u) with A = sum of eta_t (y_t - x_t . g) x_t and u = alpha * sum of eta_t.
-Where predictions x_t . g are negligible against y_t this is a threshold on a sum that is kept while training goes on:
+Where predictions x_t . g are negligible against y_t, this is a threshold on a sum that can be updated during training,
+with one number per weight:
 
     g_k is not 0  <=>  |sum_t w_t dL_t (dtheta_k,t)^2| > alpha,    w_t = (record t's step sizes) / (sum of step sizes)
     g_k is not 0  <=>  |S_k| / T > alpha,    S_k = sum_t dL_t (dtheta_k,t)^2,    where all steps are equal (power_t = 0)
 
-With steps that shrink, early records weigh more. The order is random in the authors' program, so the weighted mean is
-S_k / T on average and differs from it by std(w) / mean(w) times its standard error (`record_weights`). The threshold
-is the same for every exponent, but that difference is three to four times as large with t^-0.25 (2024) as with t^-0.1.
+With decreasing steps, early records have larger weights. The order is random in the authors' program, so the weighted
+mean is S_k / T on average and differs from it by std(w) / mean(w) times its standard error (`record_weights`). The
+threshold is the same for every exponent, but the difference is three to four times as large with t^-0.25 (2024) as with
+t^-0.1.
 
-|S| / T is a covariance without centring, with the unit of loss times weight^2: alpha moves with the square of the
-learning rate, or with its cube where dL is taken on the same mini-batch. There dL is mostly its own mean, and S close
-to a plain sum of squared updates.
+|S| / T is a covariance without centring, in the unit of loss times weight^2. Alpha therefore scales with the square of
+the learning rate, or with its cube where dL is computed on the same mini-batch. In that case dL is close to its mean,
+and S is close to a plain sum of squared updates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,28 +30,30 @@ from ccprune.mask import Mask
 
 
 class Screen:
-    """Streaming store of the screen's statistic, fed by `update` after each training step.
+    """Streaming store of the screening statistic, updated by `update` after each training step.
 
-    It keeps one number per prunable weight (three and the previous change with `momentum`), and per step dL and one
-    norm per tensor. Sums stay on the weights' device; no step waits for it, but the first with `momentum`.
+    It stores one number per prunable weight (three and the previous change with `momentum`), and for each step dL and
+    one norm per tensor. Sums stay on the device of the weights. No step waits for the device, except the first with
+    `momentum`.
 
     Parameters
     ----------
-    momentum : bool
-        Three features per weight instead of its squared change: the squared change of the step before, that of this
-        step, and their product (Shah et al. 2024); a weight stays if any of them passes. The first update is then no
-        record, only the step before.
-    dtype : torch.dtype
-        Of the sums: torch.float64, or torch.float32, which halves their memory. Either way dL times a feature is taken
-        and added in float64. Rounding the sum to float32 after each record moves |S| by at most 2^-24 times the sum
-        over the records of what |S| was then, so by T 2^-24 (3e-5 for 500 records) of all that was added in size;
-        over 500 records it was 2e-6 at most and 2e-7 typically. A mask of a given count then differs in weights whose
-        scores agree to six digits. In float32 dL times a feature may be 1e-57 to 1e19 in size.
+    momentum : bool, default False
+        Use three features per weight instead of its squared change: the squared change of the previous step, that of
+        the current step, and the product of the two changes (Shah et al. 2024). A weight is kept if any of the three
+        exceeds the threshold. The first update then adds no record and only provides the previous step.
+    dtype : torch.dtype, default torch.float64
+        Type of the sums: torch.float64, or torch.float32, which halves their memory. In both cases dL times a feature
+        is computed and added in float64. Rounding the sum to float32 after each record changes |S| by at most 2^-24
+        times the sum over the records of the value of |S| at each record, that is by at most T 2^-24 (3e-5 for 500
+        records) of the sum of the absolute values of the terms. Over 500 records the change was 2e-6 at most and 2e-7
+        typically. A mask with a given number of weights then differs in weights whose scores agree to six digits. In
+        float32 the absolute value of dL times a feature may range from 1e-57 to 1e19.
 
     Raises
     ------
     ValueError
-        For another dtype.
+        If `dtype` is another type.
     """
 
     def __init__(self, *, momentum: bool = False, dtype: torch.dtype = torch.float64) -> None:
@@ -61,13 +65,16 @@ class Screen:
 
     @torch.no_grad()
     def update(self, delta_loss: Tensor | float, delta_weights: Mapping[str, Tensor]) -> None:
-        """Adds one step: its change of the loss (0-d) and of every weight {name: Tensor}. Tensors are not kept.
+        """Add one step: its change of the loss (0-d) and of every weight {name: Tensor}. Tensors are not stored.
 
-        While it runs it takes 2 MB more, with momentum 6, on an accelerator 32 times that.
+        The call temporarily needs 2 MB of memory (6 MB with momentum), and 32 times as much on an accelerator.
 
-        Raises TypeError or ValueError naming the argument, with everything as it was before the call. On a device
-        other than the CPU a value that is not finite is left out in the same way, but the error comes when something
-        is read next, once.
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is invalid; the message names it, and the screen is unchanged. On a device other than the CPU
+            a step with a value that is not finite is left out too, but the error is raised once, by the next access to
+            the records.
         """
         self._check(delta_loss, delta_weights)
         if self._blocks is None:
@@ -80,32 +87,35 @@ class Screen:
             return
         device = next(iter(delta_weights.values())).device
         loss = torch.as_tensor(delta_loss, dtype=torch.float64, device=device)
-        # Features are made twice rather than held for all weights at once: nothing is added before all is known to be
-        # finite.
+        # Features are computed twice instead of being stored for all weights, because nothing may be added before all
+        # values are known to be finite.
         row = torch.cat([loss[None], self._blocks.norms(delta_weights)])
         finite = torch.isfinite(row).all()
         if not _asynchronous(device):
             if not finite:
                 raise ValueError(self._complaint(row))
-            finite = None  # known: nothing need be left out
+            finite = None  # known to be finite, so that no value must be masked
         self._blocks.add(delta_weights, loss, finite)
         self._rows.append(row)
 
     def restart(self) -> None:
-        """The next step does not follow the last: with momentum it is no record, only the step before."""
+        """Mark the next step as not following the last; with momentum it only provides the previous step."""
         if self._blocks is not None:
             self._blocks.follows = False
 
     @property
     def records(self) -> int:
-        """Number of records T taken in."""
+        """Number of records T so far."""
         return len(self._table())
 
     @property
     def scores(self) -> dict[str, Tensor]:
-        """|S| / T of every weight, float64, the largest of the three with momentum; a ranking that needs no condition.
+        """|S| / T of every weight, float64; with momentum the largest of the three. The ranking needs no condition.
 
-        Raises ValueError before the first record, and when sums overflowed `dtype`.
+        Raises
+        ------
+        ValueError
+            Before the first record, or if sums overflowed `dtype`.
         """
         records = len(self._table())
         if records == 0:
@@ -122,24 +132,29 @@ class Screen:
         scope: str = "layer",
         scale: float = 1.0,
     ) -> Condition:
-        """Bounds the predictions of `truncated_gradient` with these settings, for any order of the records, any alpha.
+        """Bound the predictions of `truncated_gradient` for any order of the records and any alpha.
 
-        How: `ccprune.lasso.condition`.
+        The derivation is in `ccprune.lasso.condition`.
 
         Parameters
         ----------
         eta0, power_t, batch_size, max_iter
             As in `truncated_gradient`.
-        scope : str
-            "layer": each tensor has a fit of its own (2024). "global": one fit over all (2025).
-        scale : float
-            What the squared changes are multiplied by before the fit: 1 / learning rate^2 in the 2025 protocol. A
-            factor on dL changes nothing.
+        scope : str, default "layer"
+            "layer": one fit for each tensor (2024). "global": one fit over all tensors (2025).
+        scale : float, default 1.0
+            Factor of the squared changes before the fit: 1 / learning rate^2 in the 2025 protocol. A factor of dL does
+            not change whether the condition holds.
+
+        Returns
+        -------
+        Condition
+            The bound, and whether it is small enough.
 
         Raises
         ------
         ValueError
-            Naming the argument, or before the first record.
+            If an argument is invalid (the message names it), or before the first record.
         """
         if not 0 < scale < float("inf"):
             raise ValueError(f"scale must be positive and finite, got {scale!r}")
@@ -157,14 +172,25 @@ class Screen:
         )
 
     def mask(self, alpha: float, *, condition: Condition | None = None) -> Mask:
-        """The weights with |S| / T > alpha, in the units of dL times weight^2; see `masks`."""
+        """Keep the weights with |S| / T > alpha, in units of dL times weight^2; see `masks`."""
         return self.masks([alpha], condition=condition)[0]
 
     def masks(self, alphas: Sequence[float], *, condition: Condition | None = None) -> tuple[Mask, ...]:
-        """One mask per penalty: what `truncated_gradient` would keep if all its steps were equal.
+        """Return one mask per penalty, with the weights that `truncated_gradient` would keep with equal steps.
 
-        `condition` is that of the solver's settings, by default the 2024 protocol's. Raises ValueError, naming the
-        ratio and the limit, where it does not hold or belongs to other records. Takes no memory but the masks'.
+        The method needs no memory beyond that of the masks.
+
+        Parameters
+        ----------
+        alphas : sequence of float
+            Penalties, in units of dL times weight^2.
+        condition : Condition, optional
+            Condition for the settings of the solver; by default `condition()`, with those of the 2024 protocol.
+
+        Raises
+        ------
+        ValueError
+            If the condition does not hold (the message states the ratio and the limit) or belongs to other records.
         """
         for alpha in alphas:
             check_penalty(alpha)
@@ -187,7 +213,7 @@ class Screen:
         check_changes(delta_weights, None if self._blocks is None else self._blocks.shapes)
 
     def _table(self) -> Tensor:
-        """Changes dL and norms (T, 1 + tensors) on the CPU; raises once for what was left out on another device."""
+        """Return dL and norms (T, 1 + tensors) on the CPU; raises once if another device left out steps."""
         if not self._rows:
             return torch.zeros(0, 1, dtype=torch.float64)
         table = torch.stack(self._rows).cpu()

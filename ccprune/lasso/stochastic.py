@@ -1,16 +1,17 @@
 """The authors' solver: SGD with the cumulative truncated gradient of Tsuruoka, Tsujii and Ananiadou (2009).
 
-Step t adds eta_t r_t x_t to the coefficients, r_t = y_t - x_t . g and eta_t = eta0 / t^power_t, and then moves every
-one of them towards 0, never past it, by what it still owes of u, the penalty alpha * (sum of step sizes) that a weight
-could have received so far. As every step visits every weight, what a coefficient has received and what it still owes
-add up, and at any time
+Step t adds eta_t r_t x_t to the coefficients, where r_t = y_t - x_t . g and eta_t = eta0 / t^power_t. It then moves
+every coefficient towards 0, but never past it, by the part of u that has not been applied to it yet, where u is the
+total penalty alpha * (sum of step sizes) so far. Every step updates every weight, so the applied and the outstanding
+penalty of a coefficient add up to u, and at any time
 
     g = soft(A, u),   A = sum over the steps so far of eta_t r_t x_t,   soft(a, u) = sign(a) max(|a| - u, 0)
 
-exactly: if A > u the weight is positive and has paid u in full; if |A| <= u it is 0 and has paid |A|. So only A is kept
-here, one number per weight. It also gives the fit where predictions x_t . g are negligible against y: there r = y, and
-g_k is not 0 just when |sum_i w_i y_i x_ik| > alpha, where w_i is the share of record i in the sum of all step sizes
-(`record_weights`). `ccprune.lasso.Screen` is that with w_i = 1 / T, so with power_t = 0.
+holds exactly. If A > u the coefficient is positive and the whole of u has been applied; if |A| <= u it is 0 and |A| has
+been applied. Therefore only A is stored, one number per weight. The formula also gives the fit where predictions
+x_t . g are negligible against y: then r = y, and g_k is not 0 if and only if |sum_i w_i y_i x_ik| > alpha, where w_i is
+the share of record i in the sum of all step sizes (`record_weights`). `ccprune.lasso.Screen` is this with w_i = 1 / T,
+which is power_t = 0.
 """
 
 from typing import Literal, get_args
@@ -24,7 +25,7 @@ from ccprune._util.checks import at_least
 from ccprune.lasso import _stochastic_cpu
 from ccprune.lasso.problem import LassoResult, check, check_penalty, duality_gap, flat_rows
 
-#: Rules that end the passes; see `truncated_gradient`.
+#: Stopping rules; see `truncated_gradient`.
 Stop = Literal["last_record", "lowest"]
 
 
@@ -42,52 +43,54 @@ def truncated_gradient(
     tol: float = 1e-4,
     seed: int | None = None,
 ) -> LassoResult:
-    """The Lasso of `objective` by the authors' stochastic solver, which stops by passes and not at a minimum.
+    """Fit the Lasso of `objective` by the authors' stochastic solver, which in general stops before the minimum.
 
     The defaults are the fit of 2024. With `batch_size=1` the steps are those of scikit-learn's
     SGDRegressor(penalty="l1", alpha=alpha, fit_intercept=False, learning_rate="invscaling", eta0=eta0,
-    power_t=power_t), its shuffled order included.
+    power_t=power_t), including its shuffled order.
 
-    The fit of June 2025: `power_t=0.1, eta0=0.2, batch_size=16, max_iter=30, stop="lowest", tol=5e-8,
-    alpha=1e-3 / (2 P)` on X divided by the squared learning rate and y by its mean. Its loss lacks the factor 1/2, so
-    that its step 0.1 is 0.2 here, and its penalty and tolerance are half. Steps have units: unlike `exact`, the answer
-    does not follow a change of X's units.
+    The fit of June 2025 is `power_t=0.1, eta0=0.2, batch_size=16, max_iter=30, stop="lowest", tol=5e-8,
+    alpha=1e-3 / (2 P)` with X divided by the squared learning rate and y by its mean. Its loss has no factor 1/2, so
+    its step 0.1 is 0.2 here, and its penalty and tolerance are halved. Step sizes have units, so unlike that of
+    `exact` the result is not equivariant under a change of the units of X.
 
     Parameters
     ----------
     X : Tensor (T, P)
-        Squared weight changes, float32 or float64; never copied, computed with in float64 on its own device.
+        Squared weight changes, float32 or float64. Copied only if its rows are not contiguous; the computation is in
+        float64 on its device.
     y : Tensor (T,)
         Loss changes.
     alpha : float
-        At least 0, in units of y times X.
-    eta0, power_t : float
+        Penalty, at least 0, in units of y times X.
+    eta0, power_t : float, default 0.01 and 0.25
         Step size `eta0 / t**power_t` at step t = 1, 2, ..., counted over all passes.
-    batch_size : int
-        Records whose gradients are averaged in each step; the last batch of a pass may be smaller.
-    max_iter : int
-        At most so many passes over the records.
-    stop : str
-        What the loss of a pass is compared with; the loss of a record is (y_t - x_t . g)^2 / 2 before its step.
-        "last_record", the rule of 2024: the *sum* over the pass against the loss of the *last record* of an earlier
-        pass, the latest whose own sum was below what it was compared with. A sum over T records is hardly ever below
-        one of them. So the first pass counts as a gain, the next two do not, and with `patience=2` the fit ends after
-        3 passes wherever the coefficients are, even when they diverge, which `duality_gap` shows.
-        "lowest", the rule of 2025 and of scikit-learn: the mean over the pass against the lowest earlier mean.
-    patience, tol
-        Stops after `patience` passes in a row whose loss is not at least `tol` below what it is compared with.
-    seed : int or None
-        Of the order of the records, as scikit-learn's `random_state`. None: as recorded.
+    batch_size : int, default 1
+        Number of records whose gradients are averaged in each step; the last batch of a pass may be smaller.
+    max_iter : int, default 1000
+        Largest number of passes over the records.
+    stop : str, default "last_record"
+        Loss that the loss of a pass is compared with. The loss of a record is (y_t - x_t . g)^2 / 2 before its step.
+        "last_record", the rule of 2024, compares the *sum* over the pass with the loss of the *last record* of an
+        earlier pass, the latest whose sum was below its own comparison value. A sum over T records is hardly ever below
+        the loss of one record. So the first pass counts as an improvement, the next two do not, and with `patience=2`
+        the fit ends after 3 passes whatever the coefficients are, even if they diverge, which `duality_gap` shows.
+        "lowest", the rule of 2025 and of scikit-learn, compares the mean over the pass with the lowest earlier mean.
+    patience, tol : int and float, default 2 and 1e-4
+        The fit stops after `patience` consecutive passes whose loss is not at least `tol` below the compared loss.
+    seed : int or None, default None
+        Seed of the order of the records, as scikit-learn's `random_state`. None: the recorded order.
 
     Returns
     -------
     LassoResult
-        `duality_gap` says how far from the minimum it stopped; `iterations` counts passes.
+        `duality_gap` bounds the distance from the minimum; `iterations` is the number of passes.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument; also when the steps are too large for X and the coefficients overflow.
+        If an argument is invalid (the message names it), or if the steps are too large for X and the coefficients
+        overflow.
     """
     check(X, y)
     check_penalty(alpha)
@@ -127,28 +130,28 @@ def record_weights(
 ) -> Tensor:
     """Share of each record in the sum of the step sizes of `truncated_gradient`.
 
-    Where predictions are negligible the fit's mask is |sum_i w_i y_i x_ik| > alpha with these weights. Early steps are
-    longer, so the weights differ with `power_t` > 0, and the mask from the screen's, which weighs all records alike.
-    In a random order the weighted mean differs from the plain one by std(w) / mean(w) times the plain mean's standard
-    error. Over 3 passes through 150 records std(w) / mean(w) is about 0.13 with `power_t=0.25` and 0.04 with 0.1; for
-    any number of records it is below 0.16 and 0.05.
+    Where predictions are negligible, the mask of the fit is |sum_i w_i y_i x_ik| > alpha with these weights w. Early
+    steps are larger, so with `power_t` > 0 the weights are unequal and the mask differs from that of the screen, which
+    weights all records equally. In a random order the weighted mean differs from the plain mean by std(w) / mean(w)
+    times the standard error of the plain mean. Over 3 passes through 150 records std(w) / mean(w) is about 0.13 with
+    `power_t=0.25` and 0.04 with 0.1. For any number of records it is below 0.16 and 0.05.
 
     Parameters
     ----------
     records, max_iter : int
-        Number of records T, and of passes over them (`LassoResult.iterations`).
+        Number of records T, and number of passes over them (`LassoResult.iterations`).
     power_t, batch_size, seed
         As in `truncated_gradient`.
 
     Returns
     -------
     Tensor (T,), float64
-        In the order of the records; sums to 1.
+        Weights in the order of the records; their sum is 1.
 
     Raises
     ------
     ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
     at_least(1, records=records)
     check_steps(1.0, power_t, batch_size, max_iter)
@@ -160,13 +163,13 @@ def record_weights(
 
 
 def step_sizes(records: int, eta0: float, power_t: float, batch_size: int, done: int) -> np.ndarray:
-    """Step sizes of the steps of one pass, after `done` passes."""
+    """Return the step sizes of one pass after `done` passes."""
     steps = -(-records // batch_size)
     return eta0 / np.arange(done * steps + 1, (done + 1) * steps + 1, dtype=np.float64) ** power_t
 
 
 def step_sizes_of_records(records: int, eta0: float, power_t: float, batch_size: int, done: int) -> np.ndarray:
-    """Step sizes of the records (T,) of one pass, in the order of their visit: each its part of its batch's step."""
+    """Return the step sizes of the records (T,) of one pass, in order of use: the batch's step over its size."""
     rates = step_sizes(records, eta0, power_t, batch_size, done)
     sizes = np.full(len(rates), batch_size)
     sizes[-1] = records - batch_size * (len(rates) - 1)
@@ -174,7 +177,7 @@ def step_sizes_of_records(records: int, eta0: float, power_t: float, batch_size:
 
 
 def check_steps(eta0: float, power_t: float, batch_size: int, max_iter: int) -> None:
-    """Raise ValueError naming the one that cannot be used."""
+    """Raise ValueError that names the invalid argument."""
     if not 0 < eta0 < float("inf"):
         raise ValueError(f"eta0 must be positive and finite, got {eta0!r}")
     if not 0 <= power_t < float("inf"):
@@ -183,13 +186,13 @@ def check_steps(eta0: float, power_t: float, batch_size: int, max_iter: int) -> 
 
 
 def _permutation(count: int, seed: int | None) -> np.ndarray:
-    """What scikit-learn applies to the order of the records before each pass: the same shuffle again and again."""
+    """Return the permutation that scikit-learn applies to the order of the records before each pass."""
     order = np.arange(count)
     if seed is None:
         return order
     state = int(np.random.RandomState(seed).randint(0, np.iinfo(np.int32).max)) or 1
     for place in range(count - 1):
-        # Marsaglia's 32-bit xorshift (2003).
+        # 32-bit xorshift (Marsaglia, 2003).
         state ^= state << 13 & 0xFFFFFFFF
         state ^= state >> 17
         state ^= state << 5 & 0xFFFFFFFF
@@ -201,7 +204,7 @@ def _permutation(count: int, seed: int | None) -> np.ndarray:
 def _one_pass(
     X: Tensor, y: Tensor, order: np.ndarray, batch_size: int, rates: np.ndarray, thresholds: np.ndarray, sums: Tensor
 ) -> tuple[float, float]:
-    """One pass over the records; changes `sums` (P,) in place and returns the losses' sum, and the last record's."""
+    """Make one pass over the records, updating `sums` (P,); return the sum of the losses and the last record's loss."""
     if X.device.type == "cpu":
         flat = flat_rows(X).numpy()
         return _stochastic_cpu.one_pass(
@@ -214,7 +217,7 @@ def _one_pass(
 def one_pass_torch(
     X: Tensor, y: Tensor, order: np.ndarray, batch_size: int, rates: np.ndarray, thresholds: np.ndarray, sums: Tensor
 ) -> Tensor:
-    """The compiled kernel's pass in tensor operations, nothing of which waits for the device; (sum, last) of losses."""
+    """Make the compiled kernel's pass in asynchronous tensor operations; return (sum, last) of the losses."""
     losses = []
     for index, (rate, threshold) in enumerate(zip(rates.tolist(), thresholds.tolist(), strict=True)):
         rows = order[index * batch_size : (index + 1) * batch_size].tolist()

@@ -1,4 +1,4 @@
-"""From tensors to columns and back: one Lasso per weight tensor, and scores in the shape of the weights."""
+"""Conversion between weight tensors and columns: one Lasso per weight tensor, and scores in the weights' shapes."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,28 +9,34 @@ from torch import Tensor
 from ccprune.lasso.problem import LassoResult
 
 _Found = TypeVar("_Found")
-_FEATURES = (1, 3)  # squared change; with momentum two squared changes and their product
+_FEATURES = (1, 3)  # the squared change; with momentum two squared changes and the product of the changes
 
 
 def by_tensor(
     solver: Callable[..., _Found], X: Tensor, y: Tensor, *args: Any, shapes: Mapping[str, Sequence[int]], **options: Any
 ) -> dict[str, _Found]:
-    """One problem per weight tensor (the 2024 protocol) instead of one over all (2025), by any solver of this package.
+    """Solve one problem per weight tensor (the 2024 protocol) instead of one over all tensors (2025).
 
     Parameters
     ----------
     solver : callable
         `exact`, `path`, `ranking` or `truncated_gradient`, called as solver(columns, y, *args, **options).
     X : Tensor (T, P) or (T, 3 P)
-        Columns in the order of `shapes`; with momentum all weights' first feature, then their second and third.
+        Columns in the order of `shapes`; with momentum the first feature of all weights, then the second and third.
     y : Tensor (T,)
+        Loss changes.
     shapes : {name: shape}
-        Of the weight tensors, in the order of the columns.
+        Shapes of the weight tensors, in the order of the columns.
+
+    Returns
+    -------
+    dict
+        {name: result of the solver}.
 
     Raises
     ------
     ValueError
-        When X has neither one nor three columns per weight.
+        If X has neither one nor three columns per weight.
     """
     sizes, features = _sizes(X.shape[-1], "X", shapes)
     columns = X.unflatten(1, (features, -1)).split(list(sizes.values()), dim=2)
@@ -40,9 +46,24 @@ def by_tensor(
 def as_scores(
     found: LassoResult | Tensor | Mapping[str, LassoResult | Tensor], shapes: Mapping[str, Sequence[int]]
 ) -> dict[str, Tensor]:
-    """Scores {name: Tensor of its shape} from one result, |coef|, or one `ranking`, over all tensors or for each.
+    """Convert results of the solvers to scores in the shapes of the weights.
 
-    With three features per weight the largest counts. Raises ValueError when sizes or names do not fit `shapes`.
+    Parameters
+    ----------
+    found : LassoResult, Tensor, or mapping of these by name
+        A result, whose scores are |coef|, or a `ranking`; one over all tensors, or one for each tensor.
+    shapes : {name: shape}
+        Shapes of the weight tensors, in the order of the columns.
+
+    Returns
+    -------
+    {name: Tensor}
+        Scores in the shape of each weight tensor; with three features per weight, the largest of the three.
+
+    Raises
+    ------
+    ValueError
+        If sizes or names do not fit `shapes`.
     """
     if not isinstance(found, Mapping):
         values = _values(found)
