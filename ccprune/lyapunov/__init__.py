@@ -1,4 +1,4 @@
-"""Largest Lyapunov exponents of many short series at once (LEGCNet, section 3.3)."""
+"""Largest Lyapunov exponents of many short series, computed together (LEGCNet, section 3.3)."""
 
 from ccprune.lyapunov._exponents import (
     AUTHORS_DECIMALS,

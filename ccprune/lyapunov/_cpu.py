@@ -1,8 +1,8 @@
-"""Compiled kernel behind `ccprune.lyapunov` for tensors on the CPU.
+"""Compiled kernel for `ccprune.lyapunov` with tensors on the CPU.
 
-Neighbours are found by sorting on the first delay coordinate and scanning outwards until that coordinate alone is
-further away than the best neighbour so far. It is exact, needs memory for one series only, and on a weight series,
-which is smooth, looks at a handful of candidates instead of all of them.
+Points are sorted by the first delay coordinate, and the search for a neighbour scans outwards until the distance in
+that coordinate alone exceeds that of the best neighbour so far. The search is exact, needs memory for one series only,
+and on a weight series, which is smooth, examines a few candidates instead of all points.
 """
 
 import math
@@ -17,11 +17,11 @@ _TINY, _HUGE = 1e-140, 1e140
 
 @numba.njit(cache=True)
 def _nearest(embedded, order, place, theiler, twin_limit):
-    """Index of the nearest point at non-zero distance from the point at a place in the order, or -1.
+    """Return the index of the nearest point at non-zero distance from the point at `place` in the order, or -1.
 
     embedded (points, embed_dim) and order (points,) are sorted by the first coordinate. Among equally near points the
-    one with the highest index wins, which is the order in which TISEAN's box lists are walked when one box holds
-    everything.
+    one with the highest index is chosen, as in TISEAN, whose box list is traversed in that order when one box contains
+    all points.
     """
     best = np.inf
     best_index = -1
@@ -49,7 +49,7 @@ def _nearest(embedded, order, place, theiler, twin_limit):
 
 @numba.njit(cache=True)
 def _curve(x, embed_dim, delay, theiler, steps, upto, twin_limit, out):
-    """Writes S(0..upto) of one rescaled series into `out`; NaN where no pair exists."""
+    """Write S(0..upto) of one rescaled series to `out`; NaN where no pair exists."""
     points = x.size - delay * (embed_dim - 1) - steps
     base = points - theiler
     order = np.argsort(x[:points])
@@ -61,7 +61,7 @@ def _curve(x, embed_dim, delay, theiler, steps, upto, twin_limit, out):
     for place in range(points):
         if order[place] < base:
             partner[order[place]] = _nearest(embedded, order, place, theiler, twin_limit)
-    # A logarithm takes longer than all else, so it is taken of products, before they leave the range of float64: a
+    # The logarithm is the slowest operation, so it is taken of products before they leave the range of float64. A
     # factor is at most 4 times the embedding dimension.
     total, product = np.zeros(upto + 1), np.ones(upto + 1)
     found = np.zeros(upto + 1, np.int64)
@@ -89,7 +89,7 @@ def _curve(x, embed_dim, delay, theiler, steps, upto, twin_limit, out):
 @torch_threads_kept
 @numba.njit(parallel=True, cache=True)
 def stretching_curves(series, embed_dim, delay, theiler, steps, upto, neighbourhood):
-    """S(0..upto) for series (N, n) -> (N, upto + 1); see `ccprune.lyapunov.stretching_curves`."""
+    """Compute S(0..upto) of series (N, n) as (N, upto + 1); see `ccprune.lyapunov.stretching_curves`."""
     count = series.shape[0]
     out = np.empty((count, upto + 1))
     for s in numba.prange(count):

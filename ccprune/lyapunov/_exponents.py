@@ -1,8 +1,8 @@
-"""Largest Lyapunov exponents of many short series at once, after Rosenstein, Collins and De Luca (1993).
+"""Largest Lyapunov exponents of many short series by the method of Rosenstein, Collins and De Luca (1993).
 
-A series is embedded in delay coordinates; each point is paired with its nearest neighbour, and the mean logarithm of
-the pair's distance k steps later is the stretching curve S(k). The slope of S is the exponent, in units of 1/step.
-Numerically this is TISEAN's `lyap_r` (Hegger, Kantz and Schreiber, 1999), which LEGCNet calls (section 3.3).
+A series is embedded in delay coordinates, and each point is paired with its nearest neighbour. The stretching curve
+S(k) is the mean logarithm of the distance of the pairs k steps later. The slope of S is the exponent, in units of
+1/step. Numerically this is TISEAN's `lyap_r` (Hegger, Kantz and Schreiber, 1999), which LEGCNet calls (section 3.3).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ from ccprune.lyapunov import _torch as _lyapunov_torch
 
 AUTHORS_DECIMALS = 6
 AUTHORS_MIN_RANGE = 1e-5
-MAX_BYTES = 2**28  # working memory, by default
+MAX_BYTES = 2**28  # default working memory
 
 
 def window_count(points: int, window: int, stride: int) -> int:
-    """Number of whole windows in a series of `points` rows."""
+    """Number of whole windows in a series of `points` rows; ValueError for a window or stride below 1."""
     at_least(1, window=window, stride=stride)
     return 0 if points < window else (points - window) // stride + 1
 
@@ -37,42 +37,42 @@ def stretching_curves(
     upto: int | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Tensor:
-    """Stretching curves S(k), k = 0..upto, of N series at once.
+    """Stretching curves S(k), k = 0..upto, of N series.
 
-    Each series is rescaled to [0, 1] first. Base points and candidate neighbours are those that still have `steps`
-    successors. A point's neighbour is the nearest one at non-zero distance; zero distances later on are left out of
-    the mean.
+    Each series is first rescaled to [0, 1]. Base points and candidate neighbours are the points that have at least
+    `steps` successors. The neighbour of a point is the nearest point at non-zero distance. Distances that become zero
+    at a later step are excluded from the mean.
 
     Parameters
     ----------
     series : Tensor (N, n)
-        float32 or float64, finite. Computed in float64.
-    embed_dim, delay : int
-        Embedding dimension and delay, in steps.
-    theiler : int
-        Pairs closer in time than or equal to this are not neighbours.
-    steps : int
-        How many steps every pair is followed; longer curves have fewer base points.
-    neighbourhood : float or None
+        Series, float32 or float64, finite. The computation is in float64.
+    embed_dim, delay : int, default 2 and 1
+        Embedding dimension, and delay in steps.
+    theiler : int, default 0
+        Theiler window: points at most this many steps apart are not neighbours.
+    steps : int, default 20
+        Number of steps that every pair is followed; with more steps there are fewer base points.
+    neighbourhood : float or None, default None
         Size of TISEAN's initial neighbourhood in the units of the series (its option -r). It matters only for points
-        with an exact copy in the series: such a point takes part only if it also has a neighbour at non-zero distance
+        with an exact copy in the series: such a point is used only if it also has a neighbour at non-zero distance
         within this size. None: no limit.
-    upto : int or None
-        Last k that is returned, `steps` by default.
-    max_bytes : int
-        Working memory on devices other than the CPU, which compare all points of a series with one another at once;
-        the CPU needs a few times one series per thread. Series beyond it are taken in blocks.
+    upto : int or None, default None
+        Last k that is returned; None is `steps`.
+    max_bytes : int, default `MAX_BYTES`
+        Working memory in bytes on devices other than the CPU, where all points of a series are compared at once. Series
+        that do not fit together are processed in blocks. The CPU needs a few times one series per thread.
 
     Returns
     -------
     Tensor (N, upto + 1), float64
-        NaN where no pair exists, so for a constant series everywhere.
+        Curves, with NaN where no pair exists; for a constant series all values are NaN.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument; also when the series are too short for the embedding and the steps, or one alone needs
-        more than `max_bytes`.
+        If an argument is invalid (the message names it), if the series are too short for the embedding and the steps,
+        or if one series alone needs more than `max_bytes`.
     """
     check_series("series", series)
     at_least(1, embed_dim=embed_dim, delay=delay, steps=steps)
@@ -111,43 +111,48 @@ def windowed_exponents(
     jump_threshold: float | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Tensor:
-    """Exponent of every window of every series: window k is rows stride k .. stride k + window - 1.
+    """Lyapunov exponent of every window of every series; window k is rows stride k .. stride k + window - 1.
 
     Parameters
     ----------
     series : Tensor (n, M)
-    window, stride, steps : int
-        In steps. `steps` as in `stretching_curves`.
-    fit : "first_step", "linear" or (first, last)
-        "first_step" is S(1) - S(0), what the authors' scripts amount to. A pair is the least-squares slope of S over
-        k = first..last, the field's usual choice; "linear" the same over k = 0..steps.
-    decimals : int or None
-        Round windows and exponents to so many decimals, as the authors' text files do (6). Neighbours in a slowly
-        moving series depend on it.
-    min_range : float
-        A window whose range is smaller has exponent 0: it does not move.
-    jump_threshold : float or None
-        A window that a piecewise constant mean fits better by more than this per change point has exponent 0. The
-        authors' window script for LEGCNet-PT does so with MATLAB's `ischange`, threshold 1.
-    max_bytes : int
-        Working memory beside series and answer. Windows overlap, and all of them at once would take window / stride
-        times the memory of the series, so they are taken in blocks.
+        One series per column.
+    window, stride : int
+        Length of the windows, and distance between their first rows, in steps.
+    steps, embed_dim, delay, theiler : int
+        As in `stretching_curves`.
+    fit : "first_step", "linear" or (first, last), default "first_step"
+        "first_step" is S(1) - S(0), which is equivalent to the authors' scripts. A pair is the least-squares slope of S
+        over k = first..last, the usual choice in the field. "linear" is the slope over k = 0..steps.
+    decimals : int or None, default None
+        Round windows and exponents to this number of decimals, as the authors' text files do (6). The neighbours in a
+        slowly changing series depend on it.
+    min_range : float, default `AUTHORS_MIN_RANGE`
+        The exponent of a window with a smaller range is 0, because such a window counts as constant.
+    jump_threshold : float or None, default None
+        The exponent of a window is 0 if a piecewise constant mean improves the fit by more than this per change point.
+        The authors' window script for LEGCNet-PT applies MATLAB's `ischange` with threshold 1.
+    max_bytes : int, default `MAX_BYTES`
+        Working memory in bytes beside the series and the result. Windows overlap, and all of them together would need
+        window / stride times the memory of the series, so they are processed in blocks.
 
     Returns
     -------
     Tensor (K, M), float64
-        Per step. 0 where no pair exists (a window that moves only in its last `steps` points, say).
+        Exponents per step, with 0 where no pair exists (for instance if only the last `steps` points of a window
+        differ).
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument; also when not one window fits into the series, or into `max_bytes`.
+        If an argument is invalid (the message names it), or if not even one window fits into the series or into
+        `max_bytes`.
     """
     check_series("series", series)
     count = window_count(series.shape[0], window, stride)
     if count == 0:
         raise ValueError(f"window={window} does not fit into series of {series.shape[0]} rows")
-    # Of a window: itself, rounded, in float64 and changed in place, with the sums that a search for jumps keeps.
+    # Per window: its values, the rounded values and a float64 copy, and the sums that the search for jumps stores.
     most = rows_within(max_bytes, 8 * 10 * window, "one window")
     exponents = torch.empty(count, series.shape[1], dtype=torch.float64, device=series.device)
     for rows, columns in _blocks(count, series.shape[1], most):
@@ -168,7 +173,7 @@ def windowed_exponents(
 
 
 def _blocks(rows: int, columns: int, most: int) -> Iterator[tuple[slice, slice]]:
-    """Cuts a table into parts of at most so many entries, whole rows where one fits."""
+    """Divide a table into parts of at most `most` entries, in whole rows where a row fits."""
     high, wide = max(1, most // max(1, columns)), min(most, max(1, columns))
     for first in range(0, rows, high):
         for left in range(0, columns, wide):
@@ -188,8 +193,9 @@ def exponents_of(
     jump_threshold: float | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Tensor:
-    """One exponent (N,) for each whole series (N, n); arguments as in `windowed_exponents`, max_bytes as in
-    `stretching_curves`.
+    """Lyapunov exponent (N,) of each whole series (N, n).
+
+    Arguments and errors are those of `windowed_exponents`, except that `max_bytes` is that of `stretching_curves`.
     """
     first, last = _fit_range(fit, steps)
     values = series if decimals is None else torch.round(series, decimals=decimals)
@@ -204,7 +210,7 @@ def exponents_of(
 
 
 def slopes(curves: Tensor, *, first: int, last: int) -> Tensor:
-    """Least-squares slope (N,) of curves (N, k) over k = first..last, per step; NaN where the curve has a NaN."""
+    """Least-squares slope (N,) of curves (N, k) over k = first..last, per step; NaN where that part has a NaN."""
     if not 0 <= first < last < curves.shape[1]:
         raise ValueError(f"first and last must satisfy 0 <= first < last < {curves.shape[1]}, got {first}, {last}")
     k = torch.arange(first, last + 1, dtype=curves.dtype, device=curves.device)
@@ -213,9 +219,24 @@ def slopes(curves: Tensor, *, first: int, last: int) -> Tensor:
 
 
 def growth_rates(distances: Tensor, *, first: int, last: int) -> Tensor:
-    """Exponent (B,) of the difference of two trajectories: slope of log distance (B, n) over rows first..last.
+    """Exponential growth rate of the distance of two trajectories (LEGCNet section 3.4).
 
-    Per step (LEGCNet section 3.4). Negative where runs converge. Raises ValueError where a distance is 0.
+    Parameters
+    ----------
+    distances : Tensor (B, n)
+        Distances of B pairs of trajectories.
+    first, last : int
+        First and last column over which the slope of log distance is fitted.
+
+    Returns
+    -------
+    Tensor (B,)
+        Exponents per step, negative where the runs converge.
+
+    Raises
+    ------
+    ValueError
+        If a distance in the range is not positive, or `first` and `last` do not fit the distances.
     """
     if not 0 <= first < last < distances.shape[1]:
         raise ValueError(f"first and last must satisfy 0 <= first < last < {distances.shape[1]}, got {first}, {last}")

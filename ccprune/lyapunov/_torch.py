@@ -1,11 +1,11 @@
-"""The stretching curves of `ccprune.lyapunov._cpu` as blocked torch operations, for devices other than the CPU."""
+"""Stretching curves as in `ccprune.lyapunov._cpu`, by blocked torch operations for devices other than the CPU."""
 
 import torch
 from torch import Tensor
 
 from ccprune._util.checks import rows_within
 
-# Of each pair of points: three float64 or int64 numbers at most, and four bools.
+# Memory of each pair of points: at most three float64 or int64 numbers, and four booleans.
 _PAIR_BYTES = 3 * 8 + 4
 
 
@@ -19,7 +19,7 @@ def stretching_curves(
     neighbourhood: float,
     max_bytes: int,
 ) -> Tensor:
-    """S(0..upto) for series (N, n) -> (N, upto + 1); see `ccprune.lyapunov.stretching_curves`."""
+    """Compute S(0..upto) of series (N, n) as (N, upto + 1); see `ccprune.lyapunov.stretching_curves`."""
     points = series.shape[1] - delay * (embed_dim - 1) - steps
     rows = rows_within(max_bytes, _PAIR_BYTES * points * points, "one series")
     blocks = [_curves(block, points, embed_dim, delay, theiler, upto, neighbourhood) for block in series.split(rows)]
@@ -42,7 +42,7 @@ def _curves(
     twins = ((squared == 0) & ~near_in_time).any(2)
     squared.masked_fill_(near_in_time | (squared == 0), torch.inf)
     nearest = squared.amin(2)
-    # Among equally near points the highest index, as in the compiled kernel.
+    # Among equally near points the highest index is chosen, as in the compiled kernel.
     partner = torch.where(squared == nearest[..., None], index, -1).amax(2)
     paired = nearest.isfinite() & ~(twins & (nearest > (neighbourhood / extent).square()))
     curve = []
