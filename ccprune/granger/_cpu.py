@@ -1,7 +1,7 @@
-"""Compiled kernel behind `ccprune.granger` for tensors on the CPU: the quick sums of `_granger_sums`, for all lags.
+"""Compiled kernel for `ccprune.granger` with tensors on the CPU: the sums of products of `_sums` for all lags.
 
-Causes are taken in blocks that stay in the processor's cache from the first product to the last sum; within a block the
-innermost loops run over the causes, so that they are done several at a time.
+Causes are processed in blocks that stay in the processor's cache from the first product to the last sum. The innermost
+loops run over the causes of a block, so that they can be vectorised.
 """
 
 import numba
@@ -9,7 +9,7 @@ import numpy as np
 
 from ccprune._util.threads import torch_threads_kept
 
-BLOCK = 32  # causes; their products for 20 lags fill a third of a megabyte
+BLOCK = 32  # causes per block; their products for 20 lags need a third of a megabyte
 
 
 @numba.njit(cache=True)
@@ -32,7 +32,7 @@ def _scale_add(out, a, factor):
 
 @numba.njit(cache=True)
 def _products(x, effect, deepest, gram, mixed):
-    """Sums of products at the largest depth: of the causes' lags with one another, the effect's rows and a constant."""
+    """Sum the products at the largest depth of the causes' lags with one another, the effect's rows and a constant."""
     count = effect.size - deepest
     gram[:], mixed[:] = 0.0, 0.0
     for i in range(deepest):
@@ -47,7 +47,7 @@ def _products(x, effect, deepest, gram, mixed):
 
 @numba.njit(cache=True)
 def _one_lag_less(x, effect, depth, gram, mixed):
-    """Turns the sums at one depth into those at the depth below, which has one column less and one row more."""
+    """Update the sums at one depth to the next smaller depth, which has one column less and one row more."""
     for i in range(depth - 1):
         for j in range(i + 1):
             gram[i, j] = gram[i + 1, j + 1]
@@ -61,7 +61,7 @@ def _one_lag_less(x, effect, depth, gram, mixed):
 
 @numba.njit(cache=True)
 def _overlap_from_sums(mixed, triangle, fitted, depth, overlap, uncovered):
-    """Products with the effect's orthonormal basis and residual, from those with its columns."""
+    """Compute products with the effect's orthonormal basis and residual from the products with its columns."""
     for i in range(depth):
         uncovered[i] = mixed[i, depth]
         for j in range(depth + 1):
@@ -84,9 +84,10 @@ def _overlap_from_columns(x, basis, residual, depth, overlap, uncovered):
 
 @numba.njit(cache=True)
 def _explained(gram, overlap, uncovered, depth, augment, factor, inverse, term, gain, untested, trace):
-    """What the tested lags and the untested ones explain, and the trace that measures the condition (inf: no factor).
+    """Compute the sums of squares explained by tested and untested lags, and the trace that measures the condition.
 
-    Cholesky's factor of what the effect's basis leaves of `gram`, and its inverse, row by row.
+    The trace is inf if the factorisation fails. The Cholesky factor of `gram`, after projecting out the effect's basis,
+    and the inverse of the factor are computed row by row.
     """
     gain[:], untested[:], trace[:] = 0.0, 0.0, 0.0
     for i in range(depth):
@@ -122,12 +123,12 @@ def _explained(gram, overlap, uncovered, depth, augment, factor, inverse, term, 
 @torch_threads_kept
 @numba.njit(parallel=True, cache=True)
 def explained(series, effect, deepest, augment, from_columns, triangles, fits, bases, residuals):
-    """For all depths at once: what the tested lags explain, what the untested ones do, and the condition's trace.
+    """Compute for all depths the sums explained by tested and untested lags, and the trace of the condition.
 
-    series (K, M); effect (K,). Of each depth d (row deepest - d of the stacks, which are padded): the R factor of the
-    effect's lags and constant, and Q' target. Where `from_columns` is not -1, the products with Q come from the columns
-    instead, and it says which of `bases` and `residuals` is the depth's.
-    Returns (3, deepest - augment, M).
+    series is (K, M) and effect (K,). Row deepest - d of the padded stacks `triangles` and `fits` holds the R factor of
+    the effect's lags and constant at depth d, and Q' target. Where `from_columns` is not -1, the products with Q are
+    computed from the columns instead, and its value is the index of the depth in `bases` and `residuals`.
+    Returns an array (3, deepest - augment, M).
     """
     windows, count = series.shape
     out = np.empty((3, deepest - augment, count))

@@ -1,9 +1,9 @@
-"""Sums of squares of the regressions behind `ccprune.granger`, for all causes and lags.
+"""Sums of squares of the regressions for `ccprune.granger`, for all causes and lags.
 
-The quick way works on sums of products alone. Going from one depth of lags to the next smaller one, the regressions
-lose one column per series and gain one row, so those sums are computed once, for the largest depth, and then corrected
-by one outer product per depth. Normal equations lose about twice the digits of the condition number; where that could
-be felt the columns themselves are projected and orthonormalised instead.
+The fast method uses sums of products only. From one depth of lags to the next smaller one, the regressions lose one
+column per series and gain one row, so the sums are computed once, for the largest depth, and then corrected by one
+outer product per depth. Normal equations lose about twice the digits of the condition number. Where this loss could
+affect the result, the columns themselves are projected and orthonormalised instead.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,21 +15,26 @@ from torch import Tensor
 
 from ccprune.granger import _cpu as _granger_cpu
 
-# Condition is measured by the sum of the reciprocals of the shares of variance that the other columns leave of each
-# column (the trace of the inverse correlation matrix; single pivots can all look harmless). With a cause's lags as many
-# digits are lost as it has, with the effect's own lags half as many. No more than this many shall be lost in all ...
+# The condition is measured by the sum over the columns of 1 / (share of variance not explained by the other columns),
+# the trace of the inverse correlation matrix, because all single pivots can be moderate although the condition is bad.
+# The lags of a cause lose as many digits as this number has, the effect's lags half as many. If the total loss is not
+# below this limit, a cause is recomputed from the columns.
 _MOST_LOST = 1e6
-# ... nor more than this, squared, by products taken from the sums instead of from the columns; and there the effect's
-# own lags must not be dependent. A risk that falls once and then stays is often such a case.
+# From this condition of the effect's lags on, products are computed from the columns instead of from the sums (the loss
+# is the square root of the condition); from the next one on, the lags count as dependent and all causes are recomputed.
+# A risk that falls once and then stays constant is often such a case.
 _MOST_LOST_IN_SUMS = 1e7
 _MOST_LOST_IN_COLUMNS = 1e12
-# A singular value smaller than this, of columns of length 1, is taken for 0: the columns are dependent.
+# A singular value below this, of columns of length 1, counts as 0: the columns are dependent.
 _DEPENDENT = 1e-12
 
 
 class Sums(NamedTuple):
-    """Of the regressions with M causes at one lag, each (M,): what the tested lags explain beyond the others, residual
-    sums of squares without and with the tested lags, and residual degrees of freedom with them.
+    """Sums of squares of the regressions with M causes at one lag, each (M,).
+
+    `gain` is the sum of squares that the tested lags explain beyond the other regressors, `own_ssr` and `joint_ssr` are
+    the residual sums of squares without and with the tested lags, and `freedom` is the residual degrees of freedom with
+    them.
     """
 
     gain: Tensor
@@ -39,11 +44,12 @@ class Sums(NamedTuple):
 
 
 class Own(NamedTuple):
-    """The effect's own regression on c lags and a constant, which all causes share.
+    """Regression of the effect on its c lags and a constant, shared by all causes.
 
-    The effect (K,); of the QR decomposition of its lags (T, c + 1), T = K - c, the triangle and Q' target (c + 1,); the
-    residual sum of squares; and the condition of all this. What has T rows is made anew when asked for, because with
-    many lags it would take far more memory than the series.
+    `effect` is the series (K,). `triangle` (c + 1, c + 1) and `fitted` (c + 1,) are R and Q' target of the QR
+    decomposition of the lags and the constant (T, c + 1), T = K - c. `ssr` is the residual sum of squares. `condition`
+    is that of the lags and the constant (see `_MOST_LOST`), or target sum of squares / ssr if that is larger. Arrays
+    with T rows are recomputed on demand, because with many lags they would need far more memory than the series.
     """
 
     depth: int
@@ -55,7 +61,7 @@ class Own(NamedTuple):
 
     @property
     def from_columns(self) -> bool:
-        """Whether products of the sums would lose too many digits."""
+        """Whether products computed from the sums would lose too many digits."""
         return not self.condition < _MOST_LOST_IN_SUMS  # written so that NaN counts as ill-conditioned too
 
     @property
@@ -64,13 +70,13 @@ class Own(NamedTuple):
         return self.effect[self.depth :]
 
     def directions(self) -> tuple[Tensor, Tensor]:
-        """Q (T, c + 1), and what the lags leave of the target (T,)."""
+        """Return Q (T, c + 1) and the residual of the target (T,)."""
         basis, _ = torch.linalg.qr(_columns(self.effect, self.depth))
         return basis, _residual(self.target, basis)
 
 
 class _Explained(NamedTuple):
-    """Of M causes, each (M,): what the tested lags explain, what the untested ones do, and the condition's trace."""
+    """Sums of squares explained by tested and by untested lags, and the trace of the condition; each (M,)."""
 
     gain: Tensor
     untested: Tensor
@@ -78,15 +84,15 @@ class _Explained(NamedTuple):
 
 
 def own_regressions(effect: Tensor, *, deepest: int, augment: int) -> list[Own]:
-    """Those of the effect (K,) for depth = deepest, ..., augment + 1 lags."""
+    """Return the regressions of the effect (K,) for depth = deepest, ..., augment + 1 lags."""
     return [_own(effect, depth) for depth in range(deepest, augment, -1)]
 
 
 def by_depth(effect: Tensor, causes: Tensor, own: Sequence[Own], *, augment: int) -> Iterator[tuple[int, Sums]]:
-    """Yields (depth, sums) for effect (K,), its own regressions, and causes (M, K).
+    """Yield (depth, sums) for effect (K,), its own regressions, and causes (M, K).
 
-    Lags are ordered from the largest to the smallest; the first `augment` of the cause are in the regression but not
-    tested. Means do not matter, but without them the sums keep more digits.
+    Lags are ordered from the largest to the smallest. The first `augment` lags of the cause are in the regression but
+    are not tested. Means do not affect the result, but centred series are more accurate.
     """
     explained = _compiled if causes.device.type == "cpu" else _batched
     for one, found in zip(own, explained(effect, causes, own, augment), strict=True):
@@ -103,7 +109,7 @@ def _own(effect: Tensor, depth: int) -> Own:
 
 
 def _columns(effect: Tensor, depth: int) -> Tensor:
-    """Lags, from the largest to the smallest, and a constant: (T, c + 1)."""
+    """Return the lags, from the largest to the smallest, and a constant: (T, c + 1)."""
     lags = effect.unfold(0, len(effect) - depth, 1)[:depth]
     return torch.cat([lags, torch.ones_like(effect[depth:])[None]]).T
 
@@ -113,7 +119,7 @@ def _residual(target: Tensor, basis: Tensor) -> Tensor:
 
 
 def _compiled(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
-    """On the CPU: all depths in one call."""
+    """Compute the sums on the CPU, all depths in one call."""
     deepest, count = own[0].depth, len(effect)
     triangles, fits = np.zeros((len(own), deepest + 1, deepest + 1)), np.zeros((len(own), deepest + 1))
     for place, one in enumerate(own):
@@ -135,9 +141,9 @@ def _compiled(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) 
 
 
 def _batched(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
-    """On other devices: batched operations, depth by depth."""
+    """Compute the sums on other devices by batched operations, depth by depth."""
     count = effect.shape[0] - own[0].depth
-    # Column i of a window of the series is lag deepest - i; the effect has the target and a constant as well.
+    # Column i of a window of the series is lag deepest - i; the effect also has the target and a constant.
     rows = effect.unfold(0, count, 1)  # (deepest + 1, count)
     lags = causes.unfold(1, count, 1)[:, : own[0].depth].contiguous()  # (M, deepest, count)
     gram = lags @ lags.mT
@@ -150,8 +156,8 @@ def _batched(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -
 
 
 def _explained(causes: Tensor, gram: Tensor, mixed: Tensor, own: Own, augment: int) -> _Explained:
-    """From the products of the cause's lags with one another (M, c, c), and with the effect's lags, the target and a
-    constant (M, c, c + 2).
+    """Compute the explained sums from products of the cause's lags: `gram` (M, c, c) with one another, and `mixed`
+    (M, c, c + 2) with the effect's lags, the target and a constant.
     """
     if own.from_columns:
         lags = causes.unfold(1, len(own.target), 1)[:, : own.depth]
@@ -159,7 +165,7 @@ def _explained(causes: Tensor, gram: Tensor, mixed: Tensor, own: Own, augment: i
         products = lags.reshape(-1, len(residual)) @ torch.cat([basis, residual[:, None]], 1)
         overlap, uncovered = products.view(*lags.shape[:2], -1).split([own.depth + 1, 1], -1)
     else:
-        # Products with the orthonormal basis: those with the columns, solved by the triangle.
+        # The products with the orthonormal basis follow from those with the columns by a triangular solve.
         with_target, with_columns = mixed[..., -2:-1], torch.cat([mixed[..., :-2], mixed[..., -1:]], -1)
         overlap = torch.linalg.solve_triangular(own.triangle, with_columns.flatten(0, 1), upper=True, left=False)
         overlap = overlap.view_as(with_columns)
@@ -175,7 +181,7 @@ def _explained(causes: Tensor, gram: Tensor, mixed: Tensor, own: Own, augment: i
 
 
 def _sums(own: Own, causes: Tensor, found: _Explained, augment: int) -> Sums:
-    """The sums that what was found gives, those that lost too many digits from the columns instead."""
+    """Convert explained sums to `Sums`; causes that lost too many digits are recomputed from the columns."""
     untested = own.ssr - found.untested
     freedom = torch.full_like(found.gain, len(own.target) - 2 * own.depth - 1)
     sums = Sums(found.gain.clone(), untested, untested - found.gain, freedom)
@@ -192,7 +198,7 @@ def _sums(own: Own, causes: Tensor, found: _Explained, augment: int) -> Sums:
 
 
 def _by_projection(shared: Tensor, target: Tensor, lags: Tensor, augment: int) -> Sums:
-    """Sums from the columns: shared (T, s), target (T,), lags of M causes (M, c, T)."""
+    """Compute the sums from the columns: shared (T, s), target (T,), lags of M causes (M, c, T)."""
     lags = lags.mT
     lengths = lags.norm(dim=-2, keepdim=True)
     lags = lags / torch.where(lengths == 0, 1.0, lengths)
@@ -213,17 +219,17 @@ def _by_projection(shared: Tensor, target: Tensor, lags: Tensor, augment: int) -
 
 
 def _orthonormal(columns: Tensor) -> Tensor:
-    """Orthonormal basis (..., T, c) of what the columns (..., T, c) span, as many of it zero as are dependent.
+    """Return an orthonormal basis (..., T, c) of the span of columns (..., T, c), with a zero for each dependent one.
 
-    By singular values: a QR decomposition without pivoting would put part of the columns after a dependent one into the
-    direction that it leaves undetermined.
+    It uses singular values, because a QR decomposition without pivoting leaves the direction of a dependent column
+    undetermined and would assign parts of the following columns to it.
     """
     vectors, values, _ = torch.linalg.svd(columns, full_matrices=False)
     return vectors * (values > _DEPENDENT).unsqueeze(-2)
 
 
 def _project_out(columns: Tensor, basis: Tensor) -> Tensor:
-    """Columns (..., T, c) minus their projection on an orthonormal basis; twice, to keep the digits."""
+    """Subtract from columns (..., T, c) their projection on an orthonormal basis; done twice for accuracy."""
     for _ in range(2):
         columns = columns - basis @ (basis.mT @ columns)
     return columns

@@ -1,9 +1,9 @@
-"""Granger tests of many candidate causes against one effect, all weights and all lags at once.
+"""Granger tests of many candidate causes against one effect, for all weights and lags together.
 
-The test asks whether the last `l` values of a cause help a linear regression to predict the effect beyond the
-effect's own last `l` values and a constant (Granger, 1969; LEGCNet section 3.5, there called once per weight through
-statsmodels' `grangercausalitytests`). The regressors that all causes share, the effect's own lags, are factorised once
-per lag and projected out; what is left is a small batched least-squares problem per lag, see `_granger_sums`.
+The null hypothesis is that the last `l` values of a cause do not help a linear regression to predict the effect beyond
+the last `l` values of the effect and a constant (Granger, 1969; LEGCNet section 3.5, which calls statsmodels'
+`grangercausalitytests` once per weight). The effect's lags, which are regressors for all causes, are factorised once
+per lag and projected out. This leaves a small batched least-squares problem per lag; see `ccprune.granger._sums`.
 """
 
 from collections.abc import Sequence
@@ -18,28 +18,29 @@ from ccprune._util.checks import at_least, rows_within
 from ccprune._util.series import finite
 from ccprune.granger._sums import Own, Sums, by_depth, own_regressions
 
-MAX_BYTES = 2**28  # working memory, by default
-_UNTESTED = Sums(0.0, 1.0, 1.0, 1.0)  # stands for the sums where there is no test: statistic 0, p-value 1
+MAX_BYTES = 2**28  # default working memory
+_UNTESTED = Sums(0.0, 1.0, 1.0, 1.0)  # replaces the sums of infeasible tests, giving statistic 0 and p-value 1
 
 
 @dataclass(frozen=True)
 class GrangerResult:
-    """Outcome of `granger_test` for M causes and lags 1..L.
+    """Result of `granger_test` for M causes and lags 1..L.
 
     Attributes
     ----------
     statistic, p_value : Tensor (L, M)
-        Row `l - 1` is the test with `l` lags. Where the test cannot be computed: statistic 0, p-value 1.
+        Row `l - 1` is the test with `l` lags. Where the test is infeasible, the statistic is 0 and the p-value 1.
     min_p : Tensor (M,)
-        Smallest p-value over the lags. It is not corrected for having looked at L lags.
+        Smallest p-value over the lags, without a correction for testing L lags.
     infeasible : Tensor (M,) of bool
-        True where any lag could not be tested: a lagged column is constant, or the fit is perfect. statsmodels raises
-        `InfeasibleTestError` for these; LEGCNet's scripts then keep the weight.
+        True where the test is infeasible at any lag, because a lagged column is constant or the fit is perfect.
+        statsmodels raises `InfeasibleTestError` in these cases, and LEGCNet's scripts then keep the weight.
     own_ssr, joint_ssr : Tensor (L, M)
-        Residual sums of squares without and with the cause.
+        Residual sums of squares without and with the tested lags of the cause.
     observations : tuple of L int
-        Rows of each regression.
+        Number of rows of each regression.
     test : str
+        "ssr_chi2" or "ssr_f".
     """
 
     statistic: Tensor
@@ -52,9 +53,29 @@ class GrangerResult:
     test: str
 
     def best_lag(self, criterion: str = "aic") -> Tensor:
-        """Lag (M,), counted from 1, with the smallest AIC or BIC of the joint regression per observation.
+        """Lag with the smallest AIC or BIC per observation of the joint regression.
 
-        Raises ValueError for a criterion other than "aic" or "bic".
+        Parameters
+        ----------
+        criterion : "aic" or "bic", default "aic"
+            Information criterion: log(joint_ssr / T) + c (2 l + 1) / T with T the `observations` of lag l, and c = 2
+            for AIC and log(T) for BIC.
+
+        Returns
+        -------
+        Tensor (M,)
+            Number of tested lags l, counted from 1; the smallest of equal ones.
+
+        Raises
+        ------
+        ValueError
+            If `criterion` is neither "aic" nor "bic".
+
+        Notes
+        -----
+        With `augment` > 0 the regression has 2 (l + augment) + 1 parameters, but the penalty counts only 2 l + 1. The
+        missing term, 2 augment c / T, increases with l because T decreases. The returned lag is therefore never smaller
+        than the lag that minimises the criterion with all parameters counted, and it can be larger.
         """
         if criterion not in ("aic", "bic"):
             raise ValueError(f"criterion must be 'aic' or 'bic', got {criterion!r}")
@@ -62,12 +83,12 @@ class GrangerResult:
         for lag, count in enumerate(self.observations, start=1):
             penalty = 2.0 if criterion == "aic" else float(np.log(count))
             fit = torch.log(self.joint_ssr[lag - 1].clamp_min(torch.finfo(torch.float64).tiny) / count)
-            # Divided by the observations, because each lag drops another row at the beginning.
+            # Divided by the number of observations, because each lag drops one more row at the beginning.
             scores.append(fit + penalty * (2 * lag + 1) / count)
         return torch.stack(scores).argmin(0) + 1
 
     def p_at(self, lag: Tensor | int) -> Tensor:
-        """p-values (M,) at one lag per cause (counted from 1), for instance at `best_lag()`."""
+        """p-values (M,) at one lag per cause (counted from 1), for instance `best_lag()`; ValueError outside 1..L."""
         lag = torch.as_tensor(lag, device=self.p_value.device).expand(self.p_value.shape[1])
         if bool(((lag < 1) | (lag > self.p_value.shape[0])).any()):
             raise ValueError(f"lag must lie in 1..{self.p_value.shape[0]}, got {lag.tolist()}")
@@ -106,25 +127,26 @@ def granger_test(
     augment: int = 0,
     max_bytes: int = MAX_BYTES,
 ) -> GrangerResult:
-    """Tests for each cause whether its lags help to predict the effect beyond the effect's own lags.
+    """Test for each cause whether its lags help to predict the effect beyond the lags of the effect itself.
 
     Parameters
     ----------
     effect : Tensor (K,)
-        Misclassification risk per window in LEGCNet.
+        Series of the effect; in LEGCNet the misclassification risk per window.
     causes : Tensor (K, M)
-        One column per weight: its Lyapunov exponents.
+        One series per column; in LEGCNet the Lyapunov exponents of one weight.
     max_lag : int
-        Tests are made with 1..max_lag lags.
-    test : str
-        "ssr_chi2" (T (SSR_own - SSR_joint) / SSR_joint against chi-squared with l degrees of freedom; the authors'
-        choice) or "ssr_f" (the exact F form, which holds its size better in short series).
-    augment : int
-        Extra lags of both series that enter the regressions but are not tested. With 1 this is the lag-augmented test
-        of Toda and Yamamoto (1995) for series integrated of order at most 1, valid without differencing.
-    max_bytes : int
-        Working memory beside the arguments and the answer, which has four numbers per cause and lag. Causes are taken
-        in blocks that need no more.
+        Largest number of lags; the numbers 1..max_lag are tested.
+    test : str, default "ssr_chi2"
+        "ssr_chi2": T (SSR_own - SSR_joint) / SSR_joint against chi-squared with l degrees of freedom, the authors'
+        choice. "ssr_f": the exact F form, whose size is closer to the nominal level in short series.
+    augment : int, default 0
+        Number of additional lags of both series in the regressions that are not tested. With 1 this is the
+        lag-augmented test of Toda and Yamamoto (1995) for series integrated of order at most 1, which is valid without
+        differencing.
+    max_bytes : int, default `MAX_BYTES`
+        Working memory in bytes beside the arguments and the result, which has four numbers per cause and lag. Causes
+        are processed in blocks within this limit.
 
     Returns
     -------
@@ -134,17 +156,18 @@ def granger_test(
     Raises
     ------
     TypeError, ValueError
-        Naming the argument; also when there are too few windows (as statsmodels: K > 3 max_lag + 1) or when the effect
-        is constant, or one cause alone needs more than `max_bytes`.
+        If an argument is invalid (the message names it), if there are too few windows (K > 3 (max_lag + augment) + 1 is
+        required, without `augment` as in statsmodels), if the effect is constant, or if one cause alone needs more than
+        `max_bytes`.
     """
     at_least(0, augment=augment)
     _check(effect, causes, max_lag, test, 3 * augment)
     effect = effect.to(causes.device, torch.float64)
-    # The regressions have a constant, so means do not matter; without them the sums keep more digits.
+    # The regressions have a constant, so means do not affect the result, but sums of centred series are more accurate.
     effect = effect - effect.mean()
     own = own_regressions(effect, deepest=max_lag + augment, augment=augment)
-    # The series a few times over; where digits are short, the lags, their directions and what is left of them; and a
-    # few times the answer.
+    # A few copies of the series; for causes computed from the columns, the lags, their basis and their residuals; and a
+    # few copies of the result.
     each = 8 * (4 * len(effect) + 6 * (max_lag + augment) * len(effect) + 12 * max_lag)
     most = rows_within(max_bytes, each, "one cause")
     answer = causes.new_empty(4, max_lag, causes.shape[1], dtype=torch.float64)
@@ -170,7 +193,7 @@ def granger_test(
 
 
 def _tests(sums: Sums, counts: Tensor, test: str) -> tuple[Tensor, Tensor]:
-    """Statistics and p-values (L, M)."""
+    """Return statistics and p-values (L, M)."""
     lags = torch.arange(1, len(counts) + 1, dtype=torch.float64, device=counts.device)[:, None]
     ratio = sums.gain / sums.joint_ssr
     if test == "ssr_chi2":
@@ -183,20 +206,20 @@ def _tests(sums: Sums, counts: Tensor, test: str) -> tuple[Tensor, Tensor]:
 
 
 def _all_lags(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> tuple[Tensor, ...]:
-    """`Sums` with 1..L lags, and whether a test is infeasible; each (L, M), for causes (K, M)."""
+    """Return the `Sums` with 1..L lags, and whether a test is infeasible; each (L, M), for causes (K, M)."""
     count = len(effect)
     longest = torch.maximum(_longest_still(effect[:, None]), _longest_still(causes))
     rows: list[tuple[Tensor, ...]] = []
     for depth, sums in by_depth(effect, (causes - causes.mean(0)).T, own, augment=augment):
         target = effect[depth:]
         perfect = sums.joint_ssr <= torch.finfo(torch.float64).eps * (target - target.mean()).square().sum()
-        # The lagged columns are all stretches of K - depth rows: one is constant if a series stands still for so long.
+        # The lagged columns are all stretches of K - depth rows; one is constant if a series is constant for so long.
         rows.append((*sums, (longest >= count - depth) | perfect))
     return tuple(torch.stack(column[::-1]) for column in zip(*rows, strict=True))
 
 
 def _longest_still(series: Tensor) -> Tensor:
-    """Number of rows (M,) of the longest stretch in which a series (K, M) does not change; no lag reaches its last."""
+    """Return the length (M,) of the longest constant stretch of a series (K, M) without its last row, never lagged."""
     place = torch.arange(len(series) - 1, device=series.device)[:, None]
     changed = series[1:-1] != series[:-2]
     began = torch.cat([torch.zeros_like(place[:1]).expand(1, series.shape[1]), torch.where(changed, place[1:], 0)])
@@ -204,9 +227,10 @@ def _longest_still(series: Tensor) -> Tensor:
 
 
 def benjamini_hochberg(p_value: Tensor) -> Tensor:
-    """Adjusted p-values (M,): the smallest false discovery rate at which each is called a discovery.
+    """Adjust p-values (M,) by the method of Benjamini and Hochberg (1995).
 
-    Benjamini and Hochberg (1995). Raises ValueError when a p-value lies outside [0, 1] or is NaN.
+    An adjusted p-value is the smallest false discovery rate at which the hypothesis is rejected. ValueError is raised
+    if a p-value lies outside [0, 1] or is NaN, or if there is more than one dimension.
 
     >>> benjamini_hochberg(torch.tensor([0.01, 0.04, 0.03], dtype=torch.float64)).tolist()
     [0.03, 0.04, 0.04]
