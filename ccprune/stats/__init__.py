@@ -1,4 +1,4 @@
-"""Statistics of runs: intervals and paired tests. Surrogates of time series are in `ccprune.stats.surrogates`."""
+"""Confidence intervals and paired tests for runs; `ccprune.stats.surrogates` has surrogates of time series."""
 
 from ccprune.stats.intervals import (
     Interval,

@@ -1,4 +1,4 @@
-"""Surrogates of given series: the same numbers, spectrum or blocks, and no relation to anything else."""
+"""Surrogates of time series, which keep the values, the spectrum or blocks, but no relation to other series."""
 
 import math
 from collections.abc import Callable
@@ -13,24 +13,25 @@ Surrogate = Callable[..., Tensor]
 
 
 def shuffled(series: Tensor, *, seed: int) -> Tensor:
-    """Each column's values in random order: the same distribution, no memory.
+    """Shuffle each column, which keeps the distribution of its values and removes all serial dependence.
 
     Parameters
     ----------
     series : Tensor (n, M)
-        Time runs down; columns are resampled independently of each other.
+        One series per column, time along the rows; columns are resampled independently of each other.
     seed : int
-        Same seed, same surrogate, on every device.
+        Seed; the surrogate is the same on every device.
 
     Returns
     -------
     Tensor (n, M)
-        In the series' precision.
+        Surrogate, in the dtype of the series.
 
     Raises
     ------
     ValueError
-        For another shape, fewer than 2 rows, or a value that is not finite.
+        If the shape is another one, there are fewer than 2 rows, the dtype is not floating-point, or a value is not
+        finite.
     """
     _check(series)
     order = _uniform(tuple(series.shape), seed, series.device).argsort(0)
@@ -38,11 +39,11 @@ def shuffled(series: Tensor, *, seed: int) -> Tensor:
 
 
 def phase_randomised(series: Tensor, *, seed: int) -> Tensor:
-    """Each column with its Fourier phases drawn anew: the same mean and power spectrum (Theiler et al., 1992).
+    """Randomise the Fourier phases of each column, which keeps its mean and power spectrum (Theiler et al., 1992).
 
-    So the same linear autocorrelation, taken round the end; values become more normally distributed than they were. A
-    trend, whose spectrum is that of the jump from end to beginning, should be taken out before. Computed in float64;
-    arguments, result and errors as in `shuffled`.
+    The circular linear autocorrelation is therefore kept too. The distribution of the values becomes closer to normal.
+    Remove a trend first, because its spectrum is that of the jump from the end of the series to its beginning. The
+    computation is in float64. Arguments, result and errors are those of `shuffled`.
     """
     _check(series)
     n = len(series)
@@ -55,10 +56,10 @@ def phase_randomised(series: Tensor, *, seed: int) -> Tensor:
 
 
 def block_bootstrap(series: Tensor, *, block: int, seed: int) -> Tensor:
-    """Each column pasted from blocks of consecutive rows that begin anywhere (moving blocks: Kuensch, 1989).
+    """Resample each column from blocks of consecutive rows with random starts (moving blocks: Kuensch, 1989).
 
-    Keeps what happens within `block` rows, 1..n; the last block is cut to fit. Arguments, result and errors as in
-    `shuffled`.
+    Dependence within `block` rows is kept; the last block is truncated to fit. Series, seed, result and errors are
+    those of `shuffled`; ValueError is also raised if `block` is not in 1..n.
     """
     _check(series)
     n = len(series)
@@ -73,10 +74,17 @@ def block_bootstrap(series: Tensor, *, block: int, seed: int) -> Tensor:
 
 @dataclass(frozen=True)
 class SurrogateTest:
-    """A statistic of M series beside that of their surrogates.
+    """Result of `surrogate_test` for M series.
 
-    Attributes: observed (M,), surrogates (B, M), p_value (M,): the share of the B surrogates and the series itself
-    whose statistic is at least as large, so at least 1 / (B + 1).
+    Attributes
+    ----------
+    observed : Tensor (M,)
+        Statistic of the series.
+    surrogates : Tensor (B, M)
+        Statistic of the B surrogates.
+    p_value : Tensor (M,)
+        Share, among the B surrogates and the series itself, of those whose statistic is at least as large as that of
+        the series; at least 1 / (B + 1).
     """
 
     observed: Tensor
@@ -93,25 +101,34 @@ def surrogate_test(
     seed: int = 0,
     **options: int,
 ) -> SurrogateTest:
-    """Is the statistic of a series larger than that of its surrogates? A one-sided rank test (Theiler et al., 1992).
+    """Test whether the statistic of a series is larger than that of its surrogates, by rank (Theiler et al., 1992).
+
+    The test is one-sided.
 
     Parameters
     ----------
     statistic : callable
         (n, M) -> (M,), such as the mean of `lyapunov.windowed_exponents`, or a row of `granger_test(...).statistic`.
     series : Tensor (n, M)
-    surrogate : callable
-        `shuffled`, `phase_randomised`, `block_bootstrap` or another; says what the null keeps.
-    count : int
-        Surrogates B; 19 are enough for a level of 5%, 99 for 1%.
-    seed : int
-    options
-        Of the surrogate: block.
+        One series per column.
+    surrogate : callable, default `phase_randomised`
+        `shuffled`, `phase_randomised`, `block_bootstrap` or another; it determines what the null hypothesis keeps.
+    count : int, default 99
+        Number of surrogates B; 19 suffice for a significance level of 5%, 99 for 1%.
+    seed : int, default 0
+        Seed of the surrogates.
+    **options
+        Options of the surrogate, such as `block`.
+
+    Returns
+    -------
+    SurrogateTest
+        Statistics and p-values.
 
     Raises
     ------
     ValueError
-        For a count below 1, or a statistic of another shape or that is NaN.
+        If `count` is below 1, or the statistic has another shape or is NaN.
     """
     at_least(1, count=count)
     seeds = torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
