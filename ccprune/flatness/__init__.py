@@ -1,8 +1,8 @@
-"""How flat a minimum is: curvature, loss under perturbations, and slices, on the weights that remain after pruning.
+"""Flatness of a minimum in the weights that remain after pruning: curvature, perturbed losses, and loss slices.
 
-Every measure leaves the model as it was and moves prunable weights only: those a mask keeps, or all of them. What a
-curvature says depends on the scale of the weights, which pruning changes: beside the plain Hessian stand measures in
-units of each filter's norm.
+Every measure leaves the model unchanged and perturbs prunable weights only: those that a mask keeps, or all of them.
+Curvature depends on the scale of the weights, which pruning changes. Besides the plain Hessian there are therefore
+measures in units of the norm of each filter.
 """
 
 from ccprune.flatness.curvature import EigenResult, TraceResult, top_eigenvalues, trace

@@ -1,4 +1,4 @@
-"""The Hessian of a landscape in its remaining weights, as something to multiply with."""
+"""The Hessian of a landscape in its remaining weights, as a linear operator."""
 
 import warnings
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from ccprune.mask import prunable
 
 
 def _without_jit_warnings() -> warnings.catch_warnings:
-    """torch.jit.script, deprecated, is called by what curvlinops imports, and by torch's forward mode at first use."""
+    """Ignore the deprecation of torch.jit.script, called by imports of curvlinops and first use of forward mode."""
     return warnings.catch_warnings(action="ignore", category=DeprecationWarning)
 
 
@@ -20,12 +20,12 @@ with _without_jit_warnings():
     from curvlinops import HessianLinearOperator
 
 SCALES = ("none", "filter")
-# Vectors multiplied in one pass. On a LeNet and CPU 4 take about 3 times as long as 1; activations are held 4 times.
+# Vectors per pass. For a LeNet on the CPU, 4 vectors take about 3 times as long as 1, with 4 copies of the activations.
 COLUMNS = 4
 
 
 class Hessian:
-    """H, or D H D with the filter norms D, restricted to the remaining weights; (size, size), symmetric."""
+    """H, or D H D with the filter norms D, restricted to the remaining weights; symmetric, (size, size)."""
 
     def __init__(self, landscape: Landscape, scale: str) -> None:
         if scale not in SCALES:
@@ -37,7 +37,7 @@ class Hessian:
             list(prunable(landscape.model).values()),
             landscape.batches,
             num_data=landscape.samples,
-            check_deterministic=False,  # the landscape has checked the loss; this would draw from the global generator
+            check_deterministic=False,  # done by the landscape; this one would use the global random generator
         )
         self._free = torch.cat([keep.flatten() for keep in landscape.keep.values()]).nonzero()[:, 0]
         self._scale: Tensor | None = None
@@ -48,14 +48,14 @@ class Hessian:
         self.products = 0
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
-        """Product with vectors (size, b). Raises ValueError when it is not finite."""
+        """Multiply by vectors (size, b); raises ValueError if the product is not finite."""
         image = torch.cat([self._product(part) for part in vectors.split(COLUMNS, 1)], 1)
         if not bool(torch.isfinite(image).all()):
             raise ValueError("loss must have a finite Hessian at the model's weights, got NaN or infinite products")
         return image
 
     def draw(self, kind: str, count: int, generator: torch.Generator) -> Tensor:
-        """Random vectors (size, count), "signs" or "gaussian"; each weight's number does not depend on the mask."""
+        """Draw vectors (size, count), "signs" or "gaussian"; the value of a weight does not depend on the mask."""
         total = self._full.shape[1]
         columns = []
         for _ in range(count):
@@ -67,7 +67,7 @@ class Hessian:
         return torch.stack(columns, 1)
 
     def named(self, vector: Tensor) -> Weights:
-        """A vector (size,) as one tensor per parameter, 0 at pruned weights."""
+        """Convert a vector (size,) to one tensor per parameter, 0 at pruned weights."""
         weights = self._landscape.weights
         full = vector.new_zeros(self._full.shape[1]).index_copy_(0, self._free, vector)
         parts = full.split([weight.numel() for weight in weights.values()])
@@ -84,10 +84,10 @@ class Hessian:
 
 
 class _Anchored(nn.Module):
-    """The model, and beside its output a zero whose second derivative in every weight is zero.
+    """The model with a second output, a zero that depends on every weight and whose second derivatives are zero.
 
-    curvlinops multiplies with several vectors by `vmap`, which fails where a product does not depend on them: in a
-    weight in which the loss is linear or constant. With this every product depends on them.
+    curvlinops multiplies by several vectors with `vmap`, which fails where a product does not depend on the vectors,
+    that is for a weight in which the loss is linear or constant. With the second output every product depends on them.
     """
 
     def __init__(self, model: nn.Module, names: Iterable[str]) -> None:
@@ -100,7 +100,7 @@ class _Anchored(nn.Module):
 
 
 class _MeanLoss(nn.Module):
-    """What curvlinops asks of a loss: a module that states its reduction. Takes the outputs of `_Anchored`."""
+    """The loss of the outputs of `_Anchored`, as a module with a reduction, which curvlinops requires."""
 
     reduction = "mean"
 

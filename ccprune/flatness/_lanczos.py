@@ -1,4 +1,4 @@
-"""Largest eigenvalues of a symmetric operator by block Lanczos, with the residuals that say how good they are."""
+"""Largest eigenvalues of a symmetric operator by block Lanczos, with residuals that measure their accuracy."""
 
 from typing import Protocol
 
@@ -9,23 +9,32 @@ FLOOR = 1e-3
 
 
 class Symmetric(Protocol):
-    """A symmetric (n, n) matrix that can only be multiplied."""
+    """A symmetric (n, n) matrix, available only through products."""
 
     def __matmul__(self, vectors: Tensor, /) -> Tensor:
-        """The product with (n, b) vectors."""
+        """Multiply by vectors (n, b)."""
         ...
 
 
 def block_lanczos(
     operator: Symmetric, start: Tensor, *, tol: float, max_products: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The k largest eigenvalues (k,) largest first, unit vectors (n, k), and relative residuals (k,), start (n, k).
+    """Compute the k largest eigenvalues of a symmetric operator (n, n), starting from the block `start` (n, k).
 
-    Block Lanczos (Golub and Underwood, 1977) with full reorthogonalisation: the block of k lets an eigenvalue repeated
-    up to k times come out as often. Each block's images are kept, so that residuals cost no further product and the
-    iteration can end as soon as all are within the tolerance, when the space is used up, or before `max_products`
-    would be passed. An eigenvalue below FLOOR times the largest in size has its residual divided by that: else 0 could
-    never converge.
+    The method is block Lanczos (Golub and Underwood, 1977) with full reorthogonalisation. With a block of k vectors, an
+    eigenvalue of multiplicity up to k is found with its multiplicity. The images of all blocks are stored, so that
+    residuals need no further product. The iteration ends as soon as all residuals are within `tol`, when the space is
+    exhausted, or before `max_products` would be exceeded.
+
+    Returns
+    -------
+    values : Tensor (k,)
+        Eigenvalues in descending order, float64.
+    vectors : Tensor (n, k)
+        Unit eigenvectors.
+    residuals : Tensor (k,)
+        Relative residuals. The divisor is at least FLOOR times the largest absolute eigenvalue; without this limit an
+        eigenvalue 0 could never converge.
     """
     n, k = start.shape
     block = torch.linalg.qr(start).Q
@@ -51,7 +60,7 @@ def block_lanczos(
 
 
 def _bordered(inner: Tensor, column: Tensor) -> Tensor:
-    """The projected matrix with its last block column, and that column's transpose as last block row."""
+    """Append the last block column, and its transpose as the last block row, to the projected matrix."""
     m, b = column.shape
     grown = column.new_empty(m, m)
     grown[: m - b, : m - b] = inner
@@ -63,7 +72,7 @@ def _bordered(inner: Tensor, column: Tensor) -> Tensor:
 
 
 def _remainder(image: Tensor, basis: Tensor, *, scale: float) -> Tensor:
-    """Orthonormal basis of what the images add to the basis; columns that are rounding noise are dropped."""
+    """Return an orthonormal basis of the part of `image` outside `basis`, without columns of rounding noise."""
     for _ in range(2):
         image = image - basis @ (basis.T @ image)
     found = torch.linalg.qr(image)

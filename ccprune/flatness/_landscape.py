@@ -1,4 +1,4 @@
-"""The mean loss as a function of the prunable weights that remain; the model itself stays as it is."""
+"""The mean loss as a function of the remaining prunable weights; the model itself is not changed."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,21 +17,23 @@ Weights = dict[str, Tensor]
 
 
 class Landscape:
-    """A loss over offsets from the present weights, on fixed data; made by `measuring`.
+    """A loss as a function of offsets from the present weights, on fixed data; created by `measuring`.
 
     Attributes
     ----------
     weights : dict of Tensor
-        The prunable weights by name; only they move. Biases and norm parameters stand still.
+        Prunable weights by name. Only these are perturbed; biases and norm parameters are fixed.
     keep : dict of bool Tensor
-        Which of them remain; all without a mask.
+        True for the weights that remain; without a mask, all True.
     norms : dict of Tensor (out, 1, ...)
-        Norm of each filter's remaining weights. A filter is one index of a weight's first dimension: the weights into
-        one neuron of a linear layer, or into one channel of a convolution (Li et al., 2018, section 4).
-    batches : list of (x, y) on the device of the weights
+        Norm of the remaining weights of each filter. A filter is one index of a weight's first dimension: the weights
+        into one neuron of a linear layer, or into one channel of a convolution (Li et al., 2018, section 4).
+    batches : list of (x, y)
+        Data on the device of the weights.
     samples : int
+        Number of samples.
     base : float
-        Loss of the model as it is.
+        Loss of the unperturbed model.
     """
 
     def __init__(self, model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> None:
@@ -39,7 +41,7 @@ class Landscape:
         parameters = prunable(model)
         self.weights = {name: weight.detach() for name, weight in parameters.items()}
         moving = {id(weight) for weight in parameters.values()}
-        # Detached, so that no graph is built for what stands still.
+        # Detached, so that no graph is built for parameters that are not perturbed.
         self._still = {name: p.detach() for name, p in model.named_parameters() if id(p) not in moving}
         first = next(iter(self.weights.values()))
         self.device, self.dtype = first.device, first.dtype
@@ -56,11 +58,11 @@ class Landscape:
 
     @property
     def size(self) -> int:
-        """Number of weights that remain."""
+        """Number of remaining weights."""
         return sum(int(keep.sum()) for keep in self.keep.values())
 
     def value(self, offset: Mapping[str, Tensor]) -> float:
-        """Mean loss at weights + offset; a name that is missing does not move. Raises ValueError if not finite."""
+        """Mean loss at weights + offset; a missing name is an offset of 0. Raises ValueError if it is not finite."""
         with torch.no_grad():
             moved = self._moved(offset)
             total = sum(len(x) * float(self._batch_loss(moved, x, y)) for x, y in self.batches)
@@ -70,7 +72,7 @@ class Landscape:
         return total / self.samples
 
     def gradient(self, offset: Mapping[str, Tensor]) -> Weights:
-        """Gradient of the mean loss at weights + offset in all prunable weights."""
+        """Gradient of the mean loss at weights + offset with respect to all prunable weights."""
         moved = self._moved(offset)
         slope = {name: torch.zeros_like(weight) for name, weight in moved.items()}
         for x, y in self.batches:
@@ -79,7 +81,7 @@ class Landscape:
         return slope
 
     def random_direction(self, generator: torch.Generator) -> Weights:
-        """Gaussian direction, filter-normalised, drawn alike whatever the mask, the device and the dtype."""
+        """Draw a filter-normalised Gaussian direction, independent of the mask, the device and the dtype."""
         return self.filter_normalised(
             {
                 name: torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(self.device, self.dtype)
@@ -88,10 +90,10 @@ class Landscape:
         )
 
     def filter_normalised(self, direction: Weights) -> Weights:
-        """The direction on the remaining weights, each filter's part as long as the filter; a part of 0 stays 0."""
+        """Restrict a direction to the remaining weights and scale each filter's non-zero part to the filter's norm."""
         scaled = {}
         for name, step in direction.items():
-            # In units of its largest entry first: a gradient of 1e-40 would make the ratio infinite.
+            # The step is first divided by its largest entry, because a gradient of 1e-40 would make the ratio infinite.
             peak = torch.where(self.keep[name], step, 0.0).abs().flatten(1).amax(1).reshape(self.norms[name].shape)
             step = step / torch.where(peak > 0, peak, 1.0)
             length = _filter_norm(step, self.keep[name])
@@ -112,7 +114,7 @@ class Landscape:
 
 @contextmanager
 def measuring(model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> Iterator[Landscape]:
-    """A `Landscape` with the model in eval mode; the mode of each module and all buffers are put back at the end."""
+    """Yield a `Landscape` with the model in eval mode; restore the mode of each module and all buffers at the end."""
     buffers = [
         (module, name, buffer, buffer.clone())
         for module in model.modules()

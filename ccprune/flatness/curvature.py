@@ -1,4 +1,4 @@
-"""Largest eigenvalues and trace of the Hessian of the mean loss in the weights that remain."""
+"""Largest eigenvalues and trace of the Hessian of the mean loss in the remaining weights."""
 
 from dataclasses import dataclass
 
@@ -14,23 +14,23 @@ from ccprune.mask import Mask
 
 @dataclass(frozen=True, eq=False)
 class EigenResult:
-    """Outcome of `top_eigenvalues`.
+    """Result of `top_eigenvalues`.
 
     Attributes
     ----------
     values : Tensor (k,)
-        float64, largest first; the largest, not the largest in size.
+        Eigenvalues, float64, in descending order; the largest, not those of largest absolute value.
     residuals : Tensor (k,)
         |H v - value v| / |value| for the unit vectors below; H has an eigenvalue within residual * |value| of the
-        value. An eigenvalue below a thousandth of the largest in size has that thousandth for divisor.
+        value. The divisor is at least a thousandth of the largest absolute value.
     converged : Tensor (k,) of bool
         residual <= tolerance.
     vectors : tuple of k {parameter name: Tensor}
-        Unit eigenvectors, 0 at pruned weights. With scale "filter" in units of the filters' norms.
+        Unit eigenvectors, 0 at pruned weights; with scale "filter" in units of the norms of the filters.
     products : int
-        Hessian-vector products taken.
+        Number of Hessian-vector products.
     weights, samples : int
-        Size of the Hessian; samples the loss is averaged over.
+        Size of the Hessian, and number of samples over which the loss is averaged.
     """
 
     values: Tensor
@@ -44,7 +44,10 @@ class EigenResult:
 
 @dataclass(frozen=True)
 class TraceResult:
-    """Outcome of `trace`: estimate, standard error over the probes (one product each), weights and samples."""
+    """Result of `trace`: estimate, standard error over the probes (one product each), and the problem size.
+
+    `weights` is the size of the Hessian, and `samples` the number of samples over which the loss is averaged.
+    """
 
     estimate: float
     stderr: float
@@ -65,37 +68,46 @@ def top_eigenvalues(
     max_products: int = 100,
     seed: int = 0,
 ) -> EigenResult:
-    """The k largest eigenvalues of the Hessian of the mean loss in the prunable weights that remain.
+    """Compute the k largest eigenvalues of the Hessian of the mean loss in the remaining prunable weights.
 
-    By Hessian-vector products as in PyHessian (Yao et al., 2020), here curvlinops', and block Lanczos on the model's
-    device, which finds an eigenvalue repeated up to k times as often and stops once the residuals allow.
+    The method uses Hessian-vector products as in PyHessian (Yao et al., 2020), here those of curvlinops, and block
+    Lanczos on the model's device. It finds an eigenvalue of multiplicity up to k with its multiplicity, and stops once
+    the residuals are within the tolerance.
 
     Parameters
     ----------
     model, loss, data
-        `loss(model(x), y)` is a batch's mean loss; data is (x, y), or batches of such pairs weighted by their sizes.
-        The model is measured in eval mode, in its own dtype, and left as it was. On CUDA, float32 convolutions lose
-        digits to TF32 unless torch is told otherwise, and residuals then stay higher.
-    k : int
+        `loss(model(x), y)` is the mean loss of a batch; data is (x, y), or batches of such pairs, which are weighted by
+        their sizes. The model is evaluated in eval mode and in its dtype, and is left unchanged. On CUDA, float32
+        convolutions lose digits to TF32 unless it is disabled in torch, and the residuals then remain larger.
+    k : int, default 1
+        Number of eigenvalues.
     mask : Mask, optional
-        Measures the block of the Hessian that belongs to the kept weights. None: all prunable weights. Biases and
-        norm parameters never belong to it.
-    scale : str
-        "none": H. "filter": D H D, D the norm of each weight's filter (of its remaining weights): curvature along
-        relative changes of filters, the same after a rescaling between ReLU layers. D is the filter-wise operator of
-        Kwon et al. (2021, section 3), here also for the rows of linear layers, which they scale weight by weight.
-    tol : float
-        Largest relative residual, between 0 and 1. The error of a value that stands apart goes with its square.
-    max_products : int
-        The search ends before it would take more. Two numbers per weight and product are kept in memory.
-    seed : int
-        Of the starting block.
+        Mask that selects the block of the Hessian of the kept weights. None: all prunable weights. Biases and norm
+        parameters are never included.
+    scale : str, default "none"
+        "none": H. "filter": D H D, where D is the norm of the remaining weights of each weight's filter. This is the
+        curvature along relative changes of filters, which does not change under a rescaling between ReLU layers. D is
+        the filter-wise operator of Kwon et al. (2021, section 3), here also for the rows of linear layers, which they
+        scale weight by weight.
+    tol : float, default 1e-3
+        Largest relative residual, between 0 and 1. The error of a well separated eigenvalue is proportional to the
+        square of its residual.
+    max_products : int, default 100
+        Largest number of products. Two numbers per weight and product are stored.
+    seed : int, default 0
+        Seed of the starting block.
+
+    Returns
+    -------
+    EigenResult
+        Eigenvalues, eigenvectors and residuals.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument: k above the number of remaining weights, a mask that keeps none or does not fit, a loss
-        that is not finite or differs between two passes.
+        If an argument is invalid (the message names it): k above the number of remaining weights, a mask that keeps no
+        weight or does not fit, or a loss that is not finite or differs between two passes.
     """
     if not 0 < tol < 1:
         raise ValueError(f"tol must lie between 0 and 1, got {tol!r}")
@@ -128,12 +140,25 @@ def trace(
     scale: str = "none",
     seed: int = 0,
 ) -> TraceResult:
-    """Trace of the Hessian of the mean loss in the prunable weights that remain, with a standard error.
+    """Estimate the trace of the Hessian of the mean loss in the remaining prunable weights, with a standard error.
 
-    Hutchinson's estimator (1990; Yao et al., 2020): the mean of v'Hv over probes v of random signs, at least 2. They
-    are independent, so their spread gives the standard error. Hutch++ (Meyer et al., 2021) gained little at equal cost
-    on a LeNet, whose trace is spread over many eigenvalues. A weight's signs depend on the seed, not on the mask. Other
-    arguments and errors as in `top_eigenvalues`.
+    Hutchinson's estimator (1990; Yao et al., 2020) is the mean of v'Hv over probes v of random signs. The probes are
+    independent, so their spread gives the standard error. Hutch++ (Meyer et al., 2021) gained little at equal cost on a
+    LeNet, whose trace is spread over many eigenvalues.
+
+    Parameters
+    ----------
+    model, loss, data, mask, scale
+        As in `top_eigenvalues`.
+    probes : int, default 20
+        Number of probes, at least 2.
+    seed : int, default 0
+        Seed of the signs; the signs of a weight do not depend on the mask.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `top_eigenvalues`, and for fewer than 2 probes.
     """
     at_least(2, probes=probes)
     with measuring(model, loss, data, mask) as landscape:

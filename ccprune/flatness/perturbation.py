@@ -1,4 +1,4 @@
-"""The loss away from the model's weights: under random and worst perturbations of a relative size, and on slices."""
+"""Loss under random and worst-case weight perturbations of a relative size, and on slices of the loss surface."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,22 +16,24 @@ MODES = ("random", "worst")
 
 @dataclass(frozen=True, eq=False)
 class SharpnessResult:
-    """Outcome of `sharpness`.
+    """Result of `sharpness`.
 
     Attributes
     ----------
     increase : float
         "random": mean loss increase over the draws. "worst": the largest increase found, at least 0; a lower bound.
     stderr : float or None
-        Standard error of the mean over the draws; None for "worst", a search and not a sample.
+        Standard error of the mean over the draws; None for "worst", which is a search and not a sample.
     values : Tensor (draws,) or (steps,)
         Increase for each draw or after each step; float64 on the CPU.
     loss : float
-        Loss of the model as it is.
+        Loss of the unperturbed model.
     radius : float
+        Relative size of the perturbations.
     mode : str
+        "random" or "worst".
     weights, samples : int
-        Weights that remain; samples the loss is averaged over.
+        Number of remaining weights, and number of samples over which the loss is averaged.
     """
 
     increase: float
@@ -46,10 +48,17 @@ class SharpnessResult:
 
 @dataclass(frozen=True, eq=False)
 class SliceResult:
-    """Mean losses on a line (points,) or plane (points, points); the middle point is the model as it is.
+    """Mean losses on a line or a plane; the middle point is the unperturbed model.
 
-    `losses[i, j]` belongs to coordinates[i] along the first direction and coordinates[j] along the second. Both
-    float64 on the CPU.
+    Attributes
+    ----------
+    coordinates : Tensor (points,)
+        Coordinates along each direction; float64 on the CPU.
+    losses : Tensor (points,) or (points, points)
+        `losses[i, j]` is the loss at coordinates[i] along the first direction and coordinates[j] along the second;
+        float64 on the CPU.
+    samples : int
+        Number of samples over which the loss is averaged.
     """
 
     coordinates: Tensor
@@ -69,20 +78,36 @@ def sharpness(
     mask: Mask | None = None,
     seed: int = 0,
 ) -> SharpnessResult:
-    """Increase of the mean loss when each filter's remaining weights move by `radius` times their norm.
+    """Increase of the mean loss under perturbations of `radius` times the norm of each filter's remaining weights.
 
-    "random": mean over `draws` Gaussian directions, each filter's part scaled to that length (Li et al., 2018, section
-    4). A weight's Gaussian numbers depend on the seed, not on the mask or the model's values: differences can be
-    paired.
+    Biases, norm parameters, pruned weights and filters that are 0 are not perturbed.
 
-    "worst": the largest loss when no filter moves further than that (Keskar et al., 2017; in units of filter norms, as
-    Kwon et al., 2021), searched for in `steps` steps from a random start. A step goes to where the linearised loss is
-    largest, each filter's gradient scaled to the full length (Foret et al., 2021, equation 2, filter by filter); where
-    the loss is convex no step can lose. It finds a lower bound of the maximum.
+    Parameters
+    ----------
+    model, loss, data, mask
+        As in `top_eigenvalues`.
+    radius : float
+        Length of the perturbation of each filter, relative to the norm of its remaining weights; at least 0.
+    mode : str, default "random"
+        "random": mean over Gaussian directions, with each filter's part scaled to the radius (Li et al., 2018, section
+        4). The Gaussian numbers of a weight depend on the seed but not on the mask or the values of the model, so that
+        differences can be paired.
+        "worst": largest loss found when no filter is perturbed beyond the radius (Keskar et al., 2017; in units of
+        filter norms as in Kwon et al., 2021). The search starts at a random point. Each step moves to the maximum of
+        the linearised loss, where each filter's gradient is scaled to the full length (Foret et al., 2021, equation 2,
+        filter by filter). Where the loss is convex, no step decreases it. The result is a lower bound of the maximum.
+    draws : int, default 10
+        Number of directions for "random", at least 2.
+    steps : int, default 10
+        Number of steps for "worst".
+    seed : int, default 0
+        Seed of the directions.
 
-    Biases, norm parameters, pruned weights and filters that are 0 do not move. Model, loss, data and mask as in
-    `top_eigenvalues`, and so are the errors; ValueError also for a radius that is negative or not finite, fewer than 2
-    draws, and a loss that is not finite at a perturbed point.
+    Raises
+    ------
+    TypeError, ValueError
+        As `top_eigenvalues`; ValueError also if the radius is negative or not finite, if there are fewer than 2 draws,
+        or if the loss is not finite at a perturbed point.
     """
     if mode not in MODES:
         raise ValueError(f"mode must be one of {MODES}, got {mode!r}")
@@ -126,12 +151,27 @@ def slice_1d(
     mask: Mask | None = None,
     seed: int = 0,
 ) -> SliceResult:
-    """Mean losses at weights + a * direction for `points` values of a, evenly from -radius to radius.
+    """Mean losses at weights + a * direction for evenly spaced values of a from -radius to radius.
 
-    Without a direction a Gaussian one drawn by the seed, each filter's part as long as the filter's remaining weights
-    (Li et al., 2018, section 4), so that a is a relative change. A direction given, {prunable parameter name: Tensor},
-    is taken as it is on the remaining weights: an eigenvector, or the way to another minimum. Points must be odd.
-    Errors as in `sharpness`; ValueError also for a direction that does not fit the model.
+    Parameters
+    ----------
+    model, loss, data, mask
+        As in `top_eigenvalues`.
+    radius : float
+        Largest value of a, above 0.
+    points : int, default 21
+        Number of values of a, odd and at least 3.
+    direction : {prunable parameter name: Tensor}, optional
+        Direction, for instance an eigenvector or the difference to another minimum. It is restricted to the remaining
+        weights and otherwise used unchanged. None: a Gaussian direction in which each filter's part has the norm of the
+        filter's remaining weights (Li et al., 2018, section 4), so that a is a relative change.
+    seed : int, default 0
+        Seed of the Gaussian direction.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sharpness`; ValueError also if the direction does not fit the model.
     """
     given = None if direction is None else [direction]
     return _slice(model, loss, data, given, dimensions=1, radius=radius, points=points, mask=mask, seed=seed)
@@ -148,7 +188,7 @@ def slice_2d(
     mask: Mask | None = None,
     seed: int = 0,
 ) -> SliceResult:
-    """Mean losses on the plane of two directions, points x points of them; see `slice_1d`.
+    """Mean losses at points x points positions on the plane of two directions; see `slice_1d`.
 
     The first of two random directions is that of `slice_1d` with the same seed.
     """
@@ -173,7 +213,7 @@ def _slice(
     if points % 2 == 0:
         raise ValueError(f"points must be odd, so that the model itself is one of them, got {points}")
     half = points // 2
-    # In this order of operations the middle is exactly 0 and both sides are equal.
+    # With this order of operations the middle is exactly 0 and the coordinates are exactly symmetric.
     coordinates = torch.arange(-half, half + 1, dtype=torch.float64) * radius / half
     with measuring(model, loss, data, mask) as landscape:
         if given is None:
