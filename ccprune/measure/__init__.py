@@ -1,4 +1,4 @@
-"""Measurements of pruned models: operations, time, and a report of what a mask did."""
+"""Measurements of pruned models: operations, time, and a report on the effects of a mask."""
 
 from ccprune.measure._report import NOTE, SparsityReport, report
 

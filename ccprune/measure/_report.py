@@ -1,4 +1,4 @@
-"""What a mask did to a model, and what it did not: sizes, operations and times, dense, masked and exported."""
+"""Report on the effects of a mask: sizes, operations and times of the dense, masked and exported model."""
 
 import copy
 import io
@@ -25,25 +25,26 @@ NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class SparsityReport:
-    """From `ccprune.report`. Indexing and `loc` read `layers`; notebooks show all of it.
+    """Result of `ccprune.report`; indexing and `loc` access `layers`, and notebooks display the whole report.
 
     Attributes
     ----------
     requested : float or None
-        Sparsity that was asked for, where the mask knows it.
+        Requested sparsity, or None if the mask does not record it.
     achieved : float
         Pruned fraction of prunable weights.
     layers : DataFrame
-        One row per masked tensor, and "all". weights, kept, pruned, density (kept / weights); violations, pruned
-        weights that are not zero in the model; dead_outputs, output units or channels all of whose weights are pruned
-        (they still give out their bias); dead_inputs, input units or channels that no weight reads; collapsed, 1 where
-        nothing is kept. With an example also macs_dense and macs_kept, multiply-adds for one example.
+        One row per masked tensor, and a row "all". Columns: weights, kept, pruned, density (kept / weights); violations
+        (pruned weights that are not zero in the model); dead_outputs (output units or channels all of whose weights are
+        pruned; their output is still their bias); dead_inputs (input units or channels that no weight uses); collapsed
+        (1 where no weight is kept). With an example also macs_dense and macs_kept (multiply-adds for one example).
     forms : DataFrame
-        Rows dense, masked and, if given, exported. parameters, of the whole model without pruned weights; macs and
-        flops of one example (2 FLOPs each), which for masked are those of a kernel that skips zeros, and missing for
-        sparse kernels, which torch's counter does not know, and without an example; file_bytes, of the saved
-        state_dict, and compressed_bytes, by zlib; and where asked for the seconds of a forward pass over the example
-        batch: median, low, high (quartiles), and relative, to dense.
+        Rows dense, masked and, if given, exported. Columns: parameters (of the whole model without pruned weights);
+        with an example macs and flops of one example (2 FLOPs per multiply-add), which for masked are those of a kernel
+        that skips zeros, and which are missing for sparse kernels, because torch's counter does not support them;
+        file_bytes (size of the saved state_dict) and compressed_bytes (the same with zlib); and if requested the
+        seconds of a forward pass over the example batch as median, low, high (quartiles), and relative (median over
+        that of dense).
     """
 
     requested: float | None
@@ -56,12 +57,12 @@ class SparsityReport:
 
     @property
     def loc(self) -> Any:
-        """Of `layers`."""
+        """The `loc` indexer of `layers`."""
         return self.layers.loc
 
     @property
     def summary(self) -> str:
-        """One line on the sparsity, and one on each thing that may be wrong."""
+        """One line with the sparsity, and one line for each possible problem."""
         total = self.layers.loc["all"]
         asked = "" if self.requested is None else f" ({self.requested:.4%} requested)"
         lines = [f"{int(total['kept'])} of {int(total['weights'])} weights kept: sparsity {self.achieved:.4%}{asked}"]
@@ -92,27 +93,28 @@ def report(
     latency: bool = False,
     repeats: int = 100,
 ) -> SparsityReport:
-    """Measure what a mask did to a model, and what it did not.
+    """Measure the effects of a mask on the sizes, operations and times of a model.
 
     Parameters
     ----------
     model : Module
-        Left as it was.
+        Model; left unchanged.
     mask : Mask
+        Mask of the model.
     example_input : Tensor (n, ...), optional
-        A batch; with it multiply-adds and FLOPs are counted.
+        Batch with which multiply-adds and FLOPs are counted.
     exported : Module, optional
-        What `ccprune.export` made of the model: its parameters, file and time are reported too.
+        Result of `ccprune.export` for the model, whose parameters, file and time are reported too.
     latency : bool, default False
         Whether forward passes on the example are timed.
     repeats : int, default 100
-        Timed passes of each form.
+        Number of timed passes of each form.
 
     Raises
     ------
     ValueError
-        If the mask does not fit the model, as `Mask.apply_`; for models whose operations cannot be counted; for latency
-        without an example.
+        If the mask does not fit the model, as `Mask.apply_`; if the operations of the model cannot be counted; or if
+        `latency` is requested without an example.
     """
     if latency and example_input is None:
         raise ValueError("latency needs an example_input to be measured on, got none")
@@ -147,7 +149,7 @@ def _layers(mask: Mask, model: nn.Module) -> pd.DataFrame:
     found = owners(model)
     dead = {}
     for name, keep in mask.keep.items():
-        # (groups, outputs of a group, inputs of a group, places)
+        # (groups, outputs of a group, inputs of a group, kernel positions)
         groups = getattr(found[name][0], "groups", 1)
         parts = keep.reshape(groups, len(keep) // groups, keep.shape[1] if keep.ndim > 1 else 1, -1)
         outputs, inputs = parts.any(3).any(2), parts.any(3).any(1)
@@ -159,7 +161,7 @@ def _layers(mask: Mask, model: nn.Module) -> pd.DataFrame:
 
 
 def _parameters(model: nn.Module) -> int:
-    # Those in 2:4 tensors have the dense shape and half of its values.
+    # 2:4 tensors have the dense shape but store half of the values.
     return sum(p.numel() // (2 if isinstance(p, SparseSemiStructuredTensor) else 1) for p in model.parameters())
 
 
@@ -169,7 +171,7 @@ def _sparse(model: nn.Module) -> bool:
 
 
 def _file_bytes(model: nn.Module) -> tuple[int, int]:
-    """Of the state as `torch.save` writes it, and of that file compressed."""
+    """Return the size of the state as written by `torch.save`, and that of the compressed file."""
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     return file.getbuffer().nbytes, len(zlib.compress(file.getbuffer()))

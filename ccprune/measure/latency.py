@@ -1,7 +1,8 @@
-"""Measured time of a network as it is, with a mask on it, and truly sparse.
+"""Measured time of a network without a mask, with a mask, and with sparse layers.
 
-A mask sets weights to zero; a dense kernel multiplies zeros like any other number, and `Mask.enforce` adds to every
-training step. Fewer operations are less time only where a kernel skips them: `sparse` makes the network that does.
+A mask sets weights to zero. A dense kernel multiplies zeros like any other number, and `Mask.enforce` adds work to
+every training step. Fewer operations save time only if a kernel skips them; `sparse` creates a network with such
+kernels.
 """
 
 import copy
@@ -28,39 +29,40 @@ FORMS = ("dense", "masked", "sparse")
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall times in seconds of a call that was repeated, in the order of the calls.
+    """Wall times in seconds of a repeated call, in the order of the calls.
 
-    The median and the quartiles around it say more than a mean: a busy machine adds time, and never takes any away.
+    The median and the quartiles are more informative than a mean, because other load on the machine can only add time.
     """
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Half of the calls took at most so long."""
+        """Median in seconds."""
         return float(np.median(self.seconds))
 
     @property
     def low(self) -> float:
-        """First quartile."""
+        """First quartile in seconds."""
         return float(np.quantile(self.seconds, 0.25))
 
     @property
     def high(self) -> float:
-        """Third quartile."""
+        """Third quartile in seconds."""
         return float(np.quantile(self.seconds, 0.75))
 
 
 class SparseLinear(nn.Module):
-    """A linear layer that stores and multiplies its kept weights only, in compressed sparse rows (CSR).
+    """A linear layer that stores and multiplies only its kept weights, in compressed sparse rows (CSR).
 
     Parameters
     ----------
     values : Parameter (kept,)
         Kept weights, row by row; they can be trained.
     keep : bool Tensor (out, in)
-        Where they stand.
+        True at the positions of the kept weights.
     bias : Parameter (out,) or None
+        Bias.
     """
 
     def __init__(self, values: nn.Parameter, keep: Tensor, bias: nn.Parameter | None) -> None:
@@ -68,43 +70,44 @@ class SparseLinear(nn.Module):
         self.shape = tuple(keep.shape)
         self.values = values
         self.register_parameter("bias", bias)
-        # 32-bit indices are what MKL takes; others it would translate at each call.
+        # MKL uses 32-bit indices and would convert others at each call.
         self.register_buffer("row_starts", pad(keep.sum(1).cumsum(0), (1, 0)).int())
         self.register_buffer("columns", keep.nonzero()[:, 1].int())
         with warnings.catch_warnings():
-            # Torch says so once in a process, at the first such tensor: here.
+            # Torch emits this warning once in a process, at the first CSR tensor, which is created here.
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
             self._csr(check=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Inputs (..., in) -> outputs (..., out)."""
+        """Map inputs (..., in) to outputs (..., out)."""
         examples = x.reshape(-1, self.shape[1]).T
         weight = self._csr(check=False)
         y = weight @ examples if self.bias is None else torch.addmm(self.bias[:, None], weight, examples)
         return y.T.reshape(*x.shape[:-1], self.shape[0])
 
     def _csr(self, *, check: bool) -> Tensor:
-        """The weight (out, in) over the memory of `values`, which gradients reach through it."""
+        """Return the weight (out, in) as a view of `values`, through which gradients are propagated to `values`."""
         return torch.sparse_csr_tensor(self.row_starts, self.columns, self.values, self.shape, check_invariants=check)
 
 
 def sparse(model: nn.Module, mask: Mask) -> nn.Module:
-    """A copy whose linear layers that the mask names are `SparseLinear`: the outputs of the masked model, to rounding.
+    """Copy a model with `SparseLinear` in place of the linear layers that the mask names.
 
-    Layers that the mask does not name, and convolutions that it leaves whole, stay dense. The copy is for inference and
-    training; for each sparse layer its parameters hold "values" in place of "weight".
+    The outputs are those of the masked model, up to rounding. Layers that the mask does not name, and convolutions of
+    which it prunes no weight, stay dense. The copy can be used for inference and training. The parameters of a sparse
+    layer are named "values" instead of "weight".
 
     Raises
     ------
     ValueError
-        When the mask does not fit the model, or prunes anything but weights of plain `nn.Linear` layers: torch has no
-        sparse convolution.
+        If the mask does not fit the model, or prunes anything but weights of plain `nn.Linear` layers (torch has no
+        sparse convolution).
     """
-    mask.check(model)  # raises where the mask does not fit
-    whole = nn.ModuleList([copy.deepcopy(model)])  # so that a model that is itself one layer has a parent too
+    mask.check(model)  # raises if the mask does not fit
+    whole = nn.ModuleList([copy.deepcopy(model)])  # so that a model that is a single layer has a parent too
     parameters = dict(whole[0].named_parameters(remove_duplicate=False))
     keep = {id(parameters[name]): value.to(parameters[name].device) for name, value in mask.keep.items()}
-    # Kept by the identity of what they replace: tied weights stay tied, and a layer under two names one layer.
+    # Keyed by the identity of the replaced object, so that tied weights stay tied and a layer with two names stays one.
     values: dict[int, nn.Parameter] = {}
     layers: dict[int, SparseLinear] = {}
     for parent in list(whole.modules()):
@@ -125,9 +128,10 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
 
 
 def inference(model: nn.Module, example: Tensor, *, repeats: int = 100, warmup: int = 10) -> Timing:
-    """Time of a forward pass over the batch `example` (n, ...), in eval mode and without gradients.
+    """Time a forward pass over the batch `example` (n, ...), in eval mode and without gradients.
 
-    `warmup` calls come before the `repeats` that are timed, each to its end on the device. The model is left as it was.
+    `warmup` untimed calls precede the `repeats` timed calls. Each call is timed until it has finished on the device.
+    The model is left unchanged.
     """
     with eval_mode(model), torch.no_grad():
         return _timed({"": lambda: model(example)}, example.device, repeats, warmup)[""]
@@ -143,10 +147,10 @@ def training_step(
     repeats: int = 100,
     warmup: int = 10,
 ) -> Timing:
-    """Time of a step of plain SGD on the batch (x, y): forward, backward and update, in train mode, on a copy.
+    """Time a step of plain SGD on the batch (x, y): forward, backward and update, in train mode, on a copy.
 
-    An epoch takes as many steps as it has batches. With a mask the step includes enforcing it. The learning rate is 0,
-    which is the same work, so that all steps are alike.
+    An epoch takes as many steps as it has batches. With a mask, the step includes enforcing it. The learning rate is 0,
+    which needs the same work and makes all steps equal.
     """
     return _timed({"": _step(copy.deepcopy(model), x, y, mask, loss)}, x.device, repeats, warmup)[""]
 
@@ -162,23 +166,25 @@ def compare(
     repeats: int = 100,
     warmup: int = 10,
 ) -> pd.DataFrame:
-    """Times of `inference` and `training_step` on one batch, for copies of the model in several forms.
+    """Time `inference` and `training_step` on one batch, for copies of the model in several forms.
 
-    The forms take turns, call by call in changing order, so that whatever else the machine does meets all alike.
+    The forms alternate call by call, in changing order, so that other load on the machine affects all forms equally.
 
     Parameters
     ----------
     model : Module
+        Model; left unchanged.
     mask : Mask
+        Mask of the forms "masked" and "sparse".
     x, y : Tensor (n, ...), Tensor
-        The batch, on the model's device.
-    forms : sequence of str
-        "dense", the model without the mask, and any of "masked", the same tensors with zeros, enforced in training, and
-        "sparse", see `sparse`, which models with pruned convolutions do not have.
-    loss : callable
+        Batch on the model's device.
+    forms : sequence of str, default `FORMS`
+        "dense" (the model without the mask) and any of "masked" (the same tensors with zeros, enforced in training) and
+        "sparse" (see `sparse`; not available for models with pruned convolutions).
+    loss : callable, default cross-entropy
         (outputs, y) -> mean loss.
-    repeats, warmup : int
-        Timed calls of each form, and those before them.
+    repeats, warmup : int, default 100 and 10
+        Number of timed calls of each form, and of untimed calls before them.
 
     Returns
     -------
@@ -189,7 +195,7 @@ def compare(
     Raises
     ------
     ValueError
-        For unknown forms or none that is dense, fewer than 1 repeats, a negative warmup, and where `sparse` does.
+        If a form is unknown or "dense" is missing, for fewer than 1 repeats or a negative warmup, and as `sparse`.
     """
     if not set(forms) <= set(FORMS) or "dense" not in forms:
         raise ValueError(f"forms must be 'dense' and any others of {FORMS}, got {tuple(forms)}")
@@ -235,11 +241,12 @@ def _timed(
     on_cuda = device.type == "cuda"
     wait = partial(torch.cuda.synchronize, device) if on_cuda else lambda: None
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    with torch.random.fork_rng([device] if on_cuda else []):  # dropout draws
-        # In ever other orders: a call is a little slower after one that left the caches full of other numbers.
+    with torch.random.fork_rng([device] if on_cuda else []):  # dropout draws random numbers
+        # The order changes, because a call is slightly slower after one that filled the caches with other data.
         for order in itertools.islice(itertools.cycle(itertools.permutations(calls)), warmup + repeats):
             for name in order:
-                # Not torch.utils.benchmark.Timer: its timeit(1) makes two calls of its own before each timed one.
+                # torch.utils.benchmark.Timer is not used, because its timeit(1) makes two extra calls before each timed
+                # one.
                 wait()
                 start = time.perf_counter()
                 calls[name]()

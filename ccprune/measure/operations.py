@@ -1,11 +1,11 @@
-"""Operations of one forward pass, dense and with pruned weights left out.
+"""Operations of one forward pass, dense and without pruned weights.
 
-Three numbers that are often confused are kept apart. A multiply-add (MAC) is one product and its addition to a sum. A
-FLOP is one floating-point operation: 2 for each multiply-add, the additions of biases not counted, as in torch's own
-counter. Paper A's "Flops" (tables 1 and 2) are neither: they are the numbers of remaining weights.
+Three numbers that are often confused are reported separately. A multiply-add (MAC) is one product and its addition to a
+sum. A FLOP is one floating-point operation. There are 2 for each multiply-add, and additions of biases are not counted,
+as in torch's counter. The "Flops" of paper A (tables 1 and 2) are neither; they are the numbers of remaining weights.
 
-What a mask leaves out is saved only by a kernel that leaves it out. Zeros in a dense tensor are multiplied like any
-other number: `ccprune.measure.latency` measures that.
+Pruned operations are saved only by a kernel that skips them. Dense kernels multiply zeros like any other number; see
+`ccprune.measure.latency` for the measured time.
 """
 
 from collections import Counter
@@ -22,8 +22,8 @@ from ccprune.mask import Mask
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
-# Products inside one kernel, which torch 2.13's counter takes for nothing at all: recurrent and transformer layers in
-# one piece, attention on the CPU, nn.Bilinear, products with a vector, distances.
+# Kernels with products that torch 2.13's counter does not count: fused recurrent and transformer layers, attention on
+# the CPU, nn.Bilinear, products with a vector, distances.
 _UNSEEN = (
     "mkldnn_rnn_layer",
     "_cudnn_rnn",
@@ -41,36 +41,37 @@ _UNSEEN = (
 
 
 def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.DataFrame:
-    """Multiply-adds and FLOPs of a forward pass in eval mode, for one example.
+    """Count multiply-adds and FLOPs of a forward pass in eval mode, for one example.
 
-    Every weight costs one multiply-add at each place that it takes part in: at each output position of a linear or
-    convolution layer, whatever its stride, padding, groups and dilation, and at each input position of a transposed
-    one. Products with the zeros of padding count, as in torch's counter. A layer that is used twice counts twice.
+    Every weight needs one multiply-add at each output position of a linear or convolution layer, whatever its stride,
+    padding, groups and dilation, and at each input position of a transposed convolution. Products with padded zeros
+    count, as in torch's counter. A layer that is used twice counts twice.
 
     Parameters
     ----------
     model : Module
-        On the device of `example`; left as it was.
+        Model on the device of `example`; left unchanged.
     example : Tensor (n, ...)
-        A batch of any size; the work is divided by n.
+        Batch of any size; the work is divided by n.
     mask : Mask, optional
-        Weights that it does not name all count as kept.
+        Mask; weights that it does not name all count as kept.
 
     Returns
     -------
     DataFrame of int64
-        One row per weight tensor of a linear or convolution layer, by its parameter's name ("conv1.weight"), tied ones
-        under the first; then "other": products that torch's counter saw outside these layers' calls, such as attention
-        or einsum, in which no mask is taken into account; then "all". Columns: weights and kept, numbers of weights;
-        uses, calls of the layer in one pass (0: never, although there); macs_dense, macs_kept, flops_dense, flops_kept,
-        for one example; paper_flops, paper A's "Flops", which equals kept.
+        One row per weight tensor of a linear or convolution layer, by the name of its parameter ("conv1.weight"; tied
+        weights under the first name). The row "other" has the products that torch's counter found outside the calls of
+        these layers, such as attention or einsum, where no mask is taken into account. The last row is "all". Columns:
+        weights and kept (numbers of weights); uses (calls of the layer in one pass, 0 if the layer is never called);
+        macs_dense, macs_kept, flops_dense, flops_kept (for one example); paper_flops ("Flops" of paper A, equal to
+        kept).
 
     Raises
     ------
     ValueError
-        For an example without rows or whose work is not a whole number for each row (batch elements mixed: pass one
-        row); a mask that does not fit the model or names a weight of no such layer; products that torch's counter
-        cannot see, naming the operations; a layer that does less than its kind does.
+        If the example has no rows, or its work is not a whole number per row (the model mixes batch elements; pass one
+        row). If the mask does not fit the model or names a weight of another kind of layer. If torch's counter does not
+        support products of the model (the message names the operations). If a layer does less work than its kind.
     """
     if example.ndim == 0 or not len(example):
         raise ValueError(f"example must be a batch with at least one row, got shape {tuple(example.shape)}")
@@ -104,7 +105,7 @@ def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.
 
 
 def _run(model: nn.Module, example: Tensor, keys: dict[nn.Module, int]) -> tuple[Counter[int], Counter[int], int]:
-    """Calls and places of each weight, by its layer's key, over the whole batch; FLOPs that torch's counter saw."""
+    """Return calls and positions of each weight, by the key of its layer, over the batch, and torch's FLOP count."""
     uses: Counter[int] = Counter()
     places: Counter[int] = Counter()
 
@@ -114,7 +115,7 @@ def _run(model: nn.Module, example: Tensor, keys: dict[nn.Module, int]) -> tuple
         else:
             shared = output
         uses[keys[module]] += 1
-        # The first axis of a weight goes over the channels of that side; each of its entries is used once elsewhere.
+        # The first axis of a weight indexes the channels of that side; each entry is used once at every other position.
         places[keys[module]] += shared.numel() // module.weight.shape[0]
 
     unseen: set[str] = set()
@@ -123,7 +124,7 @@ def _run(model: nn.Module, example: Tensor, keys: dict[nn.Module, int]) -> tuple
     counter = FlopCounterMode(display=False, custom_mapping=formulas)
     with ExitStack() as stack:
         for module in keys:
-            # First, before a hook of the caller's puts another output in its place.
+            # Prepended, because a hook of the caller may replace the output.
             stack.callback(module.register_forward_hook(note, with_kwargs=True, prepend=True).remove)
         stack.enter_context(eval_mode(model))
         stack.enter_context(torch.random.fork_rng([example.device] if example.is_cuda else []))
@@ -144,10 +145,10 @@ def _noting(name: str, found: set[str]) -> Any:
 
 
 def _kept(model: nn.Module, mask: Mask | None, weights: dict[int, tuple[str, Tensor]]) -> dict[int, int]:
-    """Number of weights that stay, by the parameter's id, so that either name of a tied weight will do."""
+    """Return the number of kept weights by the id of the parameter, so that any name of a tied weight can be used."""
     if mask is None:
         return {}
-    left = mask.check(model)["kept"]  # raises where the mask does not fit
+    left = mask.check(model)["kept"]  # raises if the mask does not fit
     parameters = dict(model.named_parameters(remove_duplicate=False))
     uncounted = [name for name in mask.keep if id(parameters[name]) not in weights]
     if uncounted:
