@@ -1,9 +1,9 @@
-"""Models that are faster for what a mask pruned, and files that hold a model with its mask.
+"""Export of masked models to faster models, and files that store a model with its mask.
 
-A mask on its own saves no time. What does depends on what is pruned, and where it runs: `structured` removes whole
-channels, for any kernel; `semi_structured` has CUDA kernels for 2:4 masks; `csr` multiplies by single kept weights on
-the CPU. Each returns an `Exported`: a copy, for inference, with the outputs of the masked model, and what was done to
-each layer and why.
+A mask alone saves no time. The right export depends on the pruned structure and on the device. `structured` removes
+whole channels and works with any kernel. `semi_structured` uses CUDA kernels for 2:4 masks. `csr` multiplies only the
+kept weights on the CPU. Each returns an `Exported`: a copy for inference with the outputs of the masked model, and a
+table of the changes to each layer and their reasons.
 """
 
 from ccprune.export._csr import csr

@@ -1,4 +1,4 @@
-"""Channels that carry the same number for every input, and folding that number into the biases of their readers."""
+"""Channels with the same value for every input, and folding of that value into the biases of the next layers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ccprune.mask._names import Layer
 
 @dataclass
 class Inputs:
-    """Smallest and largest number (channels,) that came in over all examples, and calls per example."""
+    """Smallest and largest input value (channels,) over all examples, and calls per example."""
 
     low: Tensor
     high: Tensor
@@ -22,13 +22,13 @@ class Inputs:
 
     @property
     def constant(self) -> Tensor:
-        """Whether a channel had one value, but for rounding: a mean of equal numbers need not be exactly them."""
+        """Whether a channel had one value up to rounding, since a mean of equal numbers need not equal them exactly."""
         slack = 8 * torch.finfo(self.low.dtype).eps * self.low.abs().clamp_min(self.high.abs())
         return self.high - self.low <= slack
 
 
 def other(example: Tensor) -> Tensor:
-    """Other numbers of the same kind and shape."""
+    """Return another example of the same dtype and shape with different values."""
     if not example.is_floating_point():
         return example.roll(1, -1)
     generator = torch.Generator().manual_seed(0)
@@ -37,7 +37,7 @@ def other(example: Tensor) -> Tensor:
 
 
 def watched(network: nn.Module, examples: Sequence[Tensor]) -> dict[nn.Module, Inputs]:
-    """What came into each linear and convolution layer."""
+    """Record the inputs of each linear and convolution layer."""
     seen: dict[nn.Module, Inputs] = {}
     calls: Counter[nn.Module] = Counter()
 
@@ -64,17 +64,17 @@ def no_weights(layer: Layer, dimension: int) -> Tensor:
 
 
 def foldable(layer: Layer, inputs: Inputs) -> Tensor:
-    """Whether an input channel adds the same to the layer's outputs at all places: (channels,)."""
+    """Whether an input channel adds the same value to the layer's outputs at all positions: (channels,)."""
     if _pads_with_zeros(layer):
         return (inputs.low == 0) & (inputs.high == 0)
     return inputs.constant
 
 
 def fold_(layer: Layer, channels: Sequence[int], inputs: Inputs) -> None:
-    """Adds to the bias what the constant input channels add to each output; makes a bias where there is none."""
+    """Add the contribution of constant input channels to the bias; create a bias if there is none."""
     with torch.no_grad():
         weight = layer.weight[:, channels].flatten(2).sum(2) if layer.weight.ndim > 2 else layer.weight[:, channels]
-        # Channels that no weight reads may be of any value.
+        # Channels whose weights are all zero may have any value.
         value = torch.where((weight == 0).all(0), 0, (inputs.low[channels] + inputs.high[channels]) / 2)
         added = (weight.double() @ value.double()).to(weight.dtype)
         if layer.bias is not None:
@@ -84,7 +84,7 @@ def fold_(layer: Layer, channels: Sequence[int], inputs: Inputs) -> None:
 
 
 def shared(network: nn.Module) -> set[nn.Module]:
-    """Modules with a parameter that another module has too."""
+    """Return the modules that share a parameter with another module."""
     holders: dict[int, list[nn.Module]] = {}
     for module in network.modules():
         for parameter in module._parameters.values():

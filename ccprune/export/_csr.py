@@ -1,4 +1,4 @@
-"""Linear layers in compressed sparse rows, where that is measured to be faster."""
+"""Linear layers in compressed sparse rows (CSR), where measurements show that they are faster."""
 
 import pandas as pd
 import torch
@@ -12,37 +12,40 @@ from ccprune.measure.latency import Timing, inference, sparse
 
 
 def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> Exported:
-    """A masked copy whose linear layers are `diagnostics.latency.SparseLinear` where that wins on the CPU.
+    """Copy a masked model with `ccprune.measure.latency.SparseLinear` layers where these are faster on the CPU.
 
-    Each pruned linear layer is timed in both forms on the inputs that the example batch gives it, `repeats` passes
-    each. It becomes sparse only if the third quartile of the sparse times lies below the first of the dense ones; then
-    the machine's noise cannot be what won. Another batch size, machine or number of threads may decide otherwise.
+    Each pruned linear layer is timed in both forms on the inputs that it receives for the example batch. It becomes
+    sparse only if the third quartile of the sparse times is below the first quartile of the dense times, so that noise
+    of the machine cannot decide. The choice may differ for another batch size, machine or number of threads.
 
     Parameters
     ----------
     model : Module
-        On the CPU.
+        Model on the CPU.
     mask : Mask
+        Mask of the model.
     example : Tensor (n, ...)
-        A batch of the size that will be used.
-    repeats : int
+        Batch of the size that will be used.
+    repeats : int, default 30
+        Number of timed passes of each form.
 
     Returns
     -------
     Exported
-        layers: form ("csr" or "dense"), dense_seconds and sparse_seconds (medians, NaN where not timed), reason.
+        Columns of `layers`: form ("csr" or "dense"), dense_seconds and sparse_seconds (medians, NaN if not timed),
+        reason.
 
     Raises
     ------
     ValueError
-        When the mask does not fit the model, or the example is not on the CPU.
+        If the mask does not fit the model, or the example is not on the CPU.
     """
     if example.device.type != "cpu":
         raise ValueError(f"example must be on the CPU, got {example.device}: use semi_structured or structured on CUDA")
     network = masked_copy(model, mask)
     found = owners(network)
     inputs = _inputs(network, example)
-    # Tied weights are decided together, over all layers that have them.
+    # Tied weights are decided together, over all layers that share them.
     users: dict[int, list[nn.Module]] = {}
     for module, attribute in dict.fromkeys(found.values()):
         users.setdefault(id(module._parameters[attribute]), []).append(module)
@@ -73,7 +76,7 @@ def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> 
 
 
 def _inputs(network: nn.Module, example: Tensor) -> dict[nn.Module, list[Tensor]]:
-    """What each linear layer is called with in one forward pass."""
+    """Return the inputs of each linear layer in one forward pass."""
     found: dict[nn.Module, list[Tensor]] = {}
 
     def note(module: nn.Module, x: Tensor) -> None:

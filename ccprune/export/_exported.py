@@ -1,4 +1,4 @@
-"""What all exports return and share."""
+"""Result type and helper functions of all exports."""
 
 import copy
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from ccprune.mask import Mask, unwrap
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A model made from a masked one, for inference.
+    """A model for inference, exported from a masked model.
 
     Attributes
     ----------
     model : Module
-        A copy in eval mode; the original is as it was.
+        Copy in eval mode; the original is unchanged.
     layers : DataFrame
-        One row per parameter: what was done to it, and the reason where nothing was.
+        One row per parameter with the change that was made to it, or the reason if there was none.
     """
 
     model: nn.Module
@@ -28,13 +28,13 @@ class Exported:
 
 
 def masked_copy(model: nn.Module, mask: Mask) -> nn.Module:
-    """A copy of the plain model under the mask, in eval mode. Raises ValueError where the mask does not fit."""
-    mask.check(model)  # before a copy that may be large
+    """Copy the plain model and apply the mask, in eval mode; raises ValueError if the mask does not fit."""
+    mask.check(model)  # before copying, since the model may be large
     return mask.apply_(copy.deepcopy(unwrap(model))).eval()
 
 
 def outputs(model: nn.Module, example: Tensor) -> Tensor:
-    """Of a forward pass in eval mode; global random state untouched. Raises TypeError unless they are one Tensor."""
+    """Return the output in eval mode, keeping the global random state; raises TypeError unless it is one Tensor."""
     with eval_mode(model), torch.no_grad(), torch.random.fork_rng([example.device] if example.is_cuda else []):
         found = model(example)
     if not isinstance(found, Tensor):

@@ -1,4 +1,4 @@
-"""A model and its mask in one safetensors file: tensors and text only, nothing that a reader would execute."""
+"""A model and its mask in one safetensors file, which contains only tensors and text and no executable content."""
 
 import json
 import os
@@ -19,14 +19,17 @@ _MASK = "ccprune.mask/"
 
 
 def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
-    """Writes parameters, buffers and the mask, all of it or nothing, under the plain model's names.
+    """Write parameters, buffers and the mask atomically, under the names of the plain model.
 
-    The mask takes one bit per weight: tensors "ccprune.mask/NAME" of uint8 hold the flattened mask as `numpy.packbits`
-    makes it. Metadata (text): format, mask (JSON of name -> shape), tied (JSON of name -> the name that holds the
-    values) and requested (the sparsity asked for, if known). Any reader of safetensors reads the weights.
+    The mask takes one bit per weight: uint8 tensors "ccprune.mask/NAME" hold the flattened mask in the format of
+    `numpy.packbits`. The text metadata are format, mask (JSON of name -> shape), tied (JSON of name -> name that holds
+    the values) and requested (the requested sparsity, if known). Any safetensors reader can read the weights.
 
-    Raises ValueError when the mask does not fit the model or pruned weights are not zero in it (call `mask.apply_`
-    first), and for state that is not tensors.
+    Raises
+    ------
+    ValueError
+        If the mask does not fit the model, if pruned weights are not zero in it (call `mask.apply_` first), or if its
+        state holds anything but tensors.
     """
     path = Path(path)
     violations = int(mask.check(model)["violations"]["all"])
@@ -36,7 +39,7 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
     tied: dict[str, str] = {}
     first: dict[object, str] = {}
     for name, value in _state(model).items():
-        # Tied tensors once; a view of another that is not the same is stored on its own, in a row.
+        # Tied tensors are stored once. Any other view of a tensor is stored separately and contiguously.
         holder = first.setdefault(_identity(name, value), name)
         if holder == name:
             tensors[name] = value.detach().cpu().contiguous().clone()
@@ -55,10 +58,15 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
 
 
 def load(path: str | os.PathLike, model: nn.Module) -> Mask:
-    """Puts what `save` wrote into the model, in place, on the devices it has, and returns the mask.
+    """Load a file of `save` into the model, in place and on the model's devices, and return the mask.
 
-    Raises FileNotFoundError without a file; ValueError for one that is damaged or not from `save`, and when its names,
-    shapes or types are not the model's. Then the model is as it was.
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged or not from `save`, or its names, shapes or dtypes are not those of the model. The model
+        is then unchanged.
     """
     path = Path(path)
     if not path.is_file():
@@ -93,7 +101,7 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
                 f"{path} has {name!r} as {stored[name].dtype} of shape {tuple(stored[name].shape)}, "
                 f"the model as {value.dtype} of shape {tuple(value.shape)}"
             )
-    mask.check(model)  # raises where the mask's names or shapes are not the model's
+    mask.check(model)  # raises if the names or shapes of the mask are not those of the model
     held: dict[object, str] = {}
     for name, value in state.items():
         if not torch.equal(stored[held.setdefault(_identity(name, value), name)], stored[name]):
@@ -105,7 +113,7 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The model's own tensors, not copies, by plain name."""
+    """Return the tensors of the model by plain name, without copying them."""
     names = plain_names(model)
     state = {names[name]: value for name, value in model.state_dict().items()}
     others = [name for name, value in state.items() if not isinstance(value, Tensor)]
@@ -115,7 +123,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _identity(name: str, value: Tensor) -> object:
-    """The same for tied tensors, and for no others."""
+    """Return a key that is equal for tied tensors and for no others."""
     return (value.data_ptr(), value.shape, value.stride(), value.dtype) if value.numel() else name
 
 

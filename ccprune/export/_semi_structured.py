@@ -1,4 +1,4 @@
-"""2:4 weights in torch's semi-structured tensors, for CUDA."""
+"""2:4 sparse weights as torch's semi-structured tensors, for CUDA."""
 
 import warnings
 
@@ -11,27 +11,27 @@ from ccprune.export._exported import Exported, masked_copy
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
 
-# Torch's float32 kernels take 1 of 2, its int8 ones are for quantised models.
+# Torch's float32 kernels need 1:2 sparsity, and its int8 kernels are for quantised models.
 DTYPES = (torch.float16, torch.bfloat16)
 
 
 def semi_structured(model: nn.Module, mask: Mask) -> Exported:
-    """A masked copy whose 2:4 linear layers multiply half of their weights, by the tensor cores' sparse kernels.
+    """Copy a masked model with 2:4 linear layers, which multiply half of their weights on sparse tensor cores.
 
-    For CUDA devices of compute capability 8.0 or newer, in float16 or bfloat16; make the mask with `Mask.from_n_m`.
-    Outputs are the masked model's to that precision's rounding. Layers whose sizes the kernels do not take stay dense,
-    with torch's reason.
+    The export is for CUDA devices of compute capability 8.0 or newer, in float16 or bfloat16. Create the mask with
+    `Mask.from_n_m`. Outputs are those of the masked model, up to rounding in this precision. Layers whose sizes the
+    kernels do not support stay dense, with torch's reason.
 
     Returns
     -------
     Exported
-        layers: form ("2:4" or "dense"), reason.
+        Columns of `layers`: form ("2:4" or "dense"), reason.
 
     Raises
     ------
     ValueError
-        When the mask does not fit the model, keeps more than 2 of 4 in a linear layer that it prunes, naming it, or
-        prunes no linear layer; or when such a layer is not on CUDA or has another precision.
+        If the mask does not fit the model, prunes no linear layer, or keeps more than 2 of 4 in a linear layer that it
+        prunes (the message names it); or if such a layer is not on CUDA or has another precision.
     """
     mask.check(model)
     found = owners(model)
@@ -49,14 +49,14 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
     network = masked_copy(model, mask)
     copies = owners(network)
     rows = {name: ("dense", "nothing pruned, or not a linear layer") for name in mask.keep}
-    made: dict[int, nn.Parameter] = {}  # by the weight's identity: tied layers stay tied
+    made: dict[int, nn.Parameter] = {}  # by the identity of the weight, so that tied layers stay tied
     for name in chosen:
         weight = copies[name][0].get_parameter("weight")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*SparseSemiStructuredTensor", category=UserWarning)
             try:
                 made[id(weight)] = nn.Parameter(to_sparse_semi_structured(weight.detach().contiguous()), False)
-            except RuntimeError as error:  # sizes, or a build or device without the kernels
+            except RuntimeError as error:  # unsupported sizes, or a build or device without the kernels
                 rows[name] = ("dense", str(error).split("\n")[0])
             else:
                 rows[name] = ("2:4", "")
@@ -68,5 +68,5 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
 
 
 def two_of_four(keep: Tensor) -> bool:
-    """Whether at most 2 of every 4 along the second dimension are kept."""
+    """Whether at most 2 of every 4 weights along the second dimension, of a size divisible by 4, are kept."""
     return keep.shape[1] % 4 == 0 and bool((keep.reshape(len(keep), -1, 4).sum(2) <= 2).all())

@@ -1,4 +1,4 @@
-"""Removal of whole channels: a smaller dense model, faster with any kernel."""
+"""Removal of whole channels, which gives a smaller dense model that is faster with any kernel."""
 
 import warnings
 from collections.abc import Iterator
@@ -16,36 +16,37 @@ from ccprune.mask._names import Layer, layers
 
 
 def structured(model: nn.Module, mask: Mask, example: Tensor, *, tol: float = 1e-5) -> Exported:
-    """A masked copy without the channels that the mask emptied, removed by torch-pruning (Fang et al., 2023).
+    """Copy a masked model without its empty channels, which torch-pruning (Fang et al., 2023) removes.
 
-    A channel without weights still gives out what its bias, and norms after it, make of 0. That constant is folded
-    into the biases of the layers that read the channel; where it cannot be (a convolution that pads with zeros sees
-    another value at the edge), the channel stays. So do channels that reach the model's output or pass what mixes
-    channels, such as layer norm or attention, one channel of an empty layer, and layers with shared weights or more
-    than one call. Channels that no layer reads are removed as well.
+    A channel without weights still has a constant output, which its bias and the following norms determine. This
+    constant is folded into the biases of the next layers. Where this is impossible (a convolution that pads with zeros
+    receives another value at the edge), the channel stays. Channels also stay if they reach the model's output or pass
+    an operation that mixes channels, such as layer norm or attention; one channel of an empty layer stays, and so do
+    the channels of layers with shared weights or more than one call. Channels that no layer uses are removed as well.
 
     Parameters
     ----------
     model : Module
-        From one Tensor to one Tensor.
+        Model with one Tensor as input and one Tensor as output.
     mask : Mask
-        Best from `Mask.from_channels`, with the output layer protected.
+        Mask, preferably from `Mask.from_channels` with the output layer protected.
     example : Tensor (n, ...)
-        A batch, to trace the model and to check the outputs, on it and on other numbers of its shape.
-    tol : float
-        Largest difference of outputs that is allowed, absolute and relative; 1e-5 is for float32.
+        Batch for tracing the model; the outputs are checked on it and on other values of the same shape.
+    tol : float, default 1e-5
+        Largest allowed difference of outputs, absolute and relative; the default is for float32.
 
     Returns
     -------
     Exported
-        layers: channels, empty (no weights left), removed, and reason, why not all empty ones were.
+        Columns of `layers`: channels, empty (channels without weights), removed, and reason (why not all empty
+        channels were removed).
 
     Raises
     ------
     ImportError
-        Without torch-pruning.
+        If torch-pruning is not installed.
     ValueError
-        When the mask does not fit the model, torch-pruning cannot trace it, or the outputs are not the same.
+        If the mask does not fit the model, torch-pruning cannot trace the model, or the outputs change.
     """
     try:
         import torch_pruning
@@ -64,9 +65,9 @@ def structured(model: nn.Module, mask: Mask, example: Tensor, *, tol: float = 1e
         warnings.simplefilter("ignore")
         try:
             graph.build_dependency(network, example_inputs=example, verbose=False)
-        except Exception as error:  # of any kind: it runs the model and walks through what autograd noted
+        except Exception as error:  # of any type, because torch-pruning runs the model and traverses the autograd graph
             raise ValueError(f"model cannot be traced by torch-pruning: {type(error).__name__}: {error}") from error
-        # All decisions come before the first removal, which renumbers channels.
+        # All decisions are made before the first removal, because removals renumber channels.
         for root, channels in [*_chosen(graph, network, seen, rows)]:
             graph.get_pruning_group(root, graph.get_pruner_of_module(root).prune_out_channels, channels).prune()
     for name, parameter in network.named_parameters():
@@ -100,7 +101,7 @@ class _Row:
 def _chosen(
     graph: Any, network: nn.Module, seen: dict[nn.Module, constants.Inputs], rows: dict[int, _Row]
 ) -> Iterator[tuple[nn.Module, list[int]]]:
-    """A layer and those of its output channels that can go, for each group of coupled layers; constants are folded."""
+    """Yield a layer and its removable output channels for each group of coupled layers; constants are folded."""
     shared = constants.shared(network)
     for group in graph.get_all_groups():
         coupled = [item for item in group if isinstance(item.dep.target.module, Layer)]
@@ -140,7 +141,7 @@ def _chosen(
 
 
 def _obstacle(group: Any, seen: dict[nn.Module, constants.Inputs], shared: set[nn.Module], is_read: bool) -> str:
-    """Why nothing of a group can be removed."""
+    """Return the reason why no channel of a group can be removed, or an empty string."""
     for item in group:
         node = item.dep.target
         module = node.module
@@ -167,7 +168,7 @@ def _obstacle(group: Any, seen: dict[nn.Module, constants.Inputs], shared: set[n
 
 
 def _over_root(item: Any, of_item: Tensor, count: int) -> Tensor:
-    """Whether all of an item's channels that belong to a channel of the group's root have the property."""
+    """Whether all channels of an item that belong to a channel of the group's root have the property."""
     found = torch.ones(count, dtype=torch.bool)
     for own, root in zip(item.idxs, item.root_idxs, strict=True):
         found[root] &= of_item[own]
