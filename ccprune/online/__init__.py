@@ -1,7 +1,7 @@
-"""Pruning of a model that goes on training on new data: scores with a memory that fades, masks changed by small steps.
+"""Pruning during continued training on new data, with exponentially forgotten scores and small changes of the mask.
 
-`Forgetting` keeps the scores, `exchange` and `shrink` change a mask, `OnlinePruner` does both at the right steps of a
-training loop that is not stopped, and is checkpointed with the model and the optimiser.
+`Forgetting` computes the scores, and `exchange` and `shrink` change a mask. `OnlinePruner` does both at the scheduled
+steps of an uninterrupted training loop, and is checkpointed with the model and the optimiser.
 """
 
 from ccprune.online._growth import GROWTHS

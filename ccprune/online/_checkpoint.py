@@ -1,4 +1,4 @@
-"""The state of a pruner: everything that the next steps depend on."""
+"""The state of a pruner, which contains everything that the next steps depend on."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,7 +28,7 @@ _PARTS = (
 
 
 class Checkpointed:
-    """The part of `OnlinePruner` that stores and loads what the other part changes."""
+    """Base class of `OnlinePruner` that saves and loads its state."""
 
     exchanges: int
     exchanged: int
@@ -44,11 +44,16 @@ class Checkpointed:
     _closed: bool
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of all that is needed to go on, in plain tensors, numbers and strings.
+        """Return a copy of the state needed to resume, in plain tensors, numbers and strings.
 
-        To be stored with the states of model and optimiser; `torch.load(..., weights_only=True)` reads it. With
-        "consecutive" it holds the weights before the last step, so take it before the pruner is closed: afterwards that
-        step is lost. Raises RuntimeError between a step and its `after`.
+        Store it with the states of the model and the optimiser; `torch.load(..., weights_only=True)` can read it. With
+        "consecutive" it contains the weights before the last step, so call this method before the pruner is closed;
+        afterwards that step is lost.
+
+        Raises
+        ------
+        RuntimeError
+            Between a step and its `after`.
         """
         if self._recorder.midway:
             raise RuntimeError(f"after() has not been called for step {self._recorder.steps}: call state_dict after it")
@@ -66,14 +71,18 @@ class Checkpointed:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a `state_dict` as if training had not been interrupted.
+        """Resume from a `state_dict` as if training had not been interrupted.
 
-        Make the pruner first, with the same settings, then load the model's state, the optimiser's, and this: a pruner
-        that begins from a mask applies it when it is made.
+        First create the pruner with the same settings, then load the states of the model, the optimiser and the pruner
+        in this order, because a pruner that starts from a mask applies it on creation.
 
-        Raises TypeError or ValueError naming the part that does not fit the settings or the model, also when the
-        model's weights are not those beside which the state was taken, and RuntimeError when closed; with everything
-        as it was.
+        Raises
+        ------
+        TypeError, ValueError
+            If a part does not fit the settings or the model (the message names it), or if the numbers of non-zero
+            weights of the model are not those at the time of the state. The pruner is unchanged.
+        RuntimeError
+            If the pruner is closed.
         """
         if self._closed:
             raise RuntimeError("the pruner is closed")
@@ -92,7 +101,7 @@ class Checkpointed:
         except (TypeError, RuntimeError) as error:
             raise ValueError(f"state['generator'] must be the state of a torch.Generator: {error}") from error
         self._recorder.check(state["recorder"])
-        self._statistic.load_state_dict(state["statistic"])  # changes nothing where it raises; nothing below does
+        self._statistic.load_state_dict(state["statistic"])  # changes nothing if it raises; no line below raises
         self._recorder.load_state_dict(state["recorder"])
         self._mask, self._generator = mask, generator
         self._plan = replace(self._plan, begin=[*begin], goal=[*goal])

@@ -1,4 +1,4 @@
-"""What comes back: how it is ranked, and where it begins."""
+"""Ranking of pruned weights for regrowth, and the optimiser state of regrown weights."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,14 @@ GROWTHS = ("gradient", "random")
 
 
 def rank(rule: str, weights: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Size of the gradient, 0 where there is none; or random numbers, which are the same on every device."""
+    """Return the absolute gradient, 0 for a weight without one, or random numbers that are equal on every device."""
     if rule == "random":
         return {name: torch.rand(w.shape, generator=generator).to(w.device) for name, w in weights.items()}
     return {name: torch.zeros_like(w) if w.grad is None else w.grad.abs() for name, w in weights.items()}
 
 
 def reset(optimizer: Optimizer, weights: Mapping[str, Tensor], grown: Mapping[str, Tensor]) -> None:
-    """Momentum, moments and whatever else the optimiser keeps by weight are 0 where weights come back."""
+    """Set momentum, moments and all other optimiser state in a weight's shape to 0 where weights are regrown."""
     for name, places in grown.items():
         weight = weights[name]
         for value in optimizer.state.get(weight, {}).values():

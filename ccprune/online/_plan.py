@@ -1,4 +1,4 @@
-"""From where to where a mask goes, and what the next change makes of it."""
+"""The plan of a mask's changes, with its initial and final counts, and the computation of the next change."""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from ccprune.online.changes import Schedule, exchange, groups, shrink
 
 @dataclass(frozen=True)
 class Plan:
-    """Weights that stay in each group at the beginning and at the end of the ramp, and the rules between."""
+    """Numbers of kept weights in each group at the beginning and the end of the ramp, and the rules of the changes."""
 
     begin: list[int]
     goal: list[int]
@@ -34,10 +34,10 @@ class Plan:
         min_per_layer: int,
         fixed: Collection[str],
     ) -> Self:
-        """The way from the mask to a sparsity (None: nowhere); raises ValueError where there is none."""
+        """Plan from the mask to a sparsity (None: that of the mask); raises ValueError if it cannot be reached."""
         begin = goal = _counts(mask, scope)
         if sparsity is not None:
-            # A mask of some scores: those that come later give other weights, but the same counts.
+            # Any scores will do, because later scores select other weights but give the same counts.
             some = {name: torch.zeros(keep.shape) for name, keep in mask.keep.items()}
             previous = Mask({name: keep.cpu() for name, keep in mask.keep.items()})
             with warnings.catch_warnings():
@@ -52,7 +52,7 @@ class Plan:
         return cls(begin, goal, schedule, scope, min_per_layer)
 
     def ramping(self, mask: Mask) -> bool:
-        """Whether the mask is still to lose weights."""
+        """Whether the number of kept weights is still above the goal."""
         return mask.kept > sum(self.goal)
 
     def change(
@@ -64,7 +64,7 @@ class Plan:
         step: int,
         fixed: Collection[str],
     ) -> Mask:
-        """The mask after the change at this step."""
+        """Return the mask after the change at this step."""
         options: dict[str, Any] = {"scope": self.scope, "fixed": fixed, "min_per_layer": self.min_per_layer}
         if not self.ramping(mask):
             return exchange(mask, scores, growth, fraction=self.schedule.exchanged(step), **options)

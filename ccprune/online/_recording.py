@@ -1,4 +1,4 @@
-"""A recorder whose step under way can be kept and gone on with."""
+"""A recorder whose current step can be saved and resumed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +10,15 @@ from ccprune.recording import Recorder
 
 
 class ResumableRecorder(Recorder):
-    """`recorder.Recorder` with a state: with "consecutive" the last step's loss and the weights before it."""
+    """`ccprune.recording.Recorder` with a state: with "consecutive" the last step's loss and the weights before it."""
 
     @property
     def midway(self) -> bool:
-        """Whether a loss is still to come for the last step."""
+        """Whether the last step still needs the loss of `after`."""
         return self.pairing == "same_batch" and self._last is not None
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies, in plain tensors and numbers. Waits for the device; raises ValueError for a loss not finite."""
+        """Return copies in plain tensors and numbers; waits for the device. ValueError if a value was not finite."""
         self._raise_bad()
         loss = None if self._last is None else self._last.item()
         before = {} if loss is None else {name: value.clone() for name, value in self._changes.items()}
@@ -26,10 +26,10 @@ class ResumableRecorder(Recorder):
 
     @torch.no_grad()
     def check(self, state: Mapping[str, Any]) -> None:
-        """Raises TypeError or ValueError naming the part of the state that does not fit."""
+        """Raise TypeError or ValueError that names the part of the state that does not fit."""
         _state.parts("state['recorder']", state, ("steps", "records", "loss", "before"))
         _state.counts("state['recorder']['steps' and 'records']", [state["steps"], state["records"]], 2)
-        self._current()  # raises when the model's weights are others than at the beginning
+        self._current()  # raises if the model no longer has the same weights as at the beginning
         if state["loss"] is None:
             _state.parts("state['recorder']['before']", state["before"], ())
             return
@@ -39,7 +39,7 @@ class ResumableRecorder(Recorder):
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state that `check` lets pass."""
+        """Resume from a state that has passed `check`."""
         self.restart()
         self.steps, self.records, self._bad = state["steps"], state["records"], None
         if state["loss"] is not None:

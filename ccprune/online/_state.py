@@ -1,4 +1,4 @@
-"""Checks of states that are loaded: each error names the part that does not fit."""
+"""Checks of loaded states; each error names the part that does not fit."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def parts(argument: str, state: Any, names: Collection[str]) -> Mapping[str, Any]:
-    """The state, if it has these parts and no others; raises TypeError or ValueError."""
+    """Return the state if it has exactly these parts; raises TypeError or ValueError otherwise."""
     if not isinstance(state, Mapping):
         raise TypeError(f"{argument} must be what state_dict gave, got {type(state).__name__}")
     if set(state) != set(names):
@@ -17,7 +17,7 @@ def parts(argument: str, state: Any, names: Collection[str]) -> Mapping[str, Any
 
 
 def tensors(argument: str, state: Any, like: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """Copies of the tensors on the devices of `like`; raises where names, shapes or the dtype (None: like's) differ."""
+    """Return copies on the devices of `like`; raises if names, shapes or the dtype (None: that of `like`) differ."""
     parts(argument, state, like)
     for name, first in like.items():
         own = dtype or first.dtype
@@ -31,7 +31,7 @@ def tensors(argument: str, state: Any, like: Mapping[str, Tensor], dtype: torch.
 
 
 def counts(argument: str, found: Any, length: int) -> list[int]:
-    """The numbers, if there are `length` of them and none is negative."""
+    """Return the list if it has `length` integers and none is negative; raises ValueError otherwise."""
     whole = isinstance(found, list) and all(type(count) is int and count >= 0 for count in found)
     if not whole or len(found) != length:
         raise ValueError(f"{argument} must be {length} counts of at least 0, got {found!r}")
@@ -39,7 +39,7 @@ def counts(argument: str, found: Any, length: int) -> list[int]:
 
 
 def same(argument: str, found: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Raises ValueError naming the first setting that is another one."""
+    """Raise ValueError that names the first setting with another value."""
     parts(argument, found, own)
     for name, value in own.items():
         if found[name] != value:

@@ -1,4 +1,4 @@
-"""Small changes of a mask: fewer weights, or others at the same count."""
+"""Small changes of a mask, to fewer weights or to other weights at the same count."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -13,21 +13,24 @@ from ccprune.mask._select import pruned_count
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When a mask is changed and by how much: every `every` steps, `ramp` times to fewer weights, then to others.
+    """Steps and sizes of the changes of a mask: `ramp` changes to fewer weights, then exchanges of weights.
 
     Attributes
     ----------
     every : int
-        Steps from one change to the next; at least 2, since a record needs a step and the one after it.
+        Number of steps between changes; at least 2, because a record needs a step and the following one.
     ramp : int
-        Changes in which the target sparsity is reached, where the mask is not there from the beginning.
+        Number of changes in which the target sparsity is reached, unless the mask has it from the beginning.
     fraction : float
-        Share of the weights that stay that is exchanged at a time, in (0, 1].
+        Share of the kept weights that one change exchanges, in (0, 1].
     end : int, optional
-        Step from which nothing is exchanged. Until then the share falls with the cosine of Evci et al. (2020, RigL,
-        equation 1); None is a stream without end, and a share that stays.
+        Step from which no weight is exchanged. Until then the share follows the cosine decay of Evci et al. (2020,
+        RigL, equation 1). None: training without a fixed end, with a constant share.
 
-    Raises ValueError naming the argument.
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
 
     every: int
@@ -44,18 +47,18 @@ class Schedule:
             at_least(1, end=self.end)
 
     def ramped(self, step: int) -> float:
-        """Share of the way to the target that lies behind after the change at this step: cubic, 1 after the ramp."""
+        """Completed fraction of the ramp after the change at this step; cubic, and 1 after the ramp."""
         return (0.0, *cubic(1.0, iterations=self.ramp))[min(step // self.every, self.ramp)]
 
     def exchanged(self, step: int) -> float:
-        """Share of the weights that stay that is exchanged at this step."""
+        """Share of the kept weights that is exchanged at this step."""
         if self.end is None:
             return self.fraction
         return self.fraction / 2 * (1 + math.cos(math.pi * min(step / self.end, 1)))
 
 
 def groups(names: Collection[str], scope: str) -> list[list[str]]:
-    """Parameters whose weights compete: all ("global"), or each by itself ("layer"); ValueError for another scope."""
+    """Group the parameters that are ranked together: all ("global") or each alone ("layer"); else ValueError."""
     if scope not in SCOPES:
         raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
     return [[*names]] if scope == "global" else [[name] for name in names]
@@ -70,22 +73,32 @@ def shrink(
     fixed: Collection[str] = (),
     min_per_layer: int = 0,
 ) -> Mask:
-    """The mask with the lowest scores of those that stay pruned too, until `kept` stay; nothing comes back.
+    """Prune the kept weights with the lowest scores until `kept` weights remain; no weight is regrown.
 
     Parameters
     ----------
     mask : Mask
+        Mask before the change.
     scores : {name: Tensor}
-        Larger = keep. Of equal ones the first goes.
+        Scores; larger = keep. Of equal scores, that of the first weight is pruned first.
     kept : sequence of int
-        One number with scope "global"; with "layer" one per parameter, in the mask's order.
-    scope : str
+        Number of weights to keep: one with scope "global"; with "layer" one per parameter, in the order of the mask.
+    scope : str, default "layer"
+        Weights that are ranked together: "layer" for those of a parameter, "global" for all.
     fixed : collection of str
-        Parameters whose weights all stay as they are; the others of their group lose more in their place.
-    min_per_layer : int
-        Each parameter keeps at least so many weights, unless it already has fewer.
+        Parameters whose weights are not changed; the other parameters of their group lose more weights instead.
+    min_per_layer : int, default 0
+        Smallest number of weights that each parameter keeps, unless it already has fewer.
 
-    Raises ValueError where a count cannot be reached or a score is NaN. Warns `mask.LayerFloorWarning`.
+    Raises
+    ------
+    ValueError
+        If a count cannot be reached or a score is NaN.
+
+    Warns
+    -----
+    LayerFloorWarning
+        As `Mask.from_scores`.
     """
     keep = dict(mask.keep)
     for names, count in zip(groups(keep, scope), kept, strict=True):
@@ -113,22 +126,31 @@ def exchange(
     fixed: Collection[str] = (),
     min_per_layer: int = 0,
 ) -> Mask:
-    """Prunes a share of the weights that stay and brings back as many others (SET, Mocanu et al., 2018; RigL, 2020).
+    """Prune a share of the kept weights and regrow as many others (SET, Mocanu et al., 2018; RigL, 2020).
 
-    In each group k = floor(fraction * kept + 1/2), but no more than there are pruned ones, nor than
-    `min_per_layer` allows. The k lowest scores are pruned; of the weights that were pruned before, the k with the
-    largest growth return. What is pruned does not return in the same exchange. With scope
-    "layer" every parameter keeps its count, with "global" all together do.
+    In each group k = floor(fraction * kept + 1/2), limited by the number of pruned weights and by `min_per_layer`. The
+    k kept weights with the lowest scores are pruned. Of the weights that were pruned before, the k with the largest
+    growth are regrown. A weight is not pruned and regrown in the same exchange. With scope "layer" the count of every
+    parameter is unchanged, with "global" only the total count.
 
     Parameters
     ----------
     mask, scores, scope, fixed, min_per_layer
-        As in `shrink`; of `fixed` parameters nothing goes or comes, and they do not count for k.
+        As in `shrink`; no weight of `fixed` parameters is pruned or regrown, and they do not count for k.
     growth : {name: Tensor}
-        Finite, larger = bring back; of equal ones the last.
+        Finite growth; larger = regrow. Of equal values, the last weight is regrown first.
     fraction : float
+        Share of the kept weights that is exchanged.
 
-    Raises ValueError for a score that is NaN or a growth that is not finite. Warns `mask.LayerFloorWarning`.
+    Raises
+    ------
+    ValueError
+        If a score is NaN or a growth is not finite.
+
+    Warns
+    -----
+    LayerFloorWarning
+        As `Mask.from_scores`.
     """
     keep = dict(mask.keep)
     for names in groups(keep, scope):
@@ -141,7 +163,7 @@ def exchange(
         count = min(pruned_count(fraction, part.kept), part.total - part.kept, _spare(part, min_per_layer))
         if count:
             left = _without(part, scores, count, min_per_layer).keep
-            # What stays is above all others, what has just gone below them.
+            # Kept weights rank above all others, and weights pruned in this exchange below all others.
             rank = {
                 name: growth[name]
                 .double()
@@ -154,18 +176,18 @@ def exchange(
 
 
 def _part(mask: Mask, names: Sequence[str], fixed: Collection[str]) -> Mask | None:
-    """The group's weights that may be changed, if there are any."""
+    """Return the mask of the group's parameters that may be changed, or None."""
     keep = {name: mask.keep[name] for name in names if name not in fixed}
     return Mask(keep) if keep else None
 
 
 def _spare(part: Mask, min_per_layer: int) -> int:
-    """How many the part can lose."""
+    """Return how many weights of the part can be pruned."""
     return sum(max(0, count - min_per_layer) for count in part.counts.values())
 
 
 def _without(part: Mask, scores: Mapping[str, Tensor], count: int, min_per_layer: int) -> Mask:
-    """The part without the `count` lowest scores of those that stay."""
+    """Return the part without the `count` kept weights with the lowest scores."""
     own = {name: scores[name] for name in part.keep}
     sparsity = (part.total - part.kept + count) / part.total
     return Mask.from_scores(own, sparsity=sparsity, min_per_layer=min_per_layer, previous=part)

@@ -1,4 +1,4 @@
-"""Scores of a stream: the screen's sum with exponential forgetting."""
+"""Scores for continued training: the sum of `lasso.Screen` with exponential forgetting."""
 
 import math
 from collections.abc import Mapping
@@ -14,37 +14,39 @@ STATISTICS = ("causal", "squared_updates")
 
 
 class Forgetting:
-    """Store for a `Recorder` whose records count half after `half_life` more of them.
+    """Store for a `Recorder` in which the weight of a record halves with every `half_life` further records.
 
-    For each weight the weighted mean over the records s <= t since it was last forgotten (or since the beginning),
+    For each weight it computes the weighted mean over the records s <= t since the weight was last reset (or since the
+    beginning),
 
         sum_s 2^(-(t - s) / half_life) dL_s dtheta_s^2 / sum_s 2^(-(t - s) / half_life),
 
-    which is the statistic of `lasso.Screen` (Shah et al., 2024) where nothing fades. The division is the correction
-    that Adam makes for its beginning (Kingma and Ba, 2015, section 3): a weight that was let in late is not taken for
-    one that does little. Two numbers per weight; on an accelerator no step waits.
+    which without forgetting is the statistic of `lasso.Screen` (Shah et al., 2024). The division is the bias correction
+    of Adam (Kingma and Ba, 2015, section 3), so that a weight with few records does not get a low score for this reason
+    alone. The store has two numbers per weight. On an accelerator no step waits for the device.
 
     Parameters
     ----------
     weights : {name: Tensor}
-        Those that will be recorded, as `mask.prunable` gives them; only shapes and devices are looked at.
+        Weights that will be recorded, as returned by `mask.prunable`; only shapes and devices are used.
     half_life : float
-        In records: one per step, but for those that a `Recorder` drops when it restarts.
-    statistic : str
-        "causal" as above, or "squared_updates" with 1 for dL, which never looks at the loss.
-    dtype : torch.dtype
-        Of the sums, torch.float64 or torch.float32, which halves their memory. In float32 each record is rounded, which
-        moves a sum by at most about 2^-24 * 1.45 half_life of the largest size it had; products below 1e-38 are lost.
+        Half-life in records. There is one record per step, except those that a `Recorder` drops when it restarts.
+    statistic : str, default "causal"
+        "causal": as above. "squared_updates": with 1 instead of dL, independent of the loss.
+    dtype : torch.dtype, default torch.float64
+        Type of the sums: torch.float64, or torch.float32, which halves their memory. In float32 each record is rounded,
+        which changes a sum by at most about 2^-24 * 1.45 half_life of its largest absolute value, and products below
+        1e-38 are lost.
 
     Attributes
     ----------
     records : int
-        Taken in so far.
+        Number of records so far.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
 
     def __init__(
@@ -65,16 +67,19 @@ class Forgetting:
             raise ValueError(f"dtype must be torch.float64 or torch.float32, got {dtype!r}")
         self.half_life, self.statistic, self.dtype, self.records = float(half_life), statistic, dtype, 0
         self._sums = {name: torch.zeros_like(w, dtype=dtype, requires_grad=False) for name, w in weights.items()}
-        # Number of records there were when each weight was last forgotten.
+        # Number of records when each weight was last reset.
         self._since = {name: torch.zeros_like(w, dtype=torch.int64) for name, w in self._sums.items()}
 
     @torch.no_grad()
     def update(self, delta_loss: Tensor | float, delta_weights: Mapping[str, Tensor]) -> None:
-        """Takes one record: the change of the loss (0-d) and of every weight {name: Tensor}. Tensors are not kept.
+        """Add one record: the change of the loss (0-d) and of every weight {name: Tensor}. Tensors are not stored.
 
-        Raises ValueError naming the argument for other names or shapes and for values that are not finite, with
-        everything as it was. On a device other than the CPU these are found when `scores` are next read, and again
-        whenever they are, until a state from before is loaded.
+        Raises
+        ------
+        ValueError
+            If names or shapes differ or values are not finite (the message names the argument); the store is unchanged.
+            On a device other than the CPU, non-finite values are detected at every access to `scores` after the update,
+            until an earlier state is loaded.
         """
         loss = torch.as_tensor(delta_loss, dtype=torch.float64)
         if loss.ndim:
@@ -83,7 +88,7 @@ class Forgetting:
             raise ValueError(f"delta_loss must be finite, got {loss.item()}")
         check_changes(delta_weights, self._sums)
         for name, change in delta_weights.items():
-            # The norm is one pass over memory, and is not finite if one number is not.
+            # The norm needs one pass over memory, and is not finite if one value is not.
             if change.device.type == "cpu" and not torch.linalg.vector_norm(change, dtype=torch.float64).isfinite():
                 raise ValueError(f"delta_weights[{name!r}] must be finite, got NaN or infinite values")
         keep = math.exp2(-1 / self.half_life)
@@ -95,16 +100,16 @@ class Forgetting:
 
     @torch.no_grad()
     def forget(self, places: Mapping[str, Tensor]) -> None:
-        """What was recorded of the weights where {name: bool Tensor} is True is as if it had not been."""
+        """Reset the weights where {name: bool Tensor} is True, as if they had no records."""
         for name, where in places.items():
             self._sums[name].masked_fill_(where, 0.0)
             self._since[name].masked_fill_(where, self.records)
 
     @property
     def means(self) -> dict[str, Tensor]:
-        """The weighted means with their signs, float64; 0 for a weight that has no record since it was forgotten.
+        """Weighted means with their signs, float64; 0 for a weight without a record since its reset.
 
-        Raises ValueError before the first record, and naming the weight when a sum is not finite.
+        ValueError is raised before the first record, or if a sum is not finite (the message names the tensor).
         """
         if not self.records:
             raise ValueError("no record yet: call update first")
@@ -116,16 +121,16 @@ class Forgetting:
         rate = math.log(2) / self.half_life
         found = {}
         for name, total in self._sums.items():
-            # sum of 2^(-j / half_life) over j = 0 .. age - 1; 1 for age 0, whose sum is 0.
+            # The divisor is the sum of 2^(-j / half_life) over j = 0 .. age - 1; for age 0, whose sum is 0, it is 1.
             age = (self.records - self._since[name]).clamp_min_(1)
             found[name] = total.double() / (age.double().mul_(-rate).expm1_() / math.expm1(-rate))
         return found
 
     @property
     def scores(self) -> dict[str, Tensor]:
-        """Size of the means, float64, larger = keep; inf where nothing is known: no record since it was forgotten.
+        """Absolute values of the means, float64, larger = keep; inf for a weight without a record since its reset.
 
-        Raises ValueError as `means`.
+        ValueError is raised as in `means`.
         """
         return {
             name: mean.abs().masked_fill_(self._since[name] == self.records, math.inf)
@@ -133,7 +138,7 @@ class Forgetting:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of everything, in plain tensors, numbers and strings."""
+        """Return a copy of the state, in plain tensors, numbers and strings."""
         return {
             "settings": self._settings,
             "records": self.records,
@@ -142,9 +147,9 @@ class Forgetting:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a `state_dict` of the same settings.
+        """Resume from a `state_dict` of the same settings.
 
-        Raises TypeError or ValueError naming the part that does not fit, with everything as it was.
+        TypeError or ValueError is raised if a part does not fit; the message names it, and the store is unchanged.
         """
         _state.parts("state", state, ("settings", "records", "sums", "since"))
         _state.same("state['settings']", state["settings"], self._settings)

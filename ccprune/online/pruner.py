@@ -1,4 +1,4 @@
-"""A mask that changes by small steps while the model goes on training."""
+"""A mask that is changed in small steps while the model is trained."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -22,7 +22,7 @@ from ccprune.online.forgetting import Forgetting
 
 
 class OnlinePruner(Checkpointed):
-    """Mask, scores and enforcement of a model in training; stands where a `Recorder` is asked for.
+    """Mask, scores and enforcement for a model in training; can be used in place of a `Recorder`.
 
         with OnlinePruner(model, optimizer, sparsity=0.9) as pruner:
             for x, y in stream:
@@ -31,52 +31,53 @@ class OnlinePruner(Checkpointed):
                 pruner.before(loss)
                 optimizer.step()
 
-    From the dense model, or from `mask`, it goes to `sparsity` in `ramp` changes along the cubic of Zhu and Gupta
-    (2017), in which nothing comes back. From then on each change prunes k of the weights that stay and brings k others
-    back, so that the count is exact after every step. Pruned weights are exactly 0 after every step; one that comes
-    back starts at 0, with 0 in every tensor of its shape in the optimiser's state, and with a score of its own that
-    begins there. The step in which a mask changes gives no record with "consecutive".
+    The mask starts from the dense model, or from `mask`, and reaches `sparsity` in `ramp` changes along the cubic
+    schedule of Zhu and Gupta (2017), in which no weight is regrown. After the ramp each change prunes k kept weights
+    and regrows k others, so that the count is exact after every step. Pruned weights are exactly 0 after every step. A
+    regrown weight starts at 0, with 0 in every tensor of its shape in the optimiser's state, and with a new score that
+    is computed from then on. With "consecutive", the step in which a mask changes gives no record.
 
-    Weights that are frozen when a mask changes are left as they are, pruned or not: nothing is known of them.
+    Weights that are frozen when a mask changes stay as they are, pruned or not, because nothing is known about them.
 
     Parameters
     ----------
     model : Module
+        Model in training.
     optimizer : Optimizer
-        Must hold every prunable weight that is not frozen; not LBFGS, whose history is not kept by weight.
+        Optimiser with every prunable weight that is not frozen; not LBFGS, whose history is not stored by weight.
     sparsity : float, optional
-        To be reached; by default that of `mask`.
+        Target sparsity; by default that of `mask`.
     mask : Mask, optional
-        To begin from, of all prunable weights; by default nothing is pruned.
+        Initial mask of all prunable weights; by default no weight is pruned.
     ramp, every, fraction, end
-        As of `Schedule`: in how many changes to `sparsity`, steps between changes, share that is exchanged, and the
-        step from which nothing is.
+        As in `Schedule`: number of changes to reach `sparsity`, steps between changes, share of weights that is
+        exchanged, and step from which no weight is exchanged. The defaults are 10, 100, 0.1 and None.
     statistic, half_life, dtype
-        As of `Forgetting`: what decides which weights go.
-    grow : str
-        Which weights come back: "gradient", those with the largest gradient in the last step (RigL, Evci et al., 2020,
-        section 3), or "random" (SET, Mocanu et al., 2018).
+        As in `Forgetting`, which scores the weights for pruning. The half-life is 100 records by default.
+    grow : str, default "gradient"
+        Weights to regrow: "gradient", those with the largest absolute gradient in the last step (RigL, Evci et al.,
+        2020, section 3), or "random" (SET, Mocanu et al., 2018).
     scope, min_per_layer
-        As of `exchange`.
+        As in `exchange`.
     protect : collection of str
-        Parameters, or modules, that are left as they are.
+        Parameters or modules whose weights are not changed.
     pairing, may_skip
-        As of `Recorder`.
-    seed : int
-        Of the random growth.
+        As in `Recorder`; the default of `pairing` is "consecutive".
+    seed : int, default 0
+        Seed of the random growth.
 
     Attributes
     ----------
     exchanges, exchanged : int
-        How often weights were exchanged, and how many came back in all.
+        Number of exchanges, and total number of regrown weights.
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument. While training, as `Recorder`, and for a gradient that is not finite, with the mask and the
-        statistic as they were.
+        If an argument is invalid; the message names it. During training as `Recorder`, and if a gradient is not finite;
+        the mask and the statistic are then unchanged.
     RuntimeError
-        Where several processes train together, of whose losses and gradients each one knows its own.
+        If several processes train together, because each process has only its own losses and gradients.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class OnlinePruner(Checkpointed):
         self._statistic = Forgetting(self._weights, half_life=half_life, statistic=statistic, dtype=dtype)
         self._generator = torch.Generator().manual_seed(seed)
         self.exchanges = self.exchanged = 0
-        self._growth: dict[str, Tensor] | None = None  # of the last step, where the mask waits for `after` to change
+        self._growth: dict[str, Tensor] | None = None  # of the last step, if the mask is to change in `after`
         self._recorder = ResumableRecorder(model, optimizer, [self._statistic], pairing=pairing, may_skip=may_skip)
         self._mask.apply_(model)
         self._hook = optimizer.register_step_post_hook(lambda *_: self._after_step())
@@ -135,41 +136,41 @@ class OnlinePruner(Checkpointed):
 
     @property
     def mask(self) -> Mask:
-        """As it is now; a change makes a new one."""
+        """Current mask; a change creates a new object."""
         return self._mask
 
     @property
     def scores(self) -> dict[str, Tensor]:
-        """As they are now, of pruned weights too, which do not move: see `Forgetting.scores`."""
+        """Current scores, also of pruned weights, which do not change; see `Forgetting.scores`."""
         return self._statistic.scores
 
     @property
     def pairing(self) -> str:
-        """That of the recorder: with "same_batch" `after` must be called."""
+        """Pairing of the recorder; with "same_batch", `after` must be called."""
         return self._recorder.pairing
 
     @property
     def steps(self) -> int:
-        """Steps seen, those before a checkpoint included."""
+        """Number of steps, including those before a checkpoint."""
         return self._recorder.steps
 
     def before(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """As `Recorder.before`."""
+        """Record the loss before a step, as `Recorder.before`."""
         self._recorder.before(loss)
 
     def after(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """As `Recorder.after`; then the mask is changed, if it is time."""
+        """Record the loss after a step, as `Recorder.after`, and change the mask if a change is due."""
         self._recorder.after(loss)
         if self._growth is not None:
             self._change(self._growth)
 
     def restart(self) -> None:
-        """As `Recorder.restart`: to be called when the weights were changed by anything but steps."""
+        """Restart the recorder, as `Recorder.restart`; call it if anything but a step has changed the weights."""
         self._recorder.restart()
         self._growth = None
 
     def close(self) -> None:
-        """Stops recording and enforcing, for good; mask and weights stay as they are."""
+        """Stop recording and enforcing permanently; mask and weights are unchanged."""
         self.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
@@ -184,7 +185,7 @@ class OnlinePruner(Checkpointed):
     def _after_step(self) -> None:
         self._mask.apply_(self._model)
         if self.steps % self._plan.schedule.every == 0:
-            # Now: gradients may be gone when `after` is called.
+            # The growth is computed now, because gradients may have been cleared when `after` is called.
             self._growth = growth.rank(self._grow, self._weights, self._generator)
             if self.pairing == "consecutive":
                 self._change(self._growth)
@@ -197,7 +198,7 @@ class OnlinePruner(Checkpointed):
         grown = {name: keep & ~old.keep[name] for name, keep in new.keep.items()}
         came = sum(int(places.sum()) for places in grown.values())
         if came == 0 and new.kept == old.kept:
-            return  # the step under way is still a record
+            return  # the current step is still a record
         self._mask = new
         new.apply_(self._model)
         growth.reset(self._optimizer, self._weights, grown)
@@ -210,7 +211,7 @@ class OnlinePruner(Checkpointed):
         return {name for name, weight in self._weights.items() if not weight.requires_grad}
 
     def _whole(self, mask: Mask | None) -> Mask:
-        """The mask on the weights' devices; raises ValueError when it is not of all weights."""
+        """Return the mask on the devices of the weights; raises ValueError if it does not cover all weights."""
         if mask is None:
             return Mask({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self._weights.items()})
         return Mask(_state.tensors("mask", mask.keep, self._weights, torch.bool))
