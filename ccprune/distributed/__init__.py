@@ -1,7 +1,7 @@
-"""Recording and masks where several processes train one model: DDP and FSDP2, each rank with its part of the weights.
+"""Recording and masks for distributed training with DDP and FSDP2, where each rank has a part of the weights.
 
-`Layout` says who holds what; `Recorder` and `Screen` record each rank's part; `ShardedMask` prunes an exact number over
-all of them without bringing the scores together. How to use it, and what it costs: docs/distributed.md.
+`Layout` describes the part of each rank, and `Recorder` and `Screen` record this part. `ShardedMask` prunes an exact
+number of weights over all ranks without gathering the scores. Use and costs are described in docs/distributed.md.
 """
 
 from ccprune.distributed.layout import Layout, Part

@@ -1,8 +1,9 @@
-"""The k lowest of scores that lie on several ranks, exactly, in a fixed number of rounds and a few kilobytes each.
+"""Exact selection of the k lowest scores across ranks, in a fixed number of rounds of a few kilobytes each.
 
-A float64 without NaN is ordered as its bits are, read as an integer once those of negative numbers are turned. So the
-k-th lowest score is found digit by digit: in each of 8 rounds ranks add up how many scores that agree with the digits
-found so far have each of the 256 values of the next. Scores below it are pruned, and of those equal to it the first.
+Float64 values without NaN have the order of their bits read as integers, once the bits of negative numbers are flipped.
+The k-th lowest score can therefore be found digit by digit. In each of 8 rounds the ranks sum how many of the scores
+that agree with the digits found so far have each of the 256 values of the next digit. Scores below the k-th lowest are
+pruned, and of the scores equal to it, the first ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,22 +14,22 @@ from torch import Tensor
 
 from ccprune.distributed.layout import Layout
 
-_BITS = 8  # of a digit
+_BITS = 8  # bits per digit
 _LOWEST = -(1 << 63)
 
 
 def drop_lowest(
     scores: Mapping[str, Tensor], counts: Sequence[tuple[Sequence[str], int]], layout: Layout
 ) -> dict[str, Tensor]:
-    """{name: bool Tensor of the part's shape}, False at the k lowest of each family of tensors.
+    """Return {name: bool Tensor of the part's shape} with False at the k lowest scores of each family of tensors.
 
     Parameters
     ----------
     scores : {name: Tensor}
-        This rank's parts, without NaN.
+        Scores of this rank's parts, without NaN.
     counts : sequence of (names, k)
-        Families of tensors, each with the number to prune. Equal scores go in the order of the names, then of the
-        index in the whole tensor.
+        Families of tensors, each with the number of weights to prune. Equal scores are pruned in the order of the
+        names, then of the index in the whole tensor.
     """
     bounds, left = _thresholds(scores, counts, layout)
     families = list(zip(bounds, left, [names for names, _ in counts], strict=True))
@@ -41,7 +42,7 @@ def drop_lowest(
     keep = {}
     for bound, quota, names in families:
         for name in names:
-            mine = quota - sum(of_tensor[name][:rank])  # may be negative, or more than there are
+            mine = quota - sum(of_tensor[name][:rank])  # can be negative, or exceed the number of ties
             order = equal[name].flatten().cumsum(0).reshape(equal[name].shape)
             keep[name] = (_keys(scores[name]) > bound) | (equal[name] & (order > mine))
             quota -= min(quota, sum(of_tensor[name]))
@@ -51,7 +52,7 @@ def drop_lowest(
 def _thresholds(
     scores: Mapping[str, Tensor], counts: Sequence[tuple[Sequence[str], int]], layout: Layout
 ) -> tuple[list[int], list[int]]:
-    """Of each family the key of its k-th lowest score, and how many of those equal to it are among the k."""
+    """Return for each family the key of its k-th lowest score, and how many scores equal to it are among the k."""
     found = [0] * len(counts)  # the digits so far, of keys counted from the lowest
     left = [count for _, count in counts]
     for shift in range(64 - _BITS, -1, -_BITS):
@@ -62,14 +63,14 @@ def _thresholds(
             ]
         )
         for family, row in enumerate(layout.total(table).cumsum(1).cpu()):
-            digit = int((row < left[family]).sum())  # of the first value that brings the number to k
+            digit = int((row < left[family]).sum())  # the first value at which the cumulative count reaches k
             left[family] -= int(row[digit - 1]) if digit else 0
             found[family] = (found[family] << _BITS) | digit
     return [key + _LOWEST for key in found], left
 
 
 def _histogram(keys: Tensor, prefix: int, shift: int) -> Tensor:
-    """How many keys that begin with the prefix have each value (2^bits,) of the digit after it."""
+    """Count, among the keys that begin with the prefix, each value (2^bits,) of the next digit."""
     unsigned = keys.flatten() ^ _LOWEST
     above = shift + _BITS
     if above < 64:
@@ -78,6 +79,6 @@ def _histogram(keys: Tensor, prefix: int, shift: int) -> Tensor:
 
 
 def _keys(score: Tensor) -> Tensor:
-    """Integers in the order of the scores; -0.0 is made 0.0, to which it is equal."""
+    """Return integers in the order of the scores; -0.0 is converted to 0.0, to which it is equal."""
     bits = (score.to(torch.float64) + 0.0).view(torch.int64)
     return torch.where(bits < 0, bits ^ ~_LOWEST, bits)

@@ -1,7 +1,7 @@
-"""Which rank has which part of every prunable weight, and the collectives over those ranks.
+"""The part of every prunable weight that each rank has, and collectives over these ranks.
 
-A part is a run of entries in row-major order. Of a tensor sharded by `fully_shard` it is the rank's shard, whole rows
-of dimension 0; of a replicated tensor (DDP) it is an equal share of the entries, so that nothing is kept twice.
+A part is a range of entries in row-major order. For a tensor sharded by `fully_shard` it is the rank's shard, whole
+rows of dimension 0. For a replicated tensor (DDP) it is an equal share of the entries, so that nothing is stored twice.
 """
 
 from collections.abc import Mapping
@@ -29,19 +29,20 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What part of each prunable weight the rank has. Names are those of the plain model.
+    """The part of each prunable weight that the rank has; names are those of the plain model.
 
     Attributes
     ----------
     parts : {name: Part}
+        This rank's part of each weight.
     sharded : bool
-        True: the rank holds its shards only (FSDP2). False: it holds whole tensors (DDP).
+        True: the rank holds only its shards (FSDP2). False: it holds whole tensors (DDP).
     group : ProcessGroup
-        The ranks among which each tensor is divided, in the order of their parts.
+        Ranks among which each tensor is divided, in the order of their parts.
     meshes : tuple of ProcessGroup
-        The groups of each dimension of the device mesh: all ranks that train together.
+        Groups of each dimension of the device mesh; together they contain all ranks that train together.
     device : device
-        Of the weights, and of what is sent.
+        Device of the weights and of the data that are sent.
     """
 
     parts: Mapping[str, Part]
@@ -52,16 +53,16 @@ class Layout:
 
     @classmethod
     def of(cls, model: nn.Module) -> "Layout":
-        """The layout of a model under `fully_shard`, under DDP, or replicated by hand. Every rank must call it.
+        """Create the layout of a model under `fully_shard`, under DDP, or replicated manually; every rank must call it.
 
         With a mesh of two dimensions (replicas of sharded models) the parts are those of the shards.
 
         Raises
         ------
         ValueError
-            Naming the weight: where no process group was initialised, some prunable weights are sharded and some not,
-            are sharded on another dimension than 0 or on several, lie on different meshes, or are replicated and
-            differ between ranks.
+            If no process group was initialised. If some prunable weights are sharded and some not, if they are sharded
+            on several dimensions or another one than 0, if they are on different meshes, or if they are replicated and
+            differ between ranks (the message names the weight).
         """
         if not dist.is_initialized():
             raise ValueError("model needs a process group: call torch.distributed.init_process_group first")
@@ -85,7 +86,7 @@ class Layout:
                     f"got {weight.device_mesh}, {weight.placements}"
                 )
         over = [dim for dim, placement in enumerate(first.placements) if not isinstance(placement, Replicate)]
-        # Not isinstance: a strided shard, as of tensor-parallel models, has no contiguous rows.
+        # The type is compared exactly, because a strided shard (of tensor-parallel models) has no contiguous rows.
         if len(over) != 1 or type(first.placements[over[0]]) is not Shard or first.placements[over[0]].dim != 0:
             raise ValueError(f"model's {name!r} must be sharded once, on dimension 0, got {first.placements}")
         group = mesh.get_group(over[0])
@@ -100,9 +101,9 @@ class Layout:
         return cls(parts, True, group, meshes, first.to_local().device)
 
     def held(self, model: nn.Module) -> dict[str, Tensor]:
-        """What this rank holds of each weight, sharing memory: its shard, or the whole replicated tensor.
+        """Return this rank's data of each weight without a copy: its shard, or the whole replicated tensor.
 
-        Raises ValueError for weights that are not those the layout was made of, naming them.
+        ValueError is raised if the weights are not those of the layout; the message names them.
         """
         weights = prunable(resharded(model))
         if weights.keys() != self.parts.keys():
@@ -118,22 +119,22 @@ class Layout:
             return {name: self._local(weights[name]) for name in self.parts}
 
     def own(self, model: nn.Module) -> dict[str, Tensor]:
-        """The rank's part of each weight: its shard, or its share of the entries as a vector. Errors as in `held`.
+        """Return the rank's part of each weight: its shard, or its share of the entries as a vector; errors as `held`.
 
-        For scores of one's own: `{name: part.abs() for name, part in layout.own(model).items()}`.
+        Your own scores can be computed from it: `{name: part.abs() for name, part in layout.own(model).items()}`.
         """
         return {name: self.cut(name, weight) for name, weight in self.held(model).items()}
 
     def cut(self, name: str, weight: Tensor) -> Tensor:
-        """The rank's part of a weight, or of anything of its shape that is sharded or replicated as it is."""
+        """Return the rank's part of a weight, or of a tensor of its shape that is sharded or replicated like it."""
         if self.sharded:
             return self._local(weight)
         return weight.flatten()[self.parts[name].start : self.parts[name].stop]
 
     def whole(self, name: str, part: Tensor) -> Tensor:
-        """The tensor made of all ranks' parts, on every rank. Every rank must call it.
+        """Gather the parts of all ranks to the whole tensor on every rank; every rank must call it.
 
-        Raises ValueError for a part of another size than this rank's.
+        ValueError is raised if the size of the part is not that of this rank's part.
         """
         own = self.parts[name]
         if part.numel() != own.stop - own.start:
@@ -145,13 +146,13 @@ class Layout:
         return found.flatten()[: own.shape.numel()].reshape(own.shape)
 
     def total(self, values: Tensor) -> Tensor:
-        """The sum over the ranks that the tensors are divided among. Every rank must call it."""
+        """Sum over the ranks among which the tensors are divided; every rank must call it."""
         values = values.to(self.device, copy=True)
         dist.all_reduce(values, group=self.group)
         return values
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over all ranks that train together. Every rank must call it."""
+        """Average over all ranks that train together; every rank must call it."""
         value = value.to(self.device, copy=True)
         for group in self.meshes:
             dist.all_reduce(value, group=group)
@@ -163,9 +164,10 @@ class Layout:
 
 
 def resharded(model: nn.Module) -> nn.Module:
-    """The model; under FSDP2 its modules have their sharded parameters again.
+    """Return the model; under FSDP2 the sharded parameters of its modules are restored.
 
-    A forward pass without a backward leaves those of the outermost module whole; the optimiser knows only the sharded.
+    A forward pass without a backward pass leaves the parameters of the outermost module unsharded, but the optimiser
+    holds only the sharded ones.
     """
     for module in model.modules():
         if isinstance(module, FSDPModule):
@@ -174,15 +176,17 @@ def resharded(model: nn.Module) -> nn.Module:
 
 
 def _part(weight: Tensor, group: dist.ProcessGroup, units: int) -> Part:
-    """Units are rows of a sharded tensor, entries of a replicated one; divided as `torch.chunk` does, and so Shard."""
+    """Return the part of a rank in units of rows (sharded) or entries (replicated), divided as by `torch.chunk`, which
+    `Shard` uses too.
+    """
     chunk = -(-units // dist.get_world_size(group))
     start = min(units, dist.get_rank(group) * chunk)
-    size = weight.numel() // units if units else 0  # entries of a unit
+    size = weight.numel() // units if units else 0  # entries per unit
     return Part(weight.shape, start * size, min(units, start + chunk) * size, chunk * size)
 
 
 def _check_equal(weights: Mapping[str, Tensor], group: dist.ProcessGroup) -> None:
-    """By the sum of their bits as integers, which is exact in any order; one all-reduce."""
+    """Compare the sums of the bits as integers, which are exact in any order; one all-reduce. ValueError if unequal."""
     kinds = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     sums = torch.stack([w.detach().contiguous().view(kinds[w.element_size()]).sum() for w in weights.values()])
     ends = torch.cat([sums, -sums])

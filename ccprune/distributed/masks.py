@@ -1,4 +1,4 @@
-"""Masks with an exact number of pruned weights where the scores lie on several ranks and stay there."""
+"""Masks with an exact number of pruned weights when the scores are distributed over several ranks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,15 +15,16 @@ from ccprune.mask._select import pruned_count
 
 @dataclass(frozen=True, eq=False)
 class ShardedMask:
-    """Which weights stay, as far as this rank needs to know; `gather` makes an ordinary `Mask` of it.
+    """The part of a mask that this rank needs; `gather` returns an ordinary `Mask`.
 
     Attributes
     ----------
     keep : {name: bool Tensor}
-        True = keep. Of this rank's shard, in its shape; of a replicated weight the whole tensor.
+        True = keep, for this rank's shard in its shape, or for the whole of a replicated tensor.
     counts : {name: int}
-        Number of weights that stay in each whole tensor.
+        Number of kept weights in each whole tensor.
     layout : Layout
+        Layout of the model.
     """
 
     keep: Mapping[str, Tensor]
@@ -34,19 +35,22 @@ class ShardedMask:
     def from_scores(
         cls, scores: Mapping[str, Tensor], layout: Layout, *, sparsity: float, scope: str = "global"
     ) -> "ShardedMask":
-        """The mask that `Mask.from_scores` makes of the whole scores, ties included. Every rank must call it.
+        """Create the same mask, ties included, as `Mask.from_scores` with the whole scores; every rank must call it.
 
         Parameters
         ----------
         scores : {name: Tensor}
-            Of this rank's parts: `scores` of a store fed by `distributed.Recorder`, or made from `layout.own(model)`.
+            Scores of this rank's parts: `scores` of a store of `distributed.Recorder`, or computed from
+            `layout.own(model)`.
+        layout : Layout
+            Layout of the model.
         sparsity, scope
             As in `Mask.from_scores`.
 
         Raises
         ------
         ValueError
-            As `Mask.from_scores`, and for scores of another size than the part; NaN on one rank is an error on all.
+            As `Mask.from_scores`, and if the size of scores is not that of the part. NaN on one rank raises on all.
         """
         if isinstance(sparsity, bool) or not 0 <= sparsity <= 1:
             raise ValueError(f"sparsity must lie in [0, 1], got {sparsity!r}")
@@ -62,9 +66,9 @@ class ShardedMask:
 
     @classmethod
     def from_parts(cls, keep: Mapping[str, Tensor], layout: Layout) -> "ShardedMask":
-        """From {name: bool Tensor} of this rank's parts. Every rank must call it.
+        """Create the mask from {name: bool Tensor} of this rank's parts; every rank must call it.
 
-        Replicated weights' parts are gathered, one byte per weight: each rank masks whole tensors.
+        The parts of replicated weights are gathered, one byte per weight, because each rank masks whole tensors.
         """
         kept = layout.total(torch.stack([part.sum() for part in keep.values()])).tolist()
         if layout.sharded:
@@ -75,9 +79,9 @@ class ShardedMask:
 
     @classmethod
     def from_mask(cls, mask: Mask, layout: Layout) -> "ShardedMask":
-        """The rank's part of an ordinary mask, which every rank has: the inverse of `gather`. Nothing is sent.
+        """Create the rank's part of an ordinary mask, which every rank has, without communication; inverse of `gather`.
 
-        Raises ValueError for a name or shape that is not in the layout.
+        ValueError is raised for a name or shape that is not in the layout.
         """
         keep = {}
         for name, whole in mask.keep.items():
@@ -90,23 +94,23 @@ class ShardedMask:
 
     @property
     def total(self) -> int:
-        """Number of prunable weights, of all ranks."""
+        """Number of prunable weights of all ranks."""
         return sum(self.layout.parts[name].shape.numel() for name in self.keep)
 
     @property
     def kept(self) -> int:
-        """Number of weights that stay, of all ranks."""
+        """Number of kept weights of all ranks."""
         return sum(self.counts.values())
 
     @property
     def sparsity(self) -> float:
-        """Pruned fraction of prunable weights, of all ranks."""
+        """Pruned fraction of the prunable weights of all ranks."""
         return 1.0 - self.kept / self.total
 
     def apply_(self, model: nn.Module) -> nn.Module:
-        """Sets pruned weights to zero in place, this rank those that it holds, and returns the model.
+        """Set the pruned weights that this rank holds to zero in place, and return the model.
 
-        Raises ValueError when a weight is missing or not as in the layout; then nothing has been changed.
+        ValueError is raised if a weight is missing or not as in the layout; the model is then unchanged.
         """
         held = self.layout.held(model)
         with torch.no_grad():
@@ -115,15 +119,15 @@ class ShardedMask:
         return model
 
     def enforce(self, model: nn.Module, optimizer: Optimizer) -> Enforcement:
-        """Applies the mask now and again after every step of the optimiser, until removed, as `Mask.enforce`.
+        """Apply the mask now and after every step of the optimiser, until removed, as `Mask.enforce`.
 
-        On every rank; nothing is sent.
+        Call it on every rank; there is no communication.
         """
         self.apply_(model)
         return Enforcement(optimizer.register_step_post_hook(lambda *_: self.apply_(model)))
 
     def gather(self) -> Mask:
-        """The mask of the whole tensors, on every rank: one byte per weight. Every rank must call it."""
+        """Gather the mask of the whole tensors on every rank, one byte per weight; every rank must call it."""
         if not self.layout.sharded:
             return Mask(self.keep)
         return Mask({name: self.layout.whole(name, keep.to(torch.uint8)).bool() for name, keep in self.keep.items()})
@@ -136,7 +140,7 @@ def _check(scores: Mapping[str, Tensor], layout: Layout) -> None:
         part = layout.parts.get(name)
         if part is None or score.numel() != part.stop - part.start:
             raise ValueError(f"scores[{name!r}] must be of this rank's {part}, got shape {tuple(score.shape)}")
-    # Asked on all ranks before any raises, so that none is left waiting for another.
+    # The number of NaN is summed over all ranks before one raises, so that no rank waits for another.
     bad = layout.total(torch.stack([score.isnan().sum() for score in scores.values()])).tolist()
     for name, count in zip(scores, bad, strict=True):
         if count:

@@ -1,7 +1,7 @@
-"""The recorder and the screen where several processes train one model: each rank keeps what its own part did.
+"""Recorder and screen for distributed training, where each rank records its part of the weights.
 
-The loss of a step is the mean over ranks, one number on its way per loss given: one per step with "consecutive", two
-with "same_batch". Nothing else is sent until the screen's condition is asked for.
+The loss of a step is the mean over ranks, which needs communication of one number per loss: one per step with
+"consecutive", two with "same_batch". There is no other communication until the condition of the screen is computed.
 """
 
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ from ccprune.recording import _recorder as recorder
 
 
 class Recorder(recorder.Recorder):
-    """`recorder.Recorder` of this rank's part of every prunable weight and of the mean loss over ranks.
+    """`ccprune.recording.Recorder` of this rank's part of every prunable weight and of the mean loss over ranks.
 
-    Used in the same way, on every rank, each giving the mean loss of its own mini-batch, all of one size. Stores get
-    {name in the plain model: change of the part}, so any store works, `stores.SquaredUpdates` as it is. A loss
-    that is not finite on one rank is an error on all.
+    It is used in the same way, on every rank. Each rank passes the mean loss of its mini-batch, and all mini-batches
+    have one size. Stores receive {name in the plain model: change of the part}, so that any store can be used, such as
+    `ccprune.recording.SquaredUpdates` without changes. A loss that is not finite on one rank is an error on all.
 
     Parameters
     ----------
     model : Module
-        Under `fully_shard`, under DDP, or replicated.
+        Model under `fully_shard`, under DDP, or replicated.
     optimizer, stores, pairing, may_skip
-        As in `recorder.Recorder`. The optimiser is made after `fully_shard`.
+        As in `ccprune.recording.Recorder`. Create the optimiser after `fully_shard`.
     layout : Layout
-        Of the model.
+        Layout of the model.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Recorder(recorder.Recorder):
 
 
 class Screen(lasso.Screen):
-    """`lasso.Screen` of this rank's part: `scores` are local, `condition` and `mask` are those of whole tensors.
+    """`lasso.Screen` of this rank's part; `scores` are local, `condition` and `mask` are those of whole tensors.
 
     Parameters
     ----------
     layout : Layout
-        Of the model that is recorded.
+        Layout of the recorded model.
     momentum, dtype
         As in `lasso.Screen`.
     """
@@ -80,9 +80,9 @@ class Screen(lasso.Screen):
         self._whole: Tensor | None = None
 
     def condition(self, **settings: Any) -> lasso.Condition:
-        """As `lasso.Screen.condition`, which see, from the norms of whole tensors. Every rank must call it.
+        """Compute `lasso.Screen.condition` from the norms of whole tensors; every rank must call it.
 
-        Raises ValueError on every rank when they hold different numbers of records: one left out a step.
+        ValueError is raised on every rank if the numbers of records differ, which means that a rank left out a step.
         """
         table = self._table()
         ends = torch.tensor([len(table), -len(table)], device=self._layout.device)
@@ -98,10 +98,10 @@ class Screen(lasso.Screen):
             self._whole = None
 
     def masks(self, alphas: Sequence[float], *, condition: lasso.Condition | None = None) -> tuple[ShardedMask, ...]:
-        """As `lasso.Screen.masks`. Every rank must call it."""
+        """Create masks as `lasso.Screen.masks`; every rank must call it."""
         for alpha in alphas:
             check_penalty(alpha)
-        super().masks([], condition=condition)  # raises where the condition does not hold
+        super().masks([], condition=condition)  # raises if the condition does not hold
         scores = self.scores
         return tuple(
             ShardedMask.from_parts({name: score > alpha for name, score in scores.items()}, self._layout)
