@@ -76,8 +76,8 @@ class Forgetting:
 
         Raises
         ------
-        ValueError
-            If names or shapes differ or values are not finite (the message names the argument); the store is unchanged.
+        TypeError, ValueError
+            If names or shapes differ, a change is not a Tensor or a value is not finite; the store is unchanged.
             On a device other than the CPU, non-finite values are detected at every access to `scores` after the update,
             until an earlier state is loaded.
         """
