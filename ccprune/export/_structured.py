@@ -77,7 +77,7 @@ def structured(model: nn.Module, mask: Mask, example: Tensor, *, tol: float = 1e
         if found.shape != expected.shape or not torch.allclose(found, expected, rtol=tol, atol=tol):
             raise ValueError(
                 "model's outputs change with the channels removed, so that something in it must mix channels where "
-                "torch-pruning sees no layer that does (or tolerance is too small for the precision)"
+                "torch-pruning sees no layer that does (or tol is too small for the precision)"
             )
     columns = ["channels", "empty", "removed", "reason"]
     table = {row.name: (row.channels, row.empty, row.removed, row.reason) for row in rows.values()}
