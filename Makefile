@@ -24,7 +24,7 @@ PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3)
 
 .PHONY: help install doctor replicate verify test lab bench docs lint clean
 
-help: ## show this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 	@echo "variables: PROFILE=$(PROFILE) ONLY=$(ONLY) JOBS=$(JOBS) THREADS=$(THREADS) PYTHON=$(PYTHON)"
 
@@ -48,38 +48,38 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml replication/pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e replication
 	@touch $@
 
-install: $(VENV)/.installed ## make .venv with the pinned packages, the library and the replication
+install: $(VENV)/.installed ## create .venv with the pinned packages, the library and the replication
 
-replicate: $(VENV)/.installed ## run the notebooks, write results, reports and verdicts
+replicate: $(VENV)/.installed ## run the notebooks and write results, reports and verdicts
 	$(VENV)/bin/ccprune replicate --profile $(PROFILE) --jobs $(JOBS) --keep-going $(ONLY)
 
-doctor: $(VENV)/.installed ## say what works on this machine, and what each missing thing costs
+doctor: $(VENV)/.installed ## check the installation and list what each missing dependency disables
 	@$(VENV)/bin/ccprune doctor
 
-verify: $(VENV)/.installed ## check the committed results, make a sample of them again
+verify: $(VENV)/.installed ## check the committed results and re-run a sample of them
 	$(VENV)/bin/ccprune verify --jobs $(JOBS)
 
 # Two at a time: many tests wait for processes that they start.
-test: $(VENV)/.installed ## run the tests
+test: $(VENV)/.installed ## run all tests
 	$(PY) -m pytest -q -n 2 --dist loadfile
 
 # These settings: its makers are not asked for news, nor the reader whether to.
 lab: $(VENV)/.installed ## open JupyterLab on the first notebook
 	$(PY) -m jupyter lab --LabApp.app_settings_dir=scripts/jupyterlab notebooks/00_start_here.ipynb
 
-bench: $(VENV)/.installed ## run every script in benchmarks/
+bench: $(VENV)/.installed ## run all benchmarks and write their results, page and figure
 	$(PY) benchmarks/run.py
 
-docs: $(VENV)/.installed ## build the pages of docs/ and the reference into build/site
+docs: $(VENV)/.installed ## build the site into build/site
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 	@echo "build/site/index.html"
 
-lint: $(VENV)/.installed ## check style with ruff, public types with mypy, and the parts' imports
+lint: $(VENV)/.installed ## check style with ruff, public types with mypy, and imports between the parts
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-cache
 
-clean: ## remove .venv and what tools left behind; results and reports stay
+clean: ## remove .venv, build folders and caches, but no results or reports
 	rm -rf $(VENV) build dist ccprune.egg-info replication/*.egg-info .pytest_cache .ruff_cache .import_linter_cache
 	find ccprune replication tests scripts benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
