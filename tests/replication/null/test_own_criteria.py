@@ -20,7 +20,9 @@ def own_registry(monkeypatch):
 
 def test_what_the_page_adds_is_in_the_tables():
     code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S))
-    exec(compile(code, PAGE.name, "exec"), {})
+    variables = {}
+    exec(compile(code, PAGE.name, "exec"), variables)
+    assert set(variables["found"].table.criterion) == {"centred_magnitude", "magnitude", "random"}
     # Without names a table has every criterion, these two among them; recording ones only where training was recorded.
     everything = null.roc({"dead": null.planted.questions()["dead"]}, seeds=2, steps=400).table
     assert list(everything[everything.state == "trained"].criterion) == [*NAMES, "centred_magnitude", "largest_step"]
