@@ -53,11 +53,11 @@ def _verify(root: Path, options: argparse.Namespace) -> int:
     runs = all_runs(root)
     found = verify.problems(root, runs)
     print(f"files: {'as the commands wrote them' if not found else f'{len(found)} wrong'}")
-    _print_sources(root, each=options.sources)
     if not found and not options.no_rerun:
         found = _rerun(root, runs, options)
     for line in found:
         print(f"  {line}")
+    _print_sources(root, each=options.sources)
     return 1 if found else 0
 
 

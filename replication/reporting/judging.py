@@ -16,7 +16,6 @@ from typing import Any
 import pandas as pd
 
 import ccprune
-import replication
 from ccprune._util.files import write_atomic
 from replication import ledger as results
 from replication.data import authors
@@ -92,7 +91,7 @@ def cached(folder: Path) -> Judge:
 @cache
 def _sources() -> str:
     digest = hashlib.sha256()
-    packages = (Path(package.__file__).parent for package in (ccprune, replication))
+    packages = (Path(ccprune.__file__).parent, Path(__file__).resolve().parents[1])
     code = (path for package in packages for path in sorted(package.rglob("*.py")))
     for path in (*code, *sorted(authors.PUBLISHED.parent.glob("*.json"))):
         digest.update(path.read_bytes())

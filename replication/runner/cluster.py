@@ -35,7 +35,7 @@ class ClusterPool:
         try:
             from distributed import Client
         except ImportError as error:
-            raise SuiteError("--scheduler needs Dask: pip install 'ccprune[dask]'") from error
+            raise SuiteError("--scheduler needs Dask: pip install 'replication[dask]'") from error
         try:
             self._client = Client(address, timeout=_TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as error:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import ccprune
-import replication
 from ccprune._util.files import write_atomic
 from replication.ledger import notebooks
 from replication.ledger.environment import package_versions
@@ -23,7 +22,7 @@ from replication.runner.imports import closure
 from replication.runner.spec import Run
 
 #: The folders that a notebook's code may come from.
-PACKAGES = tuple(Path(package.__file__).parent for package in (ccprune, replication))
+PACKAGES = (Path(ccprune.__file__).parent, Path(__file__).resolve().parents[1])
 
 
 def sources(root: Path, run: Run) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from replication.ledger import Cell, notebooks
 from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
 from replication.ledger.tables import rows as all_rows
 from replication.reporting import essay, essay_figures, statements
-from replication.reporting.judging import judge
+from replication.reporting.judging import cached, judge
 
 ROOT = Path(__file__).parents[3]
 TABLES = (VERDICTS_TABLE, MEASUREMENTS_TABLE)
@@ -245,6 +245,7 @@ def markdown(shown) -> list[str]:
 
 def test_the_essay_reads_the_committed_tables(monkeypatch, tmp_path):
     out = tmp_path / "does_it_replicate.smoke.json"
+    results.announce(out, notebook=NOTEBOOK.name, parameters={"profile": "smoke", "seed": 0})
     shown, names = read_aloud(monkeypatch, ROOT / "notebooks", out=str(out), profile="smoke")
     lines = markdown(shown)
     # A line that says so would be a misspelt question: every question has rows in the committed tables.
@@ -258,7 +259,7 @@ def test_the_essay_reads_the_committed_tables(monkeypatch, tmp_path):
 
 
 def test_readme_index_and_essay_open_with_the_same_sentences():
-    said = statements.bullets(all_rows(ROOT / "replication", judge=judge))
+    said = statements.bullets(all_rows(ROOT / "replication", judge=cached(ROOT / "replication")))
     for page in ("README.md", "replication/README.md"):
         assert said in (ROOT / page).read_text(encoding="utf-8"), page
 

@@ -11,8 +11,9 @@ import pytest
 from replication import ledger as results
 from replication.ledger import tables
 from replication.reporting import passages, statements
-from replication.reporting.judging import judge
-from replication.reporting.verify import problems
+from replication.reporting.index import write_report
+from replication.reporting.judging import cached
+from replication.reporting.verify import NOTEBOOKS_LINK, expected, problems
 from replication.runner import plan
 
 ROOT = Path(__file__).parents[3]
@@ -26,10 +27,11 @@ def lines(text: str, name: str) -> list[list[str]]:
 
 @pytest.fixture
 def tree(tmp_path):
-    """A folder with the committed results and a page of its own."""
-    (tmp_path / "replication").mkdir()
-    for part in ("results", "raw"):
-        (tmp_path / "replication" / part).symlink_to(ROOT / "replication" / part)
+    """A folder with some of the committed results, their tables, and a page of its own."""
+    for part in ("results", "raw", "reports"):
+        (tmp_path / "replication" / part).mkdir(parents=True)
+        for path in (ROOT / "replication" / part).glob("legcnet_tables-iris.default.*"):
+            shutil.copy(path, tmp_path / "replication" / part)
     return tmp_path
 
 
@@ -92,7 +94,9 @@ def test_no_case_is_decided_alone_without_a_p_below_the_level():
 
 
 def test_chance_would_put_about_two_figures_outside():
-    seen, expected, low, high = statements.outside(tables.rows(ROOT / "replication", judge=judge))
+    seen, expected, low, high = statements.outside(
+        tables.rows(ROOT / "replication", judge=cached(ROOT / "replication"))
+    )
     assert seen == 6 and 1.5 <= expected <= 3.5 and low <= 1 and 6 <= high <= 9
 
 
@@ -163,10 +167,14 @@ def test_a_passage_that_cannot_be_made_is_told_and_nothing_is_written(tree, text
     assert path.read_text(encoding="utf-8") == text
 
 
-def test_verify_tells_a_passage_edited_by_hand(tmp_path):
-    shutil.copytree(ROOT / "replication", tmp_path / "replication", ignore=shutil.ignore_patterns(".*"))
-    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("| 71 |", "| 72 |")
-    page(tmp_path, text)
+def test_verify_tells_a_passage_edited_by_hand(tree):
     runs = [run for profile in ("smoke", "default", "paper") for run in plan(ROOT, profile=profile)]
-    told = problems(tmp_path, runs)
+    write_report(tree / "replication", notebooks=NOTEBOOKS_LINK, expected=expected(runs))
+    path = page(tree, "<!-- ccprune report: figures -->\n<!-- ccprune report: end -->\n")
+    passages.write_passages(tree)
+    assert problems(tree, runs) == []
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("| our runs | 16 |", "| our runs | 17 |"), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != text
+    told = problems(tree, runs)
     assert len(told) == 1 and told[0].startswith("README.md: not what the results say")
