@@ -33,21 +33,26 @@ _IN_A_CLONE = {
 }
 
 
+class _Unavailable(Exception):
+    """The replication cannot be imported; the message says why, and what to do."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     root = find_clone()
-    options, unknown = (parser := build_parser(root)).parse_known_args(arguments)
-    if options.command is _run_in_clone:  # without the replication its options are not known
-        print(f"ccprune: {_why_unavailable(root)}".replace("\n", "\nccprune: "), file=sys.stderr)
-        return 2
-    if unknown:
+    parser = build_parser(root)
+    options, unknown = parser.parse_known_args(arguments)
+    refusal = getattr(options, "refusal", None)  # of a command whose options are not known without the replication
+    if unknown and refusal is None:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    if options.command is _doctor:
+    if refusal is None and options.command is _doctor:
         return _doctor(root, options)
-    if root is None:
-        print(f"ccprune: {_NO_CLONE}", file=sys.stderr)
+    if refusal is None and root is None:
+        refusal = _NO_CLONE
+    if refusal is not None:
+        print(f"ccprune: {refusal}", file=sys.stderr)
         return 2
-    return import_module("replication.cli").run(root, options)
+    return _replication(root).run(root, options)
 
 
 def build_parser(root: Path | None) -> argparse.ArgumentParser:
@@ -60,9 +65,9 @@ def build_parser(root: Path | None) -> argparse.ArgumentParser:
     checked.add_argument("--out", type=Path, metavar="FOLDER", help="output folder of the runs (default: replication)")
     try:
         _replication(root).add(commands)
-    except ModuleNotFoundError:
+    except _Unavailable as error:
         for name, text in _IN_A_CLONE.items():
-            commands.add_parser(name, help=f"{text} (in a clone)").set_defaults(command=_run_in_clone)
+            commands.add_parser(name, help=f"{text} (in a clone)").set_defaults(refusal=str(error))
     return parser
 
 
@@ -76,29 +81,19 @@ def find_clone() -> Path | None:
 
 
 def _replication(root: Path | None) -> ModuleType:
-    """The package `replication.cli`, found in the clone if it is not installed; ModuleNotFoundError without it."""
+    """The package `replication.cli`, found in the clone if it is not installed."""
     try:
+        try:
+            return import_module("replication.cli")
+        except ModuleNotFoundError as error:
+            if root is None or error.name not in ("replication", "replication.cli"):
+                raise
+        sys.modules.pop("replication", None)  # a folder of that name elsewhere
+        sys.path.insert(0, str(root))
         return import_module("replication.cli")
     except ModuleNotFoundError as error:
-        if root is None or error.name not in ("replication", "replication.cli"):
-            raise
-    sys.modules.pop("replication", None)  # a folder of that name elsewhere
-    sys.path.insert(0, str(root))
-    return import_module("replication.cli")
-
-
-def _why_unavailable(root: Path | None) -> str:
-    if root is None:
-        return _NO_CLONE
-    try:
-        _replication(root)
-    except ModuleNotFoundError as error:
-        return f"{error.name} is not installed; `make install`, or pip install -e . -e replication in {root}, brings it"
-    raise AssertionError("the replication is there")
-
-
-def _run_in_clone() -> None:
-    """Mark of a command that the replication would bring."""
+        brings = f"`make install`, or pip install -e . -e replication in {root}, brings it"
+        raise _Unavailable(_NO_CLONE if root is None else f"{error.name} is not installed; {brings}") from error
 
 
 def _doctor(root: Path | None, options: argparse.Namespace) -> int:
@@ -107,8 +102,8 @@ def _doctor(root: Path | None, options: argparse.Namespace) -> int:
         try:
             replication = _replication(root)
             checks += replication.checks(replication.Clone(root, options.out or root / "replication"))
-        except ModuleNotFoundError:
-            checks.append(doctor.Check("Replication", partial(_missing, root), "notebooks do not run"))
+        except _Unavailable as error:
+            checks.append(doctor.Check("Replication", partial(_missing, str(error)), "notebooks do not run"))
     width = max(len(check.what) for check in checks)
     found = []
     for line in map(doctor.examine, checks):
@@ -118,5 +113,5 @@ def _doctor(root: Path | None, options: argparse.Namespace) -> int:
     return 0 if all(line.state == "works" for line in found if line.required) else 1
 
 
-def _missing(root: Path) -> str:
-    raise doctor.Missing(_why_unavailable(root))
+def _missing(reason: str) -> str:
+    raise doctor.Missing(reason)

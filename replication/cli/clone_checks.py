@@ -86,8 +86,7 @@ def _locked(clone: Clone) -> str:
         raise Missing("there is no requirements.lock")
     differing = found["differing"]
     if differing:
-        more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
-        raise Missing(f"{len(differing)} are others than in requirements.lock: {', '.join(differing[:_SHOWN])}{more}")
+        raise Missing(f"{len(differing)} are others than in requirements.lock: {listed(differing)}")
     return "those of requirements.lock"
 
 
@@ -243,8 +242,7 @@ def _found(kind: str, clone: Clone) -> str:
     absent = [data.need.partition(":")[2] for data in found if not data.here]
     told = f"{len(found) - len(absent)} of {len(found)} here"
     if absent:
-        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
-        raise Missing(f"{told}; not here: {', '.join(absent[:_SHOWN])}{more}")
+        raise Missing(f"{told}; not here: {listed(absent)}")
     return told
 
 
@@ -257,6 +255,12 @@ def _found_cost(kind: str, clone: Clone) -> str:
 
 def _of_kind(kind: str, clone: Clone) -> list[DataSet]:
     return [data for data in data_sets(clone.runs) if data.need.startswith(f"{kind}:")]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def counted(some: Sequence[Run], runs: Sequence[Run]) -> str:

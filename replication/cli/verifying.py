@@ -7,13 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 from replication import ledger
+from replication.cli.clone_checks import listed
 from replication.cli.running import positive
+from replication.ledger.environment import SOURCE_FOLDERS
 from replication.reporting import verify
 from replication.reporting.judging import judge
 from replication.runner import rerun
 from replication.runner.inventory import all_runs
 from replication.runner.sources import changed_since
-from replication.runner.stamps import PACKAGES
 
 _DESCRIPTION = """\
 Check replication/ without believing it. First from its files alone: every result's signature and
@@ -25,9 +26,6 @@ exit status
   0  nothing is wrong
   1  something is; each finding is a line
 """
-
-
-_SHOWN = 5  # files of a result
 
 
 def add(commands) -> None:
@@ -68,14 +66,13 @@ def _print_sources(root: Path, *, each: bool) -> None:
         try:
             content = ledger.read(path)
             commit = content["environment"]["commit"]
-            changed = changed_since(root, commit, content["notebook"], packages=PACKAGES)
+            changed = changed_since(root, commit, content["notebook"], packages=SOURCE_FOLDERS)
         except (OSError, ValueError):  # `verify.problems` names it
             continue
         count["unknown" if changed is None else "changed" if changed else "same"] += 1
         if each:
-            more = f" and {len(changed) - _SHOWN} more" if changed and len(changed) > _SHOWN else ""
-            listed = "unknown commit" if changed is None else ", ".join(changed[:_SHOWN]) or "nothing"
-            print(f"  {path.stem}, made at {(commit or 'no commit')[:10]}: {listed}{more}")
+            files = "unknown commit" if changed is None else listed(changed) or "nothing"
+            print(f"  {path.stem}, made at {(commit or 'no commit')[:10]}: {files}")
     told = f"{count['same']} results were made from the present sources, {count['changed']} from earlier ones"
     unknown = f", {count['unknown']} at a commit that is not known here" if count["unknown"] else ""
     print(f"sources: {told}{unknown}" + ("" if each else "; --sources lists the files"))

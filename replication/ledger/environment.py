@@ -31,6 +31,8 @@ SOURCES = (
 
 #: The project's folder: a clone.
 ROOT = Path(__file__).resolve().parents[2]
+#: Folders of the packages that results are computed with.
+SOURCE_FOLDERS = (Path(ccprune.__file__).parent, Path(__file__).resolve().parents[1])
 
 _imported = time.perf_counter()
 

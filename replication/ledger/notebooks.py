@@ -2,6 +2,7 @@
 
 import ast
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ def cells(path: Path) -> list[Cell]:
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path.name} is not a notebook of format 4: {error}") from error
+
+
+def code(found: Iterable[Cell]) -> list[str]:
+    """The sources of the code cells."""
+    return [cell.source for cell in found if cell.kind == "code"]
 
 
 def parameters(path: Path) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-import ccprune
 from ccprune._util.files import write_atomic
 from replication import ledger as results
 from replication.data import authors
 from replication.ledger.cell import Cell
+from replication.ledger.environment import SOURCE_FOLDERS
 from replication.ledger.tables import Judge
 
 # By notebook: the module whose function `cells` concludes from its raw runs.
@@ -91,8 +91,7 @@ def cached(folder: Path) -> Judge:
 @cache
 def _sources() -> str:
     digest = hashlib.sha256()
-    packages = (Path(ccprune.__file__).parent, Path(__file__).resolve().parents[1])
-    code = (path for package in packages for path in sorted(package.rglob("*.py")))
+    code = (path for package in SOURCE_FOLDERS for path in sorted(package.rglob("*.py")))
     for path in (*code, *sorted(authors.PUBLISHED.parent.glob("*.json"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()

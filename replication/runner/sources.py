@@ -28,7 +28,7 @@ def changed_since(root: Path, commit: str | None, notebook: str, *, packages: It
     -------
     list of str or None
         Paths in the clone, sorted: the notebook itself, and those modules that its code leads to now and that were
-        edited, added, or moved since. None where git or the commit is missing.
+        edited or added since; a file that only moved counts as the same. None where git or the commit is missing.
     """
     differing = _differing(root, commit) if commit else None
     if differing is None:
@@ -39,8 +39,8 @@ def changed_since(root: Path, commit: str | None, notebook: str, *, packages: It
 @cache
 def _used(root: Path, notebook: str, packages: tuple[Path, ...]) -> frozenset[str]:
     path = NOTEBOOKS / notebook
-    code = [cell.source for cell in notebooks.cells(root / path) if cell.kind == "code"]
-    used = {found.relative_to(root).as_posix() for found in closure(packages, code) if found.is_relative_to(root)}
+    files = closure(packages, notebooks.code(notebooks.cells(root / path)))
+    used = {found.relative_to(root).as_posix() for found in files if found.is_relative_to(root)}
     return frozenset(used | {path.as_posix()})
 
 

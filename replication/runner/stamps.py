@@ -11,18 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import ccprune
 from ccprune._util.files import write_atomic
 from replication.ledger import notebooks
-from replication.ledger.environment import package_versions
+from replication.ledger.environment import SOURCE_FOLDERS, package_versions
 from replication.ledger.notebooks import NOTEBOOKS
 from replication.runner import requirements
 from replication.runner.digests import Digests
 from replication.runner.imports import closure
 from replication.runner.spec import Run
-
-#: The folders that a notebook's code may come from.
-PACKAGES = (Path(ccprune.__file__).parent, Path(__file__).resolve().parents[1])
 
 
 def sources(root: Path, run: Run) -> dict[str, Any]:
@@ -31,12 +27,11 @@ def sources(root: Path, run: Run) -> dict[str, Any]:
     Of the library, the files that the notebook's code leads to: a change elsewhere does not make it run again.
     """
     cells = notebooks.cells(root / NOTEBOOKS / run.notebook)
-    code = [cell.source for cell in cells if cell.kind == "code"]
     return {
         "notebook": _digest(json.dumps([[cell.kind, cell.source] for cell in cells]).encode()),
         "parameters": run.parameters,
         "after": {one.label: _digest(json.dumps(sources(root, one), sort_keys=True).encode()) for one in run.after},
-        "package": _code(code),
+        "package": _code(cells),
         "paper": _digests(root, (root / "replication" / "paper").rglob("*")),
         "versions": package_versions() | {"python": platform.python_version()},
     }
@@ -83,9 +78,11 @@ def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:
     write_atomic(_stamp(out, run), text + "\n")
 
 
-def _code(code: Iterable[str]) -> dict[str, str]:
-    found = closure(PACKAGES, code)
-    parts = (_digests(package.parent, (path for path in found if path.is_relative_to(package))) for package in PACKAGES)
+def _code(cells: Iterable[notebooks.Cell]) -> dict[str, str]:
+    found = closure(SOURCE_FOLDERS, notebooks.code(cells))
+    parts = (
+        _digests(package.parent, (path for path in found if path.is_relative_to(package))) for package in SOURCE_FOLDERS
+    )
     return {name: digest for part in parts for name, digest in part.items()}
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from replication.ledger.environment import ROOT
+from replication.ledger.environment import ROOT, SOURCE_FOLDERS
 from replication.runner.imports import closure
-from replication.runner.stamps import PACKAGES
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -96,14 +95,14 @@ def test_it_holds_all_that_python_loads():
             [sys.executable, "-c", "\n".join([*lines, told])], capture_output=True, text=True, check=True
         )
         loaded = {Path(name) for name in json.loads(done.stdout.splitlines()[-1])}
-        held = set(closure(PACKAGES, code_of(path)))
+        held = set(closure(SOURCE_FOLDERS, code_of(path)))
         assert loaded and loaded <= held
         assert ROOT / "replication" / "cli" / "__init__.py" not in held
 
 
 def test_what_one_paper_needs_leaves_the_other_alone():
-    tables = relative(closure(PACKAGES, code_of(NOTEBOOKS[1])), ROOT)
-    phase_shift = relative(closure(PACKAGES, code_of(NOTEBOOKS[3])), ROOT)
+    tables = relative(closure(SOURCE_FOLDERS, code_of(NOTEBOOKS[1])), ROOT)
+    phase_shift = relative(closure(SOURCE_FOLDERS, code_of(NOTEBOOKS[3])), ROOT)
     assert "replication/legcnet/runs.py" in tables
     assert not any(name.startswith("replication/causal/") for name in tables)
     assert "replication/causal/runs.py" in phase_shift and "replication/legcnet/runs.py" not in phase_shift

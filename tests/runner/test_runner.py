@@ -53,7 +53,7 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     (package / "data").mkdir(parents=True)
     for module in ("__init__", "train", "unrelated", "data/__init__"):
         (package / f"{module}.py").write_text("")
-    monkeypatch.setattr(stamps, "PACKAGES", (package,))
+    monkeypatch.setattr(stamps, "SOURCE_FOLDERS", (package,))
     write_atomic(out / "results" / "one.default.json", "{}")
     write_atomic(out / "reports" / "one.default.html", "page")
 
