@@ -36,7 +36,7 @@ TASK = "slope of S(0..19)"
 def weights() -> torch.Tensor:
     """Trajectories of the cancer network's 60 weights, a row per step."""
     data, settings, ensemble = _common.cancer()
-    return trajectory.record(ensemble, data.x_train, data.y_train, steps=149 * 180 + 199, rate=settings.rate)[0]
+    return trajectory.record(ensemble, data.x_train, data.y_train, steps=149 * 180 + 199, lr=settings.lr)[0]
 
 
 def peers(length: int) -> dict[str, tuple[Callable[[np.ndarray], float] | None, str]]:

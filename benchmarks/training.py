@@ -21,7 +21,7 @@ def sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
 
 
-def plain_loop(network: list[np.ndarray], x: np.ndarray, y: np.ndarray, rate: float, epochs: int) -> list[np.ndarray]:
+def plain_loop(network: list[np.ndarray], x: np.ndarray, y: np.ndarray, lr: float, epochs: int) -> list[np.ndarray]:
     """Paper A, section 4: one sample at a time, in file order, squared error, sigmoids everywhere."""
     w1, b1, w2, b2 = (part.copy() for part in network)
     for _ in range(epochs):
@@ -30,10 +30,10 @@ def plain_loop(network: list[np.ndarray], x: np.ndarray, y: np.ndarray, rate: fl
             out = sigmoid(w2 @ hidden + b2)
             delta = 2 * (out - target) * out * (1 - out) / len(target)
             back = (w2.T @ delta) * hidden * (1 - hidden)
-            w2 -= rate * np.outer(delta, hidden)
-            b2 -= rate * delta
-            w1 -= rate * np.outer(back, sample)
-            b1 -= rate * back
+            w2 -= lr * np.outer(delta, hidden)
+            b2 -= lr * delta
+            w1 -= lr * np.outer(back, sample)
+            b1 -= lr * back
     return [w1, b1, w2, b2]
 
 
@@ -41,10 +41,10 @@ def parts(ensemble: MLPBatch, index: int) -> list[np.ndarray]:
     return [getattr(ensemble, name)[index].numpy() for name in ("w1", "b1", "w2", "b2")]
 
 
-def plain_torch(start: MLPBatch, x: torch.Tensor, y: torch.Tensor, rate: float) -> list[np.ndarray]:
+def plain_torch(start: MLPBatch, x: torch.Tensor, y: torch.Tensor, lr: float) -> list[np.ndarray]:
     """The same by autograd and `torch.optim.SGD`, one epoch."""
     model = from_ensemble(start, 0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     for sample, target in zip(x, y, strict=True):
         optimizer.zero_grad()
         (model(sample) - target).square().mean().backward()
@@ -52,15 +52,13 @@ def plain_torch(start: MLPBatch, x: torch.Tensor, y: torch.Tensor, rate: float) 
     return [parameter.detach().numpy() for parameter in model.parameters()]
 
 
-def measure_ours(
-    start: MLPBatch, x: torch.Tensor, y: torch.Tensor, rate: float
-) -> tuple[MLPBatch, float, float | None]:
+def measure_ours(start: MLPBatch, x: torch.Tensor, y: torch.Tensor, lr: float) -> tuple[MLPBatch, float, float | None]:
     """Networks after `EPOCHS` epochs, seconds per network and epoch, and MiB."""
     answers = []
 
     def train() -> None:
         answers[:] = [start.select(torch.arange(len(start), device=start.w1.device))]
-        advance(answers[0], x, y, rate=rate, first=0, steps=EPOCHS * len(x))
+        advance(answers[0], x, y, lr=lr, first=0, steps=EPOCHS * len(x))
         if x.is_cuda:
             torch.cuda.synchronize()
 
@@ -70,7 +68,7 @@ def measure_ours(
 
 def main() -> None:
     data, settings, first = _common.cancer()
-    x, y, rate = data.x_train, data.y_train, settings.rate
+    x, y, lr = data.x_train, data.y_train, settings.lr
     size = f"1 network, 1 epoch of {len(x)} samples"
 
     def told(tool: str, each: float, peak: float | None, error: float | None = None) -> dict:
@@ -80,17 +78,17 @@ def main() -> None:
 
     with _common.threads(1):  # products this small lose by more
         expected, seconds, peak = _common.measure(
-            lambda: plain_loop(parts(first, 0), x.numpy(), y.numpy(), rate, EPOCHS), repeats=5
+            lambda: plain_loop(parts(first, 0), x.numpy(), y.numpy(), lr, EPOCHS), repeats=5
         )
-        once, by_torch, torch_peak = _common.measure(lambda: plain_torch(first, x, y, rate), repeats=3)
+        once, by_torch, torch_peak = _common.measure(lambda: plain_torch(first, x, y, lr), repeats=3)
     slow = seconds / EPOCHS
-    error = _differ(once, plain_loop(parts(first, 0), x.numpy(), y.numpy(), rate, 1))
+    error = _differ(once, plain_loop(parts(first, 0), x.numpy(), y.numpy(), lr, 1))
     rows = [told("NumPy loop", slow, peak), told("plain torch", by_torch, torch_peak, error)]
     claims, cores = [], torch.get_num_threads()
     for count in sorted({1, cores}):
         for batch in BATCHES:
             with _common.threads(count):
-                found, each, peak = measure_ours(initialise(first.sizes, batch, seed=0), x, y, rate)
+                found, each, peak = measure_ours(initialise(first.sizes, batch, seed=0), x, y, lr)
             rows.append(
                 told(f"ccprune, batch {batch}, {count} thread(s)", each, peak, _differ(parts(found, 0), expected))
             )
@@ -100,7 +98,7 @@ def main() -> None:
     for batch in BATCHES:
         if torch.cuda.is_available():
             start = initialise(first.sizes, batch, seed=0).to("cuda")
-            found, each, peak = measure_ours(start, x.cuda(), y.cuda(), rate)
+            found, each, peak = measure_ours(start, x.cuda(), y.cuda(), lr)
             rows.append(told(f"ccprune, batch {batch}, CUDA", each, peak, _differ(parts(found.to("cpu"), 0), expected)))
         else:
             rows.append(_common.row(TASK, f"ccprune, batch {batch}, CUDA", size, None, note="no CUDA device here"))

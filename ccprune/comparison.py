@@ -33,12 +33,12 @@ class Comparison:
     Attributes
     ----------
     runs : DataFrame
-        One row per method, level and seed. The columns are method (criterion, or "dense"), level (requested sparsity),
-        seed, sparsity (achieved), and the measured value, whose column has the name in `metric`.
+        One row per method, sparsity and seed. The columns are method (criterion, or "dense"), sparsity (requested),
+        seed, achieved (sparsity of the mask), and the measured value, whose column has the name in `metric`.
     table : DataFrame
-        One row per method and level. The columns mean, low and high are the mean and Student's 95% interval over n
+        One row per method and sparsity. The columns mean, low and high are the mean and Student's 95% interval over n
         seeds. The columns difference, difference_low and difference_high are the mean and the same kind of interval of
-        the method's value minus that of `reference` at the same seed and level, and p_value is that of the sign-flip
+        the method's value minus that of `reference` at the same seed and sparsity, and p_value is that of the sign-flip
         test of `stats.paired_difference`. Intervals and p-values are missing for one seed.
     reference : str
         Method with which the others are compared.
@@ -58,7 +58,7 @@ class Comparison:
         ax = ax or plt.subplots(figsize=(8.0, 4.2), layout="constrained")[1]
         methods = sorted(self.runs.method.unique(), key=lambda name: name == DENSE)  # stable sort, dense last
         for method, marker in zip(methods, "osD^vP*Xh" * 9, strict=False):
-            values = self.runs[self.runs.method == method].groupby("level")[self.metric]
+            values = self.runs[self.runs.method == method].groupby("sparsity")[self.metric]
             mean = values.mean()
             (line,) = ax.plot(mean.index, mean, ":" if method == DENSE else "-", marker=marker, label=method)
             ax.fill_between(mean.index, values.min(), values.max(), color=line.get_color(), alpha=0.15, lw=0)
@@ -154,11 +154,11 @@ def compare(
         with registry.Recording(model, begin, criteria) as recording:
             fit(batches.after(before - recorded), epochs=recorded, recorder=recording)
         x, y = next(iter(batches(0)))
-        score = partial(registry.score, x=x, y=y, loss=loss, rate=begin.param_groups[0]["lr"], seed=one)
+        score = partial(registry.score, x=x, y=y, loss=loss, lr=begin.param_groups[0]["lr"], seed=one)
         for name in (DENSE, *criteria):
             found = None if name == DENSE else score(name, model, store=recording.stores.get(name))
             # The dense network is trained once and compared at every sparsity.
-            masks = [None] if found is None else [Mask.from_scores(found, sparsity=level) for level in sparsities]
+            masks = [None] if found is None else [Mask.from_scores(found, sparsity=sparsity) for sparsity in sparsities]
             results = [
                 _trained_on(model, begin, optimizer, mask, batches.after(before), after, loss, one) for mask in masks
             ]
@@ -166,7 +166,7 @@ def compare(
             achieved = [0.0] * len(sparsities) if found is None else [mask.sparsity for mask in masks if mask]
             rows += [(name, *row) for row in zip(sparsities, [one] * len(sparsities), achieved, values, strict=True)]
     measured = getattr(metric, "__name__", "metric")
-    runs = pd.DataFrame(rows, columns=["method", "level", "seed", "sparsity", measured])
+    runs = pd.DataFrame(rows, columns=["method", "sparsity", "seed", "achieved", measured])
     return Comparison(runs, _table(runs, measured, reference), reference, measured)
 
 
@@ -210,10 +210,10 @@ def _trained_on(
 
 def _table(runs: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
     rows = []
-    wide = runs.pivot(index="seed", columns=["method", "level"], values=metric)
-    for method, level in wide.columns:
-        values, other = wide[method, level].to_numpy(), wide[reference, level].to_numpy()
-        row = {"method": method, "level": level, "n": len(values), "mean": values.mean()}
+    wide = runs.pivot(index="seed", columns=["method", "sparsity"], values=metric)
+    for method, sparsity in wide.columns:
+        values, other = wide[method, sparsity].to_numpy(), wide[reference, sparsity].to_numpy()
+        row = {"method": method, "sparsity": sparsity, "n": len(values), "mean": values.mean()}
         if len(values) > 1:
             interval = student_interval(values)
             row |= {"low": interval.low, "high": interval.high}
@@ -223,7 +223,7 @@ def _table(runs: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
                 interval, test = student_interval(values - other), paired_difference(values, other)
                 row |= {"difference_low": interval.low, "difference_high": interval.high, "p_value": test.p_value}
         rows.append(row)
-    return pd.DataFrame(rows).set_index(["method", "level"])
+    return pd.DataFrame(rows).set_index(["method", "sparsity"])
 
 
 def _check(train: Samples, test: Samples, criteria: Sequence[str], sparsities: Sequence[float], reference: str) -> None:
@@ -239,5 +239,9 @@ def _check(train: Samples, test: Samples, criteria: Sequence[str], sparsities: S
         raise ValueError(f"criteria must be different names from {sorted(known)}, got {criteria!r}")
     if reference not in (DENSE, *criteria):
         raise ValueError(f"reference must be one of {[DENSE, *criteria]}, got {reference!r}")
-    if not sparsities or not all(0 <= level <= 1 for level in sparsities) or len(set(sparsities)) < len(sparsities):
+    if (
+        not sparsities
+        or not all(0 <= sparsity <= 1 for sparsity in sparsities)
+        or len(set(sparsities)) < len(sparsities)
+    ):
         raise ValueError(f"sparsities must be different numbers in [0, 1], got {sparsities!r}")

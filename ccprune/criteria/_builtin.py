@@ -49,13 +49,13 @@ def causal_exact(store: InMemory) -> Scores:
     return lasso.as_scores(lasso.ranking(changes, losses), store.layout.shapes)
 
 
-def causal_sgd(store: InMemory, rate: float) -> Scores:
+def causal_sgd(store: InMemory, lr: float) -> Scores:
     """|gamma| of the authors' solver with the settings of their follow-up (2025) (`lasso.truncated_gradient`)."""
     from ccprune import lasso
 
     changes, losses = store.records()
     found = lasso.truncated_gradient(
-        changes / rate**2,  # in units of the learning rate, as one regression
+        changes / lr**2,  # in units of the learning rate, as one regression
         losses / losses.mean(),
         1e-3 / (2 * changes.shape[1]),
         eta0=0.2,  # 0.1 for a loss without the factor 1/2, which also halves the penalty and the tolerance

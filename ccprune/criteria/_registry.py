@@ -14,7 +14,7 @@ from ccprune.recording import PAIRINGS, Store
 
 #: Arguments that a criterion's function may take: the model as it is, a batch x and y with its mean loss, the learning
 #: rate of the recorded steps, a seed, and the criterion's store, filled by a `Recorder`.
-GIVEN = ("model", "x", "y", "loss", "rate", "seed", "store")
+GIVEN = ("model", "x", "y", "loss", "lr", "seed", "store")
 
 Scores = dict[str, Tensor]
 
@@ -119,7 +119,7 @@ def score(
     x: Tensor | None = None,
     y: Tensor | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-    rate: float | None = None,
+    lr: float | None = None,
     seed: int = 0,
     store: Any = None,
 ) -> Scores:
@@ -132,7 +132,7 @@ def score(
     model : Module
     x, y : Tensor
         A batch. `loss` maps (outputs, y) to the mean loss and is cross-entropy by default.
-    rate : float
+    lr : float
         Learning rate of the recorded steps.
     seed : int
     store
@@ -145,7 +145,7 @@ def score(
         for each prunable weight.
     """
     criterion = known(name)
-    given = {"model": model, "x": x, "y": y, "loss": loss, "rate": rate, "seed": seed, "store": store}
+    given = {"model": model, "x": x, "y": y, "loss": loss, "lr": lr, "seed": seed, "store": store}
     lacking = [key for key, needed in criterion.takes.items() if needed and given[key] is None]
     if lacking:
         raise ValueError(f"{lacking} must be given: the criterion {name!r} needs them")

@@ -24,13 +24,13 @@ def record(
     stores: Sequence[Store],
     *,
     epochs: int,
-    rate: float,
+    lr: float,
     pairing: str,
     seed: int,
 ) -> nn.Module:
     """Fills the stores from `epochs` of SGD on a copy of the model, which is returned."""
     model = copy.deepcopy(model)
-    optimizer = SGD(model.parameters(), lr=rate)
+    optimizer = SGD(model.parameters(), lr=lr)
     with Recorder(model, optimizer, stores, pairing=pairing) as recorder:
         setting.train(model, images, epochs=epochs, optimizer=optimizer, seed=seed, recorder=recorder)
     return model

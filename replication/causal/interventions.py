@@ -42,7 +42,7 @@ def places(model: nn.Module) -> Tensor:
     )
 
 
-def sgd_paths(problem: Any, batches: Batches, *, rate: float, held: Tensor | None = None) -> Tensor:
+def sgd_paths(problem: Any, batches: Batches, *, lr: float, held: Tensor | None = None) -> Tensor:
     """Parameters (T + 1, R, P) along R runs of plain SGD over the same T mini-batches (x, y), from the model's own.
 
     Parameters
@@ -63,11 +63,11 @@ def sgd_paths(problem: Any, batches: Batches, *, rate: float, held: Tensor | Non
     slope = vmap(grad(loss_of(problem)), (0, None, None))
     path = [begin.expand(held.shape)]
     for x, y in batches:
-        path.append(path[-1] - rate * slope(path[-1], x, y).masked_fill(held, 0.0))
+        path.append(path[-1] - lr * slope(path[-1], x, y).masked_fill(held, 0.0))
     return torch.stack(path)
 
 
-def interventions(problem: Any, batches: Batches, *, rate: float) -> pd.DataFrame:
+def interventions(problem: Any, batches: Batches, *, lr: float) -> pd.DataFrame:
     """Rise of the loss on all of (x, y) by three interventions on each prunable weight, one weight at a time.
 
     Training is `sgd_paths` over `batches`. Setting back: after a step the weight is put where it was before, and the
@@ -88,8 +88,8 @@ def interventions(problem: Any, batches: Batches, *, rate: float) -> pd.DataFram
         raise ValueError("batches must hold at least one mini-batch")
     chosen = places(problem.model)
     one = torch.eye(len(chosen), dtype=torch.bool, device=chosen.device)[chosen]
-    path = sgd_paths(problem, batches, rate=rate)
-    frozen = sgd_paths(problem, batches, rate=rate, held=one)
+    path = sgd_paths(problem, batches, lr=lr)
+    frozen = sgd_paths(problem, batches, lr=lr, held=one)
     loss = vmap(loss_of(problem), (0, None, None))
 
     def rise(rows: Tensor, base: Tensor) -> Tensor:

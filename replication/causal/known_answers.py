@@ -26,10 +26,10 @@ _STEPS = 500
 
 @dataclass(frozen=True)
 class Question:
-    """A problem as a function of the seed, and how it is trained: rate, mini-batch, about `_STEPS` steps."""
+    """A problem as a function of the seed, and how it is trained: learning rate, mini-batch, about `_STEPS` steps."""
 
     make: Callable[[int], Problem]
-    rate: float
+    lr: float
     batch_size: int = 32
 
 
@@ -104,7 +104,7 @@ def _scored(problem: Problem, question: Question, seed: int) -> tuple[torch.nn.M
     found: dict[str, Scores] = {}
     for pairing in ("same_batch", "consecutive"):
         model = copy.deepcopy(problem.model)
-        optimizer = SGD(model.parameters(), lr=question.rate)
+        optimizer = SGD(model.parameters(), lr=question.lr)
         screen, squares = lasso.Screen(), SquaredUpdates()
         with Recorder(model, optimizer, [screen, squares], pairing=pairing) as recorder:
             fit(model, batches, epochs=epochs, optimizer=optimizer, loss=problem.loss, recorder=recorder)

@@ -44,7 +44,7 @@ class Method:
         return Mask.from_counts(ranked, kept=other.counts)
 
 
-def methods(*, rate: float, seed: int) -> dict[str, Method]:
+def methods(*, lr: float, seed: int) -> dict[str, Method]:
     """Every method by name; `rate` is the learning rate of the recorded steps, `seed` random's.
 
     causal: `lasso.Screen`. causal_sgd: the authors' solver as their follow-up sets it. causal_exact: order of entry on
@@ -54,7 +54,7 @@ def methods(*, rate: float, seed: int) -> dict[str, Method]:
     """
     return {
         "causal": Method(lambda _, screen: screen.scores, lasso.Screen),
-        "causal_sgd": Method(lambda _, store: causal_sgd(store, rate), InMemory),
+        "causal_sgd": Method(lambda _, store: causal_sgd(store, lr), InMemory),
         "causal_exact": Method(lambda _, store: causal_exact(store), InMemory),
         "causal_lamp": Method(lambda _, screen: screen.scores, lasso.Screen, allocation=scores.lamp),
         "squared_updates": Method(lambda _, store: store.scores, SquaredUpdates),

@@ -109,7 +109,7 @@ def rewound(
     store: Callable[[], Any] | None = lasso.Screen,
     iterations: int,
     epochs: int,
-    rate: float = 1e-3,
+    lr: float = 1e-3,
     seed: int,
 ) -> Iterator[Mask]:
     """The paper's protocol: yields the mask after each iteration.
@@ -121,7 +121,7 @@ def rewound(
     mask = Mask.ones_like(saved)
     for iteration in range(iterations):
         model = mask.apply_(copy.deepcopy(saved))
-        optimizer = SGD(model.parameters(), lr=rate)
+        optimizer = SGD(model.parameters(), lr=lr)
         filled = store() if store else None
         training = {"epochs": epochs, "optimizer": optimizer, "seed": seed, "first": iteration * epochs}
         with _recording(model, optimizer, filled, "consecutive") as recorder:

@@ -56,8 +56,8 @@ def conditions(*, seed: int) -> dict[str, Condition]:
         "another order": Condition(),
         "batch / 4": setting(batch_size=lambda now: now.batch_size // 4),
         "batch x 4": setting(batch_size=lambda now: now.batch_size * 4),
-        "rate / 3": setting(rate=lambda now: now.rate / 3),
-        "rate x 3": setting(rate=lambda now: now.rate * 3),
+        "rate / 3": setting(lr=lambda now: now.lr / 3),
+        "rate x 3": setting(lr=lambda now: now.lr * 3),
         "20% wrong labels": Condition(lambda images, now: (mislabelled(images, share=0.2, seed=seed), now)),
         "inverted half-way": Condition(after=inverted),
     }

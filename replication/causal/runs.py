@@ -17,6 +17,9 @@ from replication.data.images import Images
 from replication.ledger.units import Rows, Scalar, Units
 from replication.networks import models
 
+#: Names in the keys of stored units, where an attribute has been renamed since the first of them was stored.
+_STORED_NAMES = {"lr": "rate"}
+
 Network = Callable[[int], nn.Module]
 Walk = Callable[..., Iterator[Point]]
 
@@ -101,7 +104,8 @@ def curve_row(seed: int, method: str, point: Point, images: Images, held: Images
 
 def training_key(setting: Setting) -> dict[str, Scalar]:
     """The setting's attributes, as a part of the key of a unit."""
-    return {name: value if isinstance(value, Scalar) else str(value) for name, value in vars(setting).items()}
+    stored = {name: value if isinstance(value, Scalar) else str(value) for name, value in vars(setting).items()}
+    return {_STORED_NAMES.get(name, name): value for name, value in stored.items()}
 
 
 def curves(
@@ -208,7 +212,7 @@ def _walk(network: Network, images: Images, setting: Setting, *, names: Sequence
 
     Raises ValueError for names that are no methods.
     """
-    known: dict[str, Method | None] = {"dense": None, **methods(rate=setting.rate, seed=seed)}
+    known: dict[str, Method | None] = {"dense": None, **methods(lr=setting.lr, seed=seed)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"names must be among {', '.join(known)}; got {', '.join(unknown)}")

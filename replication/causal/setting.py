@@ -19,14 +19,15 @@ _ORDER = 7919  # keeps the order of mini-batches apart from other uses of the sa
 
 @dataclass(frozen=True)
 class Setting:
-    """How networks are trained; the follow-up's values, but for the rate, at which those without batch norm collapse.
+    """How networks are trained: the follow-up's values, but for its learning rate, at which networks without batch norm
+    collapse.
 
-    Attributes: batch_size; rate, momentum, weight_decay (of SGD); label_smoothing; augment (as `images.batches`);
+    Attributes: batch_size; lr, momentum, weight_decay (of SGD); label_smoothing; augment (as `images.batches`);
     precision (autocast's type, None for none); channels_last (memory format of the weights; layers follow it).
     """
 
     batch_size: int = 256
-    rate: float = 0.01
+    lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
@@ -36,7 +37,7 @@ class Setting:
 
     def sgd(self, model: nn.Module) -> SGD:
         """SGD as the setting says."""
-        return SGD(model.parameters(), lr=self.rate, momentum=self.momentum, weight_decay=self.weight_decay)
+        return SGD(model.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def place(self, model: nn.Module, images: Images) -> nn.Module:
         """The network where the images are, in the setting's memory format."""

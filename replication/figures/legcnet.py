@@ -47,17 +47,17 @@ def exponents_and_risk(exponents: Tensor, risk: Tensor, *, label: str, ax: Axes 
     return ax
 
 
-def p_values(smallest: Tensor, *, level: float = 0.05, ax: Axes | None = None) -> Axes:
+def p_values(smallest: Tensor, *, significance: float = 0.05, ax: Axes | None = None) -> Axes:
     """Smallest p (M,) of each weight, sorted; the weights right of the line's crossing are pruned."""
     ax = ax or plt.subplots()[1]
     values = np.sort(smallest.numpy())
-    pruned = values >= level
+    pruned = values >= significance
     rank = np.arange(1, len(values) + 1)
     floor = 1e-5
     shown = values.clip(floor)
     ax.semilogy(rank[~pruned], shown[~pruned], "o", color=COLOURS[0], ms=5, label=f"kept ({(~pruned).sum()})")
     ax.semilogy(rank[pruned], shown[pruned], "X", color=COLOURS[1], ms=7, label=f"pruned ({pruned.sum()})")
-    ax.axhline(level, color="0.4", lw=1, ls=":", label=f"level {level:g}")
+    ax.axhline(significance, color="0.4", lw=1, ls=":", label=f"significance {significance:g}")
     ax.set(xlabel=f"weight, by p-value (n = {len(values)})", ylabel=f"smallest p over lags\n(drawn from {floor:g} up)")
     above(ax, ncols=3)
     return ax
@@ -113,7 +113,9 @@ def differences(
     return ax
 
 
-def rejection_rates(table: pd.DataFrame, *, level: float = 0.05, n: str | None = None, ax: Axes | None = None) -> Axes:
+def rejection_rates(
+    table: pd.DataFrame, *, significance: float = 0.05, n: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Share of unrelated causes called causal: rows of `table` are groups, columns are ways of asking.
 
     `n` says how many were asked, such as "2,400 pairs".
@@ -123,10 +125,10 @@ def rejection_rates(table: pd.DataFrame, *, level: float = 0.05, n: str | None =
     for i, column in enumerate(table.columns):
         at = np.arange(len(table)) + (i - (len(table.columns) - 1) / 2) * width
         ax.bar(at, table[column], width, label=column.replace("_", " "), lw=0.4, **bars(i))
-    ax.axhline(level, color="black", lw=1, ls=":")
+    ax.axhline(significance, color="black", lw=1, ls=":")
     slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(table) > 4 else {}
     ax.set_xticks(range(len(table)), [str(label) for label in table.index], **slanted)
-    ax.set(ylabel=counted(f"share called causal\n(dotted: level {level:g})", n), ylim=(0, 1))
+    ax.set(ylabel=counted(f"share called causal\n(dotted: {significance:g})", n), ylim=(0, 1))
     above(ax, ncols=min(len(table.columns), 6))
     return ax
 

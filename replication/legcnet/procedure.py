@@ -62,7 +62,7 @@ class Settings:
     """
 
     hidden: int
-    rate: float
+    lr: float
     benchmark: float
     budget: int
     ft: WindowSettings
@@ -134,7 +134,7 @@ def evidence(
         x,
         y,
         epochs=recording.epochs,
-        rate=settings.rate,
+        lr=settings.lr,
         window=recording.window,
         stride=recording.stride,
         risk={risk: judged},

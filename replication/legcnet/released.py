@@ -25,14 +25,14 @@ class DenseRow:
     """A printed row of a dense network, and what is known of it.
 
     variants: the data under each scaling. networks: candidates for the initial weights, as for `ensemble.stack`.
-    benchmark: training accuracy at which training stopped. rate: as found, or as planted. epoch, figures: as printed,
+    benchmark: training accuracy at which training stopped. lr: as found, or as planted. epoch, figures: as printed,
     test accuracy and F1.
     """
 
     variants: list[Dataset]
     networks: list[tuple[Tensor, ...]]
     benchmark: float
-    rate: float
+    lr: float
     epoch: int
     figures: tuple[float, float]
 
@@ -87,7 +87,7 @@ def _authors(trials: int) -> Released:
         [data["vowel"], tabular.load("vowel", preprocessing="standard", source="authors")],
         authors.initial_weights("vowel"),
         vowel.benchmark,
-        vowel.rate,
+        vowel.lr,
         row["epochs_dense"],
         (row["accuracy_dense"], row["f1_dense"]),
     )
@@ -121,14 +121,14 @@ def _planted(trials: int, seed: int) -> Released:
 
 
 def _planted_row(data: Dataset, seed: int) -> DenseRow:
-    settings = replace(SETTINGS["iris"], rate=0.5, reduction="sum", output="softmax", benchmark=0.9)
+    settings = replace(SETTINGS["iris"], lr=0.5, reduction="sum", output="softmax", benchmark=0.9)
     start = initialise((4, settings.hidden, 3), 10, seed=seed, output=settings.output)
     printed = _figures(run(data, settings, start, torch.ones_like(start.weights, dtype=torch.bool)), -1)
     return DenseRow(
         [data, tabular.load(data.name, preprocessing="standard", source="packaged")],
         list(zip(start.w1, start.b1, start.w2, start.b2, strict=True)),
         settings.benchmark,
-        settings.rate,
+        settings.lr,
         printed["epochs"],
         (printed["accuracy"], printed["f1"]),
     )

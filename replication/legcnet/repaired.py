@@ -140,7 +140,7 @@ def _accuracy_at_budget(
         rows = torch.nonzero(asked & stopped.reached & (stopped.epochs == epoch))[:, 0]
         networks = stopped.ensemble.select(rows)
         steps = (settings.budget - 1 - int(epoch)) * len(data.x_train)
-        options = {"rate": settings.rate, "reduction": settings.reduction, "keep": keep[rows]}
+        options = {"lr": settings.lr, "reduction": settings.reduction, "keep": keep[rows]}
         if steps:
             advance(networks, data.x_train, data.y_train, first=0, steps=steps, **options)
         found[rows] = accuracy(networks, data.x_test, data.y_test)

@@ -29,7 +29,7 @@ def run(data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: Ten
         data.y_train,
         data.x_test,
         data.y_test,
-        rate=settings.rate,
+        lr=settings.lr,
         epochs=settings.budget,
         benchmark=settings.benchmark if stop else None,
         keep=keep,

@@ -30,16 +30,16 @@ def search_dense_row(
 ) -> pd.DataFrame:
     """Trains dense networks under every combination and compares them with a printed row.
 
-    Combinations: data variants x output unit x gradient averaged or added over outputs x rate x accuracy rule x
-    initial weights. `networks` as for `ensemble.stack`; `epoch`, `figures` = (test accuracy, F1) are printed.
+    Combinations: data variants x output unit x gradient averaged or added over outputs x learning rate x accuracy
+    rule x initial weights. `networks` as for `ensemble.stack`; `epoch`, `figures` = (test accuracy, F1) are printed.
 
     Returns one row per combination: epoch of the benchmark (-1: not within `epochs`), test accuracy and F1 there,
     `fits` (all three as printed), and `fits_elsewhere`: at the printed epoch accuracy and F1 are as printed and the
     training accuracy is higher than ever before, so that some other benchmark would have stopped there.
     """
     rows = []
-    for variant, output, reduction, rate in product(data, OUTPUTS, ("mean", "sum"), rates):
-        curves = _curves(stack(networks, output=output), variant, rate=rate, reduction=reduction, epochs=epochs)
+    for variant, output, reduction, lr in product(data, OUTPUTS, ("mean", "sum"), rates):
+        curves = _curves(stack(networks, output=output), variant, lr=lr, reduction=reduction, epochs=epochs)
         for rule, network in product(RULES, range(len(networks))):
             seen = curves[rule]["train"][:, network]
             reached = torch.nonzero(seen >= benchmark)[:, 0]
@@ -50,7 +50,7 @@ def search_dense_row(
                 "scaling": variant.preprocessing,
                 "output": output,
                 "gradient": reduction,
-                "rate": rate,
+                "lr": lr,
                 "accuracy rule": rule,
                 "initialisation": network + 1,
                 "epoch": stop,
@@ -104,13 +104,13 @@ def search_lags(
     return pd.DataFrame(rows)
 
 
-def _curves(ensemble: MLPBatch, data: Dataset, *, rate: float, reduction: str, epochs: int) -> dict:
+def _curves(ensemble: MLPBatch, data: Dataset, *, lr: float, reduction: str, epochs: int) -> dict:
     """Training and test accuracy by each rule and test F1, (epochs, B) each, after every epoch."""
     seen: dict = {rule: {"train": [], "test": []} for rule in RULES} | {"f1": []}
     parts = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
     for _ in range(epochs):
         advance(
-            ensemble, data.x_train, data.y_train, rate=rate, first=0, steps=len(data.x_train), reduction=reduction
+            ensemble, data.x_train, data.y_train, lr=lr, first=0, steps=len(data.x_train), reduction=reduction
         )  # fmt: skip
         for part, (x, y) in parts.items():
             seen[RULES[0]][part].append(accuracy(ensemble, x, y))

@@ -36,7 +36,7 @@ def _forward(w1, b1, w2, b2, x, softmax, hidden, squashed, out):
 
 @torch_threads_kept
 @numba.njit(parallel=True, cache=True)
-def sgd(w1, b1, w2, b2, softmax, keep1, keep2, x, y, rate, scale, first, steps, weights):
+def sgd(w1, b1, w2, b2, softmax, keep1, keep2, x, y, lr, scale, first, steps, weights):
     """Runs `steps` per-sample updates in place on B networks, beginning with sample `first` modulo n.
 
     w1 (B, h, d), b1 (B, h), w2 (B, o, h), b2 (B, o); keep1, keep2 bool, shaped as w1 and w2. `weights` (B, steps, M)
@@ -61,17 +61,17 @@ def sgd(w1, b1, w2, b2, softmax, keep1, keep2, x, y, rate, scale, first, steps, 
                 for k in range(outputs):
                     # The error goes back through the weights as they were before this update.
                     back += w2[b, k, j] * delta[k]
-                    w2[b, k, j] -= rate * (scale * delta[k] * hidden[j])
+                    w2[b, k, j] -= lr * (scale * delta[k] * hidden[j])
                     if not keep2[b, k, j]:
                         w2[b, k, j] = 0.0
                 back *= hidden[j] * (1.0 - hidden[j])
                 for i in range(inputs):
-                    w1[b, j, i] -= rate * (scale * back * x[s, i])
+                    w1[b, j, i] -= lr * (scale * back * x[s, i])
                     if not keep1[b, j, i]:
                         w1[b, j, i] = 0.0
-                b1[b, j] -= rate * (scale * back)
+                b1[b, j] -= lr * (scale * back)
             for k in range(outputs):
-                b2[b, k] -= rate * (scale * delta[k])
+                b2[b, k] -= lr * (scale * delta[k])
             if record:
                 m = 0
                 for j in range(width):

@@ -21,7 +21,7 @@ def sgd(
     keep2: Tensor,
     x: Tensor,
     y: Tensor,
-    rate: float,
+    lr: float,
     scale: float,
     first: int,
     steps: int,
@@ -32,7 +32,7 @@ def sgd(
     An update is a dozen small kernels, and starting them costs more than running them. On CUDA the updates of one pass
     over the samples are therefore captured as a graph and replayed, where there are enough passes to pay for it.
     """
-    parts, epoch, done = (w1, b1, w2, b2, softmax, keep1, keep2, x, y, rate, scale), x.shape[0], 0
+    parts, epoch, done = (w1, b1, w2, b2, softmax, keep1, keep2, x, y, lr, scale), x.shape[0], 0
     if w1.is_cuda and steps >= 3 * epoch:
         _updates(*parts, first, epoch, weights[:, :epoch])  # not captured: kernels are loaded at their first use
         graph, recorded = torch.cuda.CUDAGraph(), torch.empty_like(weights[:, :epoch])
@@ -55,7 +55,7 @@ def _updates(
     keep2: Tensor,
     x: Tensor,
     y: Tensor,
-    rate: float,
+    lr: float,
     scale: float,
     first: int,
     steps: int,
@@ -71,10 +71,10 @@ def _updates(
         out = z.softmax(-1) if softmax else squashed
         delta = 2.0 * scale * (out - target) * squashed * (1.0 - squashed)
         back = (w2 * delta[..., None]).sum(1) * hidden * (1.0 - hidden)
-        w2.addcmul_(delta[..., None], hidden[:, None], value=-rate).mul_(keep2)
-        w1.addcmul_(back[..., None], sample.expand_as(w1), value=-rate).mul_(keep1)
-        b2.sub_(delta, alpha=rate)
-        b1.sub_(back, alpha=rate)
+        w2.addcmul_(delta[..., None], hidden[:, None], value=-lr).mul_(keep2)
+        w1.addcmul_(back[..., None], sample.expand_as(w1), value=-lr).mul_(keep1)
+        b2.sub_(delta, alpha=lr)
+        b1.sub_(back, alpha=lr)
         if weights.shape[1]:
             weights[:, t, :split] = w1.flatten(1)
             weights[:, t, split:] = w2.flatten(1)

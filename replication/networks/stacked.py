@@ -62,7 +62,7 @@ class ModelBatch:
             raise ValueError(f"keep must be bool of shape {expected}, got {keep.dtype} {tuple(keep.shape)}")
         self._zero(self.split(keep))
 
-    def sgd_(self, x: Tensor, y: Tensor, *, loss: Loss, rate: float, keep: Mapping[str, Tensor] | None = None) -> None:
+    def sgd_(self, x: Tensor, y: Tensor, *, loss: Loss, lr: float, keep: Mapping[str, Tensor] | None = None) -> None:
         """One step of plain SGD of every model on the same mini-batch, in place; then `keep` (`split`) is enforced.
 
         `loss`: (outputs, y) -> mean loss of one model. Dropout and other random layers are refused by vmap.
@@ -73,7 +73,7 @@ class ModelBatch:
 
         slopes = vmap(grad(of), in_dims=(0, None, None))(self.parameters, x, y)
         for name, slope in slopes.items():
-            self.parameters[name].sub_(slope, alpha=rate)
+            self.parameters[name].sub_(slope, alpha=lr)
         if keep is not None:
             self._zero(keep)
 

@@ -71,7 +71,7 @@ def advance(
     x: Tensor,
     y: Tensor,
     *,
-    rate: float,
+    lr: float,
     first: int,
     steps: int,
     keep: Tensor | None = None,
@@ -92,8 +92,8 @@ def advance(
         raise ValueError(f"x must have shape (n, {inputs}), got {tuple(x.shape)}")
     if tuple(y.shape) != (x.shape[0], width):
         raise ValueError(f"y must have shape {(x.shape[0], width)}, got {tuple(y.shape)}")
-    if not rate > 0:
-        raise ValueError(f"rate must be positive, got {rate}")
+    if not lr > 0:
+        raise ValueError(f"lr must be positive, got {lr}")
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
     weights = ensemble.weights
@@ -110,10 +110,10 @@ def advance(
     if ensemble.w1.device.type == "cpu":
         masks = (keep1.contiguous().numpy(), keep2.contiguous().numpy())
         samples = (x.contiguous().numpy(), y.contiguous().numpy())
-        _train_cpu.sgd(*_arrays(ensemble), softmax, *masks, *samples, rate, scale, first, steps, recorded.numpy())
+        _train_cpu.sgd(*_arrays(ensemble), softmax, *masks, *samples, lr, scale, first, steps, recorded.numpy())
     else:
         parts = (ensemble.w1, ensemble.b1, ensemble.w2, ensemble.b2)
-        _train_torch.sgd(*parts, softmax, keep1, keep2, x, y, rate, scale, first, steps, recorded)
+        _train_torch.sgd(*parts, softmax, keep1, keep2, x, y, lr, scale, first, steps, recorded)
     return recorded if record else None
 
 
@@ -124,7 +124,7 @@ def train(
     x_test: Tensor,
     y_test: Tensor,
     *,
-    rate: float,
+    lr: float,
     epochs: int,
     benchmark: float | None,
     keep: Tensor | None = None,
@@ -141,7 +141,7 @@ def train(
         raise ValueError(f"benchmark must be None or lie in (0, 1], got {benchmark}")
     weights = ensemble.weights
     final = ensemble.with_weights(weights if keep is None else weights * keep)
-    options = {"rate": rate, "reduction": reduction}
+    options = {"lr": lr, "reduction": reduction}
     if benchmark is None:
         advance(final, x_train, y_train, first=0, steps=epochs * x_train.shape[0], keep=keep, **options)
         epoch_of = torch.full((len(ensemble),), epochs, dtype=torch.int64, device=weights.device)
@@ -166,7 +166,7 @@ def _until(
     *,
     epochs: int,
     keep: Tensor | None,
-    rate: float,
+    lr: float,
     reduction: str,
 ) -> tuple[Tensor, Tensor]:
     """Trains `final` in place, each network to the benchmark; returns `epochs` and `reached` as in `Trained`."""
@@ -177,7 +177,7 @@ def _until(
     running = torch.arange(count, device=device)
     active = final.select(running)
     for epoch in range(epochs):
-        advance(active, x, y, rate=rate, first=0, steps=x.shape[0], keep=keep, reduction=reduction)
+        advance(active, x, y, lr=lr, first=0, steps=x.shape[0], keep=keep, reduction=reduction)
         done = accuracy(active, x, y) >= benchmark
         if epoch == epochs - 1 or bool(done.any()):
             for name in ("w1", "b1", "w2", "b2"):

@@ -31,14 +31,14 @@ class Window:
     risk: dict[str, Tensor]
 
 
-def record(ensemble: MLPBatch, x: Tensor, y: Tensor, *, steps: int, rate: float, reduction: str = "mean") -> Tensor:
+def record(ensemble: MLPBatch, x: Tensor, y: Tensor, *, steps: int, lr: float, reduction: str = "mean") -> Tensor:
     """Weight series (B, steps + 1, M) of copies of the networks over `steps` per-sample updates.
 
     Needs 8 B (steps + 1) M bytes; use `windows` where that is too much.
     """
     start = ensemble.weights[:, None]
     moving = ensemble.select(range(len(ensemble)))
-    rest = advance(moving, x, y, rate=rate, first=0, steps=steps, reduction=reduction, record=True)
+    rest = advance(moving, x, y, lr=lr, first=0, steps=steps, reduction=reduction, record=True)
     return torch.cat([start, rest], 1)
 
 
@@ -48,7 +48,7 @@ def windows(
     y: Tensor,
     *,
     epochs: int,
-    rate: float,
+    lr: float,
     window: int,
     stride: int,
     risk: Mapping[str, tuple[Tensor, Tensor]],
@@ -67,7 +67,7 @@ def windows(
     held, row = moving.weights[:, None], 0  # rows first..row of the trajectory
     for index in range(count):
         first, last = index * stride, index * stride + window - 1
-        new = advance(moving, x, y, rate=rate, first=row, steps=last - row, reduction=reduction, record=True)
+        new = advance(moving, x, y, lr=lr, first=row, steps=last - row, reduction=reduction, record=True)
         held = torch.cat([held, new], 1)[:, -window:]
         row = last
         risks = {name: 1.0 - accuracy(moving, *samples) for name, samples in risk.items()}
@@ -94,7 +94,7 @@ def separation(
     y: Tensor,
     *,
     steps: int,
-    rate: float,
+    lr: float,
     reduction: str = "mean",
 ) -> Tensor:
     """Euclidean distance (B, steps + 1) of each perturbed network's weights from the reference's over training.
@@ -111,18 +111,18 @@ def separation(
     distances = [(weights[1:] - weights[0]).norm(dim=-1)[:, None]]
     for first in range(0, steps, _BLOCK):
         count = min(_BLOCK, steps - first)
-        rows = advance(both, x, y, rate=rate, first=first, steps=count, reduction=reduction, record=True)
+        rows = advance(both, x, y, lr=lr, first=first, steps=count, reduction=reduction, record=True)
         distances.append((rows[1:] - rows[0]).norm(dim=-1))
     return torch.cat(distances, 1)
 
 
 def linear_separation(
-    weights: Tensor, bias: Tensor, x: Tensor, y: Tensor, *, steps: int, rate: float, delta: float
+    weights: Tensor, bias: Tensor, x: Tensor, y: Tensor, *, steps: int, lr: float, delta: float
 ) -> Tensor:
     """`separation` for a linear model y = W x + b under the same per-sample SGD, each weight shifted in turn.
 
     weights (o, d), bias (o,), returns (o d, steps + 1). With the bias as the weight of a constant input 1, the
-    difference of two runs obeys d <- (I - c x x^T) d, c = 2 rate / o, whatever the targets; so with c |x|^2 < 2 its
+    difference of two runs obeys d <- (I - c x x^T) d, c = 2 lr / o, whatever the targets; so with c |x|^2 < 2 its
     length never exceeds delta: the control for section 2.1.
     """
     outputs, inputs = weights.shape
@@ -133,7 +133,7 @@ def linear_separation(
     distances = [(shifted[1:] - shifted[0]).flatten(1).norm(dim=1)]
     for t in range(steps):
         sample, target = x[t % x.shape[0]], y[t % x.shape[0]]
-        error = (2.0 * rate / outputs) * ((shifted * sample).sum(-1) + biases - target)
+        error = (2.0 * lr / outputs) * ((shifted * sample).sum(-1) + biases - target)
         shifted -= error[..., None] * sample
         biases -= error
         distances.append((shifted[1:] - shifted[0]).flatten(1).norm(dim=1))

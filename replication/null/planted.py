@@ -124,7 +124,7 @@ def _scored(
 ) -> Iterator[tuple[str, str, dict[str, Tensor]]]:
     """State, criterion and scores."""
     model, size = copy.deepcopy(problem.model), question.batch_size
-    optimizer = SGD(model.parameters(), lr=question.rate)
+    optimizer = SGD(model.parameters(), lr=question.lr)
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(1_000 * seed + epoch)
@@ -140,7 +140,7 @@ def _scored(
             store = recording.stores.get(name)
             if state == "start" and store is not None:
                 continue
-            given: dict[str, Any] = {"x": problem.x, "y": problem.y, "loss": problem.loss, "rate": question.rate}
+            given: dict[str, Any] = {"x": problem.x, "y": problem.y, "loss": problem.loss, "lr": question.lr}
             # Not the seed that placed the idle weights: from the same numbers a random score would know of them.
             yield state, name, criteria.score(name, network, **given, seed=_RANDOM + seed, store=store)
 

@@ -61,16 +61,16 @@ def test_one_cell_made_by_hand(comparison):
     mask = Mask.from_scores(magnitude(model), sparsity=0.8)
     mask.apply_(model)
     train((2, 3), mask)
-    rows = comparison.runs.query("method == 'magnitude' and level == 0.8 and seed == 1")
+    rows = comparison.runs.query("method == 'magnitude' and sparsity == 0.8 and seed == 1")
     assert rows.accuracy.tolist() == [(model(TEST[0]).argmax(1) == TEST[1]).double().mean().item()]
-    assert rows.sparsity.tolist() == [mask.sparsity] and len(seen) == 20
+    assert rows.achieved.tolist() == [mask.sparsity] and len(seen) == 20
 
 
 def test_nothing_pruned_is_dense(comparison):
     runs = comparison.runs
-    wide = runs[runs.level == 0.0].pivot(index="seed", columns="method", values="accuracy")
+    wide = runs[runs.sparsity == 0.0].pivot(index="seed", columns="method", values="accuracy")
     assert (wide.nunique(axis=1) == 1).all()
-    table = comparison.table.xs(0.0, level="level").drop(index="magnitude")
+    table = comparison.table.xs(0.0, level="sparsity").drop(index="magnitude")
     assert (table.difference == 0).all() and (table.p_value == 1).all()
 
 
@@ -83,7 +83,7 @@ def test_a_criterion_does_not_depend_on_its_company(comparison):
 
 def test_table_is_that_of_the_runs(comparison):
     table, runs = comparison.table, comparison.runs
-    values = {m: runs.query(f"method == '{m}' and level == 0.8").accuracy.to_numpy() for m in ("snip", "magnitude")}
+    values = {m: runs.query(f"method == '{m}' and sparsity == 0.8").accuracy.to_numpy() for m in ("snip", "magnitude")}
     row = table.loc["snip", 0.8]
     assert row["mean"] == pytest.approx(values["snip"].mean()) and row.n == 2
     low, high = stats.t.interval(0.95, 1, values["snip"].mean(), stats.sem(values["snip"]))

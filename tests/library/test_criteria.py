@@ -54,7 +54,7 @@ def recorded():
 def test_every_criterion_scores_a_recorded_model_and_makes_a_mask(name, recorded):
     model, recording = recorded
     x, y = batch(1000)
-    found = criteria.score(name, model, x=x, y=y, rate=RATE, seed=1, store=recording.stores.get(name))
+    found = criteria.score(name, model, x=x, y=y, lr=RATE, seed=1, store=recording.stores.get(name))
     assert {key: value.shape for key, value in found.items()} == {k: w.shape for k, w in prunable(model).items()}
     assert len(torch.cat([value.flatten() for value in found.values()]).unique()) > 5
     assert Mask.from_scores(found, sparsity=0.5).kept == 22
@@ -152,7 +152,7 @@ def test_what_a_criterion_needs_is_asked_for_by_name():
         ("snip", "'x', 'y'"),
         ("wanda", "'x'"),
         ("causal", "'store'"),
-        ("causal_sgd", "'store', 'rate'"),
+        ("causal_sgd", "'store', 'lr'"),
     ):
         with pytest.raises(ValueError, match=rf"\[{lacking}\] must be given: the criterion '{name}'"):
             criteria.score(name, model)

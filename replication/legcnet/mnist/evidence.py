@@ -65,7 +65,7 @@ def evidence(
                 exponents.append(exponents_of(series, **recording.exponent_options))
                 risks.append(1 - (predictions(moving, digits.x_test) == digits.y_test).double().mean())
             rows = rows.to(device)
-            moving.sgd_(digits.x_train[rows], digits.y_train[rows], loss=squared_error, rate=RATE)
+            moving.sgd_(digits.x_train[rows], digits.y_train[rows], loss=squared_error, lr=RATE)
             step += 1
     if not risks:
         raise ValueError(f"recording must hold a window of {recording.window}, {step} updates were made")

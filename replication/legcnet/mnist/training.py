@@ -85,7 +85,7 @@ def train(
         kept = None if keep is None else active.split(keep[running].to(device))
         for rows in next(epochs):
             rows = rows.to(device)
-            active.sgd_(digits.x_train[rows], digits.y_train[rows], loss=squared_error, rate=RATE, keep=kept)
+            active.sgd_(digits.x_train[rows], digits.y_train[rows], loss=squared_error, lr=RATE, keep=kept)
         done = torch.zeros(len(running), dtype=torch.bool)
         if benchmark is not None:
             right = (predictions(active, digits.x_train) == digits.y_train).sum(1).cpu()

@@ -221,7 +221,7 @@ def test_blocks_run_over_the_borders_of_tensors_and_change_nothing(momentum, mon
     assert ours.prediction == pytest.approx(expected.prediction, rel=1e-12) and ours.tensor == expected.tensor
 
 
-def digits_run(steps, *, rate):
+def digits_run(steps, *, lr):
     """A small convolutional network on scikit-learn's digits under plain SGD: consecutive differences, and shapes."""
     x, y = load_digits(return_X_y=True)
     x, y = torch.from_numpy(x).float()[:, None, ::1].unflatten(2, (8, 8)) / 8 - 1, torch.from_numpy(y)
@@ -233,7 +233,7 @@ def digits_run(steps, *, rate):
     optimizer, states, losses = torch.optim.Adam(model.parameters(), 3e-3), [], []
     for step, rows in enumerate(batches):
         if step == 150:
-            optimizer = torch.optim.SGD(model.parameters(), rate)
+            optimizer = torch.optim.SGD(model.parameters(), lr)
         loss = cross_entropy(model(x[rows]), y[rows])
         if step >= 150:
             losses.append(loss.item())
@@ -248,7 +248,7 @@ def digits_run(steps, *, rate):
 
 @pytest.fixture(scope="module")
 def recorded():
-    return digits_run(117, rate=1e-3)
+    return digits_run(117, lr=1e-3)
 
 
 @pytest.mark.parametrize("power_t, least", [(0.25, 0.85), (0.1, 0.94), (0.0, 1.0)])

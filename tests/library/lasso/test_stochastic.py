@@ -82,10 +82,10 @@ def by_hand(X, y, alpha, *, eta0, power_t, batch_size, max_iter):
         for first in range(0, len(y), batch_size):
             rows, target = X[first : first + batch_size], y[first : first + batch_size]
             t += 1
-            rate = eta0 / t**power_t
-            u += rate * alpha
+            lr = eta0 / t**power_t
+            u += lr * alpha
             losses += (0.5 * (target - rows @ w) ** 2).tolist()
-            w = w + rate * (target - rows @ w) @ rows / len(target)
+            w = w + lr * (target - rows @ w) @ rows / len(target)
             paid = np.where(w > 0, np.maximum(0, w - (u + q)), np.where(w < 0, np.minimum(0, w + (u - q)), w))
             q, w = q + paid - w, paid
         yield w, losses

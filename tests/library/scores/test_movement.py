@@ -1,4 +1,4 @@
-"""Oracles: -rate sum theta g taken step by step; and, for any optimiser, sum theta dtheta = (theta_T^2 - theta_0^2 -
+"""Oracles: -lr sum theta g taken step by step; and, for any optimiser, sum theta dtheta = (theta_T^2 - theta_0^2 -
 sum dtheta^2) / 2. Null: weights that do not move.
 """
 

@@ -19,7 +19,7 @@ def recorded(images, pairing="consecutive", epochs=3):
     SETTING.train(model, images, epochs=3, optimizer=SETTING.sgd(model), seed=0)
     stores = (InMemory(), lasso.Screen())
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    after = evidence.record(model, images, SETTING, stores, epochs=epochs, rate=1e-3, pairing=pairing, seed=1)
+    after = evidence.record(model, images, SETTING, stores, epochs=epochs, lr=1e-3, pairing=pairing, seed=1)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert not torch.equal(before["fc1.weight"], after.state_dict()["fc1.weight"])
     return stores

@@ -46,7 +46,7 @@ def total(problem, model):
 
 def test_a_path_is_that_of_torch_s_sgd(small):
     problem, batches = small
-    path = sgd_paths(problem, batches, rate=RATE)
+    path = sgd_paths(problem, batches, lr=RATE)
     assert path.shape == (len(batches) + 1, 1, sum(p.numel() for p in problem.model.parameters()))
     model = trained(problem, batches)
     assert torch.allclose(path[-1, 0], torch.nn.utils.parameters_to_vector(model.parameters()), atol=1e-12)
@@ -55,7 +55,7 @@ def test_a_path_is_that_of_torch_s_sgd(small):
 
 def test_freezing_and_removing_are_what_they_are_by_hand(small):
     problem, batches = small
-    found = interventions(problem, batches, rate=RATE)
+    found = interventions(problem, batches, lr=RATE)
     names = [(name, i) for name, weight in prunable(problem.model).items() for i in range(weight.numel())]
     assert len(found) == len(names) == int(places(problem.model).sum()) < len(places(problem.model))
     model = trained(problem, batches)
@@ -70,7 +70,7 @@ def test_freezing_and_removing_are_what_they_are_by_hand(small):
 
 def test_setting_back_is_what_it_is_by_hand(small):
     problem, batches = small
-    found, total_rise = interventions(problem, batches, rate=RATE)["setting back"], 0.0
+    found, total_rise = interventions(problem, batches, lr=RATE)["setting back"], 0.0
     for step in range(len(batches)):
         before, after = (trained(problem, batches[:count]) for count in (step, step + 1))
         mixed = copy.deepcopy(after)
@@ -91,7 +91,7 @@ def test_on_a_quadratic_all_three_have_closed_forms(device):
     lost = h * (best.square() - (end - best).square()) / 2
     x, y = problem.x.to(device), problem.y.to(device)
     moved = SimpleNamespace(model=problem.model.to(device), x=x, y=y, loss=problem.loss)
-    found = interventions(moved, [(x, y)] * steps, rate=RATE)
+    found = interventions(moved, [(x, y)] * steps, lr=RATE)
     for name, known in {"setting back": gained, "freezing": gained, "removing": lost}.items():
         assert torch.allclose(torch.tensor(found[name].to_numpy()), known.double(), atol=1e-9), name
 
@@ -99,7 +99,7 @@ def test_on_a_quadratic_all_three_have_closed_forms(device):
 def test_a_weight_that_nothing_reaches_causes_nothing(small):
     problem, batches = small
     problem.x[:, 1] = 0  # batches are views of it
-    found = interventions(problem, batches, rate=RATE)
+    found = interventions(problem, batches, lr=RATE)
     dead = [row * 3 + 1 for row in range(4)]
     assert (found.loc[dead] == 0).all(axis=None)
     assert (found.drop(index=dead).abs().max() > 0).all()
@@ -108,9 +108,9 @@ def test_a_weight_that_nothing_reaches_causes_nothing(small):
 def test_a_held_of_another_width_is_refused(small):
     problem, batches = small
     with pytest.raises(ValueError, match=r"held must have shape \(R, 26\), got \(1, 3\)"):
-        sgd_paths(problem, batches, rate=RATE, held=torch.zeros(1, 3, dtype=torch.bool))
+        sgd_paths(problem, batches, lr=RATE, held=torch.zeros(1, 3, dtype=torch.bool))
 
 
 def test_no_batches_are_refused(small):
     with pytest.raises(ValueError, match="batches must hold at least one mini-batch"):
-        interventions(small[0], [], rate=RATE)
+        interventions(small[0], [], lr=RATE)

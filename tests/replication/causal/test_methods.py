@@ -58,12 +58,12 @@ def assert_same(found, expected):
 )
 def test_causal_criteria_are_the_methods_of_paper_b_on_the_same_records(name, method, pairing, recorded):
     model = models.mlp((6, 5, 3), seed=0)
-    optimizer, chosen = torch.optim.SGD(model.parameters(), lr=RATE), methods(rate=RATE, seed=0)[method]
+    optimizer, chosen = torch.optim.SGD(model.parameters(), lr=RATE), methods(lr=RATE, seed=0)[method]
     store = chosen.store()
     with Recorder(model, optimizer, [store], pairing=pairing) as recorder:
         train(model, recorder, optimizer, 400)
     trained, recording = recorded
     for key, weight in prunable(trained).items():
         assert torch.equal(weight, prunable(model)[key])  # several recorders at once change nothing
-    found = criteria.score(name, trained, rate=RATE, store=recording.stores[name])
+    found = criteria.score(name, trained, lr=RATE, store=recording.stores[name])
     assert_same(found, chosen.score(model, store))

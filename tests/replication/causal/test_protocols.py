@@ -16,7 +16,7 @@ from replication.causal.setting import Setting
 from replication.data.images import batches
 from replication.networks.models import mlp
 
-SETTING = Setting(batch_size=100, rate=0.05)
+SETTING = Setting(batch_size=100, lr=0.05)
 LEVELS = (0.0, 0.5, 0.9)
 
 
@@ -25,7 +25,7 @@ def start(images, seed=0):
 
 
 def path(begin, images, name, **options):
-    chosen = None if name == "dense" else methods(rate=SETTING.rate, seed=0)[name]
+    chosen = None if name == "dense" else methods(lr=SETTING.lr, seed=0)[name]
     options = {"levels": LEVELS, "between": 1, "after": 1, "seed": 0} | options
     return list(protocols.gradual(begin, images, SETTING, chosen, **options))
 
@@ -38,7 +38,7 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", ["dense", *methods(rate=1.0, seed=0)])
+@pytest.mark.parametrize("name", ["dense", *methods(lr=1.0, seed=0)])
 def test_every_method_prunes_exactly_as_much_as_asked_and_stays_so(digits, name):
     begin = start(digits)
     before = state(begin.model)
@@ -131,7 +131,7 @@ def test_rewound_starts_every_iteration_from_the_saved_weights(digits):
         seen.append((screen.records, mask.sparsity, iteration))
         return Mask.from_scores(mask.restrict(screen.scores), sparsity=(0.4, 0.6)[iteration])
 
-    masks = list(protocols.rewound(saved, digits, SETTING, choose, iterations=2, epochs=2, rate=0.01, seed=3))
+    masks = list(protocols.rewound(saved, digits, SETTING, choose, iterations=2, epochs=2, lr=0.01, seed=3))
     assert same(before, saved.state_dict())
     assert seen == [(19, 0.0, 0), (19, pytest.approx(0.4, abs=1e-3), 1)]
     # The second iteration by hand: the saved weights again, masked, plain SGD, epochs 2 and 3.

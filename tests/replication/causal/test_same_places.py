@@ -58,7 +58,7 @@ def digits_points():
     bunch = load_digits()
     x, y = torch.from_numpy(bunch.images * 15.9).to(torch.uint8)[:, None], torch.from_numpy(bunch.target).long()
     images = Images.from_tensors("digits", x[:500], y[:500], x[500:], y[500:], classes=10, source="scikit-learn")
-    setting = Setting(batch_size=50, rate=0.1)
+    setting = Setting(batch_size=50, lr=0.1)
     points = []
     for sparsity in (0.0, 0.9):
         model = mlp((64, 6, 10), seed=0)

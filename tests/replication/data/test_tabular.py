@@ -193,7 +193,7 @@ def test_vowel_is_scaled_to_the_unit_interval_with_six_classes(authors_files):
     assert torch.cat([vowel.y_train, vowel.y_test]).sum(0).tolist() == [72, 89, 172, 151, 207, 180]
 
 
-def plain_sgd(dataset, weights, rate, benchmark):
+def plain_sgd(dataset, weights, lr, benchmark):
     """Paper A's training as plain NumPy: first epoch (from 0) at the benchmark, and test accuracy there."""
     w1, b1, w2, b2 = (w.numpy().copy() for w in weights)
     x_train, y_train, x_test, y_test = arrays(dataset)
@@ -210,17 +210,17 @@ def plain_sgd(dataset, weights, rate, benchmark):
             hidden, out = forward(x)
             delta_out = -2 * (y - out) * out * (1 - out) / len(y)
             delta_hidden = (w2.T @ delta_out) * hidden * (1 - hidden)
-            w2 -= rate * np.outer(delta_out, hidden)
-            b2 -= rate * delta_out
-            w1 -= rate * np.outer(delta_hidden, x)
-            b1 -= rate * delta_hidden
+            w2 -= lr * np.outer(delta_out, hidden)
+            b2 -= lr * delta_out
+            w1 -= lr * np.outer(delta_hidden, x)
+            b1 -= lr * delta_hidden
         if accuracy(x_train, y_train) >= benchmark:
             return epoch, accuracy(x_test, y_test)
     return None
 
 
 @pytest.mark.parametrize(
-    ("name", "rate", "benchmark", "trial", "epoch", "accuracy"),
+    ("name", "lr", "benchmark", "trial", "epoch", "accuracy"),
     [
         ("cancer", 0.01, 0.90, 2, 70, 0.8759),
         ("titanic", 0.1, 0.74, 1, 43, 0.7225),
@@ -230,9 +230,9 @@ def plain_sgd(dataset, weights, rate, benchmark):
     ],
 )
 def test_data_and_initial_weights_give_the_published_dense_epochs(
-    authors_files, name, rate, benchmark, trial, epoch, accuracy
+    authors_files, name, lr, benchmark, trial, epoch, accuracy
 ):
     """Paper A, table 1: a wrong row, order, scaling or initialisation would move these figures."""
     dataset = data.load(name, preprocessing="authors", source="authors")
-    found = plain_sgd(dataset, authors.initial_weights(name)[trial - 1], rate, benchmark)
+    found = plain_sgd(dataset, authors.initial_weights(name)[trial - 1], lr, benchmark)
     assert (found[0], round(found[1], 4)) == (epoch, accuracy)

@@ -318,7 +318,7 @@ def test_by_width_follows_its_seed_alone(iris, table):
 def test_by_width_where_nothing_is_removed(iris):
     """Without a change of the risk no weight can be tested: masks keep all, and training is the same to the bit."""
     easy = replace(iris[0], y_train=0 * iris[0].y_train, y_test=0 * iris[0].y_test)
-    found = approximation.by_width(easy, replace(iris[1], rate=1e-6), widths=(3,), seeds=1, boxes=10, radius=2.5)
+    found = approximation.by_width(easy, replace(iris[1], lr=1e-6), widths=(3,), seeds=1, boxes=10, radius=2.5)
     pruned = found[found.method != "dense"]
     assert (pruned[["removed", "epsilon_test", "epsilon_ball", "epsilon_ball_upper"]] == 0).all().all()
     assert set(found.radius) == {2.5} and found.test_in_ball.iloc[0] > 0.5

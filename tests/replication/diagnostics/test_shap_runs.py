@@ -20,7 +20,7 @@ from replication.networks import models
 from replication.networks.ensemble import initialise
 
 RECORDING = WindowSettings(epochs=9, window=20, steps=3, max_lag=3)
-SMALL = Settings(hidden=4, rate=0.6, benchmark=0.9, budget=20, ft=RECORDING, pt=replace(RECORDING, epochs=5, max_lag=1))
+SMALL = Settings(hidden=4, lr=0.6, benchmark=0.9, budget=20, ft=RECORDING, pt=replace(RECORDING, epochs=5, max_lag=1))
 FEATURES = ("a", "b", "c")
 METHODS = ("dense", "ft", "random", "magnitude", "pt", "random_pt", "magnitude_pt", NOISE_FLOOR)
 PAIRS = (("ft", "random"), ("pt", "random_pt"), ("random", "random_pt"), ("random", "dense"), ("magnitude", "dense"))

@@ -33,7 +33,7 @@ def recorded(iris):
         data.x_train,
         data.y_train,
         epochs=RECORDING.epochs,
-        rate=settings.rate,
+        lr=settings.lr,
         window=1,
         stride=1,
         risk={"test": (data.x_test, data.y_test)},

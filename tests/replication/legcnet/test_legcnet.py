@@ -19,7 +19,7 @@ from replication.networks.train import accuracy, advance
 from replication.networks.trajectory import record
 
 RECORDING = WindowSettings(epochs=9, window=20, steps=3, max_lag=3)
-SMALL = Settings(hidden=4, rate=0.6, benchmark=0.9, budget=20, ft=RECORDING, pt=replace(RECORDING, epochs=5, max_lag=1))
+SMALL = Settings(hidden=4, lr=0.6, benchmark=0.9, budget=20, ft=RECORDING, pt=replace(RECORDING, epochs=5, max_lag=1))
 
 
 def dataset(seed=0):
@@ -45,7 +45,7 @@ def test_evidence_is_what_the_whole_record_gives(risk):
         "train": (x, y),
         "heldout": (data.x_train[cut:], data.y_train[cut:]),
     }[risk]
-    rows = record(ENSEMBLE, x, y, steps=9 * cut, rate=0.6)
+    rows = record(ENSEMBLE, x, y, steps=9 * cut, lr=0.6)
     count = (9 * cut + 1 - 20) // 18 + 1
     assert found.exponents.shape == (4, count, WEIGHTS) and found.risk.shape == (4, count)
     for b in range(4):
@@ -53,7 +53,7 @@ def test_evidence_is_what_the_whole_record_gives(risk):
         assert torch.equal(found.exponents[b], expected)
     for k in (0, 5, count - 1):
         stopped = ENSEMBLE.select(range(4))
-        advance(stopped, x, y, rate=0.6, first=0, steps=18 * k + 19)
+        advance(stopped, x, y, lr=0.6, first=0, steps=18 * k + 19)
         assert torch.equal(found.risk[:, k], 1 - accuracy(stopped, *judged))
 
 

@@ -32,7 +32,7 @@ from replication.null import noise as surrogates
 
 SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=40, max_lag=4)
 # Trained in few epochs: enough to tell a good mask from a bad one.
-FAST = replace(SMALL, rate=0.5, budget=25)
+FAST = replace(SMALL, lr=0.5, budget=25)
 SIZES, WEIGHTS = (4, 6, 3), 42
 DATA = load("iris", preprocessing="authors", source="packaged")
 NETWORKS = 6

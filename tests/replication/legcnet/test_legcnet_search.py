@@ -88,7 +88,7 @@ def test_vowel_s_row_comes_out_of_one_combination_only(authors_files):
     assert len(grid) == 2 * 2 * 2 * 2 * 3
     hit = grid[grid.fits].iloc[0]
     assert grid.fits.sum() == 1
-    assert (hit.output, hit.gradient, hit.rate, hit.initialisation) == ("softmax", "sum", 0.5, 3)
+    assert (hit.output, hit.gradient, hit.lr, hit.initialisation) == ("softmax", "sum", 0.5, 3)
     assert not legcnet_search.search_dense_row(networks, [vowel], figures=(0.7462, 2.0), **options).fits.any()
 
 

@@ -49,11 +49,11 @@ def test_a_row_is_the_run_it_says(data, runs):
     start = initialise((4, 6, 3), 6, seed=3).select([4])
     parts = (data.x_train, data.y_train, data.x_test, data.y_test)
     keep = legcnet.masks(start, data, SMALL, method="ft")
-    by_hand = train(start, *parts, rate=SMALL.rate, epochs=SMALL.budget, benchmark=SMALL.benchmark, keep=keep)
+    by_hand = train(start, *parts, lr=SMALL.lr, epochs=SMALL.budget, benchmark=SMALL.benchmark, keep=keep)
     row = runs[(runs.network == 4) & (runs.method == "ft")].iloc[0]
     assert row.kept == int(keep.sum())
     assert row.epochs == by_hand.epochs.item() and row.accuracy == by_hand.test_accuracy.item()
-    whole = train(start, *parts, rate=SMALL.rate, epochs=SMALL.budget, benchmark=None, keep=keep)
+    whole = train(start, *parts, lr=SMALL.lr, epochs=SMALL.budget, benchmark=None, keep=keep)
     assert row.accuracy_at_budget == whole.test_accuracy.item()
 
 

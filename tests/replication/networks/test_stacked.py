@@ -37,7 +37,7 @@ def test_steps_are_those_of_torch_sgd_under_a_mask(device):
     together.apply_(keep)
     kept = together.split(keep)
     for x, y in batches(device):
-        together.sgd_(x, y, loss=mse_loss, rate=0.5, keep=kept)
+        together.sgd_(x, y, loss=mse_loss, lr=0.5, keep=kept)
     for index, model in enumerate(models):
         mask = Mask({name: part[index] for name, part in kept.items()})
         mask.apply_(model)
@@ -60,7 +60,7 @@ def test_models_are_copied_and_left_alone():
     together = stack(models)
     x, y = next(batches())
     twice = together.select([0, 0, 2])
-    together.sgd_(x, y, loss=mse_loss, rate=0.5)
+    together.sgd_(x, y, loss=mse_loss, lr=0.5)
     assert all(torch.equal(value, before[name]) for name, value in models[0].state_dict().items())
     torch.testing.assert_close(twice.outputs(x), torch.stack([models[i](x) for i in (0, 0, 2)]).detach())
     assert len(twice) == 3 and torch.equal(

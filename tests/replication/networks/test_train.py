@@ -35,7 +35,7 @@ def forward(network, sample, softmax=False):
     return hidden, np.exp(z) / np.exp(z).sum() if softmax else sigmoid(z), sigmoid(z)
 
 
-def sgd_loop(network, x, y, *, rate, scale, first, steps, keep=None, softmax=False):
+def sgd_loop(network, x, y, *, lr, scale, first, steps, keep=None, softmax=False):
     """Per-sample SGD of one network; returns its four parts and every weight after each update."""
     w1, b1, w2, b2 = (part.copy() for part in network)
     rows = []
@@ -44,10 +44,10 @@ def sgd_loop(network, x, y, *, rate, scale, first, steps, keep=None, softmax=Fal
         hidden, out, squashed = forward((w1, b1, w2, b2), sample, softmax)
         delta = 2 * (out - target) * squashed * (1 - squashed) * scale
         back = (w2.T @ delta) * hidden * (1 - hidden)
-        w2 = w2 - rate * np.outer(delta, hidden)
-        b2 = b2 - rate * delta
-        w1 = w1 - rate * np.outer(back, sample)
-        b1 = b1 - rate * back
+        w2 = w2 - lr * np.outer(delta, hidden)
+        b2 = b2 - lr * delta
+        w1 = w1 - lr * np.outer(back, sample)
+        b1 = b1 - lr * back
         if keep is not None:
             w1, w2 = w1 * keep[: w1.size].reshape(w1.shape), w2 * keep[w1.size :].reshape(w2.shape)
         rows.append(np.concatenate([w1.ravel(), w2.ravel()]))
@@ -79,11 +79,11 @@ def test_updates_equal_a_plain_loop(sizes, reduction, masked, output):
     x, y = problem(sizes)
     keep = random_keep(ensemble) if masked else None
     start = [[getattr(ensemble, part)[b].numpy().copy() for part in PARTS] for b in range(3)]
-    rows = advance(ensemble, x, y, rate=0.3, first=7, steps=150, keep=keep, reduction=reduction, record=True)
+    rows = advance(ensemble, x, y, lr=0.3, first=7, steps=150, keep=keep, reduction=reduction, record=True)
     scale = 1 / sizes[2] if reduction == "mean" else 1.0
     for b in range(3):
         mask = None if keep is None else keep[b].numpy()
-        options = {"rate": 0.3, "scale": scale, "first": 7, "steps": 150, "softmax": output == "softmax"}
+        options = {"lr": 0.3, "scale": scale, "first": 7, "steps": 150, "softmax": output == "softmax"}
         parts, expected = sgd_loop(start[b], x.numpy(), y.numpy(), keep=mask, **options)
         np.testing.assert_allclose(rows[b].numpy(), expected, rtol=1e-12, atol=1e-14)
         for part, value in zip(PARTS, parts, strict=True):
@@ -101,7 +101,7 @@ def test_one_update_is_the_gradient_that_autograd_finds(reduction):
     out = torch.sigmoid(leaves[2] @ torch.sigmoid(leaves[0] @ x[4] + leaves[1]) + leaves[3])
     squared = (out - y[4]).square()
     (squared.mean() if reduction == "mean" else squared.sum()).backward()
-    advance(ensemble, x, y, rate=0.25, first=4, steps=1, reduction=reduction)
+    advance(ensemble, x, y, lr=0.25, first=4, steps=1, reduction=reduction)
     for part, leaf in zip(PARTS, leaves, strict=True):
         torch.testing.assert_close(getattr(ensemble, part)[0], leaf.detach() - 0.25 * leaf.grad, rtol=1e-12, atol=1e-15)
 
@@ -116,7 +116,7 @@ def test_torch_path_equals_compiled_path(sizes, device, output):
     other = ensemble.select(range(4)).to(device)
     x, y = problem(sizes)
     keep = random_keep(ensemble)
-    rows = advance(ensemble, x, y, rate=0.3, first=2, steps=60, keep=keep, record=True)
+    rows = advance(ensemble, x, y, lr=0.3, first=2, steps=60, keep=keep, record=True)
     found = torch.empty_like(rows, device=device)
     split = ensemble.w1[0].numel()
     keeps = (keep[:, :split].reshape(ensemble.w1.shape), keep[:, split:].reshape(ensemble.w2.shape))
@@ -138,7 +138,7 @@ def test_a_network_does_not_depend_on_its_batch_or_on_threads():
 
     def run(index):
         index = list(index)
-        return train(everyone.select(index), x, y, x, y, rate=0.4, epochs=12, benchmark=0.3, keep=keep[index])
+        return train(everyone.select(index), x, y, x, y, lr=0.4, epochs=12, benchmark=0.3, keep=keep[index])
 
     threads = numba.get_num_threads()
     try:
@@ -165,7 +165,7 @@ def test_masked_weights_are_zero_after_every_update():
     ensemble = initialise(sizes, 5, seed=6)
     keep = random_keep(ensemble)
     x, y = problem(sizes)
-    rows = advance(ensemble, x, y, rate=0.5, first=0, steps=40, keep=keep, record=True)
+    rows = advance(ensemble, x, y, lr=0.5, first=0, steps=40, keep=keep, record=True)
     masked = ~keep[:, None].expand_as(rows)
     assert (rows[masked] == 0).all()
     assert (rows[~masked] != 0).all()
@@ -176,14 +176,14 @@ def test_masked_weights_are_zero_from_the_start_of_training():
     ensemble = initialise(sizes, 2, seed=6, scale=2.0)
     x, y = problem(sizes)
     keep = random_keep(ensemble)
-    found = train(ensemble, x, y, x, y, rate=0.1, epochs=1, benchmark=1.0, keep=keep)
+    found = train(ensemble, x, y, x, y, lr=0.1, epochs=1, benchmark=1.0, keep=keep)
     split = ensemble.w1[0].numel()
     for b in range(2):
         start = [getattr(ensemble, part)[b].numpy() for part in PARTS]
         mask = keep[b].numpy()
         start[0] = start[0] * mask[:split].reshape(start[0].shape)
         start[2] = start[2] * mask[split:].reshape(start[2].shape)
-        _, rows = sgd_loop(start, x.numpy(), y.numpy(), rate=0.1, scale=1 / 3, first=0, steps=len(x), keep=mask)
+        _, rows = sgd_loop(start, x.numpy(), y.numpy(), lr=0.1, scale=1 / 3, first=0, steps=len(x), keep=mask)
         np.testing.assert_allclose(found.ensemble.weights[b].numpy(), rows[-1], rtol=1e-12, atol=1e-14)
 
 
@@ -192,12 +192,12 @@ def test_training_stops_at_the_first_epoch_that_reaches_the_benchmark():
     ensemble = initialise(sizes, 20, seed=7, scale=0.5)
     x, y = problem(sizes, n=30)
     budget, benchmark = 60, 0.6
-    found = train(ensemble, x, y, x[:7], y[:7], rate=0.6, epochs=budget, benchmark=benchmark)
+    found = train(ensemble, x, y, x[:7], y[:7], lr=0.6, epochs=budget, benchmark=benchmark)
     for b in range(20):
         network = [getattr(ensemble, part)[b].numpy() for part in PARTS]
         epoch = -1
         while (epoch := epoch + 1) < budget:
-            network, _ = sgd_loop(network, x.numpy(), y.numpy(), rate=0.6, scale=1 / 3, first=0, steps=len(x))
+            network, _ = sgd_loop(network, x.numpy(), y.numpy(), lr=0.6, scale=1 / 3, first=0, steps=len(x))
             right = correct(network, x.numpy(), y.numpy())
             if right >= benchmark:
                 break
@@ -207,7 +207,7 @@ def test_training_stops_at_the_first_epoch_that_reaches_the_benchmark():
         assert found.train_accuracy[b] == right
         assert found.test_accuracy[b] == correct(network, x[:7].numpy(), y[:7].numpy())
     assert 1 < found.reached.sum() < 20
-    assert (train(ensemble, x, y, x, y, rate=1e-9, epochs=1, benchmark=1.0).epochs == 1).all()
+    assert (train(ensemble, x, y, x, y, lr=1e-9, epochs=1, benchmark=1.0).epochs == 1).all()
 
 
 def test_epochs_are_counted_from_zero_and_the_ensemble_given_is_left_alone():
@@ -216,7 +216,7 @@ def test_epochs_are_counted_from_zero_and_the_ensemble_given_is_left_alone():
     before = ensemble.select([0, 1])
     x, _ = problem(sizes)
     found = train(
-        ensemble, x, torch.ones(11, 1).double(), x, torch.ones(11, 1).double(), rate=5.0, epochs=9, benchmark=1.0
+        ensemble, x, torch.ones(11, 1).double(), x, torch.ones(11, 1).double(), lr=5.0, epochs=9, benchmark=1.0
     )
     assert found.epochs.tolist() == [0, 0] and found.reached.all()
     assert same(before, ensemble)
@@ -225,8 +225,8 @@ def test_epochs_are_counted_from_zero_and_the_ensemble_given_is_left_alone():
 def test_without_a_benchmark_every_epoch_is_trained():
     ensemble = initialise((4, 6, 3), 2, seed=7)
     x, y = problem((4, 6, 3))
-    found = train(ensemble, x, y, x, y, rate=0.2, epochs=5, benchmark=None)
-    advance(ensemble, x, y, rate=0.2, first=0, steps=5 * len(x))
+    found = train(ensemble, x, y, x, y, lr=0.2, epochs=5, benchmark=None)
+    advance(ensemble, x, y, lr=0.2, first=0, steps=5 * len(x))
     assert same(found.ensemble, ensemble)
     assert found.epochs.tolist() == [5, 5] and not found.reached.any()
 
@@ -291,19 +291,19 @@ X, Y = problem((4, 6, 3))
 
 
 def trained(**changes):
-    options = {"rate": 0.1, "epochs": 1, "benchmark": 0.9} | changes
+    options = {"lr": 0.1, "epochs": 1, "benchmark": 0.9} | changes
     return lambda: train(E4, X, Y, X, Y, **options)
 
 
 def moved(x=X, y=Y, **changes):
-    options = {"rate": 0.1, "first": 0, "steps": 1} | changes
+    options = {"lr": 0.1, "first": 0, "steps": 1} | changes
     return lambda: advance(E4.select([0, 1]), x, y, **options)
 
 
 @pytest.mark.parametrize(
     "call, error, message",
     [
-        (trained(rate=0.0), ValueError, "rate must be positive, got 0.0"),
+        (trained(lr=0.0), ValueError, "lr must be positive, got 0.0"),
         (trained(epochs=0), ValueError, "epochs must be at least 1, got 0"),
         (trained(benchmark=1.5), ValueError, r"benchmark must .*lie in \(0, 1\], got 1.5"),
         (moved(x=X[:, :3]), ValueError, r"x must have shape \(n, 4\), got \(11, 3\)"),
@@ -337,7 +337,7 @@ def rerun(name, keep):
     data, settings = load(name, preprocessing="authors"), SETTINGS[name]
     trial = PAPER["table1_trial"][name] - 1
     start = stack(authors.initial_weights(name)[trial : trial + 1])
-    options = {"rate": settings.rate, "epochs": 250, "benchmark": settings.benchmark}
+    options = {"lr": settings.lr, "epochs": 250, "benchmark": settings.benchmark}
     return train(start, data.x_train, data.y_train, data.x_test, data.y_test, keep=keep, **options)
 
 

@@ -31,12 +31,12 @@ def problem(n=13, seed=0):
 def test_row_zero_is_the_start_and_every_update_adds_a_row():
     ensemble = initialise(SIZES, 2, seed=0)
     x, y = problem()
-    rows = record(ensemble, x, y, steps=20, rate=0.3)
+    rows = record(ensemble, x, y, steps=20, lr=0.3)
     assert rows.shape == (2, 21, 20)
     assert torch.equal(rows[:, 0], ensemble.weights)
     for t in (1, 14, 20):
         stepped = ensemble.select([0, 1])
-        advance(stepped, x, y, rate=0.3, first=0, steps=t)
+        advance(stepped, x, y, lr=0.3, first=0, steps=t)
         assert torch.equal(rows[:, t], stepped.weights)
 
 
@@ -47,9 +47,9 @@ def test_windows_are_the_rows_of_the_whole_record(window, stride, reduction):
     x, y = problem()
     before = ensemble.weights
     epochs = 4
-    rows = record(ensemble, x, y, steps=epochs * 13, rate=0.4, reduction=reduction)
+    rows = record(ensemble, x, y, steps=epochs * 13, lr=0.4, reduction=reduction)
     judged = {"train": (x, y), "some": (x[:5], y[:5])}
-    options = {"epochs": epochs, "rate": 0.4, "window": window, "stride": stride, "reduction": reduction}
+    options = {"epochs": epochs, "lr": 0.4, "window": window, "stride": stride, "reduction": reduction}
     found = list(windows(ensemble, x, y, risk=judged, **options))
     assert len(found) == (epochs * 13 + 1 - window) // stride + 1 == window_count(epochs * 13 + 1, window, stride)
     for k, piece in enumerate(found):
@@ -57,7 +57,7 @@ def test_windows_are_the_rows_of_the_whole_record(window, stride, reduction):
         assert torch.equal(piece.weights, rows[:, piece.first : piece.first + window])
         # The biases are not in the record, so the risk is taken from a run that stops at the window's last point.
         stopped = ensemble.select(range(3))
-        advance(stopped, x, y, rate=0.4, first=0, steps=piece.first + window - 1, reduction=reduction)
+        advance(stopped, x, y, lr=0.4, first=0, steps=piece.first + window - 1, reduction=reduction)
         for name, samples in judged.items():
             assert torch.equal(piece.risk[name], 1 - accuracy(stopped, *samples)), (k, name)
     assert torch.equal(ensemble.weights, before)
@@ -71,7 +71,7 @@ def test_windows_need_no_more_memory_for_longer_training():
         # Torch's memory is not seen by tracemalloc, so the largest tensor alive is taken from the windows themselves.
         tracemalloc.start()
         largest = 0
-        for piece in windows(ensemble, x, y, epochs=epochs, rate=0.1, window=60, stride=54, risk={}):
+        for piece in windows(ensemble, x, y, epochs=epochs, lr=0.1, window=60, stride=54, risk={}):
             largest = max(largest, piece.weights.untyped_storage().nbytes())
         traced = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -103,10 +103,10 @@ def test_separation_equals_two_explicit_runs(steps):
     reference = initialise(SIZES, 1, seed=2)
     perturbed = perturbations(reference, delta=1e-4)
     x, y = problem()
-    found = separation(reference, perturbed, x, y, steps=steps, rate=0.3)
-    one = record(reference, x, y, steps=steps, rate=0.3)[0].numpy()
+    found = separation(reference, perturbed, x, y, steps=steps, lr=0.3)
+    one = record(reference, x, y, steps=steps, lr=0.3)[0].numpy()
     for index in (0, 7, 19):
-        other = record(perturbed.select([index]), x, y, steps=steps, rate=0.3)[0].numpy()
+        other = record(perturbed.select([index]), x, y, steps=steps, lr=0.3)[0].numpy()
         np.testing.assert_allclose(found[index].numpy(), np.sqrt(((one - other) ** 2).sum(1)), rtol=1e-12)
     assert found.shape == (20, steps + 1)
     np.testing.assert_allclose(found[:, 0].numpy(), 1e-4, rtol=1e-9)
@@ -115,18 +115,18 @@ def test_separation_equals_two_explicit_runs(steps):
 def test_separation_of_a_run_from_itself_is_zero():
     reference = initialise(SIZES, 1, seed=2)
     x, y = problem()
-    assert (separation(reference, reference.select([0, 0]), x, y, steps=30, rate=0.5) == 0).all()
+    assert (separation(reference, reference.select([0, 0]), x, y, steps=30, lr=0.5) == 0).all()
 
 
 def test_linear_separation_equals_products_of_projections_and_never_grows():
     rng = np.random.default_rng(3)
-    outputs, inputs, steps, rate, delta = 2, 3, 50, 0.05, 1e-3
+    outputs, inputs, steps, lr, delta = 2, 3, 50, 0.05, 1e-3
     x, y = problem()
     weights, bias = (torch.from_numpy(rng.standard_normal(shape)) for shape in ((outputs, inputs), (outputs,)))
-    found = linear_separation(weights, bias, x, y, steps=steps, rate=rate, delta=delta).numpy()
+    found = linear_separation(weights, bias, x, y, steps=steps, lr=lr, delta=delta).numpy()
     # The constant input of the bias is a coordinate of its own.
     extended = np.column_stack([x.numpy(), np.ones(len(x))])
-    c = 2 * rate / outputs
+    c = 2 * lr / outputs
     assert (c * (extended**2).sum(1) < 2).all()
     for index in range(outputs * inputs):
         difference = np.zeros(inputs + 1)
@@ -143,7 +143,7 @@ def test_linear_separation_equals_products_of_projections_and_never_grows():
 def test_linear_separation_does_not_depend_on_the_targets():
     x, y = problem()
     weights, bias = torch.ones(2, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
-    options = {"steps": 20, "rate": 0.05, "delta": 1e-3}
+    options = {"steps": 20, "lr": 0.05, "delta": 1e-3}
     one = linear_separation(weights, bias, x, y, **options)
     torch.testing.assert_close(linear_separation(weights, bias, x, 1 - y, **options), one, rtol=1e-9, atol=0)
 
@@ -152,7 +152,7 @@ ONE, (X, Y) = initialise(SIZES, 1, seed=0), problem()
 
 
 def streamed(**changes):
-    options = {"epochs": 1, "rate": 0.1, "window": 5, "stride": 4, "risk": {}} | changes
+    options = {"epochs": 1, "lr": 0.1, "window": 5, "stride": 4, "risk": {}} | changes
     return lambda: next(windows(ONE, X, Y, **options))
 
 
@@ -165,7 +165,7 @@ def streamed(**changes):
         (lambda: perturbations(initialise(SIZES, 2, seed=0), delta=0.1), "ensemble must hold one network, got 2"),
         (lambda: perturbations(ONE, delta=0), "delta must not be 0"),
         (
-            lambda: separation(initialise(SIZES, 2, seed=0), ONE, X, Y, steps=1, rate=0.1),
+            lambda: separation(initialise(SIZES, 2, seed=0), ONE, X, Y, steps=1, lr=0.1),
             "reference must hold one network, got 2",
         ),
     ],
@@ -179,4 +179,4 @@ def test_separation_of_networks_with_different_output_units_is_refused():
     start, other = initialise((2, 3, 2), 1, seed=0), initialise((2, 3, 2), 1, seed=0, output="softmax")
     x, y = torch.zeros(4, 2, dtype=torch.float64), torch.zeros(4, 2, dtype=torch.float64)
     with pytest.raises(ValueError, match="perturbed must have sigmoid outputs"):
-        separation(start, other, x, y, steps=1, rate=0.1)
+        separation(start, other, x, y, steps=1, lr=0.1)
