@@ -1,19 +1,19 @@
 """Comparison of criteria with equal training budgets, on the user's model and data: `compare`."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from ccprune import criteria as registry
 from ccprune import training as minibatch
+from ccprune._util.batches import Shuffled
 from ccprune._util.checks import at_least
 from ccprune.mask import Mask
 from ccprune.stats import paired_difference, student_interval
@@ -145,7 +145,7 @@ def compare(
         raise ValueError(f"recorded must be at most before={before}, got {recorded}")
     rows = []
     for one in range(seed, seed + seeds):
-        batches = _Batches(*train, batch_size, one)
+        batches = Shuffled(*train, batch_size, seed=1_000_003 * one)
         model = make(one)
         begin = optimizer(model.parameters())
         fit = partial(minibatch.fit, model, optimizer=begin, loss=loss, seed=one)
@@ -170,29 +170,12 @@ def compare(
     return Comparison(runs, _table(runs, measured, reference), reference, measured)
 
 
-class _Batches:
-    """Callable that returns an epoch's mini-batches, in an order of that epoch that all compared networks share."""
-
-    def __init__(self, x: Tensor, y: Tensor, size: int, seed: int, first: int = 0) -> None:
-        self._x, self._y, self._size, self._seed, self._first = x, y, size, seed, first
-
-    def __call__(self, epoch: int) -> Iterator[Samples]:
-        generator = torch.Generator().manual_seed(1_000_003 * self._seed + self._first + epoch)
-        order = torch.randperm(len(self._x), generator=generator).to(self._x.device)
-        for rows in order.split(self._size):
-            yield self._x[rows], self._y[rows]
-
-    def after(self, epochs: int) -> "_Batches":
-        """Return the mini-batches of the epochs that follow the first `epochs`."""
-        return _Batches(self._x, self._y, self._size, self._seed, self._first + epochs)
-
-
 def _trained_on(
     model: nn.Module,
     state: Optimizer,
     make_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
     mask: Mask | None,
-    batches: _Batches,
+    batches: Shuffled,
     epochs: int,
     loss: Loss,
     seed: int,

@@ -1,7 +1,7 @@
 """Problems whose idle weights are known: does a score find them, and does the fit drop where they end?"""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
 from torch.optim import SGD
 
 from ccprune import lasso, scores
+from ccprune._util.batches import Shuffled
 from ccprune.mask import Mask
 from ccprune.recording import Recorder, SquaredUpdates
 from ccprune.training import fit
@@ -96,11 +96,7 @@ def _scored(problem: Problem, question: Question, seed: int) -> tuple[torch.nn.M
     size = question.batch_size
     epochs = max(1, round(_STEPS * size / len(problem.x)))
 
-    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(1_000 * seed + epoch)
-        for rows in torch.randperm(len(problem.x), generator=generator).split(size):
-            yield problem.x[rows], problem.y[rows]
-
+    batches = Shuffled(problem.x, problem.y, size, seed=1_000 * seed)
     found: dict[str, Scores] = {}
     for pairing in ("same_batch", "consecutive"):
         model = copy.deepcopy(problem.model)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from ccprune import criteria
+from ccprune._util.batches import Shuffled
 from ccprune._util.checks import at_least
 from ccprune.stats import mean_interval
 from ccprune.training import fit
@@ -125,12 +126,7 @@ def _scored(
     """State, criterion and scores."""
     model, size = copy.deepcopy(problem.model), question.batch_size
     optimizer = SGD(model.parameters(), lr=question.lr)
-
-    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(1_000 * seed + epoch)
-        for rows in torch.randperm(len(problem.x), generator=generator).split(size):
-            yield problem.x[rows], problem.y[rows]
-
+    batches = Shuffled(problem.x, problem.y, size, seed=1_000 * seed)
     with criteria.Recording(model, optimizer, names) as recording:
         epochs = max(1, round(steps * size / len(problem.x)))
         fit(model, batches, epochs=epochs, optimizer=optimizer, loss=problem.loss, recorder=recording)
