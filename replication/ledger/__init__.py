@@ -1,4 +1,4 @@
-"""Result files: what a run found, in JSON, and its raw runs beside it."""
+"""Result files: the numbers of a run in JSON, and its raw runs in a Parquet file beside it."""
 
 from replication.ledger.announcement import announce
 from replication.ledger.cell import AUTHORS, OUTCOMES, PROFILES, VERDICTS, Cell

@@ -1,4 +1,4 @@
-"""What the runner tells a notebook's result file beforehand: which notebook writes it, with which parameters."""
+"""Announcement of a result file: the name of the notebook that will write it, and the notebook's parameters."""
 
 import json
 import os
@@ -8,12 +8,38 @@ from typing import Any
 
 
 def announce(path: str | os.PathLike, *, notebook: str, parameters: Mapping[str, Any]) -> None:
-    """Store which notebook is about to write a result file, and its parameters, for `ledger.write` to find."""
+    """Store the notebook and parameters of a result file that is about to be written, for `ledger.write`.
+
+    Parameters
+    ----------
+    path : path-like
+        Path of the result file. The announcement is written beside it, with the suffix ".run".
+    notebook : str
+        File name of the notebook, such as "01_legcnet_tables.ipynb".
+    parameters : mapping of str to value
+        Parameters of the notebook that belong into the result.
+    """
     _file(path).write_text(json.dumps({"notebook": notebook, "parameters": parameters}), encoding="utf-8")
 
 
 def announced(path: str | os.PathLike) -> dict[str, Any]:
-    """Return the "notebook" and "parameters" that were announced for a result file; ValueError if none were."""
+    """Return the announcement of a result file.
+
+    Parameters
+    ----------
+    path : path-like
+        Path of the result file.
+
+    Returns
+    -------
+    dict
+        "notebook" and "parameters", as given to `announce`.
+
+    Raises
+    ------
+    ValueError
+        If nothing was announced for this file.
+    """
     try:
         return json.loads(_file(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -9,20 +9,20 @@ from ccprune.stats import Interval
 
 #: Profiles of a run, smallest first.
 PROFILES = ("smoke", "default", "paper")
-#: The profile of a cell that re-ran the authors' own files, whatever the run's profile.
+#: Profile of a cell from a re-run of the authors' files, whatever the run's profile.
 AUTHORS = "authors"
 PAPERS = ("legcnet", "causal")
-#: What a cell is: a printed figure, a claim of the paper, a comparison of ours beside a claim, a measurement on
-#: series or networks in which there is nothing to find, any other measurement.
+#: Kinds of cells: a printed figure, a claim of the paper, a comparison of ours beside a claim, a measurement on
+#: series or networks without any effect, and any other measurement.
 KINDS = ("figure", "claim", "control", "null", "measurement")
-#: Kinds that are held against something published; the others are in the table of measurements.
+#: Kinds that are compared with something published. The other kinds are in the table of measurements.
 COMPARED = ("figure", "claim", "control")
-#: What a figure's verdict may be.
+#: Possible verdicts of a figure.
 VERDICTS = ("identical", "within_noise", "outside", "underspecified", "not_run")
-#: What the outcome of a claim or control may be.
+#: Possible outcomes of a claim or control.
 OUTCOMES = ("holds", "does_not_hold", "undecided", "cannot_be_known")
-#: Where a published number stands: in the paper, in a file that its authors released, or nowhere, but computed from
-#: what their scripts fix.
+#: Sources of a published number: printed in the paper, stored in a file that its authors released, or derived from
+#: their scripts.
 ORIGINS = ("printed", "released", "derived")
 
 _NUMBERS = ("sparsity", "published", "ours", "ci_low", "ci_high", "margin", "p_value", "detectable")
@@ -30,41 +30,47 @@ _NUMBERS = ("sparsity", "published", "ours", "ci_low", "ci_high", "margin", "p_v
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A number, with what it is held against.
+    """One number of a result, and the published number or reference method that it is compared with.
 
     Attributes
     ----------
-    paper, table
-        "legcnet" or "causal"; "1" to "4", or the name of a claim or measurement.
-    dataset, method, reference, quantity
-        As in "cancer", "ft", "dense", "epochs"; `reference` is empty where nothing is compared.
-    sparsity
-        Pruned fraction at which it was measured, None where it does not belong to one.
-    kind
+    paper : str
+        "legcnet" or "causal".
+    table : str
+        "1" to "4", or the name of a claim or measurement.
+    dataset, method, quantity : str
+        For example "cancer", "ft" and "epochs".
+    reference : str, default ""
+        Method that `method` is compared with, such as "dense"; empty without a comparison.
+    sparsity : float, optional
+        Pruned fraction at which the number was measured; None where the number does not depend on it.
+    kind : str, default "measurement"
         One of `KINDS`.
-    published, origin
-        The published number, None where there is none, and where it stands (one of `ORIGINS`).
-    ours
-        Our number, None where there is none (a benchmark never reached).
-    ci_low, ci_high
-        Interval of `ours`, both or neither.
-    n
-        Runs or pairs of runs behind `ours`.
-    margin
-        How much worse than the reference still counts as "kept", in units of the quantity.
-    p_value
-        Two-sided p of the claim's test, not corrected for the number of claims.
-    verdict
-        Of a figure, one of `VERDICTS`, and of nothing else.
-    outcome
-        Of a claim or control, one of `OUTCOMES`, and of nothing else.
-    detectable
-        Smallest effect that this many runs would have found with 80% power, in the units that the table's text names.
-    trial
-        Which of the authors' trials was re-run, None for all other numbers.
-    note
-        One line for readers; no program reads it.
-    profile
+    origin : str, default ""
+        Source of `published`, one of `ORIGINS`; empty without a published number.
+    published : float, optional
+        The published number. Required for a figure.
+    ours : float, optional
+        Our number; None where there is none, for example because the benchmark was never reached.
+    ci_low, ci_high : float, optional
+        Ends of the interval of `ours`; both or neither.
+    n : int, optional
+        Number of runs, or of pairs of runs, behind `ours`.
+    margin : float, optional
+        Largest loss against the reference that still counts as "kept", in units of the quantity.
+    p_value : float, optional
+        Two-sided p-value of the claim's test, not corrected for the number of claims.
+    verdict : str, default ""
+        One of `VERDICTS` for a figure; empty for all other kinds.
+    outcome : str, default ""
+        One of `OUTCOMES` for a claim or control; empty for all other kinds.
+    detectable : float, optional
+        Smallest effect that this many runs detect with 80% power, in the units that the table's text names.
+    trial : int, optional
+        Number of the authors' trial that was re-run. Given exactly for profile "authors".
+    note : str, default ""
+        One line for readers. No program reads it.
+    profile : str
         The run's profile, or "authors" for a re-run of the authors' files.
 
     Raises
@@ -72,7 +78,7 @@ class Cell:
     TypeError
         If a field has another type.
     ValueError
-        If a field has another word, a number is not finite, or fields contradict each other.
+        If the value of a field is not permitted, a number is not finite, or fields contradict each other.
     """
 
     paper: str
@@ -139,20 +145,49 @@ class Cell:
         profile: str,
         **more: Any,
     ) -> "Cell":
-        """A number of ours with its interval; `more` are further fields."""
+        """Make a cell from an interval.
+
+        Parameters
+        ----------
+        paper, table, dataset, method, quantity, profile : str
+            Fields of the same names.
+        interval : Interval
+            Gives `ours`, `ci_low`, `ci_high` and `n`.
+        **more
+            Further fields.
+
+        Returns
+        -------
+        Cell
+        """
         where = {"paper": paper, "table": table, "dataset": dataset, "method": method, "quantity": quantity}
         numbers = {"ours": interval.estimate, "ci_low": interval.low, "ci_high": interval.high, "n": interval.n}
         return cls(**where, **numbers, profile=profile, **more)
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What may occur only once, among the trials of the authors' files or among all other numbers."""
+        """Fields that together identify a cell. No two cells of a table share a key."""
         key = (self.paper, self.table, self.dataset, self.method, self.reference, self.quantity)
         return key + tuple("" if value is None else f"{value:g}" for value in (self.sparsity, self.margin, self.trial))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Cell":
-        """Make a cell from a result file's JSON; ValueError names missing and unknown fields."""
+        """Make a cell from the JSON of a result file.
+
+        Parameters
+        ----------
+        values : dict
+            A value for every field.
+
+        Returns
+        -------
+        Cell
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the class, and ValueError if fields are missing or unknown; the message names them.
+        """
         names = [one.name for one in fields(cls)]
         missing, unknown = [n for n in names if n not in values], [n for n in values if n not in names]
         if missing or unknown:
@@ -183,7 +218,7 @@ def _count(name: str, value: Any) -> int | None:
 
 
 def _number(name: str, value: Any) -> float | int | None:
-    """Plain int or float of any finite real number, NumPy's included."""
+    """Convert a finite real number, including NumPy's, to a plain int or float."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):

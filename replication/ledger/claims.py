@@ -1,4 +1,4 @@
-"""What becomes of a claim that one method is better than another, from paired runs."""
+"""Outcome of the claim that one method is better than another, from paired runs."""
 
 from typing import Any
 
@@ -12,26 +12,35 @@ from replication.ledger.power import detectable_effect, detectable_share
 
 #: Significance level of every claim and control, two-sided.
 SIGNIFICANCE = 0.05
-# Below so many pairs the sign-flip test cannot reach the level; Student's t, which assumes normal differences, can.
+# With fewer pairs the sign-flip test cannot reach the significance level. Student's t, which assumes normal
+# differences, can.
 _FEWEST_PAIRS = 6
-# Differences of shares that are equal but for rounding.
+# Shares that differ by at most this much are equal up to rounding errors.
 _ROUNDING = 1e-12
 
 
 def fewer_epochs(method: ArrayLike, reference: ArrayLike) -> dict[str, Any]:
-    """Does the method need fewer epochs? Median difference, exact sign test, and the outcome, as fields of a cell.
+    """Test whether the method needs fewer epochs than the reference, by the median difference and the exact sign test.
+
+    Epochs are skewed and censored at a cap. Their mean depends on the cap, and its interval covers too rarely. The sign
+    test does not use the mean.
 
     Parameters
     ----------
-    method, reference : (n,)
-        Epochs of the same initialisations; infinite where the benchmark was never reached. Epochs are skewed and
-        censored, so that their mean depends on the cap and its interval covers too rarely; the sign test needs neither.
+    method, reference : array_like (n,)
+        Epochs of the same initialisations, n >= 2; infinite where the benchmark was never reached.
 
     Returns
     -------
     dict
-        ours, ci_low, ci_high (median difference), n (pairs), p_value, outcome, note (how many pairs), and detectable:
-        the smallest share of favourable pairs, among those that differ, that would be found with 80% power.
+        Fields of a `Cell`: ours, ci_low and ci_high (median difference in epochs), n (pairs), p_value, outcome, note
+        (numbers of pairs by sign), and detectable. That is the smallest share of favourable pairs, among those that
+        differ, that the test detects with 80% power; it is None unless the outcome is "undecided".
+
+    Raises
+    ------
+    ValueError
+        As `paired.sign_test`.
     """
     median = paired_median_difference(method, reference)
     test = sign_test(method, reference)
@@ -43,27 +52,31 @@ def fewer_epochs(method: ArrayLike, reference: ArrayLike) -> dict[str, Any]:
 
 
 def higher(method: ArrayLike, reference: ArrayLike, *, margin: float = 0.0, seed: int = 0) -> dict[str, Any]:
-    """Is a mean higher, or with a margin not lower by as much? Mean difference, p and the outcome, as fields of a cell.
+    """Test whether the method's mean is higher than the reference's, or, with a margin, not lower by the margin.
 
-    The test is of "the mean difference is -margin", two-sided; the claim holds when it is rejected from above and does
-    not hold when from below. From six pairs on it is the sign-flip test, below it is Student's t; the interval is
-    `stats.mean_interval`. With few pairs and rare large losses the test finds a difference too often: of normal
-    differences 2 to 3 in 100 on either side, of strongly skewed ones up to 12 (n = 3) and 8 (n = 10).
+    The null hypothesis is that the mean difference is -margin; the test is two-sided. The claim holds if the hypothesis
+    is rejected and the mean difference is above -margin. It does not hold if the hypothesis is rejected and the mean
+    difference is below -margin. The test is the sign-flip test with six pairs or more, and Student's t with fewer. The
+    interval is `stats.mean_interval`.
+
+    With few pairs and rare large losses the test rejects too often. On either side, it rejects 2 to 3 in 100 true
+    hypotheses for normal differences, and up to 12 (n = 3) and 8 (n = 10) for strongly skewed ones.
 
     Parameters
     ----------
-    method, reference : (n,)
+    method, reference : array_like (n,)
         Finite values of the same initialisations, such as accuracies.
-    margin
-        By how much less the method may have and still be said to keep up; 0 for "is better".
-    seed
-        Of the interval's resamples and the test's signs.
+    margin : float, default 0.0
+        Largest loss that still counts as "kept", in units of the values; 0 tests for "is better".
+    seed : int, default 0
+        Seed of the interval's resamples and of the test's signs.
 
     Returns
     -------
     dict
-        ours, ci_low, ci_high (mean difference), n, p_value (None of a single pair), outcome, and detectable: the
-        smallest mean distance from -margin that would be found with 80% power.
+        Fields of a `Cell`: ours, ci_low and ci_high (mean difference), n, p_value, outcome, and detectable. That is the
+        smallest distance of the mean difference from -margin that the test detects with 80% power; it is None unless
+        the outcome is "undecided". A single pair gives only ours, n and the outcome "undecided".
     """
     difference = np.asarray(method, dtype=float) - np.asarray(reference, dtype=float)
     n, mean = len(difference), float(difference.mean())
@@ -79,9 +92,19 @@ def higher(method: ArrayLike, reference: ArrayLike, *, margin: float = 0.0, seed
 
 
 def student_p(difference: np.ndarray) -> float:
-    """Two-sided p of Student's t that the mean is 0.
+    """Return the two-sided p-value of Student's t-test of a zero mean.
 
-    Equal differences have no variance to judge by: then it is that of the sign-flip test, 1 for all zeros.
+    Equal differences have no variance. For these the p-value of the sign-flip test is returned, which is 1 if all
+    differences are 0.
+
+    Parameters
+    ----------
+    difference : ndarray (n,)
+        Paired differences, n >= 2.
+
+    Returns
+    -------
+    float
     """
     if np.ptp(difference) <= _ROUNDING:
         return 1.0 if abs(difference[0]) <= _ROUNDING else 2.0 ** (1 - len(difference))

@@ -1,8 +1,9 @@
-"""Energy of a computation, by codecarbon where it is installed.
+"""Energy of a computation, measured by codecarbon where it is installed.
 
-codecarbon (3.3 or later) reads a processor's energy counter where the system lets it. In a virtual machine there is
-none: there its figure is the CPU time times a share of the processor's nominal power, which says no more than the CPU
-time does, and is marked as estimated. Memory's share is always an estimate, from its size and the time that passed.
+codecarbon (3.3 or later) reads a processor's energy counter where the system permits it. A virtual machine has no such
+counter. There the CPU's energy is the CPU time times a share of the processor's nominal power, which holds no more
+information than the CPU time, and is marked as estimated. The memory's energy is always an estimate from its size and
+the elapsed time.
 """
 
 import importlib
@@ -24,26 +25,28 @@ _COUNTERS = ("Intel Rapl", "Intel Power Gadget", "Windows Emi", "AppleSiliconChi
 
 
 class EnergyUnavailable(RuntimeError):
-    """Codecarbon is not installed, too old, or has no figure; the message says which."""
+    """Raised if codecarbon is not installed, is too old, or measured nothing; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Energy:
-    """Of one run of a function, the mean over `repeats` runs in a row.
+    """Energy of one run of a function, as the mean over `repeats` consecutive runs.
 
     Attributes
     ----------
     joules : float
-        cpu + gpu + ram.
+        Sum of cpu, gpu and ram.
     cpu, gpu, ram : float
-        Joules. A counter counts all that the processor or graphics card did meanwhile, an estimate of the CPU this
-        process alone.
+        Energy in joules. A counter includes all work of the processor or graphics card in this time. An estimate of the
+        CPU's energy includes this process alone.
     seconds : float
+        Wall time of one run.
     repeats : int
+        Number of runs.
     measured : bool
-        Whether the CPU's joules come from a counter.
+        Whether the CPU's energy was read from a counter.
     source : str
-        Where each part comes from, for a figure's caption.
+        Source of each part, for the caption of a figure.
     """
 
     joules: float
@@ -57,20 +60,39 @@ class Energy:
 
 
 def measured(function: Callable[[], object], *, repeats: int = 1) -> Energy:
-    """Energy of `function()`, run `repeats` times in a row by one tracker: a run should last some seconds.
+    """Measure the energy of `function()`, which is called `repeats` times in a row.
 
-    No file is written outside a temporary folder, nothing is sent or asked for, nothing is printed. Raises
-    EnergyUnavailable with the reason, ValueError for fewer than 1 repeat, and what the function raises.
+    All calls together should last some seconds. No file is written outside a temporary folder, no connection is
+    opened and nothing is printed.
+
+    Parameters
+    ----------
+    function : callable
+        Called without arguments.
+    repeats : int, default 1
+        Number of calls, at least 1.
+
+    Returns
+    -------
+    Energy
+        Mean of one call.
+
+    Raises
+    ------
+    EnergyUnavailable
+        If there is no measurement; the message gives the reason.
+    ValueError
+        If `repeats` is below 1.
     """
     at_least(1, repeats=repeats)
     codecarbon = _codecarbon()
     with _collected_warnings() as said, tempfile.TemporaryDirectory() as folder:
         tracker = codecarbon.OfflineEmissionsTracker(
-            country_iso_code="USA",  # for grams of CO2, which are not looked at
+            country_iso_code="USA",  # for grams of CO2, which are not used
             tracking_mode="process",
             measure_power_secs=1,
             output_methods=[],
-            output_dir=folder,  # some processors' readers keep a log there
+            output_dir=folder,  # the readers of some processors write a log there
             emissions_endpoint=False,
             electricitymaps_api_token=False,
             allow_multiple_runs=True,
@@ -78,7 +100,7 @@ def measured(function: Callable[[], object], *, repeats: int = 1) -> Energy:
         )
         try:
             tracker.get_detected_hardware()
-        except Exception as problem:  # whatever goes wrong in there, there is no figure
+        except Exception as problem:  # after any error in codecarbon there is no measurement
             raise EnergyUnavailable(_reason("codecarbon does not start", said)) from problem
         tracker.start()
         begin = time.perf_counter()
@@ -101,13 +123,31 @@ def measured(function: Callable[[], object], *, repeats: int = 1) -> Energy:
 
 
 def compared(functions: Mapping[str, Callable[[], object]], *, rounds: int, repeats: int = 1) -> pd.DataFrame:
-    """Energy of several functions in turn, `rounds` times, so that what else the machine does meets all of them alike.
+    """Measure the energy of several functions in alternation, so that other load on the machine affects all alike.
 
-    Each is run once beforehand, uncounted (compilation). One row per name and round, with the fields of `Energy`.
-    Raises as `measured`.
+    Each function is called once beforehand, without measurement, because the first call may compile.
+
+    Parameters
+    ----------
+    functions : mapping of str to callable
+        Functions without arguments, by name.
+    rounds : int
+        Number of measurements of each function, at least 1.
+    repeats : int, default 1
+        Number of calls in each measurement, at least 1.
+
+    Returns
+    -------
+    DataFrame
+        One row per round and name, with the columns name, round and the fields of `Energy`.
+
+    Raises
+    ------
+    EnergyUnavailable, ValueError
+        As `measured`.
     """
     at_least(1, rounds=rounds, repeats=repeats)
-    _codecarbon()  # says so before anything has been run
+    _codecarbon()  # raises before any function is called
     for function in functions.values():
         function()
     rows = [
@@ -133,7 +173,7 @@ def _codecarbon() -> ModuleType:
 
 @contextmanager
 def _collected_warnings() -> Iterator[list[str]]:
-    """What codecarbon's logger says in the block, instead of printing it."""
+    """Collect the warnings of codecarbon's logger in the block instead of printing them."""
     logger, said = logging.getLogger("codecarbon"), []
 
     def collect(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, commit, threads, memory, time."""
+"""Environment of a run: versions, commit, threads, memory, time."""
 
 import hashlib
 import os
@@ -18,7 +18,8 @@ import ccprune
 #: Packages whose version can change a number or a figure.
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "statsmodels", "numba", "matplotlib")
 
-#: What a commit must hold for its result to be the commit's; generated files are left out.
+#: Files that determine a result (patterns of git). A result belongs to a commit if none of them differs from it.
+#: Generated files are left out.
 SOURCES = (
     "ccprune",
     "notebooks",
@@ -29,16 +30,16 @@ SOURCES = (
     "pyproject.toml",
 )
 
-#: The project's folder: a clone.
+#: Folder of the clone.
 ROOT = Path(__file__).resolve().parents[2]
-#: Folders of the packages that results are computed with.
+#: Folders of the packages that compute the results.
 SOURCE_FOLDERS = (Path(ccprune.__file__).parent, Path(__file__).resolve().parents[1])
 
 _imported = time.perf_counter()
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of ccprune and of those `PACKAGES` that are installed."""
+    """Return the versions of ccprune and of those `PACKAGES` that are installed, by name."""
     versions = {"ccprune": ccprune.__version__}
     for name in PACKAGES:
         try:
@@ -49,7 +50,14 @@ def package_versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Interpreter, packages, lock, platform, threads and commit of this process, as stored in a result file."""
+    """Return the environment of this process as a result file stores it.
+
+    Returns
+    -------
+    dict
+        python, packages, lock (see `lock`), platform, processor, threads (of torch, or None without torch), commit and
+        dirty (whether `SOURCES` differ from the commit). The last two are None where git or the commit is missing.
+    """
     return {
         "python": platform.python_version(),
         "packages": package_versions(),
@@ -62,9 +70,18 @@ def environment() -> dict[str, Any]:
 
 
 def lock(path: Path) -> dict[str, Any] | None:
-    """SHA-256 of a lock file, and which of its packages are installed in another version ("differing"), or None.
+    """Compare the installed packages with a lock file.
 
-    What is not installed at all was not used, and does not count.
+    Parameters
+    ----------
+    path : Path
+        File with lines "name==version".
+
+    Returns
+    -------
+    dict or None
+        "sha256" of the file in hex, and "differing", the packages that are installed in another version. Packages that
+        are not installed are left out. None if the file cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -82,7 +99,13 @@ def lock(path: Path) -> dict[str, Any] | None:
 
 
 def cost() -> dict[str, float | None]:
-    """Seconds since this module was imported, and the process's peak memory in MiB (None on Windows)."""
+    """Return the cost of this process so far.
+
+    Returns
+    -------
+    dict
+        "wall_seconds" since this module was imported, and "peak_memory_mb" in MiB (None on Windows).
+    """
     try:
         import resource
     except ImportError:
@@ -94,7 +117,7 @@ def cost() -> dict[str, float | None]:
 
 
 def portable(text: str) -> str:
-    """Replace this machine's folders in a text, so that it can be committed."""
+    """Return the text with names in place of this machine's folders, so that it can be committed."""
     folders = {
         os.environ.get("CCPRUNE_DATA"): "$CCPRUNE_DATA",
         sys.prefix: "$ENVIRONMENT",
@@ -103,13 +126,13 @@ def portable(text: str) -> str:
         str(Path.home()): "~",
     }
     for folder in sorted(filter(None, folders), key=len, reverse=True):
-        if folder not in ("/", "/usr", "/usr/local"):  # the same on every machine
+        if folder not in ("/", "/usr", "/usr/local"):  # these are the same on every machine
             text = text.replace(folder, folders[folder])
     return text
 
 
 def _processor() -> str | None:
-    """The processor's name, where the system tells it."""
+    """Return the processor's name, or None where the system does not provide it."""
     try:
         told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -119,13 +142,13 @@ def _processor() -> str | None:
 
 
 def _threads() -> int | None:
-    """Threads of torch, or None in a process that does without it."""
+    """Return the number of torch's threads, or None if the process has not imported torch."""
     torch = sys.modules.get("torch")
     return torch.get_num_threads() if torch else None
 
 
 def _commit() -> dict[str, str | bool | None]:
-    """Commit of the checkout this package lies in, and whether its sources differ from it."""
+    """Return the commit of the clone and whether its sources differ from it."""
 
     def git(*arguments: str) -> str | None:
         try:

@@ -1,18 +1,18 @@
-"""Errors that the data, the runner and the reports share."""
+"""Errors shared by the data, the runner and the reports."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class DataUnavailable(RuntimeError):
-    """Data is neither on this machine nor can it be fetched."""
+    """Raised if data is not on this machine and cannot be downloaded."""
 
 
 class CorruptData(RuntimeError):
-    """A data file is not the one that was pinned: its digest differs."""
+    """Raised if the checksum of a data file differs from the pinned one."""
 
 
 def suggestion(word: str, words: Iterable[str]) -> str:
-    """Return ' (did you mean ...?)' with up to three similar words, or nothing."""
+    """Return ' (did you mean ...?)' with up to three of `words` similar to `word`, or an empty string."""
     matches = difflib.get_close_matches(word, list(words), n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(matches)}?)" if matches else ""

@@ -1,4 +1,4 @@
-"""Rules for a published figure: identical to a re-run, or within the noise of single runs."""
+"""Verdicts on a published figure: identical to a re-run, or within the noise of single runs."""
 
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from typing import Literal
@@ -13,16 +13,21 @@ from ccprune.stats.intervals import check_sample
 def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Literal["identical", "outside"]:
     """Compare a deterministic re-run with the published figure, at the published number of decimals.
 
-    Both rounding and truncation of `ours` are accepted, because the papers' tables mix the two.
+    Both rounding and truncation of `ours` are accepted, because the papers' tables use both.
 
     Parameters
     ----------
-    published
+    published : float
         The paper's figure.
-    ours
-        The re-run's figure, or None where there is none (a benchmark never reached).
-    decimals
-        Decimals the paper prints.
+    ours : float or None
+        The re-run's figure, or None where there is none, for example because the benchmark was never reached.
+    decimals : int
+        Number of decimals that the paper prints.
+
+    Returns
+    -------
+    str
+        "identical" or "outside".
 
     Raises
     ------
@@ -38,23 +43,27 @@ def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Lit
 
 
 def prediction_range(sample: ArrayLike, *, confidence_level: float = 0.95) -> tuple[float, float]:
-    """Central range in which one further run falls with probability `confidence_level`, whatever the distribution.
+    """Return the central range that contains one further run with probability `confidence_level`.
 
-    Order statistics at ranks q (n + 1), interpolated. Below n = 2 / (1 - level) - 1 runs (39 for 95%) no
-    range of order statistics reaches `confidence_level`; then this is the smallest and the largest run, and covers (n -
-    1) / (n + 1).
+    The range is distribution-free: its ends are order statistics at ranks q (n + 1), interpolated. With fewer than
+    n = 2 / (1 - confidence_level) - 1 runs (39 for 95%) no range of order statistics has this coverage. The ends are
+    then the smallest and the largest run, and the coverage is (n - 1) / (n + 1).
 
     Parameters
     ----------
-    sample : (n,)
-        Single runs, n >= 2. Infinity stands for a run that never reached the benchmark; NaN is refused.
-    confidence_level
+    sample : array_like (n,)
+        Single runs, n >= 2. Infinity stands for a run that never reached the benchmark.
+    confidence_level : float, default 0.95
         Coverage, between 0 and 1.
+
+    Returns
+    -------
+    low, high : float
 
     Raises
     ------
     ValueError
-        For an argument outside the above.
+        If the sample has fewer than 2 values or a NaN, or the confidence level is not between 0 and 1.
     """
     ordered = np.sort(check_sample(sample, "sample", finite=False))
     inside_unit_interval(confidence_level=confidence_level)
@@ -72,10 +81,25 @@ def verdict_sample(
 ) -> Literal["within_noise", "outside"]:
     """Compare a published figure with our runs over many seeds.
 
-    The published figure is one run, so it is held against the `prediction_range` of single runs, not against
-    the much narrower interval of their mean. It stands for every value that rounds or truncates to it at the
-    printed `decimals`, so that an accuracy of 120/137 is not outside a range that ends there because the
-    paper prints .8759.
+    The published figure is one run. It is therefore compared with the `prediction_range` of single runs, not with the
+    much narrower interval of their mean. It represents every value that rounds or truncates to it at the printed
+    `decimals`. Otherwise an accuracy of 120/137, printed as .8759, would be outside a range that ends at 120/137.
+
+    Parameters
+    ----------
+    published : float
+        The paper's figure.
+    sample : array_like (n,)
+        Our runs, as in `prediction_range`.
+    decimals : int
+        Number of decimals that the paper prints.
+    confidence_level : float, default 0.95
+        Coverage of the range, between 0 and 1.
+
+    Returns
+    -------
+    str
+        "within_noise" or "outside".
 
     Raises
     ------

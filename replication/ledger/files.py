@@ -1,4 +1,4 @@
-"""Writing and reading result files: complete or not there, and never with a NaN."""
+"""Writing and reading of result files, which are written atomically and hold no NaN."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from replication.ledger.storage import save, signature
 
 SCHEMA = 3
 
-#: Every result file has these fields, of these types.
+#: Fields of a result file and their types; all are required.
 FIELDS = {
     "schema": int,
     "notebook": str,
@@ -56,41 +56,40 @@ def write(
     raw: pd.DataFrame | None = None,
     device: str = "cpu",
 ) -> Path:
-    """Write a run's result file, atomically: a reader finds the old file or the new one, never half of one.
+    """Write the result file of a run atomically, so that an interrupted call leaves the old file.
 
     Parameters
     ----------
-    path
+    path : path-like
         NAME.PROFILE.json.
-    seeds
-        Every seed that was drawn from.
-    data_checksums
-        Dataset name -> SHA-256 in hex.
-    cells
-        The compared numbers, each of the run's profile or "authors".
-    notebook, parameters
-        File name of the notebook, as in "01_legcnet_tables.ipynb", and its parameters, "profile" among them; "out", the
-        path of this file, is left out. By default those that `announce` stored before the notebook ran.
-    skipped
-        What was left out and why: mappings with "what" and "why".
-    figures
-        Numbers behind the figures, name -> anything JSON can hold.
-    raw
-        One row for each network that was trained, from which the verdicts are computed; the runner moves it to a file
-        of its own.
-    device
-        What the numbers were computed on, as in "cpu".
+    seeds : sequence of int
+        All seeds that were used.
+    data_checksums : mapping of str to str
+        SHA-256 in hex of each dataset, by name.
+    cells : iterable of Cell
+        The numbers, each of the run's profile or of profile "authors".
+    notebook : str, optional
+        File name of the notebook, such as "01_legcnet_tables.ipynb". By default the announced one; see `announce`.
+    parameters : mapping of str to value, optional
+        Parameters of the notebook, including "profile"; "out" is dropped. By default the announced ones.
+    skipped : iterable of mapping, default ()
+        What was left out and why, with the keys "what" and "why".
+    figures : mapping of str to value, optional
+        Numbers behind the figures; any values that JSON can hold.
+    raw : DataFrame, optional
+        One row for each trained network. The verdicts are computed from it. The runner moves it to its own file.
+    device : str, default "cpu"
+        Device on which the numbers were computed.
 
     Returns
     -------
     Path
-        Of the file written.
+        Path of the file.
 
     Raises
     ------
     TypeError, ValueError
-        If anything above does not hold, a number is NaN or infinite, or two cells have one key. The old file,
-        if there is one, is then still there.
+        If an argument is invalid, a number is NaN or infinite, or two cells share a key. An old file is then unchanged.
     """
     if notebook is None or parameters is None:
         announced = announcement.announced(path)
@@ -106,7 +105,7 @@ def write(
         "device": device,
         "environment": environment(),
         **cost(),
-        "energy_joules": None,  # these two are the runner's to fill in
+        "energy_joules": None,  # the runner sets these two
         "report_sha256": None,
         "cells": [asdict(cell) for cell in cells],
         "skipped": list(skipped),
@@ -124,12 +123,17 @@ def write(
 def read(path: str | os.PathLike) -> dict[str, Any]:
     """Read and check a result file.
 
+    Returns
+    -------
+    dict
+        As `parse`.
+
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If there is no such file.
     ValueError
-        As `parse`; the file is named.
+        As `parse`; the message also names the file.
     """
     path = Path(path)
     try:
@@ -139,12 +143,17 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Check the text of a result file.
+    """Parse and check the text of a result file.
+
+    Returns
+    -------
+    dict
+        `FIELDS` and their values. Files of schema 2 are converted.
 
     Raises
     ------
     ValueError
-        If it is not JSON, lacks a field, holds what `write` would have refused, or was changed since it was signed.
+        If the text is not JSON, a field is missing or invalid, or the content was changed after it was signed.
     """
     content = json.loads(text, parse_constant=_refuse_constant)
     if not isinstance(content, dict):
@@ -160,12 +169,12 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def collect(folder: str | os.PathLike) -> list[tuple[Path, dict[str, Any]]]:
-    """Read every result file of an output folder, in the order of their names.
+    """Read all result files of an output folder, in the order of their names.
 
-    Parameters
-    ----------
-    folder
-        The folder above `results/`.
+    Returns
+    -------
+    list of (Path, dict)
+        Path and content of each file in the folder's `results/`.
 
     Raises
     ------
@@ -217,7 +226,7 @@ def _validate(content: dict[str, Any]) -> None:
 
 
 def _plain(value: Any, where: str) -> Any:
-    """Turn NumPy and torch values into JSON's own types; an error names the place."""
+    """Convert NumPy and torch values to types of JSON. An error names the entry."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if value is None or isinstance(value, bool | int | str):

@@ -1,7 +1,7 @@
-"""Result files of schema 2, read as those of schema 3.
+"""Conversion of result files of schema 2 to schema 3.
 
-Until then a verdict was given to every cell, outcomes were written into notes, and sparsity and reference into the
-method's name. What follows from the raw runs is dropped here, because it is computed anew from them.
+In schema 2 every cell had a verdict, notes held the outcomes, and the method's name held sparsity and reference. Cells
+that follow from the raw runs are dropped, because they are computed again from these.
 """
 
 import re
@@ -23,7 +23,7 @@ _CLAIMS = {"fewer_epochs": "claim", "keeps_accuracy": "claim", "keeps_f1": "clai
 _CLAIMS |= {"beats_random": "control", "beats_magnitude": "control"}
 _VERDICTS = {"not_reproduced": "outside"}
 _OUTCOMES = (("does not hold", "does_not_hold"), ("holds", "holds"), ("undecided", "undecided"))
-# Of these notebooks the raw runs lie in "figures" under this name; and the tables that follow from them.
+# For each of these notebooks, the key of the raw runs in "figures", and the tables that follow from them.
 _RAW = {
     "03_phase_shift.ipynb": ("curves", ("curve", "phase_shift")),
     "04_flat_minima.ipynb": ("measured", ("flatness",)),
@@ -33,7 +33,17 @@ _STUDIES = {"curves": "curves", "measured": "flatness", "fresh": "fresh"}
 
 
 def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a result file in today's schema; one of today's is returned as it is."""
+    """Return the content of a result file in the current schema.
+
+    Parameters
+    ----------
+    content : mapping
+        Content of a result file of schema 2 or of the current schema. The latter is copied without a change.
+
+    Returns
+    -------
+    dict
+    """
     if content.get("schema") != 2:
         return dict(content)
     name, derived = _RAW.get(content["notebook"], ("", ()))
@@ -53,7 +63,7 @@ def _follows(cell: Mapping[str, Any], derived: tuple[str, ...]) -> bool:
 
 
 def _with_trials(fresh: dict[str, list], cells: list[dict[str, Any]]) -> dict[str, list]:
-    """MNIST's raw runs with a row for each of the authors' trials and methods, from what was stored of them."""
+    """Return MNIST's raw runs with a row for each of the authors' trials and methods, made from their cells."""
     trials: dict[tuple[int, str], dict[str, Any]] = {}
     for cell in cells:
         if cell["profile"] == "authors" and cell["table"] in ("1", "2", "3"):
@@ -101,11 +111,11 @@ def _cell(old: Mapping[str, Any]) -> dict[str, Any]:
         new |= {"kind": _CLAIMS[base], "outcome": outcome}
     elif base.isdigit() and old["published"] is not None:
         verdict = _VERDICTS.get(old["verdict"], old["verdict"])
-        # MNIST's training rows are not released, so that no figure that depends on them can be judged.
+        # MNIST's training rows are not released, so figures that depend on them have no verdict.
         open_ = base == "4" and verdict != "identical"
         new |= {"kind": "figure", "verdict": "underspecified" if open_ else verdict}
     elif base == "shap_difference":
-        # The note's outcome was read off the interval; by today's rule it is that of the test.
+        # The note's outcome follows from the interval; under the current rule it follows from the test.
         decided = new["p_value"] is not None and new["p_value"] < 0.05 and bool(old["ours"])
         outcome = ("holds" if old["ours"] > 0 else "does_not_hold") if decided else "undecided"
         new |= {"kind": "control", "outcome": outcome}
@@ -115,7 +125,7 @@ def _cell(old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unpacked(table: str, method: str, quantity: str) -> dict[str, Any]:
-    """Reference and sparsity out of the names that they were packed into."""
+    """Return method, reference, sparsity and quantity from the combined names of schema 2."""
     if found := _MINUS.fullmatch(quantity):
         return {"quantity": found["quantity"], "reference": found["reference"]}
     packed = _PACKED if table in ("shap_difference", "theorem_3_1") else _PACKED[:3]

@@ -7,18 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Folder of the notebooks inside the project's.
+#: Folder of the notebooks in the project's folder.
 NOTEBOOKS = Path("notebooks")
-#: Parameters every notebook has, with their type. The runner gives "profile" and "out" itself.
+#: Parameters that every notebook has, and their types. The runner sets "profile" and "out".
 EVERY_NOTEBOOK = {"profile": str, "seed": int, "out": str}
-#: Parameters that say where a notebook writes: its result file, and its units where it has such a parameter. The runner
-#: gives them, and they are no parameters of the result.
+#: Parameters with the paths of the result file and, where the notebook has units, of their folder. The runner sets
+#: them. A result does not store them.
 PLACES = ("out", "units")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: "code" or "markdown", its text, its tags."""
+    """Cell of a notebook.
+
+    Attributes
+    ----------
+    kind : str
+        "code" or "markdown".
+    source : str
+        Its text.
+    tags : tuple of str
+    """
 
     kind: str
     source: str
@@ -26,7 +35,24 @@ class Cell:
 
 
 def cells(path: Path) -> list[Cell]:
-    """The cells of a notebook of format 4; ValueError for another file, FileNotFoundError if there is none."""
+    """Return the cells of a notebook.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the notebook.
+
+    Returns
+    -------
+    list of Cell
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a notebook of format 4.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"there is no notebook {path.name} in {path.parent.name}/")
     try:
@@ -42,20 +68,32 @@ def cells(path: Path) -> list[Cell]:
 
 
 def code(found: Iterable[Cell]) -> list[str]:
-    """The sources of the code cells."""
+    """Return the sources of the code cells."""
     return [cell.source for cell in found if cell.kind == "code"]
 
 
 def parameters(path: Path) -> dict[str, Any]:
-    """Return names and defaults from the cell tagged "parameters".
+    """Return the parameters of a notebook and their defaults, from the cell tagged "parameters".
+
+    In some of the cases that raise ValueError here, papermill silently uses the defaults.
+
+    Parameters
+    ----------
+    path : Path
+        Path of the notebook.
+
+    Returns
+    -------
+    dict
+        Defaults by name.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such notebook.
+        If there is no such file.
     ValueError
-        If it is no notebook, not exactly one cell has the tag, it holds anything but assignments of literals, or one of
-        `EVERY_NOTEBOOK` is missing or has another type. papermill itself would run on with the defaults.
+        If the file is not a notebook, not exactly one cell has the tag, the cell holds anything but assignments of
+        literals, or a parameter of `EVERY_NOTEBOOK` is missing or has another type.
     """
     tagged = [cell for cell in cells(path) if "parameters" in cell.tags]
     if len(tagged) != 1 or tagged[0].kind != "code":

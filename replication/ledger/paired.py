@@ -1,4 +1,4 @@
-"""Medians, shares and signs of runs that may be censored: nothing here needs more than their order."""
+"""Medians, shares and sign tests of runs that may be censored. They depend only on the order of the values."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from ccprune.stats.intervals import Interval, check_sample
 
 @dataclass(frozen=True)
 class SignTest:
-    """Pairs by the sign of a - b, and the exact two-sided p of "each sign is as likely".
+    """Result of the exact two-sided sign test of the hypothesis that a < b and a > b are equally likely.
 
     Attributes
     ----------
-    n_less, n_greater, n_equal
-        Pairs with a < b, a > b and a = b; two infinite values are equal.
-    p_value
-        Binomial, over the pairs that differ; 1 where none does.
+    n_less, n_greater, n_equal : int
+        Numbers of pairs with a < b, a > b and a = b. Two infinite values are equal.
+    p_value : float
+        p-value of the binomial test over the pairs that differ; 1 if no pair differs.
     """
 
     n_less: int
@@ -28,20 +28,28 @@ class SignTest:
 
 
 def sign_test(a: ArrayLike, b: ArrayLike) -> SignTest:
-    """Test over pairs whether a is as often below b as above it (Dixon and Mood 1946).
+    """Test whether a < b and a > b are equally likely (exact two-sided sign test).
 
     Parameters
     ----------
-    a, b : (n,)
+    a, b : array_like (n,)
         Paired runs, n >= 2. Infinity stands for a run that never reached the benchmark.
+
+    Returns
+    -------
+    SignTest
 
     Raises
     ------
     ValueError
-        For NaN, or samples of different or too small size.
+        If a value is NaN, the lengths differ, or there are fewer than 2 pairs.
+
+    References
+    ----------
+    Dixon and Mood (1946), The statistical sign test, Journal of the American Statistical Association 41.
     """
     a, b = _pair(a, b)
-    from scipy.stats import binomtest  # it loads slowly
+    from scipy.stats import binomtest  # slow to import
 
     less, greater = int(np.sum(a < b)), int(np.sum(a > b))
     p_value = float(binomtest(less, less + greater).pvalue) if less + greater else 1.0
@@ -49,27 +57,32 @@ def sign_test(a: ArrayLike, b: ArrayLike) -> SignTest:
 
 
 def median_interval(sample: ArrayLike, *, confidence_level: float = 0.95) -> Interval:
-    """Median with its distribution-free interval between two order statistics (Conover 1999, section 3.2).
+    """Return the median and its distribution-free interval between two order statistics.
 
     The ranks are the innermost symmetric ones whose coverage is at least `confidence_level` for every distribution.
 
     Parameters
     ----------
-    sample : (n,)
-        Independent runs, n >= 2; infinity stands for a run that never reached the benchmark.
-    confidence_level
+    sample : array_like (n,)
+        Independent runs, n >= 2. Infinity stands for a run that never reached the benchmark.
+    confidence_level : float, default 0.95
         Between 0 and 1.
 
     Returns
     -------
     Interval
-        Ends are None where n is too small for the level (below 6 runs at 95%), and infinite where the order statistic
-        is. The estimate is infinite where half of the runs or more are, and NaN halfway between two infinities.
+        The ends are None if n is too small for the confidence level (below 6 runs at 95%), and infinite if the order
+        statistic is infinite. The estimate is infinite if at least half of the runs are, and NaN halfway between minus
+        and plus infinity.
 
     Raises
     ------
     ValueError
-        For NaN, fewer than 2 values, or a level outside (0, 1).
+        If a value is NaN, there are fewer than 2 values, or the confidence level is not between 0 and 1.
+
+    References
+    ----------
+    Conover (1999), Practical Nonparametric Statistics, section 3.2.
     """
     ordered = np.sort(check_sample(sample, "sample", finite=False))
     inside_unit_interval(confidence_level=confidence_level)
@@ -89,7 +102,25 @@ def median_interval(sample: ArrayLike, *, confidence_level: float = 0.95) -> Int
 
 
 def paired_median_difference(a: ArrayLike, b: ArrayLike, *, confidence_level: float = 0.95) -> Interval:
-    """`median_interval` of a - b over pairs, of which two infinite values differ by 0; errors as there."""
+    """Return the `median_interval` of a - b over pairs. Two infinite values of a pair differ by 0.
+
+    Parameters
+    ----------
+    a, b : array_like (n,)
+        Paired runs, as in `sign_test`.
+    confidence_level : float, default 0.95
+        Between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        As `median_interval`.
+
+    Raises
+    ------
+    ValueError
+        As `sign_test` and `median_interval`.
+    """
     a, b = _pair(a, b)
     both = np.isinf(a) & (a == b)
     difference = np.where(both, 0.0, a - np.where(both, 0.0, b))
@@ -97,9 +128,30 @@ def paired_median_difference(a: ArrayLike, b: ArrayLike, *, confidence_level: fl
 
 
 def share_interval(count: int, n: int, *, confidence_level: float = 0.95) -> Interval:
-    """A share with its exact interval (Clopper and Pearson 1934), which covers at least as often as it says.
+    """Return a share and its exact interval, whose coverage is at least `confidence_level`.
 
-    Raises ValueError unless 0 <= count <= n, n >= 1 and the level lies in (0, 1).
+    Parameters
+    ----------
+    count : int
+        Number of successes, from 0 to n.
+    n : int
+        Number of trials, at least 1.
+    confidence_level : float, default 0.95
+        Between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Interval of count / n.
+
+    Raises
+    ------
+    ValueError
+        If an argument is outside its range.
+
+    References
+    ----------
+    Clopper and Pearson (1934), The use of confidence or fiducial limits, Biometrika 26.
     """
     inside_unit_interval(confidence_level=confidence_level)
     if not (n >= 1 and 0 <= count <= n):
@@ -111,21 +163,26 @@ def share_interval(count: int, n: int, *, confidence_level: float = 0.95) -> Int
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
-    """p-values corrected for their number by Holm (1979): the chance of any false rejection stays below the level.
+    """Correct p-values for multiple testing by Holm's method, which bounds the probability of any false rejection.
 
     Parameters
     ----------
-    p_values : (m,)
-        In [0, 1].
+    p_values : array_like (m,)
+        p-values in [0, 1].
 
     Returns
     -------
-    (m,) in the order given; reject those below the significance level.
+    ndarray (m,)
+        Corrected p-values in the given order. Reject the hypotheses below the significance level.
 
     Raises
     ------
     ValueError
-        For a value outside [0, 1] or NaN.
+        If a value is NaN or outside [0, 1].
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
     """
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not np.all((p >= 0) & (p <= 1)):

@@ -1,4 +1,4 @@
-"""Raw runs: one row for each network that a run trained, in one compressed Parquet file beside its result."""
+"""Raw runs: one row for each network that a run trained, in a compressed Parquet file for each result."""
 
 import hashlib
 import io
@@ -17,34 +17,39 @@ FOLDER = "raw"
 
 
 def raw_path(result: str | os.PathLike) -> Path:
-    """Where the raw runs of a result file OUT/results/RUN.PROFILE.json lie: OUT/raw/RUN.PROFILE.parquet."""
+    """Return the path of a result's raw runs: OUT/raw/RUN.PROFILE.parquet for OUT/results/RUN.PROFILE.json."""
     result = Path(result)
     return result.parent.parent / FOLDER / f"{result.name.removesuffix('.json')}.parquet"
 
 
 def raw_digest(path: str | os.PathLike) -> str | None:
-    """SHA-256 in hex of a file of raw runs, None where there is none."""
+    """Return the SHA-256 in hex of a file of raw runs, or None if there is no such file."""
     path = Path(path)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """A table as lists that JSON can hold; what is missing becomes None."""
+    """Return the columns of a table as lists by name, with None for missing values, so that JSON can hold them."""
     return {str(name): [None if pd.isna(value) else value for value in frame[name]] for name in frame}
 
 
 def place(result: str | os.PathLike, content: Mapping[str, Any]) -> Path:
-    """Write a result file, and the raw runs that it holds inside to their own file.
+    """Write a result file, and move the raw runs inside the content to their own file.
 
-    Whatever cuts this off, a reader finds the old result with its raw runs or the new one with its own: the new raw
-    runs lie beside the old ones until the result names them.
+    An interrupted call leaves the old result with its raw runs, or the new result with the new ones. To this end the
+    new raw runs are stored beside the old ones until the result has been written.
 
     Parameters
     ----------
-    result
+    result : path-like
         Path of the result file.
-    content
+    content : mapping
         As `replication.ledger.read` returns it.
+
+    Returns
+    -------
+    Path
+        Path of the result file.
     """
     path = raw_path(result)
     if content["raw"] is None:
@@ -65,26 +70,31 @@ def _next(path: Path) -> Path:
 
 
 def read_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> pd.DataFrame | None:
-    """The raw runs of a result, from inside it or from their own file; None where it has none.
+    """Read the raw runs of a result, from the result itself or from their own file.
 
     Parameters
     ----------
-    result
+    result : path-like
         Path of the result file.
-    content
-        What `replication.ledger.read` returned for it.
+    content : mapping
+        What `replication.ledger.read` returned for this file.
+
+    Returns
+    -------
+    DataFrame or None
+        None if the result has no raw runs.
 
     Raises
     ------
     ValueError
-        If the file is missing, or is not the one that the result names.
+        If the file is missing, or its checksum differs from the one in the result.
     """
     if content["raw"] is not None:
         return pd.DataFrame(content["raw"])
     if content["raw_sha256"] is None:
         return None
     path = raw_path(result)
-    if raw_digest(_next(path)) == content["raw_sha256"]:  # it was cut off before it took its place
+    if raw_digest(_next(path)) == content["raw_sha256"]:  # `place` was interrupted before it moved the file
         return pd.read_parquet(_next(path))
     if raw_digest(path) != content["raw_sha256"]:
         state = "was changed after it was written" if path.is_file() else "is missing"

@@ -1,4 +1,4 @@
-"""Signing the content of result files."""
+"""Signatures of result files."""
 
 import hashlib
 import json
@@ -11,10 +11,19 @@ from ccprune._util.files import write_atomic
 
 
 def signature(content: Mapping[str, Any]) -> str:
-    """SHA-256 in hex of a result file's content but for the signature itself, independent of spaces and order.
+    """Return the SHA-256 in hex of a result file's content without its signature.
 
-    It finds a number that was changed by hand or by accident. Who wants to deceive can sign anew: against that helps
-    only running again (`ccprune verify`).
+    It does not depend on white space and on the order of keys. It detects accidental changes, not fraud, because
+    anybody can sign a changed file again. Only a re-run (`ccprune verify`) detects fraud.
+
+    Parameters
+    ----------
+    content : mapping
+        Content of the file.
+
+    Returns
+    -------
+    str
     """
     unsigned = {name: value for name, value in content.items() if name != "signature"}
     text = json.dumps(unsigned, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -22,7 +31,20 @@ def signature(content: Mapping[str, Any]) -> str:
 
 
 def save(path: str | os.PathLike, content: Mapping[str, Any]) -> Path:
-    """Sign and write the content of a result file, as `replication.ledger.read` gave it, atomically."""
+    """Sign the content of a result file and write it atomically.
+
+    Parameters
+    ----------
+    path : path-like
+        Path of the result file.
+    content : mapping
+        As `replication.ledger.read` returns it.
+
+    Returns
+    -------
+    Path
+        Path of the file.
+    """
     signed = {**content, "signature": signature(content)}
     text = json.dumps(signed, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_atomic(path, text + "\n")

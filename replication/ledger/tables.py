@@ -1,4 +1,7 @@
-"""The two tables of an output folder: `verdicts.csv`, held against something published, and `measurements.csv`."""
+"""The two tables of an output folder.
+
+`verdicts.csv` has the numbers that are compared with something published, `measurements.csv` all other numbers.
+"""
 
 import csv
 import io
@@ -18,8 +21,8 @@ from replication.ledger.paired import holm
 
 #: File names of the tables.
 VERDICTS_TABLE, MEASUREMENTS_TABLE = "verdicts.csv", "measurements.csv"
-#: Their columns, in order. `outcome_alone` is the outcome of a claim tested by itself; `outcome` is that after Holm's
-#: correction over all cases of the claim, whose p-value is `p_holm`.
+#: Columns of both tables, in order. `outcome_alone` is the outcome without correction for multiple testing. `outcome`
+#: and `p_holm` are the outcome and p-value after Holm's correction over all cases of the claim.
 COLUMNS = (
     "paper",
     "table",
@@ -49,13 +52,13 @@ COLUMNS = (
 )
 
 Row = dict[str, Any]
-#: Path and content of a result file -> its cells, those concluded from its raw runs among them.
+#: Function of a result file's path and content that returns its cells, including those computed from its raw runs.
 Judge = Callable[[Path, Mapping[str, Any]], list[Cell]]
 
-# How a table's name goes on after the claim: with the schedule and the network.
+# Separates the claim at the beginning of a table's name from the schedule and the network.
 _SCHEDULE = re.compile(r"(?:_(path|totals|short|protocol_2024))?-")
 
-# Rows come in the papers' order; names not listed follow, sorted.
+# Order of the rows, which is the papers' order; other names follow in alphabetical order.
 _ORDER = {
     "paper": PAPERS,
     "dataset": (
@@ -78,28 +81,56 @@ _ORDER = {
 
 
 def rows(folder: str | os.PathLike, *, judge: Judge) -> list[Row]:
-    """All rows of both tables, one dict with `COLUMNS` each, sorted; made from results/ and raw/ of an output folder.
+    """Return the rows of both tables, made from results/ and raw/ of an output folder.
 
-    Of one number computed by several profiles only the largest profile's is kept; re-runs of the authors' files that
-    both the default and the paper profile made count once. Results of the smoke profile are left out as soon as there
-    are any others. `judge` concludes from one result.
+    If several profiles computed a number, only the largest profile's is kept. This includes re-runs of the authors'
+    files, which the default and the paper profile both make. Results of the smoke profile are left out if there are any
+    others.
+
+    Parameters
+    ----------
+    folder : path-like
+        Output folder.
+    judge : Judge
+        Function of path and content of a result that returns its cells.
+
+    Returns
+    -------
+    list of dict
+        Sorted rows with the keys `COLUMNS`.
 
     Raises
     ------
     ValueError
-        If a result or its raw runs are not valid, or two runs of one profile give the same number.
+        If a result or its raw runs are not valid, or two runs of one profile have the same number.
     """
     found = results.collect(folder)
     if any(content["profile"] != "smoke" for _, content in found):
         found = [(path, content) for path, content in found if content["profile"] != "smoke"]
-    # A run of a smaller profile is not judged where its larger twin is here: all its numbers would be dropped.
+    # A run is skipped if it also has a result of a larger profile: all its numbers would be dropped.
     largest = {run: rank for rank, run in sorted((_rank(content), _run(path)) for path, content in found)}
     found = [item for item in found if _rank(item[1]) == largest[_run(item[0])]]
     return gathered((path, content, judge(path, content)) for path, content in found)
 
 
 def gathered(found: Iterable[tuple[Path, Mapping[str, Any], Iterable[Cell]]]) -> list[Row]:
-    """The rows of some results, given as (path, content, cells)."""
+    """Return the rows of some results.
+
+    Parameters
+    ----------
+    found : iterable of (Path, mapping, iterable of Cell)
+        Path, content and cells of each result.
+
+    Returns
+    -------
+    list of dict
+        As `rows`.
+
+    Raises
+    ------
+    ValueError
+        If two results of one profile have the same number.
+    """
     best: dict[tuple[str, ...], tuple[int, Path, Row]] = {}
     for path, content, cells in found:
         rank = _rank(content)
@@ -116,24 +147,27 @@ def gathered(found: Iterable[tuple[Path, Mapping[str, Any], Iterable[Cell]]]) ->
 
 
 def family(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The cases over which a claim is corrected: all datasets, sparsities and methods of one claim or control."""
+    """Return the key of a row's family: the cases of one claim or control over which its p-values are corrected.
+
+    A family has all datasets, sparsities and methods of the claim or control.
+    """
     reference = row["reference"] if row["paper"] == "causal" else ""
     return row["paper"], claim_name(row["table"]), row["kind"], reference, row["margin"]
 
 
 def claim_name(table: str) -> str:
-    """The claim that a table is about, without schedule and network: "accuracy" of "accuracy_path-lenet"."""
+    """Return the claim in a table's name, without schedule and network: "accuracy" for "accuracy_path-lenet"."""
     return _SCHEDULE.split(table)[0]
 
 
 def network_of(table: str) -> str:
-    """Network and schedule of a table of paper B, as in "lenet, path"; empty where it has none."""
+    """Return network and schedule in the name of a table of paper B, such as "lenet, path"; empty if it has none."""
     parts = _SCHEDULE.split(table)
     return ", ".join(filter(None, reversed(parts[1:])))
 
 
 def _correct(chosen: Iterable[Row]) -> None:
-    """Holm's correction of every claim and control over its family; what does not survive is undecided."""
+    """Correct every claim and control over its family by Holm's method; cases that lose significance are undecided."""
     families: dict[tuple[Any, ...], list[Row]] = {}
     for row in chosen:
         if row["kind"] in ("claim", "control") and row["p_value"] is not None:
@@ -146,9 +180,24 @@ def _correct(chosen: Iterable[Row]) -> None:
 
 
 def write_tables(folder: str | os.PathLike, *, judge: Judge) -> list[Row]:
-    """Write both tables of an output folder; the same results give the same bytes, and leave the files alone.
+    """Write both tables of an output folder. Files whose content is the same are not written again.
 
-    Returns the rows of both, as `rows`.
+    Parameters
+    ----------
+    folder : path-like
+        Output folder.
+    judge : Judge
+        As in `rows`.
+
+    Returns
+    -------
+    list of dict
+        The rows of both tables, as `rows`.
+
+    Raises
+    ------
+    ValueError
+        As `rows`.
     """
     found = rows(folder, judge=judge)
     for name, compared in ((VERDICTS_TABLE, True), (MEASUREMENTS_TABLE, False)):
@@ -169,7 +218,7 @@ def _text(chosen: Iterable[Row]) -> str:
 
 
 def _run(path: Path) -> str:
-    """The name of a run, without its profile."""
+    """Return the name of a result's run, without the profile."""
     return path.name.removesuffix(".json").rpartition(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""Units: parts of a long run, stored as they end, so that a run that was killed resumes."""
+"""Units: parts of a long run, each stored when it is complete, so that an interrupted run resumes."""
 
 import hashlib
 import json
@@ -18,17 +18,17 @@ Rows = list[dict[str, Any]]
 
 #: Folder of the units in an output folder, with one folder for each unfinished run.
 FOLDER = "units"
-# Entries of a key that a file's name shows.
+# Entries of a key that are part of the file's name.
 _SHOWN = ("study", "method", "stations", "between", "total", "seed")
 
 
 class Units:
-    """Rows of a long run, one JSON file for each unit: its key, rows, commit and seconds.
+    """Store of the units of one run, with one JSON file for each unit: its key, rows, commit and seconds.
 
     Parameters
     ----------
     folder : Path or None
-        Where the units are stored; None stores nothing, and every unit is computed.
+        Folder of the units. With None nothing is stored, and every unit is computed.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -40,14 +40,14 @@ class Units:
         Parameters
         ----------
         key : mapping of str to scalar
-            Everything that the rows depend on, but for the code, and nothing else.
+            Everything that the rows depend on except the code, and nothing else.
         compute : callable
-            Returns the rows, of values that JSON can hold.
+            Function without arguments that returns the rows, whose values JSON must be able to hold.
 
         Returns
         -------
         list of dict
-            The rows. A file that is unreadable or has another key is computed again.
+            The rows. They are computed again if the file is unreadable, was changed, or has another key.
         """
         if self._folder is None:
             return compute()
@@ -61,7 +61,29 @@ class Units:
         return rows
 
     def store(self, key: Mapping[str, Scalar], rows: Rows, *, commit: str | None, seconds: float | None) -> Path:
-        """Store a unit's rows atomically and return the path; ValueError where the units have no folder."""
+        """Store the rows of a unit atomically.
+
+        Parameters
+        ----------
+        key : mapping of str to scalar
+            As in `get`.
+        rows : list of dict
+            The rows.
+        commit : str or None
+            Commit of the code, with "+changes" if the clone has uncommitted changes.
+        seconds : float or None
+            Wall time of the computation.
+
+        Returns
+        -------
+        Path
+            Path of the file.
+
+        Raises
+        ------
+        ValueError
+            If the units have no folder.
+        """
         if self._folder is None:
             raise ValueError("folder must be given to store units, got None")
         content = {"key": dict(key), "rows": rows, "commit": commit, "seconds": seconds}
@@ -76,25 +98,25 @@ class Units:
 
 
 def stored(out: Path, run: str) -> int:
-    """How many units of a run lie in the output folder."""
+    """Return the number of a run's units in the output folder."""
     return len(list((out / FOLDER / run).glob("*.json")))
 
 
 def remove(out: Path, run: str) -> None:
-    """Remove a run's units from the output folder, with the folder of all units when it is empty then."""
+    """Remove the units of a run from the output folder, and then the folder of all units if it is empty."""
     shutil.rmtree(out / FOLDER / run, ignore_errors=True)
     if (out / FOLDER).is_dir() and not any((out / FOLDER).iterdir()):
         (out / FOLDER).rmdir()
 
 
 def _file_name(key: Mapping[str, Scalar]) -> str:
-    """A short readable part of the key and the hash of all of it."""
+    """Return a name made of a readable part of the key and the hash of the whole key."""
     shown = "-".join(key[n] if isinstance(key[n], str) else f"{n}{key[n]}" for n in _SHOWN if n in key)
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', shown)}-{_digest(key)[:12]}.json"
 
 
 def _read(path: Path, key: Mapping[str, Scalar]) -> Rows | None:
-    """Rows of the file, None where they cannot be trusted."""
+    """Return the rows of the file, or None if it is unreadable, was changed, or has another key."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         intact = content.pop("digest") == _digest(content)
