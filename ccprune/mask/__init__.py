@@ -2,7 +2,7 @@
 
 from ccprune.mask._core import Enforcement, Mask, jaccard_kept
 from ccprune.mask._names import prunable, unwrap
-from ccprune.mask._select import SCOPES, LayerFloorWarning
+from ccprune.mask._select import SCOPES, LayerFloorWarning, drop_lowest
 from ccprune.mask.schedules import Rewind, cubic, geometric
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Mask",
     "Rewind",
     "cubic",
+    "drop_lowest",
     "geometric",
     "jaccard_kept",
     "prunable",

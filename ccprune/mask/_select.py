@@ -89,7 +89,7 @@ def lowest_first(score: Tensor, gone: Tensor | None = None) -> Tensor:
 
 
 def drop_lowest(score: Tensor, count: int) -> Tensor:
-    """Return a mask of the score's shape that prunes its `count` lowest values."""
+    """Return a bool Tensor of the score's shape, True = keep, that prunes its `count` lowest values, ties by index."""
     keep = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
     keep[lowest_first(score.flatten())[:count]] = False
     return keep.reshape(score.shape)

@@ -1,65 +1,72 @@
 """The ways to choose weights that are compared under paper B's protocols."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
-from ccprune import lasso, scores
-from ccprune.criteria._builtin import causal_exact, causal_sgd
+from ccprune import criteria
 from ccprune.mask import Mask
-from ccprune.recording import InMemory, SquaredUpdates
+from ccprune.recording import Store
 
 Scores = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to choose weights: what is recorded, the score made from it, and its spread over the layers.
+    """A criterion of the library, and how the weights that it keeps spread over the layers.
 
     Attributes
     ----------
-    score : callable
-        (the network as it is, the filled store) -> scores.
-    store : callable, optional
-        Makes what a `Recorder` fills; None where nothing is recorded, and then `score` gets None.
+    criterion : str
+        One of `ccprune.criteria.registered()`.
     scope : str
         As in `Mask.from_scores`.
-    allocation : callable, optional
-        Another score of the network; each layer keeps as many weights as that one would keep there.
+    allocation : str, optional
+        Another criterion; each layer keeps as many weights as that one would keep there.
+    given : dict
+        Arguments of `ccprune.criteria.score`, such as the learning rate of the recorded steps and a seed.
     """
 
-    score: Callable[[nn.Module, Any], Scores]
-    store: Callable[[], Any] | None = None
+    criterion: str
     scope: str = "global"
-    allocation: Callable[[nn.Module], Scores] | None = None
+    allocation: str | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def store(self, model: nn.Module) -> Store | None:
+        """Return the store that a `Recorder` fills, or None for a criterion that uses no training."""
+        make = criteria.known(self.criterion).store
+        return None if make is None else make(model)
+
+    def score(self, model: nn.Module, store: Store | None) -> Scores:
+        """Return the scores of the network as it is, with its filled store."""
+        return criteria.score(self.criterion, model, store=store, **self.given)
 
     def mask(self, found: Scores, model: nn.Module, *, previous: Mask, sparsity: float) -> Mask:
-        """The next mask from the scores found: `sparsity` of all weights, what `previous` prunes among them."""
+        """Return the next mask from the scores: `sparsity` of all weights, what `previous` prunes among them."""
         ranked = previous.restrict(found)
         if self.allocation is None:
             return Mask.from_scores(ranked, sparsity=sparsity, scope=self.scope)
-        other = Mask.from_scores(previous.restrict(self.allocation(model)), sparsity=sparsity)
-        return Mask.from_counts(ranked, kept=other.counts)
+        other = criteria.score(self.allocation, model, **self.given)
+        return Mask.from_counts(ranked, kept=Mask.from_scores(previous.restrict(other), sparsity=sparsity).counts)
 
 
 def methods(*, lr: float, seed: int) -> dict[str, Method]:
-    """Every method by name; `rate` is the learning rate of the recorded steps, `seed` random's.
+    """Return every method by name.
 
-    causal: `lasso.Screen`. causal_sgd: the authors' solver as their follow-up sets it. causal_exact: order of entry on
-    the exact Lasso's path. causal_lamp: `causal` with LAMP's count in every layer. squared_updates: the sum of squared
-    weight changes, which never looks at the loss. magnitude (over all layers, the paper's), magnitude_layer, lamp,
-    random.
+    Each is the criterion of its name with global selection, which is the paper's, but for causal_lamp (the causal
+    score with LAMP's count in every layer) and magnitude_layer (the same sparsity in every layer).
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate of the recorded steps.
+    seed : int
+        Seed of the random scores.
     """
-    return {
-        "causal": Method(lambda _, screen: screen.scores, lasso.Screen),
-        "causal_sgd": Method(lambda _, store: causal_sgd(store, lr), InMemory),
-        "causal_exact": Method(lambda _, store: causal_exact(store), InMemory),
-        "causal_lamp": Method(lambda _, screen: screen.scores, lasso.Screen, allocation=scores.lamp),
-        "squared_updates": Method(lambda _, store: store.scores, SquaredUpdates),
-        "magnitude": Method(lambda model, _: scores.magnitude(model)),
-        "magnitude_layer": Method(lambda model, _: scores.magnitude(model), scope="layer"),
-        "lamp": Method(lambda model, _: scores.lamp(model)),
-        "random": Method(lambda model, _: scores.random(model, seed=seed)),
+    names = ("causal", "causal_sgd", "causal_exact", "squared_updates", "magnitude", "lamp", "random")
+    given = {"lr": lr, "seed": seed}
+    return {name: Method(name, given=given) for name in names} | {
+        "causal_lamp": Method("causal", allocation="lamp", given=given),
+        "magnitude_layer": Method("magnitude", scope="layer", given=given),
     }

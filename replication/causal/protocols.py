@@ -85,7 +85,7 @@ def gradual(
     optimizer.load_state_dict(copy.deepcopy(begin.optimizer_state))
     mask, epochs, found = Mask.ones_like(model), begin.epochs, {}
     for level in levels:
-        store = method.store() if method and method.store else None
+        store = method.store(model) if method else None
         training = {"epochs": between, "optimizer": optimizer, "seed": seed, "first": epochs}
         with _recording(model, optimizer, store, "same_batch") as recorder:
             setting.train(model, images, mask=mask, recorder=recorder, **training)

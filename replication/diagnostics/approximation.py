@@ -24,6 +24,7 @@ from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import run
 from replication.networks import models
 from replication.networks.ensemble import MLPBatch, initialise
+from replication.networks.masks import remove_lowest, remove_random
 
 WIDTHS = (4, 8, 16, 32, 64, 128, 256, 512)
 # Random points looked at for each start of an ascent.
@@ -190,8 +191,8 @@ def by_width(
         dense, reached = trained.ensemble.select(range(seeds)), trained.reached[:seeds]
         keep = {method: legcnet.masks(first, data, here, method=method)}
         removed = (~keep[method]).sum(1)
-        keep["random"] = legcnet.random_masks(removed, count, seed=state)
-        keep["magnitude"] = legcnet.magnitude_masks(dense.weights, removed)
+        keep["random"] = remove_random(removed, count, seed=state)
+        keep["magnitude"] = remove_lowest(dense.weights.abs(), removed)
         twins = [
             ("dense", "other initialisation", trained.ensemble.select(second), trained.reached[second], 0 * removed)
         ]

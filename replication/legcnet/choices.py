@@ -10,6 +10,7 @@ from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.procedure import Evidence, Settings, WindowSettings
 from replication.networks.ensemble import MLPBatch
+from replication.networks.masks import jaccard_pruned
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def agreement(ensemble: MLPBatch, data: Dataset, settings: Settings, method: str
     rows = {}
     for name, keep, tested in masks_by_choice(ensemble, data, settings, method):
         rows[name] = {
-            "jaccard": float(legcnet.jaccard_pruned(keep, reference).mean()),
+            "jaccard": float(jaccard_pruned(keep, reference).mean()),
             "removed": float((~keep).sum(1).double().mean()),
             "tested": tested,
         }

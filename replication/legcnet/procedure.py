@@ -6,7 +6,6 @@ Many initialisations are taken through it at once; for a model of your own use t
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from ccprune.lyapunov import AUTHORS_DECIMALS, exponents_of
 from ccprune.scores import PRUNE
 from replication.data import Dataset
 from replication.networks.ensemble import MLPBatch
+from replication.networks.masks import remove_lowest
 from replication.networks.trajectory import windows
 
 RISKS = ("test", "train", "heldout")
@@ -56,7 +56,7 @@ class WindowSettings:
 class Settings:
     """Training settings of one dataset, and its two recordings.
 
-    rate: learning rate. benchmark: training accuracy at which training stops. scale: standard deviation of the initial
+    lr: learning rate. benchmark: training accuracy at which training stops. scale: standard deviation of the initial
     weights. budget: epochs after which a run that has not reached the benchmark is given up. reduction: see
     `train.advance`. output: the networks' output unit.
     """
@@ -203,54 +203,15 @@ def masks(
     return keep_masks(tests(found, max_lag=recording.max_lag), ensemble.weights.shape[1], prune=prune)
 
 
-def magnitude_masks(weights: Tensor, removed: Tensor) -> Tensor:
-    """Masks (B, M) that remove each network's `removed` (B,) smallest weights by magnitude; ties: lower index."""
-    order = weights.abs().argsort(dim=1, stable=True)
-    return _remove_first(order, removed)
-
-
 def smallest_p_masks(results: Iterable[GrangerResult | None], removed: Tensor, count: int) -> Tensor:
     """Masks (B, M = count) that remove each network's `removed` (B,) weights of smallest p: the most causal ones.
 
     Networks that could not be tested must have 0 removed.
     """
     p = torch.stack([torch.ones(count, dtype=torch.float64) if r is None else r.min_p.cpu() for r in results])
-    return _remove_first(p.argsort(dim=1, stable=True), removed)
-
-
-def random_masks(removed: Tensor, count: int, *, seed: int, first: int = 0) -> Tensor:
-    """Masks (B, M = count) removing `removed` (B,) weights at random; row b depends on `seed` and first + b alone."""
-    orders = []
-    for b in range(first, first + removed.shape[0]):
-        generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(b,)))
-        orders.append(torch.from_numpy(generator.permutation(count)))
-    return _remove_first(torch.stack(orders), removed)
-
-
-def masks_from_lists(lists: Iterable[Iterable[int]], count: int) -> Tensor:
-    """Masks (B, M = count) that remove the listed weights, counted as in `ensemble.MLPBatch`."""
-    rows = []
-    for removed in lists:
-        row = torch.ones(count, dtype=torch.bool)
-        index = torch.tensor(sorted(removed), dtype=torch.int64)
-        if len(index) and not (0 <= int(index[0]) and int(index[-1]) < count):
-            raise ValueError(f"lists must hold indices in 0..{count - 1}, got {index.tolist()}")
-        row[index] = False
-        rows.append(row)
-    return torch.stack(rows)
-
-
-def jaccard_pruned(a: Tensor, b: Tensor) -> Tensor:
-    """Jaccard index (B,) of the weights removed by masks a and b (B, M); 1 where neither removes any."""
-    both, either = (~a & ~b).sum(1), (~a | ~b).sum(1)
-    return torch.where(either == 0, 1.0, both / either.clamp_min(1))
+    return remove_lowest(p, removed)
 
 
 def with_recording(settings: Settings, method: str, **changes: object) -> Settings:
     """Settings with some fields of one recording ("ft" or "pt") changed."""
     return replace(settings, **{method: replace(settings.recording(method), **changes)})
-
-
-def _remove_first(order: Tensor, removed: Tensor) -> Tensor:
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
-    return rank >= removed[:, None]

@@ -13,6 +13,7 @@ from replication.legcnet import procedure as legcnet
 from replication.legcnet.procedure import SETTINGS
 from replication.legcnet.runs import run
 from replication.networks.ensemble import MLPBatch, initialise, stack
+from replication.networks.masks import masks_from_lists
 from replication.networks.train import Trained
 
 # Rows of table 2 for PT whose masks are not the released ones, or not released.
@@ -75,7 +76,7 @@ def _authors(trials: int) -> Released:
         for name, settings in SETTINGS.items()
     }
     masks = {
-        (name, method): legcnet.masks_from_lists(authors.masks(name, method)[:trials], starts[name].weights.shape[1])
+        (name, method): masks_from_lists(authors.masks(name, method)[:trials], starts[name].weights.shape[1])
         for method in ("ft", "pt")
         for name in authors.released_masks()
     }

@@ -11,6 +11,7 @@ from torch import Tensor
 from replication.data import Dataset, authors
 from replication.legcnet import procedure as legcnet
 from replication.networks.ensemble import MLPBatch, initialise, stack
+from replication.networks.masks import masks_from_lists, remove_lowest, remove_random
 from replication.networks.train import Trained, accuracy, macro_f1, train
 
 # Every method is compared at the same count of removed weights with the random and magnitude masks named here.
@@ -49,13 +50,13 @@ def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5,
     keep = {"dense": torch.ones(trials, count, dtype=torch.bool)}
     for method in ("ft", "pt"):
         if data.name in authors.released_masks():
-            keep[method] = legcnet.masks_from_lists(authors.masks(data.name, method)[:trials], count)
+            keep[method] = masks_from_lists(authors.masks(data.name, method)[:trials], count)
         else:
             keep[method] = legcnet.masks(ensemble, data, settings, method=method)
     removed = (~keep["ft"]).sum(1)
     trained = run(data, settings, ensemble, keep["dense"])
-    keep["magnitude"] = legcnet.magnitude_masks(trained.ensemble.weights, removed)
-    keep["random"] = legcnet.random_masks(removed, count, seed=seed)
+    keep["magnitude"] = remove_lowest(trained.ensemble.weights.abs(), removed)
+    keep["random"] = remove_random(removed, count, seed=seed)
     return pd.concat(
         [_rows(data, settings, ensemble, keep), _after_training(data, trained, keep["magnitude"], "magnitude_after")]
     )
@@ -108,8 +109,8 @@ def fresh_masks(
             testable[method] = [result is not None for result in results]
             keep[method] = legcnet.keep_masks(results, count)
             removed = (~keep[method]).sum(1)
-            keep[random] = legcnet.random_masks(removed, count, seed=random_seed[method], first=first)
-            keep[magnitude] = legcnet.magnitude_masks(dense.ensemble.weights, removed)
+            keep[random] = remove_random(removed, count, seed=random_seed[method], first=first)
+            keep[magnitude] = remove_lowest(dense.ensemble.weights.abs(), removed)
             if method == "ft":
                 keep["ft_causal"] = legcnet.smallest_p_masks(results, removed, count)
         yield Fresh(first, ensemble, dense, keep, testable)

@@ -57,6 +57,11 @@ class MLPBatch:
         """All weights (B, M) in counting order."""
         return torch.cat([self.w1.flatten(1), self.w2.flatten(1)], 1)
 
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The four Tensors by name."""
+        return {"w1": self.w1, "b1": self.b1, "w2": self.w2, "b2": self.b2}
+
     def select(self, index: Tensor | Sequence[int]) -> "MLPBatch":
         """The networks at `index` (any repetition allowed), as a copy."""
         index = torch.as_tensor(index, device=self.w1.device)

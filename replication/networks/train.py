@@ -13,6 +13,7 @@ from torch import Tensor
 
 from replication.networks import _train_cpu, _train_torch
 from replication.networks.ensemble import MLPBatch
+from replication.networks.until import train_until
 
 
 @dataclass(frozen=True)
@@ -135,19 +136,17 @@ def train(
     With `benchmark` None every network is trained for all of the epochs. Masked weights are zero from the start, as in
     the authors' scripts. Raises ValueError naming the argument.
     """
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, got {epochs}")
-    if benchmark is not None and not 0 < benchmark <= 1:
-        raise ValueError(f"benchmark must be None or lie in (0, 1], got {benchmark}")
     weights = ensemble.weights
     final = ensemble.with_weights(weights if keep is None else weights * keep)
-    options = {"lr": lr, "reduction": reduction}
-    if benchmark is None:
-        advance(final, x_train, y_train, first=0, steps=epochs * x_train.shape[0], keep=keep, **options)
-        epoch_of = torch.full((len(ensemble),), epochs, dtype=torch.int64, device=weights.device)
-        reached = torch.zeros_like(epoch_of, dtype=torch.bool)
-    else:
-        epoch_of, reached = _until(benchmark, final, x_train, y_train, epochs=epochs, keep=keep, **options)
+
+    def epoch(active: MLPBatch, running: Tensor) -> None:
+        masks = None if keep is None else keep[running]
+        advance(active, x_train, y_train, lr=lr, first=0, steps=x_train.shape[0], keep=masks, reduction=reduction)
+
+    def right(active: MLPBatch) -> Tensor:
+        return accuracy(active, x_train, y_train)
+
+    epoch_of, reached = train_until(final, epoch, right, benchmark=benchmark, epochs=epochs)
     return Trained(
         ensemble=final,
         epochs=epoch_of,
@@ -156,40 +155,6 @@ def train(
         test_accuracy=accuracy(final, x_test, y_test),
         test_f1=macro_f1(final, x_test, y_test),
     )
-
-
-def _until(
-    benchmark: float,
-    final: MLPBatch,
-    x: Tensor,
-    y: Tensor,
-    *,
-    epochs: int,
-    keep: Tensor | None,
-    lr: float,
-    reduction: str,
-) -> tuple[Tensor, Tensor]:
-    """Trains `final` in place, each network to the benchmark; returns `epochs` and `reached` as in `Trained`."""
-    count, device = len(final), final.w1.device
-    epoch_of = torch.full((count,), epochs, dtype=torch.int64, device=device)
-    reached = torch.zeros(count, dtype=torch.bool, device=device)
-    # Networks that are done leave the batch, so late epochs cost only those still training.
-    running = torch.arange(count, device=device)
-    active = final.select(running)
-    for epoch in range(epochs):
-        advance(active, x, y, lr=lr, first=0, steps=x.shape[0], keep=keep, reduction=reduction)
-        done = accuracy(active, x, y) >= benchmark
-        if epoch == epochs - 1 or bool(done.any()):
-            for name in ("w1", "b1", "w2", "b2"):
-                getattr(final, name)[running] = getattr(active, name)
-            epoch_of[running[done]] = epoch
-            reached[running[done]] = True
-            running = running[~done]
-            if len(running) == 0:
-                break
-            active = active.select(torch.nonzero(~done)[:, 0])
-            keep = None if keep is None else keep[~done]
-    return epoch_of, reached
 
 
 def _arrays(ensemble: MLPBatch) -> tuple[np.ndarray, ...]:

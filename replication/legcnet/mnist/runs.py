@@ -11,7 +11,8 @@ from replication.data import authors_mnist
 from replication.legcnet.mnist.evidence import ALL, FT, LAST_TWO, PT, evidence, keep_mask, within
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits
 from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, train
-from replication.legcnet.procedure import Evidence, WindowSettings, jaccard_pruned, magnitude_masks, random_masks
+from replication.legcnet.procedure import Evidence, WindowSettings
+from replication.networks.masks import jaccard_pruned, remove_lowest, remove_random
 from replication.networks.models import legcnet_mnist
 from replication.networks.stacked import ModelBatch, stack
 
@@ -127,7 +128,7 @@ def fresh(
             removed = _removed(keep[method])
             keep[random] = _random(removed, network, names, seed=seed)
             sizes = torch.cat([dense.parameters[name].flatten(1) for name in names], 1)
-            keep[magnitude] = within(magnitude_masks(sizes, removed), network, names=names)
+            keep[magnitude] = within(remove_lowest(sizes.abs(), removed), network, names=names)
         trained = _train(network, keep, digits, effort, seed=seed)
         yield _outcome(trained, keep, digits, effort, number=seed, cut=_removed(keep["ft"]))
 
@@ -149,7 +150,7 @@ def _outcome(
     """Rows of the retrained networks and of magnitude_after, which removes `cut` (1,) weights of the dense one."""
     masks, names = torch.cat(list(keep.values())), list(keep)
     dense = trained.networks.select([names.index("dense")])
-    smallest = magnitude_masks(dense.weights, cut)
+    smallest = remove_lowest(dense.weights.abs(), cut)
     dense.apply_(smallest)
     networks = stack([*(trained.networks.model(i) for i in range(len(names))), dense.model(0)])
     masks = torch.cat([masks, smallest])
@@ -166,7 +167,7 @@ def _outcome(
 
 
 def _random(removed: Tensor, network: ModelBatch, names: Sequence[str], *, seed: int) -> Tensor:
-    return within(random_masks(removed, _count(network, names), seed=seed), network, names=names)
+    return within(remove_random(removed, _count(network, names), seed=seed), network, names=names)
 
 
 def _removed(keep: Tensor) -> Tensor:

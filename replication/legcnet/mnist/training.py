@@ -8,6 +8,7 @@ from torch import Tensor
 
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits, order
 from replication.networks.stacked import ModelBatch
+from replication.networks.until import train_until
 
 RATE = 0.5
 BENCHMARK = 0.92  # training accuracy at which training stops
@@ -69,36 +70,24 @@ def train(
     is training accuracy as they print it (see `Measures`), after each epoch. With `benchmark` None all of the budget is
     used. Raises ValueError naming the argument.
     """
-    if benchmark is not None and not 0 < benchmark <= 1:
-        raise ValueError(f"benchmark must be None or lie in (0, 1], got {benchmark}")
     final = networks.select(range(len(networks)))
     if keep is not None:
         final.apply_(keep)
     device = digits.x_train.device
-    epoch_of = torch.full((len(final),), budget, dtype=torch.int64)
-    reached = torch.zeros(len(final), dtype=torch.bool)
-    running = torch.arange(len(final))
-    active = final.select(running)
     counted = _counted(len(digits.y_train), batch_size)
-    epochs = order(len(digits.y_train), batch_size=batch_size, seed=seed)
-    for epoch in range(budget):
-        kept = None if keep is None else active.split(keep[running].to(device))
-        for rows in next(epochs):
+    mini_batches = order(len(digits.y_train), batch_size=batch_size, seed=seed)
+
+    def epoch(active: ModelBatch, running: Tensor) -> None:
+        kept = None if keep is None else active.split(keep.to(device)[running])
+        for rows in next(mini_batches):
             rows = rows.to(device)
             active.sgd_(digits.x_train[rows], digits.y_train[rows], loss=squared_error, lr=RATE, keep=kept)
-        done = torch.zeros(len(running), dtype=torch.bool)
-        if benchmark is not None:
-            right = (predictions(active, digits.x_train) == digits.y_train).sum(1).cpu()
-            done = right / counted >= benchmark
-        if epoch == budget - 1 or bool(done.any()):
-            for name, value in final.parameters.items():
-                value[running.to(device)] = active.parameters[name]
-            epoch_of[running[done]], reached[running[done]] = epoch, True
-            running = running[~done]
-            if not len(running):
-                break
-            active = active.select(torch.nonzero(~done)[:, 0])
-    return Trained(final, epoch_of, reached)
+
+    def printed_accuracy(active: ModelBatch) -> Tensor:
+        return (predictions(active, digits.x_train) == digits.y_train).sum(1) / counted
+
+    epoch_of, reached = train_until(final, epoch, printed_accuracy, benchmark=benchmark, epochs=budget)
+    return Trained(final, epoch_of.cpu(), reached.cpu())
 
 
 def measure(networks: ModelBatch, digits: Digits, *, batch_size: int = BATCH_SIZE) -> list[Measures]:

@@ -59,7 +59,7 @@ def assert_same(found, expected):
 def test_causal_criteria_are_the_methods_of_paper_b_on_the_same_records(name, method, pairing, recorded):
     model = models.mlp((6, 5, 3), seed=0)
     optimizer, chosen = torch.optim.SGD(model.parameters(), lr=RATE), methods(lr=RATE, seed=0)[method]
-    store = chosen.store()
+    store = chosen.store(model)
     with Recorder(model, optimizer, [store], pairing=pairing) as recorder:
         train(model, recorder, optimizer, 400)
     trained, recording = recorded

@@ -24,6 +24,7 @@ from replication.figures.approximation import epsilon_by_width
 from replication.legcnet import procedure as legcnet
 from replication.legcnet import runs as legcnet_runs
 from replication.networks.ensemble import initialise
+from replication.networks.masks import remove_lowest
 
 OUTPUTS = {"none": [], "sigmoid": [nn.Sigmoid()], "softmax": [nn.Softmax(-1)]}
 
@@ -292,7 +293,7 @@ def test_by_width_measures_the_networks_of_paper_a(iris, table):
     everything = torch.ones(4, 63, dtype=torch.bool)
     dense = legcnet_runs.run(iris[0], settings, ensemble, everything).ensemble
     mask = legcnet.masks(ensemble, iris[0], settings, method="pt")
-    small = legcnet.magnitude_masks(dense.weights, (~mask).sum(1))
+    small = remove_lowest(dense.weights.abs(), (~mask).sum(1))
     again = legcnet_runs.run(iris[0], settings, ensemble, mask).ensemble
     cases = {
         ("dense", "other initialisation"): (dense.select([2, 3]), 2 * [0]),

@@ -18,6 +18,7 @@ from replication.legcnet.procedure import Settings, WindowSettings
 from replication.legcnet.runs import run
 from replication.networks import models
 from replication.networks.ensemble import initialise
+from replication.networks.masks import remove_lowest
 
 RECORDING = WindowSettings(epochs=9, window=20, steps=3, max_lag=3)
 SMALL = Settings(hidden=4, lr=0.6, benchmark=0.9, budget=20, ft=RECORDING, pt=replace(RECORDING, epochs=5, max_lag=1))
@@ -67,7 +68,7 @@ def test_importances_are_those_of_a_network_taken_through_by_hand(rows, method):
         keep = legcnet.masks(ensemble, data, SMALL, method=method)
     elif method == "magnitude":
         removed = (~legcnet.masks(ensemble, data, SMALL)).sum(1)
-        keep = legcnet.magnitude_masks(run(data, SMALL, ensemble, keep).ensemble.weights, removed)
+        keep = remove_lowest(run(data, SMALL, ensemble, keep).ensemble.weights.abs(), removed)
     trained = run(data, SMALL, ensemble, keep)
     background = background_sample(data.x_train, rows=15, seed=0)
     expected = importance(shap_values(models.from_ensemble(trained.ensemble, 0), background, data.x_test))

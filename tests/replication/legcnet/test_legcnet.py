@@ -15,6 +15,7 @@ from replication.data import Dataset, authors, load
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.procedure import SETTINGS, Settings, WindowSettings
 from replication.networks.ensemble import initialise, stack
+from replication.networks.masks import jaccard_pruned, masks_from_lists, remove_lowest, remove_random
 from replication.networks.train import accuracy, advance
 from replication.networks.trajectory import record
 
@@ -161,23 +162,23 @@ REMOVED = torch.tensor([0, 1, 7, 16])
 def test_magnitude_masks_remove_the_smallest_exactly_and_ties_by_index():
     weights = ENSEMBLE.weights
     weights[2, :10] = weights[2, 0]
-    keep = legcnet.magnitude_masks(weights, REMOVED)
+    keep = remove_lowest(weights.abs(), REMOVED)
     for row, values, removed in zip(keep, weights.tolist(), REMOVED.tolist(), strict=True):
         smallest = sorted(range(WEIGHTS), key=lambda m, values=values: (abs(values[m]), m))[:removed]
         assert set(torch.nonzero(~row)[:, 0].tolist()) == set(smallest)
 
 
 def test_random_masks_have_the_count_and_depend_on_seed_and_network_alone():
-    keep = legcnet.random_masks(REMOVED, WEIGHTS, seed=3)
+    keep = remove_random(REMOVED, WEIGHTS, seed=3)
     assert (~keep).sum(1).tolist() == REMOVED.tolist()
-    assert torch.equal(legcnet.random_masks(REMOVED[:3], WEIGHTS, seed=3), keep[:3])
-    assert torch.equal(legcnet.random_masks(REMOVED[2:], WEIGHTS, seed=3, first=2), keep[2:])
-    assert not torch.equal(legcnet.random_masks(REMOVED, WEIGHTS, seed=4), keep)
+    assert torch.equal(remove_random(REMOVED[:3], WEIGHTS, seed=3), keep[:3])
+    assert torch.equal(remove_random(REMOVED[2:], WEIGHTS, seed=3, first=2), keep[2:])
+    assert not torch.equal(remove_random(REMOVED, WEIGHTS, seed=4), keep)
 
 
 def test_null_random_masks_remove_every_weight_equally_often():
     removed = torch.full((4000,), 4)
-    share = (~legcnet.random_masks(removed, WEIGHTS, seed=0)).double().mean(0)
+    share = (~remove_random(removed, WEIGHTS, seed=0)).double().mean(0)
     assert (share - 0.25).abs().max() < 5 * (0.25 * 0.75 / 4000) ** 0.5
 
 
@@ -194,11 +195,11 @@ def test_masks_from_lists_and_jaccard_equal_sets():
     rng = np.random.default_rng(0)
     lists = [[set(rng.choice(20, rng.integers(0, 20), replace=False).tolist()) for _ in range(30)] for _ in range(2)]
     lists[0][0], lists[1][0] = set(), set()
-    one, two = (legcnet.masks_from_lists(part, 20) for part in lists)
+    one, two = (masks_from_lists(part, 20) for part in lists)
     for row, removed in zip(one, lists[0], strict=True):
         assert set(torch.nonzero(~row)[:, 0].tolist()) == removed
     expected = [len(a & b) / len(a | b) if a | b else 1.0 for a, b in zip(*lists, strict=True)]
-    assert legcnet.jaccard_pruned(one, two).tolist() == pytest.approx(expected, abs=1e-6)
+    assert jaccard_pruned(one, two).tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -207,8 +208,8 @@ def test_masks_from_lists_and_jaccard_equal_sets():
         (lambda: legcnet.evidence(ENSEMBLE, dataset(), SMALL, RECORDING, risk="none"), "risk must be one of"),
         (lambda: legcnet.masks(ENSEMBLE, dataset(), SMALL, method="st"), "method must be 'ft' or 'pt', got 'st'"),
         (lambda: legcnet.keep_masks([], 12, prune="all"), "prune must be one of"),
-        (lambda: legcnet.masks_from_lists([[1], [-1, 3]], 20), r"lists must hold indices in 0..19, got \[-1, 3\]"),
-        (lambda: legcnet.masks_from_lists([[20]], 20), r"lists must hold indices in 0..19, got \[20\]"),
+        (lambda: masks_from_lists([[1], [-1, 3]], 20), r"lists must hold indices in 0..19, got \[-1, 3\]"),
+        (lambda: masks_from_lists([[20]], 20), r"lists must hold indices in 0..19, got \[20\]"),
     ],
 )
 def test_errors_name_the_argument(call, message):
@@ -219,7 +220,7 @@ def test_errors_name_the_argument(call, message):
 def overlap_with_published(name, method):
     data, settings = load(name, preprocessing="authors"), SETTINGS[name]
     found = legcnet.masks(stack(authors.initial_weights(name)[:5]), data, settings, method=method)
-    return legcnet.jaccard_pruned(found, legcnet.masks_from_lists(authors.masks(name, method), found.shape[1]))
+    return jaccard_pruned(found, masks_from_lists(authors.masks(name, method), found.shape[1]))
 
 
 @pytest.mark.usefixtures("authors_files")

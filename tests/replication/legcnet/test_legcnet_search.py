@@ -25,6 +25,7 @@ from replication.legcnet import (
 )
 from replication.legcnet.runs import run
 from replication.networks.ensemble import initialise, stack
+from replication.networks.masks import jaccard_pruned, masks_from_lists
 
 SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "pt", epochs=15, max_lag=5)
 
@@ -106,9 +107,9 @@ def test_vowel_s_masks_from_scratch_give_the_printed_rows(authors_files):
 def test_banknote_ft_masks_are_the_released_ones_without_the_last_window(authors_files):
     banknote, settings = load("banknote", preprocessing="authors", source="authors"), legcnet.SETTINGS["banknote"]
     start = stack(authors.initial_weights("banknote")[:5])
-    released = legcnet.masks_from_lists(authors.masks("banknote", "ft"), 40)
+    released = masks_from_lists(authors.masks("banknote", "ft"), 40)
     derived = legcnet.masks(start, banknote, settings, method="ft")
-    assert pd.Series(legcnet.jaccard_pruned(derived, released).tolist()).eq(1).all()
+    assert pd.Series(jaccard_pruned(derived, released).tolist()).eq(1).all()
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from replication.data import authors_mnist
 from replication.legcnet.mnist import assumptions, cells, evidence, runs, training
 from replication.legcnet.mnist import verdicts as judge
 from replication.legcnet.mnist.rows import Digits
-from replication.legcnet.procedure import WindowSettings, magnitude_masks
+from replication.legcnet.procedure import WindowSettings
 from replication.legcnet.verdicts import comparisons
+from replication.networks.masks import remove_lowest
 from replication.networks.models import legcnet_mnist
 from replication.networks.stacked import stack
 
@@ -49,7 +50,7 @@ def test_magnitude_after_is_the_dense_network_without_its_smallest_weights(outco
     names = outcome.rows.method.tolist()
     dense, cut = (outcome.networks.weights[names.index(name)] for name in ("dense", "magnitude_after"))
     removed = 41_000 - int(outcome.rows.kept[names.index("ft")])
-    assert torch.equal(cut, dense * magnitude_masks(dense[None], torch.tensor([removed]))[0])
+    assert torch.equal(cut, dense * remove_lowest(dense[None].abs(), torch.tensor([removed]))[0])
 
 
 def test_a_mask_is_the_one_made_by_hand(outcomes, small):

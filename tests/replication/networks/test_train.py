@@ -14,9 +14,10 @@ import torch
 from sklearn.metrics import f1_score
 
 from replication.data import authors, load
-from replication.legcnet.procedure import SETTINGS, masks_from_lists
+from replication.legcnet.procedure import SETTINGS
 from replication.networks import _train_torch
 from replication.networks.ensemble import MLPBatch, initialise, stack
+from replication.networks.masks import masks_from_lists
 from replication.networks.train import accuracy, advance, macro_f1, outputs, train
 
 PARTS = ("w1", "b1", "w2", "b2")

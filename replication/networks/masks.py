@@ -1,0 +1,53 @@
+"""Masks of B networks with M weights each, (B, M) bool, True = keep: what the batched trainers take as `keep`."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ccprune.mask import drop_lowest
+
+
+def remove_lowest(scores: Tensor, removed: Tensor | Sequence[int]) -> Tensor:
+    """Masks that remove each network's `removed` (B,) weights of lowest score (B, M); ties by index."""
+    counts = torch.as_tensor(removed).tolist()
+    return torch.stack([drop_lowest(row, count) for row, count in zip(scores, counts, strict=True)])
+
+
+def remove_random(removed: Tensor | Sequence[int], weights: int, *, seed: int, first: int = 0) -> Tensor:
+    """Masks that remove `removed` (B,) of the M = `weights` weights at random.
+
+    Row b depends on `seed` and first + b alone.
+    """
+    counts = torch.as_tensor(removed)
+    places = torch.empty(len(counts), weights, dtype=torch.int64)
+    for b in range(len(counts)):
+        generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(first + b,)))
+        places[b, torch.from_numpy(generator.permutation(weights))] = torch.arange(weights)
+    return remove_lowest(places, counts)
+
+
+def masks_from_lists(lists: Iterable[Iterable[int]], weights: int) -> Tensor:
+    """Masks that remove the listed weights, counted as in `ensemble.MLPBatch`.
+
+    Raises
+    ------
+    ValueError
+        If an index lies outside 0..weights - 1.
+    """
+    rows = []
+    for removed in lists:
+        row = torch.ones(weights, dtype=torch.bool)
+        index = torch.tensor(sorted(removed), dtype=torch.int64)
+        if len(index) and not (0 <= int(index[0]) and int(index[-1]) < weights):
+            raise ValueError(f"lists must hold indices in 0..{weights - 1}, got {index.tolist()}")
+        row[index] = False
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def jaccard_pruned(a: Tensor, b: Tensor) -> Tensor:
+    """Jaccard index (B,) of the weights that masks a and b remove; 1 where neither removes any."""
+    both, either = (~a & ~b).sum(1), (~a | ~b).sum(1)
+    return torch.where(either == 0, 1.0, both / either.clamp_min(1))
