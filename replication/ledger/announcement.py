@@ -43,7 +43,9 @@ def announced(path: str | os.PathLike) -> dict[str, Any]:
     try:
         return json.loads(_file(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError("notebook and parameters must be given where `ccprune replicate` does not run it") from None
+        raise ValueError(
+            f"notebook and parameters must be given outside `ccprune replicate`: nothing was announced for {path}"
+        ) from None
 
 
 def _file(path: str | os.PathLike) -> Path:

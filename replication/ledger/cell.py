@@ -71,7 +71,7 @@ class Cell:
     note : str, default ""
         One line for readers. No program reads it.
     profile : str
-        The run's profile, or "authors" for a re-run of the authors' files.
+        The run's profile, "authors" for a re-run of the authors' files, or empty for a figure that no run answers.
 
     Raises
     ------
@@ -106,12 +106,12 @@ class Cell:
 
     def __post_init__(self):
         for name in ("paper", "table", "dataset", "method", "quantity", "kind", "profile"):
-            _text(name, getattr(self, name), empty=False)
+            _text(name, getattr(self, name), empty=name == "profile" and self.kind == "figure")
         for name in ("reference", "origin", "verdict", "outcome", "note"):
             _text(name, getattr(self, name), empty=True)
         _among("paper", self.paper, PAPERS)
         _among("kind", self.kind, KINDS)
-        _among("profile", self.profile, (*PROFILES, AUTHORS))
+        _among("profile", self.profile, (*PROFILES, AUTHORS, *([""] if self.kind == "figure" else [])))
         _among("origin", self.origin, ("",) if self.published is None else ORIGINS)
         _among("verdict", self.verdict, VERDICTS if self.kind == "figure" else ("",))
         _among("outcome", self.outcome, OUTCOMES if self.kind in ("claim", "control") else ("",))
@@ -191,7 +191,7 @@ class Cell:
         names = [one.name for one in fields(cls)]
         missing, unknown = [n for n in names if n not in values], [n for n in values if n not in names]
         if missing or unknown:
-            raise ValueError(f"a cell's fields are {', '.join(names)}; missing {missing}, unknown {unknown}")
+            raise ValueError(f"values must hold the fields of a cell, got missing {missing}, unknown {unknown}")
         return cls(**values)
 
 
@@ -204,7 +204,7 @@ def _text(name: str, value: Any, *, empty: bool) -> None:
 
 def _among(name: str, value: str, words: tuple[str, ...]) -> None:
     if value not in words:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}; got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
 
 
 def _count(name: str, value: Any) -> int | None:

@@ -46,9 +46,9 @@ def fewer_epochs(method: ArrayLike, reference: ArrayLike) -> dict[str, Any]:
     test = sign_test(method, reference)
     differing = test.n_less + test.n_greater
     outcome = _outcome(test.p_value, test.n_less - test.n_greater)
-    found = detectable_share(differing) if outcome == "undecided" and differing >= _FEWEST_PAIRS else None
+    detectable = detectable_share(differing) if outcome == "undecided" and differing >= _FEWEST_PAIRS else None
     note = f"fewer in {test.n_less} pairs, more in {test.n_greater}, equal in {test.n_equal}"
-    return _numbers(median) | {"p_value": test.p_value, "outcome": outcome, "detectable": found, "note": note}
+    return _numbers(median) | {"p_value": test.p_value, "outcome": outcome, "detectable": detectable, "note": note}
 
 
 def higher(method: ArrayLike, reference: ArrayLike, *, margin: float = 0.0, seed: int = 0) -> dict[str, Any]:
@@ -117,8 +117,8 @@ def _outcome(p_value: float, direction: float) -> str:
     return "holds" if direction > 0 else "does_not_hold"
 
 
-def _numbers(found: Interval) -> dict[str, Any]:
-    ends = [None if end is None or not np.isfinite(end) else end for end in (found.low, found.high)]
+def _numbers(interval: Interval) -> dict[str, Any]:
+    ends = [None if end is None or not np.isfinite(end) else end for end in (interval.low, interval.high)]
     ends = [None, None] if None in ends else ends
-    estimate = found.estimate if np.isfinite(found.estimate) else None
-    return {"ours": estimate, "ci_low": ends[0], "ci_high": ends[1], "n": found.n}
+    estimate = interval.estimate if np.isfinite(interval.estimate) else None
+    return {"ours": estimate, "ci_low": ends[0], "ci_high": ends[1], "n": interval.n}

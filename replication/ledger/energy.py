@@ -86,7 +86,7 @@ def measured(function: Callable[[], object], *, repeats: int = 1) -> Energy:
     """
     at_least(1, repeats=repeats)
     codecarbon = _codecarbon()
-    with _collected_warnings() as said, tempfile.TemporaryDirectory() as folder:
+    with _collected_warnings() as warnings, tempfile.TemporaryDirectory() as folder:
         tracker = codecarbon.OfflineEmissionsTracker(
             country_iso_code="USA",  # for grams of CO2, which are not used
             tracking_mode="process",
@@ -101,7 +101,7 @@ def measured(function: Callable[[], object], *, repeats: int = 1) -> Energy:
         try:
             tracker.get_detected_hardware()
         except Exception as problem:  # after any error in codecarbon there is no measurement
-            raise EnergyUnavailable(_reason("codecarbon does not start", said)) from problem
+            raise EnergyUnavailable(_reason("codecarbon failed to start", warnings)) from problem
         tracker.start()
         begin = time.perf_counter()
         try:
@@ -110,12 +110,13 @@ def measured(function: Callable[[], object], *, repeats: int = 1) -> Energy:
             seconds = time.perf_counter() - begin
         finally:
             tracker.stop()
-    found = getattr(tracker, "final_emissions_data", None)
-    if found is None:
-        raise EnergyUnavailable(_reason("codecarbon has no figure", said))
-    parts = {name: getattr(found, f"{name}_energy") * _JOULES / repeats for name in ("cpu", "gpu", "ram")}
+    emissions = getattr(tracker, "final_emissions_data", None)
+    if emissions is None:
+        raise EnergyUnavailable(_reason("codecarbon measured nothing", warnings))
+    parts = {name: getattr(emissions, f"{name}_energy") * _JOULES / repeats for name in ("cpu", "gpu", "ram")}
     if not parts["cpu"] > 0:
-        raise EnergyUnavailable(_reason(f"codecarbon has no CPU energy of {seconds:.2g} s: too short to be seen", said))
+        text = f"codecarbon measured no CPU energy in {seconds:.2g} s, which is too short; raise repeats"
+        raise EnergyUnavailable(_reason(text, warnings))
     counter, source = _source(tracker, parts)
     return Energy(
         sum(parts.values()), **parts, seconds=seconds / repeats, repeats=repeats, measured=counter, source=source
@@ -166,32 +167,32 @@ def _codecarbon() -> ModuleType:
             f"codecarbon cannot be imported ({problem}): pip install 'codecarbon>=3.3'"
         ) from problem
     if not hasattr(module, "OutputMethod"):
-        found = getattr(module, "__version__", "an older one")
-        raise EnergyUnavailable(f"codecarbon 3.3 or later is needed, found {found}")
+        installed = getattr(module, "__version__", "an older version")
+        raise EnergyUnavailable(f"codecarbon must be 3.3 or later, got {installed}: pip install 'codecarbon>=3.3'")
     return module
 
 
 @contextmanager
 def _collected_warnings() -> Iterator[list[str]]:
     """Collect the warnings of codecarbon's logger in the block instead of printing them."""
-    logger, said = logging.getLogger("codecarbon"), []
+    logger, messages = logging.getLogger("codecarbon"), []
 
     def collect(record: logging.LogRecord) -> bool:
         if record.levelno >= logging.WARNING:
-            said.append(record.getMessage().strip())
+            messages.append(record.getMessage().strip())
         return False
 
     level = logger.level
     logger.addFilter(collect)
     try:
-        yield said
+        yield messages
     finally:
         logger.removeFilter(collect)
         logger.setLevel(level)
 
 
-def _reason(text: str, said: list[str]) -> str:
-    return f"{text}; it says: {' | '.join(said)}" if said else text
+def _reason(text: str, warnings: list[str]) -> str:
+    return f"{text}; codecarbon's warnings: {' | '.join(warnings)}" if warnings else text
 
 
 def _source(tracker: object, parts: Mapping[str, float]) -> tuple[bool, str]:

@@ -90,11 +90,11 @@ def lock(path: Path) -> dict[str, Any] | None:
     differing = []
     for name, pinned in re.findall(r"^([\w.-]+)==([^\s;]+)", content.decode(), re.MULTILINE):
         try:
-            found = version(name)
+            installed = version(name)
         except PackageNotFoundError:
             continue
-        if Version(found).public != Version(pinned).public:  # torch's "+cpu" is the same version
-            differing.append(f"{name} {found}")
+        if Version(installed).public != Version(pinned).public:  # torch's "+cpu" is the same version
+            differing.append(f"{name} {installed}")
     return {"sha256": hashlib.sha256(content).hexdigest(), "differing": differing}
 
 
@@ -134,11 +134,11 @@ def portable(text: str) -> str:
 def _processor() -> str | None:
     """Return the processor's name, or None where the system does not provide it."""
     try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or None
-    found = re.search(r"^model name\s*: (.+)$", told, re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or None
+    model = re.search(r"^model name\s*: (.+)$", cpuinfo, re.MULTILINE)
+    return model[1].strip() if model else platform.processor() or None
 
 
 def _threads() -> int | None:

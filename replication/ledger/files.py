@@ -94,12 +94,12 @@ def write(
     if notebook is None or parameters is None:
         announced = announcement.announced(path)
         notebook, parameters = notebook or announced["notebook"], parameters or announced["parameters"]
-    used = {name: value for name, value in parameters.items() if name != "out"}
+    recorded = {name: value for name, value in parameters.items() if name != "out"}
     content = {
         "schema": SCHEMA,
         "notebook": notebook,
-        "profile": used.get("profile"),
-        "parameters": used,
+        "profile": recorded.get("profile"),
+        "parameters": recorded,
         "seeds": list(seeds),
         "data_checksums": dict(data_checksums),
         "device": device,
@@ -157,9 +157,9 @@ def parse(text: str) -> dict[str, Any]:
     """
     content = json.loads(text, parse_constant=_refuse_constant)
     if not isinstance(content, dict):
-        raise ValueError("a result file must hold a JSON object")
+        raise ValueError(f"a result file must hold a JSON object, got {type(content).__name__}")
     if content.get("schema") in (2, SCHEMA) and content.get("signature") != signature(content):
-        raise ValueError("it was changed after it was written (its signature is not that of its content)")
+        raise ValueError("the file was changed after it was written: its signature does not match its content")
     try:
         content = upgraded(content)
         _validate(content)
@@ -181,19 +181,19 @@ def collect(folder: str | os.PathLike) -> list[tuple[Path, dict[str, Any]]]:
     ValueError
         If a file is not a valid result, or its name does not end with its profile.
     """
-    found = []
+    contents = []
     for path in sorted(Path(folder, "results").glob("*.json")):
         content = read(path)
         if not path.name.endswith(f".{content['profile']}.json"):
             raise ValueError(f"{path}: the name must end with the profile, {content['profile']!r}")
-        found.append((path, content))
-    return found
+        contents.append((path, content))
+    return contents
 
 
 def _validate(content: dict[str, Any]) -> None:
     missing, unknown = sorted(FIELDS.keys() - content.keys()), sorted(content.keys() - FIELDS.keys())
     if missing or unknown:
-        raise ValueError(f"the fields must be {sorted(FIELDS)}; missing {missing}, unknown {unknown}")
+        raise ValueError(f"fields must be those of schema {SCHEMA}, got missing {missing}, unknown {unknown}")
     if content["schema"] != SCHEMA:
         raise ValueError(f"schema must be {SCHEMA}, got {content['schema']!r}")
     for name, kind in FIELDS.items():
@@ -203,7 +203,7 @@ def _validate(content: dict[str, Any]) -> None:
             raise TypeError(f"{name} must be {getattr(kind, '__name__', kind)}, got {value!r}")
     profile = content["profile"]
     if profile not in PROFILES or content["parameters"].get("profile") != profile:
-        raise ValueError(f"parameters must name a profile of {', '.join(PROFILES)}; got {profile!r}")
+        raise ValueError(f"parameters must have a profile of {', '.join(PROFILES)}, got {profile!r}")
     if not content["notebook"].endswith(".ipynb") or "/" in content["notebook"]:
         raise ValueError(f"notebook must be a file name such as '01_name.ipynb', got {content['notebook']!r}")
     for seed in content["seeds"]:
@@ -221,7 +221,7 @@ def _validate(content: dict[str, Any]) -> None:
         if cell.profile not in (profile, AUTHORS):
             raise ValueError(f"cells must have profile {profile!r} or {AUTHORS!r}, got {cell.profile!r}")
         if cell.key in seen:
-            raise ValueError(f"cells must not share a key, twice got {' '.join(cell.key)}")
+            raise ValueError(f"cells must have different keys, got twice {' '.join(cell.key)}")
         seen.add(cell.key)
 
 
@@ -242,7 +242,7 @@ def _plain(value: Any, where: str) -> Any:
         return {key: _plain(entry, f"{where}.{key}") for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
-    raise TypeError(f"{where} must be something JSON can hold, got {type(value).__name__}")
+    raise TypeError(f"{where} must be of a type that JSON can hold, got {type(value).__name__}")
 
 
 def _are_text(values: Iterable[Any]) -> bool:

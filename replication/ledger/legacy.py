@@ -106,7 +106,7 @@ def _cell(old: Mapping[str, Any]) -> dict[str, Any]:
         new["p_value"] = float(found[1])
     base = old["table"].partition("-")[0]
     if base in _CLAIMS:
-        outcome = next((word for said, word in _OUTCOMES if said in old["note"]), "undecided")
+        outcome = next((word for phrase, word in _OUTCOMES if phrase in old["note"]), "undecided")
         outcome = "cannot_be_known" if old["verdict"] == "underspecified" else outcome
         new |= {"kind": _CLAIMS[base], "outcome": outcome}
     elif base.isdigit() and old["published"] is not None:
@@ -126,13 +126,13 @@ def _cell(old: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unpacked(table: str, method: str, quantity: str) -> dict[str, Any]:
     """Return method, reference, sparsity and quantity from the combined names of schema 2."""
-    if found := _MINUS.fullmatch(quantity):
-        return {"quantity": found["quantity"], "reference": found["reference"]}
+    if match := _MINUS.fullmatch(quantity):
+        return {"quantity": match["quantity"], "reference": match["reference"]}
     packed = _PACKED if table in ("shap_difference", "theorem_3_1") else _PACKED[:3]
-    found = next((found for pattern in packed if (found := pattern.fullmatch(method))), None)
-    if found is None:
+    match = next((match for pattern in packed if (match := pattern.fullmatch(method))), None)
+    if match is None:
         return {}
-    parts = found.groupdict()
+    parts = match.groupdict()
     new = {"method": parts["method"], "reference": parts.get("reference") or ""}
     new["sparsity"] = float(parts["sparsity"]) if parts.get("sparsity") else None
     suffix = parts.get("suffix") or ""

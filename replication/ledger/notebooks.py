@@ -54,11 +54,11 @@ def cells(path: Path) -> list[Cell]:
         If the file is not a notebook of format 4.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no notebook {path.name} in {path.parent.name}/")
+        raise FileNotFoundError(f"no notebook {path.name} in {path.parent.name}/")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["nbformat"] != 4:
-            raise ValueError(f"it has format {content['nbformat']}")
+            raise ValueError(f"its format is {content['nbformat']}")
         return [
             Cell(cell["cell_type"], "".join(cell["source"]), tuple(cell["metadata"].get("tags", ())))
             for cell in content["cells"]
@@ -67,9 +67,9 @@ def cells(path: Path) -> list[Cell]:
         raise ValueError(f"{path.name} is not a notebook of format 4: {error}") from error
 
 
-def code(found: Iterable[Cell]) -> list[str]:
+def code(notebook: Iterable[Cell]) -> list[str]:
     """Return the sources of the code cells."""
-    return [cell.source for cell in found if cell.kind == "code"]
+    return [cell.source for cell in notebook if cell.kind == "code"]
 
 
 def parameters(path: Path) -> dict[str, Any]:
@@ -97,12 +97,12 @@ def parameters(path: Path) -> dict[str, Any]:
     """
     tagged = [cell for cell in cells(path) if "parameters" in cell.tags]
     if len(tagged) != 1 or tagged[0].kind != "code":
-        raise ValueError(f"{path.name} must have exactly one code cell tagged 'parameters', it has {len(tagged)}")
+        raise ValueError(f"{path.name} must have exactly one cell tagged 'parameters', a code cell, got {len(tagged)}")
     try:
         statements = ast.parse(tagged[0].source).body
     except SyntaxError as error:
         raise ValueError(f"{path.name}: line {error.lineno} of the parameters cell is not Python") from error
-    found = {}
+    defaults = {}
     for statement in statements:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
@@ -110,12 +110,12 @@ def parameters(path: Path) -> dict[str, Any]:
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 pass
             case _:
-                raise ValueError(f"{path.name}: line {statement.lineno} of the parameters cell is no assignment")
+                raise ValueError(f"{path.name}: line {statement.lineno} of the parameters cell is not an assignment")
         try:
-            found[name] = ast.literal_eval(value)
+            defaults[name] = ast.literal_eval(value)
         except ValueError:
             raise ValueError(f"{path.name}: parameter {name!r} must be a literal") from None
     for name, kind in EVERY_NOTEBOOK.items():
-        if type(found.get(name)) is not kind:
+        if type(defaults.get(name)) is not kind:
             raise ValueError(f"{path.name} must have a parameter {name!r} of type {kind.__name__}")
-    return found
+    return defaults

@@ -155,11 +155,11 @@ def share_interval(count: int, n: int, *, confidence_level: float = 0.95) -> Int
     """
     inside_unit_interval(confidence_level=confidence_level)
     if not (n >= 1 and 0 <= count <= n):
-        raise ValueError(f"count must lie in 0..n and n be at least 1, got {count} and {n}")
+        raise ValueError(f"count must lie between 0 and n, and n must be at least 1, got count={count} and n={n}")
     from scipy.stats import binomtest
 
-    found = binomtest(count, n).proportion_ci(confidence_level, method="exact")
-    return Interval(count / n, float(found.low), float(found.high), n)
+    interval = binomtest(count, n).proportion_ci(confidence_level, method="exact")
+    return Interval(count / n, float(interval.low), float(interval.high), n)
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:

@@ -98,5 +98,5 @@ def read_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> pd.DataFr
         return pd.read_parquet(_next(path))
     if raw_digest(path) != content["raw_sha256"]:
         state = "was changed after it was written" if path.is_file() else "is missing"
-        raise ValueError(f"{path}: the raw runs that {Path(result).name} names: the file {state}")
+        raise ValueError(f"{path}: the file with the raw runs of {Path(result).name} {state}")
     return pd.read_parquet(path)

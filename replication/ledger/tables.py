@@ -80,7 +80,7 @@ _ORDER = {
 }
 
 
-def rows(folder: str | os.PathLike, *, judge: Judge) -> list[Row]:
+def rows(folder: str | os.PathLike, *, judge: Judge, declared: Iterable[Cell] = ()) -> list[Row]:
     """Return the rows of both tables, made from results/ and raw/ of an output folder.
 
     If several profiles computed a number, only the largest profile's is kept. This includes re-runs of the authors'
@@ -93,6 +93,8 @@ def rows(folder: str | os.PathLike, *, judge: Judge) -> list[Row]:
         Output folder.
     judge : Judge
         Function of path and content of a result that returns its cells.
+    declared : iterable of Cell, optional
+        Published figures that no result has to answer. A cell of a result with the same key replaces them.
 
     Returns
     -------
@@ -104,22 +106,26 @@ def rows(folder: str | os.PathLike, *, judge: Judge) -> list[Row]:
     ValueError
         If a result or its raw runs are not valid, or two runs of one profile have the same number.
     """
-    found = results.collect(folder)
-    if any(content["profile"] != "smoke" for _, content in found):
-        found = [(path, content) for path, content in found if content["profile"] != "smoke"]
+    contents = results.collect(folder)
+    if any(content["profile"] != "smoke" for _, content in contents):
+        contents = [(path, content) for path, content in contents if content["profile"] != "smoke"]
     # A run is skipped if it also has a result of a larger profile: all its numbers would be dropped.
-    largest = {run: rank for rank, run in sorted((_rank(content), _run(path)) for path, content in found)}
-    found = [item for item in found if _rank(item[1]) == largest[_run(item[0])]]
-    return gathered((path, content, judge(path, content)) for path, content in found)
+    largest = {run: rank for rank, run in sorted((_rank(content), _run(path)) for path, content in contents)}
+    contents = [item for item in contents if _rank(item[1]) == largest[_run(item[0])]]
+    return gathered(((path, content, judge(path, content)) for path, content in contents), declared=declared)
 
 
-def gathered(found: Iterable[tuple[Path, Mapping[str, Any], Iterable[Cell]]]) -> list[Row]:
+def gathered(
+    judged: Iterable[tuple[Path, Mapping[str, Any], Iterable[Cell]]], *, declared: Iterable[Cell] = ()
+) -> list[Row]:
     """Return the rows of some results.
 
     Parameters
     ----------
-    found : iterable of (Path, mapping, iterable of Cell)
+    judged : iterable of (Path, mapping, iterable of Cell)
         Path, content and cells of each result.
+    declared : iterable of Cell, optional
+        As in `rows`.
 
     Returns
     -------
@@ -132,13 +138,13 @@ def gathered(found: Iterable[tuple[Path, Mapping[str, Any], Iterable[Cell]]]) ->
         If two results of one profile have the same number.
     """
     best: dict[tuple[str, ...], tuple[int, Path, Row]] = {}
-    for path, content, cells in found:
-        rank = _rank(content)
+    everything = [(path, content["notebook"], _rank(content), cells) for path, content, cells in judged]
+    for path, notebook, rank, cells in [(Path("declared"), "", -1, declared), *everything]:
         for cell in cells:
-            row = asdict(cell) | {"notebook": content["notebook"], "p_holm": None, "outcome_alone": cell.outcome}
+            row = asdict(cell) | {"notebook": notebook, "p_holm": None, "outcome_alone": cell.outcome}
             known = best.get(cell.key)
             if known and known[0] == rank:
-                raise ValueError(f"{known[1].name} and {path.name} both give {' '.join(filter(None, cell.key))}")
+                raise ValueError(f"{known[1].name} and {path.name} both have {' '.join(filter(None, cell.key))}")
             if known is None or rank > known[0]:
                 best[cell.key] = (rank, path, {column: row[column] for column in COLUMNS})
     chosen = [row for _, _, row in best.values()]
@@ -179,14 +185,14 @@ def _correct(chosen: Iterable[Row]) -> None:
                 row["outcome"] = "undecided"
 
 
-def write_tables(folder: str | os.PathLike, *, judge: Judge) -> list[Row]:
+def write_tables(folder: str | os.PathLike, *, judge: Judge, declared: Iterable[Cell] = ()) -> list[Row]:
     """Write both tables of an output folder. Files whose content is the same are not written again.
 
     Parameters
     ----------
     folder : path-like
         Output folder.
-    judge : Judge
+    judge, declared
         As in `rows`.
 
     Returns
@@ -199,13 +205,13 @@ def write_tables(folder: str | os.PathLike, *, judge: Judge) -> list[Row]:
     ValueError
         As `rows`.
     """
-    found = rows(folder, judge=judge)
+    both = rows(folder, judge=judge, declared=declared)
     for name, compared in ((VERDICTS_TABLE, True), (MEASUREMENTS_TABLE, False)):
-        text = _text(row for row in found if (row["kind"] in COMPARED) == compared)
+        text = _text(row for row in both if (row["kind"] in COMPARED) == compared)
         path = Path(folder, name)
         if not path.is_file() or path.read_bytes() != text.encode():
             write_atomic(path, text)
-    return found
+    return both
 
 
 def _text(chosen: Iterable[Row]) -> str:

@@ -93,8 +93,8 @@ class Units:
 
     @cached_property
     def _commit(self) -> str | None:
-        found = environment()
-        return f"{found['commit']}+changes" if found["dirty"] else found["commit"]
+        state = environment()
+        return f"{state['commit']}+changes" if state["dirty"] else state["commit"]
 
 
 def stored(out: Path, run: str) -> int:

@@ -146,7 +146,7 @@ def test_an_empty_folder_is_filled_and_another_one_is_refused(project, tmp_path,
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda path: path.unlink(), "there is no notebook 01_one.ipynb"),
+        (lambda path: path.unlink(), "no notebook 01_one.ipynb"),
         (lambda path: path.write_text("{}"), "not a notebook of format 4"),
         (lambda path: path.write_text(notebook(CELLS[1:])), "must begin with a heading"),
         (lambda path: path.write_text(notebook([CELLS[0], cell("markdown", "Why?", "exercise")])), "must begin with"),

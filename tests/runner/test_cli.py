@@ -151,7 +151,7 @@ def test_contradicting_results_end_with_1(project, capfd):
         parameters = {"profile": "default"}
         results.write(path, notebook="x.ipynb", parameters=parameters, seeds=[], data_checksums={}, cells=[cell])
     assert cli.main(["report"]) == 1
-    assert "a.default.json and b.default.json both give" in capfd.readouterr().err
+    assert "a.default.json and b.default.json both have" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

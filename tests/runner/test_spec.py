@@ -16,12 +16,12 @@ DEFAULT = "default = {}\n"
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        (None, "exactly one code cell tagged 'parameters', it has 0"),
+        (None, "exactly one cell tagged 'parameters', a code cell, got 0"),
         ("profile = 'default'\nout = ''", "must have a parameter 'seed' of type int"),
         ("profile = 'default'\nseed = 0", "must have a parameter 'out' of type str"),
         ("profile = 'default'\nseed = True\nout = ''", "'seed' of type int"),
         ("seed = 0\nfolder = open('x')", "parameter 'folder' must be a literal"),
-        ("seed = 0\nprint(seed)", "line 2 of the parameters cell is no assignment"),
+        ("seed = 0\nprint(seed)", "line 2 of the parameters cell is not an assignment"),
         ("seed = 0\nprofile = = 1", "line 2 of the parameters cell is not Python"),
     ],
 )
@@ -39,7 +39,7 @@ def test_two_parameters_cells(project):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("seed = 1", metadata={"tags": ["parameters"]}))
     nbformat.write(notebook, path)
-    with pytest.raises(suite.SuiteError, match="it has 2"):
+    with pytest.raises(suite.SuiteError, match="got 2"):
         project.plan()
 
 
@@ -74,7 +74,7 @@ def test_every_fault_is_told_at_once(project):
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("a: ")
-    assert lines[1] == "b: there is no notebook gone.ipynb in notebooks/"
+    assert lines[1] == "b: no notebook gone.ipynb in notebooks/"
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,13 @@ def test_what_was_made_is_confirmed(root, capfd):
 @pytest.mark.parametrize(
     ("name", "old", "new", "finding"),
     [
-        ("results/one.default.json", '"ours": 3', '"ours": 4', "results/one.default.json: it was changed after"),
-        ("results/one.default.json", '"wall_seconds": ', '"wall_seconds": 1', "results/one.default.json: it was chang"),
+        ("results/one.default.json", '"ours": 3', '"ours": 4', "results/one.default.json: the file was changed after"),
+        (
+            "results/one.default.json",
+            '"wall_seconds": ',
+            '"wall_seconds": 1',
+            "results/one.default.json: the file was chan",
+        ),
         ("verdicts.csv", ",3,3,", ",3,2,", "verdicts.csv: not what the results say (line 2 reads 'legcnet,1,good"),
         ("measurements.csv", "paper,", "papers,", "measurements.csv: not what the results say (line 1 reads"),
         ("README.md", "| our runs | 2 |", "| our runs | 3 |", "README.md: not what the results say (line "),
@@ -137,7 +142,7 @@ def test_raw_runs_that_were_changed_swapped_or_left_over(root, capfd):
     capfd.readouterr()
     assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out
-    assert "one.default.parquet: the raw runs that one.default.json names: the file was changed" in told
+    assert "one.default.parquet: the file with the raw runs of one.default.json was changed" in told
     assert "raw/extra.default.parquet: there is no such result" in told
 
 

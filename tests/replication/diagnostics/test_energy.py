@@ -133,10 +133,10 @@ def test_reasons_are_told(monkeypatch):
     with pytest.raises(energy.EnergyUnavailable, match="cannot be imported"):
         energy.compared({"a": lambda: called.append(1)}, rounds=1)
     cases = [
-        ({"old": True}, "3.3 or later is needed, found 3.2.0"),
-        ({"broken": True}, "does not start; it says: No CPU tracking mode found."),
-        ({"silent": True}, "has no figure; it says: No CPU tracking mode found."),
-        ({"watts": (0.0, 0.0, 10.0)}, "has no CPU energy of .* too short"),
+        ({"old": True}, "must be 3.3 or later, got 3.2.0"),
+        ({"broken": True}, "failed to start; codecarbon's warnings: No CPU tracking mode found."),
+        ({"silent": True}, "measured nothing; codecarbon's warnings: No CPU tracking mode found."),
+        ({"watts": (0.0, 0.0, 10.0)}, "measured no CPU energy in .* too short"),
     ]
     for options, reason in cases:
         stand_in(monkeypatch, **options)

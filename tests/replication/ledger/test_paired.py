@@ -141,7 +141,7 @@ def test_three_runs_are_too_few_for_a_bootstrap():
         (lambda: paired.sign_test([1, np.nan], [1, 2]), "a must be free of NaN, got nan at index 1"),
         (lambda: paired.median_interval([1]), "sample must be one-dimensional with at least 2"),
         (lambda: paired.median_interval([1, 2], confidence_level=1), "between 0 and 1"),
-        (lambda: paired.share_interval(3, 2), "count must lie in 0..n"),
+        (lambda: paired.share_interval(3, 2), "count must lie between 0 and n"),
         (lambda: paired.holm([0.5, 1.5]), r"p_values must be .* in \[0, 1\]"),
         (lambda: paired.holm([np.nan]), "p_values must be"),
         (lambda: detectable_effect(0.0, 5), "sd must be positive"),

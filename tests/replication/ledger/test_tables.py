@@ -95,7 +95,7 @@ def test_trials_stand_in_their_order(tmp_path):
 def test_two_runs_may_not_give_the_same_number(tmp_path):
     save(tmp_path, "a", FIGURE)
     save(tmp_path, "b", FIGURE)
-    with pytest.raises(ValueError, match="a.default.json and b.default.json both give legcnet 1 cancer ft epochs"):
+    with pytest.raises(ValueError, match="a.default.json and b.default.json both have legcnet 1 cancer ft epochs"):
         tables.rows(tmp_path, judge=judge)
 
 

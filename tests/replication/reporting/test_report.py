@@ -212,7 +212,7 @@ def test_a_panel_has_a_mark_per_figure():
 def test_contradicting_results_are_refused(tmp_path):
     save(tmp_path, "a", OURS)
     save(tmp_path, "b", OURS)
-    with pytest.raises(ValueError, match="both give"):
+    with pytest.raises(ValueError, match="both have"):
         write_report(tmp_path)
 
 
