@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ccprune._util.checks import at_least
-from ccprune._util.modes import eval_mode
+from ccprune._util.modes import eval_mode, kept_buffers
 from ccprune.mask import Mask
 
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
@@ -232,16 +232,11 @@ def evaluate(
 @torch.no_grad()
 def _again(model: nn.Module, value: Callable[[], Tensor], state: list[Tensor], device: torch.device) -> Tensor:
     """Return the loss with the random numbers of `state`, and restore the buffers (batch-norm statistics)."""
-    buffers = list(model.buffers())
-    kept = [buffer.clone() for buffer in buffers]
-    with _own_random_numbers(device):
+    with _own_random_numbers(device), kept_buffers(model):
         torch.set_rng_state(state[0])
         if device.type == "cuda":
             torch.cuda.set_rng_state(state[1], device)
-        found = value()
-    for buffer, old in zip(buffers, kept, strict=True):
-        buffer.copy_(old)
-    return found
+        return value()
 
 
 def _own_random_numbers(device: torch.device) -> AbstractContextManager[None]:

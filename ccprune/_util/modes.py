@@ -1,24 +1,77 @@
-"""Context managers that evaluate a model or capture its inputs, and then restore it."""
+"""Context managers that evaluate a model or capture its inputs, and calls with other tensors; the model is restored."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 Watched = TypeVar("Watched", bound=nn.Module)
 
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Set eval mode within the block, and restore the mode of each module at the end."""
+    """Set eval mode within the block, and restore modes, buffers and the global random numbers at the end.
+
+    The modes are set without a call of `eval` or `train`, because a module may change its weights in these methods.
+    """
     modes = {module: module.training for module in model.modules()}
-    model.eval()
+    cuda = {tensor.device for tensor in [*model.parameters(), *model.buffers()] if tensor.is_cuda}
+    with torch.random.fork_rng(sorted(cuda, key=str)), kept_buffers(model):
+        try:
+            for module in modes:
+                module.training = False
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+
+@contextmanager
+def kept_buffers(model: nn.Module) -> Iterator[None]:
+    """Restore, at the end, the buffers and the embeddings that a forward pass renormalises: objects and values."""
+    buffers = [(module._buffers, dict(module._buffers)) for module in model.modules()]
+    tensors = [value for _, held in buffers for value in held.values() if value is not None]
+    # With max_norm, a forward pass changes the weight in place.
+    tensors += [module.weight for module in model.modules() if getattr(module, "max_norm", None) is not None]
+    values = [(value, value.detach().clone()) for value in tensors if not value.is_meta]
     try:
         yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        for now, held in buffers:
+            for name in [name for name in now if name not in held]:
+                del now[name]
+            for name, value in held.items():
+                if now.get(name) is not value:
+                    now[name] = value
+        with torch.no_grad():
+            for value, old in values:
+                # An unchanged tensor is not written, because a graph whose backward pass is pending may need it.
+                if not torch.equal(value, old):
+                    value.copy_(old)
+
+
+def call_with(model: nn.Module, tensors: Mapping[int, Tensor], *args: Any) -> Any:
+    """Call the model with other tensors, given by the `id` of the parameters and buffers that they replace.
+
+    A parameter is replaced wherever it is used. Each attribute of a module is replaced once, although the module may
+    have several names: `torch.func.functional_call` would replace it under each name, and restore a replacement.
+    """
+    replaced = {
+        f"{prefix}.{name}" if prefix else name: tensors[id(value)]
+        for prefix, module in model.named_modules()
+        for held in (module._parameters, module._buffers)
+        for name, value in held.items()
+        if id(value) in tensors
+    }
+    try:
+        return functional_call(model, replaced, args, tie_weights=False)
+    finally:
+        for module in model.modules():
+            if isinstance(module, nn.RNNBase):
+                module._update_flat_weights()  # these modules also list their weights outside of their parameters
 
 
 @contextmanager

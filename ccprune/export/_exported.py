@@ -35,7 +35,7 @@ def masked_copy(model: nn.Module, mask: Mask) -> nn.Module:
 
 def outputs(model: nn.Module, example: Tensor) -> Tensor:
     """Return the output in eval mode, keeping the global random state; raises TypeError unless it is one Tensor."""
-    with eval_mode(model), torch.no_grad(), torch.random.fork_rng([example.device] if example.is_cuda else []):
+    with eval_mode(model), torch.no_grad():
         found = model(example)
     if not isinstance(found, Tensor):
         raise TypeError(f"model must return one Tensor, got {type(found)}")

@@ -1,8 +1,6 @@
 """The Hessian of a landscape in its remaining weights, as a linear operator."""
 
 import warnings
-from collections.abc import Iterable
-from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +30,7 @@ class Hessian:
             raise ValueError(f"scale must be one of {SCALES}, got {scale!r}")
         self._landscape = landscape
         self._full = HessianLinearOperator(
-            _Anchored(landscape.model, landscape.weights),
+            _Anchored(landscape),
             _MeanLoss(landscape.loss),
             list(prunable(landscape.model).values()),
             landscape.batches,
@@ -90,13 +88,17 @@ class _Anchored(nn.Module):
     that is for a weight in which the loss is linear or constant. With the second output every product depends on them.
     """
 
-    def __init__(self, model: nn.Module, names: Iterable[str]) -> None:
+    def __init__(self, landscape: Landscape) -> None:
         super().__init__()
-        self._model = model
-        self._weights = [attrgetter(name) for name in names]
+        self._landscape = landscape
+        # The weights are parameters of this module under one name each. The model is not a part of it, because
+        # curvlinops would replace a weight under one of its names in the model only.
+        for number, weight in enumerate(prunable(landscape.model).values()):
+            self.register_parameter(str(number), weight)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self._model(x), 0 * sum(weight(self._model).square().sum() for weight in self._weights)
+        weights = dict(zip(self._landscape.weights, self._parameters.values(), strict=True))
+        return self._landscape.outputs(weights, x), 0 * sum(weight.square().sum() for weight in weights.values())
 
 
 class _MeanLoss(nn.Module):

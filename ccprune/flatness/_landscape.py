@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad
+from torch.func import grad
 
-from ccprune._util.modes import eval_mode
+from ccprune._util.modes import call_with, eval_mode
 from ccprune.mask import Mask, prunable
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -40,9 +41,10 @@ class Landscape:
         self.model, self.loss = model, loss
         parameters = prunable(model)
         self.weights = {name: weight.detach() for name, weight in parameters.items()}
-        moving = {id(weight) for weight in parameters.values()}
+        self._ids = {name: id(weight) for name, weight in parameters.items()}
         # Detached, so that no graph is built for parameters that are not perturbed.
-        self._still = {name: p.detach() for name, p in model.named_parameters() if id(p) not in moving}
+        self._still = {id(parameter): parameter.detach() for parameter in model.parameters()}
+        self._still |= {id(buffer): buffer.clone() for buffer in model.buffers()}
         first = next(iter(self.weights.values()))
         self.device, self.dtype = first.device, first.dtype
         kinds = sorted({f"{weight.dtype} on {weight.device}" for weight in self.weights.values()})
@@ -101,11 +103,16 @@ class Landscape:
             scaled[name] = torch.where(self.keep[name], step, 0.0) * ratio
         return scaled
 
+    def outputs(self, weights: Mapping[str, Tensor], x: Tensor) -> Any:
+        """Outputs of the model with these prunable weights."""
+        moving = {self._ids[name]: weight for name, weight in weights.items()}
+        return call_with(self.model, self._still | moving, x)
+
     def _moved(self, offset: Mapping[str, Tensor]) -> Weights:
         return {name: weight + offset[name] if name in offset else weight for name, weight in self.weights.items()}
 
     def _batch_loss(self, moved: Weights, x: Tensor, y: Tensor) -> Tensor:
-        value = self.loss(functional_call(self.model, {**self._still, **moved}, (x,)), y)
+        value = self.loss(self.outputs(moved, x), y)
         if not isinstance(value, Tensor) or value.ndim:
             got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"loss must return a batch's mean loss as a 0-d Tensor, got {got}")
@@ -114,19 +121,9 @@ class Landscape:
 
 @contextmanager
 def measuring(model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> Iterator[Landscape]:
-    """Yield a `Landscape` with the model in eval mode; restore the mode of each module and all buffers at the end."""
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
-    try:
-        with eval_mode(model):
-            yield Landscape(model, loss, data, mask)
-    finally:
-        with torch.no_grad():
-            for module, name, buffer, value in buffers:
-                setattr(module, name, buffer.copy_(value))
+    """Yield a `Landscape` with the model in eval mode, and restore the model at the end."""
+    with eval_mode(model):
+        yield Landscape(model, loss, data, mask)
 
 
 def _keep(weights: Weights, mask: Mask | None) -> dict[str, Tensor]:

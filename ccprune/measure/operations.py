@@ -127,7 +127,6 @@ def _run(model: nn.Module, example: Tensor, keys: dict[nn.Module, int]) -> tuple
             # Prepended, because a hook of the caller may replace the output.
             stack.callback(module.register_forward_hook(note, with_kwargs=True, prepend=True).remove)
         stack.enter_context(eval_mode(model))
-        stack.enter_context(torch.random.fork_rng([example.device] if example.is_cuda else []))
         stack.enter_context(torch.no_grad())
         stack.enter_context(counter)
         model(example)

@@ -5,10 +5,9 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ccprune._util.modes import eval_mode
+from ccprune._util.modes import call_with, eval_mode
 from ccprune.mask import prunable, unwrap
 
 
@@ -25,28 +24,26 @@ class FunctionalModel:
     ----------
     weights : {name: Tensor}
         Detached weights under the names of `mask.prunable`.
-    rest : {name: Tensor}
-        All other parameters, and copies of the buffers, under their names in the unwrapped model.
+    rest : {id: Tensor}
+        All other parameters, and copies of the buffers, by the `id` of the model's tensor.
     """
 
     def __init__(self, model: nn.Module, *, dtype: torch.dtype = torch.float32) -> None:
         self.model = unwrap(model)
         weights = prunable(self.model)
-        own = {id(parameter): name for name, parameter in self.model.named_parameters()}
-        self._own = {name: own[id(weight)] for name, weight in weights.items()}
+        self._ids = {name: id(weight) for name, weight in weights.items()}
         self.weights = {name: widened(weight, dtype) for name, weight in weights.items()}
-        scored = set(self._own.values())
-        parameters = {name: value for name, value in self.model.named_parameters() if name not in scored}
-        buffers = {name: value.clone() for name, value in self.model.named_buffers()}
-        self.rest = {name: widened(value, dtype) for name, value in (parameters | buffers).items()}
+        scored = set(self._ids.values())
+        parameters = {id(value): value for value in self.model.parameters() if id(value) not in scored}
+        buffers = {id(value): value.clone() for value in self.model.buffers()}
+        self.rest = {key: widened(value, dtype) for key, value in (parameters | buffers).items()}
 
     def __call__(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Return the outputs for x with these weights, or raise ValueError if x is not on a device of the model."""
         devices = {str(parameter.device) for parameter in self.model.parameters()}
         if str(x.device) not in devices:
             raise ValueError(f"x must be on the model's device {', '.join(sorted(devices))}, got {x.device}")
-        named = {self._own[name]: weight for name, weight in weights.items()}
-        return functional_call(self.model, self.rest | named, (x,))
+        return call_with(self.model, self.rest | {self._ids[name]: weight for name, weight in weights.items()}, x)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         raise ValueError("x must hold at least one sample")
     look = FunctionalModel(model, dtype=torch.float64)
     weights = {name: weight.abs().requires_grad_() for name, weight in look.weights.items()}
-    look.rest = {name: value.abs() if value.is_floating_point() else value for name, value in look.rest.items()}
+    look.rest = {key: value.abs() if value.is_floating_point() else value for key, value in look.rest.items()}
     ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=x.device) if x.is_floating_point() else x
     with eager_eval(model), torch.enable_grad():
         flow = look(weights, ones).sum()
