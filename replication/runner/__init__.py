@@ -1,4 +1,4 @@
-"""The runner: notebooks with checked parameters, one process each, into result files and reports."""
+"""The runner: runs notebooks with checked parameters, one process each, and stores their results and reports."""
 
 from replication.runner.errors import SuiteError
 from replication.runner.execution import Outcome, replicate

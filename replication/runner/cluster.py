@@ -1,4 +1,4 @@
-"""Notebooks on an existing Dask cluster, one process each on its workers; needs the extra "dask"."""
+"""Pool of an existing Dask cluster, whose workers run one process for each notebook. Needs the extra "dask"."""
 
 import tempfile
 import time
@@ -16,18 +16,24 @@ _TIMEOUT = 10  # seconds to find the scheduler
 
 
 class ClusterPool:
-    """The workers of a Dask cluster, with this folder if it is shared, or else with clones of the project of their own.
+    """Pool of the workers of a Dask cluster.
 
-    A worker runs as many notebooks at once as it has threads. It refuses a run whose notebook, library, parameters or
-    package versions are others there than here, so that the numbers are those of one machine. Dask starts a notebook
-    again elsewhere when its worker dies, as often as the scheduler's setting `allowed-failures` says (3).
+    Every worker needs the clone: this folder, if it is shared, or its own. A worker runs as many notebooks at once as
+    it has threads. It refuses a run if its notebook, library, parameters or package versions differ from those here, so
+    that the numbers do not depend on the worker. If a worker dies, Dask starts its notebooks again on another worker,
+    up to `allowed-failures` times (a setting of the scheduler, 3 by default).
 
     Parameters
     ----------
-    root
-        Folder the notebooks run in.
-    address
-        As in "tcp://HOST:8786". SuiteError if distributed is not installed or nobody answers.
+    root : Path
+        Folder in which the notebooks run.
+    address : str
+        Address of the scheduler, such as "tcp://HOST:8786".
+
+    Raises
+    ------
+    SuiteError
+        If distributed is not installed, or the scheduler does not answer within 10 seconds.
     """
 
     def __init__(self, root: Path, address: str):
@@ -42,23 +48,23 @@ class ClusterPool:
             raise SuiteError(f"no Dask scheduler at {address}: {error}") from error
 
     def room(self) -> int:
-        """All runs at once: the scheduler keeps those that have to wait, and an adaptive cluster grows by them."""
+        """Return a large number, because the scheduler queues runs, and an adaptive cluster grows with the queue."""
         return 1_000_000
 
     def at_once(self) -> int:
-        """Threads of the workers that are there now."""
+        """Return the number of threads of the present workers, at least 1."""
         return max(1, sum(self._client.nthreads().values()))
 
     def start(self, run: Run, made_from: dict[str, Any], cell_seconds: float) -> "_Future":
         """Submit a run."""
         needed = {_GPU: 1} if _CUDA in run.needs else None
-        # Not pure: a run that is asked for again is run again, whatever the scheduler remembers.
+        # Not pure: a run that is submitted again is run again, even if the scheduler still has its result.
         return _Future(
             self._client.submit(_on_worker, self._root, run, made_from, cell_seconds, pure=False, resources=needed)
         )
 
     def why_missing(self, need: str) -> str | None:
-        """As of `requirements`, but that a GPU must be a worker's, which says so by its resource GPU."""
+        """Return as `requirements.why_missing`, except that a GPU must be a worker's, which declares a resource GPU."""
         if need != _CUDA:
             return requirements.why_missing(need)
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
@@ -67,7 +73,7 @@ class ClusterPool:
         return "not run: it needs a cuda device, and no worker of the cluster was started with --resources GPU=1"
 
     def close(self) -> None:
-        """Leave the cluster; it goes on without us."""
+        """Disconnect from the cluster, which continues to run."""
         self._client.close()
 
 
@@ -81,7 +87,7 @@ class _Future:
     def returned(self) -> Returned:
         try:
             return self._future.result()
-        except Exception as error:  # whatever it is, the run is lost and the reason has to be told
+        except Exception as error:  # after any error the run is lost, and the caller reports the reason
             raise RuntimeError(f"{type(error).__name__} on the cluster: {error}") from error
 
     def stop(self) -> None:
@@ -89,7 +95,7 @@ class _Future:
 
 
 def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float) -> Returned:
-    """Run a notebook on the worker that this is called on."""
+    """Run a notebook on the worker that calls this function."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -106,7 +112,7 @@ def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: 
         process = NotebookProcess(run, root, scratch=Path(scratch), threads=threads, cell_seconds=cell_seconds)
         try:
             while not process.ended():
-                # Dask does not interrupt a task that nobody waits for any more (the caller cancelled it, or died).
+                # Dask does not interrupt a task whose caller has cancelled it or has died.
                 task = worker.state.tasks.get(key)
                 if task is None or task.state == "cancelled":
                     raise RuntimeError("cancelled")

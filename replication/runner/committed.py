@@ -1,4 +1,4 @@
-"""A run of the reader's beside the committed one: which numbers are the same."""
+"""Comparison of a run with the committed one, number by number."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,13 +8,21 @@ from replication import ledger as results
 from replication.ledger import Cell
 from replication.ledger.tables import Judge
 
-#: Quantities that are measured times or energies: another machine's differ.
+#: Quantities that are times or energies, which differ between machines.
 MEASURED = ("time_over_dense", "cpu_joules")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many numbers of a run are those of the committed one, as the tables print them, and which are not."""
+    """Comparison of a run's numbers with the committed ones, as the tables print them.
+
+    Attributes
+    ----------
+    equal : int
+        Number of cells with equal numbers.
+    differing : tuple of str
+        One line for each other cell.
+    """
 
     equal: int = 0
     differing: tuple[str, ...] = ()
@@ -33,7 +41,17 @@ class Comparison:
 
 
 def compare(old: Iterable[Cell], new: Iterable[Cell]) -> Comparison:
-    """Compare the numbers and intervals that two results share, times and energies left out."""
+    """Compare the numbers, intervals and p-values of the cells that two results share, except times and energies.
+
+    Parameters
+    ----------
+    old, new : iterable of Cell
+        Cells of the committed result and of the new one.
+
+    Returns
+    -------
+    Comparison
+    """
     before, equal, differing = {cell.key: cell for cell in old}, 0, []
     for cell in new:
         known = before.get(cell.key)
@@ -48,7 +66,21 @@ def compare(old: Iterable[Cell], new: Iterable[Cell]) -> Comparison:
 
 
 def compare_runs(labels: Iterable[str], before: Path, after: Path, *, judge: Judge) -> Comparison:
-    """`compare` the results of some runs in two output folders; runs that one of them lacks are left out."""
+    """Compare the results of some runs in two output folders. Runs without a result in both are left out.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        Labels of the runs.
+    before, after : Path
+        Output folders with the committed results and with the new ones.
+    judge : Judge
+        Function of path and content of a result that returns its cells.
+
+    Returns
+    -------
+    Comparison
+    """
     found = Comparison()
     for label in labels:
         old, new = (_cells(folder / "results" / f"{label}.json", judge) for folder in (before, after))
@@ -57,7 +89,7 @@ def compare_runs(labels: Iterable[str], before: Path, after: Path, *, judge: Jud
 
 
 def _cells(path: Path, judge: Judge) -> list[Cell]:
-    """All cells of a result file; none where there is none, or it cannot be read."""
+    """Return the cells of a result file, none if it is missing or cannot be read."""
     try:
         return judge(path, results.read(path))
     except (OSError, ValueError):

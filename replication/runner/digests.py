@@ -1,4 +1,4 @@
-"""SHA-256 of data files, remembered: a data set of gigabytes is not read again for every call."""
+"""Cache of the SHA-256 of data files, so that gigabytes of data are not read again in every call."""
 
 import hashlib
 import json
@@ -8,9 +8,9 @@ from ccprune._util.files import write_atomic
 
 
 class Digests:
-    """Digests of files by path, size and time of last change, kept in a folder's digests.json.
+    """Cache of file digests by path, size and time of the last change, in digests.json of a folder.
 
-    A memory that cannot be read is begun anew; one that cannot be written is done without.
+    An unreadable cache is discarded. Without write access nothing is stored.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -22,7 +22,7 @@ class Digests:
         self._known: dict[str, list] = known if isinstance(known, dict) else {}
 
     def of(self, path: Path) -> str:
-        """SHA-256 in hex of the file's content."""
+        """Return the SHA-256 in hex of the file's content."""
         about = path.stat()
         state = [about.st_size, about.st_mtime_ns]
         remembered = self._known.get(str(path))

@@ -1,5 +1,5 @@
-"""The error of a wrong suite file or call."""
+"""Error for an invalid suite file or call."""
 
 
 class SuiteError(ValueError):
-    """Something in the suite file or in a call is wrong; nothing has been run."""
+    """Raised before anything is run if the suite file or a call is invalid."""

@@ -1,4 +1,4 @@
-"""Runs a plan: notebooks in a pool, each result checked and moved into place only when all is well."""
+"""Execution of a plan: runs notebooks in a pool, checks each result, and moves valid ones into the output folder."""
 
 import hashlib
 import json
@@ -19,15 +19,24 @@ from replication.runner.process import Returned
 from replication.runner.progress import Progress
 from replication.runner.spec import Run
 
-#: Where an output folder keeps the results that its last runs replaced.
+#: Folder in an output folder for the results that its last runs replaced.
 BEFORE = Path(".cache", "before")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run; `why` explains "kept", "skipped", "failed" and "not run".
+    """Outcome of a run.
 
-    "kept": it ended well, but had less to work with than the result that is here, which stays.
+    Attributes
+    ----------
+    run : Run
+    status : str
+        "done", "kept", "unchanged", "skipped", "failed" or "not run". "kept" means that the run succeeded, but left out
+        more than the present result, which was therefore kept.
+    seconds : float
+        Wall time.
+    why : str
+        Reason for "kept", "skipped", "failed" and "not run".
     """
 
     run: Run
@@ -47,43 +56,47 @@ def replicate(
     keep_going: bool = False,
     cell_seconds: float | None = None,
 ) -> list[Outcome]:
-    """Run what changed, and move results and reports into the output folder.
+    """Run the runs whose sources changed, and move their results and reports into the output folder.
 
-    A run that fails leaves its last result as it was, and its notebook, as far as it came, in
-    reports/NAME.PROFILE.failed.ipynb. Those that are going on then come to their end; others begin only with
-    `keep_going`, and never those that come after a run that is not in place. A run whose data cannot be had is noted in
-    skipped.json unless the folder has its result from another time.
+    A failed run does not change its last result. Its partly executed notebook is stored in
+    reports/NAME.PROFILE.failed.ipynb. Runs in progress are then completed. Other runs are started only with
+    `keep_going`, and only if all runs that they depend on succeeded. A run whose data is unavailable is listed in
+    skipped.json, unless the folder has an earlier result of it.
 
     Parameters
     ----------
-    root
-        Folder the notebooks run in.
-    runs
-        What `plan` returns.
-    out
+    root : Path
+        Folder in which the notebooks run.
+    runs : sequence of Run
+        As `plan` returns them.
+    out : Path
         Output folder.
-    pool
-        Where the notebooks run; it is left open.
-    stream
-        Where progress goes: a bar on a terminal, else a line per event.
-    force
-        Also run what did not change.
-    keep_going
-        Also begin runs after one has failed.
-    cell_seconds
-        The longest time that one cell may take. By default ten times what the whole run is expected to take, and at
-        least an hour.
+    pool : Pool
+        Runs the notebooks. It is not closed.
+    stream : TextIO
+        Receives the progress: a bar on a terminal, otherwise one line per event.
+    force : bool, default False
+        Also run the runs whose sources did not change.
+    keep_going : bool, default False
+        Also start further runs after one has failed.
+    cell_seconds : float, optional
+        Time limit of one cell in seconds. By default ten times the expected time of the run, and at least an hour.
+
+    Returns
+    -------
+    list of Outcome
+        In the order of `runs`.
 
     Raises
     ------
     ValueError
-        If a run comes after one that is not among `runs`.
+        If a run depends on one that is not among `runs`.
     """
     labels = {run.label for run in runs}
     if alone := [run.label for run in runs if not labels.issuperset(one.label for one in run.after)]:
         raise ValueError(f"runs must hold all that {', '.join(alone)} come after")
     for part in ("results", "reports", ".cache", f"{units.FOLDER}/*"):
-        for leftover in out.glob(f"{part}/.*.tmp"):  # of a call that was killed while it wrote
+        for leftover in out.glob(f"{part}/.*.tmp"):  # files of a call that was killed during a write
             leftover.unlink()
     ended: dict[str, Outcome] = {}
     waiting: list[Run] = []
@@ -134,10 +147,10 @@ def replicate(
 
 
 def _before(run: Run, root: Path, out: Path, pool: Pool, *, force: bool) -> Outcome | None:
-    """The outcome of a run that need not, or cannot, be begun."""
+    """Return the outcome of a run that need not or cannot be started, or None."""
     try:
         missing = [why for need in run.needs if (why := pool.why_missing(need))]
-    except RuntimeError as error:  # the file is there, but is not the pinned one
+    except RuntimeError as error:  # a file's checksum differs from the pinned one
         return Outcome(run, "failed", why=str(error))
     if missing:
         return Outcome(run, "skipped", why=missing[0])
@@ -147,9 +160,9 @@ def _before(run: Run, root: Path, out: Path, pool: Pool, *, force: bool) -> Outc
 
 
 def _urgency(runs: Sequence[Run]) -> dict[str, float]:
-    """Seconds that cannot end sooner than a run and the longest chain after it: begun first, none is left over."""
+    """Return the length in seconds of the critical path from each run, by label; the longest is started first."""
     urgent = dict.fromkeys((run.label for run in runs), 0.0)
-    for run in reversed(runs):  # those that come after a run stand after it
+    for run in reversed(runs):  # runs are sorted: those that depend on a run follow it
         urgent[run.label] += run.seconds
         for one in run.after:
             urgent[one.label] = max(urgent[one.label], urgent[run.label])
@@ -157,7 +170,7 @@ def _urgency(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def _why_never(run: Run, ended: dict[str, Outcome], *, keep_going: bool) -> str | None:
-    """Why a waiting run is not to be begun any more."""
+    """Return why a waiting run must not be started any more, or None."""
     for one in run.after:
         if one.label in ended and ended[one.label].status not in ("done", "unchanged"):
             return f"it comes after {one.label}: {ended[one.label].status}"
@@ -166,7 +179,7 @@ def _why_never(run: Run, ended: dict[str, Outcome], *, keep_going: bool) -> str 
 
 
 class _Going:
-    """A run on its way."""
+    """Run in progress."""
 
     def __init__(self, run: Run, root: Path, pool: Pool, cell_seconds: float):
         self.run = run
@@ -174,7 +187,7 @@ class _Going:
         self.task: Task = pool.start(run, self._made_from, cell_seconds)
 
     def finish(self, out: Path) -> Outcome:
-        """Check what the run left and move it into place."""
+        """Check the files of the ended run and move them into the output folder."""
         try:
             returned = self.task.returned()
         except RuntimeError as error:
@@ -198,10 +211,10 @@ class _Going:
 
 
 def _poorer(path: Path, new: dict[str, Any]) -> str:
-    """Why the result that is here is richer than a new one; empty if it is not.
+    """Return why the present result is richer than a new one, or an empty string.
 
-    It is where both were made with the same parameters and the new one left out more, such as a re-run of the authors'
-    files that are not on this machine.
+    It is richer if both have the same parameters and the new one left out more, such as a re-run of the authors' files
+    that are not on this machine.
     """
     try:
         old = results.read(path)
@@ -215,7 +228,7 @@ def _poorer(path: Path, new: dict[str, Any]) -> str:
 
 
 def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
-    """The stamp comes after result and report: whatever cuts this off before it, the run is begun again."""
+    """Store report, result and stamp in this order, so that an interrupted call leads to a new run."""
     write_atomic(out / "reports" / f"{run.label}.html", returned.report)
     content = json.loads(returned.result) | {
         "energy_joules": returned.energy,
@@ -229,7 +242,7 @@ def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -
             shutil.copyfile(old, before)
     results.place(path, content)
     stamps.write(out, run, made_from)
-    units.remove(out, run.label)  # all that they hold is in the result now
+    units.remove(out, run.label)  # the result now holds all their rows
 
 
 def _why_failed(run: Run, returned: Returned) -> str | None:
@@ -245,7 +258,7 @@ def _why_failed(run: Run, returned: Returned) -> str | None:
 
 
 def _result_problem(text: str | None, run: Run) -> str | None:
-    """Whether the notebook wrote a result file of this very run."""
+    """Return why the text is not a result file of this run, or None if it is."""
     if text is None:
         return "the notebook ended without writing its result file (parameter 'out')"
     try:

@@ -1,4 +1,4 @@
-"""Which source files a notebook's numbers can depend on: those that its code imports, and what these import."""
+"""Source files that a notebook's numbers can depend on: those that its code imports, directly or indirectly."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -7,20 +7,24 @@ from pathlib import Path
 
 
 def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
-    """Files of some packages that some code leads to, sorted.
+    """Return the files of some packages that some code imports, directly or indirectly.
 
-    Followed are all import statements, wherever they stand, whether or not they would be reached, but for those under
-    `if TYPE_CHECKING`, which never are. A package brings its `__init__`. One that imports names only when they are
-    used lists under `if TYPE_CHECKING` where they come from; then those that the code mentions are followed. A folder
-    inside a package that holds a module in use brings its files that are no Python (data). Code that is not Python by
-    itself (a notebook's magics) leads everywhere.
+    All import statements count, also those inside functions and branches, except those under `if TYPE_CHECKING`. A
+    package includes its `__init__`. The `__init__` of a package with lazy imports lists their sources under
+    `if TYPE_CHECKING`; of these, the names that the code mentions count. A folder inside a package that holds an
+    imported module includes its data files. Code that is not plain Python (a notebook's magics) includes all files.
 
     Parameters
     ----------
-    packages
-        The packages' folders, whose names are those of the imports.
-    code
-        Source texts, such as a notebook's cells.
+    packages : iterable of Path
+        Folders of the packages, whose names are those of the imports.
+    code : iterable of str
+        Source texts, such as the cells of a notebook.
+
+    Returns
+    -------
+    list of Path
+        Sorted.
     """
     known = {package.name: package for package in packages}
     found: set[Path] = set()
@@ -44,14 +48,14 @@ def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
         path = waiting.pop()
         package = next(package for package in known.values() if path.is_relative_to(package))
         inside = path.relative_to(package.parent).with_suffix("").parts
-        # The parent is the folder of a module and of a package's __init__ alike.
+        # The parent package is the folder, both for a module and for a package's __init__.
         add(_imported_by(path.read_text(encoding="utf-8"), inside[:-1]))
     folders = {path.parent for path in found} - set(known.values())
     return sorted(found | {path for folder in folders for path in _data(folder)})
 
 
 def _everything(package: Path) -> set[Path]:
-    """All modules, and the data of the folders that are packages themselves; of results beside them nothing."""
+    """Return all modules, and the data files of subpackages; result files beside the packages are left out."""
     folders = [path.parent for path in package.rglob("__init__.py") if path.parent != package]
     return {path for path in package.rglob("*.py")} | {path for folder in folders for path in _data(folder)}
 
@@ -61,13 +65,13 @@ def _data(folder: Path) -> Iterator[Path]:
     return (path for path in files if "__pycache__" not in path.parts)
 
 
-@cache  # every notebook leads to much the same files
+@cache  # most notebooks import the same files
 def _imported_by(text: str, parent: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_imported(ast.parse(text), parent))
 
 
 def _imported(tree: ast.AST, parent: tuple[str, ...]) -> Iterator[str]:
-    """Dotted names that the code mentions: of "from a import b" a and a.b, of "import a" each a.b that is used."""
+    """Yield the dotted names in the code: a and a.b for "from a import b", each a.b in use for "import a"."""
     known: dict[str, str] = {}
     for node in _running(tree):
         for alias, dotted in _bound(node, parent):
@@ -83,7 +87,7 @@ def _imported(tree: ast.AST, parent: tuple[str, ...]) -> Iterator[str]:
 
 
 def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those under `if TYPE_CHECKING`."""
+    """Yield all nodes except those under `if TYPE_CHECKING`."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -96,7 +100,7 @@ def _for_types(node: ast.AST) -> bool:
 
 
 def _bound(node: ast.AST, parent: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Names that an import statement binds, and the dotted names behind them."""
+    """Yield the names that an import statement binds, each with its dotted name."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.asname or alias.name.split(".")[0], alias.name if alias.asname else alias.name.split(".")[0]
@@ -111,13 +115,13 @@ def _bound(node: ast.AST, parent: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 @cache
 def _offered(text: str, parent: tuple[str, ...]) -> dict[str, str]:
-    """What a package's `__init__` imports only when it is asked for: by name, where it comes from."""
+    """Return the lazy imports of a package's `__init__`: dotted names by name."""
     blocks = [node for node in ast.parse(text).body if _for_types(node)]
     return dict(found for block in blocks for node in block.body for found in _bound(node, parent))
 
 
 def _files(package: Path, dotted: str) -> Iterator[Path]:
-    """The module's file, where there is such a module, and the `__init__` of every package above it."""
+    """Yield the module's file, if there is such a module, and the `__init__` of every package above it."""
     folder, parent = package.parent, ()
     for part in dotted.split("."):
         own = folder / "__init__.py"

@@ -1,4 +1,4 @@
-"""The data sets that the suite names: which are on this machine, where, what needs them, whether they are as pinned."""
+"""Inventory of the suite's data sets: whether and where each is on this machine, which runs need it, its checksums."""
 
 import hashlib
 import os
@@ -18,23 +18,23 @@ from replication.runner import requirements
 from replication.runner.errors import SuiteError
 from replication.runner.spec import Run, plan
 
-WIDTH = 110  # columns of a text
+WIDTH = 110  # characters of a line
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Data that the suite names.
+    """Data set of the suite.
 
     Attributes
     ----------
-    need
-        As the suite file has it: "authors:PATH" or "images:NAME".
-    needed_by, used_by
-        Names of the runs, whatever their profile, that are skipped without it, or that use it where it can be had.
-    here
+    need : str
+        Its name in the suite file, "authors:PATH" or "images:NAME".
+    needed_by, used_by : tuple of str
+        Names of the runs, of all profiles, that are skipped without it, and that use it if it is available.
+    here : bool
         Whether it is on this machine.
-    files
-        Its files; none if it is not here, or came with a package.
+    files : tuple of Path
+        Its files. Empty if it is not on this machine, or belongs to an installed package.
     """
 
     need: str
@@ -45,7 +45,7 @@ class DataSet:
 
     @property
     def place(self) -> str:
-        """The file, or the folder of several and their number, so told that it names no user of this machine."""
+        """The file, or the common folder and the number of files, with names in place of this machine's folders."""
         if not self.files:
             return "comes with a package" if self.here else "not here"
         if len(self.files) == 1:
@@ -54,22 +54,23 @@ class DataSet:
 
     @property
     def size(self) -> str:
-        """Of all files together, in units of 1000 bytes, as in "4.43kB"; empty without files."""
+        """Total size of the files with a decimal unit, such as "4.43kB"; empty without files."""
         return tqdm.format_sizeof(sum(path.stat().st_size for path in self.files), "B") if self.files else ""
 
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One file against its pinned digest.
+    """Comparison of a file with its pinned digest.
 
     Attributes
     ----------
-    state
-        "not pinned": nothing was known of the file beforehand. "unreadable": the system does not give it out.
-    digest
-        ALGORITHM:HEX of what is here, SHA-256 where nothing was pinned; or why it cannot be read.
-    expected
-        The pinned digest, or None.
+    path : Path
+    state : str
+        "ok", "differs", "not pinned" (no digest is pinned for this file) or "unreadable".
+    digest : str
+        ALGORITHM:HEX of the file, SHA-256 if no digest is pinned; the reason if the file is unreadable.
+    expected : str or None
+        The pinned digest.
     """
 
     path: Path
@@ -79,17 +80,28 @@ class FileCheck:
 
 
 def all_runs(root: Path) -> list[Run]:
-    """The runs of all profiles. Raises SuiteError if the suite file is wrong."""
+    """Return the runs of all profiles, or raise SuiteError if the suite file is invalid."""
     return [run for profile in PROFILES for run in plan(root, profile=profile)]
 
 
 def data_sets(runs: Iterable[Run], only: Sequence[str] = ()) -> list[DataSet]:
-    """What the runs need or use, in their order; of `only` those: kinds ("authors") or single ones ("images:mnist").
+    """Return the data sets that the runs need or use, in the runs' order.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+        The runs.
+    only : sequence of str, default ()
+        Kinds ("authors") or single data sets ("images:mnist") to select; all if empty.
+
+    Returns
+    -------
+    list of DataSet
 
     Raises
     ------
     SuiteError
-        If a word of `only` is neither, with near matches.
+        If `only` has an unknown word; the message suggests similar ones.
     """
     runs = list(runs)
     needs = dict.fromkeys(need for run in runs for need in (*run.needs, *run.uses) if requirements.is_data(need))
@@ -102,7 +114,7 @@ def data_sets(runs: Iterable[Run], only: Sequence[str] = ()) -> list[DataSet]:
 
 
 def skipped_without(runs: Iterable[Run], needs: Collection[str]) -> list[Run]:
-    """Those of the runs that cannot be had without these needs, or are to come after such a one."""
+    """Return the runs that are skipped without these needs, because they or a run before them need one."""
 
     def stopped(run: Run) -> bool:
         return any(need in needs for need in run.needs) or any(stopped(earlier) for earlier in run.after)
@@ -111,7 +123,7 @@ def skipped_without(runs: Iterable[Run], needs: Collection[str]) -> list[Run]:
 
 
 def listing(found: Sequence[DataSet]) -> Iterator[str]:
-    """Lines of plain text: the data sets in groups that the same runs ask for, each with its size and place."""
+    """Yield lines of plain text: the data sets with sizes and places, grouped by the runs that need or use them."""
     if not found:
         yield "the suite names no data"
         return
@@ -130,7 +142,7 @@ def listing(found: Sequence[DataSet]) -> Iterator[str]:
 
 
 def check(data: DataSet) -> Iterator[FileCheck]:
-    """Each file of the data set against its pinned digest; the whole file is read, whatever was remembered of it."""
+    """Compare each file of a data set with its pinned digest. The files are read completely; no cache is used."""
     pinned = requirements.pinned(data.need)
     for path in data.files:
         expected = pinned.get(path)

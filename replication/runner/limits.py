@@ -1,4 +1,4 @@
-"""What values a notebook's parameters may have: type from the notebook's default, range from the suite file."""
+"""Checks of a notebook's parameters: their types are those of the defaults, their ranges are in the suite file."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -10,7 +10,17 @@ from replication.ledger.notebooks import PLACES
 
 @dataclass(frozen=True)
 class Limit:
-    """A range of numbers, or the words a text may be; of a list each entry counts. None: no such limit."""
+    """Range of a number, or permitted values of a text. For a list it applies to each entry.
+
+    Attributes
+    ----------
+    least, most : float, optional
+        Inclusive bounds.
+    above, below : float, optional
+        Exclusive bounds.
+    among : tuple of str, optional
+        Permitted values.
+    """
 
     least: float | None = None
     most: float | None = None
@@ -20,7 +30,7 @@ class Limit:
 
 
 def limit(stated: Any) -> Limit:
-    """A limit from its table in the suite file; ValueError if it has other keys or values."""
+    """Make a limit from its table in the suite file, or raise ValueError if a key or value is invalid."""
     names = [field.name for field in fields(Limit)]
     if not isinstance(stated, dict) or not stated or not stated.keys() <= set(names):
         raise ValueError(f"must be a table with some of {', '.join(names)}, got {stated!r}")
@@ -35,7 +45,7 @@ def limit(stated: Any) -> Limit:
 
 
 def problem(value: Any, allowed: Limit) -> str | None:
-    """What is wrong with a value, as in "must be at least 1, got 0"; None if nothing is."""
+    """Return why a value is not permitted, such as "must be at least 1, got 0", or None if it is."""
     for one in value if isinstance(value, list | tuple) else [value]:
         for words in _broken(one, allowed):
             return f"must be {words}, got {value!r}"
@@ -47,7 +57,7 @@ def _broken(value: Any, allowed: Limit) -> Iterator[str]:
         yield f"one of {', '.join(map(repr, allowed.among))}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    # Written so that NaN breaks every limit.
+    # The comparisons are negated so that NaN violates every limit.
     if allowed.least is not None and not value >= allowed.least:
         yield f"at least {allowed.least}"
     if allowed.most is not None and not value <= allowed.most:
@@ -59,7 +69,7 @@ def _broken(value: Any, allowed: Limit) -> Iterator[str]:
 
 
 def fits(value: Any, default: Any) -> bool:
-    """Whether a value from the suite file can stand where the notebook has this default."""
+    """Return whether a value from the suite file has the type of the notebook's default."""
     if default is None:
         return True
     if isinstance(default, list | tuple):
@@ -70,9 +80,23 @@ def fits(value: Any, default: Any) -> bool:
 
 
 def problems(given: Mapping[str, Any], defaults: Mapping[str, Any], limits: Mapping[str, Limit]) -> Iterator[str]:
-    """What is wrong with a run's parameters: names the notebook does not have, other types, values out of range.
+    """Yield the problems of a run's parameters: unknown names, wrong types, values out of range.
 
-    Defaults are held to the limits too.
+    The limits also apply to the defaults.
+
+    Parameters
+    ----------
+    given : mapping of str to value
+        Parameters from the suite file.
+    defaults : mapping of str to value
+        Parameters of the notebook.
+    limits : mapping of str to Limit
+        Limits by parameter.
+
+    Yields
+    ------
+    str
+        One line for each problem.
     """
     for name, value in given.items():
         if name in ("profile", *PLACES):

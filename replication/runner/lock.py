@@ -1,4 +1,4 @@
-"""One replication at a time in an output folder."""
+"""Lock of an output folder, so that one process at a time writes to it."""
 
 import os
 import time
@@ -13,12 +13,22 @@ from replication.runner.errors import SuiteError
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold the output folder's lock; SuiteError if it cannot be written, or if a process, which is named, works there.
+    """Hold the lock of an output folder.
 
-    The system releases the lock when its process ends, however it ends: files left behind by a killed one lock nothing.
-    Where there is no such lock (some network folders), two runs are not kept apart.
+    The system releases the lock when the process ends, also if it is killed. On file systems without locks, such as
+    some network folders, nothing is locked.
+
+    Parameters
+    ----------
+    out : Path
+        Output folder.
+
+    Raises
+    ------
+    SuiteError
+        If the folder cannot be written, or another process holds the lock; the message names that process.
     """
-    holder = out / ".cache" / "lock"  # beside the locked file, which Windows lets no other process read
+    holder = out / ".cache" / "lock"  # not the locked file itself, which other processes cannot read on Windows
     lock = FileLock(holder.with_suffix(".held"), timeout=0, fallback_to_soft=False)
     try:
         holder.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +38,7 @@ def locked(out: Path) -> Iterator[None]:
         name = holder.read_text(encoding="utf-8").strip() or "another process"
         raise SuiteError(f"{out} is in use by {name}; wait until it has ended") from error
     except OSError as error:
-        if error.filename:  # else a file system without locks
+        if error.filename:  # without a file name, the file system has no locks
             raise SuiteError(f"{out} cannot be written: {error.strerror} ({error.filename})") from error
     try:
         holder.write_text(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A run notebook as one HTML file that needs nothing else: no scripts, no fonts, no network."""
+"""Conversion of an executed notebook to one HTML file without scripts, fonts or links to other files."""
 
 import html
 import re
@@ -23,27 +23,33 @@ thead th { border-bottom: 2px solid #999; }
 
 
 def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
-    """Render a run notebook.
+    """Convert an executed notebook to HTML.
 
-    Code is shown, in small print; prompts are not. Formulas are set as MathML, which browsers draw by themselves.
+    The page has the code in small print, without prompts. Formulas are MathML, which browsers draw without scripts.
 
     Parameters
     ----------
-    notebook
-        As papermill left it.
-    title, note
-        Page title, and the line that says what made the page.
+    notebook : NotebookNode
+        As papermill returns it. Its widgets' metadata are removed.
+    title : str
+        Title of the page.
+    note : str
+        Line at the top of the page about its origin.
+
+    Returns
+    -------
+    str
     """
     from nbconvert import HTMLExporter  # slow to import; only a worker needs it
     from pygments.formatters import HtmlFormatter
 
-    # Widgets do nothing without a kernel, and their scripts would fail. nbconvert shows those without a state by the
-    # other forms of their output, such as the picture of a figure.
+    # Widgets do not work without a kernel, and their scripts would fail. For widgets without a state nbconvert uses
+    # the other forms of their output, such as the picture of a figure.
     notebook.metadata.pop("widgets", None)
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.register_filter("markdown2html", _markdown)
     body, _ = exporter.from_notebook_node(notebook)
-    # Trailing blanks and empty lines are a third of nbconvert's text.
+    # Trailing blanks and empty lines are a third of nbconvert's output.
     body = re.sub(r"[ \t]+\n", "\n", body)
     body = re.sub(r"\n{3,}", "\n\n", body)
     colours = HtmlFormatter(style="default").get_style_defs(".highlight")
@@ -56,7 +62,7 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
 
 
 def _markdown(source: str) -> str:
-    """As nbconvert's own filter, with the formulas set."""
+    """Render as nbconvert's own filter does, with formulas as MathML."""
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     renderer = IPythonRenderer(escape=False)
@@ -70,5 +76,5 @@ def _formula(latex: str, *, display: str) -> str:
 
     try:
         return convert(latex, display=display)
-    except Exception:  # its errors have no class in common; a formula must not cost a run of hours
+    except Exception:  # its errors have no common class, and a formula must not make a run of hours fail
         return f"<code>{html.escape(latex.strip())}</code>"

@@ -1,4 +1,4 @@
-"""Where notebooks run: processes of this machine, or an existing Dask cluster (`replication.runner.cluster`)."""
+"""Pools that run notebooks: processes of this machine, or an existing Dask cluster (`replication.runner.cluster`)."""
 
 import os
 import shutil
@@ -17,48 +17,55 @@ _PACKAGES = ("ipykernel", "nbclient", "nbconvert", "nbformat", "papermill", "psu
 
 
 class Task(Protocol):
-    """A notebook on its way."""
+    """Notebook that was started."""
 
     def ended(self) -> bool:
-        """Whether it has come to its end."""
+        """Return whether it has ended."""
 
     def returned(self) -> Returned:
-        """What the ended one left behind. Raises RuntimeError if it was lost, with the reason."""
+        """Return the files of the ended notebook, or raise RuntimeError with the reason if they were lost."""
 
     def stop(self) -> None:
-        """End it and forget about it."""
+        """Stop it and discard its files."""
 
 
 class Pool(Protocol):
-    """Runs notebooks, several at once."""
+    """Runs several notebooks at once."""
 
     def room(self) -> int:
-        """How many may be on their way, running or waiting for their turn there."""
+        """Return the largest number of notebooks that may be running or queued."""
 
     def at_once(self) -> int:
-        """How many run at once."""
+        """Return the largest number of notebooks that run at once."""
 
     def why_missing(self, need: str) -> str | None:
-        """As `replication.runner.requirements.why_missing`, where the notebooks run."""
+        """Return as `replication.runner.requirements.why_missing`, for the machine that runs the notebooks."""
 
     def start(self, run: Run, made_from: dict[str, Any], cell_seconds: float) -> Task:
-        """Begin a run whose sources are `made_from`. Raises OSError if it cannot be begun."""
+        """Start a run whose sources are `made_from`, or raise OSError."""
 
     def close(self) -> None:
-        """Let go of what the pool holds."""
+        """Release the resources of the pool."""
 
 
 class LocalPool:
-    """Processes of this machine.
+    """Pool of processes of this machine.
 
     Parameters
     ----------
-    root, out
-        Folder the notebooks run in, and output folder, below which they have their scratch folders.
-    jobs
-        Processes at once, at least 1; the processor's cores are shared between them. ValueError if it is less.
+    root : Path
+        Folder in which the notebooks run.
+    out : Path
+        Output folder, in which the notebooks' scratch folders are made.
+    jobs : int, default 1
+        Number of processes at once, at least 1. They share the processor's cores.
 
-    Raises SuiteError where the packages that run notebooks are not installed.
+    Raises
+    ------
+    ValueError
+        If `jobs` is below 1.
+    SuiteError
+        If the packages that run notebooks are not installed.
     """
 
     def __init__(self, root: Path, out: Path, *, jobs: int = 1):
@@ -68,21 +75,21 @@ class LocalPool:
             raise SuiteError(f"running notebooks needs {', '.join(absent)}: pip install -e replication")
         self._root, self._jobs = root, jobs
         self._scratch, self._units = out / ".cache" / "runs", out / units.FOLDER
-        # What a killed call left: the output folder's lock is ours, so nobody is at work there.
+        # Files of a killed call. This process holds the lock of the output folder, so no other process uses them.
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def room(self) -> int:
-        """Processes at once: none waits for its turn here."""
+        """Return the number of processes at once; nothing is queued."""
         return self._jobs
 
     at_once = room
 
     def why_missing(self, need: str) -> str | None:
-        """As `replication.runner.requirements.why_missing`."""
+        """Return as `replication.runner.requirements.why_missing`."""
         return requirements.why_missing(need)
 
     def start(self, run: Run, made_from: dict[str, Any], cell_seconds: float) -> NotebookProcess:
-        """Begin a process; the sources are those of this machine."""
+        """Start a process. `made_from` is not needed, because the sources are on this machine."""
         threads = max(1, cores() // self._jobs)
         has_units = "units" in notebooks.parameters(self._root / NOTEBOOKS / run.notebook)
         folder = self._units / run.label if has_units else None
@@ -90,11 +97,11 @@ class LocalPool:
         return NotebookProcess(run, self._root, **options)
 
     def close(self) -> None:
-        """Nothing to let go of: every process was awaited or stopped."""
+        """Do nothing, because every process has ended or was stopped."""
 
 
 def cores() -> int:
-    """Cores this process may use: what the environment allows, or all that the system gives it."""
+    """Return the number of cores for this process: OMP_NUM_THREADS if set, otherwise all that the system permits."""
     allowed = os.environ.get("OMP_NUM_THREADS", "")
     if allowed.isdigit() and int(allowed) > 0:
         return int(allowed)

@@ -1,4 +1,4 @@
-"""One notebook in a process of its own, on this machine."""
+"""Process of one notebook on this machine."""
 
 import contextlib
 import json
@@ -23,22 +23,22 @@ _LOG_CHARACTERS = 3000
 
 @dataclass(frozen=True)
 class Returned:
-    """What a notebook's process left behind.
+    """Files and exit status of a notebook's process.
 
     Attributes
     ----------
-    status
-        Exit status of the process; negative: the signal that ended it.
-    seconds
+    status : int
+        Exit status of the process; a negative number is the signal that ended it.
+    seconds : float
         Wall time.
-    log
-        The end of what it printed.
-    error
-        {"cell", "source", "text"} of a failure that it could tell.
-    result, report, executed
-        Texts of the result file, the HTML page and the run notebook, as far as there are any.
-    energy
-        Joules, where measured.
+    log : str
+        End of the printed output.
+    error : dict or None
+        "cell", "source" and "text" of a failure that the process reported.
+    result, report, executed : str or None
+        Texts of the result file, the HTML page and the executed notebook; None for a file that was not written.
+    energy : float or None
+        Energy in joules; None if it was not measured.
     """
 
     status: int
@@ -52,22 +52,27 @@ class Returned:
 
 
 class NotebookProcess:
-    """A notebook that runs, with its scratch folder, which nobody else uses.
+    """Running notebook with its own scratch folder.
 
     Parameters
     ----------
-    run
-        What to run.
-    root
-        Folder with the notebooks, in which it runs.
-    scratch
-        Where the scratch folder is made; OSError if it cannot be.
-    threads
-        Of the numerical libraries.
-    cell_seconds
-        The longest time that one cell may take.
-    units
-        Folder for the notebook's units, None where it has none or they are not to be kept.
+    run : Run
+        The run.
+    root : Path
+        The clone, in which the notebook runs.
+    scratch : Path
+        Folder in which the scratch folder is made.
+    threads : int
+        Number of threads of the numerical libraries.
+    cell_seconds : float
+        Time limit of one cell in seconds.
+    units : Path, optional
+        Folder of the notebook's units; None if it has none or they must not be stored.
+
+    Raises
+    ------
+    OSError
+        If the scratch folder cannot be made or the process cannot be started.
     """
 
     def __init__(
@@ -96,10 +101,10 @@ class NotebookProcess:
             "note": f"{run.notebook}, run {run.name}, profile {run.profile}. Made by ccprune replicate.",
         }
         environment = os.environ | dict.fromkeys(_THREADS, str(threads)) | {"PYTHONHASHSEED": "0"}
-        # The kernel finds this very package, installed or not, and not a folder of that name where it runs.
+        # The kernel must import this package, installed or not, and not a folder of the same name in its directory.
         paths = (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH"))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        # Threads that wait must not spin for long: torch's and numba's would take the cores from one another.
+        # Waiting threads must not spin for long, because torch's and numba's threads would block one another's cores.
         environment.setdefault("GOMP_SPINCOUNT", "10000")
         try:
             job_file = self._folder / "job.json"
@@ -109,7 +114,7 @@ class NotebookProcess:
                 cwd=root,
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,  # not a file: on a full disk the reason must still reach us
+                stdout=subprocess.PIPE,  # not a file, so that the reason is also received when the disk is full
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -121,12 +126,12 @@ class NotebookProcess:
         self._reader.start()
 
     def ended(self) -> bool:
-        """Whether the process has come to its end."""
+        """Return whether the process has ended."""
         return self._process.poll() is not None
 
     def returned(self) -> Returned:
-        """What the ended process left; its folder is removed."""
-        self._reader.join(timeout=5)  # a kernel that outlives its process may hold the pipe open
+        """Return the files and the exit status of the ended process, and remove its folder."""
+        self._reader.join(timeout=5)  # a kernel that survives its process may hold the pipe open
         error, energy = self._text("error.json"), self._text("energy.json")
         try:
             return Returned(
@@ -143,7 +148,7 @@ class NotebookProcess:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def stop(self) -> None:
-        """End the process; it ends its kernel."""
+        """Stop the process, which stops its kernel."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self._process.pid, sign)

@@ -1,4 +1,4 @@
-"""Progress over the runs: a bar on a terminal, plain lines elsewhere."""
+"""Display of the progress of the runs: a bar on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Context manager that shows which runs are going on, for how long, how each ended, and the time left.
+    """Context manager that displays the current runs and their times, the outcome of each run, and the time left.
 
     Parameters
     ----------
-    expected
-        Label -> expected seconds, of the runs to come.
-    stream
-        Where it is shown.
-    at_once
-        Most runs at one time.
-    known
-        Runs that need not be run, whose ends will be told too.
+    expected : mapping of str to float
+        Expected seconds of each waiting run, by label.
+    stream : TextIO
+        Receives the display.
+    at_once : int
+        Largest number of runs at once.
+    known : int, default 0
+        Number of further runs, which are not started but whose outcomes are displayed too.
     """
 
     def __init__(self, expected: Mapping[str, float], stream: TextIO, *, at_once: int, known: int = 0):
@@ -41,13 +41,13 @@ class Progress:
             self._bar.close()
 
     def started(self, label: str) -> None:
-        """Show that a run has begun."""
+        """Display that a run was started."""
         self._running[label] = time.monotonic()
         if self._bar is None:
             self._line(f"start     {label}")
 
     def ended(self, label: str, status: str, note: str) -> None:
-        """Show how a run ended."""
+        """Display the outcome of a run."""
         begun, foreseen = self._running.pop(label, None), self._expected.pop(label, 0.0)
         if begun is not None and status == "done":
             self._took += time.monotonic() - begun
@@ -59,7 +59,7 @@ class Progress:
             self._bar.update()
 
     def tick(self) -> None:
-        """Bring the bar's names and times up to date."""
+        """Update the bar's labels and times."""
         if self._bar is not None:
             now = time.monotonic()
             going = [f"{label} {now - start:.0f} s" for label, start in self._running.items()]
@@ -69,7 +69,7 @@ class Progress:
                 self._bar.refresh()
 
     def _left(self) -> str:
-        """The time left as the suite foresees it, corrected by how long the runs so far took; empty at the end."""
+        """Return the time left, from the expected times and the pace of the runs so far; empty if no run is left."""
         if not self._expected:
             return ""
         pace = self._took / self._foreseen if self._foreseen else 1.0

@@ -1,4 +1,4 @@
-"""What a run needs or uses, written "authors:PATH", "images:NAME" or "device:cuda" in the suite file."""
+"""Data and devices of a run, written "authors:PATH", "images:NAME" or "device:cuda" in the suite file."""
 
 from importlib import import_module
 from pathlib import Path
@@ -6,8 +6,8 @@ from types import ModuleType
 
 from replication.ledger.errors import DataUnavailable
 
-# By what comes before the colon: the module that knows such data, and its function that fetches. They are imported when
-# they are asked, for only some runs need anything.
+# For each prefix, the module of such data and its function that downloads it. They are imported on demand, because only
+# some runs need any.
 _FETCHES = {
     "authors": ("replication.data.authors", "path"),
     "images": ("replication.data._image_sources", "fetch"),
@@ -17,7 +17,7 @@ _CHECKSUMS = "replication.data.checksums"
 
 
 def problem(need: str) -> str | None:
-    """Return what is wrong with the text, or None."""
+    """Return why the text does not name any data or device, or None if it does."""
     if not isinstance(need, str) or not need.startswith(tuple(f"{prefix}:" for prefix in _FETCHES)):
         return f"data must be written 'authors:PATH', 'images:NAME' or 'device:cuda', got {need!r}"
     try:
@@ -28,12 +28,17 @@ def problem(need: str) -> str | None:
 
 
 def why_missing(need: str) -> str | None:
-    """Fetch the data if it is not here yet; None, or one line that says why it cannot be had.
+    """Download the data if it is not on this machine yet.
+
+    Returns
+    -------
+    str or None
+        One line with the reason why the data is unavailable, or None if it is available.
 
     Raises
     ------
     CorruptData
-        If the file that is here, or that came, is not the pinned one.
+        If the checksum of a present or downloaded file differs from the pinned one.
     """
     module, fetch, name = _parts(need)
     try:
@@ -44,24 +49,24 @@ def why_missing(need: str) -> str | None:
 
 
 def is_here(need: str) -> bool:
-    """Whether the data is on this machine, without asking the network."""
+    """Return whether the data is on this machine. The network is not used."""
     module, _, name = _parts(need)
     return module.available(name)
 
 
 def paths(need: str) -> list[Path]:
-    """The files of the data on this machine; none of a device, or of data that came with a package."""
+    """Return the files of the data on this machine, none for a device or for data of an installed package."""
     module, _, name = _parts(need)
     return module.paths(name)
 
 
 def is_data(need: str) -> bool:
-    """Whether it is data, which can be fetched and has files, not a device."""
+    """Return whether the need is data, not a device."""
     return not need.startswith("device:")
 
 
 def pinned(need: str) -> dict[Path, str]:
-    """Digests of the data's files that were known beforehand, "sha256:HEX" or "md5:HEX", by path on this machine."""
+    """Return the pinned digests of the data's files, "sha256:HEX" or "md5:HEX", by path on this machine."""
     checksums = import_module(_CHECKSUMS)
     prefix, name = need.split(":", 1)
     return {"authors": checksums.of_authors, "images": checksums.of_images}[prefix](name)

@@ -1,4 +1,4 @@
-"""Committed results made again: a random sample of the cheap ones, compared number by number."""
+"""Re-run of a random sample of committed results, compared number by number."""
 
 import random
 import tempfile
@@ -15,23 +15,28 @@ from replication.runner.execution import replicate
 from replication.runner.pools import LocalPool
 from replication.runner.spec import Run
 
-#: A number is the same if it differs by less than this, relative to the larger of itself and 1: sums in another order.
+#: Largest difference of equal numbers, relative to the larger of the number and 1, for sums in another order.
 TOLERANCE = 1e-6
 
 
 def sample(runs: Sequence[Run], folder: Path, *, seconds: float, seed: int) -> list[Run]:
-    """Runs with a committed result, drawn at random without replacement as long as their expected time stays in budget.
+    """Draw runs with a committed result at random, without replacement, within a budget of time.
 
     Parameters
     ----------
-    runs
-        To draw from; those whose data is not on this machine are left out.
-    folder
-        The committed output folder.
-    seconds
-        Budget, of expected wall time on two cores.
-    seed
-        Of the draw.
+    runs : sequence of Run
+        Runs to draw from. Those whose data is not on this machine are left out.
+    folder : Path
+        Output folder with the committed results.
+    seconds : float
+        Largest sum of the runs' expected wall times on two cores.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    list of Run
+        The runs, without the runs that they depend on.
     """
     here = [run for run in runs if (folder / "results" / f"{run.label}.json").is_file()]
     here = [run for run in here if all(requirements.is_here(need) for need in (*run.needs, *run.uses))]
@@ -39,13 +44,34 @@ def sample(runs: Sequence[Run], folder: Path, *, seconds: float, seed: int) -> l
     chosen = []
     for run in here:
         if run.seconds <= seconds:
-            chosen.append(replace(run, after=()))  # what it comes after is committed
+            chosen.append(replace(run, after=()))  # the runs it depends on are committed
             seconds -= run.seconds
     return chosen
 
 
 def again(root: Path, chosen: Sequence[Run], folder: Path, *, judge: Judge, stream: TextIO, jobs: int = 1) -> list[str]:
-    """Run in a folder that is thrown away, and compare with the committed results: what differs, a line each."""
+    """Run in a temporary folder and compare the results with the committed ones.
+
+    Parameters
+    ----------
+    root : Path
+        Folder in which the notebooks run.
+    chosen : sequence of Run
+        The runs.
+    folder : Path
+        Output folder with the committed results.
+    judge : Judge
+        Function of path and content of a result that returns its cells.
+    stream : TextIO
+        Receives the progress.
+    jobs : int, default 1
+        Number of processes at once.
+
+    Returns
+    -------
+    list of str
+        One line for each difference and each run that did not succeed.
+    """
     found = []
     with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
         out = Path(scratch)
@@ -63,10 +89,20 @@ def again(root: Path, chosen: Sequence[Run], folder: Path, *, judge: Judge, stre
 
 
 def differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
-    """Cells of a result that another run of it does not confirm.
+    """List the cells of a result that a re-run does not confirm.
 
-    A number is confirmed if it is the same (`TOLERANCE`), or lies in the committed interval: another processor's
-    rounding moves trained networks a little.
+    A number is confirmed if it is equal up to `TOLERANCE`, or lies in the committed interval. The latter permits the
+    small changes of trained networks due to the rounding of another processor.
+
+    Parameters
+    ----------
+    old, new : iterable of Cell
+        Cells of the committed result and of the re-run.
+
+    Returns
+    -------
+    list of str
+        One line for each difference, sorted.
     """
     before, after = ({cell.key: cell for cell in cells} for cells in (old, new))
     found = [f"{_name(key)}: committed, but not there again" for key in before.keys() - after.keys()]

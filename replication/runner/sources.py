@@ -1,4 +1,4 @@
-"""Which source files changed since a result was made."""
+"""Source files that changed since a result was made."""
 
 import subprocess
 from collections.abc import Iterable
@@ -15,20 +15,20 @@ def changed_since(root: Path, commit: str | None, notebook: str, *, packages: It
 
     Parameters
     ----------
-    root
+    root : Path
         The clone.
-    commit
-        The commit that a result names.
-    notebook
+    commit : str or None
+        The commit in a result.
+    notebook : str
         File name inside `NOTEBOOKS`.
-    packages
+    packages : iterable of Path
         Folders of the packages that the notebook's code imports from.
 
     Returns
     -------
     list of str or None
-        Paths in the clone, sorted: the notebook itself, and those modules that its code leads to now and that were
-        edited or added since; a file that only moved counts as the same. None where git or the commit is missing.
+        Sorted paths in the clone: the notebook, and modules that its code imports now and that were edited or added
+        since the commit. A file that was only moved counts as unchanged. None if git or the commit is missing.
     """
     differing = _differing(root, commit) if commit else None
     if differing is None:
@@ -46,7 +46,7 @@ def _used(root: Path, notebook: str, packages: tuple[Path, ...]) -> frozenset[st
 
 @cache  # many results were made at one commit
 def _differing(root: Path, commit: str) -> frozenset[str] | None:
-    """Files that differ, under their present names; a file that only moved counts as the same."""
+    """Return the present names of the files that differ. A file that was only moved counts as unchanged."""
     command = ["git", "diff", "--name-status", "--find-renames", commit, "--", "ccprune", "notebooks", "replication"]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The plan: which notebooks run with which parameters, checked before anything runs."""
+"""Plan of a replication: the notebooks and their parameters, checked before anything runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ class Run:
 
     Attributes
     ----------
-    name, profile
-        Together they name the result file, NAME.PROFILE.json.
-    notebook
+    name, profile : str
+        The result file is NAME.PROFILE.json.
+    notebook : str
         File name inside `NOTEBOOKS`.
-    parameters
-        Every parameter of the notebook but `notebooks.PLACES`, defaults included.
-    needs
-        Data without which the run is skipped, as in "authors:data/vowel.csv".
-    uses
-        Data that the run uses where it can be had.
-    after
-        Runs that must be in place before this one begins.
-    seconds
-        Expected wall time on two cores: for the time left and the order, not for any result.
+    parameters : dict
+        All parameters of the notebook except `notebooks.PLACES`, including defaults.
+    needs : tuple of str
+        Data without which the run is skipped, such as "authors:data/vowel.csv".
+    uses : tuple of str
+        Data that the run uses if it is available.
+    after : tuple of Run
+        Runs that must have succeeded before this one starts.
+    seconds : float
+        Expected wall time on two cores, which affects the order of the runs and the displayed time left.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Run:
 
     @property
     def label(self) -> str:
-        """NAME.PROFILE, the stem of all of the run's files."""
+        """NAME.PROFILE, the stem of the names of the run's files."""
         return f"{self.name}.{self.profile}"
 
 
 def find_root(start: Path) -> Path:
-    """Return the nearest folder at or above `start` with a suite file; SuiteError if there is none."""
+    """Return the nearest folder at or above `start` with a suite file, or raise SuiteError if there is none."""
     for folder in (start, *start.parents):
         if (folder / SUITE_FILE).is_file():
             return folder
@@ -65,25 +65,26 @@ def plan(root: Path, *, profile: str, only: Sequence[str] = (), replaced: Mappin
 
     Parameters
     ----------
-    root
+    root : Path
         Folder that holds `SUITE_FILE` and `NOTEBOOKS`.
-    profile
-        "smoke", "default" or "paper". A run without a table for the profile is not in it.
-    only
-        Names of runs, or what comes before the "-" of several; empty for all. Those that they come after are added.
-    replaced
-        Parameters that every run gets in place of the suite's; each must be one of all the notebooks chosen.
+    profile : str
+        "smoke", "default" or "paper". Runs without a table for the profile are left out.
+    only : sequence of str, default ()
+        Names of runs, or the common part of several names before the first "-"; empty for all runs. The runs that they
+        depend on are added.
+    replaced : mapping of str to value, optional
+        Parameters that replace the suite's in every run. Each must be a parameter of all selected notebooks.
 
     Returns
     -------
     list of Run
-        In the suite's order, but none before those that it comes after.
+        In the suite's order, except that every run follows those that it depends on.
 
     Raises
     ------
     SuiteError
-        With one line for everything that is wrong: unknown names (with near matches), a missing notebook, a
-        missing or doubled cell tagged "parameters", an unknown parameter, a value of another type or out of range.
+        With one line for each problem: unknown names (with suggestions), a missing notebook, not exactly one cell
+        tagged "parameters", an unknown parameter, a value of another type or out of range.
     """
     suite = suite_file.read(root / SUITE_FILE)
     entries = {entry.name: entry for entry in suite.entries[profile]}
@@ -119,7 +120,7 @@ def plan(root: Path, *, profile: str, only: Sequence[str] = (), replaced: Mappin
 
 
 def _select(suite: SuiteFile, profile: str, only: Sequence[str]) -> set[str]:
-    """Names of a profile's runs that are asked for; each word must stand for at least one of them."""
+    """Return the names of the selected runs of a profile. Each word must select at least one."""
     here = {entry.name for entry in suite.entries[profile]}
     if not only:
         return here

@@ -1,7 +1,7 @@
-"""Stamps: what a finished run was made from, so that a second call runs only what changed.
+"""Stamps: digests of the sources of a completed run, so that a second call runs only what changed.
 
-A stamp lies in the output folder's `.cache`, which is not committed: a fresh clone runs everything, whatever
-results were committed with it.
+Stamps are stored in the output folder's `.cache`, which is not committed. A fresh clone therefore runs everything, even
+where it has committed results.
 """
 
 import hashlib
@@ -22,9 +22,10 @@ from replication.runner.spec import Run
 
 
 def sources(root: Path, run: Run) -> dict[str, Any]:
-    """Digests of all that a run's numbers depend on, but for the data. Call it before the run.
+    """Return the digests of everything that a run's numbers depend on, except the data. Call it before the run.
 
-    Of the library, the files that the notebook's code leads to: a change elsewhere does not make it run again.
+    Of the packages, these are the files that the notebook's code imports, so that changes elsewhere do not cause a
+    re-run.
     """
     cells = notebooks.cells(root / NOTEBOOKS / run.notebook)
     return {
@@ -38,22 +39,22 @@ def sources(root: Path, run: Run) -> dict[str, Any]:
 
 
 def with_data(made_from: dict[str, Any], run: Run, digests: Digests) -> dict[str, Any]:
-    """The sources and digests of the data that is here. Call it after the run, which may have fetched some."""
+    """Add the digests of the data on this machine. Call it after the run, which may have downloaded some."""
     data = {
         need: {path.name: digests.of(path) for path in requirements.paths(need)} if requirements.is_here(need) else None
         for need in (*run.needs, *run.uses)
     }
-    return json.loads(json.dumps(made_from | {"data": data}))  # as it reads when it comes back
+    return json.loads(json.dumps(made_from | {"data": data}))  # the same types as after a read
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> str:
-    """What differs between two of `sources` or `with_data`, in a line; empty if nothing does."""
+    """Return one line with the differences of two results of `sources` or `with_data`; empty if there are none."""
     names = [name for name in now if then.get(name) != now[name]]
     return "; ".join(_difference(name, then.get(name), now[name]) for name in names)
 
 
 def why_not_current(out: Path, root: Path, run: Run) -> str | None:
-    """None if result and report are what this folder's last run made of the same sources; else what differs."""
+    """Return why a run must be run again, or None if its result and report were made from the present sources."""
     try:
         stamp = json.loads(_stamp(out, run).read_text(encoding="utf-8"))
         then, content = stamp["made_from"], [stamp["result"], stamp["report"]]
@@ -71,7 +72,7 @@ def why_not_current(out: Path, root: Path, run: Run) -> str | None:
 
 
 def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:
-    """Stamp a run whose result and report are in place."""
+    """Write the stamp of a run whose result and report are stored."""
     result, report = (_digest(path.read_bytes()) for path in _files(out, run))
     made_from = with_data(made_from, run, Digests(out / ".cache"))
     text = json.dumps({"made_from": made_from, "result": result, "report": report}, indent=1)

@@ -1,4 +1,4 @@
-"""What an output folder has of a plan, run by run."""
+"""Status of each run of a plan in an output folder."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,16 @@ from replication.runner.spec import Run
 
 @dataclass(frozen=True)
 class Status:
-    """One run: its label, what is here of it, and what a call would do.
+    """Status of one run.
 
-    result: "commit COMMIT, SECONDS s" of the result file, or "none". next: "nothing", "run: WHY", or "needs WHAT".
+    Attributes
+    ----------
+    label : str
+        Label of the run.
+    result : str
+        "commit COMMIT, SECONDS s" of the result file, or "none".
+    next : str
+        Effect of the next call: "nothing", "run: REASON" or "needs DATA: ...".
     """
 
     label: str
@@ -22,14 +29,33 @@ class Status:
 
 
 def statuses(root: Path, runs: Sequence[Run], out: Path) -> Iterator[Status]:
-    """The status of each run; data is looked for on this machine only. Raises ValueError for a spoilt result file."""
+    """Yield the status of each run. Data is searched for on this machine only.
+
+    Parameters
+    ----------
+    root : Path
+        Folder in which the notebooks run.
+    runs : sequence of Run
+        The runs.
+    out : Path
+        Output folder.
+
+    Yields
+    ------
+    Status
+
+    Raises
+    ------
+    ValueError
+        If a result file is not valid.
+    """
     for run in runs:
         path = out / "results" / f"{run.label}.json"
         yield Status(run.label, _told(path) if path.is_file() else "none", _next(root, run, out))
 
 
 def lines(found: Iterable[Status]) -> Iterator[str]:
-    """A table in plain text."""
+    """Yield the lines of a table in plain text."""
     rows = [("run", "result", "next call"), *((row.label, row.result, row.next) for row in found)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for row in rows:

@@ -1,4 +1,4 @@
-"""The suite file as it is written: read, checked, its grids laid out as one entry per combination."""
+"""Reading and checking of the suite file, whose grids are expanded to one entry per combination."""
 
 import itertools
 import re
@@ -20,15 +20,19 @@ _RUN_KEYS = ("name", "notebook", "needs", "uses", "after", "seconds", "parameter
 
 @dataclass(frozen=True)
 class Entry:
-    """One run of one profile, as the suite file has it.
+    """One run of one profile in the suite file.
 
     Attributes
     ----------
-    name, notebook, needs, uses, after
-        As in `replication.runner.Run`, but that `after` are names.
-    given
-        Parameters that the file gives; the others keep the notebook's defaults.
-    seconds
+    name, notebook : str
+        As in `replication.runner.Run`.
+    needs, uses : tuple of str
+        As in `replication.runner.Run`.
+    after : tuple of str
+        Names of the runs that must have succeeded before this one starts.
+    given : dict
+        Parameters in the file. All others have the notebook's defaults.
+    seconds : float
         Expected wall time on two cores.
     """
 
@@ -43,19 +47,27 @@ class Entry:
 
 @dataclass(frozen=True)
 class SuiteFile:
-    """Entries by profile, each in the file's order, and what values parameters may have, by their names."""
+    """Content of a suite file.
+
+    Attributes
+    ----------
+    entries : dict of str to tuple of Entry
+        Entries of each profile, in the file's order.
+    limits : dict of str to Limit
+        Limits of parameters, by name.
+    """
 
     entries: dict[str, tuple[Entry, ...]]
     limits: dict[str, Limit]
 
     @property
     def names(self) -> set[str]:
-        """Names of all profiles' runs."""
+        """Names of the runs of all profiles."""
         return {entry.name for entries in self.entries.values() for entry in entries}
 
 
 def read(path: Path) -> SuiteFile:
-    """Read and check a suite file; SuiteError with a line for everything that is wrong."""
+    """Read and check a suite file, or raise SuiteError with one line for each problem."""
     try:
         text = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
@@ -100,7 +112,7 @@ def _problems(run: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _misshapen(run: Mapping[str, Any]) -> Iterator[str]:
-    """Unknown keys, and values of another kind than theirs."""
+    """Yield unknown keys and values of the wrong type."""
     yield from (f"unknown key {key!r}{suggestion(key, _RUN_KEYS)}" for key in run if key not in _RUN_KEYS)
     for key in ("name", "notebook"):
         if not isinstance(run.get(key), str):
@@ -124,7 +136,7 @@ def _entries(runs: list[dict[str, Any]], profile: str) -> tuple[Entry, ...]:
 
 
 def _of_grid(run: Mapping[str, Any], profile: str) -> Iterator[Entry]:
-    """One entry per point of the profile's grid, NAME-VALUE-VALUE; without a grid the run itself."""
+    """Yield one entry per point of the profile's grid, NAME-VALUE-VALUE, or the run itself without a grid."""
     table = dict(run[profile])
     grid = table.pop("grid", {})
     for values in itertools.product(*grid.values()):
@@ -139,7 +151,7 @@ def _of_grid(run: Mapping[str, Any], profile: str) -> Iterator[Entry]:
 
 
 def _contradictions(suite: SuiteFile) -> Iterator[str]:
-    """What is wrong between runs: doubled names, data nobody knows, dependencies that are not there or go round."""
+    """Yield problems between runs: duplicate names, unknown data, missing or circular dependencies."""
     told = set()
     for profile, entries in suite.entries.items():
         names = [entry.name for entry in entries]

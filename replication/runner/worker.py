@@ -1,6 +1,7 @@
-"""Runs one notebook; started by the runner as `python -m replication.runner.worker JOB.json`, one process each.
+"""Program that runs one notebook. The runner starts it as `python -m replication.runner.worker JOB.json`.
 
-Exit status 0: executed and rendered. 1: it failed, and error.json in the job's folder says how.
+The exit status is 0 if the notebook was executed and its page was made, and 1 if it failed. The failure is then stored
+in error.json in the job's folder.
 """
 
 import contextlib
@@ -22,9 +23,10 @@ KERNEL = "ccprune"
 
 
 def main(job_file: str) -> int:
-    """Run a job file: "notebook", "folder", "cwd" (absolute paths), "parameters", "cell_seconds", "title", "note".
+    """Run a job file and return the exit status.
 
-    Its "recorded" parameters are those that belong into the result: all but those that say where to write.
+    The file has the absolute paths "notebook", "folder" and "cwd", and "parameters", "recorded" (the parameters without
+    paths, which the result stores), "cell_seconds", "title" and "note".
     """
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
@@ -32,7 +34,7 @@ def main(job_file: str) -> int:
     try:
         _install_kernel(folder)
         _run(job, folder)
-    except Exception as error:  # whatever it is, the runner has to tell it
+    except Exception as error:  # the runner reports any error
         told = _describe(error, folder)
         try:
             (folder / "error.json").write_text(json.dumps(told), encoding="utf-8")
@@ -43,7 +45,7 @@ def main(job_file: str) -> int:
 
 
 def _end_with(parent: int) -> None:
-    """End this process and its kernel when the runner has died: nobody would take its result."""
+    """End this process and its kernel when the runner has died, because the result would be lost."""
     while os.getppid() == parent:
         time.sleep(0.5)
     for process in psutil.Process().children(recursive=True):
@@ -53,7 +55,7 @@ def _end_with(parent: int) -> None:
 
 
 def _run(job: dict[str, Any], folder: Path) -> None:
-    # These look for kernels and settings when they are imported.
+    # These search for kernels and settings when they are imported.
     import nbformat
     import papermill
 
@@ -71,7 +73,7 @@ def _run(job: dict[str, Any], folder: Path) -> None:
         language="python",
         cwd=job["cwd"],
         progress_bar=False,
-        start_timeout=300,  # a busy machine takes its time
+        start_timeout=300,  # a kernel starts slowly on a busy machine
         execution_timeout=int(job["cell_seconds"]),
     )
     announce(job["parameters"]["out"], notebook=Path(job["notebook"]).name, parameters=job["recorded"])
@@ -80,12 +82,12 @@ def _run(job: dict[str, Any], folder: Path) -> None:
     page = to_html(nbformat.read(executed, as_version=4), title=job["title"], note=job["note"])
     if units := job["parameters"].get("units"):
         page = page.replace(units, f"$OUT/units/{Path(units).name}")
-    # The scratch folder has another name every time; the report of the same run must not.
+    # The scratch folder has a different name in each run, but the report must not depend on it.
     (folder / "report.html").write_text(portable(page.replace(str(folder), "$OUT")), encoding="utf-8")
 
 
 def _measured(execute: Callable[[], object]) -> float | None:
-    """Execute once; joules of the processor and graphics card meanwhile, None where no counter tells them."""
+    """Execute once and return the energy of processor and graphics card in joules, or None without a counter."""
     if find_spec("codecarbon") is None:
         execute()
         return None
@@ -108,10 +110,10 @@ def _measured(execute: Callable[[], object]) -> float | None:
 
 
 def _install_kernel(folder: Path) -> None:
-    """Make a kernel that is this interpreter.
+    """Register a kernel of this interpreter.
 
-    "python3" is whatever kernel a user or another environment registered under that name last; a start-up
-    script in the user's IPython profile would run too.
+    The kernel "python3" may be one that a user or another environment registered under that name, and it would run
+    start-up scripts of the user's IPython profile.
     """
     kernel = folder / "jupyter" / "kernels" / KERNEL
     kernel.mkdir(parents=True)
@@ -128,18 +130,17 @@ def _describe(error: Exception, folder: Path) -> dict[str, Any]:
     from papermill.exceptions import PapermillExecutionError
 
     if isinstance(error, PapermillExecutionError):
-        # The last lines papermill keeps are the traceback as the kernel coloured it; str() takes the colours
-        # off.
+        # papermill stores the traceback with the kernel's colour codes; str() removes them.
         return {"cell": error.cell_index, "source": error.source, "text": str(error).strip()}
     told = {"cell": None, "source": None, "text": "".join(traceback.format_exception(error)).strip()}
-    if isinstance(error, CellTimeoutError | DeadKernelError):  # these do not say where
+    if isinstance(error, CellTimeoutError | DeadKernelError):  # these errors do not name the cell
         told["text"] = f"{type(error).__name__}: {error}".splitlines()[0]
         told |= _running_cell(folder / "executed.ipynb")
     return told
 
 
 def _running_cell(executed: Path) -> dict[str, Any]:
-    """The last cell that was begun: papermill notes a cell that was cut off as completed, and those after it not."""
+    """Return the last cell that was started. papermill marks an interrupted cell as completed, later ones not."""
     import nbformat
 
     cells = nbformat.read(executed, as_version=4).cells
