@@ -22,7 +22,7 @@ _NO_CLONE = (
     "this command needs a clone of the project, and there is none at or above the working directory; "
     "clone the repository, run `make install` in it, and call the command there"
 )
-# Commands of `replication.cli`; here so that they can be named where there is no clone.
+# Commands of `replication.cli`, listed here for the help text outside a clone.
 _IN_A_CLONE = {
     "replicate": "run the notebooks, write results and reports",
     "status": "list which runs are done, and which would run again and why",
@@ -34,15 +34,26 @@ _IN_A_CLONE = {
 
 
 class _Unavailable(Exception):
-    """The replication cannot be imported; the message says why, and what to do."""
+    """Raised if the replication cannot be imported; the message has the reason and what to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Arguments after the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
     root = find_clone()
     parser = build_parser(root)
     options, unknown = parser.parse_known_args(arguments)
-    refusal = getattr(options, "refusal", None)  # of a command whose options are not known without the replication
+    refusal = getattr(options, "refusal", None)  # set for commands whose options are unknown without the replication
     if unknown and refusal is None:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if refusal is None and options.command is _doctor:
@@ -56,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser(root: Path | None) -> argparse.ArgumentParser:
-    """Return the parser of the command line; `root` is the clone, if there is one."""
+    """Return the parser of the command line. `root` is the folder of the clone, or None outside a clone."""
     parser = argparse.ArgumentParser(prog="ccprune", description=_DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     how = {"formatter_class": argparse.RawDescriptionHelpFormatter}
@@ -72,7 +83,7 @@ def build_parser(root: Path | None) -> argparse.ArgumentParser:
 
 
 def find_clone() -> Path | None:
-    """Folder of the nearest clone at or above the working directory, or None."""
+    """Return the folder of the nearest clone at or above the working directory, or None."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "replication" / "suite.toml").is_file():
@@ -81,14 +92,14 @@ def find_clone() -> Path | None:
 
 
 def _replication(root: Path | None) -> ModuleType:
-    """The package `replication.cli`, found in the clone if it is not installed."""
+    """Import the package `replication.cli`, from the clone if it is not installed."""
     try:
         try:
             return import_module("replication.cli")
         except ModuleNotFoundError as error:
             if root is None or error.name not in ("replication", "replication.cli"):
                 raise
-        sys.modules.pop("replication", None)  # a folder of that name elsewhere
+        sys.modules.pop("replication", None)  # it may be another folder of that name
         sys.path.insert(0, str(root))
         return import_module("replication.cli")
     except ModuleNotFoundError as error:
@@ -107,7 +118,7 @@ def _doctor(root: Path | None, options: argparse.Namespace) -> int:
     width = max(len(check.what) for check in checks)
     found = []
     for line in map(doctor.examine, checks):
-        print(doctor.format_line(line, width), flush=True)  # some take seconds
+        print(doctor.format_line(line, width), flush=True)  # some checks take seconds
         found.append(line)
     print(f"\n{doctor.summarise(found)}")
     return 0 if all(line.state == "works" for line in found if line.required) else 1

@@ -1,4 +1,4 @@
-"""`python -m ccprune.cli`."""
+"""Entry point of `python -m ccprune.cli`."""
 
 import sys
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
 
-_WIDTH = 110  # columns of a text
+_WIDTH = 110  # characters of a line
 
 
 class Missing(Exception):
-    """What a check looks for is not installed or not there; the message says so in a few words."""
+    """Raised by a check if its subject is not installed or does not exist; the message is a few words."""
 
 
 class Broken(Exception):
-    """What a check looks for is there and does not work; the message says how."""
+    """Raised by a check if its subject exists but does not work; the message has the symptom."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Line:
-    """Result of a check. `told` is a version, a device or a reason; `cost` is empty where the thing works."""
+    """Result of a check. `told` is a version, a device or a reason; `cost` is empty if the subject works."""
 
     what: str
     state: Literal["works", "missing", "broken"]
@@ -57,9 +57,9 @@ class Line:
 
 
 def examine(check: Check) -> Line:
-    """Carry the check out. It raises nothing: an exception makes a broken thing, with its first line as the reason."""
+    """Run a check. It does not raise: after an exception the state is "broken", with its first line as the reason."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of packages that are imported
+        warnings.simplefilter("ignore")  # warnings of imported packages
         try:
             return Line(check.what, "works", check.look(), required=check.required)
         except Missing as error:
@@ -76,7 +76,7 @@ def examine(check: Check) -> Line:
 
 
 def format_line(line: Line, width: int) -> str:
-    """Return the line as plain text, with `width` columns for its name, and below it what it costs."""
+    """Return the line as plain text, with `width` characters for its name, and its cost below."""
     indent = " " * (len("missing") + width + 4)
     first = f"{line.state:<7}  {line.what:<{width}}  {line.told}"
     parts = [(first, indent)] + ([(f"{indent}costs: {line.cost}", indent + " " * 7)] if line.cost else [])
@@ -87,7 +87,7 @@ def format_line(line: Line, width: int) -> str:
 
 
 def summarise(lines: Sequence[Line]) -> str:
-    """Return the counts of states, and which required things do not work."""
+    """Return the counts of states and the required checks that do not work."""
     states = [line.state for line in lines]
     counted = f"{states.count('works')} work, {states.count('missing')} missing, {states.count('broken')} broken"
     failing = [line.what for line in lines if line.required and line.state != "works"]
@@ -95,7 +95,7 @@ def summarise(lines: Sequence[Line]) -> str:
 
 
 def imported(name: str, absent: str = "not installed") -> str:
-    """Import a package; returns its name and version. Raises `Missing` if it is not installed."""
+    """Import a package and return its name and version. Raise `Missing` if it is not installed."""
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -106,7 +106,7 @@ def imported(name: str, absent: str = "not installed") -> str:
 
 
 def _packages() -> str:
-    """`pip check`, as far as it is about this project; other packages' conflicts are counted."""
+    """Run `pip check`, report conflicts of this project, and count those of other packages."""
     done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
     if done.returncode and not done.stdout:
         raise Missing("pip is not installed, so that versions were not checked")
@@ -153,14 +153,14 @@ def _bfloat16() -> str:
     a = torch.rand(512, 512, generator=torch.Generator().manual_seed(0)).to(device)
     exact, half = a @ a, a.bfloat16()
     error = float(((half @ half).float() - exact).abs().max() / exact.abs().max())
-    if not error < 0.02:  # it has 8 binary digits
+    if not error < 0.02:  # bfloat16 has 8 binary digits
         raise Broken(f"the error of a product of two matrices is {error:.2g} of its largest entry")
     faster = _seconds(lambda: float((a @ a)[0, 0])) / _seconds(lambda: float((half @ half)[0, 0]))
     return f"on the {device}, a matrix product at {faster:.2g} times the speed of float32"
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    """Of the quickest of five."""
+    """Return the time of the fastest of five calls."""
     found = []
     for _ in range(5):
         start = time.perf_counter()

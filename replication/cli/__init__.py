@@ -1,4 +1,4 @@
-"""The commands of `ccprune` that need a clone; a module here for each group."""
+"""Commands of `ccprune` that need a clone, with a module for each group."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ def add(commands) -> None:
 
 
 def run(root: Path, options: argparse.Namespace) -> int:
-    """Carry a parsed command out; returns the exit status."""
+    """Run a parsed command and return the exit status."""
     try:
         return options.command(root, options)
     except SuiteError as error:

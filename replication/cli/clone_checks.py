@@ -1,4 +1,4 @@
-"""Checks of what the replication needs beside the library: notebooks, data, folders, and which runs can be made."""
+"""Checks of the needs of the replication beyond the library: packages, data, folders, and which runs are possible."""
 
 import math
 import os
@@ -21,25 +21,33 @@ from replication.ledger.environment import environment, lock, portable
 from replication.runner import Run, requirements
 from replication.runner.inventory import DataSet, all_runs, data_sets, skipped_without
 
-_ROOM = 2**30  # bytes; what all profiles write, scratch included, is far less
-_SHOWN = 5  # names of a list
+_ROOM = 2**30  # bytes; all profiles write far less, including scratch files
+_SHOWN = 5  # names shown of a list
 
 
 @dataclass(frozen=True)
 class Clone:
-    """The project's folder, and the output folder of its runs."""
+    """Clone of the project.
+
+    Attributes
+    ----------
+    root : Path
+        Folder of the clone.
+    out : Path
+        Output folder of its runs.
+    """
 
     root: Path
     out: Path
 
     @cached_property
     def runs(self) -> list[Run]:
-        """Runs of all profiles. Raises SuiteError if the suite file is wrong."""
+        """Runs of all profiles. SuiteError is raised if the suite file is invalid."""
         return all_runs(self.root)
 
     @cached_property
     def extras(self) -> dict[str, list[str]]:
-        """Optional dependencies of the replication, by the name of the extra."""
+        """Optional dependencies of the replication, by the names of the extras."""
         text = (self.root / "replication" / "pyproject.toml").read_text(encoding="utf-8")
         return tomllib.loads(text)["project"].get("optional-dependencies", {})
 
@@ -117,7 +125,7 @@ def _distributed(clone: Clone) -> str:
 
 
 def _extra(clone: Clone, name: str, extra: str) -> str:
-    """A package of an extra."""
+    """Return name and version of a package of an extra, or raise `Missing` or `Broken`."""
     found = imported(name, f"not installed; pip install -e 'replication[{extra}]' brings it")
     for requirement in map(Requirement, clone.extras.get(extra, [])):
         if requirement.name == name and not requirement.specifier.contains(version(name), prereleases=True):
@@ -149,7 +157,7 @@ def _memory(clone: Clone) -> str:
 
 
 def _allowed_bytes() -> float:
-    """What a container may use."""
+    """Return the memory limit of a container in bytes, infinity without a limit."""
     try:
         return int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # another system, or "max"
@@ -157,12 +165,12 @@ def _allowed_bytes() -> float:
 
 
 def _peaks(folder: Path) -> dict[str, float]:
-    """Peak memory in GiB of each result that tells it and can be read."""
+    """Return the peak memory in GiB of each readable result that has it."""
     found = {}
     for path in sorted(folder.glob("*.json")):
         try:
             peak = ledger.read(path)["peak_memory_mb"]
-        except ValueError:  # for ccprune verify to tell
+        except ValueError:  # ccprune verify reports it
             continue
         if peak is not None:
             found[path.stem] = peak / 1024
@@ -183,7 +191,7 @@ def _cache(clone: Clone) -> str:
 
 def _written_to(folder: Path) -> str:
     existing = _existing(folder)
-    with tempfile.TemporaryFile(dir=existing):  # root may write where os.access says no, and not on a read-only disk
+    with tempfile.TemporaryFile(dir=existing):  # os.access is wrong for root
         return portable(str(folder)) + ("" if existing == folder else ", which will be made")
 
 
@@ -258,20 +266,20 @@ def _of_kind(kind: str, clone: Clone) -> list[DataSet]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """Return the first five names and the count of the others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
 def counted(some: Sequence[Run], runs: Sequence[Run]) -> str:
-    """How many of the runs they are, by profile, as in "1 of 19 smoke, 9 of 37 paper runs"."""
+    """Return the number of some runs among all, by profile, such as "1 of 19 smoke, 9 of 37 paper runs"."""
     numbers = {profile: [sum(run.profile == profile for run in part) for part in (some, runs)] for profile in PROFILES}
     told = [f"{part} of {whole} {profile}" for profile, (part, whole) in numbers.items() if part]
     return f"{', '.join(told)} runs" if told else "no run"
 
 
 def without(clone: Clone, needs: Collection[str], *, names: bool = False) -> str:
-    """How many runs are skipped where these needs cannot be had, by profile, and which if `names`."""
+    """Return the number of runs by profile that are skipped without these needs, with their names if `names`."""
     skipped = skipped_without(clone.runs, needs)
     told = f"{counted(skipped, clone.runs)} skipped"
     listed = dict.fromkeys(run.name for run in skipped) if names else ()

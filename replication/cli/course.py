@@ -1,4 +1,4 @@
-"""`ccprune course`."""
+"""Command `ccprune course`."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`ccprune data`."""
+"""Command `ccprune data`."""
 
 import argparse
 import textwrap
@@ -50,7 +50,7 @@ def _list(found: Sequence[DataSet]) -> int:
 
 def _get(found: Sequence[DataSet]) -> int:
     missing = [data.need for data in found if not data.here]
-    reasons: dict[str, list[str]] = {}  # by what they say beside the name: without a network, that is the same of all
+    reasons: dict[str, list[str]] = {}  # by the text without the name, which is the same for all without a network
     for need in missing:
         print(f"{need} ... ", end="", flush=True)  # some take minutes
         why = _why_not_fetched(need)

@@ -1,4 +1,4 @@
-"""`ccprune replicate`, `ccprune status` and `ccprune report`."""
+"""Commands `ccprune replicate`, `ccprune status` and `ccprune report`."""
 
 import argparse
 import ast
@@ -94,7 +94,7 @@ def _replicate(root: Path, options: argparse.Namespace) -> int:
 
 
 def _compare(root: Path, out: Path, labels: Sequence[str]) -> None:
-    """Print how many numbers of the runs that were made are those of the results that came with the project."""
+    """Print how many numbers of the completed runs are equal to the committed ones."""
     committed = root / "replication"
     before = out / BEFORE if out.resolve() == committed.resolve() else committed
     if labels and (before / "results").is_dir():
@@ -125,7 +125,7 @@ def _report(root: Path, options: argparse.Namespace) -> int:
 
 
 def _status(root: Path, options: argparse.Namespace) -> int:
-    """Say what is there and what a call would do, and do nothing."""
+    """Print the result of each run and the effect of the next call, without running anything."""
     runs = plan(root, profile=options.profile, only=options.names)
     return _tell(root, runs, options.out or _folder(root, options.profile))
 
@@ -162,7 +162,7 @@ def _write_report(root: Path, out: Path, *, redraw: bool = True) -> int:
 
 
 def _summarise(outcomes: Sequence[Outcome]) -> bool:
-    """Print what was skipped and what failed; True if anything failed."""
+    """Print which runs were skipped or failed, and return whether any failed."""
     for outcome in outcomes:
         if outcome.status == "failed":
             print(f"\nFAILED {outcome.run.label}: {outcome.why}", file=sys.stderr)
@@ -182,11 +182,11 @@ def _pair(text: str) -> tuple[str, Any]:
     try:
         return key, ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        return key, value  # a text without its quotes
+        return key, value  # a text without quotes
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
+    """Parse an integer of at least 1, for argparse."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")

@@ -1,4 +1,4 @@
-"""`ccprune verify`."""
+"""Command `ccprune verify`."""
 
 import argparse
 import secrets
@@ -60,14 +60,14 @@ def _verify(root: Path, options: argparse.Namespace) -> int:
 
 
 def _print_sources(root: Path, *, each: bool) -> None:
-    """Print how many results the present sources made, and which files changed since the others'."""
+    """Print the number of results made from the present sources, and the files that changed since the others."""
     count = Counter()
     for path in sorted((root / "replication" / "results").glob("*.json")):
         try:
             content = ledger.read(path)
             commit = content["environment"]["commit"]
             changed = changed_since(root, commit, content["notebook"], packages=SOURCE_FOLDERS)
-        except (OSError, ValueError):  # `verify.problems` names it
+        except (OSError, ValueError):  # `verify.problems` reports it
             continue
         count["unknown" if changed is None else "changed" if changed else "same"] += 1
         if each:
