@@ -1,6 +1,8 @@
 """Confidence intervals of a mean or a median, and paired differences."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ from ccprune._util.checks import at_least, inside_unit_interval
 #: Up to this many pairs the sign-flip test enumerates all 2**n patterns instead of drawing a sample of them.
 EXACT_PAIRS = 14
 
+_KEPT = 2**21  # entries of random draws that are kept for the next interval (16 MiB)
 _CHUNK = 2**21  # resampled values held at once (16 MiB of float64)
 
 
@@ -81,18 +84,11 @@ def bootstrap_interval(
     if np.all(values == values[0]):
         return Interval(float(values[0]), float(values[0]), float(values[0]), n)
 
-    rng = np.random.default_rng(seed)
-    rows = max(1, _CHUNK // n)
-    drawn = np.concatenate(
-        [
-            of(values[rng.integers(0, n, (min(rows, resamples - start), n))], axis=1)
-            for start in range(0, resamples, rows)
-        ]
-    )
+    drawn = np.concatenate([of(values[places], axis=1) for places in _draws(n, n, resamples, seed)])
     # Half of the ties count as below, so that a symmetric sample has no bias. Clipping keeps the quantile finite.
     below = (np.sum(drawn < estimate) + 0.5 * np.sum(drawn == estimate)) / resamples
     bias = ndtri(np.clip(below, 0.5 / resamples, 1 - 0.5 / resamples))
-    left_out = np.array([of(np.delete(values, i)) for i in range(n)])
+    left_out = np.concatenate([of(others, axis=1) for others in _left_out(values)])
     gap = left_out.mean() - left_out
     spread = np.sum(gap**2)
     # The jackknife of the median can be constant although the sample is not; then it does not estimate skewness.
@@ -212,12 +208,37 @@ def sign_flip_p(difference: ArrayLike, *, permutations: int = 10_000, seed: int 
     if n <= EXACT_PAIRS:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return float(np.mean(np.abs((2 * patterns - 1) @ values) >= seen))
-    rng = np.random.default_rng(seed)
-    rows, extreme = max(1, _CHUNK // n), 0
-    for start in range(0, permutations, rows):
-        signs = 2 * rng.integers(0, 2, (min(rows, permutations - start), n)) - 1
-        extreme += int(np.sum(np.abs(signs @ values) >= seen))
+    extreme = sum(int(np.sum(np.abs((2.0 * bits - 1.0) @ values) >= seen)) for bits in _draws(2, n, permutations, seed))
     return (extreme + 1) / (permutations + 1)
+
+
+def _left_out(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the samples without one of their values, in parts (k, n - 1)."""
+    n = len(values)
+    part = max(1, _CHUNK // n)
+    for start in range(0, n, part):
+        places = np.arange(start, min(start + part, n))
+        others = np.arange(n - 1)[None] + (np.arange(n - 1)[None] >= places[:, None])
+        yield values[others]
+
+
+def _draws(high: int, n: int, rows: int, seed: int) -> Iterable[np.ndarray]:
+    """Yield integers below `high` in parts of about `_CHUNK` entries (k, n), `rows` rows in all.
+
+    Reports compute thousands of intervals of samples of few lengths, so that small draws are kept.
+    """
+    return _kept_draws(high, n, rows, seed) if rows * n <= _KEPT else _new_draws(high, n, rows, seed)
+
+
+@lru_cache(maxsize=2)
+def _kept_draws(high: int, n: int, rows: int, seed: int) -> tuple[np.ndarray, ...]:
+    return tuple(_new_draws(high, n, rows, seed))
+
+
+def _new_draws(high: int, n: int, rows: int, seed: int) -> Iterator[np.ndarray]:
+    rng, part = np.random.default_rng(seed), max(1, _CHUNK // n)
+    for start in range(0, rows, part):
+        yield rng.integers(0, high, (min(part, rows - start), n))
 
 
 def check_sample(values: ArrayLike, name: str, *, finite: bool = True) -> np.ndarray:
