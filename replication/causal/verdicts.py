@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from ccprune.stats import student_interval
 from replication.causal.abrupt import abrupt_robustness
 from replication.causal.change_point import ChangePoint, change_point, one_standard_error
 from replication.ledger.cell import Cell
 from replication.ledger.claims import higher
+from replication.ledger.tabular import mean_fields
 
 #: An accuracy lower than the dense network's by less than this counts as kept: one percentage point.
 MARGIN = 0.01
@@ -58,14 +58,6 @@ def wide(curves: pd.DataFrame, method: str, value: str) -> pd.DataFrame:
     return curves[curves.method == method].pivot(index="seed", columns="level", values=value)
 
 
-def mean(values: Sequence[float]) -> dict[str, float | int | None]:
-    """Mean of a few runs with Student's interval, of a single run its value alone, as fields of a cell."""
-    if len(values) == 1:
-        return {"ours": float(values[0]), "n": 1}
-    found = student_interval(values)
-    return {"ours": found.estimate, "ci_low": found.low, "ci_high": found.high, "n": found.n}
-
-
 def curve_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str]) -> list[Cell]:
     """Test accuracy of every method at every sparsity."""
     return [
@@ -75,7 +67,7 @@ def curve_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str]) -> l
             method=method,
             sparsity=level,
             quantity="accuracy",
-            **mean(part.test_accuracy.tolist()),
+            **mean_fields(part.test_accuracy.tolist()),
         )
         for (method, level), part in curves.groupby(["method", "level"], sort=False)
     ]
@@ -180,7 +172,7 @@ def rewound_cells(rows: pd.DataFrame, network: str, where: Mapping[str, str]) ->
     for method, part in rows.groupby("method", sort=False):
         names = {"table": f"protocol_2024-{network}", "method": method, "quantity": "accuracy"}
         level = 0.0 if method == "dense" else sparsity
-        found.append(Cell(**where, **names, sparsity=level, **mean(part.test_accuracy.tolist())))
+        found.append(Cell(**where, **names, sparsity=level, **mean_fields(part.test_accuracy.tolist())))
     for reference in [name for name in accuracies if name != "causal"]:
         pair = accuracies[["causal", reference]].dropna().to_numpy()
         margin = MARGIN if reference == "dense" else None

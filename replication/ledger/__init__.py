@@ -6,6 +6,7 @@ from replication.ledger.files import collect, parse, read, write
 from replication.ledger.numbers import format_number
 from replication.ledger.raw import place, raw_digest, raw_path, read_raw
 from replication.ledger.storage import save, signature
+from replication.ledger.tabular import row_cells, sample_cells
 
 __all__ = [
     "AUTHORS",
@@ -22,6 +23,8 @@ __all__ = [
     "raw_path",
     "read",
     "read_raw",
+    "row_cells",
+    "sample_cells",
     "save",
     "signature",
     "write",
