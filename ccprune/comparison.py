@@ -162,7 +162,8 @@ def compare(
             results = [
                 _trained_on(model, begin, optimizer, mask, batches.after(before), after, loss, one) for mask in masks
             ]
-            values = [metric(result, *test) for result in results] * (len(sparsities) if found is None else 1)
+            values = [_measured(metric, *pair, test) for pair in zip(results, masks, strict=True)]
+            values *= len(sparsities) if found is None else 1
             achieved = [0.0] * len(sparsities) if found is None else [mask.sparsity for mask in masks if mask]
             rows += [(name, *row) for row in zip(sparsities, [one] * len(sparsities), achieved, values, strict=True)]
     measured = getattr(metric, "__name__", "metric")
@@ -189,6 +190,16 @@ def _trained_on(
         own.load_state_dict(copy.deepcopy(state.state_dict()))
         minibatch.fit(branch, batches, epochs=epochs, optimizer=own, loss=loss, mask=mask, seed=seed)
     return branch
+
+
+def _measured(
+    metric: Callable[[nn.Module, Tensor, Tensor], float], model: nn.Module, mask: Mask | None, test: Samples
+) -> float:
+    """Return the metric of a model, or raise ValueError if the model does not have the mask."""
+    violations = 0 if mask is None else int(mask.check(model).loc["all", "violations"])
+    if violations:
+        raise ValueError(f"optimizer must keep pruned weights at zero under a mask, got {violations} that are not")
+    return metric(model, *test)
 
 
 def _table(runs: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """Checks of arguments that many modules share."""
 
+from collections.abc import Collection
+
 
 def at_least(least: int, **arguments: int) -> None:
     """Raise ValueError naming the first argument that is not an integer of at least `least`."""
@@ -21,3 +23,9 @@ def inside_unit_interval(**arguments: float) -> None:
     for name, value in arguments.items():
         if not 0 < value < 1:
             raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")
+
+
+def listed(names: Collection[str], most: int = 5) -> str:
+    """Return the first names and the number of the others, for messages."""
+    shown = ", ".join(repr(name) for name in [*names][:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} others"

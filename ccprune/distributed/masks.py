@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune.distributed._selection import drop_lowest
-from ccprune.distributed.layout import Layout
-from ccprune.mask import SCOPES, Enforcement, Mask
+from ccprune.distributed.layout import Layout, resharded
+from ccprune.mask import SCOPES, Enforcement, Mask, prunable
+from ccprune.mask._enforcement import after_steps
 from ccprune.mask._select import pruned_count
 
 
@@ -118,13 +120,22 @@ class ShardedMask:
                 held[name].masked_fill_(~keep.to(held[name].device), 0.0)
         return model
 
-    def enforce(self, model: nn.Module, optimizer: Optimizer) -> Enforcement:
-        """Apply the mask now and after every step of the optimiser, until removed, as `Mask.enforce`.
+    def enforce(self, model: nn.Module, *optimizers: Optimizer) -> Enforcement:
+        """Apply the mask now and after every step of the optimisers, until removed, as `Mask.enforce`.
 
-        Call it on every rank; there is no communication.
+        Call it on every rank, with at least one optimiser; there is no communication.
         """
+        if not optimizers:
+            raise ValueError("optimizers must be all that train pruned weights, got none")
+        weights = prunable(resharded(model))
+        pruned = {name: weights[name] for name, keep in self.keep.items() if not bool(keep.all())}
+        handles = after_steps(optimizers, partial(self.apply_, model), pruned)
         self.apply_(model)
-        return Enforcement(optimizer.register_step_post_hook(lambda *_: self.apply_(model)))
+        return Enforcement(handles, partial(self._violations, model))
+
+    def _violations(self, model: nn.Module) -> dict[str, int]:
+        held = self.layout.held(model)
+        return {name: int(((held[name] != 0) & ~keep.to(held[name].device)).sum()) for name, keep in self.keep.items()}
 
     def gather(self) -> Mask:
         """Gather the mask of the whole tensors on every rank, one byte per weight; every rank must call it."""

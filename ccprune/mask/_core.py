@@ -3,13 +3,16 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ccprune._util.checks import listed
 from ccprune.mask import _torch_prune as torch_prune
+from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
 from ccprune.mask._from_scores import FromScores
 from ccprune.mask._names import owners, prunable
 
@@ -121,23 +124,39 @@ class Mask(FromScores):
         A ValueError is raised if a parameter is missing or has another shape. The model is then unchanged.
         """
         with torch.no_grad():
-            for parameter, keep in self._pairs(model):
+            for _, parameter, keep in self._pairs(model):
                 # Filling, unlike multiplication, also sets infinite pruned weights to 0.
                 parameter.masked_fill_(~keep.to(parameter.device), 0.0)
         return model
 
-    def enforce(self, model: nn.Module, optimizer: Optimizer) -> "Enforcement":
-        """Apply the mask now and after every step of the optimiser, until the returned handle is removed.
+    def enforce(self, model: nn.Module, *optimizers: Optimizer) -> Enforcement:
+        """Apply the mask now and after every step of the optimisers, until the returned handle is removed.
 
-        The handle is a context manager and has a method `remove()`. Pruned weights stay zero under momentum and weight
-        decay.
+        The handle is a context manager and has the methods `remove()` and `check()`. Pruned weights stay zero under
+        momentum and weight decay.
+
+        Parameters
+        ----------
+        model : Module
+        *optimizers : Optimizer
+            All optimisers that train pruned weights. Without any, the mask is applied before every forward pass of the
+            model and after every step of any torch optimiser: for a trainer that owns its optimiser, and for optimisers
+            that change the weights between their steps or contain another optimiser.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `apply_`, and if the optimisers lack a pruned weight that is not frozen. At the end of the context and
+            by `check()`, if pruned weights are not zero.
         """
+        weights = {name: weight for name, weight, keep in self._pairs(model) if not bool(keep.all())}
+        violations = partial(self._violations, model)
+        if optimizers:
+            found = Enforcement(after_steps(optimizers, partial(self.apply_, model), weights), violations)
+        else:
+            found = Enforcement(without_optimizer(model, self._fill), violations, partial(self.apply_, model))
         self.apply_(model)
-
-        def again(*_: object) -> None:
-            self.apply_(model)
-
-        return Enforcement(optimizer.register_step_post_hook(again))
+        return found
 
     def check(self, model: nn.Module) -> "pd.DataFrame":
         """Compare the model's weights with the mask.
@@ -155,10 +174,8 @@ class Mask(FromScores):
         """
         import pandas as pd  # imported here because it is slow to import
 
-        rows = []
-        for name, (parameter, keep) in zip(self.keep, self._pairs(model), strict=True):
-            violations = int(((parameter != 0) & ~keep.to(parameter.device)).sum())
-            rows.append((name, keep.numel(), int(keep.sum()), violations))
+        violations = self._violations(model)
+        rows = [(name, keep.numel(), int(keep.sum()), violations[name]) for name, keep in self.keep.items()]
         table = pd.DataFrame(rows, columns=["parameter", "weights", "kept", "violations"]).set_index("parameter")
         table.loc["all"] = table.sum()
         table.insert(2, "pruned", table["weights"] - table["kept"])
@@ -176,7 +193,7 @@ class Mask(FromScores):
             As in `apply_`, and for pruned weights that are not finite, which would become NaN because torch multiplies
             weights by masks. The model is then unchanged.
         """
-        torch_prune.write(model, self.keep, self._pairs(model))
+        torch_prune.write(model, self._pairs(model))
         return model
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -188,36 +205,35 @@ class Mask(FromScores):
         """Make a mask from tensors that `state_dict` returned."""
         return cls(dict(state))
 
-    def _pairs(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    def _violations(self, model: nn.Module) -> dict[str, int]:
+        """Return the number of pruned weights of each tensor that are not zero in the model."""
+        return {
+            name: int(((parameter != 0) & ~keep.to(parameter.device)).sum())
+            for name, parameter, keep in self._pairs(model)
+        }
+
+    def _fill(self, model: nn.Module) -> None:
+        # Through `data`, so that a backward pass that is pending does not take the pruned zeros for a change.
+        for _, parameter, keep in self._pairs(model):
+            parameter.data.masked_fill_(~keep.to(parameter.device), 0.0)
+
+    def _pairs(self, model: nn.Module) -> list[tuple[str, Tensor, Tensor]]:
+        """Return name, parameter and mask of each tensor, or raise ValueError if the mask does not fit the model."""
         found = owners(model)
         pairs = []
+        first: dict[int, str] = {}
         for name, keep in self.keep.items():
             if name not in found:
                 pruned = f"; {name}_orig is: torch.nn.utils.prune.remove first" if f"{name}_orig" in found else ""
-                raise ValueError(f"model has no parameter {name!r}{pruned}; it has {sorted(found)}")
+                raise ValueError(f"model has no parameter {name!r}{pruned}; it has {listed(sorted(found))}")
             module, attribute = found[name]
             parameter = getattr(module, attribute)
             if parameter.shape != keep.shape:
                 raise ValueError(f"model's {name!r} has shape {tuple(parameter.shape)}, the mask {tuple(keep.shape)}")
-            pairs.append((parameter, keep))
+            if first.setdefault(id(parameter), name) != name:
+                raise ValueError(f"mask must name each parameter once, got {first[id(parameter)]!r} and {name!r}")
+            pairs.append((name, parameter, keep))
         return pairs
-
-
-class Enforcement:
-    """Handle of `Mask.enforce`. The end of its context or a call of `remove` ends the enforcement."""
-
-    def __init__(self, handle: torch.utils.hooks.RemovableHandle) -> None:
-        self._handle = handle
-
-    def remove(self) -> None:
-        """End the enforcement without a change of the weights."""
-        self._handle.remove()
-
-    def __enter__(self) -> "Enforcement":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
 
 def jaccard_kept(a: Mask, b: Mask) -> float:

@@ -1,6 +1,6 @@
 """Conversion of masks to and from those of `torch.nn.utils.prune`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,12 @@ from torch.nn.utils import prune
 from ccprune.mask._names import layers, owners
 
 
-def write(model: nn.Module, keep: Mapping[str, Tensor], pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Register the masks on every module that has one of the parameters. `pairs` are (parameter, mask)."""
-    for name, (parameter, stays) in zip(keep, pairs, strict=True):
+def write(model: nn.Module, pairs: Sequence[tuple[str, Tensor, Tensor]]) -> None:
+    """Register the masks on every module that has one of the parameters. `pairs` are (name, parameter, mask)."""
+    for name, parameter, stays in pairs:
         if not bool(parameter.detach()[~stays.to(parameter.device)].isfinite().all()):
             raise ValueError(f"model's {name!r} has pruned weights that are not finite: call the mask's apply_ first")
-    masks = {id(parameter): stays.to(parameter.device) for parameter, stays in pairs}
+    masks = {id(parameter): stays.to(parameter.device) for _, parameter, stays in pairs}
     # All are found before the first is written, because writing renames parameters. Modules with two names occur once.
     holders = {(module, attribute): id(module._parameters[attribute]) for module, attribute in owners(model).values()}
     for (module, attribute), key in holders.items():

@@ -1,0 +1,96 @@
+"""Enforcement of a mask during training, and the check that it was in force."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from ccprune._util.checks import listed
+from ccprune.mask._names import unwrap
+
+
+class Enforcement:
+    """Handle of `Mask.enforce`. The end of its context or a call of `remove` ends the enforcement.
+
+    `check` is called at the end of the context, unless it ends with an exception.
+    """
+
+    def __init__(
+        self,
+        handles: Sequence[Any],
+        violations: Callable[[], Mapping[str, int]],
+        last: Callable[[], object] | None = None,
+    ) -> None:
+        self._handles, self._violations, self._last = handles, violations, last
+
+    def check(self) -> None:
+        """Raise ValueError naming the parameters whose pruned weights are not zero.
+
+        Without an optimiser, the mask is applied first, as before a forward pass.
+        """
+        if self._last is not None:
+            self._last()
+        found = {name: count for name, count in self._violations().items() if count}
+        if found:
+            raise ValueError(
+                f"model's pruned weights must be zero, got {sum(found.values())} that are not, in {listed(found)}: "
+                "something else than the steps of the optimizers given to enforce changed them; without any, "
+                "enforce(model) applies the mask before every forward pass"
+            )
+
+    def remove(self) -> None:
+        """End the enforcement without a change of the weights."""
+        for handle in self._handles:
+            handle.remove()
+
+    def __enter__(self) -> "Enforcement":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.remove()
+        if kind is None:
+            self.check()
+
+
+def after_steps(
+    optimizers: Sequence[Optimizer], apply: Callable[[], object], weights: Mapping[str, Tensor]
+) -> list[Any]:
+    """Call `apply` after every step of the optimisers, which must hold the weights that are not frozen."""
+    for optimizer in optimizers:
+        if not isinstance(optimizer, Optimizer) or not hasattr(optimizer, "_optimizer_step_post_hooks"):
+            inner = "; pass its attribute optimizer" if hasattr(optimizer, "optimizer") else ""
+            raise TypeError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}{inner}")
+    held = {id(weight) for one in optimizers for group in one.param_groups for weight in group["params"]}
+    lacking = [name for name, weight in weights.items() if weight.requires_grad and id(weight) not in held]
+    if lacking:
+        raise ValueError(
+            f"optimizer must hold the model's pruned weights, it lacks {listed(lacking)}: pass every optimizer that "
+            "trains the model"
+        )
+
+    def again(*_: Any) -> None:
+        apply()
+
+    return [optimizer.register_step_post_hook(again) for optimizer in optimizers]
+
+
+def without_optimizer(model: nn.Module, fill: Callable[[nn.Module], object]) -> list[Any]:
+    """Call `fill` before every forward pass of the model, and after every step of any optimiser of the process."""
+    inner = unwrap(model)
+
+    def again(*_: Any) -> None:
+        fill(inner)
+
+    return [inner.register_forward_pre_hook(_Before(fill)), register_optimizer_step_post_hook(again)]
+
+
+class _Before:
+    """Hook of a model. It holds no model, so that a copy of the model has a hook of its own."""
+
+    def __init__(self, fill: Callable[[nn.Module], object]) -> None:
+        self._fill = fill
+
+    def __call__(self, model: nn.Module, _: Any) -> None:
+        self._fill(model)
