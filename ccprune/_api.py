@@ -31,12 +31,13 @@ def score(
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     lr: float | None = None,
     seed: int = 0,
+    frozen: bool = False,
 ) -> dict[str, Tensor]:
     """Return scores {parameter name: Tensor}, larger = keep, of the model's prunable weights by one criterion.
 
     Parameters
     ----------
-    criterion, model, x, y, loss, lr, seed
+    criterion, model, x, y, loss, lr, seed, frozen
         As in `criteria.score`, where the criterion is called `name`.
     recording : Recording, optional
         From `record`, with `criterion` among its `names`. It is required by criteria that use the training.
@@ -52,7 +53,7 @@ def score(
             f"recording must be of the criterion {criterion!r}, which looks at training: "
             f"record(model, optimizer, names=[{criterion!r}]) makes one"
         )
-    return criteria.score(criterion, model, x=x, y=y, loss=loss, lr=lr, seed=seed, store=store)
+    return criteria.score(criterion, model, x=x, y=y, loss=loss, lr=lr, seed=seed, store=store, frozen=frozen)
 
 
 def prune(

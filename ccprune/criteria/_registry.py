@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.checks import listed
 from ccprune.mask import prunable
 from ccprune.recording import PAIRINGS, Store
 
@@ -122,6 +123,7 @@ def score(
     lr: float | None = None,
     seed: int = 0,
     store: Any = None,
+    frozen: bool = False,
 ) -> Scores:
     """Return scores {parameter name: Tensor}, larger = keep, of the model's prunable weights by one criterion.
 
@@ -137,6 +139,8 @@ def score(
     seed : int
     store
         The filled store of the criterion, from `Recording.stores`.
+    frozen : bool, default False
+        Whether weights with `requires_grad=False` are scored. A recording has none of them.
 
     Raises
     ------
@@ -149,18 +153,30 @@ def score(
     lacking = [key for key, needed in criterion.takes.items() if needed and given[key] is None]
     if lacking:
         raise ValueError(f"{lacking} must be given: the criterion {name!r} needs them")
-    found = criterion.function(**{key: given[key] for key in criterion.takes if given[key] is not None})
-    _check(name, found, model)
-    return found
+    weights = prunable(model, frozen=frozen)
+    asleep = [weight for weight in weights.values() if not weight.requires_grad]
+    try:
+        for weight in asleep:
+            weight.requires_grad_(True)
+        found = criterion.function(**{key: given[key] for key in criterion.takes if given[key] is not None})
+    finally:
+        for weight in asleep:
+            weight.requires_grad_(False)
+    return _checked(name, found, weights)
 
 
-def _check(name: str, found: Any, model: nn.Module) -> None:
+def _checked(name: str, found: Any, weights: Mapping[str, Tensor]) -> Scores:
+    """Return the scores of these weights, without those of weights that were frozen since they were recorded."""
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"the criterion {name!r} must return {{parameter name: Tensor}}, got {type(found).__name__}")
-    shapes = {key: tuple(weight.shape) for key, weight in prunable(model).items()}
-    got = {key: tuple(value.shape) for key, value in found.items()}
-    if got != shapes:
-        raise ValueError(f"the criterion {name!r} must return the names and shapes {shapes}, got {got}")
+    wrong = [key for key, weight in weights.items() if key not in found or found[key].shape != weight.shape]
+    if wrong:
+        raise ValueError(
+            f"the criterion {name!r} must return a score of each weight, not so for {listed(wrong)} (weights that were "
+            "frozen during a recording have none)"
+        )
+    found = {key: found[key] for key in weights}
     for key, value in found.items():
         if bool(torch.isnan(value).any()):
             raise ValueError(f"the criterion {name!r} must not return NaN, it does for {key!r}")
+    return found

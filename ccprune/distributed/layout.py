@@ -14,6 +14,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.nn.parallel import DistributedDataParallel
 
+from ccprune._util.checks import listed
 from ccprune.mask import prunable
 
 
@@ -105,9 +106,10 @@ class Layout:
 
         ValueError is raised if the weights are not those of the layout; the message names them.
         """
-        weights = prunable(resharded(model))
-        if weights.keys() != self.parts.keys():
-            raise ValueError(f"model's prunable weights must be {sorted(self.parts)}, got {sorted(weights)}")
+        weights = prunable(resharded(model), frozen=True)
+        lacking = self.parts.keys() - weights.keys()
+        if lacking:
+            raise ValueError(f"model must have the prunable weights of the layout, it lacks {listed(sorted(lacking))}")
         for name, part in self.parts.items():
             weight = weights[name]
             if weight.shape != part.shape or isinstance(weight, DTensor) != self.sharded:

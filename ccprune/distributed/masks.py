@@ -127,7 +127,7 @@ class ShardedMask:
         """
         if not optimizers:
             raise ValueError("optimizers must be all that train pruned weights, got none")
-        weights = prunable(resharded(model))
+        weights = prunable(resharded(model), frozen=True)
         pruned = {name: weights[name] for name, keep in self.keep.items() if not bool(keep.all())}
         handles = after_steps(optimizers, partial(self.apply_, model), pruned)
         self.apply_(model)

@@ -32,7 +32,7 @@ class Hessian:
         self._full = HessianLinearOperator(
             _Anchored(landscape),
             _MeanLoss(landscape.loss),
-            list(prunable(landscape.model).values()),
+            list(prunable(landscape.model, frozen=True).values()),
             landscape.batches,
             num_data=landscape.samples,
             check_deterministic=False,  # done by the landscape; this one would use the global random generator
@@ -93,7 +93,7 @@ class _Anchored(nn.Module):
         self._landscape = landscape
         # The weights are parameters of this module under one name each. The model is not a part of it, because
         # curvlinops would replace a weight under one of its names in the model only.
-        for number, weight in enumerate(prunable(landscape.model).values()):
+        for number, weight in enumerate(prunable(landscape.model, frozen=True).values()):
             self.register_parameter(str(number), weight)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ class Landscape:
 
     def __init__(self, model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> None:
         self.model, self.loss = model, loss
-        parameters = prunable(model)
+        parameters = prunable(model, frozen=True)
         self.weights = {name: weight.detach() for name, weight in parameters.items()}
         self._ids = {name: id(weight) for name, weight in parameters.items()}
         # Detached, so that no graph is built for parameters that are not perturbed.
@@ -50,7 +50,7 @@ class Landscape:
         kinds = sorted({f"{weight.dtype} on {weight.device}" for weight in self.weights.values()})
         if len(kinds) > 1 or self.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"model must have float32 or float64 weights of one kind on one device, got {kinds}")
-        self.keep = _keep(self.weights, mask)
+        self.keep = _keep(self.weights, mask, {name for name, weight in parameters.items() if not weight.requires_grad})
         self.norms = {name: _filter_norm(weight, self.keep[name]) for name, weight in self.weights.items()}
         self.batches = [(x.to(self.device), y.to(self.device)) for x, y in _batches(data)]
         self.samples = sum(len(x) for x, _ in self.batches)
@@ -126,16 +126,18 @@ def measuring(model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> It
         yield Landscape(model, loss, data, mask)
 
 
-def _keep(weights: Weights, mask: Mask | None) -> dict[str, Tensor]:
+def _keep(weights: Weights, mask: Mask | None, frozen: set[str]) -> dict[str, Tensor]:
+    """Return the mask of all weights; frozen weights that the mask does not name are kept."""
+    whole = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
     if mask is None:
-        return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
-    expected = {name: tuple(weight.shape) for name, weight in weights.items()}
+        return whole
     got = {name: tuple(keep.shape) for name, keep in mask.keep.items()}
+    expected = {name: tuple(weight.shape) for name, weight in weights.items() if name in got or name not in frozen}
     if got != expected:
         raise ValueError(f"mask must cover exactly the model's prunable weights {expected}, got {got}")
     if mask.kept == 0:
         raise ValueError("mask must keep at least one weight, got none: there is nothing left to measure")
-    return {name: mask.keep[name].to(weight.device) for name, weight in weights.items()}
+    return whole | {name: keep.to(weights[name].device) for name, keep in mask.keep.items()}
 
 
 def _filter_norm(weight: Tensor, keep: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from ccprune._util.checks import listed
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
 from ccprune.mask._from_scores import FromScores
-from ccprune.mask._names import owners, prunable
+from ccprune.mask._names import owners, prunable, require_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ class Mask(FromScores):
 
     @classmethod
     def ones_like(cls, model: nn.Module) -> "Mask":
-        """Return the mask that keeps all prunable weights of the model."""
+        """Return the mask that keeps all prunable weights of the model that are not frozen."""
         return cls({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
 
     @classmethod
@@ -228,6 +228,7 @@ class Mask(FromScores):
                 raise ValueError(f"model has no parameter {name!r}{pruned}; it has {listed(sorted(found))}")
             module, attribute = found[name]
             parameter = getattr(module, attribute)
+            require_numbers(name, parameter)
             if parameter.shape != keep.shape:
                 raise ValueError(f"model's {name!r} has shape {tuple(parameter.shape)}, the mask {tuple(keep.shape)}")
             if first.setdefault(id(parameter), name) != name:

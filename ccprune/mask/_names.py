@@ -1,7 +1,9 @@
 """Names of parameters in the plain model, without the prefixes of torch's wrappers."""
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+
+from ccprune._util.checks import listed
 
 #: Layers whose weights can be pruned.
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -18,14 +20,23 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
+def prunable(model: nn.Module, *, frozen: bool = False) -> dict[str, nn.Parameter]:
     """Return the weights of linear and convolution layers by name, each tensor once.
 
-    Biases and normalisation layers are not prunable; frozen weights are. Names are those of the plain model, without
-    the "_orig_mod." of `torch.compile` and the "module." of DataParallel and DistributedDataParallel.
+    Biases and normalisation layers are not prunable. Names are those of the plain model, without the "_orig_mod." of
+    `torch.compile` and the "module." of DataParallel and DistributedDataParallel.
+
+    Parameters
+    ----------
+    model : Module
+    frozen : bool, default False
+        Whether weights with `requires_grad=False` are included. Training does not change them, which is no sign of
+        unimportance.
 
     Raises
     ------
+    TypeError
+        If a layer's weight holds integers, such as packed codes.
     ValueError
         If the model has no such weights, or if a layer's weight is computed from other parameters
         (`torch.nn.utils.prune`, parametrisations) or is lazy and has no values yet.
@@ -38,12 +49,24 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
             raise ValueError(f"model's {name!r} is not a parameter but computed from others: {_remedy(module)}")
         if is_lazy(weight):
             raise ValueError(f"model's {name!r} has no values yet: call the model once on an example first")
+        require_numbers(name, weight)
         if id(weight) not in seen:
             seen.add(id(weight))
             found[name] = weight
     if not found:
         raise ValueError("model has no prunable weights: no linear or convolution layer")
-    return found
+    left = {name: weight for name, weight in found.items() if frozen or weight.requires_grad}
+    if not left:
+        raise ValueError(
+            f"model's prunable weights are all frozen, {listed(found)}: score has the argument frozen=True"
+        )
+    return left
+
+
+def require_numbers(name: str, weight: Tensor) -> None:
+    """Raise TypeError for a weight of integers, which may be codes of a packed format."""
+    if not (weight.is_floating_point() or weight.is_complex()):
+        raise TypeError(f"model's {name!r} must be floating point, got {weight.dtype}: packed weights are not numbers")
 
 
 def layers(model: nn.Module) -> dict[str, Layer]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ccprune._util.checks import listed
 from ccprune.mask import prunable
 from ccprune.recording._stores import Store
 
@@ -44,9 +45,9 @@ class Recorder:
     Parameters
     ----------
     model : Module
-        The weights `mask.prunable(model)` are recorded, frozen ones with a change of 0.
+        The weights `mask.prunable(model)` are recorded, which are those that are not frozen.
     optimizer : Optimizer
-        Must hold every prunable weight that is not frozen.
+        Must hold every recorded weight.
     stores : sequence of Store
         From `ccprune.recording`, or `lasso.Screen`.
     pairing : str
@@ -86,11 +87,11 @@ class Recorder:
             raise TypeError(f"stores must be a sequence of objects with a method update, got {stores!r}")
         if not stores:
             raise ValueError("stores must hold at least one store")
-        self._model, self._weights = model, prunable(model)
+        self._model, self._weights, self._all = model, prunable(model), prunable(model, frozen=True)
         held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        lacking = [name for name, w in self._weights.items() if w.requires_grad and id(w) not in held]
+        lacking = [name for name, w in self._weights.items() if id(w) not in held]
         if lacking:
-            raise ValueError(f"optimizer must hold the model's prunable weights, it lacks {lacking}")
+            raise ValueError(f"optimizer must hold the model's prunable weights, it lacks {listed(lacking)}")
         self.pairing, self._stores, self._may_skip = pairing, tuple(stores), may_skip
         self.steps = self.records = self.skipped = 0
         self._changes: dict[str, Tensor] = {}
@@ -170,10 +171,14 @@ class Recorder:
 
     def _current(self) -> list[Tensor]:
         """Return the weights, or raise ValueError if they are not those with which recording began."""
-        now = prunable(self._model)
-        changed = [name for name in self._weights.keys() | now.keys() if now.get(name) is not self._weights.get(name)]
+        now = prunable(self._model, frozen=True)
+        changed = [name for name in self._all.keys() | now.keys() if now.get(name) is not self._all.get(name)]
+        changed += [name for name, weight in now.items() if weight.requires_grad and name not in self._weights]
         if changed:
-            raise ValueError(f"model's {sorted(changed)} are not the weights recording began with: make a new Recorder")
+            raise ValueError(
+                f"model's {listed(sorted(changed))} are not the weights recording began with, or were frozen: make a "
+                "new Recorder"
+            )
         weights = [self._recorded(name, weight.detach()) for name, weight in self._weights.items()]
         kinds = [(weight.shape, weight.dtype, weight.device) for weight in weights]
         if not self._changes:

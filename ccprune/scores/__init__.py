@@ -6,7 +6,8 @@ The scores use the weights alone (`magnitude`, `lamp`, `random`), derivatives of
 layers or rows only. `ccprune.criteria` registers all scores by name.
 
 Scores are computed with the model in eval mode. Half-precision weights and the batch are converted to float32. Frozen
-weights are scored like the others. If a weight is used in several places, all uses count. The model is not changed.
+weights are left out; `criteria.score` has the argument `frozen`, which includes them. If a weight is used in several
+places, all uses count. The model is not changed.
 """
 
 from ccprune.scores.activations import wanda

@@ -93,7 +93,7 @@ def summary(
     if seed is not None:
         at_least(0, seed=seed)
     rows, measured = {}, {}
-    for name, weight in prunable(model).items():
+    for name, weight in prunable(model, frozen=True).items():
         if not bool(torch.isfinite(weight).all()):
             raise ValueError(f"model's {name!r} must be finite")
         values = spectrum(weight)

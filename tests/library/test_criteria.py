@@ -190,9 +190,9 @@ def test_what_cannot_be_registered_is_refused():
     [
         (
             {"weight": torch.zeros(3)},
-            r"must return the names and shapes \{'weight': \(2, 3\)\}, got \{'weight': \(3,\)\}",
+            "must return a score of each weight, not so for 'weight'",
         ),
-        ({}, "must return the names and shapes"),
+        ({}, "must return a score of each weight, not so for 'weight'"),
         (torch.zeros(2, 3), r"must return \{parameter name: Tensor\}, got Tensor"),
         ({"weight": torch.full((2, 3), torch.nan)}, "must not return NaN, it does for 'weight'"),
     ],

@@ -231,10 +231,11 @@ def test_errors_name_the_argument_and_what_can_be_reached(call, error, message):
 
 def test_halves_on_several_devices(device):
     model = nn.Sequential(nn.Linear(4, 8).half(), nn.Linear(8, 4).bfloat16().to(device)).requires_grad_(False)
-    found = {name: weight.abs() for name, weight in prunable(model).items()}
+    weights = prunable(model, frozen=True)
+    found = {name: weight.abs() for name, weight in weights.items()}
     mask = Mask.from_scores(found, sparsity=0.5, min_per_layer=3)
     mask = Mask.from_scores(found, sparsity=0.75, previous=mask)
     assert mask.apply_(model) is model and mask.check(model).loc["all", "violations"] == 0
     assert (mask.kept, mask.keep["1.weight"].device.type, model[0].weight.dtype) == (16, device, torch.float16)
     assert Mask.from_n_m(found).kept == 32 and Mask.from_channels(found, share=0.5).kept == 32
-    assert sum(int((weight != 0).sum()) for weight in prunable(model).values()) == 16
+    assert sum(int((weight != 0).sum()) for weight in weights.values()) == 16

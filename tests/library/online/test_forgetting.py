@@ -124,8 +124,9 @@ def test_noise_in_the_loss_that_is_independent_of_the_updates_scores_nothing():
 @pytest.mark.parametrize("pairing", ["same_batch", "consecutive"])
 def test_a_recorder_fills_it(pairing, dtype):
     model = small_models.mlp((6, 5, 3), seed=0).to(dtype)
-    model.fc1.weight.requires_grad_(False)
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    optimizer = torch.optim.SGD(
+        [{"params": model.fc1.parameters(), "lr": 0.0}, {"params": model.fc2.parameters()}], lr=0.1
+    )
     store = Forgetting({"fc1.weight": model.fc1.weight, "fc2.weight": model.fc2.weight}, half_life=5)
     x, y = torch.randn(8, 6, generator=torch.Generator().manual_seed(0)).to(dtype), torch.arange(8) % 3
     with Recorder(model, optimizer, [store], pairing=pairing) as recorder:
