@@ -18,6 +18,7 @@ STUDIES = {"accuracy_path": "curves", "accuracy_totals": "curves", "accuracy_sho
 STUDIES |= dict.fromkeys("fewer_epochs keeps_accuracy keeps_f1 beats_random beats_magnitude margins".split(), "fresh")
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "replication")
 paper = json.loads((folder / "paper/legcnet_tables.json").read_text())
+theirs = json.loads((folder / "paper/causal_released.json").read_text())["cells"]
 runs, log = {}, {}
 for file in sorted((folder / "raw").glob("*.parquet")):
     p = json.loads((folder / "results" / f"{file.stem}.json").read_text())["parameters"]
@@ -63,6 +64,14 @@ def figure(row, authors):
     compare(f"figures, {row.profile}", row, published=printed, ours=value if value < NEVER else np.nan, verdict=verdict)
 
 
+def released(row):
+    """Compare one released figure that no run answers with the nearest one of its kind in the authors' file."""
+    values = [cell["value"] for cell in theirs if (cell["dataset"], cell["method"]) == (row.dataset, row.method)]
+    nearest = min(values, key=lambda value: abs(value - row.published))
+    rounding = "identical" if row.ours == nearest else "underspecified" if abs(row.ours - nearest) == 1 else "outside"
+    compare("figures, released", row, published=nearest, verdict="not_run" if np.isnan(row.ours) else rounding)
+
+
 def paired(row, study):
     """Compare one test of paired differences, which are positive where the claim holds."""
     a, b = (select(row, method, study) for method in (row.method, row.reference))
@@ -88,8 +97,10 @@ table["claim"] = table.table.str.split("(?:_path|_totals|_short|_protocol_2024)?
 family = [table.paper, table.claim, table.kind, table.reference.where(table.paper == "causal"), table.margin]
 for _, p in table.p_value.sort_values().groupby(family, dropna=False):  # ascending, missing ones last
     table.loc[p.index, "holm"] = (p * (p.count() - np.arange(len(p)))).cummax().clip(upper=1)
-for row in table[table.kind == "figure"].itertuples():
+for row in table[(table.kind == "figure") & (table.origin == "printed")].itertuples():
     figure(row, row.profile == "authors")
+for row in table[(table.kind == "figure") & (table.origin != "printed") & table.profile.isna()].itertuples():
+    released(row)
 for row in table[table.kind != "figure"].itertuples():
     if study := STUDIES.get(row.table.split("-")[0]) if row.kind == "claim" or row.claim != "flatness" else None:
         paired(row, study)

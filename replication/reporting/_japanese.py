@@ -11,6 +11,7 @@ from replication.reporting.statements import facts, percent
 
 _FIGURES = ("数値", "比較の相手", "異なる数値", "完全一致", "誤差の範囲内", "範囲外", "条件不足", "未実行")
 _WHOSE = ("著者のファイルの再実行", "新しい初期値での追試")
+_RELEASED = "B: 公開ファイルの数値"
 _OUTCOMES = dict(zip(OUTCOMES, ("成り立つ", "成り立たない", "判定できない", "設定が不明"), strict=True))
 _CLAIMS = ("主張", "件数", *_OUTCOMES.values(), "単独で検定:成り立つ", "単独で検定:成り立たない", "一件あたりの実行数")
 _NAMES = {
@@ -86,12 +87,21 @@ def answers(rows: Sequence[Row]) -> str:
             f"{flat.holds_alone} 件で密より小さく、"
             f"{flat.fails_alone} 件で大きい(補正後は {flat.holds} 件と {flat.fails} 件)。ほかは判定できない。"
         )
+    every = sum(found.released.values())
+    if every:
+        fixed, same = found.designed
+        runs = every - found.released["not_run"] - fixed
+        said.append(
+            f"**論文 B の著者が公開した数値**: 異なる数値 {every} 個のうち、本追試の実行と比べたものは {runs}、"
+            f"実験の設計だけで決まる個数は {fixed}(計算して完全に一致したもの {same})、"
+            f"同じ手順の実行がまだないものは {found.released['not_run']}。"
+        )
     return "\n".join(f"- {text}" for text in said)
 
 
 def figures(rows: Sequence[Row]) -> str:
     """How many printed figures have which verdict."""
-    return counts.figures(rows, head=_FIGURES, whose=_WHOSE)
+    return counts.figures(rows, head=_FIGURES, whose=_WHOSE, released=_RELEASED)
 
 
 def claims(rows: Sequence[Row]) -> str:

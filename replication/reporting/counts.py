@@ -21,6 +21,8 @@ CLAIMS = (
     "runs per case",
 )
 WHOSE = ("the authors' files, re-run", "our runs")
+#: Figures that are in files of paper B's authors, by the start of their tables' names, and what they are called.
+RELEASED, RELEASED_NAME = "released_", "B: released in files"
 #: Names of claims and controls, by paper, table and reference; the reference is empty for paper A.
 NAMES = {
     ("legcnet", "fewer_epochs", ""): "A: fewer epochs than dense",
@@ -47,8 +49,19 @@ def by_verdict(rows: Iterable[Row]) -> list[int]:
     return [count[verdict] for verdict in VERDICTS]
 
 
-def figures(rows: Sequence[Row], *, head: Sequence[str] = FIGURES, whose: Sequence[str] = WHOSE) -> str:
-    """Markdown table: the verdicts on tables 1 to 3 and on table 4 of paper A, from their files and from ours."""
+def released_rows(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that hold a figure which is in a released file and not printed in the paper."""
+    return [row for row in figure_rows(rows) if row["table"].startswith(RELEASED)]
+
+
+def figures(
+    rows: Sequence[Row],
+    *,
+    head: Sequence[str] = FIGURES,
+    whose: Sequence[str] = WHOSE,
+    released: str = RELEASED_NAME,
+) -> str:
+    """Markdown table: verdicts on tables 1 to 4 of paper A, from their files and ours, and on released figures of B."""
     lines = []
     for name, numbers in (("1–3", "123"), ("4", "4")):
         for authors in (True, False):
@@ -56,6 +69,8 @@ def figures(rows: Sequence[Row], *, head: Sequence[str] = FIGURES, whose: Sequen
             chosen = [row for row in chosen if (row["profile"] == AUTHORS) == authors]
             if chosen:
                 lines.append([f"A: {name}", whose[not authors], len(chosen), *by_verdict(chosen)])
+    if chosen := released_rows(rows):
+        lines.append([released, whose[1], len(chosen), *by_verdict(chosen)])
     return table(head, lines)
 
 

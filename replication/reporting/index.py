@@ -11,7 +11,7 @@ from ccprune._util.files import write_atomic
 from replication import ledger as results
 from replication.ledger import units
 from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
-from replication.reporting import counts, statements
+from replication.reporting import counts, released, statements
 from replication.reporting.claims import margins, sections
 from replication.reporting.figure import verdict_figure
 from replication.reporting.judging import cached, judge
@@ -21,7 +21,8 @@ from replication.reporting.pages import FOLDER, pages
 INDEX, FIGURE = "README.md", "verdicts.svg"
 
 _VERDICTS = """\
-- **identical**: a deterministic re-run of the authors' files gives the printed figure at the printed decimals.
+- **identical**: a deterministic re-run of the authors' files gives the printed figure at the printed decimals, or a
+  count that the design of a run fixes is the released one.
 - **within noise**: the printed figure, which is one run, lies in the central 95% range of our single runs.
 - **outside**: the re-run gives another figure, or the printed one lies outside that range.
 - **underspecified**: a mask, a setting or the data that decides the figure was not released.
@@ -70,10 +71,10 @@ def write_report(
         If a result file or its raw runs are not valid, or two results give the same number.
     """
     folder = Path(folder)
-    rows = write_tables(folder, judge=judge if fresh else cached(folder))
+    rows = write_tables(folder, judge=judge if fresh else cached(folder), declared=released.declared(folder))
     changed = (folder / VERDICTS_TABLE).stat().st_mtime_ns
     figure = folder / FIGURE
-    printed = counts.figure_rows(rows)
+    printed = [row for row in counts.figure_rows(rows) if row["origin"] == "printed"]
     if not printed:
         figure.unlink(missing_ok=True)
     elif redraw or not figure.is_file() or figure.stat().st_mtime_ns < changed:
@@ -105,7 +106,8 @@ def _index(
         parts.append("**Smoke profile: sizes that test the machinery. Its numbers say nothing about the papers.**")
     if rows:
         parts.append(statements.bullets(rows))
-        parts += ["## Figures", counts.figures(rows) if with_figure else "No printed figure was compared.", _VERDICTS]
+        table_of = counts.figures(rows) if counts.figure_rows(rows) else "No printed figure was compared."
+        parts += ["## Figures", table_of, _VERDICTS]
         if with_figure:
             parts.append("![Printed figures against ours, one mark per figure](verdicts.svg)")
         claims, controls = (counts.claims(rows, kind) for kind in ("claim", "control"))
@@ -113,6 +115,8 @@ def _index(
         parts += sections(rows, "claim")
         if kept := margins(rows):
             parts += ["### A: accuracy kept to within other margins", _MARGINS, kept]
+        if figures := released.read(folder):
+            parts += ["## Paper B: what its authors' files alone show", *released.section(figures, rows)]
         if controls:
             parts += ["## Controls, which the papers do not claim", controls]
     parts += ["## All numbers", _files(rows, made, notebooks)]
@@ -131,7 +135,7 @@ def _files(rows: list[dict[str, Any]], made: list[str], notebooks: str | None) -
         "\n".join(f"- [{name.removesuffix('.md').replace('_', ' ')}]({FOLDER}/{name})" for name in sorted(made)),
     ]
     sources: dict[str, dict[str, None]] = {}
-    for row in rows:
+    for row in [row for row in rows if row["notebook"]]:
         sources.setdefault(row["notebook"], {})[title(row["table"].partition("-")[0])] = None
     link = {name: f"[{name[:2]}]({notebooks}/{name})" if notebooks else name for name in sources}
     lines.append(table(["notebook", "tables"], [[link[name], ", ".join(sources[name])] for name in sorted(sources)]))

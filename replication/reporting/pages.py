@@ -39,6 +39,8 @@ def pages(rows: Sequence[Row]) -> dict[str, str]:
 def _page(paper: str, name: str, chosen: Sequence[Row]) -> tuple[str, str]:
     if name.isdigit():
         return f"{paper}_table_{name}.md", "\n\n".join([_COLUMNS_TOLD, _paper_table(chosen)])
+    if all(row["kind"] == "figure" for row in chosen):
+        return f"{paper}_figures.md", f"## {title(name)}\n\n{_figure_table(chosen)}"
     compared = any(row["kind"] in ("claim", "control") for row in chosen)
     kind = "claims" if compared else "measurements"
     text = _claim_table(chosen) if compared else _measured_table(chosen)
@@ -94,6 +96,27 @@ def _claim_table(rows: Iterable[Row]) -> str:
         for row in rows
     ]
     return table([*head, "p", "p, Holm", "outcome", "tested alone", "detectable", "note"], lines)
+
+
+def _figure_table(rows: Sequence[Row]) -> str:
+    """Build the table of figures from released files: one line for each, with ours where there is one."""
+    head = ["dataset", "method", "sparsity", "quantity", "published", "origin", "ours", "verdict", "note"]
+    lines = [
+        [
+            row["dataset"],
+            row["method"],
+            number(row["sparsity"]),
+            words(row["quantity"]),
+            number(row["published"]),
+            row["origin"],
+            number(row["ours"]),
+            words(row["verdict"]),
+            row["note"],
+        ]
+        for row in rows
+    ]
+    counts = ", ".join(f"{count} {words(v)}" for v, count in zip(VERDICTS, by_verdict(rows), strict=True) if count)
+    return f"{counts}.\n\n" + table(head, lines)
 
 
 def _measured_table(rows: Iterable[Row]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ccprune._util.files import write_atomic
 from replication.ledger.tables import rows as all_rows
-from replication.reporting import _japanese, counts, statements
+from replication.reporting import _japanese, counts, released, statements
 from replication.reporting.counts import Row
 from replication.reporting.judging import cached
 
@@ -51,7 +51,7 @@ def renewed(root: str | os.PathLike) -> Iterator[tuple[Path, str, str]]:
     if not texts:
         return
     folder = Path(root, "replication")
-    rows = all_rows(folder, judge=cached(folder))
+    rows = all_rows(folder, judge=cached(folder), declared=released.declared(folder))
     benchmarks = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(Path(root, "benchmarks", "results").glob("*.json"))

@@ -5,13 +5,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import binom
 
 from replication.ledger import AUTHORS
-from replication.reporting.counts import Row, cases, figure_rows
+from replication.reporting.counts import Row, cases, figure_rows, released_rows
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Facts:
     theirs, ours: verdicts on the distinct figures of tables 1 to 3. chance: see `outside`. tallies: by (paper, claim,
     reference) as in `counts.NAMES`, and "random masks" for the accuracy kept under random masks. own_risk,
     another_risk: least and largest share of weights called causal with their own network's errors and another's.
+    released: verdicts on the figures in released files of paper B's authors. designed: those of them that the design of
+    a run fixes, and how many of these are identical.
     """
 
     theirs: Mapping[str, int]
@@ -40,6 +42,8 @@ class Facts:
     tallies: Mapping[object, Tally]
     own_risk: tuple[float, float] | None
     another_risk: tuple[float, float] | None
+    released: Mapping[str, int] = field(default_factory=Counter)
+    designed: tuple[int, int] = (0, 0)
 
 
 def facts(rows: Sequence[Row]) -> Facts:
@@ -52,6 +56,8 @@ def facts(rows: Sequence[Row]) -> Facts:
     like = {(row["dataset"], row["margin"]) for row in accuracy}
     random = [row for row in rows if row["table"] == "margins" and row["method"].startswith("random")]
     tallies["random masks"] = _tally([row for row in random if (row["dataset"], row["margin"]) in like])
+    released = released_rows(rows)
+    designed = [row for row in released if row["verdict"] != "not_run" and not row["profile"]]
     own, another = (
         [row["ours"] for row in rows if row["table"] == "crossed_pairs" and row["quantity"] == quantity]
         for quantity in ("own_risk", "another_risk")
@@ -63,13 +69,15 @@ def facts(rows: Sequence[Row]) -> Facts:
         tallies,
         (min(own), max(own)) if own else None,
         (min(another), max(another)) if another else None,
+        Counter(row["verdict"] for row in released),
+        (len(designed), sum(row["verdict"] == "identical" for row in designed)),
     )
 
 
 def english(found: Facts) -> dict[str, list[str]]:
     """The sentences by paper, "legcnet" and "causal", as Markdown."""
     a = [*_figures_a(found), *_claims_a(found), *_explanation(found)]
-    b = [*_accuracy_b(found), *_drop_and_flatness(found)]
+    b = [*_accuracy_b(found), *_drop_and_flatness(found), *_figures_b(found), *_what_would_change(found)]
     return {"legcnet": a or ["Nothing of paper A was run here."], "causal": b or ["Nothing of paper B was run here."]}
 
 
@@ -216,13 +224,25 @@ def _drop_and_flatness(found: Facts) -> list[str]:
             f"{flat.holds_alone} and higher in {flat.fails_alone} of {flat.cases} cases tested alone, {flat.holds} and "
             f"{flat.fails} after correction"
         )
-    if not parts:
-        return []
-    return [
-        f"**Its phase shift and flatter minima**: {'; '.join(parts)}; all else is undecided.",
-        "**What would change this**: for paper B more seeds, its own schedule of hundreds of epochs on larger "
-        "networks, and a comparison with figures of its authors, none of which is compared here.",
-    ]
+    return [f"**Its phase shift and flatter minima**: {'; '.join(parts)}; all else is undecided."] if parts else []
+
+
+def _figures_b(found: Facts) -> list[str]:
+    every, (counts, same) = sum(found.released.values()), found.designed
+    open_ = found.released["not_run"]
+    sentence = (
+        f"**Figures that paper B's authors released**: of {every} distinct figures {every - open_ - counts} are held "
+        f"against our runs, {counts} are counts that the design of a run fixes ({same} of them identical when computed "
+        f"here), and {open_} have no run of the same protocol here yet."
+    )
+    return [sentence] if every else []
+
+
+def _what_would_change(found: Facts) -> list[str]:
+    figures = "runs of those protocols" if found.released else "a comparison with figures of its authors"
+    sentence = "for paper B more seeds, its own schedule of hundreds of epochs on larger networks, and"
+    tested = any(isinstance(claim, tuple) and claim[0] == "causal" for claim in found.tallies)
+    return [f"**What would change this**: {sentence} {figures}."] if tested else []
 
 
 def percent(ends: tuple[float, float], to: str = " to ") -> str:

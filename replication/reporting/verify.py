@@ -97,7 +97,7 @@ def _derived(folder: Path, labels: Iterable[str]) -> Iterator[str]:
     """Files that come out of the results, made anew beside them and compared."""
     with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
         again = Path(scratch)
-        for part in ("results", "raw", "reports", units.FOLDER):
+        for part in ("results", "raw", "reports", "paper", units.FOLDER):
             if (folder / part).is_dir():
                 (again / part).symlink_to((folder / part).resolve(), target_is_directory=True)
         if (folder / "skipped.json").is_file():

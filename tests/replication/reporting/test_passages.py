@@ -61,6 +61,9 @@ def test_readme_counts_are_those_of_the_table():
             chosen = [row for row in committed() if row["kind"] == "figure" and row["table"] in numbers]
             count = Counter(row["verdict"] for row in chosen if (row["profile"] == "authors") == authors)
             expected.append([name, whose, str(count.total()), *(str(count[verdict]) for verdict in results.VERDICTS)])
+    count = Counter(row["verdict"] for row in committed() if row["table"].startswith("released_"))
+    verdicts = [str(count[verdict]) for verdict in results.VERDICTS]
+    expected.append(["B: released in files", "our runs", str(count.total()), *verdicts])
     assert told == expected
 
 

@@ -1,0 +1,50 @@
+"""What a statement about the released figures consists of, and how its numbers are written."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One finding from the released figures alone.
+
+    Attributes
+    ----------
+    title
+        Heading.
+    text
+        Sentences; every number in them is computed from the file.
+    caveat
+        What limits the finding, in a sentence or two.
+    head, lines
+        A small table, empty where there is none.
+    """
+
+    title: str
+    text: str
+    caveat: str
+    head: tuple[str, ...] = ()
+    lines: tuple[tuple[str, ...], ...] = ()
+
+
+def listed(items: Iterable[object]) -> str:
+    """Items as a list in a sentence, as in "0.1, 0.3 and 0.5"."""
+    *first, last = [f"{item:g}" if isinstance(item, int | float) else str(item) for item in items]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def span(values: Sequence[float], digits: int = 4, to: str = " to ") -> str:
+    """Least and greatest value, as in "0.0011 to 0.0042"; one number if they read the same."""
+    return to.join(dict.fromkeys(decimals(value, digits) for value in (min(values), max(values))))
+
+
+def decimals(value: float, digits: int = 4, *, signed: bool = False) -> str:
+    """A number with so many decimals, halves rounded away from 0 as decimal halves."""
+    size = math.floor(abs(value) * 10**digits + 0.5 + 1e-9) / 10**digits
+    return f"{math.copysign(size, value):{'+' if signed else ''}.{digits}f}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun, as in "1 network" and "3 networks"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

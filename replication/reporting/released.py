@@ -1,0 +1,103 @@
+"""Released figures of paper B on the pages: which rows they make, how many are answered, what they show alone."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from replication.causal import released
+from replication.causal.released import Released
+from replication.causal.released_costs import core_hours
+from replication.causal.released_rows import cells, rows
+from replication.causal.released_statements import statements
+from replication.causal.released_text import Statement, listed
+from replication.ledger.cell import Cell
+from replication.reporting.counts import Row, released_rows
+from replication.reporting.essay import locate
+from replication.reporting.markdown import table
+
+_NAMES = {"lenet": "LeNet", "resnet20": "ResNet-20"}
+# Cores that the stated hours are for.
+_CORES = 2
+
+
+def read(folder: str | os.PathLike) -> Released | None:
+    """The released figures of an output folder, None where it has none.
+
+    Raises
+    ------
+    ValueError
+        As `replication.causal.released.load`.
+    """
+    path = Path(folder, "paper", released.FILE)
+    return released.load(path) if path.is_file() else None
+
+
+def find(folder: str | os.PathLike) -> Released | None:
+    """As `read`, but the folder is looked for in the working folder and above it, as `essay.locate` does."""
+    try:
+        return released.load(locate(Path(folder, "paper", released.FILE)))
+    except FileNotFoundError:
+        return None
+
+
+def declared(folder: str | os.PathLike) -> list[Cell]:
+    """Cells for the released figures of an output folder, which stand in the table until a run answers them."""
+    found = read(folder)
+    return [] if found is None else cells(found)
+
+
+def section(figures: Released, found: Sequence[Row]) -> list[str]:
+    """Markdown blocks: how many figures were released and are answered, then each statement with its table.
+
+    Parameters
+    ----------
+    figures
+        The released figures.
+    found
+        Rows of the table of verdicts, for the counts.
+    """
+    blocks = [overview(figures, found)]
+    for one in statements(figures):
+        blocks += statement(one)
+    return blocks
+
+
+def statement(one: Statement, *, heading: str = "###") -> list[str]:
+    """Heading, text, table and caveat of one statement, as Markdown blocks."""
+    blocks = [f"{heading} {one.title}", one.text]
+    if one.lines:
+        blocks.append(table(one.head, one.lines))
+    return [*blocks, f"*Caveat: {one.caveat}*"]
+
+
+def overview(figures: Released, found: Sequence[Row]) -> str:
+    """How many figures were released, in how many rows, how many of each are answered, and what the rest would cost."""
+    groups = len({figure.group for figure in figures.figures})
+    verdicts = {_key(row): row["verdict"] for row in released_rows(found)}
+    made = rows(figures)
+    open_rows = [row for row in made if verdicts.get(_key(asdict(row.cell)), "not_run") == "not_run"]
+    left = [figure for row in open_rows for figure in row.figures]
+    costs = [
+        f"{spent / _CORES:,.0f} hours of {_CORES} cores for {networks} networks of the type {_NAMES.get(name, name)}"
+        for name, (networks, spent) in sorted(core_hours(left, figures).items())
+    ]
+    text = (
+        f"The authors released {len(figures.figures):,} figures in {groups} groups with their follow-up. Means, "
+        f"medians of draws and figures that follow from others share a row, which makes {len(made)} rows of the table "
+        f"of verdicts. {len(made) - len(open_rows)} rows ({len(figures.figures) - len(left):,} figures) are answered, "
+        f"and {len(open_rows)} rows ({len(left):,} figures) are not run, each with the reason in its note"
+    )
+    if costs:
+        text += f"; training under the stated protocols would take about {listed(costs)}, where an epoch was timed"
+    return (
+        f"{text}. What follows needs no training: every number is computed from the released file when this page is "
+        "made. None of these figures is printed in the paper of 2024."
+    )
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells rows of released figures apart; the table of verdicts rounds the sparsity."""
+    sparsity = "" if row["sparsity"] is None else f"{row['sparsity']:.6g}"
+    return row["table"], row["dataset"], row["method"], row["quantity"], sparsity

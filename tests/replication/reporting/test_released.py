@@ -1,0 +1,67 @@
+"""Released figures on the pages: counted apart from those that are answered, and in a section of their own."""
+
+import json
+from pathlib import Path
+
+from replication import ledger as results
+from replication.causal import released as figures
+from replication.causal.released_rows import rows as made
+from replication.reporting import counts, essay, released, statements, write_report
+
+ROOT = Path(__file__).parents[3]
+
+
+def output(folder, change=lambda content: None):
+    """An output folder with the released figures and one result without cells."""
+    content = json.loads(figures.PATH.read_text(encoding="utf-8"))
+    change(content)
+    (folder / "paper").mkdir(parents=True)
+    (folder / "paper" / figures.FILE).write_text(json.dumps(content), encoding="utf-8")
+    path = folder / "results" / "a.default.json"
+    results.write(path, notebook="01.ipynb", parameters={"profile": "default"}, seeds=[], data_checksums={}, cells=[])
+    write_report(folder)
+    return (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_index_has_both_counts_and_every_statement(tmp_path):
+    text = output(tmp_path)
+    rows = made(figures.load())
+    assert f"| B: released in files | our runs | {len(rows)} | 27 | 0 | 0 | 2 | {len(rows) - 29} |" in text
+    assert "1,401 figures in 23 groups" in text and f"makes {len(rows)} rows of the table of verdicts" in text
+    for one in released.statements(figures.load()):
+        assert f"### {one.title}\n\n{one.text}\n" in text and f"*Caveat: {one.caveat}*" in text
+    table = (tmp_path / "verdicts.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == len(rows) + 1 and "causal_figures.md" in text
+    assert not (tmp_path / "verdicts.svg").exists()  # a picture of printed figures
+
+
+def test_a_changed_figure_changes_the_page(tmp_path):
+    before = output(tmp_path / "before")
+
+    def change(content):
+        next(cell for cell in content["cells"] if cell.get("rep") == 2)["value"] = 0.6
+
+    assert output(tmp_path / "after", change) != before
+
+
+def test_a_folder_without_the_file_has_no_such_rows(tmp_path):
+    assert released.declared(tmp_path) == [] and released.read(tmp_path) is None
+
+
+def test_counts_are_the_same_from_the_committed_table():
+    table = essay.read(ROOT / "replication")
+    rows = counts.released_rows(essay.records(table))
+    whole = figures.load()
+    assert len(rows) == len(made(whole))
+    assert released.overview(whole, rows) in (ROOT / "replication" / "README.md").read_text(encoding="utf-8")
+    found = statements.facts(rows)
+    assert sum(found.released.values()) == len(rows) and found.designed == (29, 27)
+
+
+def test_a_row_that_a_run_answers_is_counted_as_answered():
+    whole = figures.load()
+    rows = [vars(row.cell) | {"verdict": "not_run"} for row in made(whole)]
+    assert "0 rows (0 figures) are answered" in released.overview(whole, rows)
+    rows[0] |= {"verdict": "within_noise", "profile": "paper"}
+    assert f"1 rows ({len(made(whole)[0].figures)} figures) are answered" in released.overview(whole, rows)
+    assert "1 are held against our runs" in statements.bullets([row | {"trial": None} for row in rows])
