@@ -1,4 +1,4 @@
-"""The notebooks as a course: the lessons in order, what each takes, and a copy of them to hand out."""
+"""The notebooks as a course: the ordered lessons, their times and exercises, and a copy of them for students."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from replication.ledger.notebooks import NOTEBOOKS
 from replication.reporting.markdown import table
 
 LESSONS = NOTEBOOKS / "lessons.toml"
-#: Reading speeds that `Lesson.minutes_to_read` is computed with.
+#: Reading speeds for `Lesson.minutes_to_read`.
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 30
 _LINK = re.compile(r"\]\(([^)#:\s]+)[)#]")
 _NUMBER = re.compile(r"\*\*Exercise (\d+)\.\*\* ")
@@ -26,7 +26,17 @@ _NEEDS = re.compile(r"\*Needs: (.+), about (\d+) minutes?\.\*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise of a lesson: its number, what it needs beside the notebook, and the minutes that it may take."""
+    """Exercise of a lesson.
+
+    Attributes
+    ----------
+    number : int
+        Number within the lesson.
+    needs : str
+        Requirements beyond the notebook.
+    minutes : int
+        Approximate time.
+    """
 
     number: int
     needs: str
@@ -35,20 +45,22 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One notebook of the path.
+    """One notebook of the course.
 
     Attributes
     ----------
-    notebook, part, goal
-        As in `LESSONS`; notebooks are named as files inside `NOTEBOOKS`.
-    title
-        The notebook's own heading.
-    words, lines
-        Of its text without the solutions, and of its code without empty lines.
-    exercises
+    notebook, part, goal : str
+        As in `LESSONS`. `notebook` is a file name inside `NOTEBOOKS`.
+    title : str
+        Heading of the notebook.
+    words, lines : int
+        Number of words of its text, without solutions, and number of lines of its code, without empty lines.
+    exercises : tuple of Exercise
         In the notebook's order.
-    seconds, peak_mb
-        Wall time and peak memory (MiB, where it was measured) of the committed runs of the default profile.
+    seconds : tuple of float
+        Wall times of the committed runs of the default profile.
+    peak_mb : tuple of float
+        Peak memories of these runs in MiB, as far as they were measured.
     """
 
     notebook: str
@@ -63,12 +75,12 @@ class Lesson:
 
     @property
     def minutes_to_read(self) -> int:
-        """Words and lines of code at the speeds above, rounded up."""
+        """Reading time of words and code at `WORDS_A_MINUTE` and `LINES_A_MINUTE`, rounded up."""
         return math.ceil(self.words / WORDS_A_MINUTE + self.lines / LINES_A_MINUTE)
 
     @property
     def time_to_run(self) -> str:
-        """Of one run in the default profile, as in "12 s" or "12 to 28 s", rounded up; or "not measured"."""
+        """Time of one run in the default profile, rounded up, such as "12 s" or "12 to 28 s"; or "not measured"."""
         if not self.seconds:
             return "not measured"
         least, most = math.ceil(min(self.seconds)), math.ceil(max(self.seconds))
@@ -76,10 +88,23 @@ class Lesson:
 
 
 def lessons(root: Path) -> list[Lesson]:
-    """The lessons in their order.
+    """Return the lessons in order.
 
-    Times come from `root`'s replication/results. Raises FileNotFoundError if a notebook is not there, ValueError if it
-    has no heading, or if an exercise does not say its number and what it needs.
+    Parameters
+    ----------
+    root : Path
+        The clone. Times are read from its replication/results.
+
+    Returns
+    -------
+    list of Lesson
+
+    Raises
+    ------
+    FileNotFoundError
+        If a notebook is missing.
+    ValueError
+        If a notebook has no heading, or an exercise has no number or no requirements.
     """
     listed = tomllib.loads((root / LESSONS).read_text(encoding="utf-8"))["lesson"]
     measured = [results.read(path) for path in sorted((root / "replication" / "results").glob("*.default.json"))]
@@ -116,7 +141,19 @@ def _exercise(notebook: str, source: str) -> Exercise:
 
 
 def lesson_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
-    """Markdown: goal and times of each lesson; `link` gives a notebook's address."""
+    """Return a table in Markdown with goal and times of each lesson.
+
+    Parameters
+    ----------
+    found : sequence of Lesson
+        The lessons.
+    link : callable
+        Function of a notebook's file name that returns its address.
+
+    Returns
+    -------
+    str
+    """
     lines = [
         [
             number,
@@ -132,7 +169,7 @@ def lesson_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
 
 
 def exercise_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
-    """Markdown: what each exercise needs, and the minutes it may take."""
+    """Return a table in Markdown with requirements and time of each exercise. Arguments as in `lesson_table`."""
     lines = [
         [
             f"[{lesson.title}]({link(lesson.notebook)})" if one is lesson.exercises[0] else "",
@@ -147,11 +184,26 @@ def exercise_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
 
 
 def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
-    """Copy the lessons, `LESSONS`, files they link to, and a page on the course into a folder: all of it or nothing.
+    """Write a copy of the lessons, `LESSONS`, the files they link to, and a page on the course into a folder.
 
-    The notebooks lose their outputs and, unless `solutions` stay, the cells tagged "solution"; no other letter changes.
-    Raises ValueError if the folder is a file or not empty, or a lesson is not as `lessons` wants it; OSError if the
-    folder cannot be written, or a notebook is not there.
+    Outputs and, by default, the cells tagged "solution" are removed from the notebooks; the rest is unchanged. If an
+    error occurs, nothing is written.
+
+    Parameters
+    ----------
+    root : Path
+        The clone.
+    folder : Path
+        A new or an empty folder.
+    solutions : bool, default False
+        Whether to keep the solutions.
+
+    Raises
+    ------
+    ValueError
+        If the folder is a file or not empty, or as `lessons`.
+    OSError
+        If the folder cannot be written, or a notebook is missing.
     """
     folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

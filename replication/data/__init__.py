@@ -1,7 +1,6 @@
-"""Data: where it comes from, checksums, preprocessing.
+"""Data sets: their files, checksums and preprocessing.
 
-The names below are imported when they are first asked for: some of their modules need torch, and the command line asks
-for no more than which files are here.
+The names below are imported on first use, because some of their modules need torch, which the command line does not.
 """
 
 from importlib import import_module

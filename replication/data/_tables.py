@@ -1,4 +1,4 @@
-"""The six tabular data sets as their sources have them, before any split or scaling."""
+"""The six tabular data sets as in their sources, before the split and scaling."""
 
 import io
 from collections.abc import Callable
@@ -19,17 +19,17 @@ IRIS3F_COLUMNS = [0, 2, 3]
 
 
 class Table(NamedTuple):
-    """Rows as their source has them: NaN where a value is missing, labels counted from 0."""
+    """Rows as in the source, with NaN for missing values and labels that count from 0."""
 
     x: np.ndarray  # (rows, d) float64
     labels: np.ndarray  # (rows,) int
     features: tuple[str, ...]
     train_rows: int
-    fixed_test: bool = False  # the rows after train_rows are the test part, whatever the seed
+    fixed_test: bool = False  # the rows after train_rows are the test part for every seed
 
 
 def _plain(rows: np.ndarray, features: tuple[str, ...], train_rows: int | None = None) -> Table:
-    """Table of rows whose last column is the label."""
+    """Make a table of rows whose last column is the label."""
     return Table(
         rows[:, :-1].astype(np.float64),
         rows[:, -1].astype(int),

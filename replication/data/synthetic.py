@@ -1,8 +1,8 @@
-"""Problems in which it is known which weights are idle: does a score find them, and does accuracy drop where they end?
+"""Planted problems whose idle weights are known, for tests of scores and of the sparsity at which accuracy drops.
 
-An idle weight costs nothing to prune. There are two kinds, and they ask different things of a score. A *dead* weight
-has no gradient: it never moves and may stand anywhere. A *noise_only* weight is best at zero, but has a gradient in
-every mini-batch, so it moves like a needed one.
+Pruning an idle weight does not change the loss. There are two kinds, which are difficult for different scores. A *dead*
+weight has no gradient, so it never changes and may have any value. A *noise_only* weight is zero at the optimum but has
+a gradient in every mini-batch, so it changes like a needed weight.
 """
 
 from dataclasses import dataclass
@@ -17,24 +17,25 @@ from ccprune._util.checks import at_least
 KINDS = ("dead", "noise_only")
 STARTS = ("near", "scratch")
 
-# Students that start near their teacher: spread of their weights about its, relative to each tensor's own size.
+# Spread of a student's weights about its teacher's for the start "near", relative to each tensor's root mean square.
 _NEAR = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A regression whose best weights, and which of them are idle, are known. Data and weights are float64.
+    """Regression problem whose best weights and idle weights are known. Data and weights are float64.
 
     Attributes
     ----------
     model : nn.Module
-        Where training starts; train a copy.
+        Initial network. Train a copy of it.
     optimum : nn.Module
         The same network with the best weights.
     x, y : Tensor (n, inputs), (n, outputs)
-    idle : {name: bool Tensor}
-        True for the weights that can all be set to zero in `optimum` and leave the loss as it is, while setting any
-        other weight to zero raises it.
+        Data.
+    idle : {parameter name: bool Tensor}
+        True for the idle weights. Setting all of them to zero in `optimum` does not change the loss. Setting any other
+        weight to zero raises it.
     """
 
     model: nn.Module
@@ -45,16 +46,16 @@ class Problem:
 
     @property
     def idle_fraction(self) -> float:
-        """Share of prunable weights that is idle: the sparsity at which accuracy should begin to drop."""
+        """Fraction of prunable weights that is idle, which is the sparsity above which accuracy should drop."""
         return float(torch.cat([value.flatten() for value in self.idle.values()]).double().mean())
 
     @staticmethod
     def loss(output: Tensor, target: Tensor) -> Tensor:
-        """Half the squared error, summed over outputs (n, outputs), averaged over examples."""
+        """Return half the squared error of outputs (n, outputs), summed over outputs and averaged over examples."""
         return 0.5 * (output - target).square().sum(-1).mean()
 
     def explained(self, model: nn.Module) -> float:
-        """Accuracy of a model as R^2: 1 without error, 0 if no better than an output of zero."""
+        """Return R^2 of a model: 1 without error, 0 for the error of a constant output of zero."""
         with torch.no_grad():
             return 1.0 - float(self.loss(model(self.x), self.y) / self.loss(torch.zeros_like(self.y), self.y))
 
@@ -70,33 +71,41 @@ def idle_quadratic(
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> Problem:
-    """Linear regression with the loss 1/2 sum_k h_k (theta_k - theta*_k)^2 + noise^2 / 2, exactly, on all the data.
+    """Make a linear regression whose loss on all data is 1/2 sum_k h_k (theta_k - theta*_k)^2 + noise^2 / 2.
 
-    Inputs are orthogonal to each other and to the label noise, so the weights do not interact; mini-batches bring the
-    noise back. Needed weights have theta* = +-1, so removing weight k alone costs h_k / 2. The model, one linear layer
-    without bias ("weight", shape (1, size)), starts from N(0, 1).
+    The inputs are orthogonal to each other and to the label noise, so the weights do not interact. Only mini-batches
+    have noisy gradients. Needed weights have theta* = +-1, so pruning weight k alone raises the loss by h_k / 2. The
+    model is one linear layer without bias ("weight", shape (1, size)) with initial weights from N(0, 1).
 
     Parameters
     ----------
-    size, idle
-        Weights, and how many of them are idle, at random places.
-    kind
-        "dead": the input is always 0 (h = 0; theta* is put to 0). "noise_only": theta* = 0 at an input like the others.
-    spread
-        Curvatures h of inputs that are not dead are log-uniform between 1 / spread and 1. With 1 all needed weights
-        are needed alike, and a score that finds the idle ones makes accuracy drop with a corner. With more, a score
-        that also finds the least needed of the needed bends the corner round.
-    noise
+    size : int
+        Number of weights.
+    idle : int
+        Number of idle weights, at random positions, below `size`.
+    kind : str
+        "dead" (the input is always 0, so h = 0; theta* is set to 0) or "noise_only" (theta* = 0 at an ordinary input).
+    spread : float, default 1.0
+        Curvatures h of the inputs that are not dead are log-uniform between 1 / spread and 1. With 1 all needed weights
+        are equally important, and under a score that ranks the idle weights first, accuracy drops at a corner. With
+        larger values, a score that also ranks the needed weights correctly smooths the corner.
+    noise : float, default 0.5
         Standard deviation of the label noise.
-    samples
-        More than `size`.
-    seed, device
-        Same seed, same problem on every device.
+    samples : int, default 1024
+        Number of examples, above `size`.
+    seed : int, default 0
+        The same seed gives the same problem on every device.
+    device : str or device, default "cpu"
+        Device of data and weights.
+
+    Returns
+    -------
+    Problem
 
     Raises
     ------
     ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
     at_least(1, size=size, samples=samples)
     _check_within("idle", idle, size)
@@ -133,28 +142,39 @@ def teacher_network(
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> Problem:
-    """A student of a random ReLU network of its own size, some hidden units of which nobody reads.
+    """Make a student of a random ReLU network of the same size, some of whose hidden units are idle.
 
-    Both are linear ("0.weight"), ReLU, linear ("2.weight"), without biases. All weights of an idle unit are idle: its
-    outgoing ones are 0 in the teacher, so its incoming ones have no effect. `optimum` is the teacher, the best network
-    for endless data; inputs are standard normal.
+    Both networks are linear ("0.weight"), ReLU, linear ("2.weight"), without biases. All weights of an idle unit are
+    idle: its outgoing weights are 0 in the teacher, so its incoming weights have no effect. `optimum` is the teacher,
+    which is the best network for infinite data. The inputs are standard normal.
 
     Parameters
     ----------
-    inputs, hidden, idle_units, outputs
-        Sizes; `idle_units` of the `hidden` units are idle, at random places.
-    start
-        "near": the teacher's weights plus 30% of normal noise; `idle` then holds weight by weight. "scratch": fresh
-        weights; units have no names, and only `idle_fraction` is known of a student trained from there.
-    noise
-        Standard deviation of the label noise over that of the teacher's outputs.
-    samples, seed, device
-        Examples; same seed, same problem on every device.
+    inputs, hidden, outputs : int
+        Numbers of units.
+    idle_units : int
+        Number of idle hidden units, at random positions, below `hidden`.
+    start : str
+        Initial weights of the student. "near" is the teacher's weights plus 30% of normal noise; `idle` is then valid
+        for each weight. "scratch" is random weights; the order of the units is then arbitrary, and only `idle_fraction`
+        is known of a trained student.
+    noise : float, default 0.1
+        Standard deviation of the label noise, relative to the root mean square of the teacher's outputs.
+    samples : int, default 1024
+        Number of examples.
+    seed : int, default 0
+        The same seed gives the same problem on every device.
+    device : str or device, default "cpu"
+        Device of data and weights.
+
+    Returns
+    -------
+    Problem
 
     Raises
     ------
     ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
     at_least(1, inputs=inputs, hidden=hidden, outputs=outputs, samples=samples)
     _check_within("idle_units", idle_units, hidden)
@@ -164,7 +184,7 @@ def teacher_network(
     generator = Generator().manual_seed(seed)
     is_idle = torch.zeros(hidden, dtype=torch.bool)
     is_idle[torch.randperm(hidden, generator=generator)[:idle_units]] = True
-    # Scaled so that pre-activations and outputs have variances of about 1.
+    # The scale gives pre-activations and outputs variances of about 1.
     best = [
         _away_from_zero((hidden, inputs), generator) / inputs**0.5,
         _away_from_zero((outputs, hidden), generator) * (2 / (hidden - idle_units)) ** 0.5,
@@ -190,7 +210,7 @@ def _problem(
 
 
 def _linear(weight: Tensor) -> nn.Linear:
-    # skip_init: nn.Linear's own initialisation would draw from the global generator.
+    # skip_init, because the initialisation of nn.Linear draws from the global generator.
     layer = skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=False, dtype=torch.float64)
     layer.weight.data.copy_(weight)
     return layer
@@ -205,7 +225,7 @@ def _signs(shape: tuple[int, ...], generator: Generator) -> Tensor:
 
 
 def _away_from_zero(shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """Weights of either sign, absolute values uniform in [0.5, 1.5]: none is needed only a little."""
+    """Return weights of random sign with absolute values uniform in [0.5, 1.5], so that none is nearly idle."""
     return (torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5) * _signs(shape, generator)
 
 

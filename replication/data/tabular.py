@@ -1,10 +1,9 @@
 """The six tabular data sets of paper A, split and scaled in two ways.
 
-``preprocessing="authors"`` does what paper A's released scripts do, quirks included, so that its tables can
-be re-run: cancer, titanic and banknote are standardised per sample, across the sample's features; iris per
-feature; vowel is brought to [0, 1] per feature; and the test part is always scaled, and its gaps filled, by
-its own statistics. ``preprocessing="standard"`` has the same rows in the same order, standardised per feature
-by the training part alone.
+``preprocessing="authors"`` follows paper A's released scripts in all details, so that its tables can be re-run: cancer,
+titanic and banknote are standardised per sample, across the sample's features; iris is standardised per feature; vowel
+is scaled to [0, 1] per feature. The test part is scaled, and its missing values are filled, by its own statistics.
+``preprocessing="standard"`` has the same rows in the same order, standardised per feature by the training part alone.
 """
 
 import hashlib
@@ -25,17 +24,19 @@ NAMES = ("cancer", "titanic", "banknote", "iris", "iris3f", "vowel")
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set, split and scaled: n training rows, m test rows, d features, o outputs.
+    """Split and scaled data set with n training rows, m test rows, d features and o outputs.
 
     Attributes
     ----------
     name : str
     x_train, x_test : Tensor (n, d), (m, d)
-        float64, in the order in which per-sample training visits them.
+        Features in the order of per-sample training, float64.
     y_train, y_test : Tensor (n, o), (m, o)
-        float64 targets in {0, 1}: o = 1 for two classes, else one-hot with o classes.
+        Targets in {0, 1}, float64: o = 1 for two classes, otherwise one-hot with o classes.
     features : tuple of str
+        Names of the features.
     classes : int
+        Number of classes.
     preprocessing : str
         "standard" or "authors".
     source : str
@@ -73,21 +74,25 @@ def load(
 
     Parameters
     ----------
-    name
+    name : str
         "cancer", "titanic", "banknote", "iris", "iris3f" (iris without sepal width) or "vowel".
-    preprocessing
-        "authors" or "standard", see the module's text. A missing value (titanic: port and fare) becomes the
-        column's most frequent one, of its own part ("authors") or of the training part ("standard").
-    split_seed
-        Seed of the shuffle before the split; the authors' is 42. 80% of the rows train (vowel: 741 of 871).
-        The authors' titanic files keep Kaggle's split, and only the 891 training rows are permuted; the
-        packaged copy has no such split, so that all 1,309 rows are shuffled and the first 891 train. NumPy's
-        global generator is left alone.
-    source
-        "packaged" (the package's own copy, or scikit-learn's for iris) or "authors" (their files, see
-        `replication.data.authors`). By default the authors' file for ``preprocessing="authors"`` where it can be
-        had, otherwise the packaged copy where there is one. Cancer is the same in both; scikit-learn's iris
-        differs from the authors' in three values.
+    preprocessing : str, default "standard"
+        "authors" or "standard", see the module's docstring. A missing value (titanic's port and fare) is replaced by
+        the column's most frequent value in the same part ("authors") or in the training part ("standard").
+    split_seed : int, default 42
+        Seed of the shuffle before the split; 42 is the authors'. 80% of the rows are for training (vowel: 741 of 871).
+        The authors' titanic files have Kaggle's split, and only the 891 training rows are permuted. The packaged copy
+        has no such split, so all 1,309 rows are shuffled and the first 891 are for training. NumPy's global generator
+        is not used.
+    source : str, optional
+        "packaged" (the package's copy, or scikit-learn's for iris) or "authors" (their files, see
+        `replication.data.authors`). By default the authors' file for ``preprocessing="authors"`` if it is available,
+        otherwise the packaged copy if there is one. Cancer is the same in both. Scikit-learn's iris differs from the
+        authors' in three values.
+
+    Returns
+    -------
+    Dataset
 
     Raises
     ------
@@ -96,9 +101,9 @@ def load(
     ValueError
         If an argument is not one of those above, or no packaged copy exists (banknote, vowel).
     DataUnavailable
-        If the authors' file is needed and is neither on this machine nor to be downloaded.
+        If the authors' file is needed, is not on this machine, and cannot be downloaded.
     CorruptData
-        If the authors' file is not the pinned one.
+        If the checksum of the authors' file differs from the pinned one.
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, got {type(name).__name__}")
@@ -165,7 +170,7 @@ def _standard_scaling(_name: str, x_train: np.ndarray, x_test: np.ndarray) -> tu
 
 
 def _filled(x: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """``x`` with each NaN replaced by that column's most frequent value in ``like``, smallest first."""
+    """Replace each NaN in ``x`` by the column's most frequent value in ``like``, the smallest if there are several."""
     if not np.isnan(x).any():
         return x
     return np.where(np.isnan(x), pd.DataFrame(like).mode().iloc[0].to_numpy(), x)

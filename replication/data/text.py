@@ -1,7 +1,7 @@
-"""Text that is on every machine: the help pages of Python's own `help()`, about 460,000 bytes, for language models.
+"""Text for language models that every machine has: the pages of Python's `help()`, about 460,000 bytes.
 
-Tokens are bytes, so the vocabulary is 256 whatever the text. The pages change with Python's version, so numbers from
-different versions are of different data: `Text.checksum` tells which.
+Tokens are bytes, so the vocabulary is 256 for any text. The pages depend on the version of Python, so numbers of
+different versions are not comparable. `Text.checksum` identifies the pages.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ _TEST_SHARE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """One text as bytes: its beginning to train on, its end to test on.
+    """Text as bytes, split into a training part at its beginning and a test part at its end.
 
     Attributes
     ----------
     name : str
     train, test : Tensor (n,), (m,)
-        uint8.
+        Bytes, uint8.
     checksum : str
         SHA-256 (hex) of the bytes of train and test, in this order.
     """
@@ -39,7 +39,7 @@ class Text:
 
     @classmethod
     def from_string(cls, name: str, text: str) -> "Text":
-        """The text in UTF-8, the last tenth for testing. Raises ValueError for fewer than 10 bytes."""
+        """Encode a text in UTF-8, with the last tenth for testing. Raise ValueError for fewer than 10 bytes."""
         content = text.encode()
         if len(content) < 10:
             raise ValueError(f"text must have at least 10 bytes, got {len(content)}")
@@ -49,9 +49,16 @@ class Text:
 
 
 def python_topics() -> Text:
-    """The pages of `pydoc_data.topics`, in the order of their names, an empty line between them.
+    """Return the pages of `pydoc_data.topics` in the order of their names, separated by empty lines.
 
-    Raises DataUnavailable where Python was installed without them.
+    Returns
+    -------
+    Text
+
+    Raises
+    ------
+    DataUnavailable
+        If Python was installed without them.
     """
     try:
         from pydoc_data.topics import topics
@@ -61,14 +68,25 @@ def python_topics() -> Text:
 
 
 def batches(tokens: Tensor, *, length: int, batch_size: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pieces of the text at random places, and the same one token later: what a language model predicts.
+    """Yield random pieces of the text and their targets, which are the same pieces one token later.
 
-    Yields `steps` pairs of int64 tensors (batch_size, length). The places follow from `seed` alone.
+    Parameters
+    ----------
+    tokens : Tensor (n,)
+        A text, with n above `length`.
+    length, batch_size, steps : int
+        Tokens of a piece, pieces of a batch, and number of batches, at least 1.
+    seed : int
+        Seed of the positions, which depend on nothing else.
+
+    Yields
+    ------
+    inputs, targets : Tensor (batch_size, length), int64
 
     Raises
     ------
     TypeError, ValueError
-        For tokens that are no (n,) tensor of more than `length`, or a number that is no integer of at least 1.
+        If an argument is invalid; the message names it.
     """
     at_least(1, length=length, batch_size=batch_size, steps=steps)
     if not isinstance(tokens, Tensor):
