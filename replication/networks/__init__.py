@@ -1,1 +1,1 @@
-"""The papers' networks, and trainers for many small ones at once."""
+"""The papers' networks, and the joint training of many small networks."""

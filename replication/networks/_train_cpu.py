@@ -1,7 +1,7 @@
-"""Compiled kernels behind `replication.networks.train` for tensors on the CPU.
+"""Compiled kernels of `replication.networks.train` for tensors on the CPU.
 
-Each network is trained by one thread in plain scalar arithmetic, so its numbers do not depend on how many other
-networks share the batch or on how many threads there are.
+Each network is trained by one thread in scalar arithmetic, so its numbers do not depend on the number of networks in
+the batch or on the number of threads.
 """
 
 import math
@@ -14,7 +14,7 @@ from ccprune._util.threads import torch_threads_kept
 
 @numba.njit(cache=True)
 def _forward(w1, b1, w2, b2, x, softmax, hidden, squashed, out):
-    """Fills hidden (h,), the sigmoid of each output's input, squashed (o,), and the outputs, out (o,)."""
+    """Write the hidden values (h,), the sigmoid of each output's input squashed (o,), and the outputs out (o,)."""
     for j in range(b1.size):
         z = b1[j]
         for i in range(x.size):
@@ -37,10 +37,10 @@ def _forward(w1, b1, w2, b2, x, softmax, hidden, squashed, out):
 @torch_threads_kept
 @numba.njit(parallel=True, cache=True)
 def sgd(w1, b1, w2, b2, softmax, keep1, keep2, x, y, lr, scale, first, steps, weights):
-    """Runs `steps` per-sample updates in place on B networks, beginning with sample `first` modulo n.
+    """Run `steps` per-sample updates of B networks in place, beginning with sample `first` modulo n.
 
-    w1 (B, h, d), b1 (B, h), w2 (B, o, h), b2 (B, o); keep1, keep2 bool, shaped as w1 and w2. `weights` (B, steps, M)
-    receives every weight after each update; with a second axis of length 0 nothing is written.
+    The shapes are w1 (B, h, d), b1 (B, h), w2 (B, o, h), b2 (B, o), and keep1 and keep2 bool as w1 and w2. Every weight
+    after each update is written to `weights` (B, steps, M), unless its second axis has length 0.
     """
     networks, width, inputs = w1.shape
     outputs = b2.shape[1]
@@ -54,12 +54,12 @@ def sgd(w1, b1, w2, b2, softmax, keep1, keep2, x, y, lr, scale, first, steps, we
             s = (first + t) % x.shape[0]
             _forward(w1[b], b1[b], w2[b], b2[b], x[s], softmax, hidden, squashed, out)
             for k in range(outputs):
-                # With a sigmoid this is the gradient. With a softmax it is what the authors' scripts do, which is not.
+                # For a sigmoid this is the gradient. For a softmax it is not, but the authors' scripts use it.
                 delta[k] = 2.0 * (out[k] - y[s, k]) * squashed[k] * (1.0 - squashed[k])
             for j in range(width):
                 back = 0.0
                 for k in range(outputs):
-                    # The error goes back through the weights as they were before this update.
+                    # The error is propagated through the weights before this update.
                     back += w2[b, k, j] * delta[k]
                     w2[b, k, j] -= lr * (scale * delta[k] * hidden[j])
                     if not keep2[b, k, j]:
@@ -87,7 +87,7 @@ def sgd(w1, b1, w2, b2, softmax, keep1, keep2, x, y, lr, scale, first, steps, we
 @torch_threads_kept
 @numba.njit(parallel=True, cache=True)
 def outputs(w1, b1, w2, b2, softmax, x):
-    """Outputs (B, n, o) of B networks on samples x (n, d)."""
+    """Return the outputs (B, n, o) of B networks on samples x (n, d)."""
     networks, width = b1.shape
     result = np.empty((networks, x.shape[0], b2.shape[1]))
     for b in numba.prange(networks):

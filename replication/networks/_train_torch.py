@@ -1,11 +1,11 @@
-"""The updates of `replication.networks._train_cpu` as batched torch operations, for devices other than the CPU."""
+"""Updates of `replication.networks._train_cpu` as batched torch operations, for devices other than the CPU."""
 
 import torch
 from torch import Tensor
 
 
 def outputs(w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, softmax: bool, x: Tensor) -> Tensor:
-    """Outputs (B, n, o) of B networks on samples x (n, d)."""
+    """Return the outputs (B, n, o) of B networks on samples x (n, d)."""
     hidden = torch.sigmoid(x @ w1.mT + b1[:, None])
     z = hidden @ w2.mT + b2[:, None]
     return z.softmax(-1) if softmax else z.sigmoid()
@@ -27,14 +27,14 @@ def sgd(
     steps: int,
     weights: Tensor,
 ) -> None:
-    """Runs `steps` per-sample updates in place; arguments as in `replication.networks._train_cpu.sgd`.
+    """Run `steps` per-sample updates in place; arguments as in `replication.networks._train_cpu.sgd`.
 
-    An update is a dozen small kernels, and starting them costs more than running them. On CUDA the updates of one pass
-    over the samples are therefore captured as a graph and replayed, where there are enough passes to pay for it.
+    An update consists of a dozen small kernels, whose launch takes longer than their execution. On CUDA the updates of
+    one pass over the samples are therefore captured as a graph and replayed, if there are at least three passes.
     """
     parts, epoch, done = (w1, b1, w2, b2, softmax, keep1, keep2, x, y, lr, scale), x.shape[0], 0
     if w1.is_cuda and steps >= 3 * epoch:
-        _updates(*parts, first, epoch, weights[:, :epoch])  # not captured: kernels are loaded at their first use
+        _updates(*parts, first, epoch, weights[:, :epoch])  # not captured, because kernels are loaded on first use
         graph, recorded = torch.cuda.CUDAGraph(), torch.empty_like(weights[:, :epoch])
         with torch.cuda.graph(graph):
             _updates(*parts, first, epoch, recorded)
@@ -64,7 +64,7 @@ def _updates(
     split = w1[0].numel()
     for t in range(steps):
         sample, target = x[(first + t) % x.shape[0]], y[(first + t) % x.shape[0]]
-        # Products are summed elementwise, not by a matrix product, so that the batch size cannot change the result.
+        # Sums of elementwise products instead of matrix products, so that the result does not depend on the batch size.
         hidden = torch.sigmoid((w1 * sample).sum(-1) + b1)  # (B, h)
         z = (w2 * hidden[:, None]).sum(-1) + b2  # (B, o)
         squashed = z.sigmoid()

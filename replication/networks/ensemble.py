@@ -1,4 +1,4 @@
-"""Many small networks of one shape, held together: their parameters, fresh or given."""
+"""Batches of small networks of one shape, with random or given parameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +12,24 @@ OUTPUTS = ("sigmoid", "softmax")
 
 @dataclass(frozen=True)
 class MLPBatch:
-    """B networks d-h-o with sigmoid hidden units, float64.
+    """B networks with d inputs, h sigmoid hidden units and o outputs, in float64.
 
-    Attributes: w1 (B, h, d), b1 (B, h), w2 (B, o, h), b2 (B, o); output, "sigmoid" or "softmax", the output unit.
-    Weights are counted row-major, w1 before w2, as in the authors' mask files; biases are not counted. M = h d + o h.
+    The M = h d + o h weights are counted row-major, w1 before w2, as in the authors' mask files. Biases are not
+    counted.
+
+    Attributes
+    ----------
+    w1, b1 : Tensor (B, h, d), (B, h)
+        Weights and biases of the hidden units.
+    w2, b2 : Tensor (B, o, h), (B, o)
+        Weights and biases of the outputs.
+    output : str, default "sigmoid"
+        Output unit, "sigmoid" or "softmax".
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a dtype, a shape or the output unit is invalid, or a parameter is not finite.
     """
 
     w1: Tensor
@@ -49,7 +63,7 @@ class MLPBatch:
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """(d, h, o)."""
+        """Numbers of inputs, hidden units and outputs (d, h, o)."""
         return self.w1.shape[2], self.w1.shape[1], self.w2.shape[1]
 
     @property
@@ -59,16 +73,16 @@ class MLPBatch:
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """The four Tensors by name."""
+        """The four parameters by name."""
         return {"w1": self.w1, "b1": self.b1, "w2": self.w2, "b2": self.b2}
 
     def select(self, index: Tensor | Sequence[int]) -> "MLPBatch":
-        """The networks at `index` (any repetition allowed), as a copy."""
+        """Return a copy of the networks at `index`, which may repeat."""
         index = torch.as_tensor(index, device=self.w1.device)
         return replace(self, w1=self.w1[index], b1=self.b1[index], w2=self.w2[index], b2=self.b2[index])
 
     def with_weights(self, weights: Tensor) -> "MLPBatch":
-        """Same biases, other weights (B, M)."""
+        """Return networks with the same biases and other weights (B, M)."""
         split = self.w1[0].numel()
         return replace(
             self,
@@ -79,16 +93,36 @@ class MLPBatch:
         )
 
     def to(self, device: torch.device | str) -> "MLPBatch":
-        """Copy on another device."""
+        """Return a copy on another device."""
         return replace(self, **{name: getattr(self, name).to(device) for name in ("w1", "b1", "w2", "b2")})
 
 
 def initialise(
     sizes: tuple[int, int, int], count: int, *, seed: int, scale: float = 0.1, output: str = "sigmoid"
 ) -> MLPBatch:
-    """Fresh networks with weights and biases from N(0, scale^2).
+    """Draw networks with weights and biases from N(0, scale^2).
 
-    Network i depends on `seed` and i alone, not on `count`. The released initial weights have scale 0.1 (vowel: 1).
+    Parameters
+    ----------
+    sizes : tuple of int
+        Numbers of inputs, hidden units and outputs (d, h, o).
+    count : int
+        Number of networks B.
+    seed : int
+        Seed. Network i depends on `seed` and i only, not on `count`.
+    scale : float, default 0.1
+        Standard deviation. The authors' released initial weights have 0.1 (vowel: 1).
+    output : str, default "sigmoid"
+        As in `MLPBatch`.
+
+    Returns
+    -------
+    MLPBatch
+
+    Raises
+    ------
+    ValueError
+        If a size or the count is below 1, or `scale` is not positive.
     """
     inputs, hidden, outputs = sizes
     for name, value in (("sizes", min(sizes)), ("count", count)):
@@ -105,7 +139,7 @@ def initialise(
 
 
 def stack(networks: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], *, output: str = "sigmoid") -> MLPBatch:
-    """An `MLPBatch` of networks given as (W1 (h, d), b1 (h,), W2 (o, h), b2 (o,))."""
+    """Make an `MLPBatch` of networks (W1 (h, d), b1 (h,), W2 (o, h), b2 (o,)), or raise ValueError without any."""
     if not networks:
         raise ValueError("networks must not be empty")
     return MLPBatch(*(torch.stack([network[part] for network in networks]) for part in range(4)), output=output)

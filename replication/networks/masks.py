@@ -1,4 +1,4 @@
-"""Masks of B networks with M weights each, (B, M) bool, True = keep: what the batched trainers take as `keep`."""
+"""Masks of B networks with M weights each, as `keep` of the batched trainers: (B, M) bool, True = keep."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,15 +10,15 @@ from ccprune.mask import drop_lowest
 
 
 def remove_lowest(scores: Tensor, removed: Tensor | Sequence[int]) -> Tensor:
-    """Masks that remove each network's `removed` (B,) weights of lowest score (B, M); ties by index."""
+    """Return masks that prune each network's `removed` (B,) weights of lowest score (B, M), ties by index."""
     counts = torch.as_tensor(removed).tolist()
     return torch.stack([drop_lowest(row, count) for row, count in zip(scores, counts, strict=True)])
 
 
 def remove_random(removed: Tensor | Sequence[int], weights: int, *, seed: int, first: int = 0) -> Tensor:
-    """Masks that remove `removed` (B,) of the M = `weights` weights at random.
+    """Return masks that prune `removed` (B,) of the M = `weights` weights at random.
 
-    Row b depends on `seed` and first + b alone.
+    Row b depends on `seed` and first + b only.
     """
     counts = torch.as_tensor(removed)
     places = torch.empty(len(counts), weights, dtype=torch.int64)
@@ -29,12 +29,12 @@ def remove_random(removed: Tensor | Sequence[int], weights: int, *, seed: int, f
 
 
 def masks_from_lists(lists: Iterable[Iterable[int]], weights: int) -> Tensor:
-    """Masks that remove the listed weights, counted as in `ensemble.MLPBatch`.
+    """Return masks that prune the listed weights, counted as in `ensemble.MLPBatch`.
 
     Raises
     ------
     ValueError
-        If an index lies outside 0..weights - 1.
+        If an index is outside 0..weights - 1.
     """
     rows = []
     for removed in lists:
@@ -48,6 +48,6 @@ def masks_from_lists(lists: Iterable[Iterable[int]], weights: int) -> Tensor:
 
 
 def jaccard_pruned(a: Tensor, b: Tensor) -> Tensor:
-    """Jaccard index (B,) of the weights that masks a and b remove; 1 where neither removes any."""
+    """Return the Jaccard index (B,) of the weights that masks a and b prune, 1 where neither prunes any."""
     both, either = (~a & ~b).sum(1), (~a | ~b).sum(1)
     return torch.where(either == 0, 1.0, both / either.clamp_min(1))

@@ -1,10 +1,10 @@
 """The papers' networks as torch modules.
 
-Paper B's take images (n, channels, rows, columns) and return logits (n, classes); they are float32 and on the CPU.
-Their weights are drawn from N(0, 2 / fan_out) with fan_out = outputs x kernel area (Kaiming-normal for ReLU), their
-biases are zero, and both follow from `seed` alone: the global random numbers are neither used nor moved. Layers have
-names, so that a figure says "conv1" and not "0". All raise ValueError or TypeError for sizes that are too small or no
-integers.
+Paper B's networks take images (n, channels, rows, columns) and return logits (n, classes), in float32 on the CPU. Their
+weights are drawn from N(0, 2 / fan_out) with fan_out = outputs x kernel area (Kaiming-normal for ReLU), and their
+biases are zero. The weights depend on `seed` only; the global generator is not used. Layers have names such as "conv1"
+for the labels of figures. All functions raise ValueError for sizes that are too small, and TypeError for sizes that
+are not integers.
 """
 
 from collections import OrderedDict
@@ -18,16 +18,16 @@ from replication.networks.ensemble import MLPBatch, initialise
 
 
 def sigmoid_mlp(inputs: int, hidden: int, outputs: int, *, scale: float = 0.1, seed: int = 0) -> nn.Sequential:
-    """Paper A's small network: one hidden layer, sigmoids everywhere, float64.
+    """Return paper A's small network, with one hidden layer and sigmoid units, in float64.
 
-    Weights and biases from N(0, scale^2) by `ensemble.initialise`. Weight names: "0.weight" (hidden, inputs) and
-    "2.weight" (outputs, hidden). Raises ValueError for sizes below 1.
+    Weights and biases are drawn from N(0, scale^2) by `ensemble.initialise`. The weights are named "0.weight"
+    (hidden, inputs) and "2.weight" (outputs, hidden). ValueError is raised for sizes below 1.
     """
     return from_ensemble(initialise((inputs, hidden, outputs), 1, seed=seed, scale=scale), 0)
 
 
 def from_ensemble(ensemble: MLPBatch, index: int) -> nn.Sequential:
-    """One network of an ensemble as a torch module with parameters of its own."""
+    """Return a copy of one network of an ensemble as a torch module."""
     if not 0 <= index < len(ensemble):
         raise ValueError(f"index must lie in 0..{len(ensemble) - 1}, got {index}")
     inputs, hidden, outputs = ensemble.sizes
@@ -45,10 +45,10 @@ def from_ensemble(ensemble: MLPBatch, index: int) -> nn.Sequential:
 
 
 def legcnet_mnist(*, seed: int) -> nn.Sequential:
-    """Paper A's network for MNIST, 784-50-30-10: sigmoids, then softmax; 41,000 weights, float32.
+    """Return paper A's network for MNIST, 784-50-30-10 with sigmoids and a softmax, 41,000 weights, float32.
 
-    Images come as rows (n, 784), probabilities (n, 10) go out. The layers bear the authors' names, fc1, fc2 and fc4.
-    Initial values are those of `torch_default_`; with seeds 1 to 4 they are the authors' released ones.
+    Inputs are images as rows (n, 784), outputs are probabilities (n, 10). The layers have the authors' names fc1, fc2
+    and fc4. The initial values are those of `torch_default_`, and with seeds 1 to 4 those that the authors released.
     """
     with torch.device("meta"):
         layers = OrderedDict(
@@ -63,9 +63,9 @@ def legcnet_mnist(*, seed: int) -> nn.Sequential:
 
 
 def torch_default_(model: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Draws linear layers' weights and biases, in place, as torch does when it makes them, but from `generator`.
+    """Draw weights and biases of linear layers in place as torch's constructors do, but from `generator`.
 
-    Weights and biases are uniform within 1 / sqrt(fan_in). The same numbers as under `torch.manual_seed`.
+    They are uniform within +-1 / sqrt(fan_in). The numbers are the same as after `torch.manual_seed`.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -77,9 +77,9 @@ def torch_default_(model: nn.Module, generator: torch.Generator) -> nn.Module:
 
 
 def mlp(sizes: Sequence[int], *, seed: int) -> nn.Sequential:
-    """Fully connected layers with ReLU between them; `sizes` are the units, inputs first, classes last.
+    """Return fully connected layers with ReLU between them, which flatten images.
 
-    Images are flattened.
+    `sizes` are the numbers of units of the layers, from the inputs to the classes.
     """
     if len(sizes) < 2:
         raise ValueError(f"sizes must have at least 2 entries, inputs and outputs, got {list(sizes)}")
@@ -90,17 +90,17 @@ def mlp(sizes: Sequence[int], *, seed: int) -> nn.Sequential:
         for i in range(1, len(sizes)):
             layers[f"fc{i}"] = nn.Linear(sizes[i - 1], sizes[i])
             layers[f"relu{i}"] = nn.ReLU()
-    layers.popitem()  # logits have none
+    layers.popitem()  # no ReLU after the logits
     return _initialised(nn.Sequential(layers), seed)
 
 
 def lenet(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Sequential:
-    """Paper B's LeNet for images of size x size: convolutions of 20 and 50 channels, kernel 5, then 500 units.
+    """Return paper B's LeNet for images of size x size: convolutions of 20 and 50 channels, kernel 5, then 500 units.
 
-    430,500 weights for MNIST (1, 28, 10), 656,500 for CIFAR-10 (3, 32, 10). Each convolution is followed by max-pooling
-    over 2 x 2 and then ReLU, so that ReLU has a quarter of the work. The other order gives the very same outputs and
-    gradients: ReLU is monotone, so max(relu(a), relu(b)) = relu(max(a, b)), and where all are negative both pass
-    nothing on.
+    It has 430,500 weights for MNIST (1, 28, 10) and 656,500 for CIFAR-10 (3, 32, 10). Each convolution is followed by
+    max-pooling over 2 x 2 and then ReLU, which reduces the work of ReLU to a quarter. The other order has the same
+    outputs and gradients, because max(relu(a), relu(b)) = relu(max(a, b)), and both gradients are zero where all values
+    are negative.
     """
     _check("in_channels", in_channels)
     _check("size", size, 16)
@@ -123,11 +123,11 @@ def lenet(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Sequent
 
 
 def alexnet32(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Sequential:
-    """Paper B's AlexNet for images of about 32 x 32: five convolutions, then two layers of 4096 units with dropout 0.5.
+    """Return paper B's AlexNet for images of about 32 x 32: five convolutions, two layers of 4096 units, dropout 0.5.
 
-    23,201,472 weights for CIFAR-10 (3, 32, 10). Kernels, strides and padding are those of the authors' code, the second
-    convolution's kernel of 2 among them; there dropout stays on in evaluation, here it does not. Max-pooling comes
-    before ReLU as in `lenet`. Dropout draws from the global generator of the device that it runs on.
+    It has 23,201,472 weights for CIFAR-10 (3, 32, 10). Kernels, strides and padding are those of the authors' code,
+    including the second convolution's kernel of 2. In their code dropout is active in evaluation, here it is not.
+    Max-pooling precedes ReLU as in `lenet`. Dropout draws from the global generator of its device.
     """
     _check("in_channels", in_channels)
     _check("size", size, 11)
@@ -161,27 +161,32 @@ def alexnet32(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Seq
 
 
 def resnet18(in_channels: int, classes: int, *, seed: int) -> nn.Sequential:
-    """Paper B's ResNet-18 for small images, without batch norm: 3 x 3 stem, stages of 64, 128, 256 and 512, biases on.
+    """Return paper B's ResNet-18 for small images, without batch norm and with biases.
 
-    11,164,352 weights for CIFAR-10 (3, 10). Where a stage begins with stride 2, the shortcut is a 1 x 1 convolution.
-    The mean over all places comes before the last layer, so images of any size will do. Without normalisation the
-    logits start large: for inputs from N(0, 1) the cross-entropy begins at 7 to 24 (five seeds), not at log 10 = 2.3.
+    It has a 3 x 3 stem, stages of 64, 128, 256 and 512 channels, and 11,164,352 weights for CIFAR-10 (3, 10). The
+    shortcut of a stage that begins with stride 2 is a 1 x 1 convolution. The last layer's input is the mean over all
+    positions, so images may have any size. Without normalisation the initial logits are large: for inputs from N(0, 1)
+    the initial cross-entropy is 7 to 24 (five seeds) instead of log 10 = 2.3.
     """
     return _resnet(in_channels, classes, stages=(64, 128, 256, 512), blocks=2, norm=False, seed=seed)
 
 
 def resnet20(in_channels: int, classes: int, *, seed: int) -> nn.Sequential:
-    """ResNet-20 for small images (He et al., 2016, section 4.2), with batch norm; stages of 16, 32 and 64 channels.
+    """Return ResNet-20 for small images, with batch norm and stages of 16, 32 and 64 channels.
 
-    270,896 weights for CIFAR-10 (3, 10). The shortcut of a stage that begins with stride 2 is a 1 x 1 convolution with
-    batch norm (their option B), as in the code of paper B's follow-up; their own network has option A, which adds no
-    weights.
+    It has 270,896 weights for CIFAR-10 (3, 10). The shortcut of a stage that begins with stride 2 is a 1 x 1
+    convolution with batch norm (option B of He et al.), as in the code of paper B's follow-up. The network of He et al.
+    has option A, which adds no weights.
+
+    References
+    ----------
+    He et al. (2016), Deep residual learning for image recognition, section 4.2.
     """
     return _resnet(in_channels, classes, stages=(16, 32, 64), blocks=3, norm=True, seed=seed)
 
 
 class _BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut (He et al., 2016, figure 2)."""
+    """Two 3 x 3 convolutions with a shortcut (He et al., 2016, figure 2)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: bool):
         super().__init__()
@@ -220,7 +225,7 @@ def _resnet(
 
 
 def _initialised(model: nn.Sequential, seed: int) -> nn.Sequential:
-    """Memory and first values for a model made on the meta device, where making it draws no random numbers."""
+    """Allocate and initialise a model from the meta device, where its construction draws no random numbers."""
     model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():

@@ -1,4 +1,4 @@
-"""Many copies of one torch model, trained at once on the same mini-batches; their weights, masks or both differ."""
+"""Batches of torch models of one shape with different weights or masks, trained on the same mini-batches."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +17,14 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class ModelBatch:
     """B models of one shape.
 
-    Attributes: parameters ({name: Tensor (B, *shape)}, biases among them), template (the model without its values, on
-    the meta device), prunable (names of the weights that can be pruned, in order).
+    Attributes
+    ----------
+    parameters : {name: Tensor (B, *shape)}
+        Parameters of all models, including biases.
+    template : Module
+        The model without values, on the meta device.
+    prunable : tuple of str
+        Names of the M prunable weights' tensors, in order.
     """
 
     parameters: dict[str, Tensor]
@@ -34,38 +40,49 @@ class ModelBatch:
         return torch.cat([self.parameters[name].flatten(1) for name in self.prunable], 1)
 
     def select(self, index: Sequence[int] | Tensor) -> "ModelBatch":
-        """The models at `index` (any repetition allowed), as a copy."""
+        """Return a copy of the models at `index`, which may repeat."""
         index = torch.as_tensor(index, device=next(iter(self.parameters.values())).device)
         return replace(self, parameters={name: value[index] for name, value in self.parameters.items()})
 
     def model(self, index: int) -> nn.Module:
-        """One of the models, with parameters of its own."""
+        """Return a copy of one model."""
         values = {name: value[index].clone() for name, value in self.parameters.items()}
         model = copy.deepcopy(self.template).to_empty(device=next(iter(values.values())).device)
         model.load_state_dict(values)
         return model
 
     def outputs(self, x: Tensor) -> Tensor:
-        """Outputs (B, n, ...) on one batch x (n, ...)."""
+        """Return the outputs (B, n, ...) of all models on one batch x (n, ...)."""
         return vmap(lambda values: functional_call(self.template, values, (x,)))(self.parameters)
 
     def split(self, weights: Tensor) -> dict[str, Tensor]:
-        """(B, M) back to {name: (B, *shape)}, the inverse of `weights`."""
+        """Return (B, M) as {name: (B, *shape)}, the inverse of `weights`."""
         shapes = {name: self.parameters[name].shape for name in self.prunable}
         parts = weights.split([shape[1:].numel() for shape in shapes.values()], dim=1)
         return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
     def apply_(self, keep: Tensor) -> None:
-        """Sets weights to zero, in place, where `keep` (B, M) bool is False. Raises ValueError for another shape."""
+        """Set weights to zero in place where `keep` (B, M) bool is False. Raise ValueError for another shape."""
         expected = (len(self), sum(self.parameters[name][0].numel() for name in self.prunable))
         if keep.dtype != torch.bool or tuple(keep.shape) != expected:
             raise ValueError(f"keep must be bool of shape {expected}, got {keep.dtype} {tuple(keep.shape)}")
         self._zero(self.split(keep))
 
     def sgd_(self, x: Tensor, y: Tensor, *, loss: Loss, lr: float, keep: Mapping[str, Tensor] | None = None) -> None:
-        """One step of plain SGD of every model on the same mini-batch, in place; then `keep` (`split`) is enforced.
+        """Take one step of plain SGD with every model, in place, and enforce the mask.
 
-        `loss`: (outputs, y) -> mean loss of one model. Dropout and other random layers are refused by vmap.
+        Models with dropout or other random layers raise an error of vmap.
+
+        Parameters
+        ----------
+        x, y : Tensor (n, ...)
+            Mini-batch, the same for all models.
+        loss : callable
+            Function of outputs and y that returns the mean loss of one model.
+        lr : float
+            Learning rate.
+        keep : {name: Tensor (B, *shape)}, optional
+            Mask as returned by `split`, True = keep.
         """
 
         def of(values: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -79,14 +96,26 @@ class ModelBatch:
 
     def _zero(self, keep: Mapping[str, Tensor]) -> None:
         for name, part in keep.items():
-            # Not a product: a weight that diverged, times 0, would be NaN.
+            # Not a product, because an infinite weight times 0 is NaN.
             self.parameters[name].masked_fill_(~part, 0.0)
 
 
 def stack(models: Sequence[nn.Module]) -> ModelBatch:
-    """Copies of models of one shape as a `ModelBatch`, on their device.
+    """Make a `ModelBatch` of copies of models of one shape, on their device.
 
-    Raises ValueError without models, or for models with buffers (batch norm), which would be shared.
+    Parameters
+    ----------
+    models : sequence of Module
+        The models, at least one, without buffers.
+
+    Returns
+    -------
+    ModelBatch
+
+    Raises
+    ------
+    ValueError
+        If there are no models, or they have buffers (batch norm), which would be shared.
     """
     if not models:
         raise ValueError("models must not be empty")

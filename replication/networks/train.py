@@ -1,8 +1,8 @@
-"""Per-sample SGD of many small sigmoid networks at once (LEGCNet section 4).
+"""Joint per-sample SGD of many small sigmoid networks (LEGCNet section 4).
 
-An `MLPBatch` holds B networks of one shape d-h-o; they differ in initialisation, mask or perturbation and see the same
-samples in the same order. On the CPU a compiled kernel trains each network on one thread; on any other device batched
-torch operations do the same updates.
+An `MLPBatch` holds B networks of one shape d-h-o, which differ in initialisation, mask or perturbation and are trained
+on the same samples in the same order. On the CPU a compiled kernel trains each network in one thread. On other devices
+batched torch operations do the same updates.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,20 @@ from replication.networks.until import train_until
 
 @dataclass(frozen=True)
 class Trained:
-    """Outcome of `train`: the ensemble as each network stopped, and B figures each.
+    """Result of `train`.
 
-    `epochs` counts from 0, as the paper does; a network that never reached the benchmark has `reached` False and
-    `epochs` equal to the budget.
+    Attributes
+    ----------
+    ensemble : MLPBatch
+        The B networks, each at the end of its training.
+    epochs : Tensor (B,), int64
+        Epoch after which the benchmark was reached, from 0 as in the paper; the budget where it was not reached.
+    reached : Tensor (B,), bool
+        Whether the benchmark was reached.
+    train_accuracy, test_accuracy : Tensor (B,)
+        As `accuracy`.
+    test_f1 : Tensor (B,)
+        As `macro_f1`.
     """
 
     ensemble: MLPBatch
@@ -33,7 +43,7 @@ class Trained:
 
 
 def outputs(ensemble: MLPBatch, x: Tensor) -> Tensor:
-    """Outputs (B, n, o) on samples x (n, d)."""
+    """Return the outputs (B, n, o) on samples x (n, d)."""
     softmax = ensemble.output == "softmax"
     if ensemble.w1.device.type == "cpu":
         return torch.from_numpy(_train_cpu.outputs(*_arrays(ensemble), softmax, x.numpy()))
@@ -41,17 +51,19 @@ def outputs(ensemble: MLPBatch, x: Tensor) -> Tensor:
 
 
 def accuracy(ensemble: MLPBatch, x: Tensor, y: Tensor) -> Tensor:
-    """Fraction (B,) of samples whose outputs, rounded at 0.5, all equal the target y (n, o).
+    """Return the fraction (B,) of samples whose outputs, rounded at 0.5, all equal the target y (n, o).
 
-    The authors' rule: with several classes the whole one-hot vector has to be right, which is stricter than argmax.
+    This is the authors' rule. With several classes the whole one-hot vector must be correct, which is stricter than
+    argmax.
     """
     return ((outputs(ensemble, x) >= 0.5) == (y == 1)).all(-1).double().mean(-1)
 
 
 def macro_f1(ensemble: MLPBatch, x: Tensor, y: Tensor) -> Tensor:
-    """Macro F1 (B,): argmax for several classes, rounding at 0.5 for two. A class never met counts as F1 0.
+    """Return the macro F1 (B,), with argmax for several classes and rounding at 0.5 for two.
 
-    Classes that occur neither in the targets nor in the predictions are left out, as scikit-learn does.
+    The F1 of a class that is never predicted correctly is 0. Classes that occur neither in the targets nor in the
+    predictions are left out, as in scikit-learn.
     """
     predicted = outputs(ensemble, x)
     if y.shape[1] == 1:
@@ -79,14 +91,40 @@ def advance(
     reduction: str = "mean",
     record: bool = False,
 ) -> Tensor | None:
-    """Trains in place for `steps` per-sample updates, beginning with sample `first` modulo n, in file order.
+    """Train in place for `steps` per-sample updates, in the order of the samples.
 
-    Gradient of the squared error with factor 2 (of sigmoid outputs; with softmax outputs the authors still multiply by
-    the sigmoid's derivative, and so does this), averaged ("mean", the authors' rule) or added ("sum", what their
-    scripts do on vowel, where the label is a single number) over outputs. `keep` (B, M) bool is enforced after
-    every update. With `record` returns every weight after each update, (B, steps, M).
+    The update is the gradient of the squared error, with the factor 2. With softmax outputs the authors still multiply
+    by the sigmoid's derivative, and so does this function.
 
-    Raises ValueError naming the argument.
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B networks with M weights.
+    x, y : Tensor (n, d), (n, o)
+        Samples.
+    lr : float
+        Learning rate, above 0.
+    first : int
+        Index of the first sample, modulo n.
+    steps : int
+        Number of updates.
+    keep : Tensor (B, M), bool, optional
+        Mask, True = keep, enforced after every update.
+    reduction : str, default "mean"
+        "mean" averages the error over outputs (the authors' rule), "sum" adds it (their scripts on vowel, whose label
+        is a single number).
+    record : bool, default False
+        Whether to return the weights.
+
+    Returns
+    -------
+    Tensor (B, steps, M) or None
+        With `record`, the weights after each update.
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
     inputs, _, width = ensemble.sizes
     if x.ndim != 2 or x.shape[1] != inputs:
@@ -131,10 +169,31 @@ def train(
     keep: Tensor | None = None,
     reduction: str = "mean",
 ) -> Trained:
-    """Trains copies of the networks until each reaches the benchmark training accuracy, `epochs` at most.
+    """Train copies of the networks, each until it reaches the benchmark.
 
-    With `benchmark` None every network is trained for all of the epochs. Masked weights are zero from the start, as in
-    the authors' scripts. Raises ValueError naming the argument.
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B networks with M weights, which are not changed.
+    x_train, y_train, x_test, y_test : Tensor
+        Samples as in `advance`.
+    lr, reduction
+        As in `advance`.
+    epochs : int
+        Largest number of epochs, at least 1.
+    benchmark : float or None
+        Training accuracy in (0, 1]. With None every network is trained for all epochs.
+    keep : Tensor (B, M), bool, optional
+        Mask, True = keep. Pruned weights are zero from the start, as in the authors' scripts.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
     weights = ensemble.weights
     final = ensemble.with_weights(weights if keep is None else weights * keep)
@@ -158,5 +217,5 @@ def train(
 
 
 def _arrays(ensemble: MLPBatch) -> tuple[np.ndarray, ...]:
-    """The parameters as NumPy views, so that the kernel writes into the tensors."""
+    """Return the parameters as NumPy views, so that the kernel writes into the tensors."""
     return tuple(getattr(ensemble, name).numpy() for name in ("w1", "b1", "w2", "b2"))

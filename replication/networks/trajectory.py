@@ -1,6 +1,6 @@
-"""Weight trajectories of small networks under training: whole in memory, or streamed window by window.
+"""Weight trajectories of small networks in training, complete or window by window.
 
-LEGCNet records every weight before the first and after every update (section 3.3), and cuts the series into windows.
+LEGCNet records every weight before the first and after every update (section 3.3) and divides the series into windows.
 Row 0 of every trajectory is the state before the first update.
 """
 
@@ -14,15 +14,23 @@ from ccprune.lyapunov import window_count
 from replication.networks.ensemble import MLPBatch
 from replication.networks.train import accuracy, advance
 
-_BLOCK = 256  # updates advanced at once while only the separation is kept
+_BLOCK = 256  # updates per call of `advance` in `separation`, which does not store the weights
 
 
 @dataclass(frozen=True)
 class Window:
-    """One window of B networks' weight series.
+    """One window of the weight series of B networks.
 
-    Attributes: index (k), first (row of its first point), weights (B, w, M), risk (misclassification risk (B,) of each
-    named set of samples at the window's last point).
+    Attributes
+    ----------
+    index : int
+        Number of the window, from 0.
+    first : int
+        Row of its first point.
+    weights : Tensor (B, w, M)
+        Weights at its w points.
+    risk : {name: Tensor (B,)}
+        1 - accuracy on each named set of samples at its last point.
     """
 
     index: int
@@ -32,9 +40,26 @@ class Window:
 
 
 def record(ensemble: MLPBatch, x: Tensor, y: Tensor, *, steps: int, lr: float, reduction: str = "mean") -> Tensor:
-    """Weight series (B, steps + 1, M) of copies of the networks over `steps` per-sample updates.
+    """Train copies of the networks and return their weight series.
 
-    Needs 8 B (steps + 1) M bytes; use `windows` where that is too much.
+    The series need 8 B (steps + 1) M bytes; `windows` needs less.
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B networks with M weights, which are not changed.
+    x, y : Tensor (n, d), (n, o)
+        Samples.
+    steps : int
+        Number of per-sample updates.
+    lr : float
+        Learning rate.
+    reduction : str, default "mean"
+        As in `train.advance`.
+
+    Returns
+    -------
+    Tensor (B, steps + 1, M)
     """
     start = ensemble.weights[:, None]
     moving = ensemble.select(range(len(ensemble)))
@@ -54,10 +79,29 @@ def windows(
     risk: Mapping[str, tuple[Tensor, Tensor]],
     reduction: str = "mean",
 ) -> Iterator[Window]:
-    """Trains copies of the networks and yields each window as soon as it is complete.
+    """Train copies of the networks and yield each window as soon as it is complete.
 
-    Memory is that of one window, whatever the length of training. `risk` maps a name to samples (x, y) on which
-    1 - accuracy is taken at each window's end. Raises ValueError when no window fits.
+    The memory is that of one window for any length of training.
+
+    Parameters
+    ----------
+    ensemble, x, y, lr, reduction
+        As in `record`.
+    epochs : int
+        Number of epochs.
+    window, stride : int
+        Points of a window, and points between the beginnings of two windows.
+    risk : {name: (x, y)}
+        Samples on which 1 - accuracy is computed at each window's end.
+
+    Yields
+    ------
+    Window
+
+    Raises
+    ------
+    ValueError
+        If no window fits into the training.
     """
     points = epochs * x.shape[0] + 1
     count = window_count(points, window, stride)
@@ -75,7 +119,25 @@ def windows(
 
 
 def perturbations(ensemble: MLPBatch, *, delta: float) -> MLPBatch:
-    """One network (B = 1) turned into M, the m-th with weight m shifted by `delta` (LEGCNet section 2.1)."""
+    """Return M copies of one network, the m-th with weight m shifted by `delta` (LEGCNet section 2.1).
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        One network with M weights.
+    delta : float
+        Shift, not 0.
+
+    Returns
+    -------
+    MLPBatch
+        M networks.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one network, or `delta` is 0.
+    """
     if len(ensemble) != 1:
         raise ValueError(f"ensemble must hold one network, got {len(ensemble)}")
     if delta == 0:
@@ -97,9 +159,26 @@ def separation(
     lr: float,
     reduction: str = "mean",
 ) -> Tensor:
-    """Euclidean distance (B, steps + 1) of each perturbed network's weights from the reference's over training.
+    """Train copies of a reference and perturbed networks, and return the distances of their weights.
 
-    `reference` holds one network. Two runs that agree forever have distance 0 from the first step on which they do.
+    Parameters
+    ----------
+    reference : MLPBatch
+        One network.
+    perturbed : MLPBatch
+        B networks.
+    x, y, steps, lr, reduction
+        As in `record`.
+
+    Returns
+    -------
+    Tensor (B, steps + 1)
+        Euclidean distance of each perturbed network's weights from the reference's, before and after each update.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one reference, or the output units differ.
     """
     if len(reference) != 1:
         raise ValueError(f"reference must hold one network, got {len(reference)}")
@@ -119,11 +198,23 @@ def separation(
 def linear_separation(
     weights: Tensor, bias: Tensor, x: Tensor, y: Tensor, *, steps: int, lr: float, delta: float
 ) -> Tensor:
-    """`separation` for a linear model y = W x + b under the same per-sample SGD, each weight shifted in turn.
+    """Compute `separation` for a linear model y = W x + b under per-sample SGD, as the control for section 2.1.
 
-    weights (o, d), bias (o,), returns (o d, steps + 1). With the bias as the weight of a constant input 1, the
-    difference of two runs obeys d <- (I - c x x^T) d, c = 2 lr / o, whatever the targets; so with c |x|^2 < 2 its
-    length never exceeds delta: the control for section 2.1.
+    With the bias as the weight of a constant input 1, the difference of two runs obeys d <- (I - c x x^T) d with
+    c = 2 lr / o, for any targets. With c |x|^2 < 2 its length never exceeds delta.
+
+    Parameters
+    ----------
+    weights, bias : Tensor (o, d), (o,)
+        Initial parameters. Each weight is shifted in turn.
+    x, y, steps, lr
+        As in `record`.
+    delta : float
+        Shift.
+
+    Returns
+    -------
+    Tensor (o d, steps + 1)
     """
     outputs, inputs = weights.shape
     count = weights.numel()

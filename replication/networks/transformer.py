@@ -1,8 +1,8 @@
-"""A decoder-only transformer whose weights are all prunable: for recording and pruning beyond the papers' networks.
+"""Decoder-only transformer whose weights are all prunable, for studies beyond the papers' networks.
 
-The decoder of Vaswani et al. (2017, section 3) without its second attention, with the normalisation ahead of each part
-and one more after the last (Radford et al., 2019, section 2.3), GELU, and learned positions. No dropout. Every
-projection is an nn.Linear, so `mask.prunable` finds it; nn.MultiheadAttention keeps its own in a bare parameter.
+It is the decoder of Vaswani et al. (2017, section 3) without the second attention, with the normalisation before each
+part and after the last one (Radford et al., 2019, section 2.3), GELU, and learned positions. It has no dropout. Every
+projection is an nn.Linear, so `mask.prunable` includes it, unlike the bare parameter of nn.MultiheadAttention.
 """
 
 import torch
@@ -11,13 +11,14 @@ from torch.nn import functional
 
 from ccprune._util.checks import at_least
 
-_DEVIATION = 0.02  # of the initial weights (Radford et al., 2019, and their code)
+_DEVIATION = 0.02  # standard deviation of the initial weights (Radford et al., 2019, and their code)
 
 
 class Transformer(nn.Module):
-    """Tokens (n, t) of at most `context` each to logits (n, t, vocabulary); logits at t depend on tokens up to t alone.
+    """Transformer from tokens (n, t), with t at most `context`, to logits (n, t, vocabulary).
 
-    The output layer is not tied to the embedding: tied, pruning it would prune the embedding.
+    The logits at a position depend on the tokens up to it only. The output layer is not tied to the embedding, because
+    its pruning would then prune the embedding.
     """
 
     def __init__(self, vocabulary: int, context: int, width: int, heads: int, layers: int):
@@ -30,7 +31,7 @@ class Transformer(nn.Module):
         self.head = nn.Linear(width, vocabulary, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (n, t, vocabulary). Raises ValueError unless tokens are (n, t) with t at most `context`."""
+        """Return logits (n, t, vocabulary). Raise ValueError unless tokens are (n, t) with t at most `context`."""
         if tokens.ndim != 2 or tokens.shape[1] > self.context:
             raise ValueError(f"tokens must have shape (n, t) with t <= {self.context}, got {tuple(tokens.shape)}")
         x = self.embedding(tokens) + self.position.weight[: tokens.shape[1]]
@@ -40,7 +41,7 @@ class Transformer(nn.Module):
 
 
 class _Block(nn.Module):
-    """Causal self-attention, then two layers with GELU between, each added to its input."""
+    """Causal self-attention, then two layers with GELU between them; each part is added to its input."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -65,24 +66,35 @@ class _Block(nn.Module):
 def transformer(
     vocabulary: int, *, context: int = 256, width: int = 384, heads: int = 6, layers: int = 6, seed: int
 ) -> Transformer:
-    """A transformer in float32 on the CPU, first values from `seed` alone.
+    """Return a transformer in float32 on the CPU, whose initial values depend on `seed` only.
 
-    12 layers width^2 + width vocabulary prunable weights: 10,715,136 for a vocabulary of 256. Weights come from
-    N(0, 0.02^2), those of layers that add to the sum over blocks from 0.02^2 / (2 layers); biases are 0.
+    It has 12 * layers * width^2 + width * vocabulary prunable weights, by default 10,715,136 for a vocabulary of 256.
+    Initial weights are drawn from N(0, 0.02^2), and those of layers whose output is added to the residual stream from
+    N(0, 0.02^2 / (2 layers)). Biases are 0.
 
     Parameters
     ----------
     vocabulary : int
-        Different tokens.
-    context : int
-        Most tokens in a row that it can take.
-    width, heads, layers : int
-        Numbers per token, attention heads (`width` must be a multiple), blocks.
+        Number of tokens.
+    context : int, default 256
+        Largest number of consecutive tokens.
+    width : int, default 384
+        Numbers per token, a multiple of `heads`.
+    heads : int, default 6
+        Attention heads.
+    layers : int, default 6
+        Blocks.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    Transformer
 
     Raises
     ------
-    TypeError, ValueError
-        Naming the argument.
+    ValueError
+        If an argument is invalid; the message names it.
     """
     at_least(1, vocabulary=vocabulary, context=context, width=width, heads=heads, layers=layers)
     if width % heads:

@@ -1,4 +1,4 @@
-"""Training of many networks at once, each until it reaches a training accuracy: the stopping rule of paper A."""
+"""Joint training of many networks, each until it reaches a training accuracy (the stopping rule of paper A)."""
 
 from collections.abc import Callable
 from typing import Protocol, Self, TypeVar
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 class Networks(Protocol):
-    """B networks that are trained side by side: `ensemble.MLPBatch`, `stacked.ModelBatch`."""
+    """B networks for joint training, such as `ensemble.MLPBatch` and `stacked.ModelBatch`."""
 
     def __len__(self) -> int: ...
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """{name: Tensor (B, *shape)}, the Tensors themselves."""
+        """Parameters {name: Tensor (B, *shape)}, not copies."""
 
     def select(self, index: Tensor) -> Self:
-        """The networks at `index`, as a copy."""
+        """Return a copy of the networks at `index`."""
 
 
 N = TypeVar("N", bound=Networks)
@@ -33,31 +33,32 @@ def train_until(
 ) -> tuple[Tensor, Tensor]:
     """Train in place, each network until its accuracy reaches the benchmark.
 
-    Networks that have reached it leave the batch, so that late epochs cost only those that are still trained.
+    Networks that have reached the benchmark are removed from the batch, so that later epochs take less time.
 
     Parameters
     ----------
-    networks
+    networks : Networks
         B networks.
     epoch : callable
-        (networks still trained, their places among the B) -> None trains them in place for one epoch.
+        Function of the remaining networks and their indices among the B, which trains them in place for one epoch.
     accuracy : callable
-        Training accuracy of the networks it is given, one number each; called after every epoch.
+        Function of networks that returns the training accuracy of each. It is called after every epoch.
     benchmark : float or None
-        In (0, 1]. With None every network is trained for all of the epochs.
+        Training accuracy in (0, 1]. With None every network is trained for all epochs.
     epochs : int
         Largest number of epochs, at least 1.
 
     Returns
     -------
-    epoch_of : Tensor (B,) int64
+    epoch_of : Tensor (B,), int64
         Epoch, from 0, after which the benchmark was reached; `epochs` where it was not.
-    reached : Tensor (B,) bool
+    reached : Tensor (B,), bool
+        Whether the benchmark was reached.
 
     Raises
     ------
     ValueError
-        For a benchmark outside (0, 1] or fewer than 1 epoch.
+        If `benchmark` is outside (0, 1] or `epochs` is below 1.
     """
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
