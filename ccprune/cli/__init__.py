@@ -19,8 +19,8 @@ exit status
   1  something that is required is missing or broken
 """
 _NO_CLONE = (
-    "this command needs a clone of the project, and there is none at or above the working directory; "
-    "clone the repository, run `make install` in it, and call the command there"
+    "this command needs a clone of the project, but there is none at or above the working directory; "
+    "clone the repository, run `make install` in it, and run the command there"
 )
 # Commands of `replication.cli`, listed here for the help text outside a clone.
 _IN_A_CLONE = {
@@ -103,8 +103,8 @@ def _replication(root: Path | None) -> ModuleType:
         sys.path.insert(0, str(root))
         return import_module("replication.cli")
     except ModuleNotFoundError as error:
-        brings = f"`make install`, or pip install -e . -e replication in {root}, brings it"
-        raise _Unavailable(_NO_CLONE if root is None else f"{error.name} is not installed; {brings}") from error
+        advice = f"run `make install`, or pip install -e . -e replication, in {root}"
+        raise _Unavailable(_NO_CLONE if root is None else f"{error.name} is not installed; {advice}") from error
 
 
 def _doctor(root: Path | None, options: argparse.Namespace) -> int:
@@ -115,13 +115,13 @@ def _doctor(root: Path | None, options: argparse.Namespace) -> int:
             checks += replication.checks(replication.Clone(root, options.out or root / "replication"))
         except _Unavailable as error:
             checks.append(doctor.Check("Replication", partial(_missing, str(error)), "notebooks do not run"))
-    width = max(len(check.what) for check in checks)
-    found = []
+    width = max(len(check.name) for check in checks)
+    lines = []
     for line in map(doctor.examine, checks):
         print(doctor.format_line(line, width), flush=True)  # some checks take seconds
-        found.append(line)
-    print(f"\n{doctor.summarise(found)}")
-    return 0 if all(line.state == "works" for line in found if line.required) else 1
+        lines.append(line)
+    print(f"\n{doctor.summarise(lines)}")
+    return 0 if all(line.state == "works" for line in lines if line.required) else 1
 
 
 def _missing(reason: str) -> str:

@@ -30,29 +30,31 @@ class Check:
 
     Attributes
     ----------
-    what : str
-    look : callable
-        Returns a version, a device or the like; raises `Missing`, `Broken`, or any other exception if it is broken.
-    cost : str or callable
-        What does not work without it, or how much slower it is.
-    required : bool
-        Whether nothing works without it.
+    name : str
+        Subject of the check.
+    probe : callable
+        Returns a version, a device or the like. Raises `Missing` or, if the subject does not work, `Broken` or any
+        other exception.
+    effect : str or callable
+        What does not work without the subject, or a function without arguments that returns it.
+    required : bool, default False
+        Whether nothing works without the subject.
     """
 
-    what: str
-    look: Callable[[], str]
-    cost: str | Callable[[], str]
+    name: str
+    probe: Callable[[], str]
+    effect: str | Callable[[], str]
     required: bool = False
 
 
 @dataclass(frozen=True)
 class Line:
-    """Result of a check. `told` is a version, a device or a reason; `cost` is empty if the subject works."""
+    """Result of a check. `detail` is a version, a device or a reason; `effect` is empty if the subject works."""
 
-    what: str
+    name: str
     state: Literal["works", "missing", "broken"]
-    told: str
-    cost: str = ""
+    detail: str
+    effect: str = ""
     required: bool = False
 
 
@@ -61,25 +63,25 @@ def examine(check: Check) -> Line:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings of imported packages
         try:
-            return Line(check.what, "works", check.look(), required=check.required)
+            return Line(check.name, "works", check.probe(), required=check.required)
         except Missing as error:
-            state, told = "missing", str(error)
+            state, detail = "missing", str(error)
         except Broken as error:
-            state, told = "broken", str(error)
+            state, detail = "broken", str(error)
         except Exception as error:
-            state, told = "broken", _first_line(error)
+            state, detail = "broken", _first_line(error)
         try:
-            cost = check.cost if isinstance(check.cost, str) else check.cost()
+            effect = check.effect if isinstance(check.effect, str) else check.effect()
         except Exception as error:
-            cost = f"unknown, {_first_line(error)}"
-    return Line(check.what, state, told, cost, check.required)
+            effect = f"unknown, {_first_line(error)}"
+    return Line(check.name, state, detail, effect, check.required)
 
 
 def format_line(line: Line, width: int) -> str:
-    """Return the line as plain text, with `width` characters for its name, and its cost below."""
+    """Return the line as plain text, with `width` characters for its name, and its effect below."""
     indent = " " * (len("missing") + width + 4)
-    first = f"{line.state:<7}  {line.what:<{width}}  {line.told}"
-    parts = [(first, indent)] + ([(f"{indent}costs: {line.cost}", indent + " " * 7)] if line.cost else [])
+    first = f"{line.state:<7}  {line.name:<{width}}  {line.detail}"
+    parts = [(first, indent)] + ([(f"{indent}effect: {line.effect}", indent + " " * 8)] if line.effect else [])
     return "\n".join(
         textwrap.fill(part, _WIDTH, subsequent_indent=below, break_on_hyphens=False, break_long_words=False)
         for part, below in parts
@@ -90,7 +92,7 @@ def summarise(lines: Sequence[Line]) -> str:
     """Return the counts of states and the required checks that do not work."""
     states = [line.state for line in lines]
     counted = f"{states.count('works')} work, {states.count('missing')} missing, {states.count('broken')} broken"
-    failing = [line.what for line in lines if line.required and line.state != "works"]
+    failing = [line.name for line in lines if line.required and line.state != "works"]
     return f"{counted}. " + (f"Required: {', '.join(failing)}." if failing else "Everything that is required works.")
 
 
@@ -109,12 +111,12 @@ def _packages() -> str:
     """Run `pip check`, report conflicts of this project, and count those of other packages."""
     done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
     if done.returncode and not done.stdout:
-        raise Missing("pip is not installed, so that versions were not checked")
+        raise Missing("pip is not installed, so versions were not checked")
     lines = [] if done.returncode == 0 else done.stdout.strip().splitlines()
     ours = [line for line in lines if line.startswith("ccprune")]
     if ours:
         raise Broken("; ".join(ours[:5]) + (f"; and {len(ours) - 5} more" if len(ours) > 5 else ""))
-    return "as required" + (f"; {len(lines)} conflicts of other packages" if lines else "")
+    return "no conflicts of this project" + (f", {len(lines)} of other packages" if lines else "")
 
 
 def _torch() -> str:
@@ -138,9 +140,9 @@ def _cuda() -> str:
         if caught:  # such as a driver that is too old
             raise Missing(" ".join(str(caught[0].message).split()))
         built = torch.version.cuda or torch.version.hip
-        raise Missing("no device" if built else f"torch {torch.__version__} is built without it")
+        raise Missing("no device" if built else f"torch {torch.__version__} was built without CUDA")
     if torch.ones(3, device="cuda").cumsum(0).tolist() != [1.0, 2.0, 3.0]:
-        raise Broken("it computes wrong sums")
+        raise Broken("it computes a wrong cumulative sum")
     memory = torch.cuda.get_device_properties(0).total_memory / 2**30
     others = torch.cuda.device_count() - 1
     return f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB" + (f", and {others} more" if others else "")
@@ -154,19 +156,19 @@ def _bfloat16() -> str:
     exact, half = a @ a, a.bfloat16()
     error = float(((half @ half).float() - exact).abs().max() / exact.abs().max())
     if not error < 0.02:  # bfloat16 has 8 binary digits
-        raise Broken(f"the error of a product of two matrices is {error:.2g} of its largest entry")
+        raise Broken(f"the error of a matrix product is {error:.2g} of its largest entry")
     faster = _seconds(lambda: float((a @ a)[0, 0])) / _seconds(lambda: float((half @ half)[0, 0]))
-    return f"on the {device}, a matrix product at {faster:.2g} times the speed of float32"
+    return f"on the {device}, a matrix product has {faster:.2g} times the speed of float32"
 
 
 def _seconds(call: Callable[[], object]) -> float:
     """Return the time of the fastest of five calls."""
-    found = []
+    times = []
     for _ in range(5):
         start = time.perf_counter()
         call()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def _numba() -> str:
@@ -186,10 +188,10 @@ def _numba() -> str:
 
     x = np.arange(1000.0)
     start = time.perf_counter()
-    found = squares(x)
+    squared = squares(x)
     seconds = time.perf_counter() - start
-    if not np.array_equal(found, x**2):
-        raise Broken("a compiled loop and numpy give different numbers")
+    if not np.array_equal(squared, x**2):
+        raise Broken("a compiled loop and numpy return different numbers")
     return f"{numba.__version__}, a parallel loop compiled in {seconds:.1f} s ({numba.threading_layer()})"
 
 
@@ -207,10 +209,10 @@ def _first_line(error: Exception) -> str:
 
 CHECKS = (
     Check("Python", platform.python_version, "nothing works", required=True),
-    Check("Packages", _packages, "whatever imports them fails", required=True),
+    Check("Packages", _packages, "the code that imports them fails", required=True),
     Check("torch", _torch, "nothing works", required=True),
     Check("CUDA", _cuda, "everything runs on the CPU"),
     Check("bfloat16", _bfloat16, "training with bf16=True fails"),
     Check("numba", _numba, "no exponents and no Lasso on the CPU", required=True),
-    Check("Cores", _cores, "the number of threads is not known beforehand"),
+    Check("Cores", _cores, "the number of threads is unknown"),
 )

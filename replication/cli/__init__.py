@@ -25,5 +25,5 @@ def run(root: Path, options: argparse.Namespace) -> int:
         print(f"ccprune: {error}".replace("\n", "\nccprune: "), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("ccprune: interrupted; finished runs are kept", file=sys.stderr)
+        print("ccprune: interrupted; completed runs are kept", file=sys.stderr)
         return 130

@@ -55,47 +55,47 @@ class Clone:
 def checks(clone: Clone) -> list[Check]:
     """Return the checks of a clone."""
 
-    def check(what, look, cost, *, required=False):
-        bound = cost if isinstance(cost, str) else partial(cost, clone)
-        return Check(what, partial(look, clone), bound, required)
+    def check(name, probe, effect, *, required=False):
+        bound = effect if isinstance(effect, str) else partial(effect, clone)
+        return Check(name, partial(probe, clone), bound, required)
 
     return [
-        check("Locked versions", _locked, "last digits can differ from the committed results; make install has those"),
+        check("Locked versions", _locked, "last digits can differ from the committed results; run make install"),
         check("Jupyter kernel", _kernel, "no notebook runs", required=True),
-        check("JupyterLab", _lab, "make lab does not open; ccprune replicate needs no JupyterLab"),
+        check("JupyterLab", _lab, "make lab fails; ccprune replicate does not need JupyterLab"),
         check(
             "torchvision",
             _torchvision,
             "MNIST, Fashion-MNIST and CIFAR-10 are not downloaded, and CIFAR-10 is not read from its makers' files",
         ),
-        check("codecarbon", _codecarbon, "results have no energy, and notebook 06 leaves out that of training"),
-        check("distributed", _distributed, "no ccprune replicate --scheduler; --jobs N works on this machine"),
+        check("codecarbon", _codecarbon, "results have no energy, and notebook 06 leaves out the energy of training"),
+        check("distributed", _distributed, "ccprune replicate --scheduler fails; --jobs N works on this machine"),
         check("git", _git, "results name no commit"),
-        check("Memory", _memory, "the runs that take more than there is are ended by the system"),
-        check("Output folder", _output, "no run can be kept; --out FOLDER takes another", required=True),
+        check("Memory", _memory, "the system kills runs that need more"),
+        check("Output folder", _output, "no result can be stored; give another folder by --out", required=True),
         check("Free disk", _disk, "a run that fills the disk fails"),
         check("Temporary files", _temporary, "no notebook runs", required=True),
         check(
             "Downloads",
             _cache,
-            "image sets are not fetched, and the authors' files only into a CCPRUNE_DATA that can be written",
+            "image sets are not downloaded, and the authors' files only into a CCPRUNE_DATA that can be written",
         ),
-        check("CCPRUNE_DATA", _data_folder, _data_folder_cost),
-        check("Authors' files", partial(_found, "authors"), partial(_found_cost, "authors")),
-        check("Image sets", partial(_found, "images"), partial(_found_cost, "images")),
-        check("Runs on CUDA", _cuda_runs, _cuda_cost),
-        check("Runs", _suite, "no run can be planned", required=True),
+        check("CCPRUNE_DATA", _data_folder, _data_folder_effect),
+        check("Authors' files", partial(_data, "authors"), partial(_data_effect, "authors")),
+        check("Image sets", partial(_data, "images"), partial(_data_effect, "images")),
+        check("Runs on CUDA", _cuda_runs, _cuda_effect),
+        check("Runs", _suite, "nothing can be run", required=True),
     ]
 
 
 def _locked(clone: Clone) -> str:
-    found = lock(clone.root / "requirements.lock")
-    if found is None:
-        raise Missing("there is no requirements.lock")
-    differing = found["differing"]
+    state = lock(clone.root / "requirements.lock")
+    if state is None:
+        raise Missing("no requirements.lock")
+    differing = state["differing"]
     if differing:
-        raise Missing(f"{len(differing)} are others than in requirements.lock: {listed(differing)}")
-    return "those of requirements.lock"
+        raise Missing(f"{len(differing)} versions differ from requirements.lock: {listed(differing)}")
+    return "as in requirements.lock"
 
 
 def _kernel(clone: Clone) -> str:
@@ -110,7 +110,7 @@ def _torchvision(clone: Clone) -> str:
     from replication.data import _torchvision
 
     if hasattr(_torchvision, "_OPERATORS"):
-        how = "without its compiled operators, which fit another torch and are not used here"
+        how = "without its compiled operators, which belong to another torch and are not used here"
     else:
         how = "with its compiled operators"
     return f"{_torchvision.torchvision.__version__}, {how}"
@@ -126,34 +126,35 @@ def _distributed(clone: Clone) -> str:
 
 def _extra(clone: Clone, name: str, extra: str) -> str:
     """Return name and version of a package of an extra, or raise `Missing` or `Broken`."""
-    found = imported(name, f"not installed; pip install -e 'replication[{extra}]' brings it")
+    advice = f"pip install -e 'replication[{extra}]'"
+    installed = imported(name, f"not installed: {advice}")
     for requirement in map(Requirement, clone.extras.get(extra, [])):
         if requirement.name == name and not requirement.specifier.contains(version(name), prereleases=True):
-            raise Broken(f"{version(name)}, needed is {requirement.specifier}")
-    return found
+            raise Broken(f"version {version(name)}, must be {requirement.specifier}: {advice}")
+    return installed
 
 
 def _git(clone: Clone) -> str:
     if shutil.which("git") is None:
         raise Missing("not installed")
-    found = environment()
-    if found["commit"] is None:
-        raise Missing("it knows no commit of this folder")
-    return f"commit {found['commit'][:10]}" + (", sources changed since" if found["dirty"] else "")
+    state = environment()
+    if state["commit"] is None:
+        raise Missing("this folder has no commit")
+    return f"commit {state['commit'][:10]}" + (", sources changed since" if state["dirty"] else "")
 
 
 def _memory(clone: Clone) -> str:
     if not hasattr(os, "sysconf"):
-        raise Missing("the system does not tell how much")
+        raise Missing("the system does not provide its size")
     total = min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), _allowed_bytes()) / 2**30
     peaks = _peaks(clone.root / "replication" / "results")
     if not peaks:
         return f"{total:.1f} GiB"
     most = max(peaks, key=peaks.get)
-    told = f"{total:.1f} GiB; of the committed results {most} took most, {peaks[most]:.1f} GiB"
+    text = f"{total:.1f} GiB; the largest peak of a committed result is {peaks[most]:.1f} GiB ({most})"
     if total < peaks[most]:
-        raise Missing(told)
-    return told
+        raise Missing(text)
+    return text
 
 
 def _allowed_bytes() -> float:
@@ -166,15 +167,15 @@ def _allowed_bytes() -> float:
 
 def _peaks(folder: Path) -> dict[str, float]:
     """Return the peak memory in GiB of each readable result that has it."""
-    found = {}
+    peaks = {}
     for path in sorted(folder.glob("*.json")):
         try:
             peak = ledger.read(path)["peak_memory_mb"]
         except ValueError:  # ccprune verify reports it
             continue
         if peak is not None:
-            found[path.stem] = peak / 1024
-    return found
+            peaks[path.stem] = peak / 1024
+    return peaks
 
 
 def _output(clone: Clone) -> str:
@@ -192,15 +193,15 @@ def _cache(clone: Clone) -> str:
 def _written_to(folder: Path) -> str:
     existing = _existing(folder)
     with tempfile.TemporaryFile(dir=existing):  # os.access is wrong for root
-        return portable(str(folder)) + ("" if existing == folder else ", which will be made")
+        return portable(str(folder)) + ("" if existing == folder else ", which will be created")
 
 
 def _disk(clone: Clone) -> str:
     free = shutil.disk_usage(_existing(clone.out)).free
-    told = f"{free / 2**30:.1f} GiB free in the output folder"
+    text = f"{free / 2**30:.1f} GiB free in the output folder"
     if free < _ROOM:
-        raise Missing(told)
-    return told
+        raise Missing(text)
+    return text
 
 
 def _existing(folder: Path) -> Path:
@@ -213,19 +214,19 @@ def _cuda_runs(clone: Clone) -> str:
     return counted([run for run in clone.runs if "device:cuda" in run.needs], clone.runs)
 
 
-def _cuda_cost(clone: Clone) -> str:
+def _cuda_effect(clone: Clone) -> str:
     return without(clone, ["device:cuda"], names=True)
 
 
 def _suite(clone: Clone) -> str:
     missing = {need for run in clone.runs for need in run.needs if not requirements.is_here(need)}
     skipped = {run.label for run in skipped_without(clone.runs, missing)}
-    told = []
+    counts = []
     for profile in PROFILES:
         runs = [run for run in clone.runs if run.profile == profile]
         can = [run for run in runs if run.label not in skipped]
-        told.append(f"{profile} {len(can)} of {len(runs)}, about {_duration(sum(run.seconds for run in can))}")
-    return f"{'; '.join(told)} on two cores"
+        counts.append(f"{profile} {len(can)} of {len(runs)}, about {_duration(sum(run.seconds for run in can))}")
+    return f"{'; '.join(counts)} on two cores"
 
 
 def _duration(seconds: float) -> str:
@@ -237,28 +238,28 @@ def _data_folder(clone: Clone) -> str:
     if not given:
         raise Missing("not set")
     if not Path(given).expanduser().is_dir():
-        raise Broken(f"{given} is no folder")
+        raise Broken(f"{given} is not a folder")
     return given
 
 
-def _data_folder_cost(clone: Clone) -> str:
-    return f"data is looked for in {portable(str(pooch.os_cache('ccprune')))} alone, and downloaded there"
+def _data_folder_effect(clone: Clone) -> str:
+    return f"data is read from and downloaded to {portable(str(pooch.os_cache('ccprune')))} only"
 
 
-def _found(kind: str, clone: Clone) -> str:
-    found = _of_kind(kind, clone)
-    absent = [data.need.partition(":")[2] for data in found if not data.here]
-    told = f"{len(found) - len(absent)} of {len(found)} here"
+def _data(kind: str, clone: Clone) -> str:
+    sets = _of_kind(kind, clone)
+    absent = [data.need.partition(":")[2] for data in sets if not data.here]
+    text = f"{len(sets) - len(absent)} of {len(sets)} on this machine"
     if absent:
-        raise Missing(f"{told}; not here: {listed(absent)}")
-    return told
+        raise Missing(f"{text}; missing: {listed(absent)}")
+    return text
 
 
-def _found_cost(kind: str, clone: Clone) -> str:
+def _data_effect(kind: str, clone: Clone) -> str:
     absent = [data.need for data in _of_kind(kind, clone) if not data.here]
     less = [run for run in clone.runs if set(run.uses) & set(absent)]
-    told = f"; some left out of {counted(less, clone.runs)}" if less else ""
-    return f"{without(clone, absent)}{told}; ccprune data get {kind} fetches them"
+    text = f"; a part left out of {counted(less, clone.runs)}" if less else ""
+    return f"{without(clone, absent)}{text}; ccprune data get {kind} downloads them"
 
 
 def _of_kind(kind: str, clone: Clone) -> list[DataSet]:
@@ -274,13 +275,13 @@ def listed(names: Sequence[str]) -> str:
 def counted(some: Sequence[Run], runs: Sequence[Run]) -> str:
     """Return the number of some runs among all, by profile, such as "1 of 19 smoke, 9 of 37 paper runs"."""
     numbers = {profile: [sum(run.profile == profile for run in part) for part in (some, runs)] for profile in PROFILES}
-    told = [f"{part} of {whole} {profile}" for profile, (part, whole) in numbers.items() if part]
-    return f"{', '.join(told)} runs" if told else "no run"
+    parts = [f"{part} of {whole} {profile}" for profile, (part, whole) in numbers.items() if part]
+    return f"{', '.join(parts)} runs" if parts else "no run"
 
 
 def without(clone: Clone, needs: Collection[str], *, names: bool = False) -> str:
     """Return the number of runs by profile that are skipped without these needs, with their names if `names`."""
     skipped = skipped_without(clone.runs, needs)
-    told = f"{counted(skipped, clone.runs)} skipped"
-    listed = dict.fromkeys(run.name for run in skipped) if names else ()
-    return f"{told}: {', '.join(listed)}" if listed else told
+    text = f"{counted(skipped, clone.runs)} skipped"
+    affected = dict.fromkeys(run.name for run in skipped) if names else ()
+    return f"{text}: {', '.join(affected)}" if affected else text

@@ -7,25 +7,25 @@ from replication import course
 from replication.runner import SuiteError
 
 _NEW = """\
-Copy the lessons into FOLDER to hand them out: the notebooks of notebooks/lessons.toml without outputs and without
-solutions, that list, the files that they link to, and a README.md with goals, times and what the exercises need. All
-of it, or nothing.
+Write a copy of the lessons for students into FOLDER: the notebooks in notebooks/lessons.toml without outputs and
+solutions, this list, the files that they link to, and a README.md with goals, times and requirements of the exercises.
+If an error occurs, nothing is written.
 
 exit status
-  0  it is there
-  2  FOLDER is not empty or cannot be written, or a lesson is not as it should be; nothing was written
+  0  the copy was written
+  2  FOLDER is not empty or cannot be written, or a lesson is not valid; nothing was written
 """
 
 
 def add(commands) -> None:
     """Add the command to a parser's subparsers."""
-    text = "the notebooks as a course"
+    text = "copy the notebooks as a course"
     group = commands.add_parser("course", help=text, description=f"{text.capitalize()}.")
     actions = group.add_subparsers(required=True, metavar="ACTION")
     how = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    new = actions.add_parser("new", help="a copy without solutions", description=_NEW, **how)
+    new = actions.add_parser("new", help="write a copy without solutions", description=_NEW, **how)
     new.set_defaults(command=_new)
-    new.add_argument("folder", type=Path, metavar="FOLDER", help="where to: a new or an empty folder")
+    new.add_argument("folder", type=Path, metavar="FOLDER", help="a new or an empty folder")
     new.add_argument("--solutions", action="store_true", help="keep the solutions")
 
 
@@ -33,6 +33,6 @@ def _new(root: Path, options: argparse.Namespace) -> int:
     try:
         course.new(root, options.folder, solutions=options.solutions)
     except (ValueError, OSError) as error:
-        raise SuiteError(f"no course: {error}") from error
+        raise SuiteError(f"no course was written: {error}") from error
     print(options.folder / "README.md")
     return 0

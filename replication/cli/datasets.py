@@ -12,16 +12,16 @@ from replication.runner import inventory, requirements
 from replication.runner.inventory import DataSet
 
 _DATA = """\
-The data that the suite file names, of all profiles.
+The data sets of the suite file, for all profiles.
 
-  list   what is here, where, and which runs ask for it (the default)
-  get    fetch what is not here
-  check  read every file that is here and compare it with its pinned checksum
+  list   list the data sets, their places on this machine, and the runs that need them (the default)
+  get    download the data sets that are not on this machine
+  check  read all files on this machine and compare them with their pinned checksums
 
 exit status
-  0  all is well
-  1  get: something cannot be had; check: a file is not the pinned one, or cannot be read
-  2  the call or the suite file is wrong
+  0  success
+  1  get: a data set is unavailable; check: the checksum of a file differs, or it cannot be read
+  2  the call or the suite file is invalid
 """
 
 
@@ -29,41 +29,41 @@ def add(commands) -> None:
     """Add the command to a parser's subparsers."""
     data = commands.add_parser(
         "data",
-        help="list, fetch or check the data sets",
+        help="list, download or check the data sets",
         description=_DATA,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     data.set_defaults(command=_data)
     data.add_argument("action", nargs="?", choices=_ACTIONS, default="list")
-    data.add_argument("names", nargs="*", metavar="NAME", help="these only: a kind (authors) or one (images:mnist)")
+    data.add_argument("names", nargs="*", metavar="NAME", help="a kind (authors) or one data set (images:mnist)")
 
 
 def _data(root: Path, options: argparse.Namespace) -> int:
-    found = inventory.data_sets(inventory.all_runs(root), options.names)
-    return _ACTIONS[options.action](found)
+    sets = inventory.data_sets(inventory.all_runs(root), options.names)
+    return _ACTIONS[options.action](sets)
 
 
-def _list(found: Sequence[DataSet]) -> int:
-    print("\n".join(inventory.listing(found)))
+def _list(sets: Sequence[DataSet]) -> int:
+    print("\n".join(inventory.listing(sets)))
     return 0
 
 
-def _get(found: Sequence[DataSet]) -> int:
-    missing = [data.need for data in found if not data.here]
+def _get(sets: Sequence[DataSet]) -> int:
+    missing = [data.need for data in sets if not data.here]
     reasons: dict[str, list[str]] = {}  # by the text without the name, which is the same for all without a network
     for need in missing:
         print(f"{need} ... ", end="", flush=True)  # some take minutes
         why = _why_not_fetched(need)
-        print("fetched" if why is None else "cannot be had")
+        print("downloaded" if why is None else "unavailable")
         if why:
             reasons.setdefault(why.replace(need.partition(":")[2], "NAME"), []).append(why)
-    for told, *others in reasons.values():
+    for reason, *others in reasons.values():
         print()
-        print("\n".join(textwrap.wrap(told, inventory.WIDTH, break_long_words=False, break_on_hyphens=False)))
+        print("\n".join(textwrap.wrap(reason, inventory.WIDTH, break_long_words=False, break_on_hyphens=False)))
         if others:
-            print(f"and likewise {len(others)} more")
+            print(f"The same applies to {len(others)} more.")
     failed = sum(map(len, reasons.values()))
-    print(f"\n{len(found) - len(missing)} were here, {len(missing) - failed} fetched, {failed} cannot be had")
+    print(f"\n{len(sets) - len(missing)} were present, {len(missing) - failed} downloaded, {failed} unavailable")
     return 1 if failed else 0
 
 
@@ -74,20 +74,20 @@ def _why_not_fetched(need: str) -> str | None:
         return portable(" ".join(str(error).split()))
 
 
-def _check(found: Sequence[DataSet]) -> int:
+def _check(sets: Sequence[DataSet]) -> int:
     count = Counter()
-    for checked in (checked for data in found for checked in inventory.check(data)):
+    for checked in (checked for data in sets for checked in inventory.check(data)):
         count[checked.state] += 1
-        told = f"{checked.state:<10}  {portable(str(checked.path))}"
+        text = f"{checked.state:<10}  {portable(str(checked.path))}"
         if checked.state != "ok":
-            told += f"\n{'':12}{checked.digest}"
+            text += f"\n{'':12}{checked.digest}"
         if checked.state == "differs":
-            told += f"\n{'':12}{checked.expected} expected"
-        print(told, flush=True)
+            text += f"\n{'':12}{checked.expected} expected"
+        print(text, flush=True)
     print(", ".join(f"{count[state]} {state}" for state in ("ok", "differs", "not pinned", "unreadable")))
-    absent = [data.need for data in found if not data.here]
+    absent = [data.need for data in sets if not data.here]
     if absent:
-        print(f"not here: {', '.join(absent)}")
+        print(f"not on this machine: {', '.join(absent)}")
     return 1 if count["differs"] or count["unreadable"] else 0
 
 

@@ -23,22 +23,21 @@ from replication.runner.inventory import all_runs
 from replication.runner.pools import Pool
 
 _REPLICATE = """\
-Run the notebooks of a profile, each in a process of its own, and write results/, reports/,
+Run the notebooks of a profile, each in its own process, and write results/, reports/,
 verdicts.csv and README.md into the output folder. A second call runs only what changed.
 
 profiles
-  smoke    minutes; tests the machinery. It writes to replication/.smoke, never into the
-           committed replication/, unless --out says so; and its numbers enter verdicts.csv
-           only where the output folder holds nothing else.
-  default  about a quarter of an hour on two cores, data from installed packages.
-  paper    the papers' own data and sizes. Its rows replace those of default in verdicts.csv.
+  smoke    tests the installation in minutes. It writes to replication/.smoke unless --out is
+           given. Its numbers are left out of verdicts.csv if the output folder has any others.
+  default  takes about a quarter of an hour on two cores, with data of installed packages.
+  paper    uses the papers' data and sizes. Its rows replace those of default in verdicts.csv.
 
 exit status
-  0  all is well, or runs were skipped because their data cannot be had (told at the end and
-     in README.md)
-  1  a run failed; what was not begun was left, unless --keep-going
-  2  the call or the suite file is wrong, the output folder cannot be written, or another call
-     is at work in it; nothing was run
+  0  success; runs whose data is unavailable are skipped, and listed at the end and in
+     README.md
+  1  a run failed; later runs were not started, unless --keep-going is given
+  2  the call or the suite file is invalid, the output folder cannot be written, or another
+     call is using it; nothing was run
 """
 
 
@@ -51,39 +50,39 @@ def add(commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.set_defaults(command=_replicate)
-    text = "which runs a profile has, what is here of them, and what would be run again, and why"
-    told = commands.add_parser("status", help=text, description=f"{text.capitalize()}. Nothing is run or fetched.")
-    told.set_defaults(command=_status)
-    for sub in (run, told):
-        sub.add_argument("names", nargs="*", metavar="NAME", help="these runs; NAME also stands for all of NAME-...")
+    text = "list which runs are done, and which would run again and why"
+    shown = commands.add_parser("status", help=text, description=f"{text.capitalize()}. Nothing is run or downloaded.")
+    shown.set_defaults(command=_status)
+    for sub in (run, shown):
+        sub.add_argument("names", nargs="*", metavar="NAME", help="runs to select; NAME includes all of NAME-...")
         sub.add_argument("--profile", choices=PROFILES, default="default")
     run.add_argument("--jobs", type=positive, metavar="N", help="notebooks at once on this machine (default: 1)")
-    run.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, as in tcp://HOST:8786")
-    text = "the longest one cell may take (default: an hour, or ten times what its run is expected to take)"
+    run.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, such as tcp://HOST:8786")
+    text = "time limit of one cell (default: ten times the expected time of its run, and at least an hour)"
     run.add_argument("--timeout", type=positive, metavar="SECONDS", help=text)
     run.add_argument("--force", action="store_true", help="also run what did not change")
-    run.add_argument("--keep-going", action="store_true", help="also begin runs after one has failed")
-    run.add_argument("--dry-run", action="store_true", help="as ccprune status: say what would be run, and run nothing")
-    run.add_argument("--seed", type=int, help="replaces the notebooks' own seed; needs --out")
+    run.add_argument("--keep-going", action="store_true", help="also start runs after one has failed")
+    run.add_argument("--dry-run", action="store_true", help="as ccprune status: list what would run, and run nothing")
+    run.add_argument("--seed", type=int, help="replaces the notebooks' seed; needs --out")
     run.add_argument(
         "-p", dest="parameters", type=_pair, action="append", default=[], metavar="KEY=VALUE",
-        help="replaces a parameter of all notebooks that are run, as in -p seeds=3; needs --out",
+        help="replaces a parameter of all selected notebooks, such as -p seeds=3; needs --out",
     )  # fmt: skip
-    text = "make verdicts.csv, README.md and the figure anew, from the results alone"
+    text = "write the tables and pages again, from the results alone"
     report = commands.add_parser("report", help=text, description=f"{text.capitalize()}.")
     report.set_defaults(command=_report)
-    for sub in (run, told, report):
+    for sub in (run, shown, report):
         sub.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (default: replication)")
 
 
 def _replicate(root: Path, options: argparse.Namespace) -> int:
     replaced = dict(options.parameters) | ({} if options.seed is None else {"seed": options.seed})
     if replaced and options.out is None:
-        raise SuiteError("--seed and -p make other numbers than the profile's: give --out FOLDER for them")
+        raise SuiteError("--seed and -p change the numbers of the profile: give --out FOLDER for the results")
     runs = plan(root, profile=options.profile, only=options.names, replaced=replaced)
     out = options.out or _folder(root, options.profile)
     if options.dry_run:
-        return _tell(root, runs, out)
+        return _print_status(root, runs, out)
     how = {"force": options.force, "keep_going": options.keep_going, "cell_seconds": options.timeout}
     with locked(out), closing(_pool(root, out, options)) as pool:
         outcomes = replicate(root, runs, out=out, pool=pool, stream=sys.stderr, **how)
@@ -100,9 +99,9 @@ def _compare(root: Path, out: Path, labels: Sequence[str]) -> None:
     if labels and (before / "results").is_dir():
         from replication.runner.committed import compare_runs
 
-        found = compare_runs(labels, before, out, judge=judge)
-        if found.equal or found.differing:
-            print(found)
+        comparison = compare_runs(labels, before, out, judge=judge)
+        if comparison.equal or comparison.differing:
+            print(comparison)
 
 
 def _pool(root: Path, out: Path, options: argparse.Namespace) -> Pool:
@@ -110,7 +109,7 @@ def _pool(root: Path, out: Path, options: argparse.Namespace) -> Pool:
         return LocalPool(root, out, jobs=options.jobs or 1)
     if options.jobs is not None:
         raise SuiteError(
-            "--jobs is for this machine; with --scheduler the cluster's workers run as many as they have threads"
+            "--jobs must not be given with --scheduler: each worker of the cluster runs as many as it has threads"
         )
     from replication.runner.cluster import ClusterPool
 
@@ -120,17 +119,17 @@ def _pool(root: Path, out: Path, options: argparse.Namespace) -> Pool:
 def _report(root: Path, options: argparse.Namespace) -> int:
     out = options.out or root / "replication"
     if not (out / "results").is_dir():
-        raise SuiteError(f"{out} has no results")
+        raise SuiteError(f"{out} has no results: run ccprune replicate first")
     return _write_report(root, out)
 
 
 def _status(root: Path, options: argparse.Namespace) -> int:
     """Print the result of each run and the effect of the next call, without running anything."""
     runs = plan(root, profile=options.profile, only=options.names)
-    return _tell(root, runs, options.out or _folder(root, options.profile))
+    return _print_status(root, runs, options.out or _folder(root, options.profile))
 
 
-def _tell(root: Path, runs: Sequence[Run], out: Path) -> int:
+def _print_status(root: Path, runs: Sequence[Run], out: Path) -> int:
     try:
         print("\n".join(status.lines(status.statuses(root, runs, out))))
     except ValueError as error:
@@ -155,7 +154,7 @@ def _write_report(root: Path, out: Path, *, redraw: bool = True) -> int:
             if (root / manifest.FILE).is_file():
                 manifest.write_manifest(root)
     except (OSError, ValueError) as error:
-        print(f"ccprune: no report: {error}", file=sys.stderr)
+        print(f"ccprune: no report was written: {error}", file=sys.stderr)
         return 1
     print(f"{out / INDEX}")
     return 0
@@ -170,8 +169,8 @@ def _summarise(outcomes: Sequence[Outcome]) -> bool:
         if outcome.status in ("kept", "skipped", "not run"):
             print(f"{outcome.status} {outcome.run.label}: {outcome.why}")
     count = Counter(outcome.status for outcome in outcomes)
-    told = ["done", "unchanged", "skipped", "failed", *(name for name in ("kept", "not run") if count[name])]
-    print(", ".join(f"{count[status]} {status}" for status in told))
+    shown = ["done", "unchanged", "skipped", "failed", *(name for name in ("kept", "not run") if count[name])]
+    print(", ".join(f"{count[status]} {status}" for status in shown))
     return count["failed"] > 0
 
 

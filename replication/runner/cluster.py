@@ -41,11 +41,13 @@ class ClusterPool:
         try:
             from distributed import Client
         except ImportError as error:
-            raise SuiteError("--scheduler needs Dask: pip install 'replication[dask]'") from error
+            raise SuiteError(
+                "--scheduler needs Dask, which is not installed: pip install 'replication[dask]'"
+            ) from error
         try:
             self._client = Client(address, timeout=_TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise SuiteError(f"no Dask scheduler at {address}: {error}") from error
+            raise SuiteError(f"no Dask scheduler answers at {address}: {error}") from error
 
     def room(self) -> int:
         """Return a large number, because the scheduler queues runs, and an adaptive cluster grows with the queue."""
@@ -105,7 +107,7 @@ def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: 
             raise RuntimeError(f"worker {worker.name}: {why}")
     differing = stamps.differences(made_from, stamps.sources(root, run))
     if differing:
-        raise RuntimeError(f"worker {worker.name} has other sources than the caller: {differing}")
+        raise RuntimeError(f"worker {worker.name} has different sources from the caller: {differing}")
     key = worker.get_current_task()
     threads = max(1, cores() // worker.state.nthreads)
     with tempfile.TemporaryDirectory(prefix="ccprune-") as scratch:

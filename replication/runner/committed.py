@@ -81,11 +81,11 @@ def compare_runs(labels: Iterable[str], before: Path, after: Path, *, judge: Jud
     -------
     Comparison
     """
-    found = Comparison()
+    total = Comparison()
     for label in labels:
         old, new = (_cells(folder / "results" / f"{label}.json", judge) for folder in (before, after))
-        found += compare(old, new)
-    return found
+        total += compare(old, new)
+    return total
 
 
 def _cells(path: Path, judge: Judge) -> list[Cell]:

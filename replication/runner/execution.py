@@ -94,21 +94,22 @@ def replicate(
     """
     labels = {run.label for run in runs}
     if alone := [run.label for run in runs if not labels.issuperset(one.label for one in run.after)]:
-        raise ValueError(f"runs must hold all that {', '.join(alone)} come after")
+        shown = ", ".join(alone[:5]) + (f" and {len(alone) - 5} more" if len(alone) > 5 else "")
+        raise ValueError(f"runs must contain the runs that others depend on, got {shown} without them")
     for part in ("results", "reports", ".cache", f"{units.FOLDER}/*"):
         for leftover in out.glob(f"{part}/.*.tmp"):  # files of a call that was killed during a write
             leftover.unlink()
     ended: dict[str, Outcome] = {}
     waiting: list[Run] = []
     for run in runs:
-        outcome = _before(run, root, out, pool, force=force)
+        outcome = _known_outcome(run, root, out, pool, force=force)
         if outcome:
             ended[run.label] = outcome
         else:
             waiting.append(run)
     urgent = _urgency(runs)
     waiting.sort(key=lambda run: -urgent[run.label])
-    going: dict[str, _Going] = {}
+    active: dict[str, _ActiveRun] = {}
     expected = {run.label: run.seconds for run in waiting}
     with Progress(expected, stream, at_once=pool.at_once(), known=len(ended)) as progress:
 
@@ -120,33 +121,33 @@ def replicate(
         for outcome in list(ended.values()):
             end(outcome)
         try:
-            while waiting or going:
+            while waiting or active:
                 for run in list(waiting):
-                    why = _why_never(run, ended, keep_going=keep_going)
+                    why = _why_not_started(run, ended, keep_going=keep_going)
                     if why:
                         waiting.remove(run)
                         end(Outcome(run, "not run", why=why))
-                    elif len(going) < pool.room() and all(one.label in ended for one in run.after):
+                    elif len(active) < pool.room() and all(one.label in ended for one in run.after):
                         waiting.remove(run)
                         limit = cell_seconds or max(3600, 10 * run.seconds)
                         try:
-                            going[run.label] = _Going(run, root, pool, limit)
+                            active[run.label] = _ActiveRun(run, root, pool, limit)
                         except OSError as error:
-                            end(Outcome(run, "failed", why=_told(error)))
+                            end(Outcome(run, "failed", why=_write_failure(error)))
                         else:
                             progress.started(run.label)
-                for label in [label for label, one in going.items() if one.task.ended()]:
-                    end(going.pop(label).finish(out))
+                for label in [label for label, one in active.items() if one.task.ended()]:
+                    end(active.pop(label).finish(out))
                 progress.tick()
                 time.sleep(0.05)
         finally:
-            for one in going.values():
+            for one in active.values():
                 one.task.stop()
     _note_skipped(out, ended.values())
     return [ended[run.label] for run in runs]
 
 
-def _before(run: Run, root: Path, out: Path, pool: Pool, *, force: bool) -> Outcome | None:
+def _known_outcome(run: Run, root: Path, out: Path, pool: Pool, *, force: bool) -> Outcome | None:
     """Return the outcome of a run that need not or cannot be started, or None."""
     try:
         missing = [why for need in run.needs if (why := pool.why_missing(need))]
@@ -169,16 +170,16 @@ def _urgency(runs: Sequence[Run]) -> dict[str, float]:
     return urgent
 
 
-def _why_never(run: Run, ended: dict[str, Outcome], *, keep_going: bool) -> str | None:
+def _why_not_started(run: Run, ended: dict[str, Outcome], *, keep_going: bool) -> str | None:
     """Return why a waiting run must not be started any more, or None."""
     for one in run.after:
         if one.label in ended and ended[one.label].status not in ("done", "unchanged"):
-            return f"it comes after {one.label}: {ended[one.label].status}"
+            return f"it depends on {one.label} ({ended[one.label].status})"
     failed = next((label for label, outcome in ended.items() if outcome.status == "failed"), None)
     return f"{failed} failed" if failed and not keep_going else None
 
 
-class _Going:
+class _ActiveRun:
     """Run in progress."""
 
     def __init__(self, run: Run, root: Path, pool: Pool, cell_seconds: float):
@@ -197,20 +198,20 @@ class _Going:
         try:
             if why is None:
                 kept.unlink(missing_ok=True)
-                if poorer := _poorer(out / "results" / f"{self.run.label}.json", json.loads(returned.result)):
+                if poorer := _why_kept(out / "results" / f"{self.run.label}.json", json.loads(returned.result)):
                     stamps.write(out, self.run, self._made_from)
                     return Outcome(self.run, "kept", returned.seconds, poorer)
                 _place(out, self.run, returned, self._made_from)
                 return Outcome(self.run, "done", returned.seconds)
             if returned.executed:
                 write_atomic(kept, returned.executed)
-                why += f"\nkept as far as it came: {kept}"
+                why += f"\npartly executed notebook: {kept}"
         except OSError as error:
-            why = f"{why}\n{_told(error)}" if why else _told(error)
+            why = f"{why}\n{_write_failure(error)}" if why else _write_failure(error)
         return Outcome(self.run, "failed", returned.seconds, why)
 
 
-def _poorer(path: Path, new: dict[str, Any]) -> str:
+def _why_kept(path: Path, new: dict[str, Any]) -> str:
     """Return why the present result is richer than a new one, or an empty string.
 
     It is richer if both have the same parameters and the new one left out more, such as a re-run of the authors' files
@@ -224,7 +225,7 @@ def _poorer(path: Path, new: dict[str, Any]) -> str:
     if old["parameters"] != new["parameters"] or not before.keys() < now.keys():
         return ""
     what = next(name for name in now if name not in before)
-    return f"the result that is here has more and stays: this run left out {what} ({now[what]})"
+    return f"the present result was kept, because this run left out {what} ({now[what]})"
 
 
 def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
@@ -247,13 +248,13 @@ def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -
 
 def _why_failed(run: Run, returned: Returned) -> str | None:
     if returned.error:
-        told = returned.error
-        if told["cell"] is None:
-            return told["text"]
-        source = "\n".join(f"    {line}" for line in told["source"].splitlines())
-        return f"cell {told['cell']} failed:\n{source}\n{told['text']}"
+        failure = returned.error
+        if failure["cell"] is None:
+            return failure["text"]
+        source = "\n".join(f"    {line}" for line in failure["source"].splitlines())
+        return f"cell {failure['cell']} failed:\n{source}\n{failure['text']}"
     if returned.status != 0:
-        return f"its process ended with status {returned.status}\n{returned.log}".strip()
+        return f"the notebook's process ended with status {returned.status}\n{returned.log}".strip()
     return _result_problem(returned.result, run)
 
 
@@ -267,14 +268,15 @@ def _result_problem(text: str | None, run: Run) -> str | None:
         return f"the notebook wrote a result file that is not valid: {error}"
     if content["notebook"] != run.notebook:
         return f"the result file names the notebook {content['notebook']!r}, not {run.notebook!r}"
-    asked = json.loads(json.dumps(run.parameters))
-    used = content["parameters"]
-    differing = [name for name in sorted(asked | used) if asked.get(name, ...) != used.get(name, ...)]
+    requested = json.loads(json.dumps(run.parameters))
+    stored = content["parameters"]
+    differing = [name for name in sorted(requested | stored) if requested.get(name, ...) != stored.get(name, ...)]
     if differing:
-        told = "; ".join(
-            f"{name}: asked {asked.get(name, 'nothing')!r}, used {used.get(name, 'nothing')!r}" for name in differing
+        listed = "; ".join(
+            f"{name}: {requested.get(name, 'nothing')!r} in the run, {stored.get(name, 'nothing')!r} in the result"
+            for name in differing
         )
-        return f"the result file's parameters are not those of the run: {told}"
+        return f"the result file's parameters are not those of the run: {listed}"
     return None
 
 
@@ -294,5 +296,5 @@ def _note_skipped(out: Path, outcomes: Iterable[Outcome]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _told(error: OSError) -> str:
+def _write_failure(error: OSError) -> str:
     return f"cannot write: {error.strerror or error}" + (f" ({error.filename})" if error.filename else "")

@@ -27,15 +27,15 @@ def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
         Sorted.
     """
     known = {package.name: package for package in packages}
-    found: set[Path] = set()
+    files: set[Path] = set()
     waiting: list[Path] = []
 
     def add(names: Iterable[str]) -> None:
         for name in names:
             package = known.get(name.partition(".")[0])
             for path in _files(package, name) if package else ():
-                if path not in found:
-                    found.add(path)
+                if path not in files:
+                    files.add(path)
                     waiting.append(path)
 
     for text in code:
@@ -50,8 +50,8 @@ def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
         inside = path.relative_to(package.parent).with_suffix("").parts
         # The parent package is the folder, both for a module and for a package's __init__.
         add(_imported_by(path.read_text(encoding="utf-8"), inside[:-1]))
-    folders = {path.parent for path in found} - set(known.values())
-    return sorted(found | {path for folder in folders for path in _data(folder)})
+    folders = {path.parent for path in files} - set(known.values())
+    return sorted(files | {path for folder in folders for path in _data(folder)})
 
 
 def _everything(package: Path) -> set[Path]:
@@ -117,7 +117,7 @@ def _bound(node: ast.AST, parent: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 def _offered(text: str, parent: tuple[str, ...]) -> dict[str, str]:
     """Return the lazy imports of a package's `__init__`: dotted names by name."""
     blocks = [node for node in ast.parse(text).body if _for_types(node)]
-    return dict(found for block in blocks for node in block.body for found in _bound(node, parent))
+    return dict(names for block in blocks for node in block.body for names in _bound(node, parent))
 
 
 def _files(package: Path, dotted: str) -> Iterator[Path]:

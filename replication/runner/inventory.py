@@ -47,7 +47,7 @@ class DataSet:
     def place(self) -> str:
         """The file, or the common folder and the number of files, with names in place of this machine's folders."""
         if not self.files:
-            return "comes with a package" if self.here else "not here"
+            return "part of an installed package" if self.here else "not on this machine"
         if len(self.files) == 1:
             return portable(str(self.files[0]))
         return f"{portable(os.path.commonpath(self.files))} ({len(self.files)} files)"
@@ -109,7 +109,7 @@ def data_sets(runs: Iterable[Run], only: Sequence[str] = ()) -> list[DataSet]:
     unknown = [word for word in only if word not in (*needs, *kinds)]
     if unknown:
         known = (*kinds, *needs)
-        raise SuiteError("\n".join(f"the suite names no data {word!r}{suggestion(word, known)}" for word in unknown))
+        raise SuiteError("\n".join(f"no data {word!r} in the suite{suggestion(word, known)}" for word in unknown))
     return [_data_set(need, runs) for need in needs if not only or need in only or _kind(need) in only]
 
 
@@ -122,23 +122,24 @@ def skipped_without(runs: Iterable[Run], needs: Collection[str]) -> list[Run]:
     return [run for run in runs if stopped(run)]
 
 
-def listing(found: Sequence[DataSet]) -> Iterator[str]:
+def listing(sets: Sequence[DataSet]) -> Iterator[str]:
     """Yield lines of plain text: the data sets with sizes and places, grouped by the runs that need or use them."""
-    if not found:
-        yield "the suite names no data"
+    if not sets:
+        yield "no data in the suite"
         return
-    need_width = max(len(data.need) for data in found)
-    for group in dict.fromkeys((data.needed_by, data.used_by) for data in found):
-        asked = (
+    need_width = max(len(data.need) for data in sets)
+    for group in dict.fromkeys((data.needed_by, data.used_by) for data in sets):
+        purposes = (
             f"{verb} {', '.join(names)}" for verb, names in zip(("needed by", "used by"), group, strict=True) if names
         )
-        yield from textwrap.wrap("; ".join(asked), WIDTH, break_on_hyphens=False)
-        for data in found:
+        yield from textwrap.wrap("; ".join(purposes), WIDTH, break_on_hyphens=False)
+        for data in sets:
             if (data.needed_by, data.used_by) == group:
                 yield f"  {data.need:{need_width}}  {data.size:>6}  {data.place}"
         yield ""
-    here = sum(data.here for data in found)
-    yield f"{here} of {len(found)} here" + ("" if here == len(found) else "; ccprune data get fetches the others")
+    here = sum(data.here for data in sets)
+    rest = "" if here == len(sets) else "; ccprune data get downloads the others"
+    yield f"{here} of {len(sets)} on this machine{rest}"
 
 
 def check(data: DataSet) -> Iterator[FileCheck]:

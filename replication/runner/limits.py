@@ -100,7 +100,7 @@ def problems(given: Mapping[str, Any], defaults: Mapping[str, Any], limits: Mapp
     """
     for name, value in given.items():
         if name in ("profile", *PLACES):
-            yield f"parameter {name!r} is given by the runner, not by the suite"
+            yield f"parameter {name!r} is set by the runner: remove it from the suite file"
         elif name not in defaults:
             yield f"the notebook has no parameter {name!r}{suggestion(name, defaults)}"
         elif not fits(value, defaults[name]):

@@ -72,20 +72,20 @@ def again(root: Path, chosen: Sequence[Run], folder: Path, *, judge: Judge, stre
     list of str
         One line for each difference and each run that did not succeed.
     """
-    found = []
+    problems = []
     with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
         out = Path(scratch)
         pool = LocalPool(root, out, jobs=jobs)
         for outcome in replicate(root, chosen, out=out, pool=pool, stream=stream, keep_going=True):
             label = outcome.run.label
             if outcome.status != "done":
-                found.append(f"{label}: {outcome.status}: {outcome.why}")
+                problems.append(f"{label}: {outcome.status}: {outcome.why}")
                 continue
             old, new = (place / "results" / f"{label}.json" for place in (folder, out))
-            found += [
+            problems += [
                 f"{label}: {line}" for line in differences(*(judge(path, results.read(path)) for path in (old, new)))
             ]
-    return found
+    return problems
 
 
 def differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
@@ -105,16 +105,16 @@ def differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
         One line for each difference, sorted.
     """
     before, after = ({cell.key: cell for cell in cells} for cells in (old, new))
-    found = [f"{_name(key)}: committed, but not there again" for key in before.keys() - after.keys()]
-    found += [f"{_name(key)}: there now, but not committed" for key in after.keys() - before.keys()]
+    problems = [f"{_name(key)}: committed, but not in the re-run" for key in before.keys() - after.keys()]
+    problems += [f"{_name(key)}: in the re-run, but not committed" for key in after.keys() - before.keys()]
     for key in before.keys() & after.keys():
         one, other = before[key], after[key]
         if one.published != other.published:
-            found.append(f"{_name(key)}: published {one.published} committed, {other.published} now")
+            problems.append(f"{_name(key)}: published {one.published} committed, {other.published} in the re-run")
         if not _confirmed(one, other.ours):
             interval = "" if one.ci_low is None else f" [{one.ci_low}, {one.ci_high}]"
-            found.append(f"{_name(key)}: {one.ours}{interval} committed, {other.ours} now")
-    return sorted(found)
+            problems.append(f"{_name(key)}: {one.ours}{interval} committed, {other.ours} in the re-run")
+    return sorted(problems)
 
 
 def _name(key: Iterable[str]) -> str:

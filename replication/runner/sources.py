@@ -33,15 +33,15 @@ def changed_since(root: Path, commit: str | None, notebook: str, *, packages: It
     differing = _differing(root, commit) if commit else None
     if differing is None:
         return None
-    return sorted(differing & _used(root, notebook, tuple(packages)))
+    return sorted(differing & _sources_of(root, notebook, tuple(packages)))
 
 
 @cache
-def _used(root: Path, notebook: str, packages: tuple[Path, ...]) -> frozenset[str]:
+def _sources_of(root: Path, notebook: str, packages: tuple[Path, ...]) -> frozenset[str]:
     path = NOTEBOOKS / notebook
     files = closure(packages, notebooks.code(notebooks.cells(root / path)))
-    used = {found.relative_to(root).as_posix() for found in files if found.is_relative_to(root)}
-    return frozenset(used | {path.as_posix()})
+    paths = {found.relative_to(root).as_posix() for found in files if found.is_relative_to(root)}
+    return frozenset(paths | {path.as_posix()})
 
 
 @cache  # many results were made at one commit

@@ -128,9 +128,9 @@ def _select(suite: SuiteFile, profile: str, only: Sequence[str]) -> set[str]:
     unknown = [word for word in only if word not in suite.names | groups]
     if unknown:
         known = sorted(groups | suite.names)
-        raise SuiteError("\n".join(f"there is no run {word!r}{suggestion(word, known)}" for word in unknown))
-    asked = {word: {name for name in here if word in (name, name.partition("-")[0])} for word in only}
-    absent = [word for word, names in asked.items() if not names]
+        raise SuiteError("\n".join(f"no run {word!r} in the suite{suggestion(word, known)}" for word in unknown))
+    selected = {word: {name for name in here if word in (name, name.partition("-")[0])} for word in only}
+    absent = [word for word, names in selected.items() if not names]
     if absent:
-        raise SuiteError(f"not in profile {profile!r}: {', '.join(absent)}")
-    return set().union(*asked.values())
+        raise SuiteError(f"profile {profile!r} has no run {', '.join(absent)}")
+    return set().union(*selected.values())

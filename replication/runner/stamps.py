@@ -64,9 +64,9 @@ def why_not_current(out: Path, root: Path, run: Run) -> str | None:
     try:
         now = [_digest(path.read_bytes()) for path in _files(out, run)]
     except OSError:
-        return "its result or report is gone"
+        return "its result or report is missing"
     if now != content:
-        return "its result or report is not the one that was written"
+        return "its result or report was changed"
     changed = differences(then, with_data(sources(root, run), run, Digests(out / ".cache")))
     return f"changed: {changed}" if changed else None
 
@@ -80,9 +80,9 @@ def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:
 
 
 def _code(cells: Iterable[notebooks.Cell]) -> dict[str, str]:
-    found = closure(SOURCE_FOLDERS, notebooks.code(cells))
+    files = closure(SOURCE_FOLDERS, notebooks.code(cells))
     parts = (
-        _digests(package.parent, (path for path in found if path.is_relative_to(package))) for package in SOURCE_FOLDERS
+        _digests(package.parent, (path for path in files if path.is_relative_to(package))) for package in SOURCE_FOLDERS
     )
     return {name: digest for part in parts for name, digest in part.items()}
 

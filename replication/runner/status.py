@@ -51,18 +51,18 @@ def statuses(root: Path, runs: Sequence[Run], out: Path) -> Iterator[Status]:
     """
     for run in runs:
         path = out / "results" / f"{run.label}.json"
-        yield Status(run.label, _told(path) if path.is_file() else "none", _next(root, run, out))
+        yield Status(run.label, _describe_result(path) if path.is_file() else "none", _next(root, run, out))
 
 
-def lines(found: Iterable[Status]) -> Iterator[str]:
+def lines(all_statuses: Iterable[Status]) -> Iterator[str]:
     """Yield the lines of a table in plain text."""
-    rows = [("run", "result", "next call"), *((row.label, row.result, row.next) for row in found)]
+    rows = [("run", "result", "next call"), *((row.label, row.result, row.next) for row in all_statuses)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for row in rows:
         yield f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}"
 
 
-def _told(path: Path) -> str:
+def _describe_result(path: Path) -> str:
     content = results.read(path)
     environment = content["environment"]
     commit = (environment["commit"] or "none")[:10] + ("+" if environment["dirty"] else "")
@@ -72,9 +72,9 @@ def _told(path: Path) -> str:
 def _next(root: Path, run: Run, out: Path) -> str:
     missing = [need for need in run.needs if not requirements.is_here(need)]
     if missing:
-        return f"needs {', '.join(missing)}: fetched if it can be had, else skipped"
+        return f"needs {', '.join(missing)}: downloaded if available, otherwise skipped"
     why = stamps.why_not_current(out, root, run)
     failed = (out / "reports" / f"{run.label}.failed.ipynb").is_file()
     if why is None:
         return "nothing"
-    return f"run: {why}" + (f"; failed last time, see reports/{run.label}.failed.ipynb" if failed else "")
+    return f"run: {why}" + (f"; the last run failed, see reports/{run.label}.failed.ipynb" if failed else "")

@@ -152,16 +152,16 @@ def _of_grid(run: Mapping[str, Any], profile: str) -> Iterator[Entry]:
 
 def _contradictions(suite: SuiteFile) -> Iterator[str]:
     """Yield problems between runs: duplicate names, unknown data, missing or circular dependencies."""
-    told = set()
+    checked = set()
     for profile, entries in suite.entries.items():
         names = [entry.name for entry in entries]
         yield from (f"{name}: two runs have this name" for name in sorted({n for n in names if names.count(n) > 1}))
         after = {entry.name: entry.after for entry in entries}
         for entry in entries:
             for need in (*entry.needs, *entry.uses):
-                if (entry.name, need) not in told and (problem := requirements.problem(need)):
+                if (entry.name, need) not in checked and (problem := requirements.problem(need)):
                     yield f"{entry.name}: {problem}"
-                told.add((entry.name, need))
+                checked.add((entry.name, need))
             for name in entry.after:
                 if name not in after:
                     yield f"{entry.name}: after: profile {profile!r} has no run {name!r}{suggestion(name, after)}"

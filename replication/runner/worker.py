@@ -35,11 +35,11 @@ def main(job_file: str) -> int:
         _install_kernel(folder)
         _run(job, folder)
     except Exception as error:  # the runner reports any error
-        told = _describe(error, folder)
+        report = _describe(error, folder)
         try:
-            (folder / "error.json").write_text(json.dumps(told), encoding="utf-8")
+            (folder / "error.json").write_text(json.dumps(report), encoding="utf-8")
         except OSError as problem:  # a full disk
-            print(f"{told['text']}\n(and error.json could not be written: {problem.strerror})", flush=True)
+            print(f"{report['text']}\n(error.json could not be written: {problem.strerror})", flush=True)
         return 1
     return 0
 
@@ -101,12 +101,12 @@ def _measured(execute: Callable[[], object]) -> float | None:
         execute()
 
     try:
-        found = energy.measured(once)
+        energy_used = energy.measured(once)
     except energy.EnergyUnavailable:
         if not executed:
             execute()
         return None
-    return found.cpu + found.gpu if found.measured else None
+    return energy_used.cpu + energy_used.gpu if energy_used.measured else None
 
 
 def _install_kernel(folder: Path) -> None:
@@ -132,11 +132,11 @@ def _describe(error: Exception, folder: Path) -> dict[str, Any]:
     if isinstance(error, PapermillExecutionError):
         # papermill stores the traceback with the kernel's colour codes; str() removes them.
         return {"cell": error.cell_index, "source": error.source, "text": str(error).strip()}
-    told = {"cell": None, "source": None, "text": "".join(traceback.format_exception(error)).strip()}
+    report = {"cell": None, "source": None, "text": "".join(traceback.format_exception(error)).strip()}
     if isinstance(error, CellTimeoutError | DeadKernelError):  # these errors do not name the cell
-        told["text"] = f"{type(error).__name__}: {error}".splitlines()[0]
-        told |= _running_cell(folder / "executed.ipynb")
-    return told
+        report["text"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        report |= _running_cell(folder / "executed.ipynb")
+    return report
 
 
 def _running_cell(executed: Path) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def test_a_dry_run_tells_and_does_nothing(project, capfd, monkeypatch):
     assert capfd.readouterr().out.splitlines() == [
         "run          result  next call",
         "one.default  none    run: not run in this folder",
-        "two.default  none    needs authors:data/vowel.csv: fetched if it can be had, else skipped",
+        "two.default  none    needs authors:data/vowel.csv: downloaded if available, otherwise skipped",
     ]
     assert sorted(path.name for path in project.out.iterdir()) == ["suite.toml"]
     assert cli.main(["replicate", "one"]) == 0
@@ -89,7 +89,7 @@ def test_a_dry_run_tells_and_does_nothing(project, capfd, monkeypatch):
     project.write_notebook("good.ipynb", project.writing("good.ipynb"), "1 / 0")
     assert cli.main(["replicate", "one"]) == 1
     assert cli.main(["status", "one"]) == 0
-    told = "run: changed: notebook; failed last time, see reports/one.default.failed.ipynb"
+    told = "run: changed: notebook; the last run failed, see reports/one.default.failed.ipynb"
     assert capfd.readouterr().out.splitlines()[-1].endswith(told)
     (project.out / "results" / "one.default.json").write_text("{")
     assert cli.main(["status", "one"]) == 1
@@ -127,8 +127,8 @@ def test_what_is_wrong_is_told_before_anything_runs(project, capfd):
     assert "ccprune: bad: the notebook has no parameter 'sise' (did you mean size" in capfd.readouterr().err
     assert cli.main(["replicate", "god", "baad"]) == 2
     assert capfd.readouterr().err.splitlines() == [
-        "ccprune: there is no run 'god' (did you mean good?)",
-        "ccprune: there is no run 'baad' (did you mean bad?)",
+        "ccprune: no run 'god' in the suite (did you mean good?)",
+        "ccprune: no run 'baad' in the suite (did you mean bad?)",
     ]
     assert cli.main(["report"]) == 2
     assert "has no results" in capfd.readouterr().err

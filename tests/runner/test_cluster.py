@@ -105,7 +105,7 @@ def test_a_worker_with_other_sources_refuses(project, pool, monkeypatch):
     monkeypatch.setattr(stamps, "sources", lambda root, run: original(root, run) | {"versions": {"torch": "0.1"}})
     (outcome,) = project.run(pool=pool)
     assert outcome.status == "failed"
-    assert "has other sources than the caller: versions (" in outcome.why
+    assert "has different sources from the caller: versions (" in outcome.why
 
 
 def test_what_is_stopped_ends_on_the_worker_too(project, pool):
@@ -130,11 +130,11 @@ def test_no_cluster_there(project, monkeypatch, capfd):
     project.write_suite(project.entry("one"))
     monkeypatch.setattr(cluster, "_TIMEOUT", 1)
     assert cli.main(["replicate", "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert "no Dask scheduler at tcp://127.0.0.1:9" in capfd.readouterr().err
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capfd.readouterr().err
     with pytest.raises(SuiteError, match="no Dask scheduler"):
         cluster.ClusterPool(project.root, "nonsense://127.0.0.1:9")
     assert cli.main(["replicate", "--scheduler", "tcp://127.0.0.1:9", "--jobs", "2"]) == 2
-    assert "--jobs is for this machine" in capfd.readouterr().err
+    assert "--jobs must not be given with --scheduler" in capfd.readouterr().err
 
 
 def _wait_for(condition, seconds: float = 30):

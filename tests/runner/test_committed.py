@@ -65,9 +65,9 @@ def test_a_result_that_left_out_more_is_poorer(tmp_path):
     path = save(tmp_path, CELL)
     less = {"what": "the authors' files, re-run", "why": "no network"}
     new = results.read(path) | {"skipped": [less]}
-    assert "this run left out the authors' files, re-run (no network)" in runner._poorer(path, new)
-    assert runner._poorer(path, new | {"parameters": {"profile": "default", "seeds": 6}}) == "", "another question"
-    assert runner._poorer(path, results.read(path)) == ""
+    assert "this run left out the authors' files, re-run (no network)" in runner._why_kept(path, new)
+    assert runner._why_kept(path, new | {"parameters": {"profile": "default", "seeds": 6}}) == "", "another question"
+    assert runner._why_kept(path, results.read(path)) == ""
     save(tmp_path, CELL, skipped=[less])
-    assert runner._poorer(path, new) == "", "the one that is here left it out too"
-    assert runner._poorer(tmp_path / "none.json", new) == ""
+    assert runner._why_kept(path, new) == "", "the one that is here left it out too"
+    assert runner._why_kept(tmp_path / "none.json", new) == ""

@@ -47,7 +47,7 @@ def test_a_run_after_one_that_failed_is_not_begun(project):
     )
     first, second, third = project.run(keep_going=True)
     assert (first.status, second.status, third.status) == ("failed", "not run", "done")
-    assert second.why == "it comes after first.default: failed"
+    assert second.why == "it depends on first.default (failed)"
     project.write_notebook("bad.ipynb")
     assert [outcome.status for outcome in project.run()] == ["done", "done", "unchanged"]
 

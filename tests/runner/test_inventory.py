@@ -61,13 +61,13 @@ def test_the_list_reads_as_a_user_wants_it(folders, capfd):
         "  images:mnist            2.50kB  $CCPRUNE_DATA/mnist (2 files)",
         "",
         "used by one",
-        "  authors:data/Iris.csv           not here",
+        "  authors:data/Iris.csv           not on this machine",
         "",
-        "2 of 3 here; ccprune data get fetches the others",
+        "2 of 3 on this machine; ccprune data get downloads the others",
     ]
     assert cli.main(["data", "list", "images"]) == 0
     told = capfd.readouterr().out
-    assert "images:mnist" in told and "authors" not in told and told.endswith("\n1 of 1 here\n")
+    assert "images:mnist" in told and "authors" not in told and told.endswith("\n1 of 1 on this machine\n")
 
 
 def test_null_a_suite_without_data(project, capfd):
@@ -75,9 +75,9 @@ def test_null_a_suite_without_data(project, capfd):
     for action in ("list", "get", "check"):
         assert cli.main(["data", action]) == 0
     assert capfd.readouterr().out.splitlines() == [
-        "the suite names no data",
+        "no data in the suite",
         "",
-        "0 were here, 0 fetched, 0 cannot be had",
+        "0 were present, 0 downloaded, 0 unavailable",
         "0 ok, 0 differs, 0 not pinned, 0 unreadable",
     ]
 
@@ -85,15 +85,15 @@ def test_null_a_suite_without_data(project, capfd):
 def test_a_package_brings_some_data(project):
     project.write_suite(project.entry("one", needs='["images:mnist5k"]', default="{}"))
     (found,) = inventory.data_sets(inventory.all_runs(project.root))
-    assert (found.here, found.files, found.size, found.place) == (True, (), "", "comes with a package")
+    assert (found.here, found.files, found.size, found.place) == (True, (), "", "part of an installed package")
     assert list(inventory.check(found)) == []
 
 
 def test_a_misspelt_name_is_told_with_those_near_it(project, capfd):
     assert cli.main(["data", "get", "author", "images:mnits"]) == 2
     assert capfd.readouterr().err.splitlines() == [
-        "ccprune: the suite names no data 'author' (did you mean authors?)",
-        "ccprune: the suite names no data 'images:mnits' (did you mean images:mnist or images?)",
+        "ccprune: no data 'author' in the suite (did you mean authors?)",
+        "ccprune: no data 'images:mnits' in the suite (did you mean images:mnist or images?)",
     ]
     with pytest.raises(SuiteError, match="no data 'device:cuda'"):
         inventory.data_sets(inventory.all_runs(project.root), ["device:cuda"])
@@ -122,7 +122,7 @@ def test_check_tells_a_changed_file_and_one_nobody_pinned(folders, capfd):
         f"            sha256:{digest(b'corrupt')}",
         f"            sha256:{digest(IRIS)} expected",
         "1 ok, 1 differs, 0 not pinned, 0 unreadable",
-        "not here: images:mnist",
+        "not on this machine: images:mnist",
     ]
     assert cli.main(["data", "check", "authors:data/vowel.csv"]) == 0
 
@@ -174,18 +174,18 @@ def test_get_fetches_what_is_missing_and_says_what_cannot_be_had(folders, tmp_pa
         monkeypatch.setattr(authors, "BASE_URL", f"http://127.0.0.1:{server.server_port}/")
         assert cli.main(["data", "get", "authors"]) == 1
         told = capfd.readouterr().out.splitlines()
-        assert told[:2] == ["authors:data/vowel.csv ... fetched", "authors:data/Iris.csv ... cannot be had"]
+        assert told[:2] == ["authors:data/vowel.csv ... downloaded", "authors:data/Iris.csv ... unavailable"]
         assert told[3].startswith("data/Iris.csv of paper A's repository is not on this machine, and its download")
-        assert told[-1] == "0 were here, 1 fetched, 1 cannot be had"
+        assert told[-1] == "0 were present, 1 downloaded, 1 unavailable"
         assert (folders[0] / "chaotic-pruning/data/vowel.csv").read_bytes() == VOWEL
 
         put(served, "data/Iris.csv", b"corrupt")
         assert cli.main(["data", "get", "authors"]) == 1
         told = capfd.readouterr().out
-        assert "is not the pinned one" in told and "1 were here, 0 fetched, 1 cannot be had" in told
+        assert "is not the pinned one" in told and "1 were present, 0 downloaded, 1 unavailable" in told
         put(served, "data/Iris.csv", IRIS)
         assert cli.main(["data", "get", "authors"]) == 0
-        assert capfd.readouterr().out.splitlines()[-1] == "1 were here, 1 fetched, 0 cannot be had"
+        assert capfd.readouterr().out.splitlines()[-1] == "1 were present, 1 downloaded, 0 unavailable"
         server.shutdown()
 
 
@@ -193,9 +193,9 @@ def test_without_a_network_get_says_why_once(folders, monkeypatch, capfd):
     monkeypatch.setattr(authors, "BASE_URL", "http://127.0.0.1:9/")  # a port that refuses at once
     assert cli.main(["data", "get", "authors"]) == 1
     told = capfd.readouterr().out.splitlines()
-    assert told[:2] == [f"authors:data/{name}.csv ... cannot be had" for name in ("vowel", "Iris")]
+    assert told[:2] == [f"authors:data/{name}.csv ... unavailable" for name in ("vowel", "Iris")]
     assert [line[:13] for line in told if "paper A's repository" in line] == ["data/vowel.cs"]
-    assert told[-3:] == ["and likewise 1 more", "", "0 were here, 0 fetched, 2 cannot be had"]
+    assert told[-3:] == ["The same applies to 1 more.", "", "0 were present, 0 downloaded, 2 unavailable"]
 
 
 def test_runs_after_a_skipped_one_are_skipped_too():

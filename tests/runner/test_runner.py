@@ -73,7 +73,7 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     assert why() == "not run in this folder"  # results that are there are no cache
     stamp()
     assert why(replaced={"seed": 1}) == "changed: parameters (seed)"
-    edited = "its result or report is not the one that was written"
+    edited = "its result or report was changed"
     for path, text, told in [
         (package / "train.py", "x = 1", "changed: package (ccprune/train.py)"),
         (package / "train.py", "x = 2", "changed: package (ccprune/train.py)"),
@@ -113,7 +113,7 @@ def test_what_makes_a_run_stale(project, monkeypatch):
         assert why() == "not run in this folder"
     stamp()
     (out / "reports" / "one.default.html").unlink()
-    assert why() == "its result or report is gone"
+    assert why() == "its result or report is missing"
 
 
 def test_failures_are_told_and_the_others_go_on(project):
@@ -133,7 +133,7 @@ def test_failures_are_told_and_the_others_go_on(project):
     for part in ("cell 4 failed", "    raise RuntimeError('planted fault')", "RuntimeError: planted fault"):
         assert part in why["bad"]
     assert "died" in why["dies"].lower()
-    assert "size: asked 3, used 9" in why["lying"]
+    assert "size: 3 in the run, 9 in the result" in why["lying"]
 
     kept = nbformat.read(out / "reports" / "bad.default.failed.ipynb", as_version=4)
     assert any("shown" in str(cell.get("outputs")) for cell in kept.cells)
@@ -184,9 +184,11 @@ def test_a_result_must_be_there_and_of_this_run(project):
     used = dict(asked.parameters)
     assert problem(**used) is None
     assert problem("other.ipynb", **used) == "the result file names the notebook 'other.ipynb', not 'good.ipynb'"
-    assert "profile: asked 'default', used 'paper'" in problem(**used | {"profile": "paper"})
-    assert "extra: asked None, used 'nothing'" in problem(**{k: v for k, v in used.items() if k != "extra"})
-    assert "more: asked 'nothing', used 1" in problem(**used, more=1)
+    assert "profile: 'default' in the run, 'paper' in the result" in problem(**used | {"profile": "paper"})
+    assert "extra: None in the run, 'nothing' in the result" in problem(
+        **{k: v for k, v in used.items() if k != "extra"}
+    )
+    assert "more: 'nothing' in the run, 1 in the result" in problem(**used, more=1)
 
 
 def test_missing_data_is_skipped_and_noted(project, monkeypatch):

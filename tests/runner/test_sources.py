@@ -13,7 +13,7 @@ from replication.runner.sources import changed_since
 def clone(tmp_path):
     """A repository with a notebook, the module that it uses, and one that it does not."""
     sources._differing.cache_clear()
-    sources._used.cache_clear()
+    sources._sources_of.cache_clear()
 
     def git(*arguments):
         who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -33,7 +33,7 @@ def clone(tmp_path):
     git("commit", "-m", "first")
     yield tmp_path, git
     sources._differing.cache_clear()
-    sources._used.cache_clear()
+    sources._sources_of.cache_clear()
 
 
 def changed(root, commit):

@@ -52,8 +52,8 @@ def test_two_parameters_cells(project):
         ('{ rate = "fast" }', "'rate' must be of type float"),
         ("{ names = [1] }", "'names' must be of type list"),
         ('{ names = "a" }', "'names' must be of type list"),
-        ('{ profile = "paper" }', "'profile' is given by the runner"),
-        ('{ out = "x" }', "'out' is given by the runner"),
+        ('{ profile = "paper" }', "'profile' is set by the runner"),
+        ('{ out = "x" }', "'out' is set by the runner"),
     ],
 )
 def test_faulty_value(project, given, message):
@@ -138,9 +138,9 @@ def test_only(project):
     assert chosen() == list(names)
     assert chosen("tables") == ["tables-iris", "tables-cancer"]
     assert chosen("null", "tables-iris") == ["tables-iris", "null"]
-    with pytest.raises(suite.SuiteError, match=r"no run 'table-iris' \(did you mean tables-iris"):
+    with pytest.raises(suite.SuiteError, match=r"no run 'table-iris' in the suite \(did you mean tables-iris"):
         chosen("table-iris")
-    with pytest.raises(suite.SuiteError, match="not in profile 'default': big"):
+    with pytest.raises(suite.SuiteError, match="profile 'default' has no run big"):
         chosen("big")
 
 
@@ -148,7 +148,7 @@ def test_of_a_group_those_that_the_profile_has_are_run(project):
     project.write_notebook("good.ipynb")
     project.write_suite(project.entry("tables-small"), project.entry("tables-big", paper="{}"))
     assert [run.name for run in project.plan(only=["tables"])] == ["tables-small"]
-    with pytest.raises(suite.SuiteError, match="not in profile 'default': tables-big"):
+    with pytest.raises(suite.SuiteError, match="profile 'default' has no run tables-big"):
         project.plan(only=["tables", "tables-big"])
 
 
@@ -194,7 +194,7 @@ def test_a_grid_is_a_run_for_each_combination(project):
     assert [run.name for run in project.plan(only=["one-1-a"])] == ["one-1-a"]
     # A run comes with those it comes after.
     assert [run.name for run in project.plan(only=["two"])] == ["one-1-b", "two"]
-    with pytest.raises(suite.SuiteError, match="not in profile 'paper': two"):
+    with pytest.raises(suite.SuiteError, match="profile 'paper' has no run two"):
         project.plan("paper", only=["two"])
 
 

@@ -44,7 +44,7 @@ def test_what_was_made_is_confirmed(root, capfd):
     assert cli.main(["verify", "--seed", "3"]) == 0
     told = capfd.readouterr().out.splitlines()
     assert told[0] == "files: as the commands wrote them"
-    assert told[1].startswith("made again (--seed 3): ") and told[2] == "numbers: confirmed"
+    assert told[1].startswith("re-run (--seed 3): ") and told[2] == "numbers: confirmed"
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
@@ -70,7 +70,7 @@ def test_what_was_changed_by_hand_is_found(root, capfd, name, old, new, finding)
     replace(root / "replication" / name, old, new)
     assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out.splitlines()
-    assert told[0] == "files: 1 wrong" and told[1].strip().startswith(finding), told
+    assert told[0] == "files: 1 problems" and told[1].strip().startswith(finding), told
 
 
 def test_a_number_changed_and_signed_anew_is_found_by_running_again(root, capfd):
@@ -83,7 +83,7 @@ def test_a_number_changed_and_signed_anew_is_found_by_running_again(root, capfd)
     assert cli.main(["verify", "--no-rerun"]) == 0
     assert cli.main(["verify", "--seed", "0"]) == 1
     told = capfd.readouterr().out
-    assert "numbers: 1 differ\n  one.default: legcnet 1 good.ipynb ft epochs: 2 committed, 3 now" in told
+    assert "numbers: 1 differ\n  one.default: legcnet 1 good.ipynb ft epochs: 2 committed, 3 in the re-run" in told
 
 
 def test_files_that_are_too_many_or_too_few(root, capfd):
@@ -171,17 +171,17 @@ def test_the_sample_is_drawn_by_its_seed_within_its_budget(root):
     [
         ({"ours": 3 + 1e-9}, []),
         ({"ours": 3.4}, []),  # within its interval
-        ({"ours": 3.6}, ["legcnet 1 good.ipynb ft epochs: 3 [2.5, 3.5] committed, 3.6 now"]),
+        ({"ours": 3.6}, ["legcnet 1 good.ipynb ft epochs: 3 [2.5, 3.5] committed, 3.6 in the re-run"]),
         (
             {"ours": None, "ci_low": None, "ci_high": None},
-            ["legcnet 1 good.ipynb ft epochs: 3 [2.5, 3.5] committed, None now"],
+            ["legcnet 1 good.ipynb ft epochs: 3 [2.5, 3.5] committed, None in the re-run"],
         ),
-        ({"published": 4}, ["legcnet 1 good.ipynb ft epochs: published 3 committed, 4 now"]),
+        ({"published": 4}, ["legcnet 1 good.ipynb ft epochs: published 3 committed, 4 in the re-run"]),
         (
             {"method": "pt"},
             [
-                "legcnet 1 good.ipynb ft epochs: committed, but not there again",
-                "legcnet 1 good.ipynb pt epochs: there now, but not committed",
+                "legcnet 1 good.ipynb ft epochs: committed, but not in the re-run",
+                "legcnet 1 good.ipynb pt epochs: in the re-run, but not committed",
             ],
         ),
     ],
