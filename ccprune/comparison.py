@@ -15,6 +15,7 @@ from ccprune import criteria as registry
 from ccprune import training as minibatch
 from ccprune._util.batches import Shuffled
 from ccprune._util.checks import at_least
+from ccprune._util.modes import copied
 from ccprune.mask import Mask
 from ccprune.stats import paired_difference, student_interval
 
@@ -182,7 +183,7 @@ def _trained_on(
     seed: int,
 ) -> nn.Module:
     """Return a copy of the model, pruned and trained further with a copy of the optimiser's state."""
-    branch = copy.deepcopy(model)
+    branch = copied(model)
     if mask is not None:
         mask.apply_(branch)
     if epochs:

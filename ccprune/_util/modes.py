@@ -1,14 +1,14 @@
-"""Context managers that evaluate a model or capture its inputs, and calls with other tensors; the model is restored."""
+"""Context managers that evaluate a model, replace its tensors or capture its inputs, and then restore it; copies."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-Watched = TypeVar("Watched", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @contextmanager
@@ -53,29 +53,52 @@ def kept_buffers(model: nn.Module) -> Iterator[None]:
                     value.copy_(old)
 
 
-def call_with(model: nn.Module, tensors: Mapping[int, Tensor], *args: Any) -> Any:
-    """Call the model with other tensors, given by the `id` of the parameters and buffers that they replace.
+@contextmanager
+def replaced(model: nn.Module, tensors: Mapping[int, Tensor]) -> Iterator[None]:
+    """Replace parameters and buffers, given by the `id` of the model's own, within the block.
 
     A parameter is replaced wherever it is used. Each attribute of a module is replaced once, although the module may
     have several names: `torch.func.functional_call` would replace it under each name, and restore a replacement.
     """
-    replaced = {
-        f"{prefix}.{name}" if prefix else name: tensors[id(value)]
-        for prefix, module in model.named_modules()
+    places = [
+        (held, name, value)
+        for module in model.modules()
         for held in (module._parameters, module._buffers)
         for name, value in held.items()
         if id(value) in tensors
-    }
+    ]
     try:
-        return functional_call(model, replaced, args, tie_weights=False)
+        for held, name, value in places:
+            held[name] = tensors[id(value)]
+        yield
     finally:
+        for held, name, value in places:
+            held[name] = value
         for module in model.modules():
             if isinstance(module, nn.RNNBase):
                 module._update_flat_weights()  # these modules also list their weights outside of their parameters
 
 
+def copied(model: Module) -> Module:
+    """Copy a model; results of a computation that it keeps as attributes, which torch does not copy, are detached."""
+    memo: dict[int, Any] = {}
+
+    def note(value: Any) -> None:
+        if isinstance(value, Tensor) and not value.is_leaf:
+            memo[id(value)] = value.detach().clone()
+        elif isinstance(value, Mapping):
+            note([*value.values()])
+        elif isinstance(value, list | tuple):
+            for one in value:
+                note(one)
+
+    for module in model.modules():
+        note({name: value for name, value in vars(module).items() if name != "_modules"})
+    return copy.deepcopy(model, memo)
+
+
 @contextmanager
-def capture_inputs(modules: Iterable[Watched], note: Callable[[Watched, Tensor], None]) -> Iterator[None]:
+def capture_inputs(modules: Iterable[Module], note: Callable[[Module, Tensor], None]) -> Iterator[None]:
     """Call `note` with the module and its input Tensor at every call of one of the modules."""
     with ExitStack() as stack:
         for module in modules:

@@ -1,13 +1,12 @@
 """Result type and helper functions of all exports."""
 
-import copy
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.modes import eval_mode
+from ccprune._util.modes import copied, eval_mode
 from ccprune.mask import Mask, unwrap
 
 
@@ -30,7 +29,7 @@ class Exported:
 def masked_copy(model: nn.Module, mask: Mask) -> nn.Module:
     """Copy the plain model and apply the mask, in eval mode; raises ValueError if the mask does not fit."""
     mask.check(model)  # before copying, since the model may be large
-    return mask.apply_(copy.deepcopy(unwrap(model))).eval()
+    return mask.apply_(copied(unwrap(model))).eval()
 
 
 def outputs(model: nn.Module, example: Tensor) -> Tensor:

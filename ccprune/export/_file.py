@@ -101,13 +101,13 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
                 f"{path} has {name!r} as {stored[name].dtype} of shape {tuple(stored[name].shape)}, "
                 f"the model as {value.dtype} of shape {tuple(value.shape)}"
             )
-    mask.check(model)  # raises if the names or shapes of the mask are not those of the model
     held: dict[object, str] = {}
     for name, value in state.items():
         if not torch.equal(stored[held.setdefault(_identity(name, value), name)], stored[name]):
             raise ValueError(
                 f"{path} has different values for {held[_identity(name, value)]!r} and {name!r}, the model one tensor"
             )
+    mask.check(model)  # raises if the names or shapes of the mask are not those of the model
     model.load_state_dict({own: stored[plain] for own, plain in plain_names(model).items()})
     return mask
 

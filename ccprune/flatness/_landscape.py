@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad
 
-from ccprune._util.modes import call_with, eval_mode
+from ccprune._util.modes import eval_mode, replaced
 from ccprune.mask import Mask, prunable
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -106,7 +106,8 @@ class Landscape:
     def outputs(self, weights: Mapping[str, Tensor], x: Tensor) -> Any:
         """Outputs of the model with these prunable weights."""
         moving = {self._ids[name]: weight for name, weight in weights.items()}
-        return call_with(self.model, self._still | moving, x)
+        with replaced(self.model, self._still | moving):
+            return self.model(x)
 
     def _moved(self, offset: Mapping[str, Tensor]) -> Weights:
         return {name: weight + offset[name] if name in offset else weight for name, weight in self.weights.items()}

@@ -1,7 +1,8 @@
 """Masks with an exact number of pruned weights, which can be enforced after every optimiser step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune._util.checks import listed
+from ccprune._util.modes import replaced
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
 from ccprune.mask._from_scores import FromScores
@@ -128,6 +130,13 @@ class Mask(FromScores):
                 # Filling, unlike multiplication, also sets infinite pruned weights to 0.
                 parameter.masked_fill_(~keep.to(parameter.device), 0.0)
         return model
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[nn.Module]:
+        """Set pruned weights to zero within the block only, without a copy of the model; errors as in `apply_`."""
+        masked = {id(p): p.detach().masked_fill(~keep.to(p.device), 0.0) for _, p, keep in self._pairs(model)}
+        with replaced(model, masked):
+            yield model
 
     def enforce(self, model: nn.Module, *optimizers: Optimizer) -> Enforcement:
         """Apply the mask now and after every step of the optimisers, until the returned handle is removed.

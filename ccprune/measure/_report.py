@@ -1,8 +1,9 @@
 """Report on the effects of a mask: sizes, operations and times of the dense, masked and exported model."""
 
-import copy
 import io
+import warnings
 import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -16,6 +17,8 @@ from ccprune.mask import Mask, unwrap
 from ccprune.mask._names import owners
 from ccprune.measure import latency as timing
 from ccprune.measure import operations as flops
+from ccprune.measure._coverage import CoverageWarning, coverage, left_out, mostly_left_out, shared
+from ccprune.measure.operations import UNCOUNTED
 
 NOTE = (
     "Masking alone does not make inference faster: dense kernels multiply zeros like any other number. "
@@ -38,19 +41,27 @@ class SparsityReport:
         (pruned weights that are not zero in the model); dead_outputs (output units or channels all of whose weights are
         pruned; their output is still their bias); dead_inputs (input units or channels that no weight uses); collapsed
         (1 where no weight is kept). With an example also macs_dense and macs_kept (multiply-adds for one example).
+    left_out : DataFrame
+        One row per parameter that the mask does not name. Columns: kind (type of its module, with "frozen" for a
+        prunable layer that is not trained), dimensions, weights.
     forms : DataFrame
         Rows dense, masked and, if given, exported. Columns: parameters (of the whole model without pruned weights);
         with an example macs and flops of one example (2 FLOPs per multiply-add), which for masked are those of a kernel
         that skips zeros, and which are missing for sparse kernels, because torch's counter does not support them;
-        file_bytes (size of the saved state_dict) and compressed_bytes (the same with zlib); and if requested the
+        file_bytes (size of the saved state_dict) and compressed_bytes (the same with zlib; missing for dense where
+        pruned weights of the model are already zero, because their values are then unknown); and if requested the
         seconds of a forward pass over the example batch as median, low, high (quartiles), and relative (median over
         that of dense).
+    notes : tuple of str
+        Further lines of the summary: products that were not counted, and weights that other modules share.
     """
 
     requested: float | None
     achieved: float
     layers: pd.DataFrame
+    left_out: pd.DataFrame
     forms: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, column: str) -> pd.Series:
         return self.layers[column]
@@ -62,10 +73,11 @@ class SparsityReport:
 
     @property
     def summary(self) -> str:
-        """One line with the sparsity, and one line for each possible problem."""
+        """Lines with the sparsity and what it is a fraction of, and one line for each possible problem."""
         total = self.layers.loc["all"]
         asked = "" if self.requested is None else f" ({self.requested:.4%} requested)"
         lines = [f"{int(total['kept'])} of {int(total['weights'])} weights kept: sparsity {self.achieved:.4%}{asked}"]
+        lines += coverage(self.left_out, int(total["weights"]), int(total["pruned"]))
         for column, meaning in (
             ("violations", "pruned weights that are not zero in the model (train under mask.enforce, or apply_ it)"),
             ("collapsed", "layers without any weights left (nothing of the input passes them)"),
@@ -73,6 +85,7 @@ class SparsityReport:
         ):
             if total[column]:
                 lines.append(f"{meaning}: {int(total[column])}")
+        lines += self.notes
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -113,14 +126,24 @@ def report(
     Raises
     ------
     ValueError
-        If the mask does not fit the model, as `Mask.apply_`; if the operations of the model cannot be counted; or if
-        `latency` is requested without an example.
+        If the mask does not fit the model, as `Mask.apply_`; as `ccprune.measure.operations.count`; or if `latency` is
+        requested without an example.
+
+    Warns
+    -----
+    CoverageWarning
+        If the mask leaves out most of the weights in tensors of two or more dimensions.
     """
     if latency and example_input is None:
         raise ValueError("latency needs an example_input to be measured on, got none")
     layers = _layers(mask, model)
     model = unwrap(model)
-    networks = {"dense": model, "masked": mask.apply_(copy.deepcopy(model))}
+    left, notes = left_out(model, mask), shared(model, mask)
+    warning = mostly_left_out(left, mask)
+    if warning:
+        warnings.warn(warning, CoverageWarning, stacklevel=2)
+        notes.insert(0, warning)
+    networks = {"dense": model, "masked": model}
     if exported is not None:
         networks["exported"] = exported
     forms = pd.DataFrame(index=pd.Index(networks, name="form"))
@@ -129,19 +152,27 @@ def report(
     if example_input is not None:
         counted = flops.count(model, example_input, mask=mask)
         layers = layers.join(counted[["macs_dense", "macs_kept"]])
+        notes += [f"{name} ({uses} calls)" for name, uses in counted["uses"].items() if str(name).startswith(UNCOUNTED)]
         macs = {"dense": counted["macs_dense"]["all"], "masked": counted["macs_kept"]["all"]}
         if exported is not None and not _sparse(exported):
             macs["exported"] = flops.count(exported, example_input)["macs_dense"]["all"]
         forms["macs"] = pd.Series(macs, dtype="Int64")
         forms["flops"] = 2 * forms["macs"]
-    sizes = [_file_bytes(network) for network in networks.values()]
-    forms["file_bytes"], forms["compressed_bytes"] = zip(*sizes, strict=True)
-    if latency and example_input is not None:
-        times = [timing.inference(network, example_input, repeats=repeats) for network in networks.values()]
+    rows, times = [], []
+    for form, network in networks.items():
+        with mask.applied(model) if form == "masked" else nullcontext():
+            rows.append(_file_bytes(network))
+            if latency and example_input is not None:
+                times.append(timing.inference(network, example_input, repeats=repeats))
+    forms["file_bytes"], forms["compressed_bytes"] = zip(*rows, strict=True)
+    if layers.loc["all", "violations"] < layers.loc["all", "pruned"]:
+        forms["compressed_bytes"] = forms["compressed_bytes"].astype("float64")
+        forms.loc["dense", "compressed_bytes"] = float("nan")
+    if times:
         for column in ("median", "low", "high"):
             forms[column] = [getattr(time, column) for time in times]
         forms["relative"] = forms["median"] / forms["median"]["dense"]
-    return SparsityReport(mask.requested, mask.sparsity, layers, forms)
+    return SparsityReport(mask.requested, mask.sparsity, layers, left, forms, tuple(notes))
 
 
 def _layers(mask: Mask, model: nn.Module) -> pd.DataFrame:

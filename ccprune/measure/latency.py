@@ -5,7 +5,6 @@ every training step. Fewer operations save time only if a kernel skips them; `sp
 kernels.
 """
 
-import copy
 import itertools
 import time
 import warnings
@@ -20,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from ccprune._util.checks import at_least
-from ccprune._util.modes import eval_mode
+from ccprune._util.modes import copied, eval_mode
 from ccprune.mask import Mask
+from ccprune.mask._names import owners
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 FORMS = ("dense", "masked", "sparse")
@@ -104,8 +104,8 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
         sparse convolution).
     """
     mask.check(model)  # raises if the mask does not fit
-    whole = nn.ModuleList([copy.deepcopy(model)])  # so that a model that is a single layer has a parent too
-    parameters = dict(whole[0].named_parameters(remove_duplicate=False))
+    whole = nn.ModuleList([copied(model)])  # so that a model that is a single layer has a parent too
+    parameters = {name: module._parameters[attribute] for name, (module, attribute) in owners(whole[0]).items()}
     keep = {id(parameters[name]): value.to(parameters[name].device) for name, value in mask.keep.items()}
     # Keyed by the identity of the replaced object, so that tied weights stay tied and a layer with two names stays one.
     values: dict[int, nn.Parameter] = {}
@@ -152,7 +152,7 @@ def training_step(
     An epoch takes as many steps as it has batches. With a mask, the step includes enforcing it. The learning rate is 0,
     which needs the same work and makes all steps equal.
     """
-    return _timed({"": _step(copy.deepcopy(model), x, y, mask, loss)}, x.device, repeats, warmup)[""]
+    return _timed({"": _step(copied(model), x, y, mask, loss)}, x.device, repeats, warmup)[""]
 
 
 def compare(
@@ -200,8 +200,8 @@ def compare(
     if not set(forms) <= set(FORMS) or "dense" not in forms:
         raise ValueError(f"forms must be 'dense' and any others of {FORMS}, got {tuple(forms)}")
     make = {
-        "dense": lambda: copy.deepcopy(model),
-        "masked": lambda: mask.apply_(copy.deepcopy(model)),
+        "dense": lambda: copied(model),
+        "masked": lambda: mask.apply_(copied(model)),
         "sparse": lambda: sparse(model, mask),
     }
     networks = {form: make[form]().eval() for form in forms}

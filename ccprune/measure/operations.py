@@ -8,22 +8,29 @@ Pruned operations are saved only by a kernel that skips them. Dense kernels mult
 `ccprune.measure.latency` for the measured time.
 """
 
+import math
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from ccprune._util.checks import listed
 from ccprune._util.modes import eval_mode
-from ccprune.mask import Mask
+from ccprune.mask import Mask, unwrap
+from ccprune.mask._names import owners
+
+UNCOUNTED = "not counted: "  # prefix of the rows of kernels that cannot be counted
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
-# Kernels with products that torch 2.13's counter does not count: fused recurrent and transformer layers, attention on
-# the CPU, nn.Bilinear, products with a vector, distances.
+# Kernels with products that torch 2.13's counter does not count. Fused recurrent layers and attention are computed in
+# steps that it counts where `_in_steps` can select them.
 _UNSEEN = (
     "mkldnn_rnn_layer",
     "_cudnn_rnn",
@@ -32,12 +39,10 @@ _UNSEEN = (
     "_transformer_encoder_layer_fwd",
     "_scaled_dot_product_flash_attention_for_cpu",
     "_trilinear",
-    "mv",
-    "addmv",
-    "dot",
-    "vdot",
     "_cdist_forward",
 )
+#: Products with a vector, which the counter does not count either: the position of the larger factor.
+_WITH_VECTOR = {"mv": 0, "addmv": 1, "dot": 0, "vdot": 0}
 
 
 def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.DataFrame:
@@ -61,7 +66,9 @@ def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.
     DataFrame of int64
         One row per weight tensor of a linear or convolution layer, by the name of its parameter ("conv1.weight"; tied
         weights under the first name). The row "other" has the products that torch's counter found outside the calls of
-        these layers, such as attention or einsum, where no mask is taken into account. The last row is "all". Columns:
+        these layers, such as attention, recurrent layers or einsum, where no mask is taken into account. For products
+        that cannot be counted there is a row "not counted: KERNEL" with the number of calls in `uses`; the row "all",
+        which is the last, is then a lower bound. Columns:
         weights and kept (numbers of weights); uses (calls of the layer in one pass, 0 if the layer is never called);
         macs_dense, macs_kept, flops_dense, flops_kept (for one example); paper_flops ("Flops" of paper A, equal to
         kept).
@@ -70,9 +77,10 @@ def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.
     ------
     ValueError
         If the example has no rows, or its work is not a whole number per row (the model mixes batch elements; pass one
-        row). If the mask does not fit the model or names a weight of another kind of layer. If torch's counter does not
-        support products of the model (the message names the operations). If a layer does less work than its kind.
+        row). If the mask does not fit the model or names a weight of another kind of layer. If a layer does less work
+        than its kind.
     """
+    model = unwrap(model)
     if example.ndim == 0 or not len(example):
         raise ValueError(f"example must be a batch with at least one row, got shape {tuple(example.shape)}")
     layers = {module: (name, module.weight) for name, module in model.named_modules() if isinstance(module, _LAYERS)}
@@ -80,7 +88,8 @@ def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.
     for name, weight in layers.values():
         weights.setdefault(id(weight), (f"{name}.weight" if name else "weight", weight))
     kept = _kept(model, mask, weights)
-    uses, places, total = _run(model, example, {module: id(weight) for module, (_, weight) in layers.items()})
+    keys = {module: id(weight) for module, (_, weight) in layers.items()}
+    uses, places, total, unseen = _run(model, example, keys)
     rows = {}
     for key, (name, weight) in weights.items():
         size, left = weight.numel(), kept.get(key, weight.numel())
@@ -101,11 +110,20 @@ def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.
     table.loc["all"] = table.sum()
     table["flops_dense"], table["flops_kept"] = 2 * table["macs_dense"], 2 * table["macs_kept"]
     table["paper_flops"] = table["kept"]
+    if unseen:
+        missing = pd.DataFrame(0, index=[f"{UNCOUNTED}{name}" for name in unseen], columns=table.columns)
+        missing["uses"] = list(unseen.values())
+        table = pd.concat([table.iloc[:-1], missing, table.iloc[-1:]])
     return table.rename_axis("parameter").astype("int64")
 
 
-def _run(model: nn.Module, example: Tensor, keys: dict[nn.Module, int]) -> tuple[Counter[int], Counter[int], int]:
-    """Return calls and positions of each weight, by the key of its layer, over the batch, and torch's FLOP count."""
+def _run(
+    model: nn.Module, example: Tensor, keys: dict[nn.Module, int]
+) -> tuple[Counter[int], Counter[int], int, Counter[str]]:
+    """Return calls and positions of each weight over the batch, torch's FLOP count, and calls of uncounted kernels.
+
+    Weights are given by the key of their layer.
+    """
     uses: Counter[int] = Counter()
     places: Counter[int] = Counter()
 
@@ -118,27 +136,60 @@ def _run(model: nn.Module, example: Tensor, keys: dict[nn.Module, int]) -> tuple
         # The first axis of a weight indexes the channels of that side; each entry is used once at every other position.
         places[keys[module]] += shared.numel() // module.weight.shape[0]
 
-    unseen: set[str] = set()
-    packets = {name: getattr(torch.ops.aten, name) for name in _UNSEEN if hasattr(torch.ops.aten, name)}
-    formulas = {packet: _noting(name, unseen) for name, packet in packets.items() if packet not in flop_registry}
-    counter = FlopCounterMode(display=False, custom_mapping=formulas)
+    def note_attention(module: nn.Module, args: tuple[Any, ...], output: tuple[Tensor, Any]) -> None:
+        # The output projection is computed with the layer's weight, but without a call of the layer.
+        uses[keys[module.out_proj]] += 1
+        places[keys[module.out_proj]] += output[0].numel() // module.out_proj.out_features
+
+    unseen: Counter[str] = Counter()
+    formulas: dict[Any, Any] = {name: _noting(name, unseen) for name in _UNSEEN}
+    formulas |= {name: _sizing(position) for name, position in _WITH_VECTOR.items()}
+    packets = {getattr(torch.ops.aten, name): f for name, f in formulas.items() if hasattr(torch.ops.aten, name)}
+    new = {packet: formula for packet, formula in packets.items() if packet not in flop_registry}
+    counter = FlopCounterMode(display=False, custom_mapping=new)
     with ExitStack() as stack:
-        for module in keys:
+        for module in model.modules():
             # Prepended, because a hook of the caller may replace the output.
-            stack.callback(module.register_forward_hook(note, with_kwargs=True, prepend=True).remove)
+            if isinstance(module, nn.MultiheadAttention) and module.out_proj in keys:
+                stack.callback(module.register_forward_hook(note_attention, prepend=True).remove)
+            elif module in keys:
+                stack.callback(module.register_forward_hook(note, with_kwargs=True, prepend=True).remove)
+        stack.enter_context(_in_steps(model))
         stack.enter_context(eval_mode(model))
         stack.enter_context(torch.no_grad())
         stack.enter_context(counter)
         model(example)
-    if unseen:
-        raise ValueError(f"model must do its products where torch's flop counter sees them, got {sorted(unseen)}")
-    return uses, places, counter.get_total_flops()
+    return uses, places, counter.get_total_flops(), unseen
 
 
-def _noting(name: str, found: set[str]) -> Any:
+@contextmanager
+def _in_steps(model: nn.Module) -> Iterator[None]:
+    """Compute attention and recurrent layers from products that torch's counter counts, within the block."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    backends = [torch.backends.mkldnn, torch.backends.cudnn] if recurrent else []
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with sdpa_kernel(SDPBackend.MATH):
+        before = [backend.set_flags(_enabled=False)[0] for backend in backends]
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+            for backend, enabled in zip(backends, before, strict=True):
+                backend.set_flags(_enabled=enabled)
+
+
+def _noting(name: str, found: Counter[str]) -> Any:
     def formula(*_: Any, **__: Any) -> int:
-        found.add(name)
+        found[name] += 1
         return 0
+
+    return formula
+
+
+def _sizing(position: int) -> Any:
+    def formula(*shapes: Any, **_: Any) -> int:
+        return 2 * math.prod(shapes[position])
 
     return formula
 
@@ -148,8 +199,8 @@ def _kept(model: nn.Module, mask: Mask | None, weights: dict[int, tuple[str, Ten
     if mask is None:
         return {}
     left = mask.check(model)["kept"]  # raises if the mask does not fit
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parameters = {name: module._parameters[attribute] for name, (module, attribute) in owners(model).items()}
     uncounted = [name for name in mask.keep if id(parameters[name]) not in weights]
     if uncounted:
-        raise ValueError(f"mask must name weights of linear or convolution layers, got {uncounted}")
+        raise ValueError(f"mask must name weights of linear or convolution layers, got {listed(uncounted)}")
     return {id(parameters[name]): int(left[name]) for name in mask.keep}

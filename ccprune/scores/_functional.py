@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ccprune._util.modes import call_with, eval_mode
+from ccprune._util.modes import eval_mode, replaced
 from ccprune.mask import prunable, unwrap
 
 
@@ -43,7 +43,8 @@ class FunctionalModel:
         devices = {str(parameter.device) for parameter in self.model.parameters()}
         if str(x.device) not in devices:
             raise ValueError(f"x must be on the model's device {', '.join(sorted(devices))}, got {x.device}")
-        return call_with(self.model, self.rest | {self._ids[name]: weight for name, weight in weights.items()}, x)
+        with replaced(self.model, self.rest | {self._ids[name]: weight for name, weight in weights.items()}):
+            return self.model(x)
 
 
 @contextmanager

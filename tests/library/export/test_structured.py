@@ -16,7 +16,8 @@ tp = pytest.importorskip("torch_pruning", reason="needs torch-pruning")
 
 def channels(model, share=0.5, protect=()):
     generator = torch.Generator().manual_seed(2)
-    found = {name: torch.rand(weight.shape, generator=generator) for name, weight in prunable(model).items()}
+    weights = prunable(model, frozen=True)
+    found = {name: torch.rand(weight.shape, generator=generator) for name, weight in weights.items()}
     return Mask.from_channels(found, share=share, protect=protect)
 
 

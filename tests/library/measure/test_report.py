@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from ccprune import report
+from ccprune import compare, export, report
 from ccprune.mask import Mask, prunable
+from ccprune.measure import CoverageWarning, latency
 from ccprune.measure import _report as sparsity_report
-from ccprune.measure import latency
 from ccprune.measure import operations as flops
 from ccprune.measure.latency import Timing
 
@@ -130,3 +130,103 @@ def test_errors():
         report(model, Mask({"w": torch.ones(1, dtype=torch.bool)}))
     with pytest.raises(ValueError, match="repeats must be an integer of at least 1"):
         report(model, mask, torch.randn(1, 2, 3, 3), latency=True, repeats=0)
+
+
+class Tagger(nn.Module):
+    """Most of its matrices are in layers that are not pruned, one weight is tied, and one layer is frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.cell = nn.Embedding(20, 8), nn.GRU(8, 16, batch_first=True)
+        self.frozen, self.norm, self.down = nn.Linear(16, 16), nn.LayerNorm(16), nn.Linear(16, 8)
+        self.head = nn.Linear(8, 20)
+        self.head.weight = self.words.weight
+        self.frozen.weight.requires_grad_(False)
+
+    def forward(self, tokens):
+        return self.head(self.down(self.norm(self.frozen(self.cell(self.words(tokens))[0]))))
+
+
+def scores_of(model):
+    return {name: weight.detach().abs() for name, weight in prunable(model).items()}
+
+
+def test_the_summary_says_what_the_sparsity_is_a_fraction_of():
+    model = Tagger()
+    mask = Mask.from_scores(scores_of(model), sparsity=0.5)
+    with pytest.warns(CoverageWarning, match="most of the matrices are left out: 1408 of 1696 weights in them"):
+        found = report(model, mask, torch.arange(12).reshape(2, 6))
+    named, every = 128 + 160, sum(p.numel() for p in model.parameters())
+    assert found.left_out["weights"].sum() + named == every
+    assert found.left_out.loc["cell.weight_hh_l0"].tolist() == ["GRU", 2, 3 * 16 * 16]
+    assert found.left_out.loc["frozen.weight"].tolist() == ["Linear, frozen", 2, 256]
+    text, html = str(found), found._repr_html_()
+    for line in (
+        f"the mask names 288 of {every} parameters ({288 / every:.1%}); {144 / every:.1%} of all are pruned",
+        "left out: 1152 in GRU ('cell.weight_ih_l0', 'cell.weight_hh_l0')",
+        "left out: 256 in Linear, frozen ('frozen.weight')",
+        "left out: 172 in biases and other vectors ('cell.bias_ih_l0', 'cell.bias_hh_l0', 'frozen.bias', "
+        "'norm.weight', 'norm.bias' and 2 others)",
+        "'head.weight' is also 'words.weight' of Embedding, which is pruned with it",
+        "most of the matrices are left out",
+    ):
+        assert line in text, line
+        assert line.split("'")[0] in html
+    whole = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    assert "most of" not in str(report(whole, Mask.from_scores(scores_of(whole), sparsity=0.5)))
+
+
+def test_the_dense_size_is_shown_only_where_the_pruned_values_are_known():
+    model = nn.Linear(60, 60)
+    scores = scores_of(model)
+    half, mask = (Mask.from_scores(scores, sparsity=sparsity) for sparsity in (0.5, 0.9))
+    dense = file_bytes(model)
+    known = report(model, mask).forms
+    assert (known["file_bytes"]["dense"], known["compressed_bytes"]["dense"]) == dense
+    for earlier in (half, mask):  # the mask of an earlier step has pruned some of the values, or all
+        earlier.apply_(model)
+        forms = report(model, mask).forms
+        assert forms["compressed_bytes"].isna().tolist() == [True, False]
+        assert forms["compressed_bytes"]["masked"] == known["compressed_bytes"]["masked"]
+        assert forms[["parameters", "file_bytes"]].equals(known[["parameters", "file_bytes"]])
+
+
+class Keeps(nn.Module):
+    """Keeps its last output, of which torch makes no copy."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.kept = nn.Linear(4, 2), {}
+
+    def forward(self, x):
+        self.kept["last"] = [self.layer(x)]
+        return self.kept["last"][0]
+
+
+def test_models_that_keep_a_result_are_reported_timed_exported_and_compared():
+    model, x, y = Keeps(), torch.randn(6, 4), torch.arange(6) % 2
+    model(x)
+    mask = Mask.from_scores(scores_of(model), sparsity=0.5)
+    assert report(model, mask, x, latency=True, repeats=2).forms["macs"].tolist() == [8, 4]
+    latency.compare(model, mask, x, y, repeats=1, warmup=0)
+    assert torch.equal(export.csr(model, mask, x, repeats=1).model(x), mask.apply_(model)(x))
+
+    def make(seed):
+        model = Keeps()
+        model(x)
+        return model
+
+    compare(
+        make, (x, y), (x, y), optimizer=lambda p: torch.optim.SGD(p, 0.1), criteria=["magnitude"], sparsities=[0.5],
+        seeds=1, before=1, after=1,
+    )  # fmt: skip
+
+
+def test_uncounted_products_are_named_in_the_summary():
+    class Far(nn.Sequential):
+        def forward(self, x):
+            return torch.cdist(super().forward(x), x)
+
+    model = Far(nn.Linear(3, 3))
+    found = report(model, Mask.from_scores(scores_of(model), sparsity=0.5), torch.randn(2, 5, 3))
+    assert "not counted: _cdist_forward (1 calls)" in found.summary
