@@ -1,1 +1,1 @@
-"""What pruning does beside accuracy: operations and time, spectra, explanations, distance to the dense network."""
+"""Effects of pruning other than on accuracy: operations, time, energy, spectra, explanations, distance to dense."""

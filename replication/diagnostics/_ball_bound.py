@@ -1,4 +1,4 @@
-"""How far two one-hidden-layer sigmoid networks can be apart on a ball: a bound from above, by branch and bound."""
+"""Upper bound of the distance of two sigmoid networks with one hidden layer on a ball, by branch and bound."""
 
 from dataclasses import dataclass, replace
 
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from ccprune._util.checks import at_least
 
-Range = tuple[Tensor, Tensor]  # least and greatest
+Range = tuple[Tensor, Tensor]  # minimum and maximum
 
-_AT_ONCE = 2**18  # boxes x hidden units held at once
+_AT_ONCE = 2**18  # boxes x hidden units in memory at once
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """P pieces of the ball: the points of the ball in the box centre (P, d) +- half (P, d)."""
+    """P parts of the ball, each the points of the ball in a box centre (P, d) +- half (P, d)."""
 
     centre: Tensor
     half: Tensor
@@ -27,9 +27,9 @@ class Boxes:
         return replace(self, centre=self.centre[index], half=self.half[index])
 
     def halved(self, scale: Tensor) -> tuple["Boxes", Tensor]:
-        """Both halves, where they meet the ball, across the axis whose half width times `scale` (d,) is largest.
+        """Halve the boxes across the axis with the largest half width times `scale` (d,).
 
-        With the index of the box that each came from.
+        Returns the halves that intersect the ball, and the index of the original box of each.
         """
         axis = (self.half * scale).argmax(1)
         step = nn.functional.one_hot(axis, len(scale)) * self.half / 2
@@ -40,7 +40,7 @@ class Boxes:
         return Boxes(centre[index], half[index], self.radius), index % len(self)
 
     def range(self, rows: Tensor) -> Range:
-        """Bounds (P, m) of the products of rows (m, d), or (P, m, d), with the points of each piece."""
+        """Return bounds (P, m) of the products of rows (m, d), or (P, m, d), with the points of each part."""
         middle = (self.centre[:, None] @ rows.mT)[:, 0]
         reach = (self.half[:, None] @ rows.abs().mT)[:, 0]
         most = self.radius * rows.norm(dim=-1)
@@ -49,7 +49,7 @@ class Boxes:
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """x -> w2 sigmoid(w1 x + b1) + b2, before the output unit: w1 (h, d), b1 (h,), w2 (o, h), b2 (o,)."""
+    """Network w2 sigmoid(w1 x + b1) + b2 before the output unit, with w1 (h, d), b1 (h,), w2 (o, h), b2 (o,)."""
 
     w1: Tensor
     b1: Tensor
@@ -58,9 +58,10 @@ class Layers:
 
 
 def layers_of(model: nn.Module, name: str) -> tuple[Layers, str]:
-    """The layers of a model in float64, and its output unit: "none", "sigmoid" or "softmax".
+    """Return the layers of a model in float64, and its output unit: "none", "sigmoid" or "softmax".
 
-    Raises TypeError for a model of another kind and ValueError for weights that are not finite, naming the argument.
+    TypeError is raised for a model with other layers, ValueError for weights that are not finite; both name the
+    argument.
     """
     kinds = [type(layer) for layer in model] if isinstance(model, nn.Sequential) else [type(model)]
     outputs = {(): "none", (nn.Sigmoid,): "sigmoid", (nn.Softmax,): "softmax"}
@@ -75,14 +76,14 @@ def layers_of(model: nn.Module, name: str) -> tuple[Layers, str]:
         parts += [weight, bias]
     if not all(bool(part.isfinite().all()) for part in parts):
         raise ValueError(f"{name} must have finite weights and biases, got some that are not")
-    if output == "softmax":  # the same when all of its inputs move together
+    if output == "softmax":  # invariant to a common shift of its inputs
         parts[2:] = [part - part.mean(0) for part in parts[2:]]
     return Layers(*parts), output
 
 
 @dataclass(frozen=True, eq=False)
 class _Affine:
-    """sum over j of w2_kj s_j (w1_j x + b1_j) + b2_k, affine in x for slopes s (P, h), for one network or two less."""
+    """Sum over j of w2_kj s_j (w1_j x + b1_j) + b2_k, affine in x for slopes s (P, h), or a difference of two sums."""
 
     tilt: Tensor  # (h, o, d)
     shift: Tensor  # (h, o)
@@ -103,13 +104,16 @@ class _Affine:
 
 
 def largest_possible(f: Layers, g: Layers, *, output: str, radius: float, boxes: int) -> float:
-    """Best-first branch and bound: the box with the largest bound is halved until `boxes` boxes have been bounded."""
+    """Bound the distance by best-first branch and bound.
+
+    The box with the largest bound is halved until `boxes` boxes have been bounded.
+    """
     at_least(1, boxes=boxes)
     inputs, hidden = f.w1.shape[1], f.w1.shape[0]
     whole = f.w1.new_zeros(1, inputs)
     pieces = Boxes(whole, whole + radius, radius)
     bound = _bound(f, g, pieces, output)
-    # An input matters as much as the weights on its ways to the outputs.
+    # The influence of an input is the sum of the absolute weight products on its paths to the outputs.
     scale = sum((net.w1.abs() * net.w2.abs().sum(0)[:, None]).sum(0) for net in (f, g))
     used, at_once = 1, max(1, _AT_ONCE // hidden // 2)
     while (count := min(len(pieces), at_once, (boxes - used) // 2)) and bool(bound.max() > 0):
@@ -125,19 +129,19 @@ def largest_possible(f: Layers, g: Layers, *, output: str, radius: float, boxes:
 
 
 def _bound(f: Layers, g: Layers, boxes: Boxes, output: str) -> Tensor:
-    """Bounds (P,) of the outputs' distance on each piece."""
+    """Return bounds (P,) of the outputs' distance on each part."""
     gap, of_f, of_g = _before_output(f, g, boxes)
     if output == "sigmoid":
         each = torch.maximum(_sigmoid_gap(gap[1], of_f[1], of_g), _sigmoid_gap(-gap[0], of_g[1], of_f))
         return each.norm(dim=1)
     distance = torch.maximum(-gap[0], gap[1]).norm(dim=1)
-    # The Jacobian diag(p) - pp' has rows of absolute sum 2 p_i (1 - p_i) <= 1/2, so softmax is 1/2-Lipschitz; and no
-    # two distributions are more than sqrt(2) apart.
+    # The rows of the Jacobian diag(p) - pp' have absolute sums 2 p_i (1 - p_i) <= 1/2, so softmax is 1/2-Lipschitz. The
+    # distance of two distributions is at most sqrt(2).
     return (distance / 2).clamp_max(2**0.5) if output == "softmax" else distance
 
 
 def _before_output(f: Layers, g: Layers, boxes: Boxes) -> tuple[Range, Range, Range]:
-    """Bounds (P, o) of f - g, f and g, before the output unit."""
+    """Return bounds (P, o) of f - g, f and g before the output unit."""
     z_f, z_g = (_plus(boxes.range(net.w1), net.b1) for net in (f, g))
     gap = _plus(boxes.range(f.w1 - g.w1), f.b1 - g.b1)
     steepness = _steepness(torch.minimum(z_f[0], z_g[0]), torch.maximum(z_f[1], z_g[1]))
@@ -157,16 +161,17 @@ def _before_output(f: Layers, g: Layers, boxes: Boxes) -> tuple[Range, Range, Ra
 
 
 def _sigmoid_gap(gap: Tensor, top: Tensor, base: Range) -> Tensor:
-    """Largest sigmoid(a) - sigmoid(b) with a - b <= gap, a <= top and b in base; 0 where it would be negative.
+    """Return the largest sigmoid(a) - sigmoid(b) with a - b <= gap, a <= top and b in base, at least 0.
 
-    For a given b the best a is min(top, b + gap); and sigmoid(b + gap) - sigmoid(b) has its only peak at b = -gap / 2.
+    For a given b the best a is min(top, b + gap), and the only maximum of sigmoid(b + gap) - sigmoid(b) is at
+    b = -gap / 2.
     """
     b = torch.maximum(base[0], torch.minimum(torch.minimum(base[1], top - gap), -gap / 2))
     return (torch.sigmoid(torch.minimum(top, b + gap)) - torch.sigmoid(b)).clamp_min(0)
 
 
 def _residual(z: Range, slope: Tensor) -> Range:
-    """Range of sigmoid(z) - slope z: at the ends, or where the sigmoid's derivative s (1 - s) is the slope."""
+    """Return the range of sigmoid(z) - slope z, attained at the ends or where the sigmoid's derivative is the slope."""
     root = (1 - 4 * slope).clamp_min(0).sqrt()
     turn = 2 * torch.log((1 + root) / 2) - torch.log(slope)
     at = torch.stack([*z, torch.clamp(turn, *z), torch.clamp(-turn, *z)])
@@ -174,13 +179,13 @@ def _residual(z: Range, slope: Tensor) -> Range:
 
 
 def _steepness(low: Tensor, high: Tensor) -> Range:
-    """Range of the sigmoid's derivative on [low, high]: it falls away from 0 on both sides."""
+    """Return the range of the sigmoid's derivative on [low, high]; it decreases on both sides of 0."""
     ends = torch.stack([low, high, torch.zeros_like(low).clamp(low, high)])
     return tuple(torch.aminmax(torch.sigmoid(ends) * torch.sigmoid(-ends), dim=0))
 
 
 def _weighted(weights: Tensor, values: Range) -> Range:
-    """Range (P, o) of the sums with weights (o, h) of values within ranges (P, h)."""
+    """Return the range (P, o) of weighted sums, with weights (o, h), of values within ranges (P, h)."""
     up, down = weights.clamp_min(0).T, weights.clamp_max(0).T
     return values[0] @ up + values[1] @ down, values[1] @ up + values[0] @ down
 

@@ -1,4 +1,4 @@
-"""The one place that imports shap, and a softmax that its DeepExplainer gets right."""
+"""The only import of shap, and a softmax that its DeepExplainer handles correctly."""
 
 import copy
 import warnings
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 with warnings.catch_warnings():
-    # shap 0.51 sets up its colour maps by a function that matplotlib 3.11 will drop.
+    # shap 0.51 makes its colour maps with a function that matplotlib 3.11 will remove.
     warnings.simplefilter("ignore", PendingDeprecationWarning)
     import shap
 
@@ -15,15 +15,15 @@ __all__ = ["shap", "with_split_softmax"]
 
 
 class _SplitSoftmax(nn.Module):
-    """Softmax of (n, o) as p_i = sigmoid(z_i - log of the sum over k != i of exp z_k), the log built up by softplus.
+    """Softmax of (n, o) as p_i = sigmoid(z_i - log of the sum over k != i of exp z_k), with the log from softplus.
 
-    log(exp a + exp b) = a + softplus(b - a), so that all but sums and differences acts on one number at a time.
+    With log(exp a + exp b) = a + softplus(b - a), all operations except sums and differences act on single numbers.
     """
 
     def __init__(self, outputs: int):
         super().__init__()
         self.others = torch.tensor([[k for k in range(outputs) if k != i] for i in range(outputs)])
-        # One module for each use: the explainer's hooks remember a module's last input.
+        # One module for each use, because the explainer's hooks store a module's last input.
         self.softplus = nn.ModuleList(nn.Softplus() for _ in range(outputs - 2))
         self.sigmoid = nn.Sigmoid()
 
@@ -36,10 +36,11 @@ class _SplitSoftmax(nn.Module):
 
 
 def with_split_softmax(model: nn.Module, outputs: int) -> nn.Module:
-    """A copy of the model whose `nn.Softmax` modules, over `outputs` classes, are sums, softplus and sigmoid.
+    """Return a copy of the model with each `nn.Softmax`, over `outputs` classes, as sums, softplus and sigmoid.
 
-    DeepExplainer takes softmax for a function of one number: the whole change of p_i is put down to z_i, by the ratio
-    of the two, which is unbounded where z_i hardly moves while the other logits do. Local accuracy holds all the same.
+    DeepExplainer treats softmax as a function of one number. It attributes the whole change of p_i to z_i by their
+    ratio, which is unbounded where z_i is nearly constant and the other logits change. Local accuracy does not detect
+    this.
     """
     twin = copy.deepcopy(model)
     for parent in list(twin.modules()):

@@ -1,10 +1,10 @@
-"""How well a pruned network approximates the dense one: the epsilon of LEGCNet's theorem 3.1, measured.
+"""Distance between a pruned network and the dense one: the epsilon of LEGCNet's theorem 3.1.
 
-The theorem promises that some sparse network stays within epsilon of a dense one on the unit ball. Here the distance is
-measured for the sparse networks that pruning in fact gives: over given inputs exactly, over a ball from below (a point
-found by search) and, for one hidden layer of sigmoids, from above (a bound that no point can exceed).
+By the theorem, some sparse network is within epsilon of a dense one on the unit ball. Here the distance is computed for
+the networks that pruning produces: exactly over given inputs, as a lower bound over a ball (by search) and, for one
+hidden layer of sigmoids, as an upper bound over the ball.
 
-Distances are Euclidean, of the outputs, so that probabilities or sigmoids of o units are at most sqrt(o) apart.
+Distances are Euclidean distances of the outputs, so for o probabilities or sigmoids they are at most sqrt(o).
 """
 
 import copy
@@ -27,15 +27,15 @@ from replication.networks.ensemble import MLPBatch, initialise
 from replication.networks.masks import remove_lowest, remove_random
 
 WIDTHS = (4, 8, 16, 32, 64, 128, 256, 512)
-# Random points looked at for each start of an ascent.
+# Random points evaluated for each start of an ascent.
 _SAMPLE = 16
-# Spawn key of the random masks, far from those of initialisations, which are their numbers.
+# Spawn key of the random masks, far above those of initialisations, which are their indices.
 _MASK_KEY = 2_000_000
 
 
 @dataclass(frozen=True)
 class SampleMaximum:
-    """Largest distance over given inputs, and the index of the input."""
+    """Largest distance over given inputs, and the index of that input."""
 
     distance: float
     index: int
@@ -43,18 +43,18 @@ class SampleMaximum:
 
 @dataclass(frozen=True, eq=False)
 class BallMaximum:
-    """Outcome of `largest_in_ball`.
+    """Result of `largest_in_ball`.
 
     Attributes
     ----------
     distance : float
-        The largest found: a lower bound of the true maximum over the ball.
+        Largest distance that was found, a lower bound of the maximum over the ball.
     point : Tensor (d,)
-        Where it was found.
+        Its input.
     reached : Tensor (starts,)
-        What each start came to. When most agree, more starts will hardly find more.
+        Distance at the end of each ascent. If most agree, more starts will hardly find a larger one.
     sampled : float
-        The largest over the random sample, before any ascent.
+        Largest distance over the random sample, before the ascents.
     """
 
     distance: float
@@ -64,10 +64,10 @@ class BallMaximum:
 
 
 def largest_on(dense: nn.Module, pruned: nn.Module, x: Tensor) -> SampleMaximum:
-    """Largest distance of the two models' outputs on inputs x (n, ...), computed in float64 and eval mode.
+    """Return the largest distance of the models' outputs over inputs x (n, ...), computed in float64 and eval mode.
 
-    The first index where several are equal. Raises ValueError for no inputs, for outputs of different shapes and for
-    outputs that are not finite.
+    The index is the first one if several distances are equal. ValueError is raised if there are no inputs, the shapes
+    of the outputs differ, or outputs are not finite.
     """
     if len(x) == 0:
         raise ValueError("x must hold at least one input, got none")
@@ -86,14 +86,33 @@ def largest_in_ball(
     steps: int = 100,
     seed: int = 0,
 ) -> BallMaximum:
-    """Largest distance of the outputs found over inputs (d,) with a norm of at most `radius`: a lower bound.
+    """Search for the largest distance of the outputs over inputs with a norm of at most `radius` (a lower bound).
 
-    Projected gradient ascent in float64, all starts at once. Half of the `starts` are points drawn evenly from the
-    ball, the others the best of a sample of 16 for each start. A step goes along the gradient, is projected back, and
-    is taken if the distance grows; then the next one of this start is longer by half, otherwise half as long. `inputs`
-    is d; the models take (n, d). `upper_bound` says how much more there can be.
+    The search is projected gradient ascent in float64 from all starts at once. Half of the starts are uniform random
+    points of the ball, the others are the best of a sample of 16 points per start. A step along the gradient is
+    projected onto the ball and accepted if the distance grows. The next step of this start is then 1.5 times as long,
+    otherwise half as long. `upper_bound` bounds the maximum from above.
 
-    Raises ValueError for a radius that is not positive and finite, sizes below 1 (starts: 2), and as `largest_on`.
+    Parameters
+    ----------
+    dense, pruned : Module
+        Models with inputs (n, d), which are not changed.
+    inputs : int
+        Number of inputs d.
+    radius : float, default 1.0
+    starts, steps : int
+        Numbers of starts, at least 2, and of steps.
+    seed : int, default 0
+        Seed of the random points.
+
+    Returns
+    -------
+    BallMaximum
+
+    Raises
+    ------
+    ValueError
+        If the radius is not positive and finite or a number is too small, and as `largest_on`.
     """
     _check_radius(radius)
     at_least(1, inputs=inputs, steps=steps)
@@ -120,26 +139,47 @@ def largest_in_ball(
 
 
 def upper_bound(dense: nn.Module, pruned: nn.Module, *, radius: float = 1.0, boxes: int = 1000) -> float:
-    """No input with a norm of at most `radius` has outputs further apart than this (but for rounding).
+    """Return an upper bound of the distance of the outputs over inputs with a norm of at most `radius`.
 
-    Both models are `nn.Sequential(Linear, Sigmoid, Linear)` of one shape, and may end in a Sigmoid or a Softmax.
+    The ball is divided into boxes by branch and bound: the box with the largest bound is halved until `boxes` have been
+    bounded. More boxes take more time and lower the bound, faster with fewer inputs. It does not include rounding.
 
-    The ball is cut into boxes, the one with the largest bound first, until `boxes` have been bounded; with 1 the ball
-    itself is bounded. More boxes cost time and bring the bound down to the maximum, faster for fewer inputs.
+    Parameters
+    ----------
+    dense, pruned : Sequential
+        Linear, Sigmoid, Linear of the same shapes, with or without a Sigmoid or Softmax at the end.
+    radius : float, default 1.0
+    boxes : int, default 1000
+        Number of boxes. With 1 the ball itself is bounded.
 
-    Why it holds, on one box. Hidden unit j has inputs z_j and z'_j in the two models. Their ranges over the box, and
-    that of z_j - z'_j, are known: an affine function w.x + b has the range b +- radius |w| on the ball, and b + w.c +-
-    |w|.half on a box around c. For any slope s, sigmoid(z) = s z + r(z), where r has a range in closed form (its
-    derivative vanishes where sigmoid' = s), and sigmoid(z) - sigmoid(z') = s (z - z') + e (z - z') with e between the
-    least and the greatest sigmoid' - s there (mean value theorem). Put into v sigmoid(z) - v' sigmoid(z') =
-    (v - v') sigmoid(z) + v' (sigmoid(z) - sigmoid(z')), the parts with s add up, over all hidden units, to one affine
-    function of x, whose range is known, and the rest to intervals. The rest taken apart, v r(z) - v' r(z'), is a second
-    such bound; slopes s = 0 and s in the middle of sigmoid' give two of each, and the best of them counts. That bounds
-    the difference before the output unit. A sigmoid turns it into the largest rise over a stretch so long, which is
-    that around 0, or the nearest to it that the two networks' own ranges allow; softmax is 1/2-Lipschitz, which
-    leaves a gap that boxes do not close. Equal models have the bound 0.
+    Returns
+    -------
+    float
+        0 for equal models.
 
-    Raises TypeError for other models, ValueError for models of different shapes and as `largest_in_ball`.
+    Raises
+    ------
+    TypeError
+        If a model has other layers.
+    ValueError
+        If the shapes differ, and as `largest_in_ball`.
+
+    Notes
+    -----
+    Consider one box. Hidden unit j has inputs z and z' in the two models. The ranges of z, z' and z - z' over the box
+    are known: an affine function w.x + b has the range b +- radius |w| on the ball, and b + w.c +- |w|.half on a box
+    with centre c. For any slope s, sigmoid(z) = s z + r(z), where the range of r has a closed form (its derivative
+    vanishes where sigmoid' = s). By the mean value theorem, sigmoid(z) - sigmoid(z') = s (z - z') + e (z - z') with e
+    in the range of sigmoid' - s.
+
+    Both are inserted into v sigmoid(z) - v' sigmoid(z') = (v - v') sigmoid(z) + v' (sigmoid(z) - sigmoid(z')). Summed
+    over the hidden units, the terms with s are one affine function of x, whose range is known, and the others are
+    intervals. The range of v r(z) - v' r(z') gives a second bound. Both are computed for s = 0 and for s in the middle
+    of the range of sigmoid', and the best bound is used. It bounds the difference before the output unit.
+
+    For a sigmoid output, the bound is the largest rise over an interval of this length, which is centred at 0 or as
+    near to it as the networks' ranges permit. Softmax is 1/2-Lipschitz; this bound stays above the maximum for any
+    number of boxes.
     """
     _check_radius(radius)
     (f, output), (g, other) = (layers_of(model, name) for model, name in ((dense, "dense"), (pruned, "pruned")))
@@ -159,20 +199,44 @@ def by_width(
     radius: float = 1.0,
     boxes: int = 500,
 ) -> pd.DataFrame:
-    """Epsilon against hidden width, for LEGCNet's masks ("pt" or "ft") and random and magnitude at the same count.
+    """Compute epsilon for several hidden widths, for LEGCNet's masks and random and magnitude masks of the same count.
 
-    Every network is trained as paper A does, to the benchmark or the end of the budget. A pruned network is
-    "retrained" from its dense twin's initial weights under the mask (what the paper uses), or is the dense twin "cut":
-    trained, pruned and left so (what the theorem speaks of, a sparse part of the given network). Magnitudes are those
-    of the trained dense network. The rows of method "dense" are the noise floor: the distance to a dense network from
-    another initialisation.
+    Every network is trained as in paper A, to the benchmark or the end of the budget. A pruned network is either
+    "retrained" from the dense network's initial weights under the mask (as in the paper), or the trained dense network
+    is "cut", that is pruned without retraining (a sparse part of the given network, as in the theorem). Magnitudes are
+    those of the trained dense network. The rows of method "dense" are the noise floor: the distance to a dense network
+    of another initialisation. A mask that prunes nothing has epsilon 0.
 
-    One row per width, seed, method and `when` ("retrained", "cut"; "other initialisation" for dense): weights, removed,
-    reached (both networks came to the benchmark), epsilon_test (test inputs), epsilon_ball and epsilon_ball_upper
-    (`largest_in_ball`, `upper_bound` with `boxes`), radius, and test_in_ball, the share of test inputs in the ball. The
-    theorem's radius is 1, in units of the scaled inputs, and that ball may hold few of them or none: a second run with
-    the largest norm of the inputs tells about where data are. A mask that removes nothing has epsilon 0. Raises
-    ValueError naming the argument.
+    Parameters
+    ----------
+    data : Dataset
+    settings : Settings
+        Settings of LEGCNet, except the hidden width.
+    widths : sequence of int
+        Numbers of hidden units.
+    seeds : int, default 5
+        Number of initialisations.
+    seed : int, default 0
+    method : str, default "pt"
+        LEGCNet's method, "pt" or "ft".
+    radius : float, default 1.0
+        Radius of the ball in units of the scaled inputs. The theorem has 1, a ball that may contain few inputs or none.
+        The largest norm of the inputs is a useful second radius.
+    boxes : int, default 500
+        As in `upper_bound`.
+
+    Returns
+    -------
+    DataFrame
+        One row per width, seed, method and `when` ("retrained", "cut", or "other initialisation" for dense), with the
+        columns weights, removed, reached (whether both networks reached the benchmark), epsilon_test (test inputs),
+        epsilon_ball (`largest_in_ball`), epsilon_ball_upper (`upper_bound`), radius, and test_in_ball (share of test
+        inputs in the ball).
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
     _check_radius(radius)
     at_least(1, seeds=seeds, boxes=boxes)
@@ -227,7 +291,7 @@ def _check_radius(radius: float) -> None:
 
 
 def _in_float64(*given: nn.Module) -> list[nn.Module]:
-    """Copies: the models themselves keep their dtype and mode."""
+    """Return copies in float64 and eval mode, so that the models are not changed."""
     return [copy.deepcopy(model).double().eval().requires_grad_(False) for model in given]
 
 
@@ -244,7 +308,7 @@ def _distances(f: nn.Module, g: nn.Module, x: Tensor) -> Tensor:
 
 
 def _ascent(f: nn.Module, g: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Distances (n,) at x (n, d) and the directions (n, d), of length 1, in which they grow; 0 where they are 0."""
+    """Return the distances (n,) at x (n, d) and their normalised gradients (n, d), 0 where the gradient is 0."""
     x = x.detach().requires_grad_()
     distances = _distances(f, g, x)
     (slope,) = torch.autograd.grad(distances.sum(), x)

@@ -1,4 +1,4 @@
-"""The diagnostics as compared numbers; the paper prints figures for none of them, so that none has a verdict."""
+"""The diagnostics as cells. The paper prints no figures for them, so none has a verdict."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from replication.ledger import Cell
 
 
 def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Agreement with dense by method, and the paired differences: `shap_runs.agreements` and `shap_runs.claims`."""
+    """Return cells of `shap_runs.agreements` (table) and `shap_runs.claims` (claims)."""
     removed = table.groupby("method").removed.mean()
     notes = {method: f"agreement with dense; {count:.1f} weights removed" for method, count in removed.items()}
     cells = _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
@@ -25,13 +25,13 @@ def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profi
 
 
 def pixel_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Agreement with dense on the importance of pixels: columns method and those of `shap_agreement.Agreement`."""
+    """Return the agreement with dense on the importance of pixels, from columns method and those of `Agreement`."""
     notes = dict.fromkeys(table.method, "agreement with dense on pixels that vary")
     return _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
 
 
 def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Epsilon of theorem 3.1 by method and hidden width, from `approximation.by_width`."""
+    """Return the epsilon of theorem 3.1 by method and hidden width, from `approximation.by_width`."""
     cells = []
     for (method, when, width), part in table.groupby(["method", "when", "width"], sort=False):
         note = (
@@ -45,10 +45,20 @@ def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int 
 
 
 def epsilon_ratios(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Epsilon on the ball under LEGCNet's masks over that under random and magnitude masks of the same networks.
+    """Return ratios of epsilon on the ball, LEGCNet's masks to random and magnitude masks of the same networks.
 
-    Over all widths and seeds of which something was removed, the geometric mean with its 95% interval. Columns: method,
-    reference, when, estimate, low, high, p_value (sign-flip, of the logarithms), n.
+    Parameters
+    ----------
+    table : DataFrame
+        As from `approximation.by_width`. Networks without pruned weights are left out.
+    seed : int, default 0
+        Seed of the intervals and tests.
+
+    Returns
+    -------
+    DataFrame
+        One row per `when` and reference, with the columns method, reference, when, estimate (geometric mean over widths
+        and seeds), low, high (95% interval), p_value (sign-flip, of the logarithms) and n.
     """
     rows = []
     method = next(name for name in table.method.unique() if name not in ("dense", "random", "magnitude"))
@@ -66,7 +76,7 @@ def epsilon_ratios(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def epsilon_ratio_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """`epsilon_ratios` as cells; 1 is no difference."""
+    """Return `epsilon_ratios` as cells; 1 is no difference."""
     cells = []
     for row in table.itertuples():
         interval = Interval(row.estimate, row.low, row.high, row.n)
@@ -78,7 +88,7 @@ def epsilon_ratio_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> l
 
 
 def trap_cells(table: pd.DataFrame, method: str, *, dataset: str, profile: str) -> list[Cell]:
-    """Correlation traps of one network's layers, from `weightwatcher.summary` with a seed, where they are known."""
+    """Return the correlation traps of a network's layers, from `weightwatcher.summary` with a seed; NA is left out."""
     cells = []
     for layer, row in table[table.traps.notna()].iterrows():
         note = f"eigenvalues of the permuted matrix above its Marchenko-Pastur edge; it has {row.eigenvalues}"
@@ -87,7 +97,7 @@ def trap_cells(table: pd.DataFrame, method: str, *, dataset: str, profile: str) 
 
 
 def operation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """Multiply-adds and FLOPs per example from `flops.count`, of all layers: dense, and what the mask leaves."""
+    """Return multiply-adds and FLOPs per example over all layers, dense and masked, from `measure.operations.count`."""
     everything = table.loc["all"]
     cells = []
     for quantity in ("macs", "flops"):
@@ -100,7 +110,7 @@ def operation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[
 
 
 def time_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """Measured times over dense's, from `latency.compare` with a column `sparsity`."""
+    """Return measured times relative to dense, from `measure.latency.compare` with a column `sparsity`."""
     cells = []
     for row in table[table.form != "dense"].itertuples():
         note = f"median of {row.n}, quartiles {row.low:.3g} to {row.high:.3g} s"
@@ -110,9 +120,9 @@ def time_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]
 
 
 def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """The processor's joules of training by method, from `energy.of_training`; the note says where they come from.
+    """Return the processor's energy of training by method, from `energy.of_training`; the note has its source.
 
-    Memory's share is left out: it is an estimate from the time alone, and larger.
+    The memory's energy is left out, because it is an estimate from the time only, and larger.
     """
     cells = []
     for name, part in table.groupby("name", sort=False):

@@ -1,4 +1,4 @@
-"""Energy of training dense and pruned networks: LEGCNet's open question."""
+"""Energy of training dense and pruned networks, an open question of LEGCNet."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,10 +24,33 @@ def of_training(
     rounds: int,
     repeats: int = 1,
 ) -> pd.DataFrame:
-    """`compared` for training from the same initial weights under masks, {name: (B, M) bool}; dense: all True.
+    """Measure the energy of training from the same initial weights under several masks.
 
-    A mask saves no operation of an epoch: a pruned network's training costs less where it takes fewer epochs to the
-    benchmark. What it cost to find the mask is not in it.
+    A mask saves no operations in an epoch. The training of a pruned network needs less energy if it reaches the
+    benchmark in fewer epochs. The energy of computing the mask is not included.
+
+    Parameters
+    ----------
+    data : Dataset
+        Data set.
+    settings : Settings
+        Settings of LEGCNet.
+    ensemble : MLPBatch
+        B initial networks with M weights.
+    keep : {name: Tensor (B, M), bool}
+        Masks, True = keep; all True for the dense networks.
+    rounds, repeats : int
+        As in `ledger.energy.compared`.
+
+    Returns
+    -------
+    DataFrame
+        As `ledger.energy.compared`.
+
+    Raises
+    ------
+    EnergyUnavailable, ValueError
+        As `ledger.energy.compared`.
     """
     functions = {name: partial(run, data, settings, ensemble, mask) for name, mask in keep.items()}
     return compared(functions, rounds=rounds, repeats=repeats)

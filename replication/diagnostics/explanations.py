@@ -1,4 +1,4 @@
-"""SHAP values of a network's outputs, and the global importance of its features."""
+"""SHAP values of a network's outputs and the global importance of its features."""
 
 import math
 
@@ -10,17 +10,17 @@ from ccprune._util.checks import at_least
 from ccprune._util.modes import eval_mode
 
 METHODS = ("auto", "exact", "deep")
-#: Up to this many features "auto" goes through all coalitions.
+#: Largest number of features for which all coalitions are computed.
 EXACT_FEATURES = 12
-#: "deep" must sum up to the output within this share of the largest output, at least 1 (float32 leaves about 1e-6).
+#: Largest error of the sum of "deep" values, relative to the largest output or 1 (in float32 it is about 1e-6).
 LOCAL_ACCURACY = 1e-4
 
-_ULPS = 32  # a coalition's gain of fewer units in the last place of the largest output is none
-_ROWS = 2**16  # rows given to the model at once by the exact method
+_ULPS = 32  # a coalition's gain below so many units in the last place of the largest output is set to 0
+_ROWS = 2**16  # rows passed to the model at once by the exact method
 
 
 def background_sample(x_train: Tensor, *, rows: int = 100, seed: int = 0) -> Tensor:
-    """At most `rows` rows of the training part (n, ...), drawn without replacement and kept in their order."""
+    """Return at most `rows` rows of the training part (n, ...), drawn without replacement, in their order."""
     at_least(1, rows=rows)
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(x_train), generator=generator)[:rows].sort().values
@@ -28,22 +28,26 @@ def background_sample(x_train: Tensor, *, rows: int = 100, seed: int = 0) -> Ten
 
 
 def shap_values(model: nn.Module, background: Tensor, x: Tensor, *, method: str = "auto") -> Tensor:
-    """SHAP values (n, features, outputs) of the model's outputs on samples x (n, ...).
+    """Compute the SHAP values of the model's outputs.
 
-    The game is the interventional one (Lundberg and Lee, 2017; Janzing et al., 2020): v(S) is the mean output when the
-    features in S are the sample's and the others come from the rows of `background` (m, ...). Values of a sample sum
-    up to its output less the background's mean output.
+    The game is the interventional one: v(S) is the mean output if the features in S are the sample's and the others are
+    those of the rows of `background`. The values of a sample add up to its output minus the background's mean output.
+    The model is used in eval mode. Its state and the global random generators are not changed.
 
-    "exact": Shapley's formula over all 2^features coalitions, n m 2^features rows through the model. shap's
-    ExactExplainer gives the same numbers; this takes about a third of its time on a small network, compiles nothing,
-    and gives 0 where a feature is not used.
-
-    "deep": shap's DeepExplainer (DeepLIFT's rescale rule, averaged over the background), an approximation, for models
-    of torch modules that it knows; softmax is taken apart first, see `_shap.with_split_softmax`.
-
-    "auto": exact for up to `EXACT_FEATURES` features, otherwise deep.
-
-    The model is used in eval mode and left as it was, as are all random numbers.
+    Parameters
+    ----------
+    model : Module
+        Model with outputs (n, outputs).
+    background : Tensor (m, ...)
+        Background samples.
+    x : Tensor (n, ...)
+        Samples, floating point.
+    method : str, default "auto"
+        "exact" is Shapley's formula over all 2^features coalitions, which needs n m 2^features rows of the model. It
+        agrees with shap's ExactExplainer, takes about a third of its time on a small network, and is 0 for unused
+        features. "deep" is shap's DeepExplainer (DeepLIFT's rescale rule, averaged over the background), an
+        approximation for models of torch modules that it supports; see `_shap.with_split_softmax` for softmax. "auto"
+        is exact for up to `EXACT_FEATURES` features, otherwise deep.
 
     Returns
     -------
@@ -53,10 +57,15 @@ def shap_values(model: nn.Module, background: Tensor, x: Tensor, *, method: str 
     Raises
     ------
     ValueError
-        For shapes that do not fit, another method, "exact" with more features than `EXACT_FEATURES`, outputs that are
-        not finite, or a model whose "deep" values do not sum up to its outputs.
+        If shapes do not agree, the method is unknown, "exact" has more than `EXACT_FEATURES` features, outputs are not
+        finite, or the "deep" values do not add up to the outputs.
     TypeError
-        For x that is not floating point.
+        If x is not floating point.
+
+    References
+    ----------
+    Lundberg and Lee (2017), A unified approach to interpreting model predictions.
+    Janzing et al. (2020), Feature relevance quantification in explainable AI: a causal problem.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {METHODS}, got {method!r}")
@@ -76,9 +85,23 @@ def shap_values(model: nn.Module, background: Tensor, x: Tensor, *, method: str 
 
 
 def importance(values: Tensor) -> Tensor:
-    """Global importance (features,): |SHAP value| averaged over samples and summed over outputs.
+    """Return the global importance of the features: |SHAP value|, averaged over samples and summed over outputs.
 
     For several classes this is the length of the stacked bar in shap's bar plot.
+
+    Parameters
+    ----------
+    values : Tensor (n, features, outputs)
+        SHAP values.
+
+    Returns
+    -------
+    Tensor (features,)
+
+    Raises
+    ------
+    ValueError
+        If `values` has another shape or no samples.
     """
     if values.ndim != 3 or not len(values):
         raise ValueError(f"values must have shape (n, features, outputs), got {tuple(values.shape)}")
@@ -91,8 +114,8 @@ def _exact(model: nn.Module, background: Tensor, x: Tensor) -> Tensor:
     bits = torch.arange(features, device=x.device)
     numbers = torch.arange(2**features, device=x.device)
     coalitions = (numbers[:, None] >> bits & 1).bool()  # (2^features, features)
-    # What a linear layer makes of a row is the sum of what it makes of the sample's features and of the background's,
-    # so that a first layer, most of the work in a small network, need not be applied to every pair of them.
+    # The output of a linear layer is the sum of its outputs for the sample's features and for the background's. The
+    # first layer, which is most of the work in a small network, is therefore not applied to every pair of rows.
     splits = type(model) is nn.Sequential and len(model) > 0 and type(model[0]) is nn.Linear and x.ndim == 2
     rest = model[1:] if splits else model
     worth = []  # (samples, coalitions, outputs) for each part of the coalitions
@@ -110,23 +133,23 @@ def _exact(model: nn.Module, background: Tensor, x: Tensor) -> Tensor:
             means.append(outputs.double().reshape(len(part), len(background), -1).mean(1))
         worth.append(torch.stack(means))
     game = torch.cat(worth, 1)
-    # For each feature the coalitions S without it, each with its weight |S|! (features - |S| - 1)! / features!.
+    # For each feature, the coalitions S without it and their weights |S|! (features - |S| - 1)! / features!.
     without = torch.stack([numbers[~coalitions[:, j]] for j in range(features)])  # (features, 2^(features - 1))
     joined = without + (1 << bits)[:, None]
     shares = torch.tensor([1 / (features * math.comb(features - 1, k)) for k in range(features)], dtype=torch.float64)
     share = shares.to(x.device)[coalitions.sum(1)[without]][..., None]
-    # A feature that the model does not use gains nothing; rounding may say otherwise, and so rank what is not there.
+    # The gain of an unused feature is 0. Rounding errors would rank unused features, so tiny gains are set to 0.
     rounding = _ULPS * torch.finfo(x.dtype).eps * game.abs().max()
     gains = (v[joined] - v[without] for v in game)
     return torch.stack([(share * torch.where(gain.abs() > rounding, gain, 0.0)).sum(1) for gain in gains])
 
 
 def _deep(model: nn.Module, background: Tensor, x: Tensor) -> Tensor:
-    from replication.diagnostics._shap import shap, with_split_softmax  # slow to import, and not always needed
+    from replication.diagnostics._shap import shap, with_split_softmax  # slow to import, and only needed here
 
     with torch.no_grad():
         outputs, baseline = _outputs(model, x), _outputs(model, background).mean(0)
-    # A copy, because shap sets the gradients to zero and leaves attributes behind.
+    # A copy, because shap sets the gradients to zero and adds attributes.
     explainer = shap.DeepExplainer(with_split_softmax(model, outputs.shape[1]), background.detach())
     with torch.enable_grad():
         found = torch.from_numpy(explainer.shap_values(x.detach(), check_additivity=False))

@@ -1,4 +1,4 @@
-"""WeightWatcher's alpha on MNIST: the paper's table 4, and whether alpha tells pruned from dense networks at all."""
+"""WeightWatcher's alpha on MNIST: the paper's table 4, and whether alpha distinguishes pruned from dense networks."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from replication.legcnet import figures
 from replication.legcnet.mnist.runs import Outcome
 from replication.networks.models import legcnet_mnist
 
-# The paper's row of table 4 for each of our methods; its magnitude networks are not retrained, as in table 3.
+# Row of the paper's table 4 for each of our methods. Its magnitude networks are not retrained, as in table 3.
 ROWS = {
     "dense": "dense",
     "ft": "legcnet_ft",
@@ -22,14 +22,25 @@ ROWS = {
     "magnitude_after": "magnitude",
 }
 QUANTITIES = ("alpha", "alpha_weighted")
-WELL_TRAINED = (2.0, 6.0)  # where section 5.1 says alpha lies on every layer
+WELL_TRAINED = (2.0, 6.0)  # range of alpha on every layer according to section 5.1
 
 
 def alphas(outcome: Outcome, *, methods: Sequence[str] = tuple(ROWS)) -> pd.DataFrame:
-    """One row per method and layer: network, method, layer (1 to 3), alpha, alpha_weighted, log_norm and more.
+    """Return alpha and related quantities of networks, by method and layer.
 
-    See `diagnostics.weightwatcher.summary`; alpha is fitted as weightwatcher did at the time of the paper, without its
-    later correction for few eigenvalues.
+    Alpha is fitted as by weightwatcher at the time of the paper, without its later correction for few eigenvalues.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Trained networks.
+    methods : sequence of str
+        Methods to include.
+
+    Returns
+    -------
+    DataFrame
+        One row per network, method and layer (1 to 3), with the columns of `diagnostics.weightwatcher.summary`.
     """
     parts = []
     for place, row in enumerate(outcome.rows.itertuples()):
@@ -39,13 +50,13 @@ def alphas(outcome: Outcome, *, methods: Sequence[str] = tuple(ROWS)) -> pd.Data
 
 
 def untrained(seeds: Sequence[int]) -> pd.DataFrame:
-    """The same of networks that have learned nothing, which alpha should tell from trained ones; method "untrained"."""
+    """Return `alphas` of untrained networks, method "untrained", which alpha should distinguish from trained ones."""
     parts = [_summary(legcnet_mnist(seed=seed), seed, "untrained") for seed in seeds]
     return pd.concat(parts, ignore_index=True)
 
 
 def author_cells(table: pd.DataFrame) -> list[Cell]:
-    """Table 4 from the authors' trials; which trial it shows is not stated, that of tables 1 and 2 is assumed."""
+    """Return table 4 from the authors' trials. Its trial is not stated; that of tables 1 and 2 is assumed."""
     cells, printed_trial = [], figures.printed_trial("mnist")
     for method, layer, quantity, printed in _printed():
         part = table[(table.method == method) & (table.layer == layer)]
@@ -63,9 +74,10 @@ def author_cells(table: pd.DataFrame) -> list[Cell]:
 
 
 def fresh_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Table 4 over fresh initialisations, beside the published figures on MNIST.
+    """Return table 4 over fresh initialisations, with the published figures on MNIST.
 
-    These figures depend on rows that are not released: underspecified, with what our runs say of them in the note.
+    These figures depend on rows that are not released, so they are underspecified. The note has the comparison with our
+    runs.
     """
     cells = []
     for method, layer, quantity, printed in _printed():
@@ -87,10 +99,20 @@ def fresh_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 
 
 
 def separation(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Does alpha tell pruned from dense? Paired differences to dense of the same initialisation, by method and layer.
+    """Return paired differences of alpha between pruned and dense networks of the same initialisation.
 
-    Columns: method, layer, estimate, low, high, p_value (sign-flip), n, spread (standard deviation of dense alphas over
-    initialisations, which a single pair of networks has to be read against). Networks not measurable are left out.
+    Parameters
+    ----------
+    table : DataFrame
+        As from `alphas`. Networks whose alpha is not measurable are left out.
+    seed : int, default 0
+        Seed of the intervals and tests.
+
+    Returns
+    -------
+    DataFrame
+        One row per method and layer, with the columns method, layer, estimate, low, high, p_value (sign-flip), n, and
+        spread (standard deviation of dense alphas over initialisations, for comparison with a single pair).
     """
     rows = []
     for layer, part in table.groupby("layer"):
@@ -107,7 +129,7 @@ def separation(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def separation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """`separation` as cells."""
+    """Return `separation` as cells."""
     cells = []
     for row in table.itertuples():
         note = f"standard deviation of dense over initialisations {row.spread:.2f}"
@@ -119,7 +141,7 @@ def separation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list
 
 
 def within(table: pd.DataFrame) -> pd.DataFrame:
-    """Share of networks whose alpha lies between 2 and 6, by method, on each layer and on all; NA counts as outside."""
+    """Return the share of networks with alpha between 2 and 6 by method, on each layer and on all; NA is outside."""
     low, high = WELL_TRAINED
     inside = table.assign(inside=table.alpha.between(low, high).fillna(False).astype(bool))
     wide = inside.pivot(index=["method", "network"], columns="layer", values="inside")
@@ -133,7 +155,7 @@ def _summary(model: nn.Module, network: int, method: str) -> pd.DataFrame:
 
 
 def _printed() -> list[tuple[str, int, str, float]]:
-    """(method, layer, quantity, published figure) of the 30 cells."""
+    """Return method, layer, quantity and published figure of the 30 cells."""
     paper = figures.published()["table4_weightwatcher_mnist"]
     found = []
     for method, row in ROWS.items():

@@ -1,4 +1,4 @@
-"""How far two networks agree on which features matter: rank correlations and overlaps of SHAP importance."""
+"""Agreement of two networks on the importance of features: rank correlations and overlaps of SHAP importance."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from scipy import stats
 
 from ccprune._util.checks import at_least
 
-#: The dense network of another initialisation: its agreement with the dense one is the noise floor.
+#: Dense network of another initialisation, whose agreement with the dense network is the noise floor.
 NOISE_FLOOR = "dense_other"
 
 
@@ -16,10 +16,16 @@ NOISE_FLOOR = "dense_other"
 class Agreement:
     """Agreement of two rankings of d features.
 
-    spearman, kendall: rank correlations in [-1, 1], expected 0 for unrelated rankings. top_k: share of the k most
-    important features that both have in common, in [0, 1], expected k / d for unrelated rankings. shared: share of the
-    importance that both give to the same features, in [0, 1]; it still tells networks apart where there are so few
-    features that all rank them the same.
+    Attributes
+    ----------
+    spearman, kendall : float
+        Rank correlations in [-1, 1], expected 0 for unrelated rankings.
+    top_k : float
+        Share of the k most important features that both have in common, in [0, 1], expected k / d for unrelated
+        rankings.
+    shared : float
+        Share of the importance that both assign to the same features, in [0, 1]. It also distinguishes networks if
+        there are so few features that all networks rank them equally.
     """
 
     spearman: float
@@ -29,15 +35,28 @@ class Agreement:
 
 
 def agreement(a: ArrayLike, b: ArrayLike, *, top: int) -> Agreement:
-    """Agreement of two global importances (d,), none negative, of d >= 2 features; `top` is the k of `top_k`.
+    """Return the agreement of two global importances.
 
-    Ties: Spearman with mean ranks, Kendall's tau-b; features tied at the k-th place share the places left. A network
-    whose importances are all equal, as one whose output does not depend on its inputs, ranks nothing: both correlations
-    are then 0, and importances that are all 0 share nothing. Leave out features that are the same in all samples, such
-    as a digit's border: their importance is 0 in every network, and every network agrees on that.
+    With ties, Spearman's correlation uses mean ranks, Kendall's is tau-b, and features tied at the k-th place share the
+    remaining places. If all importances of a network are equal, for example because its output does not depend on the
+    inputs, both correlations are 0. If all are 0, `shared` is 0. Leave out features that are constant over the samples,
+    such as a digit's border, because their importance is 0 in every network.
 
-    Raises ValueError for lengths that differ or are below 2, values that are negative or not finite, or a `top` outside
-    1..d.
+    Parameters
+    ----------
+    a, b : array_like (d,)
+        Importances of d >= 2 features, not negative.
+    top : int
+        The k of `top_k`, from 1 to d.
+
+    Returns
+    -------
+    Agreement
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or are below 2, a value is negative or not finite, or `top` is outside its range.
     """
     a, b = _checked(a, "a"), _checked(b, "b")
     if len(a) != len(b):
@@ -61,7 +80,7 @@ def _checked(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def _places(values: np.ndarray, top: int) -> np.ndarray:
-    """How much of one of the `top` places each feature has: 1, 0, or a share where features are tied."""
+    """Return the share of one of the `top` places for each feature: 1, 0, or a fraction for tied features."""
     last = np.sort(values)[-top]
     above, tied = values > last, values == last
     return above + tied * (top - above.sum()) / tied.sum()

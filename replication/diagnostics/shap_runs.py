@@ -1,8 +1,8 @@
-"""Do pruned networks keep the ranking of the features? Paper A's claim on SHAP, with controls and a noise floor.
+"""Test of paper A's claim that pruned networks keep the SHAP ranking of the features, with controls and a noise floor.
 
-A dense network and a pruned one share their initial weights and the order of the samples, so that part of their
-agreement would be there whatever was pruned. Two comparisons tell: random masks that remove as many weights, and the
-agreement of two dense networks from different initialisations, the noise floor.
+A dense and a pruned network share the initial weights and the order of the samples, so a part of their agreement does
+not depend on the mask. Two comparisons account for this: random masks with the same number of pruned weights, and the
+noise floor, which is the agreement of two dense networks of different initialisations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from replication.networks.train import Trained
 
 QUANTITIES = ("spearman", "kendall", "top_k", "shared")
 
-# Spawn key of the noise floor's initialisations, far from those of the initialisations.
+# Spawn key of the noise floor's initialisations, far above those of the others.
 _KEY = 2_000_000
 
 
@@ -39,16 +39,35 @@ def fresh_importances(
     background: int = 100,
     stop: bool = True,
 ) -> Iterator[pd.DataFrame]:
-    """SHAP importance of fresh networks, in chunks: one row per network, method and feature.
+    """Yield the SHAP importance of the features in fresh networks, in chunks.
 
-    Methods: dense, `methods`, their random and magnitude controls at the same count (`legcnet_runs.CONTROLS`), all from
-    the same initial weights, and `NOISE_FLOOR`, a dense network from other initial weights for each network, so that
-    networks are independent of each other. They are trained to the benchmark, `settings.budget` epochs at most; with
-    `stop` False for all of these epochs. The outputs are explained on the test part, exactly, against at most
-    `background` rows of the training part.
+    The methods are dense, `methods` and their random and magnitude controls of the same count
+    (`legcnet.runs.CONTROLS`), all from the same initial weights, and `NOISE_FLOOR`, one dense network of another
+    initialisation for each network, so that networks are independent. The outputs are explained exactly, on the test
+    part.
 
-    Columns: network, method, removed (weights), reached (the benchmark; nobody does with `stop` False), accuracy (on
-    the test part), feature, importance. A network's rows depend on `seed` and its number alone.
+    Parameters
+    ----------
+    data : Dataset
+        Data set.
+    settings : Settings
+        Settings of LEGCNet. Networks are trained to the benchmark, for `settings.budget` epochs at most.
+    seeds : int
+        Number of initialisations.
+    seed : int, default 0
+        Seed. The rows of a network depend on it and the network's number only.
+    methods : sequence of str, default ("ft", "pt")
+        Methods of LEGCNet.
+    background : int, default 100
+        Largest number of training rows in the background.
+    stop : bool, default True
+        Whether to stop at the benchmark. If False, all networks are trained for all epochs.
+
+    Yields
+    ------
+    DataFrame
+        One row per network, method and feature, with the columns network, method, removed (number of weights), reached
+        (the benchmark; False everywhere if `stop` is False), accuracy (on the test part), feature and importance.
     """
     sizes = (data.x_train.shape[1], settings.hidden, data.y_train.shape[1])
     other_seed = int(np.random.SeedSequence(seed, spawn_key=(_KEY,)).generate_state(1)[0])
@@ -65,11 +84,20 @@ def fresh_importances(
 
 
 def agreements(importances: pd.DataFrame) -> pd.DataFrame:
-    """Agreement of each network with the dense network of its initialisation: one row per network and method.
+    """Return the agreement of each network with the dense network of its initialisation.
 
-    `importances` as from `fresh_importances`. Columns: network, method, removed, reached, accuracy, spearman, kendall,
-    top_k (of a third of the features, at least one), shared, unused (features without importance). A network of which
-    nothing was removed is the dense one and agrees with it by 1; see `claims`.
+    A network without pruned weights is the dense one, and its agreement is 1; see `claims`.
+
+    Parameters
+    ----------
+    importances : DataFrame
+        As from `fresh_importances`.
+
+    Returns
+    -------
+    DataFrame
+        One row per network and method, with the columns network, method, removed, reached, accuracy, spearman, kendall,
+        top_k (of a third of the features, at least one), shared, and unused (number of features without importance).
     """
     rows = []
     top = max(1, importances.feature.nunique() // 3)
@@ -85,12 +113,22 @@ def agreements(importances: pd.DataFrame) -> pd.DataFrame:
 
 
 def claims(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Paired differences in agreement: FT and PT to their controls, and all of these to the noise floor.
+    """Return paired differences in agreement: FT and PT to their controls, and all of these to the noise floor.
 
-    One row per method, reference, quantity and `networks`: "all", or "pruned", those of which the method removed
-    something; the others agree with dense by 1 under every mask, which says nothing about the choice of weights.
-    Columns: estimate, low, high, p_value, n and outcome, whether the method agrees with dense more than the reference
-    does, all from `verdicts.claims.higher`. A comparison that fewer than 2 networks allow is left out.
+    Parameters
+    ----------
+    table : DataFrame
+        As from `agreements`.
+    seed : int, default 0
+        Seed of the intervals and tests.
+
+    Returns
+    -------
+    DataFrame
+        One row per method, reference, quantity and `networks` ("all", or "pruned" for those with pruned weights; the
+        others have agreement 1 under every mask, which is no evidence on the choice of weights). The columns estimate,
+        low, high, p_value, n and outcome are those of `ledger.claims.higher` for the claim that the method agrees with
+        dense more than the reference does. Comparisons of fewer than 2 networks are left out.
     """
     wide = table.pivot(index="network", columns="method")
     rows = []
@@ -118,7 +156,7 @@ def _compared(methods: set[str]) -> Iterator[tuple[str, str]]:
 def _rows(
     trained: Trained, methods: Sequence[str], masks: Tensor, first: int, data: Dataset, background: Tensor
 ) -> pd.DataFrame:
-    """Rows of as many networks under each of `methods`, method by method, numbered from `first`."""
+    """Return the rows of equally many networks under each method, method by method, numbered from `first`."""
     everyone = range(len(trained.ensemble))
     networks = (models.from_ensemble(trained.ensemble, index) for index in everyone)
     found = [importance(shap_values(network, background, data.x_test, method="exact")) for network in networks]

@@ -1,8 +1,8 @@
 """Eigenvalue spectra of weight matrices by weightwatcher (Martin and Mahoney, 2021): paper A's table 4 and figure 2.
 
-Normalisation, everywhere here: the eigenvalues are the squared singular values of the weight matrix, those of W^T W and
-not of W^T W / N, as in weightwatcher. A convolution weight is one (outputs, inputs) matrix per kernel position, whose
-eigenvalues are pooled and, as weightwatcher does, halved; 1-D and 3-D convolutions are taken the same way.
+As in weightwatcher, the eigenvalues are the squared singular values of the weight matrix, which are those of W^T W, not
+of W^T W / N. A convolution weight is one (outputs, inputs) matrix per kernel position. The eigenvalues of the matrices
+are pooled and, as in weightwatcher, halved. 1-D and 3-D convolutions are treated in the same way.
 """
 
 import io
@@ -20,13 +20,13 @@ from ccprune._util.checks import at_least
 from ccprune.mask import prunable
 
 #: weightwatcher's default in 0.7.1 to 0.7.5, at the time of paper A; 50 in 0.6.4, 8 since 0.7.6. The paper's table 4
-#: has a layer of 10 eigenvalues, so it was made with at most 10.
+#: has a layer of 10 eigenvalues, so its threshold was at most 10.
 MIN_EVALS = 10
 
-# weightwatcher counts traps over five permutations together where there are fewer than 100 eigenvalues, else over one.
+# weightwatcher counts the traps of five permutations together below 100 eigenvalues, otherwise those of one.
 _FEW, _PERMUTATIONS = 100, 5
 
-# The power law is fitted to eigenvalues above this, whatever the scale of the weights (weightwatcher's EVALS_THRESH).
+# The power law is fitted to eigenvalues above this, for any scale of the weights (weightwatcher's EVALS_THRESH).
 _ZERO = 1e-5
 
 _TYPES = {
@@ -51,43 +51,43 @@ _TYPES = {
 def summary(
     model: nn.Module, *, min_evals: int = MIN_EVALS, small_n_correction: bool = True, seed: int | None = None
 ) -> pd.DataFrame:
-    """Power law and norms of each prunable weight's eigenvalues, one row per parameter, none left out.
+    """Return the power law and norms of the eigenvalues of all prunable weights.
 
-    Pruned weights are zeros of the matrix. The model is only read; weightwatcher gets float64 copies, so that the
-    figures do not depend on the device (by itself it reads float32, or float16 where there is a GPU).
+    Pruned weights are zeros of the matrix. The model is not changed. weightwatcher receives float64 copies, so that the
+    figures do not depend on the device (it would use float32, or float16 with a GPU).
 
     Parameters
     ----------
-    model
+    model : Module
         Its linear and convolution weights are measured.
-    min_evals
-        Fewest eigenvalues above 1e-5 for a power law, at least 2; layers with fewer are not measurable.
-    small_n_correction
-        Below 20 eigenvalues weightwatcher from 0.7.6 on corrects alpha's bias and keeps at least 8 of them in the tail;
-        False: maximum likelihood on any tail, as in the releases before, the paper's among them. The two can differ by
-        more than 1 on 10 eigenvalues.
-    seed
-        Of the permutations for `mp_edge` and `traps`, which take about a second per layer; None leaves both out.
+    min_evals : int, default 10
+        Smallest number of eigenvalues above 1e-5 for a power law, at least 2. Layers with fewer are not measurable.
+    small_n_correction : bool, default True
+        Whether to correct alpha's bias below 20 eigenvalues and to keep at least 8 of them in the tail, as
+        weightwatcher does since 0.7.6. If False, alpha is the maximum-likelihood estimate on any tail, as in earlier
+        releases and in the paper. The two can differ by more than 1 on 10 eigenvalues.
+    seed : int, optional
+        Seed of the permutations for `mp_edge` and `traps`, which take about a second per layer. None omits both.
 
     Returns
     -------
     DataFrame
-        Index `parameter`. Missing figures are NA. Columns:
+        One row per parameter, with the index `parameter`. Missing figures are NA. Columns:
 
-        - eigenvalues, fitted: their number, and how many lie above 1e-5;
-        - alpha, alpha_error, xmin, in_tail, ks_distance: density ~ eigenvalue^-alpha from xmin up, standard error
-          (alpha - 1) / sqrt(in_tail), number from xmin up, Kolmogorov-Smirnov distance of the fit;
+        - eigenvalues, fitted: their number, and the number above 1e-5;
+        - alpha, alpha_error, xmin, in_tail, ks_distance: exponent of the density ~ eigenvalue^-alpha above xmin, its
+          standard error (alpha - 1) / sqrt(in_tail), number above xmin, Kolmogorov-Smirnov distance of the fit;
         - alpha_weighted = alpha * log_spectral_norm; log_norm, log_spectral_norm: log10 of the sum and of the largest;
-        - mp_edge: upper edge of the Marchenko-Pastur density fitted to the permuted matrix; traps: eigenvalues of the
-          permuted matrix above that edge and its Tracy-Widom margin, mean per permutation. Both NA where that density
-          cannot be fitted. Single large weights give traps, and so does a mean of the weights other than zero, or
-          sparsity alone from about 0.8 on;
-        - min_evals as asked for; measurable; why: empty, or the reason if not measurable.
+        - mp_edge: upper edge of the Marchenko-Pastur density fitted to the permuted matrix; traps: number of
+          eigenvalues of the permuted matrix above this edge and its Tracy-Widom margin, mean per permutation. Both are
+          NA if the density cannot be fitted. Traps are also caused by single large weights, a non-zero mean of the
+          weights, and sparsity above about 0.8;
+        - min_evals; measurable; why: the reason if the layer is not measurable, otherwise empty.
 
     Raises
     ------
     ValueError
-        For weights that are not finite, naming the parameter, for `min_evals` below 2, or for a negative `seed`.
+        If weights are not finite (the message names the parameter), `min_evals` is below 2 or `seed` is negative.
     """
     at_least(2, min_evals=min_evals)
     if seed is not None:
@@ -116,15 +116,28 @@ def summary(
 
 
 def spectrum(weight: Tensor) -> Tensor:
-    """Eigenvalues (k,) of a linear or convolution weight, float64, ascending, zeros included; k as in `summary`.
+    """Return the k eigenvalues of a linear or convolution weight.
 
-    Raises ValueError for a weight of fewer than two dimensions.
+    Parameters
+    ----------
+    weight : Tensor
+        Weight of at least two dimensions.
+
+    Returns
+    -------
+    Tensor (k,), float64
+        Ascending, including zeros, as counted in `summary`.
+
+    Raises
+    ------
+    ValueError
+        If the weight has fewer than two dimensions.
     """
     return _eigenvalues(_matrices(weight))
 
 
 def randomised_spectrum(weight: Tensor, *, seed: int) -> Tensor:
-    """As `spectrum`, of the matrix with its entries permuted: what their sizes alone give, without correlations.
+    """Return `spectrum` of the matrix with permuted entries, which has the same values without correlations.
 
     Convolutions are permuted within each kernel position, as in weightwatcher.
     """
@@ -138,7 +151,7 @@ def randomised_spectrum(weight: Tensor, *, seed: int) -> Tensor:
 
 
 def _matrices(weight: Tensor) -> Tensor:
-    """(kernel positions, outputs, inputs), scaled as weightwatcher does."""
+    """Return matrices (kernel positions, outputs, inputs), scaled as in weightwatcher."""
     if weight.ndim < 2:
         raise ValueError(f"weight must have at least 2 dimensions, got shape {tuple(weight.shape)}")
     values = weight.detach().to(torch.float64)
@@ -150,7 +163,7 @@ def _eigenvalues(matrices: Tensor) -> Tensor:
 
 
 def _array(weight: Tensor) -> np.ndarray:
-    """A float64 copy, its longer side first: weightwatcher swaps sides by itself, but wrongly for some kernels."""
+    """Return a float64 copy with its longer side first, because weightwatcher swaps sides wrongly for some kernels."""
     values = weight.detach().to("cpu", torch.float64)
     values = values.transpose(0, 1) if values.shape[0] < values.shape[1] else values
     return (values if values.ndim == 2 else values.flatten(2).unsqueeze(-1)).numpy().copy()
@@ -159,7 +172,7 @@ def _array(weight: Tensor) -> np.ndarray:
 def _analyze(
     arrays: Mapping[str, np.ndarray], min_evals: int, small_n_correction: bool, seed: int | None
 ) -> dict[str, dict]:
-    """Rows of `WeightWatcher.analyze` by parameter; NumPy arrays in a dict of its state-dict kind stay as they are."""
+    """Return the rows of `WeightWatcher.analyze` by parameter. It does not convert NumPy arrays in a state dict."""
     if not arrays:
         return {}
     with _quietly(seed):
@@ -170,7 +183,7 @@ def _analyze(
         WW_powerlaw.SMALL_N_CUTOFF = cutoff if small_n_correction else 0
         try:
             details = weightwatcher.WeightWatcher().analyze(
-                model={f"{name}.weight": array for name, array in arrays.items()},  # it takes the suffix off
+                model={f"{name}.weight": array for name, array in arrays.items()},  # it removes the suffix
                 min_evals=min_evals,
                 max_evals=0,  # no limit
                 max_N=max(max(array.shape) for array in arrays.values()) + min_evals,
@@ -187,7 +200,7 @@ def _figures(found: Mapping[str, float]) -> dict[str, float]:
     alpha, in_tail = found["alpha"], found["num_pl_spikes"]
     figures = {
         "alpha": alpha,
-        "alpha_error": (alpha - 1) / in_tail**0.5,  # its own is negative where fewer than 8 eigenvalues are fitted
+        "alpha_error": (alpha - 1) / in_tail**0.5,  # weightwatcher's is negative below 8 fitted eigenvalues
         "xmin": found["xmin"],
         "in_tail": in_tail,
         "ks_distance": found["D"],
@@ -203,10 +216,10 @@ def _figures(found: Mapping[str, float]) -> dict[str, float]:
 
 @contextmanager
 def _quietly(seed: int | None) -> Iterator[None]:
-    """Keeps to itself what weightwatcher does to the process.
+    """Undo the changes that weightwatcher makes to the process.
 
-    Its import sets the root logger up and ignores all warnings, its fits print, and its permutations draw from NumPy's
-    global generator.
+    Its import configures the root logger and ignores all warnings, its fits print, and its permutations draw from
+    NumPy's global generator.
     """
     root, figures, own = (logging.getLogger(name) for name in (None, "matplotlib", "weightwatcher"))
     handlers, levels, disabled = list(root.handlers), (root.level, figures.level), own.disabled
