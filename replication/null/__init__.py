@@ -1,8 +1,8 @@
-"""Can the answers be trusted? Criteria against planted networks, tests against series with nothing in them.
+"""Validation of criteria on planted problems, and of Granger tests on series without effects or with a planted cause.
 
-`roc` asks every criterion to find weights that are known to matter. `false_positive_rate` and `power` ask a Granger
-test about series of noise and with one planted cause. Surrogates of given
-series are in `ccprune.stats.surrogates`.
+`roc` tests whether criteria rank the needed weights of planted problems above the idle ones. `false_positive_rate` and
+`power` test a Granger test on series of noise and with one planted cause. Surrogates of given series are in
+`ccprune.stats.surrogates`.
 """
 
 from replication.null.error_rates import (

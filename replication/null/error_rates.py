@@ -1,4 +1,4 @@
-"""How often a Granger test cries wolf, and how often it finds what is there."""
+"""False-positive rate and power of Granger tests."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ from ccprune.stats.surrogates import Surrogate, phase_randomised
 from replication.legcnet.procedure import WindowSettings
 from replication.null.noise import noise, null_exponents
 
-#: seed -> effect (K,), causes (K, M)
+#: Function of a seed that returns the series of an effect (K,) and of causes (K, M).
 Draw = Callable[[int], tuple[Tensor, Tensor]]
 
 CORRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -25,11 +25,26 @@ CORRECTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def noise_series(kind: str, *, windows: int, weights: int, recording: WindowSettings | None = None) -> Draw:
-    """Draws of an effect and `weights` causes that have nothing to do with each other.
+    """Return a draw of an effect and independent causes.
 
-    kind: of `surrogates.KINDS`. With a recording the causes are the exponents of noise of that kind, cut and computed
-    as it treats weights, and the effect is white noise; without, all are noise of that kind. Raises ValueError naming
-    the argument.
+    Parameters
+    ----------
+    kind : str
+        Kind of noise, one of `noise.KINDS`.
+    windows, weights : int
+        Numbers K of windows and M of causes, at least 1.
+    recording : WindowSettings, optional
+        If given, the causes are exponents of noise, in windows as for weights, and the effect is white noise. Otherwise
+        all series are noise of the given kind.
+
+    Returns
+    -------
+    Draw
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
     at_least(1, windows=windows, weights=weights)
 
@@ -46,17 +61,33 @@ def noise_series(kind: str, *, windows: int, weights: int, recording: WindowSett
 def surrogate_series(
     effect: Tensor, causes: Tensor, *, surrogate: Surrogate = phase_randomised, **options: int
 ) -> Draw:
-    """Draws of the effect (K,) as it is and surrogates of the causes (K, M): what the test says of these very series.
+    """Return a draw of the given effect (K,) and surrogates of the given causes (K, M).
 
-    surrogate, options: as in `surrogate_test`.
+    `surrogate` is a function of `ccprune.stats.surrogates`, and `options` are its further arguments.
     """
     return lambda seed: (effect, surrogate(causes, seed=seed, **options))
 
 
 def planted_series(strength: float, *, windows: int, weights: int) -> Draw:
-    """Draws of white noise causes, the first of which the effect follows one window later, `strength` times.
+    """Return a draw of white-noise causes, the first of which causes the effect one window later.
 
-    effect_t = strength * cause_{t-1,0} + noise_t, all of unit variance. Raises ValueError naming the argument.
+    The effect is effect_t = strength * cause_{t-1,0} + noise_t. Causes and noise have unit variance.
+
+    Parameters
+    ----------
+    strength : float
+        Strength of the planted cause.
+    windows, weights : int
+        Numbers K of windows, at least 2, and M of causes, at least 1.
+
+    Returns
+    -------
+    Draw
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
     at_least(1, weights=weights)
     at_least(2, windows=windows)
@@ -76,9 +107,24 @@ def planted_series(strength: float, *, windows: int, weights: int) -> Draw:
 def p_values(
     effect: Tensor, causes: Tensor, *, max_lag: int, lag: int | str = "bic", test: str = "ssr_f", augment: int = 0
 ) -> Tensor:
-    """One p-value (M,) per cause: at the given lag, at the one that "bic" or "aic" chooses, or the "smallest" of all.
+    """Return one p-value per cause.
 
-    Other arguments and errors as in `granger_test`. Raises ValueError for another lag.
+    Parameters
+    ----------
+    effect, causes, max_lag, test, augment
+        As in `granger_test`.
+    lag : int or str, default "bic"
+        Number of lags of the test, "bic" or "aic" for the number that this criterion selects, or "smallest" for the
+        smallest p-value over all lags.
+
+    Returns
+    -------
+    Tensor (M,)
+
+    Raises
+    ------
+    ValueError
+        If `lag` is invalid, and as `granger_test`.
     """
     found = granger_test(effect, causes, max_lag=max_lag, test=test, augment=augment)
     if lag == "smallest":
@@ -89,7 +135,7 @@ def p_values(
 
 
 def clopper_pearson(successes: int, trials: int, *, confidence_level: float = 0.95) -> Interval:
-    """Exact interval of a probability from independent trials (Clopper and Pearson, 1934)."""
+    """Return the exact interval of a probability from independent trials (Clopper and Pearson, 1934)."""
     found = binomtest(successes, trials).proportion_ci(confidence_level, method="exact")
     return Interval(successes / trials, float(found.low), float(found.high), trials)
 
@@ -105,27 +151,33 @@ def false_positive_rate(
     repeats: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How often causes that are none are called causal, before and after correction for their number.
+    """Estimate how often unrelated causes are rejected, without and with correction for multiple testing.
 
     Parameters
     ----------
-    draw : callable
-        seed -> effect (K,), causes (K, M): `noise_series`, `surrogate_series`, or of your own.
+    draw : Draw
+        `noise_series`, `surrogate_series`, or your own function.
     max_lag, lag, test, augment
         As in `p_values`.
-    significance : float
-        A cause is called one where its p-value, corrected, is below.
-    repeats : int
-        Draws, at least 2.
-    seed : int
+    significance : float, default 0.05
+        Significance level for the corrected p-values.
+    repeats : int, default 200
+        Number of draws, at least 2.
+    seed : int, default 0
+        Seed of the draws.
 
     Returns
     -------
     DataFrame
-        One row per correction ("none", "bonferroni", "benjamini_hochberg"). any, any_low, any_high: probability of at
-        least one false alarm, with its 95% Clopper-Pearson interval over the draws, which are independent. share,
-        share_low, share_high: share of causes called so; causes of one draw share the effect and are no independent
-        trials, so the interval is the bootstrap's over draws. windows, weights, repeats.
+        One row per correction ("none", "bonferroni", "benjamini_hochberg"), with the columns any, any_low and any_high
+        (probability of at least one false positive, with its 95% Clopper-Pearson interval over the independent draws),
+        share, share_low and share_high (share of false positives among the causes, with its bootstrap interval over
+        draws, because the causes of one draw share the effect), windows, weights and repeats.
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
     at_least(2, repeats=repeats)
     called, windows = _called(draw, max_lag, lag, test, augment, significance, repeats, seed)
@@ -151,12 +203,30 @@ def power(
     repeats: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How often one planted cause among `weights` is found, over the strengths of `planted_series`.
+    """Estimate how often one planted cause among `weights` is detected.
 
-    Returns a DataFrame with one row per strength and correction: power, power_low, power_high (95% Clopper-Pearson over
-    the draws), and share, share_low, share_high, the share of the other causes called so (bootstrap over draws; without
-    others left out), windows, weights, repeats. At strength 0 power is the significance level where the test keeps it.
-    Every strength has the same noise. Other arguments as in `false_positive_rate`.
+    All strengths have the same noise. At strength 0, the power of a correct test is the significance level.
+
+    Parameters
+    ----------
+    strengths : sequence of float
+        Strengths of the planted cause, as in `planted_series`.
+    windows, weights
+        As in `planted_series`.
+    max_lag, lag, test, augment, significance, repeats, seed
+        As in `false_positive_rate`.
+
+    Returns
+    -------
+    DataFrame
+        One row per strength and correction, with the columns strength, correction, power, power_low and power_high (95%
+        Clopper-Pearson interval over draws), share, share_low and share_high (share of false positives among the other
+        causes, if any, with its bootstrap interval over draws), windows, weights and repeats.
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
     at_least(2, repeats=repeats)
     rows = []
@@ -175,7 +245,7 @@ def power(
 def _called(
     draw: Draw, max_lag: int, lag: int | str, test: str, augment: int, significance: float, repeats: int, seed: int
 ) -> tuple[dict[str, Tensor], int]:
-    """{correction: (repeats, M) of bool}, and the number of windows."""
+    """Return the rejections {correction: (repeats, M) bool} and the number of windows."""
     if not 0 < significance < 1:
         raise ValueError(f"significance must lie between 0 and 1, got {significance!r}")
     found: dict[str, list[Tensor]] = {correction: [] for correction in CORRECTIONS}

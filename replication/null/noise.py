@@ -1,4 +1,4 @@
-"""Series in which there is nothing to find, and what exponents and Granger tests say about them."""
+"""Series of noise, and the exponents and Granger tests of such series."""
 
 import numpy as np
 import torch
@@ -10,12 +10,12 @@ from replication.legcnet.procedure import WindowSettings
 
 KINDS = ("white noise", "AR(1)", "random walk")
 AR_COEFFICIENT = 0.9
-# Standard deviation of a step, of the order of a weight's movement per update.
+# Standard deviation of a step, of the order of a weight's change per update.
 STEP = 1e-3
 
 
 def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
-    """Independent series (points, count): "white noise", "AR(1)" with coefficient 0.9, or a "random walk"."""
+    """Return independent series (points, count) of "white noise", "AR(1)" with coefficient 0.9, or "random walk"."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
     steps = STEP * np.random.default_rng(seed).normal(size=(points, count))
@@ -28,18 +28,32 @@ def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
 
 
 def null_exponents(kind: str, recording: WindowSettings, windows: int, count: int, *, seed: int) -> Tensor:
-    """Exponents (windows, count) of noise, cut and computed just as `recording` treats weights."""
+    """Return the exponents (windows, count) of noise, in the same windows and by the same options as for weights."""
     series = noise(kind, recording.stride * (windows - 1) + recording.window, count, seed=seed)
     options = recording.exponent_options
     return windowed_exponents(series, window=recording.window, stride=recording.stride, **options)
 
 
 def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significance: float = 0.05) -> dict[str, Tensor]:
-    """Share of causes (K, M) called causal for each effect (K, R) by each way of asking, though all are unrelated.
+    """Return the share of unrelated causes that are rejected for each effect, for several forms of the test.
 
-    Returns {way: Tensor (R,)}. one_lag: chi-squared form, one lag. smallest_p: the authors' smallest p over the lags.
-    smallest_p_f: the same with the F form. bic_lag: the F form at the lag BIC chooses. corrected: Benjamini-Hochberg
-    over weights on bic_lag's p. augmented: lag-augmented F form, one lag.
+    Parameters
+    ----------
+    effects : Tensor (K, R)
+        Series of R effects.
+    causes : Tensor (K, M)
+        Series of M causes.
+    max_lag : int
+        Largest lag.
+    significance : float, default 0.05
+        Significance level.
+
+    Returns
+    -------
+    {form: Tensor (R,)}
+        "one_lag" is the chi-squared form with one lag, "smallest_p" the authors' smallest p over the lags,
+        "smallest_p_f" the same with the F form, "bic_lag" the F form at the lag selected by BIC, "corrected" that with
+        Benjamini-Hochberg's correction over weights, and "augmented" the lag-augmented F form with one lag.
     """
     said: dict[str, list[Tensor]] = {}
     for effect in effects.T:

@@ -1,4 +1,4 @@
-"""Which criterion finds the weights that matter? ROC curves on networks where they are known."""
+"""ROC curves of criteria on planted problems, whose needed and idle weights are known."""
 
 import copy
 from collections.abc import Collection, Iterator, Mapping
@@ -28,21 +28,20 @@ _RANDOM = 10_000  # added to the seed of random scores
 
 @dataclass(frozen=True)
 class Roc:
-    """How well each criterion tells needed weights from idle ones, on each problem and in each state of the network.
+    """Separation of needed from idle weights by each criterion, on each problem and in each state of the network.
 
-    `state` is "start", the network before training, or "trained"; criteria that record training are there only in the
-    latter. A score without any knowledge has an area of 0.5, one that ranks every needed weight above every idle one
-    has 1.
+    The column `state` is "start" for the network before training, or "trained". Criteria that record training have only
+    the latter. An area of 0.5 is chance, 1 is perfect.
 
     Attributes
     ----------
     table : DataFrame
-        problem, state, criterion, auc (mean over seeds), low, high (bootstrap interval), seeds.
+        Columns problem, state, criterion, auc (mean over seeds), low, high (bootstrap interval), seeds.
     areas : DataFrame
-        problem, state, criterion, seed, auc.
+        Columns problem, state, criterion, seed, auc.
     curves : DataFrame
-        problem, state, criterion, seed, pruned_idle, pruned_needed: as scores rise, the share of idle and of needed
-        weights that lie at or below. A criterion that knows all goes through (1, 0).
+        Columns problem, state, criterion, seed, pruned_idle, pruned_needed: the shares of idle and of needed weights at
+        or below each score, in ascending order of the scores. A perfect criterion has the point (1, 0).
     """
 
     table: pd.DataFrame
@@ -58,31 +57,32 @@ def roc(
     steps: int = _STEPS,
     confidence_level: float = 0.95,
 ) -> Roc:
-    """Trains each problem's network by plain SGD and asks every criterion which weights are needed.
+    """Train the network of each planted problem by plain SGD and compute the ROC curves of criteria.
+
+    Criteria that need a batch receive all data of a problem as one batch, so their scores have no sampling noise.
 
     Parameters
     ----------
     problems : {name: Question}, optional
-        Networks with known idle weights, and how they are trained; `causal.known_answers.questions()` if None: dead
-        inputs, dead inputs beside unequal needs, inputs that bring noise only, and a teacher's idle units.
+        Planted problems and the settings of their training. By default `causal.known_answers.questions()`: dead inputs,
+        dead inputs with unequal needed weights, inputs with noise only, and a teacher's idle units.
     names : collection of str, optional
-        Criteria; all that are registered if None.
-    seeds : int
-        At least 2; problem, mini-batches and random scores differ between them.
-    steps : int
-        Of training, rounded to whole epochs.
-    confidence_level : float
-        Of the intervals.
+        Criteria, by default all registered ones.
+    seeds : int, default 5
+        Number of seeds of problem, mini-batches and random scores, at least 2.
+    steps : int, default 500
+        Steps of training, rounded to whole epochs.
+    confidence_level : float, default 0.95
+        Confidence level of the intervals.
 
     Returns
     -------
     Roc
-        Criteria that take a batch get all of a problem's data as one: their score without the noise of sampling.
 
     Raises
     ------
     ValueError
-        Naming the argument; also when a problem has no idle weight or no needed one.
+        If an argument is invalid (the message names it), or a problem has no idle or no needed weight.
     """
     at_least(2, seeds=seeds)
     at_least(1, steps=steps)
@@ -109,10 +109,26 @@ def roc(
 
 
 def auc(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> float:
-    """Chance that a needed weight scores higher than an idle one, drawn at random; a tie counts half.
+    """Return the probability that a random needed weight has a higher score than a random idle one; ties count half.
 
-    Raises ValueError for other names or shapes, for NaN, and when no weight, or every one, is idle.
+    Parameters
+    ----------
+    score : {parameter name: Tensor}
+        Scores, larger = keep.
+    idle : {parameter name: bool Tensor}
+        True for idle weights.
 
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If names or shapes differ, a score is NaN, or no weight or every weight is idle.
+
+    Examples
+    --------
     >>> idle = {"weight": torch.tensor([True, True, False])}
     >>> auc({"weight": torch.tensor([0.1, 0.7, 0.5])}, idle)
     0.5
@@ -123,7 +139,7 @@ def auc(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> float:
 def _scored(
     problem: Problem, question: Question, names: list[str], steps: int, seed: int
 ) -> Iterator[tuple[str, str, dict[str, Tensor]]]:
-    """State, criterion and scores."""
+    """Yield state, criterion and scores."""
     model, size = copy.deepcopy(problem.model), question.batch_size
     optimizer = SGD(model.parameters(), lr=question.lr)
     batches = Shuffled(problem.x, problem.y, size, seed=1_000 * seed)
@@ -137,23 +153,23 @@ def _scored(
             if state == "start" and store is not None:
                 continue
             given: dict[str, Any] = {"x": problem.x, "y": problem.y, "loss": problem.loss, "lr": question.lr}
-            # Not the seed that placed the idle weights: from the same numbers a random score would know of them.
+            # Not the problem's seed: random scores from the same numbers would depend on the idle weights' positions.
             yield state, name, criteria.score(name, network, **given, seed=_RANDOM + seed, store=store)
 
 
 def _curve(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of needed and of idle weights at or below each score, from (0, 0) to (1, 1)."""
+    """Return the shares of needed and of idle weights at or below each score, from (0, 0) to (1, 1)."""
     expected, got = ({name: tuple(value.shape) for name, value in each.items()} for each in (idle, score))
     if got != expected:
         raise ValueError(f"score must have the names and shapes {expected}, got {got}")
     truth = torch.cat([value.flatten() for value in idle.values()]).cpu().numpy()
     if truth.all() or not truth.any():
         raise ValueError("idle must name some weights and not all: there is nothing to tell apart")
-    # In float64, and the idle ones are to be found by a low score: what is pruned first.
+    # In float64; low scores should identify the idle weights, because they are pruned first.
     ranked = torch.cat([score[name].detach().flatten().double().cpu() for name in idle]).numpy()
     if np.isnan(ranked).any():
         raise ValueError("score must not hold NaN")
-    # Ranks stand for the scores: infinite ones have a place too.
+    # Ranks replace the scores, so that infinite scores are permitted.
     ranked = np.unique(ranked, return_inverse=True)[1]
     pruned_needed, pruned_idle, _ = roc_curve(truth, -ranked)
     return pruned_needed, pruned_idle
