@@ -1,4 +1,4 @@
-"""Every figure of the notebooks: one function each, which returns the Axes it drew on."""
+"""Figures of the notebooks, with one function for each, which returns its Axes."""
 
 from replication.figures._style import COLOURS, MARKERS, style
 from replication.figures.approximation import epsilon_by_width

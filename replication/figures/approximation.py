@@ -1,4 +1,4 @@
-"""Figures of the measured epsilon of LEGCNet's theorem 3.1."""
+"""Figure of the computed epsilon of LEGCNet's theorem 3.1."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,12 +18,30 @@ _LABELS = {
 def epsilon_by_width(
     table: pd.DataFrame, *, quantity: str = "epsilon_ball", when: str = "retrained", ax: Axes | None = None
 ) -> Axes:
-    """Epsilon against hidden width, one line per method with 95% intervals over seeds, both axes logarithmic.
+    """Draw epsilon against hidden width, one line per method with 95% intervals over seeds, on logarithmic axes.
 
-    `table` is that of `diagnostics.approximation.by_width`; quantity: "epsilon_ball", with a band from the mean found
-    to the mean upper bound, or "epsilon_test". The dotted line is the noise floor: dense networks of two
-    initialisations. Networks that lost no weight have epsilon 0 and no place on the axis: the title counts the others.
-    Raises ValueError for another quantity or a `when` that the table has not.
+    The dotted line is the noise floor, dense networks of two initialisations. Networks without pruned weights have
+    epsilon 0, which a logarithmic axis does not have; the title gives the number of the others.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `diagnostics.approximation.by_width`.
+    quantity : str, default "epsilon_ball"
+        "epsilon_ball", with a band from the mean lower bound to the mean upper bound, or "epsilon_test".
+    when : str, default "retrained"
+        "retrained" or "cut".
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If `quantity` is unknown or `when` is not in the table.
     """
     if quantity not in _LABELS:
         raise ValueError(f"quantity must be one of {tuple(_LABELS)}, got {quantity!r}")
@@ -37,7 +55,7 @@ def epsilon_by_width(
         drawn_as = look(i) | ({"color": "0.35", "ls": ":"} if i == len(groups) - 1 else {})
         colour = drawn_as["color"]
         widths, rows = zip(*part.groupby("width"), strict=True)
-        # Side by side, not on top of each other.
+        # Shifted, so that the methods do not overlap.
         at = np.array(widths) * 1.05 ** (i - (len(groups) - 1) / 2)
         values = [row[quantity].to_numpy() for row in rows]
         mean = np.array([value.mean() for value in values])

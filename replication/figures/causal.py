@@ -16,7 +16,7 @@ _TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
 
 def sparsity_axis(ax: Axes, sparsities: ArrayLike) -> None:
-    """Makes x the density, logarithmic and falling, labelled with the sparsity: the drop lies in the last percents."""
+    """Make x a falling logarithmic axis of the density with labels of the sparsity, to show high sparsities."""
     least, top = float(np.min(sparsities)), float(np.max(sparsities))
     ticks = [tick for tick in _TICKS if least - 1e-9 <= tick <= top + 1e-9]
     if len(ticks) < 2:
@@ -36,10 +36,24 @@ def accuracy_against_sparsity(
     marks: Mapping[str, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Mean over seeds against sparsity, one line per method, the range of the seeds shaded.
+    """Draw the mean over seeds against sparsity, one line per method, with the range of the seeds shaded.
 
-    `table` has the columns method, seed, level and `value`; a method "dense" is drawn as a dotted line. `marks` are
-    sparsities, one per method, drawn as upright bars across its line: critical points.
+    Parameters
+    ----------
+    table : DataFrame
+        Columns method, seed, level (sparsity) and `value`. A method "dense" is drawn as a dotted line.
+    value : str, default "test_accuracy"
+        Column to draw.
+    label : str
+        Label of the y axis.
+    marks : {method: sparsity}, optional
+        Critical sparsities, drawn as vertical bars on the lines.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     ax = ax or plt.subplots(figsize=(8.0, 4.2))[1]
     names = [name for name in dict.fromkeys(table.method) if name != "dense"]
@@ -51,7 +65,7 @@ def accuracy_against_sparsity(
         ax.plot(density, mean, ms=6, lw=1.3, label=name, **look(i))
         ax.fill_between(density, low, high, color=colour, alpha=0.15, lw=0)
         if marks and name in marks:
-            # Levels rise, and so does -log of the density; between them the line is straight in it.
+            # The line is straight between levels in -log of the density, which increases with the level.
             at = np.interp(-np.log(1 - marks[name]), -np.log(density), mean)
             ax.plot(1 - marks[name], at, "|", color=colour, ms=22, mew=2)
     dense = table[table.method == "dense"].groupby("level")[value].mean()
@@ -69,9 +83,22 @@ def accuracy_against_sparsity(
 def step_prediction(
     predicted: ArrayLike, actual: Mapping[str, ArrayLike], *, unit: str = "nats", ax: Axes | None = None
 ) -> Axes:
-    """Loss changes (T,) of steps against those that the first order predicts; one group per way to measure.
+    """Draw the loss changes of steps against their first-order prediction.
 
-    `unit` is the loss's; cross-entropy by natural logarithms is in nats.
+    Parameters
+    ----------
+    predicted : array_like (T,)
+        Predicted changes.
+    actual : {name: array_like (T,)}
+        Changes of one or more measurements, which may be shorter than T.
+    unit : str, default "nats"
+        Unit of the loss; cross-entropy with natural logarithms is in nats.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     ax = ax or plt.subplots(figsize=(5.0, 4.2))[1]
     predicted = np.asarray(predicted)
@@ -90,9 +117,9 @@ def step_prediction(
 
 
 def rank_correlations(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
-    """Spearman's rank correlation of scores, square table, numbers in the cells; lighter is larger, in grey too.
+    """Draw a square table of Spearman's rank correlations of scores; lighter is larger, also in grey.
 
-    `n` says what they are means over, such as "3 seeds".
+    `n` is the sample of the means, such as "3 seeds".
     """
     ax = ax or plt.subplots(figsize=(1.0 * len(table.columns) + 2.2, 0.62 * len(table) + 1.4))[1]
     label = counted("Spearman's rank correlation", n)
@@ -104,7 +131,7 @@ def rank_correlations(table: pd.DataFrame, *, n: str | None = None, ax: Axes | N
 
 
 def selection_frequencies(frequencies: Mapping[str, ArrayLike], *, threshold: float, ax: Axes | None = None) -> Axes:
-    """How often each weight is selected over half samples of the records, for records as they are and shuffled."""
+    """Draw histograms of how often weights are selected over half samples, for original and shuffled records."""
     ax = ax or plt.subplots()[1]
     bins = np.linspace(0, 1, 26)
     for i, (name, values) in enumerate(frequencies.items()):
@@ -122,7 +149,7 @@ def selection_frequencies(frequencies: Mapping[str, ArrayLike], *, threshold: fl
 def intervals(
     table: pd.DataFrame, *, label: str, reference: float | None = None, log: bool = False, ax: Axes | None = None
 ) -> Axes:
-    """One row per entry of `table` (columns name, estimate, low, high, and maybe group): a mark and its interval."""
+    """Draw a mark and its interval per row of `table` (columns name, estimate, low, high, and optionally group)."""
     ax = ax or plt.subplots(figsize=(6.4, 0.36 * len(table) + 1.3))[1]
     groups = list(dict.fromkeys(table["group"])) if "group" in table else [None]
     for y, row in enumerate(table.iloc[::-1].itertuples()):
@@ -145,9 +172,20 @@ def intervals(
 
 
 def loss_slices(slices: Mapping[str, tuple[Sequence[float], ArrayLike]], *, label: str, ax: Axes | None = None) -> Axes:
-    """Loss along a filter-normalised random direction, one line per network: (coordinates (n,), losses (n,) or (d, n)).
+    """Draw the loss along filter-normalised random directions, one line per network.
 
-    With several directions (d, n) their mean is drawn and their range shaded. `label` names the loss and its unit.
+    Parameters
+    ----------
+    slices : {name: (coordinates, losses)}
+        Coordinates (n,) and losses (n,), or (d, n) for d directions, whose mean is drawn and whose range is shaded.
+    label : str
+        Name and unit of the loss.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     ax = ax or plt.subplots()[1]
     directions = 1
@@ -163,7 +201,10 @@ def loss_slices(slices: Mapping[str, tuple[Sequence[float], ArrayLike]], *, labe
 
 
 def loss_surface(coordinates: ArrayLike, losses: ArrayLike, *, title: str, top: float, ax: Axes | None = None) -> Axes:
-    """Cross-entropy (n, n) on a plane of two filter-normalised directions, contours up to `top`; cross: the network."""
+    """Draw contours, up to `top`, of the cross-entropy (n, n) on a plane of two filter-normalised directions.
+
+    The cross marks the network.
+    """
     ax = ax or plt.subplots(figsize=(3.6, 3.2))[1]
     at, values = np.asarray(coordinates), np.asarray(losses).clip(max=top)
     contours = ax.contourf(at, at, values.T, levels=np.linspace(0, top, 13), cmap="cividis_r")
@@ -175,7 +216,7 @@ def loss_surface(coordinates: ArrayLike, losses: ArrayLike, *, title: str, top: 
 
 
 def known_answer(curves: pd.DataFrame, *, idle: float, title: str, ax: Axes | None = None) -> Axes:
-    """R2 of the pruned model against sparsity, mean over seeds, one line per score; dotted: the idle share."""
+    """Draw R2 of the pruned model against sparsity, mean over seeds, one line per score; the idle share is dotted."""
     ax = ax or plt.subplots()[1]
     for i, (name, part) in enumerate(curves.groupby("method", sort=False)):
         mean = part.groupby("sparsity").r2.mean()

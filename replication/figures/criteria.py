@@ -1,4 +1,4 @@
-"""Figures of criteria that are asked about networks whose answer is known."""
+"""Figure of criteria on planted problems."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -8,9 +8,9 @@ from replication.figures._style import cells
 
 
 def roc_areas(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Area under the ROC curve, a row per criterion and a column per problem, with its interval.
+    """Draw the area under the ROC curve with its interval, a row per criterion and a column per problem.
 
-    `table` is `calibrate.Roc.table` of one state. Lighter is larger, in grey too; 0.5 is chance.
+    `table` is `null.Roc.table` of one state. Lighter is larger, also in grey; 0.5 is chance.
     """
     order = list(dict.fromkeys(table.criterion)), list(dict.fromkeys(table.problem))
     wide = {name: table.pivot(index="criterion", columns="problem", values=name) for name in ("auc", "low", "high")}

@@ -1,4 +1,4 @@
-"""Figures of SHAP values and of how far networks agree on them."""
+"""Figures of SHAP values and of the agreement of networks on them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,16 +17,30 @@ from replication.figures._style import bars, beside, counted, look
 def beeswarm(
     values: ArrayLike, features: ArrayLike, *, names: Sequence[str], label: str, ax: Axes | None = None
 ) -> Axes:
-    """Beeswarm of one output's SHAP values (n, d): a dot for each sample, coloured by the feature's value (n, d).
+    """Draw shap's beeswarm plot of one output, a dot for each sample, coloured by the feature's value (large = light).
 
-    Drawn by shap, large feature values light. Features come by importance, largest first; beyond ten, the rest is
-    summed up. `label` says which output is explained.
+    Features are in descending order of importance. All after the ninth are added up if there are more than ten.
+
+    Parameters
+    ----------
+    values, features : array_like (n, d)
+        SHAP values of the output, and the features.
+    names : sequence of str
+        Names of the features.
+    label : str
+        Name of the output.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
-    from replication.diagnostics._shap import shap  # slow to import, and the other figures do not need it
+    from replication.diagnostics._shap import shap  # slow to import, and not needed by the other figures
 
     ax = ax or plt.subplots(figsize=(6.0, 0.38 * min(len(names), 10) + 1.2))[1]
     explanation = shap.Explanation(np.asarray(values), data=np.asarray(features), feature_names=list(names))
-    # shap scatters the dots by the global generator.
+    # shap scatters the dots with the global generator.
     state = np.random.get_state()
     np.random.seed(0)
     try:
@@ -39,16 +53,16 @@ def beeswarm(
 
 
 def _dark_to_light() -> ListedColormap:
-    """Cividis without its end, which is too light for white paper; shap's blue and red are one grey."""
+    """Return cividis without its light end. shap's blue and red have the same grey."""
     return ListedColormap(plt.get_cmap("cividis")(np.linspace(0, 0.9, 256)))
 
 
 def bar(
     importances: Mapping[str, ArrayLike], *, names: Sequence[str], n: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Global importances (d,), one bar per method and feature; features by importance for the first method.
+    """Draw global importances (d,), one bar per method and feature, in the order of the first method's importances.
 
-    `n` says what they are means over, such as "10 networks".
+    `n` is the sample of the means, such as "10 networks".
     """
     ax = ax or plt.subplots(figsize=(6.0, 0.12 * len(names) * (len(importances) + 1) + 1.2))[1]
     order = np.argsort(np.asarray(next(iter(importances.values()))))
@@ -69,10 +83,24 @@ def agreements(
     label: str = "Spearman's rank correlation",
     ax: Axes | None = None,
 ) -> Axes:
-    """Agreement with the dense network, one row per method: a dot for each network, the mean and its 95% interval.
+    """Draw the agreement with the dense network: a dot for each network, and each method's mean and 95% interval.
 
-    `table` as from `shap_runs.agreements`. The band is the interval of the noise floor, two dense networks from
-    different initialisations.
+    The band is the interval of the noise floor, which is two dense networks of different initialisations.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `shap_runs.agreements`.
+    quantity : str, default "spearman"
+        Column to draw.
+    label : str
+        Name of the quantity.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     methods = [name for name in dict.fromkeys(table.method) if name != NOISE_FLOOR]
     ax = ax or plt.subplots(figsize=(6.4, 0.4 * len(methods) + 1.4))[1]

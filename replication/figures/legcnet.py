@@ -1,4 +1,4 @@
-"""Figures of paper A and of its null."""
+"""Figures of paper A and of its null tests."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from replication.figures._style import COLOURS, above, bars, beside, cells, coun
 
 
 def weight_series(series: Tensor, *, steps_per_epoch: int, ax: Axes | None = None) -> Axes:
-    """Weights (n, M) over training, one line each."""
+    """Draw M weights over training, from their series (n, M)."""
     ax = ax or plt.subplots()[1]
     epochs = np.arange(series.shape[0]) / steps_per_epoch
     ax.set_prop_cycle(color=COLOURS)
@@ -22,7 +22,7 @@ def weight_series(series: Tensor, *, steps_per_epoch: int, ax: Axes | None = Non
 
 
 def stretching(curves: Tensor, *, labels: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Stretching curves (N, k + 1): mean log distance of neighbours against steps ahead."""
+    """Draw stretching curves (N, k + 1): mean log distance of neighbours against steps ahead."""
     ax = ax or plt.subplots()[1]
     for i, (curve, label) in enumerate(zip(curves.numpy(), labels, strict=True)):
         ax.plot(curve, ms=5, label=label, **look(i))
@@ -34,7 +34,7 @@ def stretching(curves: Tensor, *, labels: Sequence[str], ax: Axes | None = None)
 
 
 def exponents_and_risk(exponents: Tensor, risk: Tensor, *, label: str, ax: Axes | None = None) -> Axes:
-    """One weight's exponents (K,) and the risk (K,), window by window, on two axes."""
+    """Draw a weight's exponents (K,) and the risk (K,) over windows, on two y axes."""
     ax = ax or plt.subplots()[1]
     [line] = ax.plot(exponents.numpy(), color=COLOURS[0], lw=1, label=f"exponent of {label}, left")
     ax.set(xlabel=f"window (n = {len(exponents)})", ylabel="exponent (1/step)")
@@ -48,7 +48,7 @@ def exponents_and_risk(exponents: Tensor, risk: Tensor, *, label: str, ax: Axes 
 
 
 def p_values(smallest: Tensor, *, significance: float = 0.05, ax: Axes | None = None) -> Axes:
-    """Smallest p (M,) of each weight, sorted; the weights right of the line's crossing are pruned."""
+    """Draw the sorted smallest p-values (M,) of weights; those at or above the significance level are pruned."""
     ax = ax or plt.subplots()[1]
     values = np.sort(smallest.numpy())
     pruned = values >= significance
@@ -64,7 +64,7 @@ def p_values(smallest: Tensor, *, significance: float = 0.05, ax: Axes | None = 
 
 
 def separations(network: Tensor, linear: Tensor, *, steps_per_epoch: int, ax: Axes | None = None) -> Axes:
-    """Distance (M, n) of runs that began with one weight shifted, for a network and for a linear model."""
+    """Draw the distances (M, n) of runs with one shifted initial weight, for a network and for a linear model."""
     ax = ax or plt.subplots()[1]
     for i, (distances, name) in enumerate(((network, "sigmoid network"), (linear, "linear model"))):
         relative = (distances / distances[:, :1]).numpy()
@@ -81,7 +81,7 @@ def separations(network: Tensor, linear: Tensor, *, steps_per_epoch: int, ax: Ax
 
 
 def paired_epochs(runs: pd.DataFrame, method: str, *, budget: int, ax: Axes | None = None) -> Axes:
-    """Epochs to the benchmark of each initialisation: dense across, `method` up; below the line is faster."""
+    """Draw the epochs to the benchmark per initialisation, `method` against dense; below the diagonal is faster."""
     ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
     wide = runs.pivot(index="network", columns="method", values="epochs")
     ax.plot(wide["dense"], wide[method], "o", ms=4, alpha=0.5, color=COLOURS[0])
@@ -98,7 +98,7 @@ def paired_epochs(runs: pd.DataFrame, method: str, *, budget: int, ax: Axes | No
 def differences(
     table: pd.DataFrame, quantity: str, *, methods: Sequence[str] = ("ft", "pt"), ax: Axes | None = None
 ) -> Axes:
-    """Paired differences with 95% intervals, one row per method and reference."""
+    """Draw paired differences with 95% intervals, one row per method and reference."""
     part = table[(table.quantity == quantity) & table.method.isin(methods)].iloc[::-1]
     ax = ax or plt.subplots(figsize=(6.0, 0.42 * len(part) + 1.2))[1]
     for y, row in enumerate(part.itertuples()):
@@ -116,9 +116,9 @@ def differences(
 def rejection_rates(
     table: pd.DataFrame, *, significance: float = 0.05, n: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Share of unrelated causes called causal: rows of `table` are groups, columns are ways of asking.
+    """Draw the share of unrelated causes that are rejected; rows of `table` are groups, columns are tests.
 
-    `n` says how many were asked, such as "2,400 pairs".
+    `n` is the sample size, such as "2,400 pairs".
     """
     ax = ax or plt.subplots(figsize=(8.0, 4.0))[1]
     width = 0.8 / len(table.columns)
@@ -134,13 +134,13 @@ def rejection_rates(
 
 
 def exponent_spread(groups: dict[str, Tensor], *, ax: Axes | None = None) -> Axes:
-    """Distribution of windowed exponents for each named group: box from quartile to quartile, whiskers to 95%."""
+    """Draw the distribution of windowed exponents of each group: quartiles as a box, central 95% as whiskers."""
     ax = ax or plt.subplots(figsize=(7.0, 0.5 * len(groups) + 1.4))[1]
     names, labels = list(groups)[::-1], []
     for y, name in enumerate(names):
         values = groups[name].flatten().numpy()
         low, first, middle, third, high = np.quantile(values, [0.025, 0.25, 0.5, 0.75, 0.975])
-        # Boxplots: matplotlib renamed the argument that lays them flat, and 3.9 does not know the new name.
+        # Not matplotlib's boxplot, whose argument for horizontal boxes was renamed after 3.9.
         ax.plot([low, high], [y, y], "|-", color="0.2", lw=1.2, ms=8)
         ax.barh(y, third - first, 0.45, left=first, color=COLOURS[5], edgecolor="0.2", lw=1)
         ax.plot([middle, middle], [y - 0.22, y + 0.22], color="black", lw=2.5, solid_capstyle="butt")
@@ -152,9 +152,9 @@ def exponent_spread(groups: dict[str, Tensor], *, ax: Axes | None = None) -> Axe
 
 
 def jaccards(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
-    """Agreement of masks with the released ones: choices down, datasets across, numbers in the cells.
+    """Draw a table of the agreement of masks with the released ones; rows are choices, columns are datasets.
 
-    `n` says what they are means over, such as "20 trials".
+    `n` is the sample of the means, such as "20 trials".
     """
     ax = ax or plt.subplots(figsize=(1.1 * len(table.columns) + 3.5, 0.36 * len(table) + 1.0))[1]
     label = counted("Jaccard index of masks", n)

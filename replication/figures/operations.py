@@ -1,4 +1,4 @@
-"""Figures of operations and measured time."""
+"""Figure of operations and measured time."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -8,11 +8,21 @@ from replication.figures._style import below, look
 
 
 def time_against_operations(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Measured time over that of the dense network, against the share of multiply-adds that a mask leaves.
+    """Draw measured time, relative to the dense network, against the share of remaining multiply-adds.
 
-    `table` holds rows of one task of `diagnostics.latency.compare`, and beside its columns "work", the share
-    macs_kept / macs_dense of `diagnostics.flops.count`. Bars reach from the first to the third quartile. On the dotted
-    line time falls with the operations; the forms that a mask makes are drawn, dense is 1.
+    Error bars are from the first to the third quartile. On the dotted line, time is proportional to the operations.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of one task of `ccprune.measure.latency.compare`, with an additional column "work", the share macs_kept /
+        macs_dense of `ccprune.measure.operations.count`.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     ax = ax or plt.subplots(figsize=(5.6, 4.2))[1]
     for i, form in enumerate(form for form in dict.fromkeys(table["form"]) if form != "dense"):

@@ -10,19 +10,35 @@ from numpy.typing import ArrayLike
 
 from replication.figures._style import COLOURS, beside, counted, look
 
-#: Between these alphas weightwatcher, and paper A with it, calls a layer well trained.
+#: Range of alpha that weightwatcher and paper A call well trained.
 BAND = (2.0, 6.0)
 
 
 def spectral_densities(
     spectra: Mapping[str, tuple[ArrayLike, ArrayLike]], table: pd.DataFrame, *, axes: Sequence[Axes] | None = None
 ) -> list[Axes]:
-    """Density of log10 eigenvalues, one Axes per parameter: the matrix as it is, and with its entries permuted.
+    """Draw the density of log10 eigenvalues of each parameter, for the matrix and for its permuted entries.
 
-    `spectra` holds (`spectrum`, `randomised_spectrum`) by parameter, `table` is `diagnostics.weightwatcher.summary` of
-    the same weights; the edge of the Marchenko-Pastur density and xmin are drawn where it has them. Each eigenvalue is
-    a tick at the foot; those that are 0 but for rounding have no logarithm and are counted in the legend. Raises
-    ValueError for a parameter whose eigenvalues are all 0, or another number of axes than of parameters.
+    Each eigenvalue is also a tick at the bottom. Eigenvalues that are 0 up to rounding errors are counted in the
+    legend. The edge of the Marchenko-Pastur density and xmin are drawn if the table has them.
+
+    Parameters
+    ----------
+    spectra : {parameter name: (array_like, array_like)}
+        `spectrum` and `randomised_spectrum` of each parameter.
+    table : DataFrame
+        `diagnostics.weightwatcher.summary` of the same weights.
+    axes : sequence of Axes, optional
+        One for each parameter; by default new axes.
+
+    Returns
+    -------
+    list of Axes
+
+    Raises
+    ------
+    ValueError
+        If all eigenvalues of a parameter are 0, or the number of axes is not that of parameters.
     """
     if axes is None:
         size = (3.9 * len(spectra), 3.9)
@@ -37,7 +53,7 @@ def spectral_densities(
 
 
 def _logarithms(name: str, values: ArrayLike) -> tuple[np.ndarray, int]:
-    """log10 of the eigenvalues above 0, and how many are not."""
+    """Return log10 of the eigenvalues above 0, and the number of the others."""
     values = np.asarray(values, dtype=float)
     above = values[values > 1e-12 * values.max()]
     if len(above) == 0:
@@ -67,10 +83,21 @@ def _densities(ax: Axes, parts: Sequence[tuple[np.ndarray, int]], row: pd.Series
 
 
 def alphas(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
-    """Alpha with its interval over initialisations, layer by layer, one mark per method; shaded: 2 to 6.
+    """Draw alpha and its interval over initialisations by layer, one mark per method; the range 2 to 6 is shaded.
 
-    `table` has the columns parameter, method, estimate, low, high and maybe published: a figure to compare with, drawn
-    as a cross. Missing ones are not drawn; a layer that has none says so. `n` says how many, such as "5 networks".
+    Parameters
+    ----------
+    table : DataFrame
+        Columns parameter, method, estimate, low, high and optionally published, which is drawn as a cross. Missing
+        estimates are not drawn; a layer without any is labelled.
+    n : str, optional
+        Sample size, such as "5 networks".
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     layers, methods = (list(dict.fromkeys(table[column])) for column in ("parameter", "method"))
     ax = ax or plt.subplots(figsize=(1.6 + 0.42 * len(layers) * (len(methods) + 1), 3.8))[1]

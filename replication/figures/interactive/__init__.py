@@ -1,8 +1,8 @@
-"""Figures with knobs, for notebooks: what a reader would rather turn than read.
+"""Interactive figures for notebooks.
 
-Each function takes what has been computed and the values that its knobs may have, and returns an `Interactive`: knobs
-and a picture where a kernel runs, the picture alone where none does. Needs ipywidgets;
-nothing else in the package imports this one.
+Each function takes computed results and the values of its controls, and returns an `Interactive`, which shows controls
+and a picture with a running kernel, and the picture alone without one. This package needs ipywidgets, and no other
+package imports it.
 """
 
 from replication.figures.interactive._figure import Interactive

@@ -1,7 +1,6 @@
-"""Figures that are drawn again and again while a knob is turned (`replication.figures.interactive`).
+"""Figures that are drawn again after each change of a control (`replication.figures.interactive`).
 
-They belong to no window manager and to no notebook cell: each call makes a Figure and nothing keeps it. Their title
-says in words what they show.
+Each call makes a Figure that is not registered with pyplot. The title of the figure describes its content.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from replication.figures.causal import loss_surface
 from replication.legcnet.procedure import LEVEL
 
 _LEAST_P = 1e-5
-# As `p_values` draws them.
+# As in the figure `p_values`.
 _KEPT = {"marker": "o", "color": COLOURS[0], "ms": 5}
 _PRUNED = {"marker": "X", "color": COLOURS[1], "ms": 7}
 
@@ -25,9 +24,9 @@ _PRUNED = {"marker": "X", "color": COLOURS[1], "ms": 7}
 def exponents_and_p_values(
     exponents: Tensor, smallest: Tensor | None, keep: Tensor, *, window: int, lag: int
 ) -> Figure:
-    """Exponents (K, M) of M weights in K windows; below, each weight's smallest p (M,) over the lags 1 to `lag`.
+    """Draw the exponents (K, M) of M weights in K windows, and below the smallest p-values (M,) over lags 1 to `lag`.
 
-    `keep` (M,) tells kept from pruned weights by mark and colour. `smallest` is None where there was no test.
+    Kept and pruned weights, by `keep` (M,), differ in marker and colour. `smallest` is None if there was no test.
     """
     count, weights = exponents.shape
     pruned = int((~keep).sum())
@@ -47,7 +46,7 @@ def exponents_and_p_values(
     upper.set(ylabel="exponent (1/step)\nmedian, 5% to 95%")
     beside(upper)
     if smallest is None:
-        # What `legcnet.tests` needs: more windows than the regression has coefficients, and a risk that changes.
+        # `legcnet.tests` needs more windows than the regression has coefficients, and a risk that is not constant.
         reason = f"no test: {count} windows" if count <= 3 * lag + 1 else "no test: the risk never changes"
         needed = f"\nlags up to {lag} need more than {3 * lag + 1}" if count <= 3 * lag + 1 else ""
         lower.text(0.5, 0.5, reason + needed, transform=lower.transAxes, ha="center", va="center")
@@ -62,7 +61,7 @@ def exponents_and_p_values(
 def kept_and_accuracy(
     mask: Mask, accuracies: Mapping[str, Sequence[float]], *, alphas: Sequence[float], alpha: float, samples: int
 ) -> Figure:
-    """Share of each layer that the mask of one penalty keeps; beside it, accuracies (L,) against all L penalties."""
+    """Draw the kept share of each layer for one penalty, and to its right accuracies (L,) against all L penalties."""
     sizes = {name: keep.numel() for name, keep in reversed(mask.keep.items())}  # the first layer on top
     figure = Figure(figsize=(9.0, max(3.8, 1.0 + 0.34 * len(sizes))), layout="constrained")
     at = list(alphas).index(alpha)
@@ -84,7 +83,7 @@ def kept_and_accuracy(
 
 
 def surfaces(planes: Mapping[str, SliceResult], *, top: float) -> Figure:
-    """`loss_surface` of several networks side by side, on one scale."""
+    """Draw `loss_surface` of several networks side by side on one scale."""
     figure = Figure(figsize=(4.4 * len(planes), 3.9), layout="constrained")
     words = []
     for ax, (name, plane) in zip(np.atleast_1d(figure.subplots(1, len(planes))), planes.items(), strict=True):

@@ -1,4 +1,4 @@
-"""A picture and the knobs that turn it: live where a kernel runs, the picture alone where none does."""
+"""Picture with controls, which work with a running kernel; without one only the picture is shown."""
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
@@ -15,26 +15,27 @@ _WIDTH = "32rem"
 
 
 class Interactive:
-    """A figure that is drawn anew whenever a knob is turned.
+    """Figure that is drawn again after each change of a control.
 
-    As the last expression of a cell it gives two outputs: the knobs, and below them the picture, a plain PNG that the
-    knobs replace. A reader without a kernel, of a report or of a notebook that was only opened, sees the last picture.
+    As the last expression of a cell it has two outputs: the controls, and below them the picture as PNG, which the
+    controls replace. Without a running kernel, as in a report, only the last picture is shown.
 
     Parameters
     ----------
     draw : callable
-        Called with the knobs' values by name; returns a Figure. The figure's title says in words what it shows, and is
+        Function of the controls' values by name that returns a Figure. The figure's title describes its content and is
         the picture's alternative text.
-    knobs : {name: ipywidgets widget with a value}
+    knobs : {name: widget}
+        Controls, which are ipywidgets with a value.
 
     Attributes
     ----------
     knobs : {name: widget}
-        Setting one's `.value` draws.
+        The controls. Setting a `.value` draws the figure.
     figure : matplotlib.figure.Figure
-        As drawn last.
+        The last figure.
     png : bytes
-        The same as a picture.
+        The last figure as PNG.
     """
 
     def __init__(self, draw: Callable[..., Figure], knobs: Mapping[str, Any]) -> None:
@@ -48,11 +49,11 @@ class Interactive:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The knobs' values by name."""
+        """Values of the controls by name."""
         return {name: knob.value for name, knob in self.knobs.items()}
 
     def turn(self, **settings: object) -> None:
-        """Sets knobs by name, as a hand would. Raises ValueError for a knob or a value that is not there."""
+        """Set controls by name, as a user does. Raise ValueError for an unknown control or value."""
         for name, value in settings.items():
             if name not in self.knobs:
                 raise ValueError(f"knobs are {', '.join(self.knobs)}; there is no {name!r}")
@@ -76,7 +77,7 @@ class Interactive:
     def _ipython_display_(self) -> None:
         knobs = f"Knobs: {', '.join(self.knobs)}. They turn where this notebook's kernel runs."
         display({**self._panel._repr_mimebundle_(), "text/plain": knobs}, raw=True)
-        # One id, so that a figure that is shown in two cells is turned in both.
+        # One id, so that a figure in two cells is updated in both.
         self._display_id = self._display_id or uuid4().hex
         display(self._picture(), raw=True, metadata=self._described(), display_id=self._display_id)
 
@@ -88,7 +89,7 @@ class Interactive:
 
 
 def slider(label: str, options: Sequence[tuple[str, Any]], value: object) -> ipywidgets.SelectionSlider:
-    """A slider over (text, value) pairs. It acts when it is let go: a figure takes longer than a hand's move."""
+    """Return a slider over (text, value) pairs, which acts on release, because drawing is slower than dragging."""
     return ipywidgets.SelectionSlider(
         options=options,
         value=value,
@@ -100,7 +101,7 @@ def slider(label: str, options: Sequence[tuple[str, Any]], value: object) -> ipy
 
 
 def dropdown(label: str, options: Sequence[str], value: str) -> ipywidgets.Dropdown:
-    """A list to choose from."""
+    """Return a drop-down list."""
     return ipywidgets.Dropdown(
         options=[(option, option) for option in options],
         value=value,
@@ -111,7 +112,7 @@ def dropdown(label: str, options: Sequence[str], value: str) -> ipywidgets.Dropd
 
 
 def increasing(name: str, values: Sequence[Any]) -> list[Any]:
-    """The values as a list. Raises ValueError when there is none, or one is not above the one before."""
+    """Return the values as a list. Raise ValueError if there is none or they do not increase."""
     found = list(values)
     if not found or any(not left < right for left, right in zip(found, found[1:], strict=False)):
         raise ValueError(f"{name} must hold at least one value, each above the one before, got {found}")

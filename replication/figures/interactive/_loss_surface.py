@@ -1,4 +1,4 @@
-"""Paper B: the loss around a network before it is pruned and after (claim of flatter minima)."""
+"""Loss surface of paper B around a network before and after pruning (claim of flatter minima)."""
 
 import math
 from collections.abc import Mapping
@@ -18,28 +18,28 @@ def loss_surface(
     top: float,
     before_name: str = "before pruning",
 ) -> Interactive:
-    """Loss on a plane of two directions around a network before pruning, and after it by a method and to a sparsity.
+    """Show the loss on a plane around a network before pruning, and after pruning by a selected method and sparsity.
 
     Parameters
     ----------
     before : SliceResult
-        From `flatness.slice_2d`.
+        Plane before pruning, from `flatness.slice_2d`.
     after : {method: {sparsity: SliceResult}}
-        The same after pruning, on the same coordinates and data, every method to the same sparsities.
+        Planes after pruning, on the same coordinates and data, with the same sparsities for all methods.
     top : float
-        Losses are drawn up to here; one scale for all, so that pictures can be compared.
-    before_name : str
-        What `before` is.
+        Upper limit of the colour scale, which is the same for all planes.
+    before_name : str, default "before pruning"
+        Label of `before`.
 
     Returns
     -------
     Interactive
-        With the knobs "method" and "sparsity"; it begins at the first method and the middle sparsity.
+        With the controls "method" and "sparsity", initially the first method and the middle sparsity.
 
     Raises
     ------
     ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
     if not 0 < top < math.inf:
         raise ValueError(f"top must be a finite loss above 0, got {top!r}")

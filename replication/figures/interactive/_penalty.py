@@ -1,4 +1,4 @@
-"""Paper B: how the Lasso's penalty sets what is kept, layer by layer, and what accuracy that leaves."""
+"""Kept weights of each layer and accuracy for a penalty of paper B's Lasso."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,29 +15,29 @@ from replication.figures.interactive._figure import Interactive, increasing, sli
 def penalty(
     masks: Sequence[Mask], accuracies: Mapping[str, Sequence[float]], *, alphas: Sequence[float], samples: int
 ) -> Interactive:
-    """What a penalty lambda keeps of each layer, and the accuracy, for a lambda to choose.
+    """Show the kept share of each layer and the accuracy for a selected penalty.
 
     Parameters
     ----------
     masks : sequence of L Mask
-        One per penalty, of one network: `Screen.masks(alphas)`, or the non-zero coefficients of solutions.
+        One mask per penalty, all of one network: `Screen.masks(alphas)`, or the non-zero coefficients of solutions.
     accuracies : {name: L accuracies between 0 and 1}
-        Of the pruned network, one curve per name, such as "as pruned" and "after one more epoch".
+        Accuracies of the pruned network, one curve per name, such as "as pruned" and "after one more epoch".
     alphas : sequence of L float
-        Penalties above 0, increasing; the figure begins at the middle one. In units of loss times squared weight, as
-        in `Screen`.
+        Increasing penalties above 0, in units of loss times squared weight as in `Screen`. The initial one is in the
+        middle.
     samples : int
-        On how many the accuracy was measured.
+        Number of samples of the accuracies.
 
     Returns
     -------
     Interactive
-        With the knob "alpha".
+        With the control "alpha".
 
     Raises
     ------
     ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
     alphas = increasing("alphas", alphas)
     for alpha in alphas:

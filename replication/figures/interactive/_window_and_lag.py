@@ -1,4 +1,4 @@
-"""Paper A: how the windows' length and the number of lags choose the mask (LEGCNet sections 3.3 to 3.6)."""
+"""Mask of paper A for a window length and a number of lags (LEGCNet sections 3.3 to 3.6)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,40 +19,41 @@ from replication.legcnet import procedure as legcnet
 def window_and_lag(
     weights: Tensor, risk: Tensor, *, recording: legcnet.WindowSettings, windows: Sequence[int], lags: Sequence[int]
 ) -> Interactive:
-    """Exponents and p-values of a network's weights, and which LEGCNet prunes, for a window and a lag to choose.
+    """Show exponents, p-values and the weights that LEGCNet prunes, for a selected window length and number of lags.
 
-    All is computed when a knob is turned, as `legcnet.evidence`, `legcnet.tests` and `legcnet.keep_masks` do it.
+    Everything is computed after a change of a control, as in `legcnet.evidence`, `legcnet.tests` and
+    `legcnet.keep_masks`.
 
     Parameters
     ----------
     weights : Tensor (n, M)
         The weights before the first and after every update.
     risk : Tensor (n,)
-        Misclassification risk at the same moments.
+        Misclassification risk at the same updates.
     recording : legcnet.WindowSettings
-        What is not turned: stride, steps, rounding. The figure begins at its window and max_lag.
+        Fixed settings: stride, steps, rounding. Its window and max_lag are the initial values.
     windows : sequence of int
-        Allowed lengths, in steps, increasing; recording.window is among them.
+        Increasing window lengths in steps, including recording.window.
     lags : sequence of int
-        Allowed numbers of lags, increasing; recording.max_lag is among them. Where the windows are too few for a lag
-        there is no test and nothing is pruned, as the figure then says.
+        Increasing numbers of lags, including recording.max_lag. If there are too few windows for the lags, there is no
+        test, nothing is pruned, and the figure shows the reason.
 
     Returns
     -------
     Interactive
-        With the knobs "window" and "lag".
+        With the controls "window" and "lag".
 
     Raises
     ------
     TypeError, ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
     check_series("weights", weights)
     if tuple(risk.shape) != (len(weights),):
         raise ValueError(f"risk must have one value for each of the {len(weights)} rows of weights, got {risk.shape}")
     windows, lags = increasing("windows", windows), increasing("lags", lags)
     for value in windows:
-        # The fewest points in which one pair of neighbours can be followed for so many steps.
+        # Smallest number of points in which one pair of neighbours can be followed for so many steps.
         at_least(recording.steps + 3, windows=value)
     for value in lags:
         at_least(1, lags=value)
@@ -62,7 +63,7 @@ def window_and_lag(
         if start not in values:
             raise ValueError(f"{name} must hold the recording's own {start}, where the figure begins, got {values}")
 
-    @cache  # a lag is turned without computing the exponents again
+    @cache  # a change of the lags does not compute the exponents again
     def evidence(window: int) -> legcnet.Evidence:
         chosen = replace(recording, window=window)
         exponents = windowed_exponents(weights, window=window, stride=chosen.stride, **chosen.exponent_options)
