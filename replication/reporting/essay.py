@@ -61,6 +61,14 @@ def read(folder: str | os.PathLike) -> pd.DataFrame:
     return table.assign(whose=whose, claim=[claim_of(row)[1] for row in table.to_dict("records")])
 
 
+def opening(table: pd.DataFrame) -> str:
+    """How many numbers the tables have, from how many notebooks and profiles, and how many have no run."""
+    made = table[table.notebook != ""]
+    profiles = ", ".join(made.profile.unique())
+    text = f"The tables have {len(table):,} numbers: {len(made):,} from {made.notebook.nunique()} notebooks (profiles: "
+    return f"{text}{profiles}), and {len(table) - len(made):,} released figures of paper B without a run of ours."
+
+
 def select(rows: pd.DataFrame, /, **wanted: str | list[str]) -> pd.DataFrame:
     """Those rows that hold the value wanted in each column named, or one of several; none is no error.
 

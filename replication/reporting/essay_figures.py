@@ -4,8 +4,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from replication.causal.released import Figure, Released
 from replication.figures import intervals, sparsity_axis
-from replication.figures._style import beside, look
+from replication.figures._style import below, beside, look
 from replication.reporting.essay import select, spread
 
 
@@ -52,3 +53,32 @@ def differences_by_sparsity(curves: pd.DataFrame, *, title: str) -> Axes:
     ax.set(ylabel=label, title=title)
     beside(ax)
     return ax
+
+
+def released_accuracies(released: Released) -> list[Axes]:
+    """Test accuracy against sparsity as paper B's authors released it: causal and magnitude pruning, two networks.
+
+    Small marks are single runs, lines their means; a dotted line is the dense network, where it was released.
+    """
+    axes = plt.subplots(1, 2, figsize=(10.0, 4.4), layout="constrained")[1]
+    names = {"resnet20_accuracy": "ResNet-20", "lenet_cifar10_accuracy": "LeNet"}
+    for ax, (group, name) in zip(axes, names.items(), strict=True):
+        lines: dict[str, list[Figure]] = {}
+        for figure in released.select(group):
+            iterations = figure.details["iterations"]
+            lines.setdefault(f"{figure.method}, {iterations} iteration{'s'[: iterations - 1]}", []).append(figure)
+        pruned = [(label, figures) for label, figures in lines.items() if figures[0].method != "dense"]
+        pruned.sort(key=lambda item: (-item[1][0].details["iterations"], item[0]))  # one colour a method in both
+        for i, (label, figures) in enumerate(pruned):
+            means = pd.DataFrame([(f.sparsity, f.value) for f in figures]).groupby(0)[1].mean()
+            ax.plot(1 - means.index.to_numpy(), means, ms=0, label=label, **look(i) | {"marker": None})
+            single = {"ls": "", "ms": 5, "alpha": 0.8}
+            ax.plot([1 - f.sparsity for f in figures], [f.value for f in figures], **look(i) | single)
+        for figure in released.select(group, method="dense"):
+            ax.axhline(figure.value, color="0.3", ls=":", lw=1.2, label="dense")
+        sparsity_axis(ax, [figure.sparsity for _, figures in pruned for figure in figures])
+        runs = max(figure.repetition or 1 for _, figures in pruned for figure in figures)
+        ax.set(title=f"{name} on CIFAR-10, n = {runs}", ylabel="test accuracy (share)\nof the best test epoch")
+        ax.set_xlabel("sparsity (log scale of what is left)")
+        below(ax, ncols=1)
+    return list(axes)

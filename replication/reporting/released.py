@@ -64,6 +64,11 @@ def section(figures: Released, found: Sequence[Row]) -> list[str]:
     return blocks
 
 
+def lesson(figures: Released) -> str:
+    """All statements as Markdown under headings of a lesson."""
+    return "\n\n".join(block for one in statements(figures) for block in statement(one, heading="####"))
+
+
 def statement(one: Statement, *, heading: str = "###") -> list[str]:
     """Heading, text, table and caveat of one statement, as Markdown blocks."""
     blocks = [f"{heading} {one.title}", one.text]

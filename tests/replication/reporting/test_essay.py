@@ -13,7 +13,7 @@ from replication import ledger as results
 from replication.ledger import Cell, notebooks
 from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
 from replication.ledger.tables import rows as all_rows
-from replication.reporting import essay, essay_figures, statements
+from replication.reporting import essay, essay_figures, released, statements
 from replication.reporting.judging import cached, judge
 
 ROOT = Path(__file__).parents[3]
@@ -250,7 +250,7 @@ def test_the_essay_reads_the_committed_tables(monkeypatch, tmp_path):
     lines = markdown(shown)
     # A line that says so would be a misspelt question: every question has rows in the committed tables.
     assert [line for line in lines if "not run" in line and line.startswith("- ")] == []
-    assert sum(isinstance(one, plt.Figure) for one in shown) == 2
+    assert sum(isinstance(one, plt.Figure) for one in shown) == 3
     rows = sum(len((ROOT / "replication" / name).read_text().splitlines()) - 1 for name in TABLES)
     assert f"{rows:,} numbers" in lines[0]
     content = results.read(out)
@@ -259,7 +259,8 @@ def test_the_essay_reads_the_committed_tables(monkeypatch, tmp_path):
 
 
 def test_readme_index_and_essay_open_with_the_same_sentences():
-    said = statements.bullets(all_rows(ROOT / "replication", judge=cached(ROOT / "replication")))
+    folder = ROOT / "replication"
+    said = statements.bullets(all_rows(folder, judge=cached(folder), declared=released.declared(folder)))
     for page in ("README.md", "replication/README.md"):
         assert said in (ROOT / page).read_text(encoding="utf-8"), page
 
