@@ -50,7 +50,7 @@ def causal_exact(store: InMemory) -> Scores:
 
 
 def causal_sgd(store: InMemory, lr: float) -> Scores:
-    """|gamma| of the authors' solver with the settings of their follow-up (2025) (`lasso.truncated_gradient`)."""
+    """|gamma| of the authors' solver with the settings of their code of June 2025 (`lasso.truncated_gradient`)."""
     from ccprune import lasso
 
     changes, losses = store.records()

@@ -1,8 +1,10 @@
 """Paper B's two pruning protocols, on any torch model.
 
-`gradual` is the follow-up's (2025): record while training goes on, prune along a schedule, never rewind. `rewound` is
-the paper's (2024): record plain SGD from the saved weights, zero what the Lasso leaves out, load the saved weights
-again under the mask.
+`gradual` is a variant of the follow-up's (2025): train, prune along a schedule, never rewind the training. It differs
+from the authors' code in two points. They record separate steps of plain SGD and put back the state before these steps,
+while `gradual` records the training itself, whose steps are kept. They train between cuts, while `gradual` also trains
+before the first one. `rewound` is the paper's (2024): record plain SGD from the saved weights, zero what the Lasso
+leaves out, load the saved weights again under the mask.
 """
 
 import copy
@@ -68,7 +70,7 @@ def gradual(
     seed: int,
     only: Collection[float] | None = None,
 ) -> Iterator[Point]:
-    """The follow-up's protocol along rising sparsities `levels`; yields a `Point` for each, or for those in `only`.
+    """A variant of the follow-up's protocol along rising `levels`; yields a `Point` for each, or for those in `only`.
 
     For each level: `between` epochs at the constant rate under the mask so far, recorded on the same mini-batches; then
     the mask; then a copy is trained for `after` epochs with the rate going down to 0 (cosine), and that is the point's
@@ -117,6 +119,9 @@ def rewound(
     Every iteration trains a copy of the saved network under the mask so far for `epochs` of plain SGD at `rate` and
     records consecutive steps; `choose(model, store, mask so far, iteration)` makes the next mask, in the paper
     `store.mask(alpha)`; and the next iteration begins at the saved weights again. Without `store` nothing is recorded.
+
+    The authors' program copied weights from the GPU without waiting for the copy until they corrected it in June 2025.
+    Whether this affected the figures of the paper is not known; it does not occur here.
     """
     mask = Mask.ones_like(saved)
     for iteration in range(iterations):

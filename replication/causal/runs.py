@@ -1,4 +1,4 @@
-"""The runs behind the verdicts on paper B: curves of accuracy against sparsity under the follow-up's protocol."""
+"""The runs behind the verdicts on paper B: curves of accuracy against sparsity, by `protocols.gradual`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
