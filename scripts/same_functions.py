@@ -1,9 +1,9 @@
-"""Compare the functions of two commits: do they differ in more than where they are?
+"""Compare the functions of two commits, wherever they are defined.
 
     python scripts/same_functions.py OLD [NEW]
 
-Lists functions and classes' methods whose syntax trees differ, import statements and docstrings left out. NEW is the
-working tree unless given.
+Lists functions and methods whose syntax trees differ, without import statements and docstrings. NEW is the working
+tree by default.
 """
 
 import ast
@@ -16,7 +16,7 @@ FOLDERS = ("ccprune", "replication")
 
 
 def main(old: str, new: str | None = None) -> int:
-    """Print what only one of the two has; the exit status is the number of such functions, at most 1."""
+    """Print the functions that only one of the two has. The exit status is 1 if there are any."""
     before, after = _functions(_committed(old)), _functions(_committed(new) if new else _here())
     for sign, found in (("-", before - after), ("+", after - before)):
         for (name, _), count in sorted(found.items()):
@@ -43,7 +43,7 @@ def _functions(sources: list[str]) -> Counter[tuple[str, str]]:
 
 
 class _Bare(ast.NodeTransformer):
-    """Without imports and docstrings."""
+    """Remove imports and docstrings."""
 
     def visit_Import(self, node: ast.Import) -> None:  # noqa: N802, D102 - ast's name
         return None

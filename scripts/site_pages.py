@@ -1,10 +1,11 @@
-"""MkDocs hook: what the site has beside docs/, made from the project's files when it is built.
+"""MkDocs hook that adds content outside docs/ to the site when it is built.
 
-- A page for each lesson of notebooks/lessons.toml, as its committed report shows it. A lesson that has none because it
-  says what the committed results say is run when the site is built.
-- `PAGES`, and whatever a page links to, each at its own path in the project; links lead to pages of the site.
-- Tables between `<!-- made: NAME -->` and `<!-- end -->` in docs/; what stands there is for who reads the file itself.
-- Examples in docstrings, `>>> ...`, as code: Markdown takes them for quotations.
+- A page for each lesson of notebooks/lessons.toml, from its committed report. Lessons about the committed results have
+  no committed report; they are run when the site is built.
+- `PAGES`, and all files that a page links to, at their paths in the project, with links to pages of the site.
+- Tables between `<!-- made: NAME -->` and `<!-- end -->` in docs/. The text between these comments in the file is for
+  readers of the file.
+- Examples in docstrings, `>>> ...`, as code, because Markdown reads them as quotations.
 """
 
 import html
@@ -43,7 +44,7 @@ _FOLDER = re.compile(r"\[([^]]+)\]\(([^)#:\s]+)\)")
 
 
 def on_config(config):
-    """Put the lessons into the navigation, those of a part together; read examples as code."""
+    """Add the lessons to the navigation, grouped by part, and the extension for examples."""
     config.markdown_extensions.append(_Examples())
     parts: dict[str, list] = {}
     for lesson in course.lessons(_root(config)):
@@ -55,10 +56,10 @@ def on_config(config):
 
 
 class _Examples(Extension, Preprocessor):
-    """Fences what begins with `>>>`, up to the next empty line."""
+    """Fence the lines from `>>>` to the next empty line."""
 
     def extendMarkdown(self, md):  # noqa: N802 (Markdown's name)
-        md.preprocessors.register(self, "examples", 30)  # before fenced blocks are looked for, at 25
+        md.preprocessors.register(self, "examples", 30)  # before fenced blocks are parsed, at 25
 
     def run(self, lines: list[str]) -> list[str]:
         text = "\n".join(lines)
@@ -66,7 +67,7 @@ class _Examples(Extension, Preprocessor):
 
 
 def on_files(files, *, config):
-    """Add the lessons' pages, `PAGES`, and what is linked to."""
+    """Add the lessons' pages, `PAGES`, and the linked files."""
     root = _root(config)
     waiting = [(f"docs/{file.src_uri}", file.content_string) for file in files.documentation_pages()]
     for lesson in course.lessons(root):
@@ -91,7 +92,7 @@ def on_files(files, *, config):
 
 
 def on_page_markdown(markdown, *, page, config, files):
-    """Fill in what is made, and lead links of docs/ into the site."""
+    """Insert the generated tables, and direct links of docs/ to the site."""
     root, here = _root(config), posixpath.dirname(page.file.src_uri)
     if page.file.generated_by:
         return markdown
@@ -104,7 +105,7 @@ def on_page_markdown(markdown, *, page, config, files):
 
 
 def on_page_content(content, *, page, config, files):
-    """Put a lesson's report into its page, its headings into the table of contents."""
+    """Insert a lesson's report into its page, and its headings into the table of contents."""
     found = re.search(r"<!-- report: (\S+) -->", content)
     if not found:
         return content
@@ -125,15 +126,15 @@ def _root(config) -> Path:
 
 
 def _in_site(path: str) -> str:
-    """Where the site has a file of the project: docs/ is its root, a notebook is a page."""
+    """Return the path in the site of a file of the project; docs/ is the site's root, and notebooks are pages."""
     path = re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/"))
     return "index.md" if path == "README.md" else path
 
 
 def _target(root: Path, source: str, link: str) -> str | None:
-    """The project's file that a link from another one leads to; None if there is none."""
+    """Return the project's file that is the target of a link in another file, or None."""
     folder = posixpath.dirname(source)
-    if folder == REPORTS:  # its links are its notebook's
+    if folder == REPORTS:  # links in a report are relative to its notebook
         folder = str(NOTEBOOKS)
     path = posixpath.normpath(posixpath.join(folder, unquote(html.unescape(link))))
     if (root / path).is_dir():
@@ -148,12 +149,12 @@ def _linked(root: Path, source: str, text: str) -> Iterator[str]:
 
 
 def _with_links(root: Path, source: str, text: str, url: str | None = None) -> str:
-    """The text of a file of the project with links as the site has them; `url`: of the page that it becomes part of."""
+    """Return the text of a project's file with the site's links; `url` is the page that it becomes part of."""
 
     def led(match: re.Match) -> str:
         path = _target(root, source, match["path"])
         if path is None:
-            if Path(source).suffix == ".html":  # of Markdown's, MkDocs tells
+            if Path(source).suffix == ".html":  # MkDocs reports missing targets of Markdown files
                 _log.warning("%s links to %s, which is not there", source, match["path"])
             return match[0]
         if Path(source).suffix == ".html":
@@ -162,7 +163,7 @@ def _with_links(root: Path, source: str, text: str, url: str | None = None) -> s
         return match["before"] + posixpath.relpath(_in_site(path), posixpath.dirname(_in_site(source)) or ".")
 
     def unlinked(match: re.Match) -> str:
-        """A folder's name: the site has no page of folders."""
+        """Replace the link to a folder by its text, because the site has no pages for folders."""
         folder = root / posixpath.dirname(source) / match[2]
         return match[1] if folder.is_dir() and not (folder / "README.md").is_file() else match[0]
 
@@ -190,7 +191,7 @@ def _lesson_page(root: Path, lesson: course.Lesson) -> str:
 
 
 def _report(root: Path, label: str) -> str:
-    """The committed report; where there is none, one that is made now."""
+    """Return the committed report, or run the lesson if there is none."""
     path = root / REPORTS / f"{label}.html"
     if path.is_file():
         return path.read_text(encoding="utf-8")
@@ -206,7 +207,7 @@ def _report(root: Path, label: str) -> str:
 
 
 def _reports(root: Path, notebook: str) -> Iterator[str]:
-    """Labels of a notebook's committed reports, those of the default profile first, in the suite's order."""
+    """Yield the labels of a notebook's committed reports, first of the default profile, in the suite's order."""
     entries = suite_file.read(root / SUITE_FILE).entries
     for profile in ("default", "paper"):
         for entry in entries[profile]:
@@ -221,7 +222,7 @@ def _memory(root: Path) -> str:
 
 
 def _citation(root: Path) -> str:
-    """CITATION.cff as BibTeX: the software, then what it refers to."""
+    """Return CITATION.cff as BibTeX: the software, then its references."""
     cited = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     entries = []
     for work in (cited, *cited["references"]):
@@ -238,7 +239,8 @@ def _citation(root: Path) -> str:
     return "```bibtex\n" + "\n".join(entries) + "```"
 
 
-#: What stands between `<!-- made: NAME -->` and `<!-- end -->`; `link` gives a notebook's address.
+#: Functions that return the text between `<!-- made: NAME -->` and `<!-- end -->`, by name, from the project's folder
+#: and a function `link` that returns a notebook's address.
 MADE: dict[str, Callable[[Path, Callable[[str], str]], str]] = {
     "lessons": lambda root, link: course.lesson_table(course.lessons(root), link),
     "exercises": lambda root, link: course.exercise_table(course.lessons(root), link),
