@@ -1,4 +1,4 @@
-"""Draws speed.png and writes README.md, from the files in results/ alone."""
+"""Draw speed.png and write README.md from the files in results/."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,13 @@ HERE = Path(__file__).parent
 
 
 def results() -> dict[str, dict[str, Any]]:
+    """Return the contents of the result files by name."""
     files = sorted((HERE / "results").glob("*.json"))
     return {file.stem: json.loads(file.read_text()) for file in files}
 
 
 def draw(found: dict[str, dict[str, Any]]) -> None:
-    """A bar per claim of speed: how many times as fast as the peer, beside what is claimed."""
+    """Draw a bar per claim of speed, with the measured factor to the peer and the claimed one."""
     import matplotlib.pyplot as plt
 
     bars = [claim for content in found.values() for claim in content["claims"] if claim["least"] is not None][::-1]
@@ -38,6 +39,7 @@ def draw(found: dict[str, dict[str, Any]]) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of a table in Markdown with one row per measurement."""
     lines = ["| task | tool | size | seconds | peak MB | error | note |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         seconds, peak, error = row["seconds"], row["peak_mb"], row["error_vs_oracle"]
@@ -53,18 +55,19 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def said(claim: dict[str, Any]) -> str:
-    """A claim as a line of the page."""
+    """Return a claim as a line of the page."""
     wanted = f"at least {claim['least']:g}" if claim["least"] is not None else f"at most {claim['most']:g}"
     verdict = "" if claim["holds"] else ": **does not hold**"
     return f"- {claim['text']}: {number(claim['measured'])} (claim: {wanted}){verdict}"
 
 
 def number(value: float) -> str:
-    """Three digits, or all before the point."""
+    """Format a number with three significant digits, or without decimals from 100 on."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def readme(found: dict[str, dict[str, Any]]) -> str:
+    """Return the page, from the result files' contents by name."""
     claims = [claim for content in found.values() for claim in content["claims"]]
     lines = [
         "# Benchmarks",
@@ -95,6 +98,7 @@ def readme(found: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
+    """Write the picture and the page."""
     found = results()
     draw(found)
     (HERE / "README.md").write_text(readme(found))
