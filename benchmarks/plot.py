@@ -13,11 +13,11 @@ def results() -> dict[str, dict[str, Any]]:
     return {file.stem: json.loads(file.read_text()) for file in files}
 
 
-def draw(found: dict[str, dict[str, Any]]) -> None:
+def draw(contents: dict[str, dict[str, Any]]) -> None:
     """Draw a bar per claim of speed, with the measured factor to the peer and the claimed one."""
     import matplotlib.pyplot as plt
 
-    bars = [claim for content in found.values() for claim in content["claims"] if claim["least"] is not None][::-1]
+    bars = [claim for content in contents.values() for claim in content["claims"] if claim["least"] is not None][::-1]
     figure, axes = plt.subplots(figsize=(9, 0.4 * len(bars) + 1), layout="constrained")
     colours = ["#4477aa" if claim["holds"] else "#cc3311" for claim in bars]
     hatches = ["" if claim["holds"] else "////" for claim in bars]
@@ -54,7 +54,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def said(claim: dict[str, Any]) -> str:
+def claim_line(claim: dict[str, Any]) -> str:
     """Return a claim as a line of the page."""
     wanted = f"at least {claim['least']:g}" if claim["least"] is not None else f"at most {claim['most']:g}"
     verdict = "" if claim["holds"] else ": **does not hold**"
@@ -66,26 +66,29 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def readme(found: dict[str, dict[str, Any]]) -> str:
+def readme(contents: dict[str, dict[str, Any]]) -> str:
     """Return the page, from the result files' contents by name."""
-    claims = [claim for content in found.values() for claim in content["claims"]]
+    claims = [claim for content in contents.values() for claim in content["claims"]]
     lines = [
         "# Benchmarks",
         "",
-        "One script per claim of speed; ours and the peers in one run, on the same data, their answers compared before",
-        "anything is written. `make bench` runs them all and writes `results/`, `speed.png` and this page (`plot.py`).",
-        "Seconds are the best of a few repeats; peak MB is what the repeats added to the memory of the process.",
+        "Each script tests claims of speed. It measures ccprune and its peers in one run, on the same data, and",
+        "compares their results before it writes a file. `make bench` runs all scripts and writes `results/`,",
+        "`speed.png` and this page (`plot.py`).",
         "",
-        f"Of {len(claims)} claims {sum(claim['holds'] for claim in claims)} hold here. A GPU's figures are in",
-        "the files that name one; where none does, they are not measured.",
+        "The column *seconds* is the shortest of a few repeats. *peak MB* is the memory that the repeats added to the",
+        "process. *error* is the error against a reference; the note defines it.",
+        "",
+        f"{sum(claim['holds'] for claim in claims)} of {len(claims)} claims hold in these results. Results on a GPU are",
+        "marked by their device; without such a mark nothing was measured on a GPU.",
         "",
         "![Speed](speed.png)",
         "",
     ]
-    for name, content in found.items():
+    for name, content in contents.items():
         environment = content["environment"]
         packages = environment["packages"]
-        lines += [f"## {name}", "", *map(said, content["claims"]), "", *table(content["rows"])]
+        lines += [f"## {name}", "", *map(claim_line, content["claims"]), "", *table(content["rows"])]
         lines += [
             "",
             f"{environment['processor']}, {environment['cores']} cores, load {environment['load_at_end']} at the end, "
@@ -99,9 +102,9 @@ def readme(found: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     """Write the picture and the page."""
-    found = results()
-    draw(found)
-    (HERE / "README.md").write_text(readme(found))
+    contents = results()
+    draw(contents)
+    (HERE / "README.md").write_text(readme(contents))
 
 
 if __name__ == "__main__":
