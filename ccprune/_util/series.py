@@ -30,7 +30,7 @@ def has_jump(series: Tensor, *, threshold: float) -> Tensor:
         found[:, end] = (found[:, :end] + cost + threshold).amin(1)
     whole = square[:, -1:] + threshold
     jumps = torch.zeros_like(doubtful)
-    jumps[doubtful] = (found[:, -1:] < whole - 1e-12)[:, 0]
+    jumps[doubtful] = (found[:, -1:] < whole * (1 - 1e-12))[:, 0]
     return jumps
 
 

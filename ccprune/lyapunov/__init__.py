@@ -1,8 +1,6 @@
 """Largest Lyapunov exponents of many short series, computed together (LEGCNet, section 3.3)."""
 
 from ccprune.lyapunov._exponents import (
-    AUTHORS_DECIMALS,
-    AUTHORS_MIN_RANGE,
     MAX_BYTES,
     exponents_of,
     growth_rates,
@@ -13,8 +11,6 @@ from ccprune.lyapunov._exponents import (
 )
 
 __all__ = [
-    "AUTHORS_DECIMALS",
-    "AUTHORS_MIN_RANGE",
     "MAX_BYTES",
     "exponents_of",
     "growth_rates",

@@ -15,8 +15,6 @@ from ccprune._util.series import check_series, has_jump
 from ccprune.lyapunov import _cpu as _lyapunov_cpu
 from ccprune.lyapunov import _torch as _lyapunov_torch
 
-AUTHORS_DECIMALS = 6
-AUTHORS_MIN_RANGE = 1e-5
 MAX_BYTES = 2**28  # default working memory
 
 
@@ -107,7 +105,7 @@ def windowed_exponents(
     delay: int = 1,
     theiler: int = 0,
     decimals: int | None = None,
-    min_range: float = AUTHORS_MIN_RANGE,
+    min_range: float = 0.0,
     jump_threshold: float | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Tensor:
@@ -127,8 +125,9 @@ def windowed_exponents(
     decimals : int or None, default None
         Round windows and exponents to this number of decimals, as the authors' text files do (6). The neighbours in a
         slowly changing series depend on it.
-    min_range : float, default `AUTHORS_MIN_RANGE`
-        The exponent of a window with a smaller range is 0, because such a window counts as constant.
+    min_range : float, default 0
+        The exponent of a window with a smaller range is 0, because such a window counts as constant. It is in the units
+        of the series; with the default, exponents do not depend on the unit. The authors' scripts take 1e-5.
     jump_threshold : float or None, default None
         The exponent of a window is 0 if a piecewise constant mean improves the fit by more than this per change point.
         The authors' window script for LEGCNet-PT applies MATLAB's `ischange` with threshold 1.
@@ -189,7 +188,7 @@ def exponents_of(
     delay: int = 1,
     theiler: int = 0,
     decimals: int | None = None,
-    min_range: float = AUTHORS_MIN_RANGE,
+    min_range: float = 0.0,
     jump_threshold: float | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Tensor:

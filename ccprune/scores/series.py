@@ -99,7 +99,7 @@ class WeightSeries:
 
 
 def legcnet_of_records(
-    store: WeightSeries, *, window: int = 25, max_lag: int = 5, untestable: str = "keep"
+    store: WeightSeries, *, window: int = 25, max_lag: int = 5, untestable: str = "keep", min_range: float = 0.0
 ) -> dict[str, Tensor]:
     """Score `legcnet` of a recorded run, from the exponents of the weights' series and the training loss.
 
@@ -116,6 +116,8 @@ def legcnet_of_records(
         Largest lag in windows. The records must contain more than 3 max_lag + 1 windows.
     untestable : str
         As in `legcnet`.
+    min_range : float
+        As in `lyapunov.windowed_exponents`, in the units of the weights.
 
     Raises
     ------
@@ -131,6 +133,6 @@ def legcnet_of_records(
         raise ValueError(
             f"store must hold {needed} records for max_lag={max_lag} and window={window}, it has {len(loss)}"
         )
-    exponents = windowed_exponents(weights, window=window, stride=stride, steps=_STEPS)
+    exponents = windowed_exponents(weights, window=window, stride=stride, steps=_STEPS, min_range=min_range)
     ends = torch.arange(len(exponents), device=loss.device) * stride + window - 1
     return legcnet(store.tensors(exponents), loss[ends], max_lag=max_lag, test="ssr_f", untestable=untestable)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ccprune.granger import GrangerResult, benjamini_hochberg, granger_test
-from ccprune.lyapunov import AUTHORS_DECIMALS, exponents_of
+from ccprune.lyapunov import exponents_of
 from ccprune.scores import PRUNE
 from replication.data import Dataset
 from replication.networks.ensemble import MLPBatch
@@ -19,6 +19,9 @@ from replication.networks.trajectory import windows
 
 RISKS = ("test", "train", "heldout")
 LEVEL = 0.05
+# The authors round windows and exponents to so many decimals, and take a window of a smaller range for constant.
+AUTHORS_DECIMALS = 6
+AUTHORS_MIN_RANGE = 1e-5
 # The authors round p-values to so many decimals before they compare them with the level.
 P_DECIMALS = 4
 
@@ -28,8 +31,8 @@ class WindowSettings:
     """How a dense run is recorded and tested: one of the columns FT and PT of a dataset's settings.
 
     epochs: recorded epochs. window: points per window, consecutive windows start 0.9 window apart. steps: how far
-    neighbours are followed. max_lag: Granger lags 1..max_lag. jump_threshold, decimals, fit: see
-    `lyapunov.windowed_exponents`. left_out: whole windows dropped at the end.
+    neighbours are followed. max_lag: Granger lags 1..max_lag. jump_threshold, decimals, min_range,
+    fit: see `lyapunov.windowed_exponents`. left_out: whole windows dropped at the end.
     """
 
     epochs: int
@@ -38,13 +41,14 @@ class WindowSettings:
     max_lag: int
     jump_threshold: float | None = None
     decimals: int | None = AUTHORS_DECIMALS
+    min_range: float = AUTHORS_MIN_RANGE
     fit: str | tuple[int, int] = "first_step"
     left_out: int = 0
 
     @property
     def exponent_options(self) -> dict[str, object]:
         """How one window becomes an exponent: keyword arguments of `lyapunov.exponents_of`."""
-        return {name: getattr(self, name) for name in ("steps", "fit", "decimals", "jump_threshold")}
+        return {name: getattr(self, name) for name in ("steps", "fit", "decimals", "min_range", "jump_threshold")}
 
     @property
     def stride(self) -> int:

@@ -16,10 +16,12 @@ from torch.optim import SGD
 from ccprune import criteria
 from ccprune._util.batches import Shuffled
 from ccprune._util.checks import at_least
+from ccprune.scores import legcnet_of_records
 from ccprune.stats import mean_interval
 from ccprune.training import fit
 from replication.causal.known_answers import Question, questions
 from replication.data.synthetic import Problem
+from replication.legcnet.procedure import AUTHORS_MIN_RANGE
 
 STATES = ("start", "trained")
 _STEPS = 500
@@ -151,6 +153,9 @@ def _scored(
         for name in names:
             store = recording.stores.get(name)
             if state == "start" and store is not None:
+                continue
+            if name == "legcnet":  # with the authors' smallest range; the library's criterion has no unit
+                yield state, name, legcnet_of_records(store, min_range=AUTHORS_MIN_RANGE)
                 continue
             given: dict[str, Any] = {"x": problem.x, "y": problem.y, "loss": problem.loss, "lr": question.lr}
             # Not the problem's seed: random scores from the same numbers would depend on the idle weights' positions.
