@@ -58,7 +58,7 @@ def section(figures: Released, found: Sequence[Row]) -> list[str]:
     found
         Rows of the table of verdicts, for the counts.
     """
-    blocks = [overview(figures, found)]
+    blocks = [overview(figures, found), f"The file: [{released.FILE}](paper/{released.FILE})."]
     for one in statements(figures):
         blocks += statement(one)
     return blocks
