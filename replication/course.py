@@ -116,7 +116,7 @@ def _lesson(root: Path, entry: dict[str, str], runs: Sequence[dict]) -> Lesson:
     cells = notebooks.cells(root / NOTEBOOKS / name)
     heading = re.match("# (.+)", cells[0].source)
     if not heading:
-        raise ValueError(f"{name} must begin with a heading, '# ...', it begins with {cells[0].source[:40]!r}")
+        raise ValueError(f"{name} must begin with a heading, '# ...', got {cells[0].source[:40]!r}")
     text = [cell.source for cell in cells if cell.kind == "markdown" and "solution" not in cell.tags]
     code = [line for cell in cells if cell.kind == "code" for line in cell.source.splitlines() if line.strip()]
     return Lesson(
@@ -140,12 +140,12 @@ def _exercise(notebook: str, source: str) -> Exercise:
     return Exercise(int(number[1]), " ".join(needs[1].split()), int(needs[2]))
 
 
-def lesson_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
+def lesson_table(listed: Sequence[Lesson], link: Callable[[str], str]) -> str:
     """Return a table in Markdown with goal and times of each lesson.
 
     Parameters
     ----------
-    found : sequence of Lesson
+    listed : sequence of Lesson
         The lessons.
     link : callable
         Function of a notebook's file name that returns its address.
@@ -163,12 +163,12 @@ def lesson_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
             lesson.time_to_run,
             f"{max(lesson.peak_mb):.0f}" if lesson.peak_mb else "–",
         ]
-        for number, lesson in enumerate(found, 1)
+        for number, lesson in enumerate(listed, 1)
     ]
     return table(["", "lesson", "at its end a reader can", "to read", "to run", "peak MiB"], lines)
 
 
-def exercise_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
+def exercise_table(listed: Sequence[Lesson], link: Callable[[str], str]) -> str:
     """Return a table in Markdown with requirements and time of each exercise. Arguments as in `lesson_table`."""
     lines = [
         [
@@ -177,7 +177,7 @@ def exercise_table(found: Sequence[Lesson], link: Callable[[str], str]) -> str:
             one.needs,
             f"{one.minutes}\u00a0min",
         ]
-        for lesson in found
+        for lesson in listed
         for one in lesson.exercises
     ]
     return table(["lesson", "exercise", "needs", "about"], lines)
@@ -207,13 +207,14 @@ def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
     """
     folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"FOLDER must be new or empty, {folder} is {'not empty' if folder.is_dir() else 'a file'}")
-    found = lessons(root)
+        state = "is not empty" if folder.is_dir() else "is a file"
+        raise ValueError(f"FOLDER must be new or empty, got {folder}, which {state}")
+    listed = lessons(root)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         copy = Path(scratch, "course")
         (copy / NOTEBOOKS).mkdir(parents=True)
-        for lesson in found:
+        for lesson in listed:
             text = (root / NOTEBOOKS / lesson.notebook).read_text(encoding="utf-8")
             for path in {Path(os.path.normpath(NOTEBOOKS / target)) for target in _LINK.findall(text)}:
                 if ".." not in path.parts and path.parent != NOTEBOOKS and (root / path).is_file():
@@ -221,7 +222,7 @@ def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
                     (copy / path).write_bytes((root / path).read_bytes())
             (copy / NOTEBOOKS / lesson.notebook).write_text(_handed_out(text, solutions), encoding="utf-8")
         (copy / LESSONS).write_bytes((root / LESSONS).read_bytes())
-        (copy / "README.md").write_text(_page(found, solutions), encoding="utf-8")
+        (copy / "README.md").write_text(_page(listed, solutions), encoding="utf-8")
         os.replace(copy, folder)
 
 
@@ -234,7 +235,7 @@ def _handed_out(text: str, solutions: bool) -> str:
     return json.dumps(notebook | {"cells": cleared}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _page(found: Sequence[Lesson], solutions: bool) -> str:
+def _page(listed: Sequence[Lesson], solutions: bool) -> str:
     link = f"{NOTEBOOKS.as_posix()}/{{}}".format
     parts = [
         "# Causal pruning: a course in notebooks",
@@ -242,10 +243,10 @@ def _page(found: Sequence[Lesson], solutions: bool) -> str:
         "The lessons build on each other in this order; their files keep the numbers that results name them by.",
         "They run where ccprune is installed with what its notebooks need: after `make install` in a clone, or on a "
         "teacher's server.",
-        lesson_table(found, link),
+        lesson_table(listed, link),
         f"To read: {WORDS_A_MINUTE} words or {LINES_A_MINUTE} lines of code a minute, exercises not included. "
         "To run, and the most memory it took: with the notebook's own settings, from the committed results.",
         "## Exercises",
-        exercise_table(found, link),
+        exercise_table(listed, link),
     ]
     return "\n\n".join(parts) + "\n"

@@ -53,18 +53,17 @@ def _reading(path: Path) -> Iterator[None]:
         raise
     except _BROKEN as error:
         raise CorruptData(
-            f"{path} cannot be read ({type(error).__name__}: {error}). It was left as it is; "
-            "move it away and try again."
+            f"{path} cannot be read ({type(error).__name__}: {error}). It was not changed; move it away and try again."
         ) from error
 
 
 def _part(x: np.ndarray, y: np.ndarray, kind: ImageSet) -> Part:
     if x.shape[1:] != kind.shape:
-        raise ValueError(f"images have shape {x.shape[1:]}, expected {kind.shape}")
+        raise ValueError(f"images must have shape {kind.shape}, got {x.shape[1:]}")
     if y.shape != (len(x),):
-        raise ValueError(f"{len(x)} images, but labels of shape {y.shape}")
+        raise ValueError(f"labels must have shape ({len(x)},), got {y.shape}")
     if len(y) and not 0 <= y.min() <= y.max() < kind.classes:
-        raise ValueError(f"labels lie in {y.min()}..{y.max()}, expected 0..{kind.classes - 1}")
+        raise ValueError(f"labels must lie in 0..{kind.classes - 1}, got {y.min()}..{y.max()}")
     return x, y.astype(np.int64)
 
 
@@ -77,7 +76,7 @@ def _decode(encoded: Sequence[bytes], kind: ImageSet) -> np.ndarray:
             raise ValueError(f"image {row} has no content")
         with Image.open(io.BytesIO(content)) as image:
             if image.size != (width, height):
-                raise ValueError(f"image {row} has (w, h) = {image.size}, expected {(width, height)}")
+                raise ValueError(f"image {row} must have (w, h) = {(width, height)}, got {image.size}")
             pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
         x[row] = pixels.reshape(height, width, channels).transpose(2, 0, 1)
     return x
@@ -92,7 +91,7 @@ def read_parquet(path: Path, kind: ImageSet) -> Part:
             columns = file.schema_arrow.names
             image = next((name for name in ("image", "img") if name in columns), None)
             if image is None or "label" not in columns:
-                raise ValueError(f"columns are {columns}, expected 'image' or 'img', and 'label'")
+                raise ValueError(f"columns must be 'image' or 'img', and 'label', got {columns}")
             table = file.read(columns=[f"{image}.bytes", "label"]).flatten()
         return _part(_decode(table.column(f"{image}.bytes").to_pylist(), kind), table.column("label").to_numpy(), kind)
 
@@ -141,7 +140,7 @@ def _cifar_part(files: dict[str, bytes], batches: Sequence[Sequence[str]], kind:
     x, y = [], []
     for name, md5 in batches:
         if name not in files:
-            raise ValueError(f"no {name} in it")
+            raise ValueError(f"it has no {name}")
         if hashlib.md5(files[name], usedforsecurity=False).hexdigest() != md5:
             raise ValueError(f"the MD5 of its {name} is not {md5}")
         batch = pickle.loads(files[name], encoding="latin1")

@@ -47,7 +47,7 @@ class Found:
 def kind_of(name: str) -> ImageSet:
     """Return shape and size of an image set, or raise ValueError for an unknown name."""
     if name not in SETS:
-        raise ValueError(f"name={name!r} is not an image set; there are {', '.join(SETS)}")
+        raise ValueError(f"name must be an image set ({', '.join(SETS)}), got {name!r}")
     return SETS[name]
 
 
@@ -88,10 +88,14 @@ def available(name: str) -> bool:
 
 def paths(name: str) -> list[Path]:
     """Return the files that `load` would read, none for a set in a package. Raise ValueError for an unknown name."""
-    found = find(name)
-    if found is None or not found.place.exists():
+    location = find(name)
+    if location is None or not location.place.exists():
         return []
-    return sorted(path for path in found.place.rglob("*") if path.is_file()) if found.place.is_dir() else [found.place]
+    return (
+        sorted(path for path in location.place.rglob("*") if path.is_file())
+        if location.place.is_dir()
+        else [location.place]
+    )
 
 
 def fetch(name: str) -> None:
@@ -184,7 +188,7 @@ def _download(name: str, cache: Path, relative: str, urls: list[str], md5: str) 
         except OSError as error:  # the base class of requests' errors
             reason = error
         except ValueError as error:  # pooch's error for a wrong checksum; the file was not kept
-            raise CorruptData(f"the file downloaded from {url} is not the pinned one: {error}") from error
+            raise CorruptData(f"the file from {url} has another checksum than the pinned one: {error}") from error
     also = f" or {DEBIAN}" if name == "fashion_mnist" else ""
     given = "" if os.environ.get("CCPRUNE_DATA") else ", which is not set"
     raise DataUnavailable(

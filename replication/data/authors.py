@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pooch
 
-from replication.ledger.errors import CorruptData, DataUnavailable
+from replication.ledger.errors import CorruptData, DataUnavailable, suggestion
 
 if TYPE_CHECKING:
     import torch
@@ -66,8 +66,8 @@ def available(relative: str) -> bool:
 
 def paths(relative: str) -> list[Path]:
     """Return a list of the file's path if it is on this machine, or raise ValueError if it is not the authors'."""
-    found = _find(relative)
-    return [] if found is None else [found]
+    file = _find(relative)
+    return [] if file is None else [file]
 
 
 def path(relative: str) -> Path:
@@ -120,7 +120,7 @@ def initial_weights(name: str) -> list[Weights]:
         As `path`.
     """
     if name not in INITIAL_WEIGHTS:
-        raise ValueError(f"name={name!r}: initial weights are released for {', '.join(INITIAL_WEIGHTS)}")
+        raise ValueError(f"name must be one of {', '.join(INITIAL_WEIGHTS)} for initial weights, got {name!r}")
     import torch  # not needed by the rest of this module
 
     # An object array is a pickle; `read` has checked its SHA-256.
@@ -162,17 +162,17 @@ def masks(name: str, method: Literal["ft", "pt"]) -> list[tuple[int, ...]]:
         If the package is used without the folder ``replication`` of its source tree.
     """
     if method not in ("ft", "pt"):
-        raise ValueError(f"method={method!r}: expected 'ft' or 'pt'")
+        raise ValueError(f"method must be 'ft' or 'pt', got {method!r}")
     released = _published_masks()[method]
     if name not in released:
-        raise ValueError(f"name={name!r}: {method} masks are released for {', '.join(released)}")
+        raise ValueError(f"name must be one of {', '.join(released)} for {method} masks, got {name!r}")
     return [tuple(sorted(trial)) for trial in released[name]]
 
 
 def _published_masks() -> dict[str, dict[str, list[list[int]]]]:
     if not PUBLISHED.is_file():
         raise FileNotFoundError(
-            f"{PUBLISHED} is missing: the published figures belong to the source tree, not to the package; "
+            f"{PUBLISHED} is missing: the published figures are part of the clone, not of the installed package; "
             "clone the repository and install it with `pip install -e .`"
         )
     return json.loads(PUBLISHED.read_text())["authors_masks"]
@@ -187,20 +187,22 @@ def _folders() -> list[Path]:
 
 def _find(relative: str) -> Path | None:
     if relative not in registry():
-        raise ValueError(f"relative={relative!r} is not one of the authors' files; there are {', '.join(registry())}")
+        raise ValueError(
+            f"relative must be one of the authors' files, got {relative!r}{suggestion(relative, registry())}"
+        )
     return next((folder / relative for folder in _folders() if (folder / relative).is_file()), None)
 
 
 def _fetch(relative: str) -> tuple[Path, bytes]:
-    found = _find(relative) or _download(relative)
-    content = found.read_bytes()
+    file = _find(relative) or _download(relative)
+    content = file.read_bytes()
     actual, expected = hashlib.sha256(content).hexdigest(), registry()[relative]
     if actual != expected:
         raise CorruptData(
-            f"{found} is not the authors' {relative}: its SHA-256 is {actual}, expected {expected}. "
-            "It was left as it is; move it away and try again."
+            f"{file} is not the authors' {relative}: its SHA-256 is {actual}, expected {expected}. "
+            "It was not changed; move it away and try again."
         )
-    return found, content
+    return file, content
 
 
 def _writable(folder: Path) -> bool:
@@ -221,4 +223,5 @@ def _download(relative: str) -> Path:
             f"or connect to the network and try again: it comes from {BASE_URL}{relative}"
         ) from error
     except ValueError as error:  # pooch's error for a wrong checksum; the file was not kept
-        raise CorruptData(f"the file downloaded from {BASE_URL}{relative} is not the pinned one: {error}") from error
+        url = f"{BASE_URL}{relative}"
+        raise CorruptData(f"the file from {url} has another checksum than the pinned one: {error}") from error

@@ -61,10 +61,10 @@ def removed(trial: int, method: Literal["ft", "pt"]) -> list[int]:
     """
     if method not in ("ft", "pt"):
         raise ValueError(f"method must be 'ft' or 'pt', got {method!r}")
-    found = [int(line) for line in authors.read(_mask_file(_checked(trial), method)).split()]
-    if not all(0 <= index < _LAST_TWO for index in found):
-        raise ValueError(f"{_mask_file(trial, method)} must hold indices in 0..{_LAST_TWO - 1}")
-    return sorted(found)
+    indices = [int(line) for line in authors.read(_mask_file(_checked(trial), method)).split()]
+    if not all(0 <= index < _LAST_TWO for index in indices):
+        raise ValueError(f"{_mask_file(trial, method)} must have indices from 0 to {_LAST_TWO - 1} only")
+    return sorted(indices)
 
 
 def keep_mask(trial: int, method: Literal["ft", "pt"], *, as_applied: bool) -> Tensor:

@@ -49,8 +49,8 @@ def of_images(name: str) -> dict[Path, str]:
     ValueError
         If the name is unknown.
     """
-    found = sources.find(name)
-    if found is None or found.source not in ("torchvision", "zip"):
+    location = sources.find(name)
+    if location is None or location.source not in ("torchvision", "zip"):
         return {}
     published = _published(name)
     return {path: f"md5:{published[path.name]}" for path in sources.paths(name) if path.name in published}

@@ -82,10 +82,11 @@ class Images:
         for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
             _check_part(part, x, y, classes)
         if x_train.shape[1:] != x_test.shape[1:]:
-            raise ValueError(f"x_test has images {tuple(x_test.shape[1:])}, x_train {tuple(x_train.shape[1:])}")
+            ours, theirs = tuple(x_test.shape[1:]), tuple(x_train.shape[1:])
+            raise ValueError(f"x_test must have images of shape {theirs} as x_train, got {ours}")
         mean, std = _moments(x_train)
         if not bool((std > 0).all()):
-            raise ValueError(f"x_train has a constant channel: standard deviations are {std.tolist()}")
+            raise ValueError(f"x_train must have no constant channel, got standard deviations {std.tolist()}")
         digest = hashlib.sha256()
         for tensor in (x_train, y_train, x_test, y_test):
             digest.update(tensor.cpu().contiguous().numpy())
@@ -161,13 +162,13 @@ def load(name: str, *, device: torch.device | str = "cpu") -> Images:
     """
     kind = sources.kind_of(name)
     torch.empty(0, device=device)  # raises for a missing device before the files are decoded
-    found = sources.find(name) or sources.download(name)
-    parts = found.read()
+    location = sources.find(name) or sources.download(name)
+    parts = location.read()
     for part, (x, _), expected in zip(("training", "test"), parts, (kind.train, kind.test), strict=True):
         if len(x) != expected:
-            raise CorruptData(f"{found.place} has {len(x)} {part} images of {name}, expected {expected}")
+            raise CorruptData(f"{location.place} has {len(x)} {part} images of {name}, expected {expected}")
     tensors = [torch.from_numpy(array) for part in parts for array in part]
-    return Images.from_tensors(name, *tensors, classes=kind.classes, source=found.source).to(device)
+    return Images.from_tensors(name, *tensors, classes=kind.classes, source=location.source).to(device)
 
 
 def batches(
@@ -250,7 +251,7 @@ def _check_part(part: str, x: Tensor, y: Tensor, classes: int) -> None:
         raise TypeError(f"x_{part} must be uint8 and y_{part} int64, got {x.dtype} and {y.dtype}")
     if x.ndim != 4 or not x.numel() or y.shape != x.shape[:1]:
         raise ValueError(
-            f"x_{part} must be (n, c, h, w) and y_{part} (n,), none empty; got {tuple(x.shape)} and {tuple(y.shape)}"
+            f"x_{part} must be (n, c, h, w) and y_{part} (n,), not empty, got {tuple(x.shape)} and {tuple(y.shape)}"
         )
     if not 0 <= int(y.min()) <= int(y.max()) < classes:
         raise ValueError(f"y_{part} must lie in 0..{classes - 1}, got {int(y.min())}..{int(y.max())}")

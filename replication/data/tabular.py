@@ -115,7 +115,7 @@ def load(
     except TypeError:
         raise TypeError(f"split_seed must be an integer, got {type(split_seed).__name__}") from None
     if not 0 <= split_seed < 2**32:
-        raise ValueError(f"split_seed={split_seed}: expected 0 <= split_seed < 2**32")
+        raise ValueError(f"split_seed must lie in 0..2**32 - 1, got {split_seed}")
 
     table, came_from = _table(name, preprocessing, source)
     order = np.arange(table.train_rows if table.fixed_test else len(table.x))
@@ -136,13 +136,13 @@ def load(
 
 def _check(argument: str, value: object, allowed: tuple) -> None:
     if value not in allowed:
-        raise ValueError(f"{argument}={value!r}: expected one of {', '.join(map(repr, allowed))}")
+        raise ValueError(f"{argument} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def _table(name: str, preprocessing: str, source: str | None) -> tuple[Table, str]:
     own = PACKAGED.get(name)
     if source == "packaged" and own is None:
-        raise ValueError(f"source='packaged': there is no packaged copy of {name}, only the authors' file")
+        raise ValueError(f"source must be 'authors' or None for {name}, which has no packaged copy, got 'packaged'")
     theirs_first = source == "authors" or own is None or (source is None and preprocessing == "authors")
     if theirs_first:
         try:

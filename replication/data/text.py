@@ -63,7 +63,7 @@ def python_topics() -> Text:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
-        raise DataUnavailable("this Python has no pydoc_data.topics, the pages of help()") from error
+        raise DataUnavailable("this Python has no pydoc_data.topics (the pages of help()): install them") from error
     return Text.from_string("python_topics", "\n\n".join(topics[name] for name in sorted(topics)))
 
 

@@ -67,7 +67,7 @@ def layers_of(model: nn.Module, name: str) -> tuple[Layers, str]:
     outputs = {(): "none", (nn.Sigmoid,): "sigmoid", (nn.Softmax,): "softmax"}
     known = kinds[:3] == [nn.Linear, nn.Sigmoid, nn.Linear] and tuple(kinds[3:]) in outputs
     if not known or (kinds[-1] is nn.Softmax and model[-1].dim not in (-1, 1)):
-        raise TypeError(f"{name} must be Linear, Sigmoid, Linear and maybe Sigmoid or Softmax(-1), got {model}")
+        raise TypeError(f"{name} must be Linear, Sigmoid, Linear and optionally Sigmoid or Softmax(-1), got {model}")
     output = outputs[tuple(kinds[3:])]
     parts = []
     for layer in (model[0], model[2]):
@@ -75,7 +75,7 @@ def layers_of(model: nn.Module, name: str) -> tuple[Layers, str]:
         bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().double()
         parts += [weight, bias]
     if not all(bool(part.isfinite().all()) for part in parts):
-        raise ValueError(f"{name} must have finite weights and biases, got some that are not")
+        raise ValueError(f"{name} must have finite weights and biases, got infinite or NaN")
     if output == "softmax":  # invariant to a common shift of its inputs
         parts[2:] = [part - part.mean(0) for part in parts[2:]]
     return Layers(*parts), output
@@ -115,16 +115,16 @@ def largest_possible(f: Layers, g: Layers, *, output: str, radius: float, boxes:
     bound = _bound(f, g, pieces, output)
     # The influence of an input is the sum of the absolute weight products on its paths to the outputs.
     scale = sum((net.w1.abs() * net.w2.abs().sum(0)[:, None]).sum(0) for net in (f, g))
-    used, at_once = 1, max(1, _AT_ONCE // hidden // 2)
-    while (count := min(len(pieces), at_once, (boxes - used) // 2)) and bool(bound.max() > 0):
+    bounded, at_once = 1, max(1, _AT_ONCE // hidden // 2)
+    while (count := min(len(pieces), at_once, (boxes - bounded) // 2)) and bool(bound.max() > 0):
         order = bound.argsort(descending=True)
         worst, rest = order[:count], order[count:]
         halves, parent = pieces.select(worst).halved(scale)
-        found = torch.minimum(_bound(f, g, halves, output), bound[worst][parent])
+        bounds = torch.minimum(_bound(f, g, halves, output), bound[worst][parent])
         others = pieces.select(rest)
         pieces = Boxes(torch.cat([others.centre, halves.centre]), torch.cat([others.half, halves.half]), radius)
-        bound = torch.cat([bound[rest], found])
-        used += 2 * count
+        bound = torch.cat([bound[rest], bounds])
+        bounded += 2 * count
     return float(bound.max())
 
 
@@ -147,7 +147,7 @@ def _before_output(f: Layers, g: Layers, boxes: Boxes) -> tuple[Range, Range, Ra
     steepness = _steepness(torch.minimum(z_f[0], z_g[0]), torch.maximum(z_f[1], z_g[1]))
     affine_f, affine_g = _Affine.of(f), _Affine.of(g)
     affine_gap = affine_f.less(affine_g)
-    found = []
+    ranges = []
     for slope in (torch.zeros_like(steepness[0]), (steepness[0] + steepness[1]) / 2):
         rest_f, rest_g = _residual(z_f, slope), _residual(z_g, slope)
         out_f, out_g = _weighted(f.w2, rest_f), _weighted(g.w2, rest_g)
@@ -156,8 +156,8 @@ def _before_output(f: Layers, g: Layers, boxes: Boxes) -> tuple[Range, Range, Ra
         apart = _sum(out_f, (-out_g[1], -out_g[0]))
         rest = torch.maximum(together[0], apart[0]), torch.minimum(together[1], apart[1])
         parts = ((affine_gap, rest), (affine_f, out_f), (affine_g, out_g))
-        found.append([_sum(affine.range(slope, boxes), part) for affine, part in parts])
-    return tuple((torch.maximum(a[0], b[0]), torch.minimum(a[1], b[1])) for a, b in zip(*found, strict=True))
+        ranges.append([_sum(affine.range(slope, boxes), part) for affine, part in parts])
+    return tuple((torch.maximum(a[0], b[0]), torch.minimum(a[1], b[1])) for a, b in zip(*ranges, strict=True))
 
 
 def _sigmoid_gap(gap: Tensor, top: Tensor, base: Range) -> Tensor:

@@ -277,10 +277,10 @@ def _epsilons(
     dense: MLPBatch, other: MLPBatch, index: int, data: Dataset, *, radius: float, seed: int, boxes: int
 ) -> dict[str, float]:
     pair = [models.from_ensemble(ensemble, index) for ensemble in (dense, other)]
-    found = largest_in_ball(*pair, inputs=data.x_test.shape[1], radius=radius, seed=seed)
+    ball = largest_in_ball(*pair, inputs=data.x_test.shape[1], radius=radius, seed=seed)
     return {
         "epsilon_test": largest_on(*pair, data.x_test).distance,
-        "epsilon_ball": found.distance,
+        "epsilon_ball": ball.distance,
         "epsilon_ball_upper": upper_bound(*pair, radius=radius, boxes=boxes),
     }
 
@@ -303,7 +303,7 @@ def _distances(f: nn.Module, g: nn.Module, x: Tensor) -> Tensor:
         )
     distances = (ours - theirs).flatten(1).norm(dim=1)
     if not bool(distances.isfinite().all()):
-        raise ValueError("dense and pruned must give finite outputs, got some that are not")
+        raise ValueError("dense and pruned must give finite outputs, got infinite or NaN")
     return distances
 
 

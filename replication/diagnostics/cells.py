@@ -38,9 +38,9 @@ def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int 
             f"largest distance of the outputs; {part.removed.mean():.1f} of {part.weights.mean():.0f} weights removed"
         )
         for quantity in ("epsilon_test", "epsilon_ball", "epsilon_ball_upper"):
-            found = mean_interval(part[quantity], seed=seed)
+            interval = mean_interval(part[quantity], seed=seed)
             where = ("legcnet", "epsilon", dataset, f"{method}, {when}, {width} hidden", quantity)
-            cells.append(Cell.measured(*where, found, profile=profile, note=note))
+            cells.append(Cell.measured(*where, interval, profile=profile, note=note))
     return cells
 
 
@@ -68,9 +68,9 @@ def epsilon_ratios(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
             pair = wide[[method, reference]].replace(-np.inf, np.nan).dropna()
             if len(pair) < 2:
                 continue
-            found = paired_difference(pair[method], pair[reference], seed=seed)
-            numbers = np.exp([found.estimate, found.low, found.high])
-            rows.append((method, reference, when, *numbers, found.p_value, found.n))
+            difference = paired_difference(pair[method], pair[reference], seed=seed)
+            numbers = np.exp([difference.estimate, difference.low, difference.high])
+            rows.append((method, reference, when, *numbers, difference.p_value, difference.n))
     columns = ["method", "reference", "when", "estimate", "low", "high", "p_value", "n"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -126,10 +126,10 @@ def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int =
     """
     cells = []
     for name, part in table.groupby("name", sort=False):
-        found = mean_interval(part.cpu, seed=seed)
+        interval = mean_interval(part.cpu, seed=seed)
         cells.append(
             Cell.measured(
-                "legcnet", "energy", dataset, name, "cpu_joules", found, profile=profile, note=part.source.iloc[0]
+                "legcnet", "energy", dataset, name, "cpu_joules", interval, profile=profile, note=part.source.iloc[0]
             )
         )
     return cells
@@ -141,9 +141,9 @@ def _agreement_cells(
     cells = []
     for method, part in table.groupby("method", sort=False):
         for quantity in QUANTITIES:
-            found = mean_interval(part[quantity], seed=seed)
+            interval = mean_interval(part[quantity], seed=seed)
             where = ("legcnet", "shap", dataset, method, quantity)
-            cells.append(Cell.measured(*where, found, profile=profile, note=notes[method]))
+            cells.append(Cell.measured(*where, interval, profile=profile, note=notes[method]))
     return cells
 
 

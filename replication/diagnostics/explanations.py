@@ -80,8 +80,8 @@ def shap_values(model: nn.Module, background: Tensor, x: Tensor, *, method: str 
     if method == "exact" and features > EXACT_FEATURES:
         raise ValueError(f"method='exact' takes at most {EXACT_FEATURES} features, got {features}")
     with eval_mode(model):
-        found = _exact(model, background, x) if method == "exact" else _deep(model, background, x)
-    return found.to(x)
+        values = _exact(model, background, x) if method == "exact" else _deep(model, background, x)
+    return values.to(x)
 
 
 def importance(values: Tensor) -> Tensor:
@@ -152,16 +152,16 @@ def _deep(model: nn.Module, background: Tensor, x: Tensor) -> Tensor:
     # A copy, because shap sets the gradients to zero and adds attributes.
     explainer = shap.DeepExplainer(with_split_softmax(model, outputs.shape[1]), background.detach())
     with torch.enable_grad():
-        found = torch.from_numpy(explainer.shap_values(x.detach(), check_additivity=False))
-    found = found.reshape(len(x), -1, outputs.shape[1])
-    gap = float((found.sum(1) - (outputs - baseline).double().cpu()).abs().max())
+        values = torch.from_numpy(explainer.shap_values(x.detach(), check_additivity=False))
+    values = values.reshape(len(x), -1, outputs.shape[1])
+    gap = float((values.sum(1) - (outputs - baseline).double().cpu()).abs().max())
     allowed = LOCAL_ACCURACY * max(1.0, float(outputs.abs().max()))
     if not gap <= allowed:
         raise ValueError(
-            f"model must consist of modules that shap's DeepExplainer knows: its values miss the outputs by {gap:.2g}, "
-            f"allowed are {allowed:.2g}"
+            f"model must consist of modules that shap's DeepExplainer supports, got values whose sum differs from the "
+            f"outputs by {gap:.2g}, more than {allowed:.2g}"
         )
-    return found
+    return values
 
 
 def _outputs(model: nn.Module, rows: Tensor) -> Tensor:
@@ -169,5 +169,5 @@ def _outputs(model: nn.Module, rows: Tensor) -> Tensor:
     if outputs.ndim != 2 or len(outputs) != len(rows):
         raise ValueError(f"model must give outputs (n, o), got {tuple(outputs.shape)} for {len(rows)} samples")
     if not bool(torch.isfinite(outputs).all()):
-        raise ValueError("model must give finite outputs, got some that are not")
+        raise ValueError("model must give finite outputs, got infinite or NaN")
     return outputs

@@ -121,8 +121,8 @@ def separation(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
             pair = wide[[method, "dense"]].dropna()
             if len(pair) < 2:
                 continue
-            found = paired_difference(pair[method], pair["dense"], seed=seed)
-            numbers = (found.estimate, found.low, found.high, found.p_value, found.n)
+            difference = paired_difference(pair[method], pair["dense"], seed=seed)
+            numbers = (difference.estimate, difference.low, difference.high, difference.p_value, difference.n)
             rows.append((method, layer, *numbers, pair["dense"].std()))
     columns = ["method", "layer", "estimate", "low", "high", "p_value", "n", "spread"]
     return pd.DataFrame(rows, columns=columns)
@@ -157,8 +157,8 @@ def _summary(model: nn.Module, network: int, method: str) -> pd.DataFrame:
 def _printed() -> list[tuple[str, int, str, float]]:
     """Return method, layer, quantity and published figure of the 30 cells."""
     paper = figures.published()["table4_weightwatcher_mnist"]
-    found = []
+    printed = []
     for method, row in ROWS.items():
         row_of = dict(zip(paper["columns"], paper[row], strict=True))
-        found += [(method, layer, name, row_of[f"layer{layer}_{name}"]) for layer in (1, 2, 3) for name in QUANTITIES]
-    return found
+        printed += [(method, layer, name, row_of[f"layer{layer}_{name}"]) for layer in (1, 2, 3) for name in QUANTITIES]
+    return printed

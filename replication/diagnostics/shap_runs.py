@@ -106,9 +106,9 @@ def agreements(importances: pd.DataFrame) -> pd.DataFrame:
         wide = part.pivot(index="method", columns="feature", values="importance")
         about = part.groupby("method", sort=False)[columns].first()
         for method in about.index.drop("dense"):
-            found = agreement(wide.loc["dense"], wide.loc[method], top=top)
+            agreed = agreement(wide.loc["dense"], wide.loc[method], top=top)
             unused = int((wide.loc[method] == 0).sum())
-            rows.append({"network": network, "method": method, **about.loc[method], **asdict(found), "unused": unused})
+            rows.append({"network": network, "method": method, **about.loc[method], **asdict(agreed), "unused": unused})
     return pd.DataFrame(rows)
 
 
@@ -138,9 +138,9 @@ def claims(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
             if len(part) < 2:
                 continue
             for quantity in QUANTITIES:
-                found = higher(part[quantity][method], part[quantity][reference], seed=seed)
-                numbers = (found["ours"], found["ci_low"], found["ci_high"], found["p_value"], found["n"])
-                rows.append((method, reference, quantity, networks, *numbers, found["outcome"]))
+                claim = higher(part[quantity][method], part[quantity][reference], seed=seed)
+                numbers = (claim["ours"], claim["ci_low"], claim["ci_high"], claim["p_value"], claim["n"])
+                rows.append((method, reference, quantity, networks, *numbers, claim["outcome"]))
     columns = ["method", "reference", "quantity", "networks", "estimate", "low", "high", "p_value", "n", "outcome"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -159,7 +159,7 @@ def _rows(
     """Return the rows of equally many networks under each method, method by method, numbered from `first`."""
     everyone = range(len(trained.ensemble))
     networks = (models.from_ensemble(trained.ensemble, index) for index in everyone)
-    found = [importance(shap_values(network, background, data.x_test, method="exact")) for network in networks]
+    importances = [importance(shap_values(network, background, data.x_test, method="exact")) for network in networks]
     count = len(everyone) // len(methods)
     about = pd.DataFrame(
         {
@@ -170,5 +170,5 @@ def _rows(
             "accuracy": trained.test_accuracy.numpy(),
         }
     )
-    table = about.join(pd.DataFrame(torch.stack(found).numpy(), columns=list(data.features)))
+    table = about.join(pd.DataFrame(torch.stack(importances).numpy(), columns=list(data.features)))
     return table.melt(list(about.columns), var_name="feature", value_name="importance")

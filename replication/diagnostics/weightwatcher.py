@@ -105,11 +105,11 @@ def summary(
             rows[name]["why"] = "weightwatcher leaves out layers with one input and one output"
         else:
             measured[name] = _array(weight)
-    for name, found in _analyze(measured, min_evals, small_n_correction, seed).items():
-        if found["lambda_max"] <= found["xmin"] * (1 + 1e-9):
+    for name, details in _analyze(measured, min_evals, small_n_correction, seed).items():
+        if details["lambda_max"] <= details["xmin"] * (1 + 1e-9):
             rows[name]["why"] = "no tail: the eigenvalues from xmin up are equal"
         else:
-            rows[name] |= _figures(found)
+            rows[name] |= _figures(details)
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
     table["min_evals"], table["measurable"] = min_evals, table["why"] == ""
     return table.astype(_TYPES)
@@ -196,21 +196,21 @@ def _analyze(
     return details.set_index("name").to_dict(orient="index")
 
 
-def _figures(found: Mapping[str, float]) -> dict[str, float]:
-    alpha, in_tail = found["alpha"], found["num_pl_spikes"]
+def _figures(details: Mapping[str, float]) -> dict[str, float]:
+    alpha, in_tail = details["alpha"], details["num_pl_spikes"]
     figures = {
         "alpha": alpha,
         "alpha_error": (alpha - 1) / in_tail**0.5,  # weightwatcher's is negative below 8 fitted eigenvalues
-        "xmin": found["xmin"],
+        "xmin": details["xmin"],
         "in_tail": in_tail,
-        "ks_distance": found["D"],
-        "alpha_weighted": found["alpha_weighted"],
-        "log_norm": found["log_norm"],
-        "log_spectral_norm": found["log_spectral_norm"],
+        "ks_distance": details["D"],
+        "alpha_weighted": details["alpha_weighted"],
+        "log_norm": details["log_norm"],
+        "log_spectral_norm": details["log_spectral_norm"],
     }
-    if found.get("rand_num_spikes", -1) >= 0:  # -1: the Marchenko-Pastur density could not be fitted
-        permutations = _PERMUTATIONS if found["num_evals"] < _FEW else 1
-        figures |= {"mp_edge": found["rand_bulk_max"], "traps": found["rand_num_spikes"] / permutations}
+    if details.get("rand_num_spikes", -1) >= 0:  # -1: the Marchenko-Pastur density could not be fitted
+        permutations = _PERMUTATIONS if details["num_evals"] < _FEW else 1
+        figures |= {"mp_edge": details["rand_bulk_max"], "traps": details["rand_num_spikes"] / permutations}
     return figures
 
 

@@ -47,7 +47,7 @@ def epsilon_by_width(
         raise ValueError(f"quantity must be one of {tuple(_LABELS)}, got {quantity!r}")
     pruned = table[(table["when"] == when) & (table.method != "dense")]
     if pruned.empty:
-        raise ValueError(f"when must be 'retrained' or 'cut' and in the table, got {when!r}")
+        raise ValueError(f"when must be 'retrained' or 'cut', and in the table, got {when!r}")
     ax = ax or plt.subplots(figsize=(7.0, 4.2))[1]
     lost = pruned[pruned.removed > 0]
     groups = [*lost.groupby("method", sort=False), ("dense, two initialisations", table[table.method == "dense"])]

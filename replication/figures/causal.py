@@ -194,8 +194,8 @@ def loss_slices(slices: Mapping[str, tuple[Sequence[float], ArrayLike]], *, labe
         directions = max(directions, len(rows))
         ax.plot(at, rows.mean(0), lw=1.6, ms=5, markevery=2, label=name, **look(i))
         ax.fill_between(at, rows.min(0), rows.max(0), color=look(i)["color"], alpha=0.12, lw=0)
-    said = f"mean of n = {directions} directions, range shaded" if directions > 1 else "n = 1 direction"
-    ax.set(xlabel=f"step along the direction (1: as long as each filter)\n{said}", ylabel=label)
+    sample = f"mean of n = {directions} directions, range shaded" if directions > 1 else "n = 1 direction"
+    ax.set(xlabel=f"step along the direction (1: as long as each filter)\n{sample}", ylabel=label)
     beside(ax)
     return ax
 

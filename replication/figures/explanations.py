@@ -110,15 +110,15 @@ def agreements(
     for y, method in enumerate(reversed(methods)):
         drawn_as = look(methods.index(method))
         colour, marker = drawn_as["color"], drawn_as["marker"]
-        found = table[table.method == method][quantity].to_numpy()
-        mean = bootstrap_interval(found)
-        scatter = np.random.default_rng(0).uniform(-0.25, 0.25, len(found))
-        ax.plot(found, y + scatter, ".", color=colour, alpha=0.5, ms=5, zorder=2)
+        values = table[table.method == method][quantity].to_numpy()
+        mean = bootstrap_interval(values)
+        scatter = np.random.default_rng(0).uniform(-0.25, 0.25, len(values))
+        ax.plot(values, y + scatter, ".", color=colour, alpha=0.5, ms=5, zorder=2)
         ax.plot([mean.low, mean.high], [y, y], color=colour, lw=2.5, zorder=3)
         ax.plot(mean.estimate, y, marker, color=colour, ms=10, mec="white", mew=0.6, zorder=4)
     ax.set_yticks(range(len(methods)), reversed(methods))
     ax.set_ylim(-0.6, len(methods) - 0.4)
     count = f"n = {table.network.nunique()} initialisations"
-    said = "dots: each, marks: mean and 95% interval; shaded: of two dense networks"
-    ax.set_xlabel(f"{label} with the dense network, {count}\n{said}", fontsize=10)
+    legend = "dots: each, marks: mean and 95% interval; shaded: of two dense networks"
+    ax.set_xlabel(f"{label} with the dense network, {count}\n{legend}", fontsize=10)
     return ax

@@ -106,7 +106,7 @@ def windows(
     points = epochs * x.shape[0] + 1
     count = window_count(points, window, stride)
     if count == 0:
-        raise ValueError(f"window={window} does not fit into {epochs} epochs of {x.shape[0]} updates")
+        raise ValueError(f"window must be at most {points}, the points of {epochs} epochs, got {window}")
     moving = ensemble.select(range(len(ensemble)))
     held, row = moving.weights[:, None], 0  # rows first..row of the trajectory
     for index in range(count):
@@ -141,7 +141,7 @@ def perturbations(ensemble: MLPBatch, *, delta: float) -> MLPBatch:
     if len(ensemble) != 1:
         raise ValueError(f"ensemble must hold one network, got {len(ensemble)}")
     if delta == 0:
-        raise ValueError("delta must not be 0")
+        raise ValueError("delta must not be 0, got 0")
     weights = ensemble.weights
     copies = ensemble.select([0] * weights.shape[1])
     return copies.with_weights(

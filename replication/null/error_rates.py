@@ -126,18 +126,18 @@ def p_values(
     ValueError
         If `lag` is invalid, and as `granger_test`.
     """
-    found = granger_test(effect, causes, max_lag=max_lag, test=test, augment=augment)
+    result = granger_test(effect, causes, max_lag=max_lag, test=test, augment=augment)
     if lag == "smallest":
-        return found.min_p
+        return result.min_p
     if isinstance(lag, str) and lag not in ("bic", "aic"):
         raise ValueError(f"lag must be a number of lags, 'bic', 'aic' or 'smallest', got {lag!r}")
-    return found.p_at(found.best_lag(lag) if isinstance(lag, str) else lag)
+    return result.p_at(result.best_lag(lag) if isinstance(lag, str) else lag)
 
 
 def clopper_pearson(successes: int, trials: int, *, confidence_level: float = 0.95) -> Interval:
     """Return the exact interval of a probability from independent trials (Clopper and Pearson, 1934)."""
-    found = binomtest(successes, trials).proportion_ci(confidence_level, method="exact")
-    return Interval(successes / trials, float(found.low), float(found.high), trials)
+    interval = binomtest(successes, trials).proportion_ci(confidence_level, method="exact")
+    return Interval(successes / trials, float(interval.low), float(interval.high), trials)
 
 
 def false_positive_rate(
@@ -180,14 +180,14 @@ def false_positive_rate(
         If an argument is invalid; the message names it.
     """
     at_least(2, repeats=repeats)
-    called, windows = _called(draw, max_lag, lag, test, augment, significance, repeats, seed)
+    called, windows = _rejections(draw, max_lag, lag, test, augment, significance, repeats, seed)
     rows = {}
-    for correction, said in called.items():
-        alarms = clopper_pearson(int(said.any(1).sum()), repeats)
-        share = mean_interval(said.double().mean(1).cpu().numpy())
+    for correction, rejected in called.items():
+        alarms = clopper_pearson(int(rejected.any(1).sum()), repeats)
+        share = mean_interval(rejected.double().mean(1).cpu().numpy())
         rows[correction] = {**_columns("any", alarms), **_columns("share", share)}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("correction").reset_index()
-    return table.assign(windows=windows, weights=said.shape[1], repeats=repeats)
+    return table.assign(windows=windows, weights=rejected.shape[1], repeats=repeats)
 
 
 def power(
@@ -232,30 +232,30 @@ def power(
     rows = []
     for strength in strengths:
         draw = planted_series(strength, windows=windows, weights=weights)
-        called, _ = _called(draw, max_lag, lag, test, augment, significance, repeats, seed)
-        for correction, said in called.items():
+        called, _ = _rejections(draw, max_lag, lag, test, augment, significance, repeats, seed)
+        for correction, rejected in called.items():
             row = {"strength": float(strength), "correction": correction}
-            row |= _columns("power", clopper_pearson(int(said[:, 0].sum()), repeats))
+            row |= _columns("power", clopper_pearson(int(rejected[:, 0].sum()), repeats))
             if weights > 1:
-                row |= _columns("share", mean_interval(said[:, 1:].double().mean(1).cpu().numpy()))
+                row |= _columns("share", mean_interval(rejected[:, 1:].double().mean(1).cpu().numpy()))
             rows.append(row)
     return pd.DataFrame(rows).assign(windows=windows, weights=weights, repeats=repeats)
 
 
-def _called(
+def _rejections(
     draw: Draw, max_lag: int, lag: int | str, test: str, augment: int, significance: float, repeats: int, seed: int
 ) -> tuple[dict[str, Tensor], int]:
     """Return the rejections {correction: (repeats, M) bool} and the number of windows."""
     if not 0 < significance < 1:
         raise ValueError(f"significance must lie between 0 and 1, got {significance!r}")
-    found: dict[str, list[Tensor]] = {correction: [] for correction in CORRECTIONS}
+    rejections: dict[str, list[Tensor]] = {correction: [] for correction in CORRECTIONS}
     seeds = torch.randint(2**31, (repeats,), generator=torch.Generator().manual_seed(seed)).tolist()
     for one in seeds:
         effect, causes = draw(one)
         p_value = p_values(effect, causes, max_lag=max_lag, lag=lag, test=test, augment=augment)
         for correction, correct in CORRECTIONS.items():
-            found[correction].append(correct(p_value) < significance)
-    return {correction: torch.stack(said) for correction, said in found.items()}, len(effect)
+            rejections[correction].append(correct(p_value) < significance)
+    return {correction: torch.stack(rejected) for correction, rejected in rejections.items()}, len(effect)
 
 
 def _columns(name: str, interval: Interval) -> dict[str, float | None]:

@@ -55,7 +55,7 @@ def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significan
         "smallest_p_f" the same with the F form, "bic_lag" the F form at the lag selected by BIC, "corrected" that with
         Benjamini-Hochberg's correction over weights, and "augmented" the lag-augmented F form with one lag.
     """
-    said: dict[str, list[Tensor]] = {}
+    rates: dict[str, list[Tensor]] = {}
     for effect in effects.T:
         chi2 = granger_test(effect, causes, max_lag=max_lag)
         exact = granger_test(effect, causes, max_lag=max_lag, test="ssr_f")
@@ -69,5 +69,5 @@ def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significan
             "augmented": granger_test(effect, causes, max_lag=1, test="ssr_f", augment=1).min_p,
         }
         for way, p_value in ways.items():
-            said.setdefault(way, []).append((p_value < significance).double().mean())
-    return {way: torch.stack(shares) for way, shares in said.items()}
+            rates.setdefault(way, []).append((p_value < significance).double().mean())
+    return {way: torch.stack(shares) for way, shares in rates.items()}

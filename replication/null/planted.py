@@ -100,14 +100,14 @@ def roc(
                 curves.append(
                     pd.DataFrame({"pruned_idle": pruned_idle, "pruned_needed": pruned_needed}).assign(**_named(key))
                 )
-    found = pd.DataFrame(areas, columns=["problem", "state", "criterion", "seed", "auc"])
+    all_areas = pd.DataFrame(areas, columns=["problem", "state", "criterion", "seed", "auc"])
     rows = []
-    for group, part in found.groupby(["problem", "state", "criterion"], sort=False):
+    for group, part in all_areas.groupby(["problem", "state", "criterion"], sort=False):
         interval = mean_interval(part.auc, confidence_level=confidence_level)
         rows.append((*group, interval.estimate, interval.low, interval.high, interval.n))
     table = pd.DataFrame(rows, columns=["problem", "state", "criterion", "auc", "low", "high", "seeds"])
     order = ["problem", "state", "criterion", "seed", "pruned_idle", "pruned_needed"]
-    return Roc(table, found, pd.concat(curves, ignore_index=True)[order])
+    return Roc(table, all_areas, pd.concat(curves, ignore_index=True)[order])
 
 
 def auc(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> float:
@@ -169,11 +169,11 @@ def _curve(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> tuple[np.
         raise ValueError(f"score must have the names and shapes {expected}, got {got}")
     truth = torch.cat([value.flatten() for value in idle.values()]).cpu().numpy()
     if truth.all() or not truth.any():
-        raise ValueError("idle must name some weights and not all: there is nothing to tell apart")
+        raise ValueError(f"idle must be True for some weights and False for others, got {truth[0]} for all")
     # In float64; low scores should identify the idle weights, because they are pruned first.
     ranked = torch.cat([score[name].detach().flatten().double().cpu() for name in idle]).numpy()
     if np.isnan(ranked).any():
-        raise ValueError("score must not hold NaN")
+        raise ValueError("score must not be NaN, got NaN for at least one weight")
     # Ranks replace the scores, so that infinite scores are permitted.
     ranked = np.unique(ranked, return_inverse=True)[1]
     pruned_needed, pruned_idle, _ = roc_curve(truth, -ranked)

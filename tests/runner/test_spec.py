@@ -91,7 +91,7 @@ def test_every_fault_is_told_at_once(project):
         (f"{RUN}{DEFAULT}needs = ['images']", "a: data must be written .* got 'images'"),
         (f"{RUN}{DEFAULT}uses = ['authors:data/vowels.csv']", "a: .*data/vowels.csv"),
         (f"{RUN}{DEFAULT}needs = ['device:tpu']", "a: a device must be one of cuda, got 'tpu'"),
-        (f"{RUN}{DEFAULT}uses = ['images:mnits']", "a: name='mnits' is not an image set"),
+        (f"{RUN}{DEFAULT}uses = ['images:mnits']", "a: name must be an image set"),
         ("[[run]", "suite.toml: .*"),
         (RUN, "a: must have a table for at least one profile of smoke, default, paper"),
         (f"{RUN}default = 3", "a: default must be a table, got 3"),

@@ -56,7 +56,7 @@ class Interactive:
         """Set controls by name, as a user does. Raise ValueError for an unknown control or value."""
         for name, value in settings.items():
             if name not in self.knobs:
-                raise ValueError(f"knobs are {', '.join(self.knobs)}; there is no {name!r}")
+                raise ValueError(f"settings must name controls ({', '.join(self.knobs)}), got {name!r}")
             allowed = [allowed for _, allowed in self.knobs[name].options]
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
@@ -113,7 +113,7 @@ def dropdown(label: str, options: Sequence[str], value: str) -> ipywidgets.Dropd
 
 def increasing(name: str, values: Sequence[Any]) -> list[Any]:
     """Return the values as a list. Raise ValueError if there is none or they do not increase."""
-    found = list(values)
-    if not found or any(not left < right for left, right in zip(found, found[1:], strict=False)):
-        raise ValueError(f"{name} must hold at least one value, each above the one before, got {found}")
-    return found
+    ordered = list(values)
+    if not ordered or any(not left < right for left, right in zip(ordered, ordered[1:], strict=False)):
+        raise ValueError(f"{name} must hold at least one value, in increasing order, got {ordered}")
+    return ordered

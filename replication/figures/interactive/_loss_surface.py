@@ -71,6 +71,6 @@ def loss_surface(
 
 def _check_plane(name: str, plane: SliceResult, like: SliceResult) -> None:
     if plane.losses.ndim != 2:
-        raise ValueError(f"{name} must be of slice_2d, got losses of shape {tuple(plane.losses.shape)}")
+        raise ValueError(f"{name} must be from slice_2d, got losses of shape {tuple(plane.losses.shape)}")
     if not torch.equal(plane.coordinates, like.coordinates) or plane.samples != like.samples:
         raise ValueError(f"{name} must have the coordinates and the {like.samples} samples of before")

@@ -47,7 +47,7 @@ def penalty(
         raise ValueError(f"masks must hold one mask for each of the {len(alphas)} alphas, got {len(masks)}")
     shapes = [{name: tuple(keep.shape) for name, keep in mask.keep.items()} for mask in masks]
     if any(other != shapes[0] for other in shapes):
-        raise ValueError("masks must be of one network: they have different names or shapes")
+        raise ValueError("masks must be of one network, got different names or shapes")
     if not accuracies:
         raise ValueError("accuracies must name at least one curve")
     curves = {name: [float(value) for value in values] for name, values in accuracies.items()}

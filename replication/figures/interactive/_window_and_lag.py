@@ -61,7 +61,7 @@ def window_and_lag(
         raise ValueError(f"windows must fit into the {len(weights)} rows of weights, got {windows[-1]}")
     for name, values, start in (("windows", windows, recording.window), ("lags", lags, recording.max_lag)):
         if start not in values:
-            raise ValueError(f"{name} must hold the recording's own {start}, where the figure begins, got {values}")
+            raise ValueError(f"{name} must include the recording's {start}, the initial value, got {values}")
 
     @cache  # a change of the lags does not compute the exponents again
     def evidence(window: int) -> legcnet.Evidence:
@@ -72,11 +72,11 @@ def window_and_lag(
         return legcnet.Evidence(exponents[None], risk[ends][None])
 
     def draw(*, window: int, lag: int) -> Figure:
-        found = evidence(window)
-        (result,) = legcnet.tests(found, max_lag=lag)
+        computed = evidence(window)
+        (result,) = legcnet.tests(computed, max_lag=lag)
         (keep,) = legcnet.keep_masks([result], weights.shape[1])
         smallest = None if result is None else result.min_p.cpu()
-        return exponents_and_p_values(found.exponents[0].cpu(), smallest, keep, window=window, lag=lag)
+        return exponents_and_p_values(computed.exponents[0].cpu(), smallest, keep, window=window, lag=lag)
 
     return Interactive(
         draw,

@@ -251,10 +251,13 @@ def bad_png(path):
     [
         (truncate, "ArrowInvalid"),
         (bad_png, "OSError: .*truncated"),
-        (lambda path: write_parquet(path, *arrays("cifar10")[:2]), r"image 0 has .* \(32, 32\), expected \(28, 28\)"),
-        (lambda path: write_parquet(path, arrays("mnist")[0], arrays("mnist")[1] + 1), "labels lie in 1..10"),
-        (lambda path: write_parquet(path, *arrays("mnist")[:2], "picture"), "columns are .*picture"),
-        (lambda path: write_parquet(path, *arrays("mnist")[:2], label="y"), "columns are .*expected .*'label'"),
+        (lambda path: write_parquet(path, *arrays("cifar10")[:2]), r"image 0 must have .* \(28, 28\), got \(32, 32\)"),
+        (
+            lambda path: write_parquet(path, arrays("mnist")[0], arrays("mnist")[1] + 1),
+            "labels must lie in 0..9, got 1..10",
+        ),
+        (lambda path: write_parquet(path, *arrays("mnist")[:2], "picture"), "columns must be .*picture"),
+        (lambda path: write_parquet(path, *arrays("mnist")[:2], label="y"), "columns must be .*'label'"),
         (lambda path: write_parquet(path, *(part[:15] for part in arrays("mnist")[:2])), "15 training .* expected 20"),
     ],
 )
@@ -324,7 +327,7 @@ def test_mnist_is_downloaded_once_into_the_cache(places, server, served_mnist):
 
 def test_a_changed_download_is_refused_and_not_kept(places, server, served_mnist):
     (server[0] / "train-images-idx3-ubyte.gz").write_bytes(b"changed")
-    with pytest.raises(CorruptData, match=f"{server[1]}train-images-idx3-ubyte.gz is not the pinned one"):
+    with pytest.raises(CorruptData, match=f"{server[1]}train-images-idx3-ubyte.gz has another checksum"):
         images.load("mnist")
     assert not (places[1] / "MNIST" / "raw" / "train-images-idx3-ubyte.gz").exists()
     assert not images.available("mnist")
@@ -348,7 +351,7 @@ def test_tiny_imagenet_is_downloaded_and_checked(places, server, monkeypatch):
     content = tiny_zip(arrays("tiny_imagenet"))
     (folder / "tiny-imagenet-200.zip").write_bytes(content)
     monkeypatch.setattr(_image_sources, "TINY_IMAGENET_URL", address + "tiny-imagenet-200.zip")
-    with pytest.raises(CorruptData, match="is not the pinned one"):  # the MD5 is still the real one's
+    with pytest.raises(CorruptData, match="another checksum than the pinned one"):  # the MD5 is still the real one's
         images.load("tiny_imagenet")
     monkeypatch.setattr(_image_sources, "TINY_IMAGENET_MD5", hashlib.md5(content).hexdigest())
     assert images.load("tiny_imagenet").x_test.shape == (8, 3, 64, 64)
@@ -373,4 +376,4 @@ def test_a_requirement_says_in_one_line_what_is_missing(places, monkeypatch):
 
 def test_a_requirement_knows_the_sets():
     assert all(requirements.problem(f"images:{name}") is None for name in images.NAMES)
-    assert "name='mnits' is not an image set" in requirements.problem("images:mnits")
+    assert "name must be an image set" in requirements.problem("images:mnits")

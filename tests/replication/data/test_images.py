@@ -135,8 +135,8 @@ PIXELS = torch.arange(32, dtype=torch.uint8).view(2, 1, 4, 4)
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: images.load("mnits"), ValueError, "name='mnits' is not an image set; there are mnist, mnist5k"),
-        (lambda: images.available("iris"), ValueError, "name='iris'"),
+        (lambda: images.load("mnits"), ValueError, "name must be an image set .mnist, mnist5k"),
+        (lambda: images.available("iris"), ValueError, "name must be an image set .* got 'iris'"),
         (lambda: small().take(train=21, seed=0), ValueError, "train must be at least 1 and at most 20, got 21"),
         (lambda: small().take(test=0, seed=0), ValueError, "test must be at least 1 and at most 10, got 0"),
         (lambda: small().take(train=0.5, seed=0), TypeError, "train must be an integer, got 0.5"),
@@ -159,9 +159,9 @@ def test_errors_name_the_argument(call, error, message):
         ((PIXELS, LABELS, PIXELS, LABELS.int()), TypeError, "y_test int64, got torch.uint8 and torch.int32"),
         ((PIXELS[0], LABELS, PIXELS, LABELS), ValueError, r"x_train must be \(n, c, h, w\)"),
         ((PIXELS, LABELS[:1], PIXELS, LABELS), ValueError, r"got \(2, 1, 4, 4\) and \(1,\)"),
-        ((PIXELS, LABELS, PIXELS[:0], LABELS[:0]), ValueError, "none empty"),
+        ((PIXELS, LABELS, PIXELS[:0], LABELS[:0]), ValueError, "not empty"),
         ((PIXELS, LABELS + 3, PIXELS, LABELS), ValueError, "y_train must lie in 0..2, got 3..3"),
-        ((PIXELS, LABELS, PIXELS[:, :, :2], LABELS), ValueError, r"x_test has images \(1, 2, 4\)"),
+        ((PIXELS, LABELS, PIXELS[:, :, :2], LABELS), ValueError, r"x_test must have images .* got \(1, 2, 4\)"),
         ((PIXELS * 0, LABELS, PIXELS, LABELS), ValueError, "constant channel"),
     ],
 )

@@ -124,16 +124,20 @@ def test_authors_scaling_is_per_sample_for_titanic_and_per_feature_for_iris():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"name": "mnist"}, ValueError, "name='mnist'.*'cancer'"),
-        ({"name": "Iris"}, ValueError, "name='Iris'"),
+        ({"name": "mnist"}, ValueError, "name must be one of 'cancer', .* got 'mnist'"),
+        ({"name": "Iris"}, ValueError, "got 'Iris'"),
         ({"name": None}, TypeError, "name must be a string, got NoneType"),
         ({"name": 3}, TypeError, "name must be a string, got int"),
-        ({"name": "iris", "preprocessing": "author"}, ValueError, "preprocessing='author'.*'standard'"),
-        ({"name": "iris", "source": "sklearn"}, ValueError, "source='sklearn'.*'packaged'"),
-        ({"name": "vowel", "source": "packaged"}, ValueError, "source='packaged'.*vowel"),
+        (
+            {"name": "iris", "preprocessing": "author"},
+            ValueError,
+            "preprocessing must be one of 'standard', .* got 'author'",
+        ),
+        ({"name": "iris", "source": "sklearn"}, ValueError, "source must be one of .*'packaged', .* got 'sklearn'"),
+        ({"name": "vowel", "source": "packaged"}, ValueError, "source must be .* for vowel, .* got 'packaged'"),
         ({"name": "iris", "split_seed": 1.5}, TypeError, "split_seed must be an integer, got float"),
-        ({"name": "iris", "split_seed": -1}, ValueError, "split_seed=-1"),
-        ({"name": "iris", "split_seed": 2**32}, ValueError, "split_seed=4294967296"),
+        ({"name": "iris", "split_seed": -1}, ValueError, "split_seed must lie in .* got -1"),
+        ({"name": "iris", "split_seed": 2**32}, ValueError, "split_seed must lie in .* got 4294967296"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, error, message):

@@ -220,7 +220,7 @@ X, MODEL = normal(5, 4), network(4, 3, 2)
         (lambda: shap_values(MODEL, normal(2, 13), normal(2, 13), method="exact"), "at most 12 features, got 13"),
         (lambda: shap_values(nn.Flatten(0), X, X), r"model must give outputs \(n, o\), got \(320,\) for 80 samples"),
         (lambda: shap_values(network(4, 3, 2), X * float("nan"), X), "model must give finite outputs"),
-        (lambda: shap_values(Functional(), X, X, method="deep"), "modules that shap's DeepExplainer knows"),
+        (lambda: shap_values(Functional(), X, X, method="deep"), "modules that shap's DeepExplainer supports"),
         (lambda: importance(X), r"values must have shape \(n, features, outputs\), got \(5, 4\)"),
         (lambda: background_sample(X, rows=0), "rows must be an integer of at least 1, got 0"),
     ],

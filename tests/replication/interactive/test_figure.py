@@ -80,7 +80,7 @@ def test_turn_sets_several(figure):
     ("settings", "message"),
     [
         ({"height": 3}, r"height must be one of \[1, 2, 5\], got 3"),
-        ({"width": 3}, "knobs are height, colour; there is no 'width'"),
+        ({"width": 3}, "settings must name controls .height, colour., got 'width'"),
         ({"height": 5, "colour": "green"}, r"colour must be one of \['red', 'blue'\], got 'green'"),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_knob_takes_no_other_value(figure):
 
 @pytest.mark.parametrize("values", [[], [2, 1], [1, 1], [1, float("nan")]])
 def test_knob_values_must_increase(values):
-    with pytest.raises(ValueError, match="windows must hold at least one value, each above the one before, got"):
+    with pytest.raises(ValueError, match="windows must hold at least one value, in increasing order, got"):
         increasing("windows", values)
 
 

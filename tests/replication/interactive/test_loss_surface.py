@@ -84,7 +84,7 @@ def test_bad_arguments(planes):
     other = replace(before, coordinates=2 * before.coordinates)
     fewer = replace(before, samples=29)
     for changed, message in (
-        ({"before": line}, r"before must be of slice_2d, got losses of shape \(5,\)"),
+        ({"before": line}, r"before must be from slice_2d, got losses of shape \(5,\)"),
         ({"after": {}}, "after must name at least one method"),
         ({"after": {"a": {}}}, r"after\['a'\] must hold at least one value"),
         ({"after": {"a": {0.5: before}, "b": {0.9: before}}}, r"after\['b'\] must have the sparsities \[0.5\]"),

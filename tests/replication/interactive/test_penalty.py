@@ -78,7 +78,7 @@ def test_a_penalty_that_keeps_nothing_is_drawn(screen):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"alphas": [3.0, 2.0, 1.0]}, "alphas must hold at least one value, each above the one before"),
+        ({"alphas": [3.0, 2.0, 1.0]}, "alphas must hold at least one value, in increasing order"),
         ({"alphas": [0.0, 1.0, 2.0]}, "alpha must be above 0"),
         ({"alphas": [1.0, 2.0, math.inf]}, "alpha must be a finite number"),
         ({"alphas": [1.0, 2.0]}, "masks must hold one mask for each of the 2 alphas, got 3"),

@@ -115,13 +115,13 @@ def test_unrelated_risk_and_weights_are_mostly_pruned():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"windows": [40, 25]}, "windows must hold at least one value, each above the one before"),
+        ({"windows": [40, 25]}, "windows must hold at least one value, in increasing order"),
         ({"windows": [5, 40]}, "windows must be an integer of at least 6, got 5"),
         ({"windows": [40, 1e9]}, "windows must be an integer"),
         ({"windows": [40, 2000]}, "windows must fit into the 1441 rows of weights, got 2000"),
-        ({"windows": [25, 50]}, "windows must hold the recording's own 40, where the figure begins"),
+        ({"windows": [25, 50]}, "windows must include the recording's 40, the initial value"),
         ({"lags": [0, 3]}, "lags must be an integer of at least 1, got 0"),
-        ({"lags": [1, 2]}, "lags must hold the recording's own 3"),
+        ({"lags": [1, 2]}, "lags must include the recording's 3"),
         ({"lags": []}, "lags must hold at least one value"),
     ],
 )

@@ -103,7 +103,7 @@ def test_indices_as_applied_and_as_meant(monkeypatch):
 
 def test_bad_masks_and_trials_are_named(monkeypatch):
     monkeypatch.setattr(authors_mnist.authors, "read", lambda path: b"1800\n")
-    with pytest.raises(ValueError, match=r"mask_mnist_12.csv must hold indices in 0..1799"):
+    with pytest.raises(ValueError, match=r"mask_mnist_12.csv must have indices from 0 to 1799"):
         authors_mnist.removed(1, "pt")
     with pytest.raises(ValueError, match="trial must be one of .* got 6"):
         authors_mnist.removed(6, "ft")

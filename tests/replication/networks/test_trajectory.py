@@ -159,7 +159,7 @@ def streamed(**changes):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (streamed(window=15), "window=15 does not fit into 1 epochs of 13 updates"),
+        (streamed(window=15), "window must be at most 14, the points of 1 epochs, got 15"),
         (streamed(window=0), "window must be an integer of at least 1, got 0"),
         (streamed(stride=0.5), "stride must be an integer of at least 1, got 0.5"),
         (lambda: perturbations(initialise(SIZES, 2, seed=0), delta=0.1), "ensemble must hold one network, got 2"),

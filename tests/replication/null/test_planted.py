@@ -119,10 +119,10 @@ def test_errors_name_the_argument():
     idle = {"w": torch.tensor([True, False])}
     with pytest.raises(ValueError, match=r"score must have the names and shapes \{'w': \(2,\)\}, got \{'w': \(3,\)\}"):
         calibrate.auc({"w": torch.zeros(3)}, idle)
-    with pytest.raises(ValueError, match="score must not hold NaN"):
+    with pytest.raises(ValueError, match="score must not be NaN"):
         calibrate.auc({"w": torch.tensor([torch.nan, 0.0])}, idle)
     for same in (True, False):
-        with pytest.raises(ValueError, match="idle must name some weights and not all"):
+        with pytest.raises(ValueError, match="idle must be True for some weights and False for others"):
             calibrate.auc({"w": torch.zeros(2)}, {"w": torch.tensor([same, same])})
     with pytest.raises(ValueError, match="seeds must be an integer of at least 2, got 1"):
         calibrate.roc(FIXED, seeds=1)
