@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from ccprune.mask import cubic, geometric
 from replication.causal.released import Figure
-from replication.networks import models
 
 # ShrinkBench's ResNets for CIFAR-10 (He et al., 2016): 3 stages of 16, 32 and 64 channels with so many blocks each, and
 # shortcuts without weights.
@@ -29,6 +27,8 @@ def zeros(weights: int, total: float, *, cuts: int, iterations: int, schedule: L
     schedule
         "cubic" or "geometric".
     """
+    from ccprune.mask import cubic, geometric  # torch is slow to import, and most commands do without it
+
     path = (0.0, *{"cubic": cubic, "geometric": geometric}[schedule](total, iterations=iterations))
     pruned = 0
     for before, after in zip(path[:cuts], path[1 : cuts + 1], strict=True):
@@ -53,6 +53,8 @@ def by_design(figure: Figure) -> int | None:
 
 
 def _weights(network: str) -> int:
+    from replication.networks import models
+
     model = models.lenet(3, 32, 10, seed=0) if network == "lenet" else models.mlp((784, 40, 20, 10), seed=0)
     return sum(parameter.numel() for parameter in model.parameters() if parameter.dim() > 1)
 
