@@ -1,4 +1,4 @@
-"""What a reader opens first: the index of an output folder, made from its result files alone."""
+"""Index, tables and passages of pages, made from the result files of an output folder."""
 
 from replication.reporting.index import write_report
 

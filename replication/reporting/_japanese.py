@@ -1,4 +1,4 @@
-"""Tables of measured values with Japanese headings."""
+"""Passages of the Japanese pages: sentences on the results, and tables with Japanese headings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ _NAMES = {
 _METHODS = {"ft": "LEGCNet-FT", "pt": "LEGCNet-PT"}
 
 _MEASURED = ("legcnet_mnist", "pipeline", "recorder")
-# The claims of these benchmarks that say what scoring costs; in the words of benchmarks/.
+# Claims of these benchmarks on the costs of scoring, by their texts in benchmarks/.
 _COSTS = {
     "seconds for 41,000 weights, training included": "論文 A、MNIST、重み 41,000 個の採点と学習(秒)",
     "and GB of memory for them": "そのときの記憶域(GB)",
@@ -42,7 +42,7 @@ _COSTS = {
 
 
 def answers(rows: Sequence[Row]) -> str:
-    """The facts that the English pages put into sentences."""
+    """Return the sentences on the same facts as the English pages."""
     found, said = facts(rows), []
     theirs, ours, of = found.theirs, found.ours, found.tallies
     if theirs and ours:
@@ -100,17 +100,17 @@ def answers(rows: Sequence[Row]) -> str:
 
 
 def figures(rows: Sequence[Row]) -> str:
-    """How many printed figures have which verdict."""
+    """Return the table of figures by verdict."""
     return counts.figures(rows, head=_FIGURES, whose=_WHOSE, released=_RELEASED)
 
 
 def claims(rows: Sequence[Row]) -> str:
-    """How many cases of each claim have which outcome."""
+    """Return the table of claims with their cases by outcome."""
     return counts.claims(rows, "claim", head=_CLAIMS, names=_NAMES)
 
 
 def costs(benchmarks: Mapping[str, Mapping[str, Any]]) -> str:
-    """What scoring and recording cost: what the benchmarks claim, and what was measured."""
+    """Return a table of the costs of scoring and recording, claimed and measured by the benchmarks."""
     claims = [claim for name in _MEASURED for claim in benchmarks.get(name, {}).get("claims", ())]
     lines = [
         [
@@ -126,7 +126,7 @@ def costs(benchmarks: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def legcnet(rows: Sequence[Row]) -> str:
-    """Paper A per data set: accuracy and epochs against dense, and how far SHAP agrees with dense."""
+    """Return a table for paper A: accuracy and epochs against dense, and SHAP agreement with dense, per data set."""
     lines = []
     for row in rows:
         if row["table"] != "keeps_accuracy":
@@ -153,7 +153,7 @@ def legcnet(rows: Sequence[Row]) -> str:
 
 
 def operations(rows: Sequence[Row]) -> str:
-    """Time of masked and of sparse networks over dense at each sparsity, paper A's network for MNIST."""
+    """Return a table of the times of masked and sparse networks relative to dense, paper A's network for MNIST."""
     chosen = [row for row in rows if row["table"] == "operations" and row["quantity"] == "time_over_dense"]
     data = sorted({row["dataset"] for row in chosen}, key=lambda name: name != "mnist")[:1]
     times = {(row["method"], row["sparsity"]): number(row["ours"]) for row in chosen if row["dataset"] in data}
@@ -165,7 +165,7 @@ def operations(rows: Sequence[Row]) -> str:
 
 
 def causal(rows: Sequence[Row]) -> str:
-    """Paper B per curve of LeNet: the critical sparsity, and accuracy against magnitude at the same sparsities."""
+    """Return a table for paper B's LeNet: critical sparsity, and accuracy against magnitude at the same sparsities."""
     lines = []
     for row in rows:
         claim = claim_of(row)[1]

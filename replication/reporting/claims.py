@@ -1,4 +1,4 @@
-"""One table for each claim: case by case where there are few, else by dataset and network."""
+"""One table for each claim, by case if there are few cases, otherwise by dataset and network."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from replication.ledger.tables import claim_name, network_of
 from replication.reporting.counts import Row, cases, name
 from replication.reporting.markdown import number, table, with_interval, words
 
-# Claims with more cases are shown by dataset and network.
+# Largest number of cases of a table by case.
 _MOST = 16
 
 
 def sections(rows: Sequence[Row], kind: str) -> list[str]:
-    """Markdown headings and tables of all claims (kind "claim") or controls ("control")."""
+    """Return headings and tables in Markdown of all claims (kind "claim") or controls ("control")."""
     found = []
     for claim, chosen in cases(rows, kind).items():
         found.append(f"### {name(claim)}")
@@ -76,9 +76,9 @@ def _by_network(rows: Sequence[Row]) -> str:
 
 
 def margins(rows: Sequence[Row]) -> str:
-    """Is accuracy kept to within several margins, by the method and by random masks of the same count?
+    """Return a table in Markdown of whether accuracy is kept within several margins, for methods and random masks.
 
-    A line for each dataset and method, with what one test sample is of the accuracy. Empty without such rows.
+    It has a line for each dataset and method, with the accuracy of one test sample. It is empty without such rows.
     """
     chosen = [row for row in rows if claim_name(row["table"]) == "margins"]
     sample = {row["dataset"]: row["ours"] for row in rows if row["table"] == "resolution"}

@@ -1,4 +1,4 @@
-"""How many figures have which verdict, and how many claims which outcome: two tables that are never added up."""
+"""Two tables of counts: figures by verdict, and claims by outcome. They are never added up."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,9 +21,9 @@ CLAIMS = (
     "runs per case",
 )
 WHOSE = ("the authors' files, re-run", "our runs")
-#: Figures that are in files of paper B's authors, by the start of their tables' names, and what they are called.
+#: Prefix of the tables with figures from files of paper B's authors, and their name in the table of counts.
 RELEASED, RELEASED_NAME = "released_", "B: released in files"
-#: Names of claims and controls, by paper, table and reference; the reference is empty for paper A.
+#: Names of claims and controls by paper, table and reference, which is empty for paper A.
 NAMES = {
     ("legcnet", "fewer_epochs", ""): "A: fewer epochs than dense",
     ("legcnet", "keeps_accuracy", ""): "A: accuracy of dense kept, to a percentage point",
@@ -39,18 +39,18 @@ NAMES = {
 
 
 def figure_rows(rows: Iterable[Row]) -> list[Row]:
-    """The rows that hold a printed figure."""
+    """Return the rows of kind "figure"."""
     return [row for row in rows if row["kind"] == "figure"]
 
 
 def by_verdict(rows: Iterable[Row]) -> list[int]:
-    """How many rows have each of `VERDICTS`."""
+    """Return the number of rows with each of `VERDICTS`."""
     count = Counter(row["verdict"] for row in rows)
     return [count[verdict] for verdict in VERDICTS]
 
 
 def released_rows(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows that hold a figure which is in a released file and not printed in the paper."""
+    """Return the rows with a figure that is in a released file and not printed in the paper."""
     return [row for row in figure_rows(rows) if row["table"].startswith(RELEASED)]
 
 
@@ -61,7 +61,19 @@ def figures(
     whose: Sequence[str] = WHOSE,
     released: str = RELEASED_NAME,
 ) -> str:
-    """Markdown table: verdicts on tables 1 to 4 of paper A, from their files and ours, and on released figures of B."""
+    """Return a table in Markdown of figures by verdict: tables 1 to 4 of paper A, and released figures of paper B.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of verdicts.csv.
+    head, whose, released
+        Headings and names, which a translation replaces.
+
+    Returns
+    -------
+    str
+    """
     lines = []
     for name, numbers in (("1–3", "123"), ("4", "4")):
         for authors in (True, False):
@@ -75,7 +87,7 @@ def figures(
 
 
 def cases(rows: Iterable[Row], kind: str) -> dict[tuple[str, str, str], list[Row]]:
-    """Claims or controls with their cases, in the order of `NAMES`, then of the rows."""
+    """Return the cases of all claims or controls by `claim_of`, in the order of `NAMES`, then of the rows."""
     found: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row["kind"] == kind and claim_of(row)[1] != "margins":
@@ -85,13 +97,27 @@ def cases(rows: Iterable[Row], kind: str) -> dict[tuple[str, str, str], list[Row
 
 
 def claim_of(row: Row) -> tuple[str, str, str]:
-    """Paper, claim and, for paper B, reference of a claim's case."""
+    """Return paper, claim and, for paper B, reference of a case."""
     reference = row["reference"] if row["paper"] == "causal" else ""
     return row["paper"], claim_name(row["table"]), "magnitude" if reference == "iterative_magnitude" else reference
 
 
 def claims(rows: Sequence[Row], kind: str, *, head: Sequence[str] = CLAIMS, names: Mapping = NAMES) -> str:
-    """Markdown table of the claims (kind "claim") or controls ("control"): a line each with its cases by outcome."""
+    """Return a table in Markdown with the cases by outcome of each claim or control.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of verdicts.csv.
+    kind : str
+        "claim" or "control".
+    head, names
+        Headings and names, which a translation replaces.
+
+    Returns
+    -------
+    str
+    """
     lines = []
     for claim, chosen in cases(rows, kind).items():
         count = Counter(row["outcome"] for row in chosen)
@@ -104,7 +130,7 @@ def claims(rows: Sequence[Row], kind: str, *, head: Sequence[str] = CLAIMS, name
 
 
 def name(claim: tuple[str, str, str], names: Mapping = NAMES) -> str:
-    """What a claim or control is called."""
+    """Return the name of a claim or control."""
     paper, base, reference = claim
     against = f" against {words(reference)}" if reference else ""
     return names.get(claim, f"{'A' if paper == 'legcnet' else 'B'}: {title(base).lower()}{against}")

@@ -1,4 +1,4 @@
-"""Rows of the two tables chosen, counted and put into sentences. Nothing is measured here."""
+"""Selection and counts of rows of the two tables, and sentences from them. Nothing is measured here."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from replication.ledger.errors import suggestion
 from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE
 from replication.reporting.counts import claim_of
 
-#: Shown where the tables have no row.
+#: Text for subjects without a row in the tables.
 NOT_RUN = "not run"
 
 _NUMBERS = (
@@ -31,10 +31,9 @@ _NUMBERS = (
 
 
 def locate(path: str | os.PathLike) -> Path:
-    """Where a file is, looked for in the working folder and in those above it.
+    """Find a file in the working directory or above it, or raise FileNotFoundError.
 
-    A notebook's working folder is `notebooks/` in JupyterLab, and the project's when `ccprune replicate` runs it.
-    Raises FileNotFoundError if there is no such file.
+    The working directory of a notebook is `notebooks/` in JupyterLab, and the clone under `ccprune replicate`.
     """
     here = Path.cwd()
     found = next((folder / path for folder in (here, *here.parents) if (folder / path).is_file()), None)
@@ -44,10 +43,25 @@ def locate(path: str | os.PathLike) -> Path:
 
 
 def read(folder: str | os.PathLike) -> pd.DataFrame:
-    """Both tables of an output folder, from where `locate` finds it, as one.
+    """Read both tables of an output folder, which is searched for by `locate`.
 
-    Two columns more: `whose`, "authors' files" or "ours"; `claim`, the name of the claim without its network.
-    Raises ValueError if a table lacks a column.
+    Parameters
+    ----------
+    folder : path-like
+        Output folder, relative to the working directory or a folder above it.
+
+    Returns
+    -------
+    DataFrame
+        Rows of both tables, with the additional columns `whose` ("authors' files" or "ours") and `claim` (name of the
+        claim without its network).
+
+    Raises
+    ------
+    FileNotFoundError
+        If a table is missing.
+    ValueError
+        If a table lacks a column.
     """
     parts = []
     for name in (VERDICTS_TABLE, MEASUREMENTS_TABLE):
@@ -62,7 +76,7 @@ def read(folder: str | os.PathLike) -> pd.DataFrame:
 
 
 def opening(table: pd.DataFrame) -> str:
-    """How many numbers the tables have, from how many notebooks and profiles, and how many have no run."""
+    """Return a sentence on the numbers of rows, of notebooks and profiles, and of rows without a run."""
     made = table[table.notebook != ""]
     profiles = ", ".join(made.profile.unique())
     text = f"The tables have {len(table):,} numbers: {len(made):,} from {made.notebook.nunique()} notebooks (profiles: "
@@ -70,9 +84,9 @@ def opening(table: pd.DataFrame) -> str:
 
 
 def select(rows: pd.DataFrame, /, **wanted: str | list[str]) -> pd.DataFrame:
-    """Those rows that hold the value wanted in each column named, or one of several; none is no error.
+    """Return the rows that have the wanted value, or one of several, in each named column.
 
-    Raises ValueError for a column that there is not.
+    The result may be empty. ValueError is raised for an unknown column.
     """
     _need(rows, *wanted)
     for name, value in wanted.items():
@@ -81,19 +95,19 @@ def select(rows: pd.DataFrame, /, **wanted: str | list[str]) -> pd.DataFrame:
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as the other modules of `reporting` take them: a dict each, None where there is no number."""
+    """Return the rows as dicts with None for missing numbers, as the other modules of `reporting` take them."""
     return rows.astype(object).where(rows.notna(), None).to_dict("records")
 
 
 def trials(table: pd.DataFrame) -> pd.DataFrame:
-    """How many epochs the pruned network needs more than the dense one, in each trial of paper A's authors.
+    """Return the difference in epochs between pruned and dense networks in the trials of paper A's authors.
 
     Returns
     -------
     DataFrame
-        dataset, method ("ft" or "pt"), trial; `difference`, missing where the pruned network never reached the
-        benchmark; `printed`: whether it is the trial that the paper prints. Trials whose dense network never reached
-        the benchmark are left out.
+        One row per dataset, method ("ft" or "pt") and trial, with the columns dataset, method, trial, difference
+        (pruned minus dense; missing if the pruned network never reached the benchmark), and printed (whether the paper
+        prints this trial). Trials whose dense network never reached the benchmark are left out.
     """
     rows = select(table, paper="legcnet", whose="authors' files", quantity="epochs")
     rows = rows.assign(printed=rows.kind == "figure")
@@ -104,13 +118,13 @@ def trials(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(values: pd.Series, *, digits: int = 3) -> str:
-    """The least and the largest of some numbers, as in "0.25 to 0.95"; one number if they read the same."""
+    """Return the range of some numbers, such as "0.25 to 0.95"; one number if both ends have the same text."""
     least, largest = (f"{value:.{digits}g}" for value in (values.min(), values.max()))
     return least if least == largest else f"{least} to {largest}"
 
 
 def counted(rows: pd.DataFrame, column: Literal["outcome", "outcome_alone", "verdict"] = "outcome") -> str:
-    """How many rows have which word, as in "holds in 3, does not hold in 9 of 12"; words that none has are left out."""
+    """Return the counts of outcomes or verdicts, such as "holds in 3, does not hold in 9 of 12", without zeros."""
     _need(rows, column)
     counts = rows[column].value_counts()
     words = [word for word in (*OUTCOMES, *VERDICTS) if word in counts]
@@ -118,7 +132,7 @@ def counted(rows: pd.DataFrame, column: Literal["outcome", "outcome_alone", "ver
 
 
 def listing(asked: Mapping[str, pd.DataFrame], words: Callable[[pd.DataFrame], str]) -> str:
-    """A Markdown list: each subject and what `words` makes of its rows; without rows it was not run."""
+    """Return a list in Markdown of subjects and the text of `words` for their rows, or `NOT_RUN` without rows."""
     lines = (f"- {subject}: {words(rows) if len(rows) else NOT_RUN}." for subject, rows in asked.items())
     return "\n".join(lines)
 

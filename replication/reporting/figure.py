@@ -1,4 +1,4 @@
-"""Published figures against ours, all cells at a glance."""
+"""Picture of all published figures against ours."""
 
 import io
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from typing import Any
 
 from replication.ledger import AUTHORS
 
-# Okabe and Ito's palette; in grey told apart by shape, filled and hollow.
+# Okabe and Ito's palette; in grey, the marks differ by shape and filling.
 _MARKS = {
     "identical": ("#0072B2", "o"),
     "within_noise": ("#009E73", "s"),
     "outside": ("#D55E00", "v"),
     "underspecified": ("#7F7F7F", "D"),
 }
-# By the first word of a quantity; the others are numbers without a unit.
+# Units by the first word of a quantity; all others are numbers without a unit.
 _UNITS = {"accuracy": "share", "epochs": "epochs", "kept": "weights"}
 
 
@@ -22,13 +22,13 @@ def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
 
     Parameters
     ----------
-    rows
-        Rows of verdicts.csv that have a published figure. Those without a figure of ours are counted in the title.
+    rows : sequence of dict
+        Rows of verdicts.csv with a published figure. Those without a figure of ours are counted in the title.
 
     Returns
     -------
     str
-        SVG; the same rows give the same text.
+        SVG. The same rows give the same text.
     """
     import matplotlib
     from matplotlib import style
@@ -38,9 +38,9 @@ def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
     quantities = list(dict.fromkeys(row["quantity"] for row in rows))
     columns = min(3, len(quantities))
     lines = -(-len(quantities) // columns)
-    # Fixed salt, no date and no release of matplotlib: the same results give the same bytes.
+    # With a fixed salt, and without date and creator, the same results give the same bytes.
     fixed = {"svg.hashsalt": "ccprune", "svg.fonttype": "none", "font.size": 9}
-    with style.context("default"), matplotlib.rc_context(fixed):  # whatever style the caller has set
+    with style.context("default"), matplotlib.rc_context(fixed):  # independent of the caller's style
         figure = Figure(figsize=(3.3 * columns, 3.3 * lines + 0.6), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.12)
         axes = figure.subplots(lines, columns, squeeze=False).ravel()

@@ -1,4 +1,4 @@
-"""The index of an output folder: README.md beside the tables, their pages and a figure, made from its results alone."""
+"""Index of an output folder: README.md, the tables, their pages and a figure, made from its results."""
 
 import json
 import os
@@ -54,21 +54,21 @@ def write_report(
 
     Parameters
     ----------
-    folder
+    folder : path-like
         The output folder.
-    notebooks
-        Path of the notebooks' folder as seen from there, for links; None: they are named only.
-    redraw
-        Also draw a figure that was drawn after the table last changed.
-    fresh
-        Conclude everything anew from the raw runs, without the cache.
-    expected
-        Runs, as in "NAME.PROFILE", that the index lists as not made where they have no result.
+    notebooks : str, optional
+        Path of the notebooks' folder relative to the output folder, for links; None makes no links.
+    redraw : bool, default True
+        Whether to draw the figure again if it is newer than the table.
+    fresh : bool, default False
+        Whether to compute all verdicts again from the raw runs, without the cache.
+    expected : iterable of str, default ()
+        Labels "NAME.PROFILE" of runs that the index lists as not made if they have no result.
 
     Raises
     ------
     ValueError
-        If a result file or its raw runs are not valid, or two results give the same number.
+        If a result file or its raw runs are not valid, or two results have the same number.
     """
     folder = Path(folder)
     rows = write_tables(folder, judge=judge if fresh else cached(folder), declared=released.declared(folder))
@@ -143,7 +143,7 @@ def _files(rows: list[dict[str, Any]], made: list[str], notebooks: str | None) -
 
 
 def _commits(found: list) -> str:
-    """Sentence on the commits at which each profile's results were made."""
+    """Return a sentence on the commits of each profile's results."""
     made: dict[str, Counter] = {}
     for _, content in found:
         made.setdefault(content["profile"], Counter())[(content["environment"]["commit"] or "no commit")[:10]] += 1
@@ -186,7 +186,7 @@ def _versions(found: list) -> str:
 
 
 def _missing(folder: Path, found: list, unmade: list[str]) -> str:
-    """What was left out, as a whole or in part, and what failed when it was run last."""
+    """Return a table of what was left out, as a whole or in part, and of the runs that failed last."""
     noted = folder / "skipped.json"
     skipped = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
     lines = [[label, "all", why] for label, why in sorted(skipped.items())]

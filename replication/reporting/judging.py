@@ -1,7 +1,7 @@
-"""From raw runs to verdicts, and a cache of them, so that a report of unchanged results is made in a second.
+"""Computation of verdicts from raw runs, with a cache, so that a report of unchanged results takes a second.
 
-A notebook stores one row for each network that it trained. Everything that is concluded from these rows is computed
-whenever the tables are made, by functions without side effects; nothing concluded is stored with the result.
+A notebook stores one row for each trained network. Verdicts and outcomes are computed from these rows, by functions
+without side effects, whenever the tables are made. They are not stored with the result.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from replication.ledger.cell import Cell
 from replication.ledger.environment import SOURCE_FOLDERS
 from replication.ledger.tables import Judge
 
-# By notebook: the module whose function `cells` concludes from its raw runs.
+# For each notebook, the module whose function `cells` computes the cells from its raw runs.
 _JUDGES = {
     "01_legcnet_tables.ipynb": "replication.legcnet.verdicts",
     "03_phase_shift.ipynb": "replication.causal.verdicts",
@@ -33,14 +33,18 @@ _JUDGES = {
 
 
 def judged(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]:
-    """All cells of a result: those it stored, and those that follow from its raw runs.
+    """Return all cells of a result: the stored ones, and those computed from its raw runs.
 
     Parameters
     ----------
-    content
+    content : mapping
         A result file, as `replication.ledger.read` returns it.
-    raw
-        Its raw runs, as `replication.ledger.raw` returns them.
+    raw : DataFrame or None
+        Its raw runs, as `replication.ledger.read_raw` returns them.
+
+    Returns
+    -------
+    list of Cell
     """
     stored = [Cell.from_dict(values) for values in content["cells"]]
     name = _JUDGES.get(content["notebook"])
@@ -50,23 +54,23 @@ def judged(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]:
 
 
 def judge(path: Path, content: Mapping[str, Any]) -> list[Cell]:
-    """All cells of a result, concluded from its raw runs; see `judged`.
+    """Return all cells of a result file, as `judged`, or raise ValueError if its raw runs are missing or were changed.
 
-    Raises ValueError where the raw runs are missing or were changed.
+    `content` is the result file at `path`, as `replication.ledger.read` returns it.
     """
     return judged(content, results.read_raw(path, content))
 
 
 def cached(folder: Path) -> Judge:
-    """`judge` with a cache in `folder`/.cache, which the version control ignores.
+    """Return `judge` with a cache in `folder`/.cache, which is not committed.
 
-    A conclusion is used again only while the result, its raw runs, this package's sources and the published figures
-    are the same, byte for byte. An unreadable entry is concluded anew; without write access nothing is kept.
+    An entry is valid only for the same bytes of the result, its raw runs, the sources of both packages and the
+    published figures. An unreadable entry is computed again. Without write access nothing is cached.
     """
     kept = folder / ".cache" / "verdicts"
 
     def found(path: Path, content: Mapping[str, Any]) -> list[Cell]:
-        raw = results.read_raw(path, content)  # a changed file is an error, whatever is in the cache
+        raw = results.read_raw(path, content)  # a changed file is an error, also with a cache entry
         if raw is None:
             return judged(content, None)
         key = hashlib.sha256(f"{content['signature']} {content['raw_sha256']} {_sources()}".encode()).hexdigest()

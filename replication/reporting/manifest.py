@@ -1,7 +1,7 @@
-"""The manifest of codecheck.yml: which committed files a codechecker is to make again.
+"""Manifest of codecheck.yml, which lists the committed files that a codechecker makes again.
 
-A list of files with comments: CODECHECK configuration file specification 1.0, section "Manifest list"
-(https://codecheck.org.uk/spec/config/1.0/). The rest of codecheck.yml is written by hand and left alone.
+It is a list of files with comments by the CODECHECK configuration file specification 1.0, section "Manifest list"
+(https://codecheck.org.uk/spec/config/1.0/). The rest of codecheck.yml is written by hand and not changed.
 """
 
 import json
@@ -14,7 +14,7 @@ from ccprune._util.files import write_atomic
 
 FILE = "codecheck.yml"
 _FOLDER = "replication"
-# What is made from all results together.
+# Files that are made from all results together.
 _INDEX = {
     "README.md": "index: verdicts and tables of both papers, what ran on what, what did not run",
     "verdicts.csv": "every figure, claim and control, published beside ours",
@@ -30,12 +30,12 @@ _BLOCK = re.compile(r"^manifest:\n(?:[ ]+.*\n)*", re.MULTILINE)
 
 
 def entries(root: str | os.PathLike) -> list[dict[str, str]]:
-    """The manifest of what lies in `root`/replication: the index, then each run's result and report, by name.
+    """Return the entries of the manifest for `root`/replication: the index, then raw runs, results and reports.
 
     Returns
     -------
     list of dict
-        With "file", its path from `root`, and "comment".
+        "file" (path relative to `root`) and "comment".
     """
     folder = Path(root, _FOLDER)
     listed = [(name, comment) for name, comment in _INDEX.items() if (folder / name).is_file()]
@@ -48,28 +48,28 @@ def entries(root: str | os.PathLike) -> list[dict[str, str]]:
 
 
 def with_manifest(text: str, listed: Iterable[dict[str, str]]) -> str:
-    """The text of codecheck.yml with its manifest replaced; all else stays byte for byte.
+    """Return the text of codecheck.yml with another manifest; the rest is unchanged.
 
     Raises
     ------
     ValueError
-        If there is not exactly one line "manifest:", with its list indented below it.
+        If there is not exactly one line "manifest:" with an indented list below it.
     """
     found = len(_BLOCK.findall(text))
     if found != 1:
         raise ValueError(f"{FILE} must have one line 'manifest:' with its list indented below it, got {found}")
-    # A JSON string is a YAML string, whatever it holds.
+    # Every JSON string is a valid YAML string.
     lines = [f"  - file: {json.dumps(one['file'])}\n    comment: {json.dumps(one['comment'])}\n" for one in listed]
     return _BLOCK.sub(lambda _: "".join(["manifest:\n", *lines]), text)
 
 
 def write_manifest(root: str | os.PathLike) -> None:
-    """Bring the manifest of `root`/codecheck.yml in step with `root`/replication.
+    """Renew the manifest of `root`/codecheck.yml from `root`/replication.
 
     Raises
     ------
     FileNotFoundError
-        If there is no codecheck.yml.
+        If codecheck.yml is missing.
     ValueError
         As `with_manifest`.
     """

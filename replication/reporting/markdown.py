@@ -1,4 +1,4 @@
-"""Text of a report: Markdown tables, numbers and titles as they are read."""
+"""Format of numbers, titles and tables in Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,12 +7,12 @@ from replication import ledger as results
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, for reading; verdicts.csv has more."""
+    """Format a number with four significant digits; verdicts.csv has more."""
     return "–" if value is None else results.format_number(float(f"{value:.4g}"))
 
 
 def with_interval(row: Mapping[str, Any]) -> str:
-    """Our number of a row of verdicts.csv, its interval and the number of runs, where it has them."""
+    """Format our number in a row of verdicts.csv, with its interval and number of runs, if any."""
     text = number(row["ours"])
     if row["ci_low"] is not None:
         text += f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
@@ -20,12 +20,12 @@ def with_interval(row: Mapping[str, Any]) -> str:
 
 
 def bold(text: str, wanted: bool) -> str:
-    """Bold text, where wanted."""
+    """Return the text in bold if `wanted`, otherwise unchanged."""
     return f"**{text}**" if wanted else text
 
 
 def title(table: str) -> str:
-    """Heading of a table or claim, as in "Table 1" or "Curve, lenet"."""
+    """Return the heading of a table or claim, such as "Table 1" or "Curve, lenet"."""
     if table.isdigit():
         return f"Table {table}"
     claim, _, network = table.partition("-")
@@ -33,11 +33,11 @@ def title(table: str) -> str:
 
 
 def words(name: str) -> str:
-    """A name as words."""
+    """Return a name with spaces in place of underscores."""
     return name.replace("_", " ")
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    """Markdown table; a bar inside a cell is escaped."""
+    """Return a table in Markdown, with escaped bars in the cells."""
     lines = [[str(entry).replace("|", "\\|") for entry in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in (list(head), ["---"] * len(head), *lines))

@@ -1,4 +1,4 @@
-"""The long tables of an output folder, each on a page of its own in OUT/tables/."""
+"""Pages of the long tables of an output folder, in OUT/tables/."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from replication.reporting.markdown import bold, number, table, title, with_inte
 
 #: Folder of the pages in an output folder.
 FOLDER = "tables"
-# Too many rows for a page that is read. A table's name may go on after a hyphen with the network's.
+# Tables with too many rows for a page. Their names may end with a hyphen and the network's name.
 _CSV_ONLY = ("paired_difference", "curve", "own_model", "shap", "shap_difference", "epsilon", "outside_by_chance")
 _COLUMNS_TOLD = (
     "**Authors' files**: a deterministic re-run of what the authors released, a figure per trial, the trial the paper "
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def pages(rows: Sequence[Row]) -> dict[str, str]:
-    """File name and text of every page; the same rows give the same text."""
+    """Return the text of every page by file name. The same rows give the same text."""
     found: dict[str, list[str]] = {}
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -53,7 +53,7 @@ def _heading(file: str) -> str:
 
 
 def _paper_table(rows: Sequence[Row]) -> str:
-    """One line per distinct printed figure; of the authors' trials all are shown, the printed one in bold."""
+    """Build the table with one line per printed figure and all authors' trials, the printed one in bold."""
     lines = []
     for key in dict.fromkeys(_key(row) for row in rows):
         same = [row for row in rows if _key(row) == key]

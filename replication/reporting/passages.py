@@ -1,4 +1,4 @@
-"""Passages of pages written by hand that come out of the results: between two comments, replaced by `ccprune report`.
+"""Passages in handwritten pages that `ccprune report` replaces by text from the results, between two comments.
 
 <!-- ccprune report: verdicts -->
 ...
@@ -39,12 +39,23 @@ _PASSAGES: dict[str, Callable[[list[Row], Benchmarks], str]] = {
 
 
 def renewed(root: str | os.PathLike) -> Iterator[tuple[Path, str, str]]:
-    """Each page of `root` that has such passages, its text, and its text with the passages made from the results.
+    """Yield the pages with passages, and their present and renewed texts.
+
+    Parameters
+    ----------
+    root : path-like
+        The clone.
+
+    Yields
+    ------
+    path : Path
+    old, new : str
+        The text of the page, and the text with passages made from the results.
 
     Raises
     ------
     ValueError
-        For a passage that nobody makes, or one without an end.
+        If a passage has an unknown name or no end.
     """
     texts = {path: path.read_text(encoding="utf-8") for name in PAGES if (path := Path(root, name)).is_file()}
     texts = {path: text for path, text in texts.items() if _MARK in text}
@@ -61,7 +72,7 @@ def renewed(root: str | os.PathLike) -> Iterator[tuple[Path, str, str]]:
 
 
 def write_passages(root: str | os.PathLike) -> None:
-    """Bring the passages of `root`'s pages in step with its results; errors as `renewed`."""
+    """Renew the passages of the clone's pages from its results; errors as `renewed`."""
     for path, old, new in list(renewed(root)):
         if new != old:
             write_atomic(path, new)

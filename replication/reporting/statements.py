@@ -1,6 +1,6 @@
-"""What the results say of each paper in a few sentences; README, index, essay and the Japanese page show the same.
+"""Sentences on the results of each paper, for README, index, essay and the Japanese page.
 
-`facts` counts, once; `english` and `_japanese.answers` put the same facts into words.
+`facts` computes the counts, and `english` and `_japanese.answers` make sentences of them.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from replication.reporting.counts import Row, cases, figure_rows, released_rows
 
 @dataclass(frozen=True)
 class Tally:
-    """Outcomes of some cases: their number, and how many hold or do not hold, after Holm's correction and alone."""
+    """Numbers of cases, of those that hold or do not hold after Holm's correction, and of those tested alone."""
 
     cases: int
     holds: int
@@ -27,13 +27,24 @@ class Tally:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the sentences count; empty counters, None and tallies of 0 cases where nothing was run.
+    """Counts of the sentences. Counters are empty, tallies have 0 cases and others are None if nothing was run.
 
-    theirs, ours: verdicts on the distinct figures of tables 1 to 3. chance: see `outside`. tallies: by (paper, claim,
-    reference) as in `counts.NAMES`, and "random masks" for the accuracy kept under random masks. own_risk,
-    another_risk: least and largest share of weights called causal with their own network's errors and another's.
-    released: verdicts on the figures in released files of paper B's authors. designed: those of them that the design of
-    a run fixes, and how many of these are identical.
+    Attributes
+    ----------
+    theirs, ours : mapping of str to int
+        Verdicts on the distinct figures of tables 1 to 3, from the authors' files and from our runs.
+    chance : tuple or None
+        As from `outside`.
+    tallies : mapping
+        Tallies by (paper, claim, reference) as in `counts.NAMES`, and "random masks" for the accuracy kept under random
+        masks.
+    own_risk, another_risk : tuple of float or None
+        Smallest and largest share of weights that the Granger test calls causal for the errors of their own network,
+        and of another.
+    released : mapping of str to int
+        Verdicts on the figures in released files of paper B's authors.
+    designed : tuple of int
+        Number of these figures that the design of a run fixes, and of the identical ones among them.
     """
 
     theirs: Mapping[str, int]
@@ -47,7 +58,7 @@ class Facts:
 
 
 def facts(rows: Sequence[Row]) -> Facts:
-    """Count what `english` says."""
+    """Compute the counts of `english` from rows of both tables."""
     printed = [row for row in figure_rows(rows) if row["table"] in ("1", "2", "3")]
     tallies: dict[object, Tally] = {}
     for kind in ("control", "claim"):
@@ -75,22 +86,27 @@ def facts(rows: Sequence[Row]) -> Facts:
 
 
 def english(found: Facts) -> dict[str, list[str]]:
-    """The sentences by paper, "legcnet" and "causal", as Markdown."""
+    """Return the sentences in Markdown by paper, "legcnet" and "causal"."""
     a = [*_figures_a(found), *_claims_a(found), *_explanation(found)]
     b = [*_accuracy_b(found), *_drop_and_flatness(found), *_figures_b(found), *_what_would_change(found)]
     return {"legcnet": a or ["Nothing of paper A was run here."], "causal": b or ["Nothing of paper B was run here."]}
 
 
 def bullets(rows: Sequence[Row]) -> str:
-    """All sentences as one Markdown list."""
+    """Return all sentences as one list in Markdown."""
     return "\n".join(f"- {text}" for texts in english(facts(rows)).values() for text in texts)
 
 
 def outside(rows: Sequence[Row]) -> tuple[int, float, int, int] | None:
-    """Figures of the six small datasets outside our range: observed, and expected by chance with its 95% range.
+    """Count the figures of the six small datasets outside our range, and the number expected by chance.
 
-    By chance: each dataset's printed trial replaced by one of our own networks, over all networks (table
-    "outside_by_chance"); datasets are independent, so their distributions are convolved.
+    The distribution by chance is that of figures of one of our own networks in place of the printed trial, over all
+    networks (table "outside_by_chance"). The datasets are independent, so their distributions are convolved.
+
+    Returns
+    -------
+    tuple or None
+        Observed number, expected number, and the ends of its 95% range. None without such rows.
     """
     shares: dict[str, dict[int, float]] = {}
     for row in rows:
@@ -109,9 +125,12 @@ def outside(rows: Sequence[Row]) -> tuple[int, float, int, int] | None:
 
 
 def best_trials(rows: Sequence[Row], method: str = "ft") -> tuple[int, int, float, float]:
-    """How often the printed trial saves the most epochs of all the authors' trials.
+    """Count the datasets in which the printed trial saves the most epochs of all the authors' trials.
 
-    Returns (datasets in which it does, datasets, expected number if trials were drawn, chance of at least as many).
+    Returns
+    -------
+    tuple
+        Number of such datasets, of all datasets, the expected number for random trials, and the p-value.
     """
     saved: dict[str, list[tuple[float, bool]]] = {}
     epochs = {
@@ -246,5 +265,5 @@ def _what_would_change(found: Facts) -> list[str]:
 
 
 def percent(ends: tuple[float, float], to: str = " to ") -> str:
-    """Two shares as a span in percent, as in "94 to 96%"."""
+    """Return two shares as a range in percent, such as "94 to 96%"."""
     return to.join(dict.fromkeys(f"{100 * end:.0f}" for end in ends)) + "%"

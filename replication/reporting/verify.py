@@ -1,4 +1,4 @@
-"""Is what was committed what the results say? From the files alone; nothing is run."""
+"""Check of the committed files against the results, without running anything."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from replication.reporting.index import FIGURE, INDEX, write_report
 from replication.reporting.pages import FOLDER
 from replication.reporting.passages import renewed
 
-#: The notebooks as the committed folder sees them.
+#: Path of the notebooks relative to the committed output folder.
 NOTEBOOKS_LINK = "../notebooks"
 
 
 class Run(Protocol):
-    """What is used here of a run of the suite file."""
+    """Attributes of a run of the suite file that are used here."""
 
     label: str
     profile: str
@@ -31,24 +31,28 @@ class Run(Protocol):
 
 
 def problems(root: Path, runs: Iterable[Run]) -> list[str]:
-    """What is wrong in `root`/replication, a line each; empty if all is as the commands wrote it.
+    """List the problems of the committed files.
 
-    Checked are the signature of each result, its report's and its raw runs' digests, its parameters against the
-    suite's, and whether both tables, which are concluded anew from the raw runs, their pages, README.md, verdicts.svg,
-    the manifest of codecheck.yml and the passages that pages of `root` take from the results come out of them again;
-    of `root`/benchmarks, where there is one, the signatures and README.md.
+    The signature of each result, the digests of its report and raw runs, and its parameters are checked. Both tables,
+    their pages, README.md, verdicts.svg, the manifest of codecheck.yml and the passages of pages are made again from
+    the raw runs and compared. Of `root`/benchmarks, if present, signatures and README.md are checked.
 
     Parameters
     ----------
-    root
-        Folder with `replication/`.
-    runs
+    root : Path
+        The clone.
+    runs : iterable of Run
         The suite's runs of all profiles.
+
+    Returns
+    -------
+    list of str
+        One line for each problem.
     """
     folder = root / "replication"
     runs = list(runs)
     found = list(_results(folder, {run.label: run for run in runs}))
-    if not found:  # what is made from broken results would only tell the same again
+    if not found:  # files made from invalid results would have the same problems
         found = [*_derived(folder, expected(runs)), *_manifest(root), *_passages(root)]
     return [*found, *_benchmarks(root / "benchmarks")]
 
@@ -76,7 +80,7 @@ def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
             continue
         asked, used = runs[label].parameters, content["parameters"]
         differing = [key for key in sorted(asked | used) if asked.get(key, ...) != used.get(key, ...)]
-        # A run whose parts are stored is being made with new parameters; the index says so.
+        # A run with stored units is being made with new parameters, which the index shows.
         if differing and not units.stored(folder, label):
             yield f"{name}: made with other parameters than the suite's: {', '.join(differing)}; run it again"
     known = {path.name.removesuffix(".json") for path in paths}
@@ -89,12 +93,12 @@ def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
 
 
 def expected(runs: Iterable[Run]) -> list[str]:
-    """The runs that a committed folder is to hold: all but those of the smoke profile."""
+    """Return the labels of the runs that a committed folder must have, which are all but those of profile smoke."""
     return [run.label for run in runs if run.profile != "smoke"]
 
 
 def _derived(folder: Path, labels: Iterable[str]) -> Iterator[str]:
-    """Files that come out of the results, made anew beside them and compared."""
+    """Make the files again in a temporary folder, and yield the differences from the present ones."""
     with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
         again = Path(scratch)
         for part in ("results", "raw", "reports", "paper", units.FOLDER):
@@ -118,7 +122,7 @@ def _derived(folder: Path, labels: Iterable[str]) -> Iterator[str]:
 
 
 def _drawn_by(svg: str) -> str | None:
-    """The matplotlib that drew a figure: another one's may differ in what nobody sees."""
+    """Return the version of matplotlib that drew a figure, because other versions may write other bytes."""
     found = re.search(r"<dc:title>(Matplotlib [^<]*)", svg)
     return found[1].partition(",")[0] if found else None
 
