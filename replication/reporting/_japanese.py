@@ -43,8 +43,8 @@ _COSTS = {
 
 def answers(rows: Sequence[Row]) -> str:
     """Return the sentences on the same facts as the English pages."""
-    found, said = facts(rows), []
-    theirs, ours, of = found.theirs, found.ours, found.tallies
+    counted, sentences = facts(rows), []
+    theirs, ours, of = counted.theirs, counted.ours, counted.tallies
     if theirs and ours:
         text = (
             f"**論文 A の数値**: 表 1〜3 の異なる数値 {sum(theirs.values())} 個のうち、著者のファイルの再実行で"
@@ -53,50 +53,50 @@ def answers(rows: Sequence[Row]) -> str:
             f"新しい初期値での実行と比べると、{ours['within_noise']} が誤差の範囲内、{ours['outside']} が範囲外、"
             f"{ours['underspecified']} が判定できない"
         )
-        if found.chance is not None:
-            seen, expected, low, high = found.chance
+        if counted.chance is not None:
+            seen, expected, low, high = counted.chance
             text += f"(偶然だけでも範囲外は {expected:.1f} 個、{low}〜{high} 個と見込まれ、実際は {seen} 個)"
-        said.append(f"{text}。")
+        sentences.append(f"{text}。")
     epochs, accuracy = (of.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
     if epochs and accuracy:
         random = of["random masks"]
-        said.append(
+        sentences.append(
             f"**論文 A の主張**: エポック数の減少が示されたのは {epochs.cases} 件中 {epochs.holds} 件、"
             f"増加が示されたのは {epochs.fails} 件。精度の低下が 1 ポイント未満と示されたのは "
             f"{accuracy.cases} 件中 {accuracy.holds} 件"
             f"(同数を無作為に除いた場合は {random.cases} 件中 {random.holds} 件)。"
         )
-    if found.own_risk and found.another_risk:
-        own, another = (percent(ends, "〜") for ends in (found.own_risk, found.another_risk))
-        said.append(
+    if counted.own_risk and counted.another_risk:
+        own, another = (percent(ends, "〜") for ends in (counted.own_risk, counted.another_risk))
+        sentences.append(
             f"**論文 A の説明**: グレンジャー検定が「原因」とする重みは、自分のネットワークの誤りに対して {own}、"
             f"別のネットワークの誤りに対して {another}。"
         )
     magnitude = of.get(("causal", "accuracy", "magnitude"))
     if magnitude:
-        said.append(
+        sentences.append(
             f"**論文 B の精度**: 同数を除いた magnitude と比べ、単独の検定では {magnitude.cases} 件中 "
             f"{magnitude.holds_alone} 件で上、{magnitude.fails_alone} 件で下。件数で補正すると {magnitude.holds} 件と "
             f"{magnitude.fails} 件。"
         )
     drops, flat = (of.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
     if drops and flat:
-        said.append(
+        sentences.append(
             f"**論文 B の急な低下と平坦さ**: 急な低下が示されたのは {drops.cases} 本中 {drops.holds} 本。"
             f"残った重みでのヘッセ行列の最大固有値とトレースは、単独の検定では {flat.cases} 件中 "
             f"{flat.holds_alone} 件で密より小さく、"
             f"{flat.fails_alone} 件で大きい(補正後は {flat.holds} 件と {flat.fails} 件)。ほかは判定できない。"
         )
-    every = sum(found.released.values())
+    every = sum(counted.released.values())
     if every:
-        fixed, same = found.designed
-        runs = every - found.released["not_run"] - fixed
-        said.append(
+        fixed, same = counted.designed
+        runs = every - counted.released["not_run"] - fixed
+        sentences.append(
             f"**論文 B の著者が公開した数値**: 異なる数値 {every} 個のうち、本追試の実行と比べたものは {runs}、"
             f"実験の設計だけで決まる個数は {fixed}(計算して完全に一致したもの {same})、"
-            f"同じ手順の実行がまだないものは {found.released['not_run']}。"
+            f"同じ手順の実行がまだないものは {counted.released['not_run']}。"
         )
-    return "\n".join(f"- {text}" for text in said)
+    return "\n".join(f"- {text}" for text in sentences)
 
 
 def figures(rows: Sequence[Row]) -> str:
@@ -142,10 +142,10 @@ def legcnet(rows: Sequence[Row]) -> str:
                 data,
                 _METHODS[method],
                 *(
-                    f"{with_interval(found)} {_OUTCOMES.get(found['outcome'], '')}" if found else "–"
-                    for found in (row, epochs)
+                    f"{with_interval(other_row)} {_OUTCOMES.get(other_row['outcome'], '')}" if other_row else "–"
+                    for other_row in (row, epochs)
                 ),
-                *(with_interval(found) if found else "–" for found in (shap, other)),
+                *(with_interval(other_row) if other_row else "–" for other_row in (shap, other)),
             ]
         )
     head = ["データ", "手法", "精度の差(枝刈り − 密)", "収束エポック数の差(枝刈り − 密)"]
@@ -185,5 +185,5 @@ def causal(rows: Sequence[Row]) -> str:
     return table(head, lines)
 
 
-def _one(rows: Sequence[Row], **asked: str) -> Row | None:
-    return next((row for row in rows if all(row[key] == value for key, value in asked.items())), None)
+def _one(rows: Sequence[Row], **wanted: str) -> Row | None:
+    return next((row for row in rows if all(row[key] == value for key, value in wanted.items())), None)

@@ -14,11 +14,11 @@ _MOST = 16
 
 def sections(rows: Sequence[Row], kind: str) -> list[str]:
     """Return headings and tables in Markdown of all claims (kind "claim") or controls ("control")."""
-    found = []
+    blocks = []
     for claim, chosen in cases(rows, kind).items():
-        found.append(f"### {name(claim)}")
-        found.append(_by_case(chosen) if len(chosen) <= _MOST else _by_network(chosen))
-    return found
+        blocks.append(f"### {name(claim)}")
+        blocks.append(_by_case(chosen) if len(chosen) <= _MOST else _by_network(chosen))
+    return blocks
 
 
 def _by_case(rows: Sequence[Row]) -> str:

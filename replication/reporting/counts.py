@@ -88,12 +88,12 @@ def figures(
 
 def cases(rows: Iterable[Row], kind: str) -> dict[tuple[str, str, str], list[Row]]:
     """Return the cases of all claims or controls by `claim_of`, in the order of `NAMES`, then of the rows."""
-    found: dict[tuple[str, str, str], list[Row]] = {}
+    by_claim: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row["kind"] == kind and claim_of(row)[1] != "margins":
-            found.setdefault(claim_of(row), []).append(row)
+            by_claim.setdefault(claim_of(row), []).append(row)
     order = list(NAMES)
-    return dict(sorted(found.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+    return dict(sorted(by_claim.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
 
 
 def claim_of(row: Row) -> tuple[str, str, str]:

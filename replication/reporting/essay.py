@@ -36,10 +36,10 @@ def locate(path: str | os.PathLike) -> Path:
     The working directory of a notebook is `notebooks/` in JupyterLab, and the clone under `ccprune replicate`.
     """
     here = Path.cwd()
-    found = next((folder / path for folder in (here, *here.parents) if (folder / path).is_file()), None)
-    if found is None:
-        raise FileNotFoundError(f"there is no {path} in {here} or above it; `ccprune report` writes it")
-    return found
+    file = next((folder / path for folder in (here, *here.parents) if (folder / path).is_file()), None)
+    if file is None:
+        raise FileNotFoundError(f"no {path} in {here} or above it: run `ccprune report` to write it")
+    return file
 
 
 def read(folder: str | os.PathLike) -> pd.DataFrame:
@@ -112,9 +112,9 @@ def trials(table: pd.DataFrame) -> pd.DataFrame:
     rows = select(table, paper="legcnet", whose="authors' files", quantity="epochs")
     rows = rows.assign(printed=rows.kind == "figure")
     dense = select(rows, method="dense")[["dataset", "trial", "ours"]].dropna()
-    found = select(rows, method=["ft", "pt"]).merge(dense, on=["dataset", "trial"], suffixes=("", "_dense"))
-    found = found.assign(difference=found.ours - found.ours_dense)
-    return found[["dataset", "method", "trial", "difference", "printed"]]
+    differences = select(rows, method=["ft", "pt"]).merge(dense, on=["dataset", "trial"], suffixes=("", "_dense"))
+    differences = differences.assign(difference=differences.ours - differences.ours_dense)
+    return differences[["dataset", "method", "trial", "difference", "printed"]]
 
 
 def spread(values: pd.Series, *, digits: int = 3) -> str:
@@ -131,9 +131,9 @@ def counted(rows: pd.DataFrame, column: Literal["outcome", "outcome_alone", "ver
     return ", ".join(f"{word.replace('_', ' ')} in {counts[word]}" for word in words) + f" of {len(rows)}"
 
 
-def listing(asked: Mapping[str, pd.DataFrame], words: Callable[[pd.DataFrame], str]) -> str:
+def listing(subjects: Mapping[str, pd.DataFrame], words: Callable[[pd.DataFrame], str]) -> str:
     """Return a list in Markdown of subjects and the text of `words` for their rows, or `NOT_RUN` without rows."""
-    lines = (f"- {subject}: {words(rows) if len(rows) else NOT_RUN}." for subject, rows in asked.items())
+    lines = (f"- {subject}: {words(rows) if len(rows) else NOT_RUN}." for subject, rows in subjects.items())
     return "\n".join(lines)
 
 

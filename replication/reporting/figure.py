@@ -85,7 +85,7 @@ def _panel(axis: Any, rows: list[dict[str, Any]], title: str, *, unit: str | Non
             axis.plot([x, x], [row["ci_low"], row["ci_high"]], color=colour, linewidth=1)
         fill = "full" if row["profile"] == AUTHORS else "none"
         axis.plot(x, y, color=colour, marker=marker, fillstyle=fill, markersize=6, linestyle="")
-    said = f"n = {len(rows)}" if unit is None else f"{unit}; n = {len(rows)}"
-    axis.set(xlim=limits, ylim=limits, aspect="equal", title=title, xlabel=f"published ({said})", ylabel="re-run")
+    sample = f"n = {len(rows)}" if unit is None else f"{unit}; n = {len(rows)}"
+    axis.set(xlim=limits, ylim=limits, aspect="equal", title=title, xlabel=f"published ({sample})", ylabel="re-run")
     if not wide:
         axis.locator_params(nbins=5)

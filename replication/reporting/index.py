@@ -85,15 +85,15 @@ def write_report(
     for path in (folder / FOLDER).glob("*.md"):
         if path.name not in made:
             path.unlink()
-    found = results.collect(folder)
-    unmade = sorted(set(expected) - {path.stem for path, _ in found})
-    text = _index(folder, found, rows, notebooks, list(made), unmade, with_figure=bool(printed))
+    contents = results.collect(folder)
+    unmade = sorted(set(expected) - {path.stem for path, _ in contents})
+    text = _index(folder, contents, rows, notebooks, list(made), unmade, with_figure=bool(printed))
     write_atomic(folder / INDEX, text)
 
 
 def _index(
     folder: Path,
-    found: list,
+    contents: list,
     rows: list[dict[str, Any]],
     notebooks: str | None,
     made: list[str],
@@ -102,7 +102,7 @@ def _index(
     with_figure: bool,
 ) -> str:
     parts = ["# Published figures and claims, re-run and replicated"]
-    if found and all(content["profile"] == "smoke" for _, content in found):
+    if contents and all(content["profile"] == "smoke" for _, content in contents):
         parts.append("**Smoke profile: sizes that test the machinery. Its numbers say nothing about the papers.**")
     if rows:
         parts.append(statements.bullets(rows))
@@ -120,8 +120,8 @@ def _index(
         if controls:
             parts += ["## Controls, which the papers do not claim", controls]
     parts += ["## All numbers", _files(rows, made, notebooks)]
-    parts += ["## Runs", _commits(found), _runs(folder, found), _versions(found)] if found else []
-    missing = _missing(folder, found, unmade)
+    parts += ["## Runs", _commits(contents), _runs(folder, contents), _versions(contents)] if contents else []
+    missing = _missing(folder, contents, unmade)
     if missing:
         parts += ["## Not run", missing]
     parts.append("Made by `ccprune report` from `results/` and `raw/`; do not edit.")
@@ -142,22 +142,22 @@ def _files(rows: list[dict[str, Any]], made: list[str], notebooks: str | None) -
     return "\n\n".join(lines)
 
 
-def _commits(found: list) -> str:
+def _commits(contents: list) -> str:
     """Return a sentence on the commits of each profile's results."""
     made: dict[str, Counter] = {}
-    for _, content in found:
+    for _, content in contents:
         made.setdefault(content["profile"], Counter())[(content["environment"]["commit"] or "no commit")[:10]] += 1
-    told = [
+    sentences = [
         f"The results of the {profile} profile were made at "
         + ", ".join(f"{commit} ({number})" for commit, number in sorted(commits.items()))
         for profile, commits in sorted(made.items())
     ]
-    return ". ".join(told) + ". `ccprune verify --sources` lists which source files changed since."
+    return ". ".join(sentences) + ". `ccprune verify --sources` lists which source files changed since."
 
 
-def _runs(folder: Path, found: list) -> str:
+def _runs(folder: Path, contents: list) -> str:
     lines = []
-    for path, content in found:
+    for path, content in contents:
         report = folder / "reports" / f"{path.stem}.html"
         environment = content["environment"]
         commit = (environment["commit"] or "none")[:10] + (", with local changes" if environment["dirty"] else "")
@@ -176,16 +176,16 @@ def _runs(folder: Path, found: list) -> str:
     return table(["run", "profile", "report", "commit", "device", "threads", "seconds", "peak MiB"], lines)
 
 
-def _versions(found: list) -> str:
+def _versions(contents: list) -> str:
     kinds = Counter()
-    for _, content in found:
+    for _, content in contents:
         environment = content["environment"]
         packages = ", ".join(f"{name} {version}" for name, version in sorted(environment["packages"].items()))
         kinds[f"Python {environment['python']} on {environment['platform']}; {packages}"] += 1
-    return "\n".join(f"- {count} of {len(found)} runs: {kind}." for kind, count in sorted(kinds.items()))
+    return "\n".join(f"- {count} of {len(contents)} runs: {kind}." for kind, count in sorted(kinds.items()))
 
 
-def _missing(folder: Path, found: list, unmade: list[str]) -> str:
+def _missing(folder: Path, contents: list, unmade: list[str]) -> str:
     """Return a table of what was left out, as a whole or in part, and of the runs that failed last."""
     noted = folder / "skipped.json"
     skipped = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
@@ -196,7 +196,7 @@ def _missing(folder: Path, found: list, unmade: list[str]) -> str:
         if parts:
             why = f"{parts} of its parts are stored; the next call goes on. A result above is an older one."
             lines.append([label, "the rest of a long run", why])
-    for path, content in found:
+    for path, content in contents:
         lines += [[path.stem, entry["what"], entry["why"]] for entry in content["skipped"]]
     for path in sorted((folder / "reports").glob("*.failed.ipynb")):
         label = path.name.removesuffix(".failed.ipynb")

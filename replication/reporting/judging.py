@@ -69,7 +69,7 @@ def cached(folder: Path) -> Judge:
     """
     kept = folder / ".cache" / "verdicts"
 
-    def found(path: Path, content: Mapping[str, Any]) -> list[Cell]:
+    def judge_cached(path: Path, content: Mapping[str, Any]) -> list[Cell]:
         raw = results.read_raw(path, content)  # a changed file is an error, also with a cache entry
         if raw is None:
             return judged(content, None)
@@ -89,7 +89,7 @@ def cached(folder: Path) -> Judge:
             pass
         return cells
 
-    return found
+    return judge_cached
 
 
 @cache

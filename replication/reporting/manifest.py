@@ -55,9 +55,9 @@ def with_manifest(text: str, listed: Iterable[dict[str, str]]) -> str:
     ValueError
         If there is not exactly one line "manifest:" with an indented list below it.
     """
-    found = len(_BLOCK.findall(text))
-    if found != 1:
-        raise ValueError(f"{FILE} must have one line 'manifest:' with its list indented below it, got {found}")
+    count = len(_BLOCK.findall(text))
+    if count != 1:
+        raise ValueError(f"{FILE} must have one line 'manifest:' with its list indented below it, got {count}")
     # Every JSON string is a valid YAML string.
     lines = [f"  - file: {json.dumps(one['file'])}\n    comment: {json.dumps(one['comment'])}\n" for one in listed]
     return _BLOCK.sub(lambda _: "".join(["manifest:\n", *lines]), text)

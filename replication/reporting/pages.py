@@ -24,16 +24,16 @@ Row = dict[str, Any]
 
 def pages(rows: Sequence[Row]) -> dict[str, str]:
     """Return the text of every page by file name. The same rows give the same text."""
-    found: dict[str, list[str]] = {}
+    page_texts: dict[str, list[str]] = {}
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if claim_name(row["table"]) not in _CSV_ONLY:
             groups.setdefault((row["paper"], row["table"]), []).append(row)
     for (paper, name), chosen in groups.items():
         file, text = _page(paper, name, chosen)
-        found.setdefault(file, []).append(text)
+        page_texts.setdefault(file, []).append(text)
     made = "Made by `ccprune report`; do not edit. [All tables](../README.md)."
-    return {file: "\n\n".join([f"# {_heading(file)}", made, *texts]) + "\n" for file, texts in found.items()}
+    return {file: "\n\n".join([f"# {_heading(file)}", made, *texts]) + "\n" for file, texts in page_texts.items()}
 
 
 def _page(paper: str, name: str, chosen: Sequence[Row]) -> tuple[str, str]:

@@ -79,10 +79,10 @@ def write_passages(root: str | os.PathLike) -> None:
 
 
 def _with_passages(path: Path, text: str, rows: list[Row], benchmarks: Benchmarks) -> str:
-    def made(found: re.Match[str]) -> str:
-        if found[2] not in _PASSAGES:
-            raise ValueError(f"{path.name}: a passage must be one of {sorted(_PASSAGES)}, got {found[2]!r}")
-        return f"{found[1]}\n{_PASSAGES[found[2]](rows, benchmarks)}\n\n{found[3]}"
+    def made(match: re.Match[str]) -> str:
+        if match[2] not in _PASSAGES:
+            raise ValueError(f"{path.name}: a passage must be one of {sorted(_PASSAGES)}, got {match[2]!r}")
+        return f"{match[1]}\n{_PASSAGES[match[2]](rows, benchmarks)}\n\n{match[3]}"
 
     if text.count(_MARK) != 2 * len(_BLOCK.findall(text)):
         raise ValueError(f"{path.name}: every passage must end with '{_MARK} end -->'")

@@ -85,10 +85,10 @@ def facts(rows: Sequence[Row]) -> Facts:
     )
 
 
-def english(found: Facts) -> dict[str, list[str]]:
+def english(counted: Facts) -> dict[str, list[str]]:
     """Return the sentences in Markdown by paper, "legcnet" and "causal"."""
-    a = [*_figures_a(found), *_claims_a(found), *_explanation(found)]
-    b = [*_accuracy_b(found), *_drop_and_flatness(found), *_figures_b(found), *_what_would_change(found)]
+    a = [*_figures_a(counted), *_claims_a(counted), *_explanation(counted)]
+    b = [*_accuracy_b(counted), *_drop_and_flatness(counted), *_figures_b(counted), *_what_would_change(counted)]
     return {"legcnet": a or ["Nothing of paper A was run here."], "causal": b or ["Nothing of paper B was run here."]}
 
 
@@ -160,8 +160,8 @@ def _tally(chosen: Sequence[Row]) -> Tally:
     return Tally(len(chosen), count["holds"], count["does_not_hold"], alone["holds"], alone["does_not_hold"])
 
 
-def _figures_a(found: Facts) -> list[str]:
-    theirs, ours = found.theirs, found.ours
+def _figures_a(counted: Facts) -> list[str]:
+    theirs, ours = counted.theirs, counted.ours
     if not theirs and not ours:
         return []
     text = "**Paper A's figures**"
@@ -176,15 +176,15 @@ def _figures_a(found: Facts) -> list[str]:
             f"{';' if theirs else ':'} {ours['within_noise']} look like an ordinary run among ours, {ours['outside']} "
             f"do not, and {ours['underspecified']} cannot be judged"
         )
-    if found.chance is not None:
-        seen, expected, low, high = found.chance
+    if counted.chance is not None:
+        seen, expected, low, high = counted.chance
         text += f" (chance alone would put {expected:.1f} outside, {low} to {high}, where there are {seen})"
     return [f"{text}."]
 
 
-def _claims_a(found: Facts) -> list[str]:
-    epochs, accuracy = (found.tallies.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
-    parts, random = [], found.tallies["random masks"]
+def _claims_a(counted: Facts) -> list[str]:
+    epochs, accuracy = (counted.tallies.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
+    parts, random = [], counted.tallies["random masks"]
     if epochs:
         parts.append(
             f"fewer epochs are shown in {epochs.holds} of {epochs.cases} cases (a dataset with FT or PT), and more "
@@ -198,18 +198,19 @@ def _claims_a(found: Facts) -> list[str]:
     return [f"**Its claims**: {'; '.join(parts)}."] if parts else []
 
 
-def _explanation(found: Facts) -> list[str]:
-    if found.own_risk is None or found.another_risk is None:
+def _explanation(counted: Facts) -> list[str]:
+    if counted.own_risk is None or counted.another_risk is None:
         return []
+    own, another = percent(counted.own_risk), percent(counted.another_risk)
     return [
-        f"**Its explanation**: the Granger test calls {percent(found.own_risk)} of the weights causal when it is given "
-        f"their own network's errors, and {percent(found.another_risk)} when it is given another network's."
+        f"**Its explanation**: the Granger test calls {own} of the weights causal when it is given "
+        f"their own network's errors, and {another} when it is given another network's."
     ]
 
 
-def _accuracy_b(found: Facts) -> list[str]:
+def _accuracy_b(counted: Facts) -> list[str]:
     magnitude, updates, dense = (
-        found.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "dense")
+        counted.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "dense")
     )
     if not magnitude:
         return []
@@ -232,8 +233,8 @@ def _accuracy_b(found: Facts) -> list[str]:
     return [f"{text}."]
 
 
-def _drop_and_flatness(found: Facts) -> list[str]:
-    drops, flat = (found.tallies.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
+def _drop_and_flatness(counted: Facts) -> list[str]:
+    drops, flat = (counted.tallies.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
     parts = []
     if drops:
         parts.append(f"an abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves")
@@ -246,9 +247,9 @@ def _drop_and_flatness(found: Facts) -> list[str]:
     return [f"**Its phase shift and flatter minima**: {'; '.join(parts)}; all else is undecided."] if parts else []
 
 
-def _figures_b(found: Facts) -> list[str]:
-    every, (counts, same) = sum(found.released.values()), found.designed
-    open_ = found.released["not_run"]
+def _figures_b(counted: Facts) -> list[str]:
+    every, (counts, same) = sum(counted.released.values()), counted.designed
+    open_ = counted.released["not_run"]
     sentence = (
         f"**Figures that paper B's authors released**: of {every} distinct figures {every - open_ - counts} are held "
         f"against our runs, {counts} are counts that the design of a run fixes ({same} of them identical when computed "
@@ -257,10 +258,10 @@ def _figures_b(found: Facts) -> list[str]:
     return [sentence] if every else []
 
 
-def _what_would_change(found: Facts) -> list[str]:
-    figures = "runs of those protocols" if found.released else "a comparison with figures of its authors"
+def _what_would_change(counted: Facts) -> list[str]:
+    figures = "runs of those protocols" if counted.released else "a comparison with figures of its authors"
     sentence = "for paper B more seeds, its own schedule of hundreds of epochs on larger networks, and"
-    tested = any(isinstance(claim, tuple) and claim[0] == "causal" for claim in found.tallies)
+    tested = any(isinstance(claim, tuple) and claim[0] == "causal" for claim in counted.tallies)
     return [f"**What would change this**: {sentence} {figures}."] if tested else []
 
 

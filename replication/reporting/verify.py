@@ -51,10 +51,10 @@ def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     """
     folder = root / "replication"
     runs = list(runs)
-    found = list(_results(folder, {run.label: run for run in runs}))
-    if not found:  # files made from invalid results would have the same problems
-        found = [*_derived(folder, expected(runs)), *_manifest(root), *_passages(root)]
-    return [*found, *_benchmarks(root / "benchmarks")]
+    wrong = list(_results(folder, {run.label: run for run in runs}))
+    if not wrong:  # files made from invalid results would have the same problems
+        wrong = [*_derived(folder, expected(runs)), *_manifest(root), *_passages(root)]
+    return [*wrong, *_benchmarks(root / "benchmarks")]
 
 
 def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
@@ -72,24 +72,28 @@ def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
         label = path.name.removesuffix(".json")
         report = folder / "reports" / f"{label}.html"
         if not report.is_file():
-            yield f"{name}: its report reports/{report.name} is not there"
+            yield f"{name}: its report reports/{report.name} is missing"
         elif hashlib.sha256(report.read_bytes()).hexdigest() != content["report_sha256"]:
-            yield f"reports/{report.name}: not the report that its result names; it was changed after it was written"
+            yield f"reports/{report.name}: it was changed after it was written, its digest is not that in the result"
         if label not in runs:
-            yield f"{name}: the suite has no such run"
+            yield f"{name}: no such run in the suite"
             continue
-        asked, used = runs[label].parameters, content["parameters"]
-        differing = [key for key in sorted(asked | used) if asked.get(key, ...) != used.get(key, ...)]
+        expected_parameters, stored = runs[label].parameters, content["parameters"]
+        differing = [
+            key
+            for key in sorted(expected_parameters | stored)
+            if expected_parameters.get(key, ...) != stored.get(key, ...)
+        ]
         # A run with stored units is being made with new parameters, which the index shows.
         if differing and not units.stored(folder, label):
-            yield f"{name}: made with other parameters than the suite's: {', '.join(differing)}; run it again"
+            yield f"{name}: its parameters differ from the suite's ({', '.join(differing)}); run it again"
     known = {path.name.removesuffix(".json") for path in paths}
     for raw in sorted((folder / "raw").glob("*")):
         if raw.stem not in known:
-            yield f"raw/{raw.name}: there is no such result"
+            yield f"raw/{raw.name}: it belongs to no result"
     for report in sorted((folder / "reports").glob("*.html")):
         if report.stem not in known:
-            yield f"reports/{report.name}: there is no such result"
+            yield f"reports/{report.name}: it belongs to no result"
 
 
 def expected(runs: Iterable[Run]) -> list[str]:
@@ -118,13 +122,13 @@ def _derived(folder: Path, labels: Iterable[str]) -> Iterator[str]:
                 path.read_text(encoding="utf-8") if path.is_file() else "" for path in (folder / name, again / name)
             )
             if old != new and not (name == FIGURE and _drawn_by(old) != _drawn_by(new)):
-                yield f"{name}: not what the results say{_first_difference(old, new)}; `ccprune report` makes it anew"
+                yield f"{name}: it differs from the results{_first_difference(old, new)}; run `ccprune report`"
 
 
 def _drawn_by(svg: str) -> str | None:
     """Return the version of matplotlib that drew a figure, because other versions may write other bytes."""
-    found = re.search(r"<dc:title>(Matplotlib [^<]*)", svg)
-    return found[1].partition(",")[0] if found else None
+    match = re.search(r"<dc:title>(Matplotlib [^<]*)", svg)
+    return match[1].partition(",")[0] if match else None
 
 
 def _first_difference(old: str, new: str) -> str:
@@ -145,7 +149,7 @@ def _manifest(root: Path) -> Iterator[str]:
         text = path.read_text(encoding="utf-8")
         try:
             if manifest.with_manifest(text, manifest.entries(root)) != text:
-                yield f"{path.name}: its manifest is not what replication/ holds; `ccprune report` makes it anew"
+                yield f"{path.name}: its manifest differs from the files of replication/; run `ccprune report`"
         except ValueError as error:
             yield str(error)
 
@@ -155,7 +159,7 @@ def _passages(root: Path) -> Iterator[str]:
         for path, old, new in renewed(root):
             if old != new:
                 name = path.relative_to(root)
-                yield f"{name}: not what the results say{_first_difference(old, new)}; `ccprune report` makes it anew"
+                yield f"{name}: it differs from the results{_first_difference(old, new)}; run `ccprune report`"
     except ValueError as error:
         yield str(error)
 
@@ -173,4 +177,5 @@ def _benchmarks(folder: Path) -> Iterator[str]:
         plot = runpy.run_path(str(folder / "plot.py"))
         old, new = (folder / "README.md").read_text(encoding="utf-8"), plot["readme"](plot["results"]())
         if old != new:
-            yield f"benchmarks/README.md: not what its results say{_first_difference(old, new)}; plot.py makes it anew"
+            difference = _first_difference(old, new)
+            yield f"benchmarks/README.md: it differs from the results{difference}; run benchmarks/plot.py"

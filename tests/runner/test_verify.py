@@ -58,12 +58,17 @@ def test_what_was_made_is_confirmed(root, capfd):
             '"wall_seconds": 1',
             "results/one.default.json: the file was chan",
         ),
-        ("verdicts.csv", ",3,3,", ",3,2,", "verdicts.csv: not what the results say (line 2 reads 'legcnet,1,good"),
-        ("measurements.csv", "paper,", "papers,", "measurements.csv: not what the results say (line 1 reads"),
-        ("README.md", "| our runs | 2 |", "| our runs | 3 |", "README.md: not what the results say (line "),
-        ("tables/legcnet_table_1.md", "| 3 |", "| 2 |", "tables/legcnet_table_1.md: not what the results say (line "),
-        ("verdicts.svg", "</svg>", "<!-- 3 --></svg>", "verdicts.svg: not what the results say"),
-        ("reports/one.default.html", "good", "better", "reports/one.default.html: not the report that its result nam"),
+        ("verdicts.csv", ",3,3,", ",3,2,", "verdicts.csv: it differs from the results (line 2 reads 'legcnet,1,good"),
+        ("measurements.csv", "paper,", "papers,", "measurements.csv: it differs from the results (line 1 reads"),
+        ("README.md", "| our runs | 2 |", "| our runs | 3 |", "README.md: it differs from the results (line "),
+        (
+            "tables/legcnet_table_1.md",
+            "| 3 |",
+            "| 2 |",
+            "tables/legcnet_table_1.md: it differs from the results (line ",
+        ),
+        ("verdicts.svg", "</svg>", "<!-- 3 --></svg>", "verdicts.svg: it differs from the results"),
+        ("reports/one.default.html", "good", "better", "reports/one.default.html: it was changed after"),
     ],
 )
 def test_what_was_changed_by_hand_is_found(root, capfd, name, old, new, finding):
@@ -93,10 +98,10 @@ def test_files_that_are_too_many_or_too_few(root, capfd):
     assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out
     for finding in (
-        "results/gone.default.json: its report reports/gone.default.html is not there",
-        "results/gone.default.json: the suite has no such run",
-        "results/two.default.json: its report reports/two.default.html is not there",
-        "reports/extra.default.html: there is no such result",
+        "results/gone.default.json: its report reports/gone.default.html is missing",
+        "results/gone.default.json: no such run in the suite",
+        "results/two.default.json: its report reports/two.default.html is missing",
+        "reports/extra.default.html: it belongs to no result",
     ):
         assert finding in told
 
@@ -110,7 +115,7 @@ def test_benchmarks_are_held_against_their_results(root, capfd):
     assert cli.main(["verify", "--no-rerun"]) == 0
     (folder / "README.md").write_text("2 s\n")
     assert cli.main(["verify", "--no-rerun"]) == 1
-    assert "benchmarks/README.md: not what its results say (line 1 reads '2 s', not '3 s')" in capfd.readouterr().out
+    assert "benchmarks/README.md: it differs from the results (line 1 reads '2 s', not '3 s')" in capfd.readouterr().out
     replace(folder / "results" / "speed.json", "3", "2")
     assert cli.main(["verify", "--no-rerun"]) == 1
     assert "benchmarks/results/speed.json: it was changed after it was written" in capfd.readouterr().out
@@ -119,7 +124,7 @@ def test_benchmarks_are_held_against_their_results(root, capfd):
 def test_a_suite_that_asks_for_something_else(root, capfd):
     replace(root / "replication" / "suite.toml", "size = 4", "size = 5")
     assert cli.main(["verify", "--no-rerun"]) == 1
-    assert "two.default.json: made with other parameters than the suite's: size; run it" in capfd.readouterr().out
+    assert "two.default.json: its parameters differ from the suite's (size); run it" in capfd.readouterr().out
     # While parts of the new run are stored, the older result stands and the index says so.
     Units(root / "replication" / "units" / "two.default").get({"seed": 0}, lambda: [{"accuracy": 0.9}])
     assert cli.main(["report"]) == 0
@@ -143,7 +148,7 @@ def test_raw_runs_that_were_changed_swapped_or_left_over(root, capfd):
     assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out
     assert "one.default.parquet: the file with the raw runs of one.default.json was changed" in told
-    assert "raw/extra.default.parquet: there is no such result" in told
+    assert "raw/extra.default.parquet: it belongs to no result" in told
 
 
 def test_nothing_to_verify(project, monkeypatch, capfd):

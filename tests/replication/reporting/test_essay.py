@@ -99,7 +99,7 @@ def test_a_path_is_looked_for_above_the_working_folder(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path / place)
         assert essay.locate("replication/verdicts.csv") == path
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"there is no replication/verdicts.csv in .* or above it"):
+    with pytest.raises(FileNotFoundError, match=r"no replication/verdicts.csv in .* or above it"):
         essay.read("replication")
 
 

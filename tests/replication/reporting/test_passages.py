@@ -180,4 +180,4 @@ def test_verify_tells_a_passage_edited_by_hand(tree):
     path.write_text(text.replace("| our runs | 16 |", "| our runs | 17 |"), encoding="utf-8")
     assert path.read_text(encoding="utf-8") != text
     told = problems(tree, runs)
-    assert len(told) == 1 and told[0].startswith("README.md: not what the results say")
+    assert len(told) == 1 and told[0].startswith("README.md: it differs from the results")
