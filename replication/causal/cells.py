@@ -1,24 +1,128 @@
-"""Paper B's measurements that are not concluded from curves, as cells."""
+"""Paper B's measurements that are not concluded from curves, as cells: tables of the lessons in, cells out."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from replication.causal.verdicts import mean
-from replication.ledger import Cell
+import pandas as pd
+
+from replication.causal.known_answers import Answer
+from replication.ledger import Cell, row_cells, sample_cells
+from replication.ledger.tabular import mean_fields
 
 
-def cell(
-    table: str, dataset: str, method: str, quantity: str, values: Sequence[float], *, profile: str, **more: Any
-) -> Cell:
-    """A measured number from one value per run: their mean with Student's interval, of a single run its value.
+def solver_cells(
+    compared: pd.DataFrame,
+    exponents: pd.DataFrame,
+    exact: pd.DataFrame,
+    *,
+    dataset: str,
+    architecture: str,
+    profile: str,
+) -> list[Cell]:
+    """Return how the solvers of the Lasso agree, one value per seed: the tables of `evidence`."""
+    by_seed, exact_by_seed = compared.groupby("seed"), exact.groupby("seed")
+    june = exponents[exponents.power_t == 0.1].groupby("seed")
+    mean_of = "with the screen's mask, mean over tensors, lambdas"
+    least_of = "the least over tensors and lambdas"
+    weighted = f"the screen with the solver's weights of records; {least_of}"
+    rows = [
+        ("causal_sgd", "jaccard", by_seed.jaccard_sgd.mean(), mean_of),
+        ("causal_sgd", "least_jaccard", by_seed.jaccard_sgd.min(), least_of),
+        ("causal_sgd, t^-0.1", "jaccard", june.jaccard.mean(), f"the step of June 2025; {mean_of}"),
+        ("causal_sgd, t^-0.1", "least_jaccard", june.jaccard.min(), f"the step of June 2025; {least_of}"),
+        ("causal_sgd", "least_jaccard_weighted", exponents.groupby("seed").jaccard_weighted.min(), weighted),
+        ("causal_exact", "jaccard", by_seed.jaccard_exact.mean(), f"exact ranking; {mean_of}"),
+        ("causal_sgd", "duality_gap", exact_by_seed.gap_sgd.mean(), "relative, where the authors' solver stops"),
+        ("causal_exact", "duality_gap", exact_by_seed.gap_exact.max(), "relative, the largest"),
+    ]
+    samples = pd.DataFrame(rows, columns=["method", "quantity", "value", "note"]).explode("value", ignore_index=True)
+    where = {"paper": "causal", "table": f"solvers-{architecture}", "dataset": dataset, "profile": profile}
+    return sample_cells(samples, **where)
 
-    `more` are further fields of the cell, such as `sparsity` or `note`.
+
+def is_it_causal_cells(
+    correlations: Mapping[int, pd.DataFrame],
+    chance: pd.DataFrame,
+    stable: Sequence[tuple[str, str, int, float]],
+    *,
+    weights: int,
+    dataset: str,
+    architecture: str,
+    profile: str,
+) -> list[Cell]:
+    """Return what the causal score shares with others, and what remains of it under a null.
+
+    Parameters
+    ----------
+    correlations : dict of DataFrame
+        By seed, rank correlations of scores (`evidence.rank_correlations`).
+    chance : DataFrame
+        Columns seed, pairing, share: the share of weights with a permutation p below 0.05.
+    stable : list of tuple
+        Statistic, loss changes, stable weights, and the bound on the expected false ones (`stability.select`).
+    weights : int
+        Number of weights that were selected from.
     """
-    where = {"paper": "causal", "table": table, "dataset": dataset, "method": method, "quantity": quantity}
-    return Cell(**where, **mean(values), profile=profile, **more)
+    where = {"paper": "causal", "table": f"is_it_causal-{architecture}", "dataset": dataset, "profile": profile}
+    shared = [
+        (f"causal, {pairing}", f"rank correlation with {other}", found.loc[f"causal, {pairing}", other])
+        for pairing in ("consecutive", "same batch")
+        for other in ("|theta|", "squared updates", "Fisher")
+        for found in correlations.values()
+    ]
+    note = "share of weights with permutation p < 0.05; 0.05 if the loss changes knew nothing of the step"
+    below = chance.drop(columns="seed").rename(columns={"pairing": "method", "share": "value"})
+    below = below.assign(method="causal, " + below.method, quantity="share below 0.05", note=note)
+    chosen = [
+        {
+            "method": f"{statistic}, {losses}",
+            "quantity": "stable weights",
+            "value": count,
+            "note": f"{statistic}, {losses}; of {weights}, chosen in 75% of half samples; "
+            f"at most {bound:.0f} false ones expected",
+        }
+        for statistic, losses, count, bound in stable
+    ]
+    cells = sample_cells(pd.DataFrame(shared, columns=["method", "quantity", "value"]), **where)
+    return cells + sample_cells(below, **where) + sample_cells(pd.DataFrame(chosen), **where)
 
 
-def paper_cell(
+def known_answer_cells(answers: Mapping[str, Answer], *, seeds: int, profile: str) -> list[Cell]:
+    """Return what each score finds on the problems whose idle weights are known."""
+    rows = []
+    for problem, answer in answers.items():
+        for score, row in answer.table.iterrows():
+            where = {"dataset": problem, "method": score, "n": seeds}
+            corner = {"ours": row.critical_sparsity, "ci_low": row.low, "ci_high": row.high, "p_value": row.p_value}
+            note = "abrupt" if row.abrupt else "not shown to be abrupt"
+            rows.append(where | corner | {"quantity": "critical_sparsity", "note": note})
+            others = {"idle_share": answer.idle_fraction, "auc": row.auc, "chosen_sparsity": row.one_se}
+            rows += [where | {"quantity": name, "ours": float(value)} for name, value in others.items()]
+    return row_cells(pd.DataFrame(rows), paper="causal", table="known_answers", profile=profile)
+
+
+def robustness_cells(
+    changed: pd.DataFrame, summary: pd.DataFrame, *, dataset: str, architecture: str, profile: str
+) -> list[Cell]:
+    """Return what changed training does to scores, masks and the chosen sparsity: the tables of `robustness`."""
+    least, most = changed.level.min(), changed.level.max()
+    found = []
+    for condition, row in summary.iterrows():
+        part, choice = changed[changed.condition == condition], row["chosen sparsity"]
+        note = f"chosen by the one-standard-error rule over {changed.seed.nunique()} seeds"
+        found.append((condition, "chosen_sparsity", None, [choice], note))
+        for quantity, column, level, note in (
+            ("accuracy_there", "test_accuracy", choice, "test accuracy at the chosen sparsity"),
+            ("rank_correlation", "rank_correlation", least, "scores, with the unchanged training's"),
+            ("jaccard", "jaccard", most, "masks, with the unchanged training's"),
+        ):
+            found.append((condition, quantity, level, part[part.level == level][column].tolist(), note))
+    samples = pd.DataFrame(found, columns=["method", "quantity", "sparsity", "value", "note"])
+    samples = samples.assign(method="causal, " + samples.method).explode("value", ignore_index=True)
+    where = {"paper": "causal", "table": f"robustness-{architecture}", "dataset": dataset, "profile": profile}
+    return sample_cells(samples, **where)
+
+
+def sparsity_cell(
     sparsities: Sequence[Sequence[float]],
     share: float,
     iterations: int,
@@ -28,13 +132,13 @@ def paper_cell(
     dataset: str,
     profile: str,
 ) -> Cell:
-    """The sparsity that the paper's lambda leads to, (runs, iterations), beside the one that its scripts imply.
+    """Return the sparsity that the paper's lambda leads to, beside the one that its scripts imply.
 
     The paper's scripts let magnitude remove `share` of what is left in each iteration, 1 - (1 - share)^iterations in
-    all. That number was never printed, so that it gets no verdict.
+    all. That number was never printed, so that it gets no verdict. `sparsities` are (runs, iterations).
     """
     derived = {"published": round(1 - (1 - share) ** iterations, 3), "origin": "derived"}
     note = f"{epochs} epochs before and in each of {iterations} iterations; derived: what magnitude removes to match"
-    final = [path[-1] for path in sparsities]
-    table = f"protocol_2024-{architecture}"
-    return cell(table, dataset, "causal", "sparsity", final, profile=profile, note=note, **derived)
+    where = {"paper": "causal", "table": f"protocol_2024-{architecture}", "dataset": dataset, "profile": profile}
+    found = mean_fields([path[-1] for path in sparsities])
+    return Cell(**where, method="causal", quantity="sparsity", note=note, **found, **derived)

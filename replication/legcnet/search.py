@@ -1,12 +1,13 @@
 """Searches for settings that the paper does not state, with all that was tried and not only what fitted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 
 import pandas as pd
 import torch
 
 from replication.data import Dataset
+from replication.ledger import Cell, row_cells
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.procedure import Settings
 from replication.legcnet.runs import run
@@ -102,6 +103,28 @@ def search_lags(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def search_cells(searches: Mapping[str, pd.DataFrame], grid: pd.DataFrame, name: str, *, profile: str) -> list[Cell]:
+    """Return how many of the tried settings fit what is printed, as cells.
+
+    Parameters
+    ----------
+    searches : dict of DataFrame
+        By dataset, the result of `search_lags`.
+    grid : DataFrame
+        Result of `search_dense_row`, for the dataset `name`.
+    """
+    rows = []
+    for dataset, tried in searches.items():
+        lags = sorted(set(tried[tried.fits].lags))
+        note = f"lags of all that fit: {lags}; {len(tried)} combinations of lag and trial tried"
+        rows.append((dataset, "pt", "fitting_lags", int(tried.fits.sum()), len(tried), note))
+    note = f"search for the settings behind {name}'s dense row"
+    for quantity in ("fits", "fits_elsewhere"):
+        rows.append((name, "dense", quantity, int(grid[quantity].sum()), len(grid), note))
+    columns = ["dataset", "method", "quantity", "ours", "n", "note"]
+    return row_cells(pd.DataFrame(rows, columns=columns), paper="legcnet", table="search", profile=profile)
 
 
 def _curves(ensemble: MLPBatch, data: Dataset, *, lr: float, reduction: str, epochs: int) -> dict:

@@ -14,7 +14,7 @@ from replication.null.error_rates import (
     power,
     surrogate_series,
 )
-from replication.null.planted import Roc, auc, roc
+from replication.null.planted import Roc, auc, planted_cells, roc
 
 __all__ = [
     "Roc",
@@ -23,6 +23,7 @@ __all__ = [
     "false_positive_rate",
     "noise_series",
     "p_values",
+    "planted_cells",
     "planted_series",
     "power",
     "roc",

@@ -1,17 +1,22 @@
 """Series of noise, and the exponents and Granger tests of such series."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.lyapunov import windowed_exponents
+from ccprune.stats import mean_interval
+from replication.ledger import Cell
 from replication.legcnet.procedure import WindowSettings
 
 KINDS = ("white noise", "AR(1)", "random walk")
 AR_COEFFICIENT = 0.9
 # Standard deviation of a step, of the order of a weight's change per update.
 STEP = 1e-3
+_NOTES = {"null_exponent": "mean over 150 windows", "crossed_pairs": "share called causal"}
 
 
 def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
@@ -71,3 +76,21 @@ def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significan
         for way, p_value in ways.items():
             rates.setdefault(way, []).append((p_value < significance).double().mean())
     return {way: torch.stack(shares) for way, shares in rates.items()}
+
+
+def null_cells(samples: Iterable[tuple[str, str, str, str, Tensor]], *, seed: int, profile: str) -> list[Cell]:
+    """Return the mean of each sample with its interval, as cells of paper A.
+
+    Parameters
+    ----------
+    samples : iterable of tuple
+        Table, dataset, method, quantity, and one value (n,) for each series or network.
+    seed : int
+        Seed of the intervals' resamples.
+    """
+    cells = []
+    for table, dataset, method, quantity, values in samples:
+        interval, note = mean_interval(values, seed=seed), _NOTES.get(table, "")
+        where = ("legcnet", table, dataset, method, quantity)
+        cells.append(Cell.measured(*where, interval, kind="null", profile=profile, note=note))
+    return cells

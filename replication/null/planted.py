@@ -21,6 +21,7 @@ from ccprune.stats import mean_interval
 from ccprune.training import fit
 from replication.causal.known_answers import Question, questions
 from replication.data.synthetic import Problem
+from replication.ledger import Cell, row_cells
 from replication.legcnet.procedure import AUTHORS_MIN_RANGE
 
 STATES = ("start", "trained")
@@ -108,6 +109,21 @@ def roc(
     table = pd.DataFrame(rows, columns=["problem", "state", "criterion", "auc", "low", "high", "seeds"])
     order = ["problem", "state", "criterion", "seed", "pruned_idle", "pruned_needed"]
     return Roc(table, all_areas, pd.concat(curves, ignore_index=True)[order])
+
+
+def planted_cells(found: Roc, *, profile: str) -> list[Cell]:
+    """Return the areas under the curves of `roc` as cells, one for each problem, criterion and state."""
+    table = found.table.assign(quantity="auc, " + found.table.state).drop(columns="state")
+    names = {
+        "problem": "dataset",
+        "criterion": "method",
+        "auc": "ours",
+        "low": "ci_low",
+        "high": "ci_high",
+        "seeds": "n",
+    }
+    note = "chance that a needed weight scores above an idle one; 0.5 is chance"
+    return row_cells(table.rename(columns=names), paper="causal", table="planted_networks", note=note, profile=profile)
 
 
 def auc(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> float:

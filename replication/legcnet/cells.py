@@ -1,0 +1,50 @@
+"""Paper A's measurements beside its tables, as cells: tables of the lessons in, cells out."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from torch import Tensor
+
+from ccprune.stats import mean_interval
+from replication.ledger import Cell, row_cells
+
+
+def trajectory_cells(
+    growth: pd.DataFrame,
+    spread: Mapping[str, Tensor],
+    *,
+    delta: float,
+    dataset: str,
+    networks: int,
+    seed: int,
+    profile: str,
+) -> list[Cell]:
+    """Return how fast shifted runs separate, and the windowed exponents beside that.
+
+    Parameters
+    ----------
+    growth : DataFrame
+        A row for each half of training; columns "network, per epoch", low, high, "linear model".
+    spread : dict of Tensor (networks, windows, weights)
+        Exponents by setting.
+    delta : float
+        Shift of the weights.
+    networks : int
+        Number of networks behind `growth`.
+    seed : int
+        Seed of the intervals' resamples.
+    """
+    where = {"paper": "legcnet", "dataset": dataset, "method": "dense", "profile": profile}
+    halves = growth.rename(columns={"network, per epoch": "ours", "low": "ci_low", "high": "ci_high"})
+    halves = halves.assign(
+        quantity="growth_per_epoch_" + halves.index.str.replace(" ", "_"),
+        note=[f"linear control {control:.3g}; shift {delta:g}" for control in halves["linear model"]],
+        n=networks,
+    )[["quantity", "ours", "ci_low", "ci_high", "n", "note"]]
+    cells = row_cells(halves, **where, table="sensitive_dependence")
+    for name, values in spread.items():
+        quantity = "exponent_" + name.replace(", ", "_").replace(" ", "_").replace("=", "").replace("..", "_to_")
+        found = mean_interval(values.mean((1, 2)).numpy(), seed=seed)
+        numbers = {"ours": found.estimate, "ci_low": found.low, "ci_high": found.high, "n": found.n}
+        cells.append(Cell(**where, table="windowed_exponent", quantity=quantity, note="per step", **numbers))
+    return cells
