@@ -26,20 +26,20 @@ _VERDICTS = """\
 - **within noise**: the printed figure, which is one run, lies in the central 95% range of our single runs.
 - **outside**: the re-run gives another figure, or the printed one lies outside that range.
 - **underspecified**: a mask, a setting or the data that decides the figure was not released.
-- **not run**: nothing of ours answers it yet."""
+- **not run**: no run of ours has this figure yet."""
 _OUTCOMES = """\
 - **holds**, **does not hold**: paired runs show the claim, or its opposite, at a significance level of 5% (two-sided)
   after Holm's correction for the number of its cases. "Tested alone" is the outcome before that correction.
-- **undecided**: these runs cannot tell. "Detectable" is the effect that they would have found with 80% power: a
+- **undecided**: these runs show neither. "Detectable" is the effect that they would have detected with 80% power: a
   difference of accuracies, or of epochs the share of pairs in which one method needs fewer.
 - **cannot be known**: a setting behind the paper's runs was not released and not found.
 
 Accuracies are compared by their mean difference (sign-flip test; Student's t below six pairs). Epochs are skewed and
-capped, so that they are compared by the exact sign test over pairs, with the median difference."""
+capped. They are therefore compared by the exact sign test over pairs, with the median difference."""
 
 _MARGINS = """\
-The paper names no margin. Beside each method stand random masks of the same count. A margin below one test sample
-cannot be seen in a single network."""
+The paper names no margin. The table also has random masks of the same count. A margin below one test sample cannot be
+detected in a single network."""
 
 
 def write_report(
@@ -103,7 +103,9 @@ def _index(
 ) -> str:
     parts = ["# Published figures and claims, re-run and replicated"]
     if contents and all(content["profile"] == "smoke" for _, content in contents):
-        parts.append("**Smoke profile: sizes that test the machinery. Its numbers say nothing about the papers.**")
+        parts.append(
+            "**Smoke profile: small sizes that test the software. Its numbers are no evidence on the papers.**"
+        )
     if rows:
         parts.append(statements.bullets(rows))
         table_of = counts.figures(rows) if counts.figure_rows(rows) else "No printed figure was compared."
@@ -131,7 +133,7 @@ def _index(
 def _files(rows: list[dict[str, Any]], made: list[str], notebooks: str | None) -> str:
     lines = [
         f"[{VERDICTS_TABLE}]({VERDICTS_TABLE}) holds every figure, claim and control; "
-        f"[{MEASUREMENTS_TABLE}]({MEASUREMENTS_TABLE}) all other measurements. Pages to read:",
+        f"[{MEASUREMENTS_TABLE}]({MEASUREMENTS_TABLE}) all other measurements. The tables as pages:",
         "\n".join(f"- [{name.removesuffix('.md').replace('_', ' ')}]({FOLDER}/{name})" for name in sorted(made)),
     ]
     sources: dict[str, dict[str, None]] = {}
@@ -194,11 +196,13 @@ def _missing(folder: Path, contents: list, unmade: list[str]) -> str:
     for label in sorted(path.name for path in (folder / units.FOLDER).glob("*")):
         parts = units.stored(folder, label)
         if parts:
-            why = f"{parts} of its parts are stored; the next call goes on. A result above is an older one."
+            why = f"{parts} of its units are stored; the next call resumes. A result above is from an earlier run."
             lines.append([label, "the rest of a long run", why])
     for path, content in contents:
         lines += [[path.stem, entry["what"], entry["why"]] for entry in content["skipped"]]
     for path in sorted((folder / "reports").glob("*.failed.ipynb")):
         label = path.name.removesuffix(".failed.ipynb")
-        lines.append([label, "the last run", f"failed; see reports/{path.name}. A result above is an older one."])
+        lines.append(
+            [label, "the last run", f"failed; see reports/{path.name}. A result above is from an earlier run."]
+        )
     return table(["run", "what", "why"], lines) if lines else ""

@@ -13,10 +13,10 @@ FOLDER = "tables"
 # Tables with too many rows for a page. Their names may end with a hyphen and the network's name.
 _CSV_ONLY = ("paired_difference", "curve", "own_model", "shap", "shap_difference", "epsilon", "outside_by_chance")
 _COLUMNS_TOLD = (
-    "**Authors' files**: a deterministic re-run of what the authors released, a figure per trial, the trial the paper "
-    "prints in bold. **Ours**: the median of epochs and the mean of all else over fresh initialisations, with the 95% "
-    "interval and the number of runs. A figure that the paper prints twice, that follows from another, or that is no "
-    "result stands here once or not at all."
+    "**Authors' files** has a deterministic re-run of the released files, with a figure per trial; the trial that the "
+    "paper prints is in bold. **Ours** has the median of epochs and the mean of all other quantities over fresh "
+    "initialisations, with the 95% interval and the number of runs. A figure that the paper prints twice, that follows "
+    "from another, or that is not a result is listed once or not at all."
 )
 
 Row = dict[str, Any]

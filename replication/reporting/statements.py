@@ -173,12 +173,12 @@ def _figures_a(counted: Facts) -> list[str]:
         )
     if ours:
         text += (
-            f"{';' if theirs else ':'} {ours['within_noise']} look like an ordinary run among ours, {ours['outside']} "
+            f"{';' if theirs else ':'} {ours['within_noise']} are in the range of our single runs, {ours['outside']} "
             f"do not, and {ours['underspecified']} cannot be judged"
         )
     if counted.chance is not None:
         seen, expected, low, high = counted.chance
-        text += f" (chance alone would put {expected:.1f} outside, {low} to {high}, where there are {seen})"
+        text += f" (by chance alone {expected:.1f} would be outside, with a 95% range of {low} to {high}; {seen} are)"
     return [f"{text}."]
 
 
@@ -251,9 +251,9 @@ def _figures_b(counted: Facts) -> list[str]:
     every, (counts, same) = sum(counted.released.values()), counted.designed
     open_ = counted.released["not_run"]
     sentence = (
-        f"**Figures that paper B's authors released**: of {every} distinct figures {every - open_ - counts} are held "
-        f"against our runs, {counts} are counts that the design of a run fixes ({same} of them identical when computed "
-        f"here), and {open_} have no run of the same protocol here yet."
+        f"**Figures that paper B's authors released**: of {every} distinct figures {every - open_ - counts} are "
+        f"compared with our runs, {counts} are counts that the design of a run fixes ({same} of them identical when "
+        f"computed here), and {open_} have no run of the same protocol here yet."
     )
     return [sentence] if every else []
 

@@ -42,7 +42,7 @@ def test_smoke_replication(tmp_path, monkeypatch, capsys):
         ("fewer_epochs", "iris"),
     }
     index = (out / "README.md").read_text()
-    assert "set CCPRUNE_DATA" in index and "say nothing about the papers" in index
+    assert "set CCPRUNE_DATA" in index and "no evidence on the papers" in index
 
     # A second call finds nothing to do.
     assert main(["replicate", "--profile", "smoke", "--out", str(out)]) == 0

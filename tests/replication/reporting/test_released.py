@@ -64,4 +64,4 @@ def test_a_row_that_a_run_answers_is_counted_as_answered():
     assert "0 rows (0 figures) are answered" in released.overview(whole, rows)
     rows[0] |= {"verdict": "within_noise", "profile": "paper"}
     assert f"1 rows ({len(made(whole)[0].figures)} figures) are answered" in released.overview(whole, rows)
-    assert "1 are held against our runs" in statements.bullets([row | {"trial": None} for row in rows])
+    assert "1 are compared with our runs" in statements.bullets([row | {"trial": None} for row in rows])
