@@ -4,8 +4,10 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -139,6 +141,7 @@ def compare(
     TypeError, ValueError
         For an invalid argument, before any training. A ValueError is also raised if training diverges.
     """
+    sparsities = np.ravel(np.asarray(sparsities, dtype=object)).tolist()  # a sequence, an array or one number
     _check(train, test, criteria, sparsities, reference)
     at_least(1, seeds=seeds, before=before, recorded=recorded, batch_size=batch_size)
     at_least(0, after=after)
@@ -200,7 +203,8 @@ def _measured(
     violations = 0 if mask is None else int(mask.check(model).loc["all", "violations"])
     if violations:
         raise ValueError(f"optimizer must keep pruned weights at zero under a mask, got {violations} that are not")
-    return metric(model, *test)
+    value = metric(model, *test)
+    return value.item() if isinstance(value, Tensor) else float(value)
 
 
 def _table(runs: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
@@ -234,9 +238,6 @@ def _check(train: Samples, test: Samples, criteria: Sequence[str], sparsities: S
         raise ValueError(f"criteria must be different names from {sorted(known)}, got {criteria!r}")
     if reference not in (DENSE, *criteria):
         raise ValueError(f"reference must be one of {[DENSE, *criteria]}, got {reference!r}")
-    if (
-        not sparsities
-        or not all(0 <= sparsity <= 1 for sparsity in sparsities)
-        or len(set(sparsities)) < len(sparsities)
-    ):
+    numbers = all(isinstance(sparsity, Real) and 0 <= sparsity <= 1 for sparsity in sparsities)
+    if not sparsities or not numbers or len(set(sparsities)) < len(sparsities):
         raise ValueError(f"sparsities must be different numbers in [0, 1], got {sparsities!r}")

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from ccprune._util.checks import differing
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -21,5 +23,8 @@ def check_changes(delta_weights: Mapping[str, Tensor], like: Mapping[str, Tensor
         like = got
     expected = {name: tuple(one.shape) if isinstance(one, Tensor) else tuple(one) for name, one in like.items()}
     if not got or got != expected:
-        raise ValueError(f"delta_weights must have the names and shapes {expected}, got {got}")
+        raise ValueError(
+            "delta_weights must have the names and shapes of the weights, at least one, not so for "
+            f"{differing(expected, got)}"
+        )
     return got

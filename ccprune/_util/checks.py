@@ -1,13 +1,23 @@
 """Checks of arguments that many modules share."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
 
 
 def at_least(least: int, **arguments: int) -> None:
     """Raise ValueError naming the first argument that is not an integer of at least `least`."""
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def fraction(name: str, value: Any) -> None:
+    """Raise TypeError or ValueError unless the value is a number in [0, 1]."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number in [0, 1], got {type(value).__name__}")
+    if isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
 
 
 def rows_within(max_bytes: int, each: int, what: str) -> int:
@@ -25,7 +35,17 @@ def inside_unit_interval(**arguments: float) -> None:
             raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")
 
 
-def listed(names: Collection[str], most: int = 5) -> str:
+def differing(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str:
+    """Return the first names whose values differ, each with both values, and the number of the others."""
+    names = [name for name in dict.fromkeys([*expected, *got]) if expected.get(name) != got.get(name)]
+    return _first([f"{name!r}: {expected.get(name)} expected, got {got.get(name)}" for name in names])
+
+
+def listed(names: Collection[str]) -> str:
     """Return the first names and the number of the others, for messages."""
-    shown = ", ".join(repr(name) for name in [*names][:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} others"
+    return _first([repr(name) for name in names])
+
+
+def _first(items: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(items) - most} others" if len(items) > most else ""
+    return f"[{', '.join(items[:most])}{more}]"

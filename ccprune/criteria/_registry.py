@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ccprune._util.checks import listed
 from ccprune.mask import prunable
+from ccprune.mask._names import require_values
 from ccprune.recording import PAIRINGS, Store
 
 #: Arguments that a criterion's function may take: the model as it is, a batch x and y with its mean loss, the learning
@@ -154,6 +155,7 @@ def score(
     if lacking:
         raise ValueError(f"{lacking} must be given: the criterion {name!r} needs them")
     weights = prunable(model, frozen=frozen)
+    require_values(weights)
     asleep = [weight for weight in weights.values() if not weight.requires_grad]
     try:
         for weight in asleep:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ccprune._util.checks import fraction
 from ccprune.distributed._selection import drop_lowest
 from ccprune.distributed.layout import Layout, resharded
 from ccprune.mask import SCOPES, Enforcement, Mask, prunable
@@ -54,8 +55,7 @@ class ShardedMask:
         ValueError
             As `Mask.from_scores`, and if the size of scores is not that of the part. NaN on one rank raises on all.
         """
-        if isinstance(sparsity, bool) or not 0 <= sparsity <= 1:
-            raise ValueError(f"sparsity must lie in [0, 1], got {sparsity!r}")
+        fraction("sparsity", sparsity)
         if scope not in SCOPES:
             raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
         _check(scores, layout)

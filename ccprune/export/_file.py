@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ccprune._util.checks import listed
 from ccprune._util.files import replacing
 from ccprune.mask import Mask
 from ccprune.mask._names import plain_names
@@ -92,8 +93,8 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
     state = _state(model)
     if state.keys() != stored.keys():
         raise ValueError(
-            f"{path} must hold what the model has: missing {sorted(state.keys() - stored.keys())}, "
-            f"unknown to the model {sorted(stored.keys() - state.keys())}"
+            f"{path} must hold what the model has: missing {listed(sorted(state.keys() - stored.keys()))}, "
+            f"unknown to the model {listed(sorted(stored.keys() - state.keys()))}"
         )
     for name, value in state.items():
         if (value.shape, value.dtype) != (stored[name].shape, stored[name].dtype):
@@ -118,7 +119,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     state = {names[name]: value for name, value in model.state_dict().items()}
     others = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if others:
-        raise ValueError(f"model's state must be tensors, got others: {others}")
+        raise ValueError(f"model's state must be tensors, got others: {listed(others)}")
     return state
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.sparse import to_sparse_semi_structured
 
+from ccprune._util.checks import listed
 from ccprune.export._exported import Exported, masked_copy
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
@@ -37,7 +38,7 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
     found = owners(model)
     chosen = [name for name, keep in mask.keep.items() if type(found[name][0]) is nn.Linear and not bool(keep.all())]
     if not chosen:
-        raise ValueError(f"mask must prune weights of linear layers, got {sorted(mask.keep)}")
+        raise ValueError(f"mask must prune weights of linear layers, got {listed(sorted(mask.keep))}")
     for name in chosen:
         module, keep = found[name][0], mask.keep[name]
         if not two_of_four(keep):

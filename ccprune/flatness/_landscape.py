@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad
 
+from ccprune._util.checks import differing
 from ccprune._util.modes import eval_mode, replaced
 from ccprune.mask import Mask, prunable
 
@@ -135,7 +136,7 @@ def _keep(weights: Weights, mask: Mask | None, frozen: set[str]) -> dict[str, Te
     got = {name: tuple(keep.shape) for name, keep in mask.keep.items()}
     expected = {name: tuple(weight.shape) for name, weight in weights.items() if name in got or name not in frozen}
     if got != expected:
-        raise ValueError(f"mask must cover exactly the model's prunable weights {expected}, got {got}")
+        raise ValueError(f"mask must cover exactly the model's prunable weights, not so for {differing(expected, got)}")
     if mask.kept == 0:
         raise ValueError("mask must keep at least one weight, got none: there is nothing left to measure")
     return whole | {name: keep.to(weights[name].device) for name, keep in mask.keep.items()}

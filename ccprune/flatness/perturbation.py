@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, differing
 from ccprune.flatness._landscape import Data, Landscape, Loss, Weights, measuring
 from ccprune.mask import Mask
 
@@ -237,7 +237,7 @@ def _fitting(landscape: Landscape, direction: Mapping[str, Tensor]) -> Weights:
     expected = {name: tuple(weight.shape) for name, weight in landscape.weights.items()}
     got = {name: tuple(step.shape) for name, step in direction.items()}
     if got != expected:
-        raise ValueError(f"direction must have the model's prunable weights {expected}, got {got}")
+        raise ValueError(f"direction must have the model's prunable weights, not so for {differing(expected, got)}")
     return {
         name: torch.where(keep, direction[name].to(landscape.device, landscape.dtype), 0.0)
         for name, keep in landscape.keep.items()

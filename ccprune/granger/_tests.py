@@ -162,7 +162,7 @@ def granger_test(
     """
     at_least(0, augment=augment)
     _check(effect, causes, max_lag, test, 3 * augment)
-    effect = effect.to(causes.device, torch.float64)
+    causes, effect = causes.detach(), effect.detach().to(causes.device, torch.float64)
     # The regressions have a constant, so means do not affect the result, but sums of centred series are more accurate.
     effect = effect - effect.mean()
     own = own_regressions(effect, deepest=max_lag + augment, augment=augment)

@@ -8,6 +8,7 @@ condition: no |x_k . r| / T above alpha). X may therefore be float32, on another
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ def ranking(X: Tensor, y: Tensor, *, alphas: Sequence[float] | int = 20, tol: fl
     """
     with_y = check(X, y).abs()
     top = float(with_y.max())
-    if isinstance(alphas, int):
+    if isinstance(alphas, Integral):
         if isinstance(alphas, bool) or alphas < 2:
             raise ValueError(f"alphas must be at least 2 penalties, got {alphas!r}")
         if top == 0:

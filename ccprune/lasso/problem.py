@@ -9,6 +9,7 @@ every sum is computed in float64, one block of columns at a time; the whole of X
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -99,7 +100,7 @@ def check(X: Tensor, y: Tensor) -> Tensor:
 
 def check_penalty(alpha: float, *, positive: bool = False) -> None:
     """Raise ValueError unless alpha is finite and at least 0, or above 0 if `positive`."""
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < float("inf"):
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 <= alpha < float("inf"):
         raise ValueError(f"alpha must be a finite number of at least 0, got {alpha!r}")
     if positive and alpha == 0:
         raise ValueError("alpha must be above 0: without a penalty there is no unique solution to certify")

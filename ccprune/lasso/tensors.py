@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from ccprune._util.checks import listed
 from ccprune.lasso.problem import LassoResult
 
 _Found = TypeVar("_Found")
@@ -71,7 +72,7 @@ def as_scores(
         parts = values.view(features, -1).amax(0).split(list(sizes.values()))
         return {name: part.view(*shapes[name]) for name, part in zip(sizes, parts, strict=True)}
     if set(found) != set(shapes):
-        raise ValueError(f"found must have the names {sorted(shapes)}, got {sorted(found)}")
+        raise ValueError(f"found must have the names {listed(sorted(shapes))}, got {listed(sorted(found))}")
     return {name: as_scores(found[name], {name: shape})[name] for name, shape in shapes.items()}
 
 

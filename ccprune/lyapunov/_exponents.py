@@ -7,6 +7,7 @@ S(k) is the mean logarithm of the distance of the pairs k steps later. The slope
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -246,13 +247,13 @@ def growth_rates(distances: Tensor, *, first: int, last: int) -> Tensor:
 
 
 def _fit_range(fit: str | tuple[int, int], steps: int) -> tuple[int, int]:
-    if fit == "first_step":
+    if isinstance(fit, str) and fit == "first_step":
         return 0, 1
-    if fit == "linear":
+    if isinstance(fit, str) and fit == "linear":
         return 0, steps
-    if isinstance(fit, str) or not isinstance(fit, Sequence) or len(fit) != 2:
+    if isinstance(fit, str) or not isinstance(fit, Sequence | np.ndarray | Tensor) or len(fit) != 2:
         raise ValueError(f"fit must be 'first_step', 'linear' or a pair (first, last), got {fit!r}")
-    first, last = fit
+    first, last = (int(k) for k in fit)
     if not 0 <= first < last <= steps:
         raise ValueError(f"fit must satisfy 0 <= first < last <= steps={steps}, got {fit!r}")
     return first, last

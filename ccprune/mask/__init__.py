@@ -1,8 +1,9 @@
 """Masks with an exact number of pruned weights, schedules of sparsities, and the prunable weights of a model."""
 
-from ccprune.mask._core import Mask, jaccard_kept
+from ccprune.mask._core import Mask
 from ccprune.mask._enforcement import Enforcement
 from ccprune.mask._names import prunable, unwrap
+from ccprune.mask._overlap import jaccard_kept
 from ccprune.mask._select import SCOPES, LayerFloorWarning, drop_lowest
 from ccprune.mask.schedules import Rewind, cubic, geometric
 

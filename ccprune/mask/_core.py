@@ -16,10 +16,13 @@ from ccprune._util.modes import replaced
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
 from ccprune.mask._from_scores import FromScores
-from ccprune.mask._names import owners, prunable, require_numbers
+from ccprune.mask._names import matched, prunable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_REQUESTED = ".requested"  # no parameter's name begins with a dot
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ class Mask(FromScores):
         """
         missing = [name for name in self.keep if name not in scores]
         if missing:
-            raise ValueError(f"scores must name the mask's parameters, missing {missing}")
+            raise ValueError(f"scores must name the mask's parameters, missing {listed(missing)}")
         return {
             name: scores[name].masked_fill(~keep.to(scores[name].device), -math.inf) for name, keep in self.keep.items()
         }
@@ -126,7 +129,7 @@ class Mask(FromScores):
         A ValueError is raised if a parameter is missing or has another shape. The model is then unchanged.
         """
         with torch.no_grad():
-            for _, parameter, keep in self._pairs(model):
+            for _, parameter, keep in matched(model, self.keep):
                 # Filling, unlike multiplication, also sets infinite pruned weights to 0.
                 parameter.masked_fill_(~keep.to(parameter.device), 0.0)
         return model
@@ -134,7 +137,7 @@ class Mask(FromScores):
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[nn.Module]:
         """Set pruned weights to zero within the block only, without a copy of the model; errors as in `apply_`."""
-        masked = {id(p): p.detach().masked_fill(~keep.to(p.device), 0.0) for _, p, keep in self._pairs(model)}
+        masked = {id(p): p.detach().masked_fill(~keep.to(p.device), 0.0) for _, p, keep in matched(model, self.keep)}
         with replaced(model, masked):
             yield model
 
@@ -158,7 +161,7 @@ class Mask(FromScores):
             As in `apply_`, and if the optimisers lack a pruned weight that is not frozen. At the end of the context and
             by `check()`, if pruned weights are not zero.
         """
-        weights = {name: weight for name, weight, keep in self._pairs(model) if not bool(keep.all())}
+        weights = {name: weight for name, weight, keep in matched(model, self.keep) if not bool(keep.all())}
         violations = partial(self._violations, model)
         if optimizers:
             found = Enforcement(after_steps(optimizers, partial(self.apply_, model), weights), violations)
@@ -199,61 +202,42 @@ class Mask(FromScores):
         Raises
         ------
         ValueError
-            As in `apply_`, and for pruned weights that are not finite, which would become NaN because torch multiplies
-            weights by masks. The model is then unchanged.
+            As in `apply_`; for pruned weights that are not finite, which would become NaN because torch multiplies
+            weights by masks; and if the output projection of `nn.MultiheadAttention` is pruned, of which torch would
+            not compute the masked weight again. The model is then unchanged.
         """
-        torch_prune.write(model, self._pairs(model))
+        torch_prune.write(model, matched(model, self.keep))
         return model
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the mask as tensors, for `torch.save` together with the model's state."""
-        return {name: value.clone() for name, value in self.keep.items()}
+        """Return the mask as tensors, for `torch.save` together with the model's state.
+
+        Beside the mask, ".requested" holds the requested sparsity if there is one. `torch.load(..., weights_only=True)`
+        reads the state, and also a saved `Mask`.
+        """
+        state = {name: value.clone() for name, value in self.keep.items()}
+        if self.requested is not None:
+            state[_REQUESTED] = torch.tensor(self.requested, dtype=torch.float64)
+        return state
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> "Mask":
         """Make a mask from tensors that `state_dict` returned."""
-        return cls(dict(state))
+        requested = state.get(_REQUESTED)
+        keep = {name: value for name, value in state.items() if name != _REQUESTED}
+        return cls(keep, requested=None if requested is None else float(requested))
 
     def _violations(self, model: nn.Module) -> dict[str, int]:
         """Return the number of pruned weights of each tensor that are not zero in the model."""
         return {
             name: int(((parameter != 0) & ~keep.to(parameter.device)).sum())
-            for name, parameter, keep in self._pairs(model)
+            for name, parameter, keep in matched(model, self.keep)
         }
 
     def _fill(self, model: nn.Module) -> None:
         # Through `data`, so that a backward pass that is pending does not take the pruned zeros for a change.
-        for _, parameter, keep in self._pairs(model):
+        for _, parameter, keep in matched(model, self.keep):
             parameter.data.masked_fill_(~keep.to(parameter.device), 0.0)
 
-    def _pairs(self, model: nn.Module) -> list[tuple[str, Tensor, Tensor]]:
-        """Return name, parameter and mask of each tensor, or raise ValueError if the mask does not fit the model."""
-        found = owners(model)
-        pairs = []
-        first: dict[int, str] = {}
-        for name, keep in self.keep.items():
-            if name not in found:
-                pruned = f"; {name}_orig is: torch.nn.utils.prune.remove first" if f"{name}_orig" in found else ""
-                raise ValueError(f"model has no parameter {name!r}{pruned}; it has {listed(sorted(found))}")
-            module, attribute = found[name]
-            parameter = getattr(module, attribute)
-            require_numbers(name, parameter)
-            if parameter.shape != keep.shape:
-                raise ValueError(f"model's {name!r} has shape {tuple(parameter.shape)}, the mask {tuple(keep.shape)}")
-            if first.setdefault(id(parameter), name) != name:
-                raise ValueError(f"mask must name each parameter once, got {first[id(parameter)]!r} and {name!r}")
-            pairs.append((name, parameter, keep))
-        return pairs
 
-
-def jaccard_kept(a: Mask, b: Mask) -> float:
-    """Return the Jaccard index of the kept weights: kept by both / kept by either, or 1.0 if both masks keep none.
-
-    A ValueError is raised if the masks do not name the same parameters.
-    """
-    if a.keep.keys() != b.keep.keys():
-        raise ValueError(f"a and b must name the same parameters, got {sorted(a.keep)} and {sorted(b.keep)}")
-    pairs = [(keep, b.keep[name].to(keep.device)) for name, keep in a.keep.items()]
-    both = sum(int((one & other).sum()) for one, other in pairs)
-    either = sum(int((one | other).sum()) for one, other in pairs)
-    return both / either if either else 1.0
+torch.serialization.add_safe_globals([Mask])  # a saved Mask holds tensors and a number only

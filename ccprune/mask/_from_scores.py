@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, listed
 from ccprune.mask._select import channel_scores, drop_lowest, n_of_m, protected, select
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class FromScores:
         """
         _check(scores)
         if kept.keys() != scores.keys():
-            raise ValueError(f"kept must name the parameters {sorted(scores)}, got {sorted(kept)}")
+            raise ValueError(f"kept must name the parameters {listed(sorted(scores))}, got {listed(sorted(kept))}")
         for name, score in scores.items():
             if not 0 <= kept[name] <= score.numel():
                 raise ValueError(f"kept[{name!r}] must lie in 0..{score.numel()}, got {kept[name]}")
@@ -196,6 +196,8 @@ def _check(scores: Mapping[str, Tensor]) -> None:
     if not scores:
         raise ValueError("scores must name at least one parameter")
     for name, score in scores.items():
+        if score.is_meta:
+            raise ValueError(f"scores[{name!r}] must have values, got a tensor on the meta device")
         if bool(score.isnan().any()):
             raise ValueError(f"scores[{name!r}] holds NaN")
 
@@ -207,6 +209,7 @@ def _earlier(scores: Mapping[str, Tensor], previous: "Mask | None") -> dict[str,
     shapes = {name: score.shape for name, score in scores.items()}
     if shapes != {name: keep.shape for name, keep in previous.keep.items()}:
         raise ValueError(
-            f"previous must have the names and shapes of the scores, {sorted(scores)}, got {sorted(previous.keep)}"
+            "previous must have the names and shapes of the scores, "
+            f"{listed(sorted(scores))}, got {listed(sorted(previous.keep))}"
         )
     return {name: previous.keep[name].flatten() for name in scores}

@@ -1,5 +1,7 @@
 """Names of parameters in the plain model, without the prefixes of torch's wrappers."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -47,8 +49,6 @@ def prunable(model: nn.Module, *, frozen: bool = False) -> dict[str, nn.Paramete
         weight = module._parameters.get("weight")
         if weight is None:
             raise ValueError(f"model's {name!r} is not a parameter but computed from others: {_remedy(module)}")
-        if is_lazy(weight):
-            raise ValueError(f"model's {name!r} has no values yet: call the model once on an example first")
         require_numbers(name, weight)
         if id(weight) not in seen:
             seen.add(id(weight))
@@ -64,7 +64,9 @@ def prunable(model: nn.Module, *, frozen: bool = False) -> dict[str, nn.Paramete
 
 
 def require_numbers(name: str, weight: Tensor) -> None:
-    """Raise TypeError for a weight of integers, which may be codes of a packed format."""
+    """Raise ValueError for a lazy weight, and TypeError for one of integers, which may be codes of a packed format."""
+    if is_lazy(weight):
+        raise ValueError(f"model's {name!r} has no values yet: call the model once on an example first")
     if not (weight.is_floating_point() or weight.is_complex()):
         raise TypeError(f"model's {name!r} must be floating point, got {weight.dtype}: packed weights are not numbers")
 
@@ -77,6 +79,13 @@ def layers(model: nn.Module) -> dict[str, Layer]:
     }
 
 
+def require_values(weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError naming the weights on the meta device."""
+    missing = [name for name, weight in weights.items() if weight.is_meta]
+    if missing:
+        raise ValueError(f"model must have values, {listed(missing)} are on the meta device: load the weights first")
+
+
 def owners(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
     """Return {plain name: (module, attribute)} of all parameters; tied parameters and modules have all their names."""
     plain = _Plain(model)
@@ -86,6 +95,27 @@ def owners(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
         for name, parameter in module._parameters.items()
         if parameter is not None
     }
+
+
+def matched(model: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[str, Tensor, Tensor]]:
+    """Return name, parameter and mask of each tensor, or raise ValueError if the mask does not fit the model."""
+    found = owners(model)
+    matches = []
+    first: dict[int, str] = {}
+    for name, stays in keep.items():
+        if name not in found:
+            pruned = f"; {name}_orig is: torch.nn.utils.prune.remove first" if f"{name}_orig" in found else ""
+            raise ValueError(f"model has no parameter {name!r}{pruned}; it has {listed(sorted(found))}")
+        module, attribute = found[name]
+        parameter = getattr(module, attribute)
+        require_numbers(name, parameter)
+        if parameter.shape != stays.shape:
+            raise ValueError(f"model's {name!r} has shape {tuple(parameter.shape)}, the mask {tuple(stays.shape)}")
+        if first.setdefault(id(parameter), name) != name:
+            raise ValueError(f"mask must name each parameter once, got {first[id(parameter)]!r} and {name!r}")
+        matches.append((name, parameter, stays))
+    require_values({name: parameter for name, parameter, _ in matches})
+    return matches
 
 
 def plain_names(model: nn.Module) -> dict[str, str]:

@@ -10,6 +10,9 @@ from collections.abc import Collection, Iterable, Mapping
 import torch
 from torch import Tensor
 
+from ccprune._util import checks
+from ccprune._util.checks import listed
+
 SCOPES = ("global", "layer")
 NORMS = ("sum", "l2")
 
@@ -33,8 +36,7 @@ def select(
     The rules and errors are those of `Mask.from_scores`. `earlier` has the units that an earlier mask keeps. `asked` is
     the name of the argument `fraction` in error messages.
     """
-    if isinstance(fraction, bool) or not 0 <= fraction <= 1:
-        raise ValueError(f"{asked} must lie in [0, 1], got {fraction!r}")
+    checks.fraction(asked, fraction)
     if scope not in SCOPES:
         raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
     safe = protected(scores, protect)
@@ -52,8 +54,8 @@ def select(
     count = sum(wanted)
     if count > sum(most):
         raise ValueError(
-            f"{asked} {fraction} cannot be reached with protect={sorted(safe)} and min_per_layer={min_per_layer}: the "
-            f"largest reachable is {sum(most) / len(flat)}"
+            f"{asked} {fraction} cannot be reached with protect={listed(sorted(safe))} and "
+            f"min_per_layer={min_per_layer}: the largest reachable is {sum(most) / len(flat)}"
         )
     if count < sum(lost):
         raise ValueError(
@@ -112,7 +114,7 @@ def protected(names: Collection[str], protect: Iterable[str]) -> set[str]:
         matches = {name for name in names if name == wanted or name.startswith(f"{wanted}.")}
         if not matches:
             raise ValueError(
-                f"protect must name parameters that have scores or their modules {[*names]}, got {wanted!r}"
+                f"protect must name parameters that have scores or their modules, {listed(names)}, got {wanted!r}"
             )
         found |= matches
     return found
@@ -131,7 +133,9 @@ def _warn_of_floor(layers: Tensor, names: list[str], most: list[int], min_per_la
     if hit:
         # The stack level is that of the caller of the Mask's method.
         warnings.warn(
-            f"these layers keep no more than min_per_layer={min_per_layer}: {hit}", LayerFloorWarning, stacklevel=4
+            f"these layers keep no more than min_per_layer={min_per_layer}: {listed(hit)}",
+            LayerFloorWarning,
+            stacklevel=4,
         )
 
 

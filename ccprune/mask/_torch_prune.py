@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from ccprune._util.checks import listed
 from ccprune.mask._names import layers, owners
 
 
@@ -14,7 +15,18 @@ def write(model: nn.Module, pairs: Sequence[tuple[str, Tensor, Tensor]]) -> None
     for name, parameter, stays in pairs:
         if not bool(parameter.detach()[~stays.to(parameter.device)].isfinite().all()):
             raise ValueError(f"model's {name!r} has pruned weights that are not finite: call the mask's apply_ first")
-    masks = {id(parameter): stays.to(parameter.device) for _, parameter, stays in pairs}
+    # Torch computes the masked weight when its layer is called, and these layers are not called: their parent uses the
+    # weight.
+    uncalled = {id(module.out_proj.weight) for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
+    pruned = [name for name, parameter, stays in pairs if id(parameter) in uncalled and not bool(stays.all())]
+    if pruned:
+        raise ValueError(
+            f"model's {listed(pruned)} must not be pruned here, because nn.MultiheadAttention uses the weight without "
+            "a call of its layer: protect it, or use the mask's enforce"
+        )
+    masks = {
+        id(parameter): stays.to(parameter.device) for _, parameter, stays in pairs if id(parameter) not in uncalled
+    }
     # All are found before the first is written, because writing renames parameters. Modules with two names occur once.
     holders = {(module, attribute): id(module._parameters[attribute]) for module, attribute in owners(model).values()}
     for (module, attribute), key in holders.items():
@@ -33,7 +45,7 @@ def read(model: nn.Module) -> dict[str, Tensor]:
         if name.endswith("_mask") and f"{name[:-5]}_orig" in module._parameters and (id(module), name) not in known
     ]
     if others:
-        raise ValueError(f"model must have masks of linear and convolution weights only, got {others}")
+        raise ValueError(f"model must have masks of linear and convolution weights only, got {listed(others)}")
     keep: dict[str, Tensor] = {}
     first: dict[int, str] = {}
     masked = False

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, fraction
 from ccprune.mask._core import Mask
 from ccprune.mask._names import unwrap
 
@@ -29,8 +29,7 @@ def cubic(total: float, *, iterations: int) -> tuple[float, ...]:
     >>> [round(sparsity, 3) for sparsity in cubic(0.9, iterations=3)]
     [0.633, 0.867, 0.9]
     """
-    if not 0 <= total <= 1:
-        raise ValueError(f"total must lie in [0, 1], got {total!r}")
+    fraction("total", total)
     at_least(1, iterations=iterations)
     return tuple(total * (1 - (1 - i / iterations) ** 3) for i in range(1, iterations + 1))
 
@@ -54,7 +53,8 @@ def geometric(total: float, *, iterations: int) -> tuple[float, ...]:
     >>> [round(sparsity, 3) for sparsity in geometric(0.9, iterations=3)]
     [0.536, 0.785, 0.9]
     """
-    if not 0 <= total < 1:
+    fraction("total", total)
+    if total == 1:
         raise ValueError(f"total must lie in [0, 1), got {total!r}")
     at_least(1, iterations=iterations)
     # The last sparsity is `total` without rounding error.

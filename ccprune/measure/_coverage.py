@@ -57,7 +57,7 @@ def coverage(table: pd.DataFrame, masked: int, pruned: int) -> list[str]:
     matrices = table["dimensions"] > 1
     kinds = table["kind"].where(matrices, VECTORS)
     for kind, part in table.groupby(kinds, sort=False):
-        lines.append(f"left out: {int(part['weights'].sum())} in {kind} ({listed(part.index)})")
+        lines.append(f"left out: {int(part['weights'].sum())} in {kind} {listed(part.index)}")
     return lines
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, listed
 from ccprune._util.modes import copied, eval_mode
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
@@ -123,7 +123,9 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     left = {id(parameter) for parameter in whole.parameters()}
     dense = [name for name, value in mask.keep.items() if id(parameters[name]) in left and not bool(value.all())]
     if dense:
-        raise ValueError(f"mask must prune weights of nn.Linear layers only, no others have a sparse form: got {dense}")
+        raise ValueError(
+            f"mask must prune weights of nn.Linear layers only, no others have a sparse form: got {listed(dense)}"
+        )
     return whole[0]
 
 

@@ -59,7 +59,7 @@ class Checkpointed:
             raise RuntimeError(f"after() has not been called for step {self._recorder.steps}: call state_dict after it")
         return {
             "settings": dict(self._settings),
-            "mask": self._mask.state_dict(),
+            "mask": {name: keep.clone() for name, keep in self._mask.keep.items()},
             "begin": [*self._plan.begin],
             "goal": [*self._plan.goal],
             "statistic": self._statistic.state_dict(),

@@ -6,13 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ccprune._util.checks import listed
+
 
 def parts(argument: str, state: Any, names: Collection[str]) -> Mapping[str, Any]:
     """Return the state if it has exactly these parts; raises TypeError or ValueError otherwise."""
     if not isinstance(state, Mapping):
         raise TypeError(f"{argument} must be what state_dict gave, got {type(state).__name__}")
-    if set(state) != set(names):
-        raise ValueError(f"{argument} must have the parts {sorted(names)}, got {sorted(map(str, state))}")
+    missing, unknown = sorted(set(names) - set(state)), sorted(map(str, set(state) - set(names)))
+    if missing or unknown:
+        raise ValueError(
+            f"{argument} must have the parts {listed(sorted(names))}, missing {listed(missing)} and unknown "
+            f"{listed(unknown)}"
+        )
     return state
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, listed
 from ccprune.mask import SCOPES, Mask, cubic
 from ccprune.mask._select import pruned_count
 
@@ -108,7 +108,7 @@ def shrink(
         if not 0 <= have - count <= most:
             held = sorted(set(names) & set(fixed))
             raise ValueError(
-                f"kept of {names} must lie in {have - most}..{have} with fixed={held} and "
+                f"kept of {listed(names)} must lie in {have - most}..{have} with fixed={listed(held)} and "
                 f"min_per_layer={min_per_layer}, got {count}"
             )
         if part is not None and count < have:

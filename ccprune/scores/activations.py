@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.checks import listed
 from ccprune._util.modes import capture_inputs
 from ccprune.mask import prunable
 from ccprune.mask._names import Layer
@@ -59,7 +60,7 @@ def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         look(weights, widened(x))
     silent = [name for name in weights if name not in energies]
     if silent:
-        raise ValueError(f"model's {silent} were not used by calling their layers: their inputs are not seen")
+        raise ValueError(f"model's {listed(silent)} were not used by calling their layers: their inputs are not seen")
     return finite({name: weight.abs() * energies[name].sqrt().to(weight.dtype) for name, weight in weights.items()})
 
 

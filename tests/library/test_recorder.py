@@ -438,8 +438,8 @@ def test_calls_in_a_wrong_order_are_refused_and_lose_nothing():
 def test_weights_that_are_replaced_are_noticed():
     one = torch.tensor(1.0)
     for spoil, message in (
-        (lambda model: setattr(model, "2", nn.Linear(5, 4)), r"'2.weight' are not the weights recording began"),
-        (lambda model: model.append(nn.Linear(4, 4)), r"'3.weight' are not the weights recording began"),
+        (lambda model: setattr(model, "2", nn.Linear(5, 4)), r"'2.weight'\] are not the weights recording began"),
+        (lambda model: model.append(nn.Linear(4, 4)), r"'3.weight'\] are not the weights recording began"),
         (lambda model: model.float(), r"'0.weight' was .*float64.* when recording began"),
     ):
         model, store = network(), Covariance()
@@ -468,7 +468,7 @@ GIVEN = Recorder(MODEL, torch.optim.SGD(MODEL.parameters(), lr=0.1), [SquaredUpd
         (
             lambda: Recorder(MODEL, torch.optim.SGD(MODEL[0].parameters(), lr=0.1), [SquaredUpdates()]),
             ValueError,
-            r"optimizer must hold the model's prunable weights, it lacks '2.weight'",
+            r"optimizer must hold the model's prunable weights, it lacks \['2.weight'\]",
         ),
         (lambda: GIVEN.before(0.5), TypeError, "loss must be a Tensor or a sequence of Tensors, got float"),
         (lambda: GIVEN.before([0.5]), TypeError, "loss must be a Tensor or a sequence of Tensors, got list"),

@@ -128,9 +128,11 @@ def test_a_store_without_records_says_so(make):
 def test_other_weights_than_the_first_records_are_refused(make):
     store, sums = fill(make(), changes(2)), fill(SquaredUpdates(), changes(2))
     loss = torch.tensor(0.0, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"delta_weights must have the names and shapes .*got \{'a': \(3, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"delta_weights must have the names and shapes .*\['a': \(2, 3\) expected, got \(3, 2\)"
+    ):
         store.update(loss, {"a": torch.zeros(3, 2), "b": torch.zeros(4)})
-    with pytest.raises(ValueError, match=r"delta_weights must have the names and shapes .*, got \{'a'"):
+    with pytest.raises(ValueError, match=r"delta_weights must have the names and shapes .*\['"):
         sums.update(loss, {"a": torch.zeros(2, 3)})
     assert len(store) == 2
 

@@ -178,7 +178,7 @@ def test_errors_name_the_argument_on_every_rank(two):
         "mixed": "all sharded or all replicated, got '0.weight' and '3.weight'",
         "differ": "'weight' must be sharded by fully_shard or the same on all ranks",
         "other model": "'0.weight' must be sharded as in the layout",
-        "other names": "prunable weights of the layout, it lacks '0.weight', '3.weight', '5.weight'",
+        "other names": r"prunable weights of the layout, it lacks \['0.weight', '3.weight', '5.weight'\]",
         "no scores": "scores must name at least one",
         "sparsity": r"sparsity must lie in \[0, 1\], got 1.5",
         "scope": r"scope must be one of \('global', 'layer'\), got 'all'",

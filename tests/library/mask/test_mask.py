@@ -177,12 +177,17 @@ def test_a_mask_survives_state_dict_file_deepcopy_and_pickle():
     file = io.BytesIO()
     torch.save(mask.state_dict(), file)
     file.seek(0)
+    whole = io.BytesIO()
+    torch.save({"epoch": 3, "mask": mask}, whole)
+    whole.seek(0)
     others = [
         Mask.from_state_dict(torch.load(file, weights_only=True)),
+        torch.load(whole, weights_only=True)["mask"],
         copy.deepcopy(mask),
         pickle.loads(pickle.dumps(mask)),
     ]
-    assert all(same(mask, other) for other in others)
+    assert all(same(mask, other) and other.requested == 0.3 for other in others)
+    assert Mask.from_state_dict(Mask(mask.keep).state_dict()).requested is None
     mask.state_dict()["4.weight"].fill_(False)
     assert same(mask, others[0])
 

@@ -143,3 +143,20 @@ def test_weights_that_are_no_parameters_are_refused():
         prunable(parametrizations.weight_norm(nn.Linear(2, 2)))
     with pytest.raises(ValueError, match="'0.weight' has no values yet"):
         prunable(nn.Sequential(nn.LazyLinear(3)))
+
+
+def test_attention_is_refused_by_torchs_masks_where_they_would_not_be_computed_again():
+    """Torch masks a weight when its layer is called, and attention does not call the layer of its output projection."""
+    layer, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(2, 3, 8)
+    model = nn.ModuleDict({"attention": layer, "linear": nn.Linear(8, 8)})
+    before = copy.deepcopy(model.state_dict())
+    mask = random_mask(model)
+    with pytest.raises(ValueError, match=r"'attention.out_proj.weight'\] must not be pruned here"):
+        mask.to_torch_prune(model)
+    assert not prune.is_pruned(model) and all(torch.equal(v, before[name]) for name, v in model.state_dict().items())
+    found = {name: torch.rand(weight.shape) for name, weight in prunable(model).items()}
+    mask = Mask.from_scores(found, sparsity=0.4, protect=["attention"])
+    mask.to_torch_prune(model)
+    for _ in range(2):
+        model["linear"](layer(x, x, x)[0]).sum().backward()
+    assert same(Mask.from_torch_prune(model), mask)

@@ -329,7 +329,7 @@ class Pooling(nn.Module):
         ),
         (
             lambda: flops.count(nn.Linear(3, 2), torch.zeros(2, 3), mask=Mask({"bias": torch.ones(2) > 0})),
-            r"mask must name weights of linear or convolution layers, got 'bias'",
+            r"mask must name weights of linear or convolution layers, got \['bias'\]",
         ),
     ],
 )

@@ -163,10 +163,10 @@ def test_the_summary_says_what_the_sparsity_is_a_fraction_of():
     text, html = str(found), found._repr_html_()
     for line in (
         f"the mask names 288 of {every} parameters ({288 / every:.1%}); {144 / every:.1%} of all are pruned",
-        "left out: 1152 in GRU ('cell.weight_ih_l0', 'cell.weight_hh_l0')",
-        "left out: 256 in Linear, frozen ('frozen.weight')",
-        "left out: 172 in biases and other vectors ('cell.bias_ih_l0', 'cell.bias_hh_l0', 'frozen.bias', "
-        "'norm.weight', 'norm.bias' and 2 others)",
+        "left out: 1152 in GRU ['cell.weight_ih_l0', 'cell.weight_hh_l0']",
+        "left out: 256 in Linear, frozen ['frozen.weight']",
+        "left out: 172 in biases and other vectors ['cell.bias_ih_l0', 'cell.bias_hh_l0', 'frozen.bias', "
+        "'norm.weight', 'norm.bias' and 2 others]",
         "'head.weight' is also 'words.weight' of Embedding, which is pruned with it",
         "most of the matrices are left out",
     ):

@@ -88,7 +88,9 @@ def test_other_weights_are_refused_and_scores_are_copies():
     with pytest.raises(ValueError, match="the store holds no records"):
         _ = store.scores
     for changes in ({"bias": torch.ones(1)}, {"weight": torch.ones(1)}):
-        with pytest.raises(ValueError, match=r"delta_weights must have the names and shapes \{'weight': \(1, 2\)\}"):
+        with pytest.raises(
+            ValueError, match=r"delta_weights must have the names and shapes .*\['weight': \(1, 2\) expected"
+        ):
             store.update(torch.tensor(0.0), changes)
     store.update(torch.tensor(0.0), {"weight": torch.ones(1, 2)})
     store.scores["weight"].fill_(7.0)
