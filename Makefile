@@ -60,8 +60,11 @@ verify: $(VENV)/.installed ## check the committed results and re-run a sample of
 	$(VENV)/bin/ccprune verify --jobs $(JOBS)
 
 # Two at a time: many tests wait for processes that they start.
+# Two workers with one thread each: with more threads than cores, small kernels wait for one another. The tests of a
+# file stay together, and files begin in the order of tests/conftest.py, the longest first.
+test: THREADS = 1
 test: $(VENV)/.installed ## run all tests
-	$(PY) -m pytest -q -n 2 --dist loadfile
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 # These settings: its makers are not asked for news, nor the reader whether to.
 lab: $(VENV)/.installed ## open JupyterLab on the first notebook

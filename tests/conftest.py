@@ -5,6 +5,8 @@ import torch
 
 NOWHERE = "http://127.0.0.1:9/"  # a port that refuses at once
 LIBRARY = Path(__file__).parent / "library"
+#: Files that take minutes, which start first so that no worker is left alone with one of them at the end.
+LONGEST = ("test_replication_smoke.py", "test_solutions.py", "test_faults.py")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -12,6 +14,10 @@ def pytest_configure(config):
     """Set `--mpl` where pytest-mpl is installed: without it, figures are drawn and compared with nothing."""
     if hasattr(config.option, "mpl"):
         config.option.mpl = True
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(autouse=True)
