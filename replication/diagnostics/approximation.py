@@ -103,11 +103,6 @@ def largest_in_ball(
     starts, steps : int
         Numbers of starts, at least 2, and of steps.
     seed : int, default 0
-        Seed of the random points.
-
-    Returns
-    -------
-    BallMaximum
 
     Raises
     ------
@@ -159,27 +154,21 @@ def upper_bound(dense: nn.Module, pruned: nn.Module, *, radius: float = 1.0, box
 
     Raises
     ------
-    TypeError
-        If a model has other layers.
-    ValueError
-        If the shapes differ, and as `largest_in_ball`.
+    TypeError, ValueError
+        If a model has other layers or the shapes differ, and as `largest_in_ball`.
 
     Notes
     -----
-    Consider one box. Hidden unit j has inputs z and z' in the two models. The ranges of z, z' and z - z' over the box
-    are known: an affine function w.x + b has the range b +- radius |w| on the ball, and b + w.c +- |w|.half on a box
-    with centre c. For any slope s, sigmoid(z) = s z + r(z), where the range of r has a closed form (its derivative
-    vanishes where sigmoid' = s). By the mean value theorem, sigmoid(z) - sigmoid(z') = s (z - z') + e (z - z') with e
-    in the range of sigmoid' - s.
-
-    Both are inserted into v sigmoid(z) - v' sigmoid(z') = (v - v') sigmoid(z) + v' (sigmoid(z) - sigmoid(z')). Summed
-    over the hidden units, the terms with s are one affine function of x, whose range is known, and the others are
-    intervals. The range of v r(z) - v' r(z') gives a second bound. Both are computed for s = 0 and for s in the middle
-    of the range of sigmoid', and the best bound is used. It bounds the difference before the output unit.
-
-    For a sigmoid output, the bound is the largest rise over an interval of this length, which is centred at 0 or as
-    near to it as the networks' ranges permit. Softmax is 1/2-Lipschitz; this bound stays above the maximum for any
-    number of boxes.
+    On one box, hidden unit j has inputs z and z' in the two models. The ranges of z, z' and z - z' are known: an affine
+    function w.x + b has the range b +- radius |w| on the ball, and b + w.c +- |w|.half on a box with centre c. For any
+    slope s, sigmoid(z) = s z + r(z), where the range of r has a closed form (its derivative vanishes where sigmoid' =
+    s). By the mean value theorem, sigmoid(z) - sigmoid(z') = s (z - z') + e (z - z') with e in the range of
+    sigmoid' - s. Both are inserted into v sigmoid(z) - v' sigmoid(z') = (v - v') sigmoid(z) + v' (sigmoid(z) -
+    sigmoid(z')). Summed over the hidden units, the terms with s are one affine function of x, whose range is known, and
+    the others are intervals. The range of v r(z) - v' r(z') gives a second bound. The best bound for s = 0 and for s in
+    the middle of the range of sigmoid' bounds the difference before the output unit. For a sigmoid output, the bound is
+    the largest rise over an interval of this length, which is centred at 0 or as near to it as the networks' ranges
+    permit. Softmax is 1/2-Lipschitz; its bound stays above the maximum for any number of boxes.
     """
     _check_radius(radius)
     (f, output), (g, other) = (layers_of(model, name) for model, name in ((dense, "dense"), (pruned, "pruned")))
@@ -232,11 +221,6 @@ def by_width(
         columns weights, removed, reached (whether both networks reached the benchmark), epsilon_test (test inputs),
         epsilon_ball (`largest_in_ball`), epsilon_ball_upper (`upper_bound`), radius, and test_in_ball (share of test
         inputs in the ball).
-
-    Raises
-    ------
-    ValueError
-        If an argument is invalid; the message names it.
     """
     _check_radius(radius)
     at_least(1, seeds=seeds, boxes=boxes)

@@ -222,11 +222,6 @@ def power(
         One row per strength and correction, with the columns strength, correction, power, power_low and power_high (95%
         Clopper-Pearson interval over draws), share, share_low and share_high (share of false positives among the other
         causes, if any, with its bootstrap interval over draws), windows, weights and repeats.
-
-    Raises
-    ------
-    ValueError
-        If an argument is invalid; the message names it.
     """
     at_least(2, repeats=repeats)
     rows = []
