@@ -197,14 +197,14 @@ class Mask(FromScores):
     def to_torch_prune(self, model: nn.Module) -> nn.Module:
         """Register the mask on the model in place, as `torch.nn.utils.prune.custom_from_mask`, and return the model.
 
-        Layers that share a weight all get its mask.
+        Layers that share a weight all get its mask. The masked weights are also computed before a call of the module
+        that contains the layer, because attention uses them without a call of the layer.
 
         Raises
         ------
         ValueError
-            As in `apply_`; for pruned weights that are not finite, which would become NaN because torch multiplies
-            weights by masks; and if the output projection of `nn.MultiheadAttention` is pruned, of which torch would
-            not compute the masked weight again. The model is then unchanged.
+            As in `apply_`, and for pruned weights that are not finite, which would become NaN because torch multiplies
+            weights by masks. The model is then unchanged.
         """
         torch_prune.write(model, matched(model, self.keep))
         return model

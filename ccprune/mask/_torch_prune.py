@@ -1,6 +1,7 @@
 """Conversion of masks to and from those of `torch.nn.utils.prune`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,23 +16,27 @@ def write(model: nn.Module, pairs: Sequence[tuple[str, Tensor, Tensor]]) -> None
     for name, parameter, stays in pairs:
         if not bool(parameter.detach()[~stays.to(parameter.device)].isfinite().all()):
             raise ValueError(f"model's {name!r} has pruned weights that are not finite: call the mask's apply_ first")
-    # Torch computes the masked weight when its layer is called, and these layers are not called: their parent uses the
-    # weight.
-    uncalled = {id(module.out_proj.weight) for module in model.modules() if isinstance(module, nn.MultiheadAttention)}
-    pruned = [name for name, parameter, stays in pairs if id(parameter) in uncalled and not bool(stays.all())]
-    if pruned:
-        raise ValueError(
-            f"model's {listed(pruned)} must not be pruned here, because nn.MultiheadAttention uses the weight without "
-            "a call of its layer: protect it, or use the mask's enforce"
-        )
-    masks = {
-        id(parameter): stays.to(parameter.device) for _, parameter, stays in pairs if id(parameter) not in uncalled
-    }
+    masks = {id(parameter): stays.to(parameter.device) for _, parameter, stays in pairs}
     # All are found before the first is written, because writing renames parameters. Modules with two names occur once.
     holders = {(module, attribute): id(module._parameters[attribute]) for module, attribute in owners(model).values()}
-    for (module, attribute), key in holders.items():
-        if key in masks:
-            prune.custom_from_mask(module, attribute, masks[key])
+    chosen = {(module, attribute): masks[key] for (module, attribute), key in holders.items() if key in masks}
+    for (module, attribute), stays in chosen.items():
+        prune.custom_from_mask(module, attribute, stays)
+    layers_masked = {module for module, _ in chosen}
+    for parent in model.modules():
+        if not isinstance(parent, nn.Sequential) and not layers_masked.isdisjoint(parent.children()):
+            parent.register_forward_pre_hook(_mask_children)
+
+
+def _mask_children(parent: nn.Module, args: Any) -> None:
+    """Compute the masked weights of the layers of a module, which may use them without a call of the layer.
+
+    Attention does so. Torch computes the masked weight only when its layer is called.
+    """
+    for layer in parent.children():
+        for hook in layer._forward_pre_hooks.values():
+            if isinstance(hook, prune.BasePruningMethod):
+                hook(layer, args)
 
 
 def read(model: nn.Module) -> dict[str, Tensor]:

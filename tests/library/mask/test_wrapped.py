@@ -145,18 +145,39 @@ def test_weights_that_are_no_parameters_are_refused():
         prunable(nn.Sequential(nn.LazyLinear(3)))
 
 
-def test_attention_is_refused_by_torchs_masks_where_they_would_not_be_computed_again():
-    """Torch masks a weight when its layer is called, and attention does not call the layer of its output projection."""
-    layer, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(2, 3, 8)
-    model = nn.ModuleDict({"attention": layer, "linear": nn.Linear(8, 8)})
-    before = copy.deepcopy(model.state_dict())
-    mask = random_mask(model)
-    with pytest.raises(ValueError, match=r"'attention.out_proj.weight'\] must not be pruned here"):
-        mask.to_torch_prune(model)
-    assert not prune.is_pruned(model) and all(torch.equal(v, before[name]) for name, v in model.state_dict().items())
-    found = {name: torch.rand(weight.shape) for name, weight in prunable(model).items()}
-    mask = Mask.from_scores(found, sparsity=0.4, protect=["attention"])
+class Attention(nn.Module):
+    """Uses the weight of its layer without a call of the layer, as the attention of some vision transformers does."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(8, 24)
+
+    def forward(self, x):
+        query, key, value = nn.functional.linear(x, self.qkv.weight, self.qkv.bias).chunk(3, -1)
+        return nn.functional.scaled_dot_product_attention(query, key, value)
+
+
+def test_torchs_masks_hold_where_a_layer_is_not_called():
+    torch.manual_seed(0)
+    layer, other, x = nn.MultiheadAttention(8, 2, batch_first=True), Attention(), torch.randn(2, 3, 8)
+    model = nn.ModuleDict({"attention": layer, "other": other})
+    mask, twin = random_mask(model), copy.deepcopy(model)
     mask.to_torch_prune(model)
-    for _ in range(2):
-        model["linear"](layer(x, x, x)[0]).sum().backward()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with mask.enforce(twin, torch.optim.SGD(twin.parameters(), 0.1)):
+        for _ in range(3):
+            for one in (model, twin):
+                one["other"](one["attention"](x, x, x)[0]).square().sum().backward()
+            optimizer.step()
+            for parameter in twin.parameters():
+                with torch.no_grad():
+                    parameter.sub_(0.1 * parameter.grad)
+                parameter.grad = None
+            mask.apply_(twin)
+            optimizer.zero_grad()
     assert same(Mask.from_torch_prune(model), mask)
+    expected = twin["other"](twin["attention"](x, x, x)[0])
+    torch.testing.assert_close(model["other"](model["attention"](x, x, x)[0]), expected)
+    for module in (layer.out_proj, other.qkv):
+        prune.remove(module, "weight")
+    torch.testing.assert_close(model["other"](model["attention"](x, x, x)[0]), expected)
