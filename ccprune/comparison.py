@@ -19,7 +19,7 @@ from ccprune._util.batches import Shuffled
 from ccprune._util.checks import at_least
 from ccprune._util.modes import copied
 from ccprune.mask import Mask
-from ccprune.stats import paired_difference, student_interval
+from ccprune.stats import mean_interval, paired_difference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,10 +39,9 @@ class Comparison:
         One row per method, sparsity and seed. The columns are method (criterion, or "dense"), sparsity (requested),
         seed, achieved (sparsity of the mask), and the measured value, whose column has the name in `metric`.
     table : DataFrame
-        One row per method and sparsity. The columns mean, low and high are the mean and Student's 95% interval over n
-        seeds. The columns difference, difference_low and difference_high are the mean and the same kind of interval of
-        the method's value minus that of `reference` at the same seed and sparsity, and p_value is that of the sign-flip
-        test of `stats.paired_difference`. Intervals and p-values are missing for one seed.
+        One row per method and sparsity. The columns mean, low and high are those of `stats.mean_interval` over n seeds.
+        The columns difference, difference_low, difference_high and p_value are those of `stats.paired_difference`: the
+        method's value minus that of `reference` at the same seed and sparsity. One seed has no interval and no p-value.
     reference : str
         Method with which the others are compared.
     metric : str
@@ -214,13 +213,13 @@ def _table(runs: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
         values, other = wide[method, sparsity].to_numpy(), wide[reference, sparsity].to_numpy()
         row = {"method": method, "sparsity": sparsity, "n": len(values), "mean": values.mean()}
         if len(values) > 1:
-            interval = student_interval(values)
+            interval = mean_interval(values)
             row |= {"low": interval.low, "high": interval.high}
         if method != reference:
             row["difference"] = (values - other).mean()
             if len(values) > 1:
-                interval, test = student_interval(values - other), paired_difference(values, other)
-                row |= {"difference_low": interval.low, "difference_high": interval.high, "p_value": test.p_value}
+                test = paired_difference(values, other)
+                row |= {"difference_low": test.low, "difference_high": test.high, "p_value": test.p_value}
         rows.append(row)
     return pd.DataFrame(rows).set_index(["method", "sparsity"])
 

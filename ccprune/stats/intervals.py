@@ -155,11 +155,12 @@ def paired_difference(
     b: ArrayLike,  # (n,)
     *,
     confidence_level: float = 0.95,
-    resamples: int = 10_000,
     seed: int = 0,
     permutations: int = 10_000,
 ) -> PairedDifference:
     """Mean of a - b over pairs (the same initialisation under two methods), its interval and a sign-flip p-value.
+
+    The interval is that of `mean_interval`: Student's for few pairs, the bootstrap's from `BOOTSTRAP_FROM` pairs on.
 
     Under the null hypothesis of no difference, the sign of each pair's difference is positive or negative with equal
     probability. The p-value is therefore the share of sign patterns whose mean is at least as far from 0 as the mean
@@ -170,7 +171,7 @@ def paired_difference(
     ----------
     a, b : (n,)
         Paired runs, n >= 2, finite.
-    confidence_level, resamples, seed
+    confidence_level, seed
         As in `bootstrap_interval`.
     permutations : int, default 10,000
         Number of sign patterns that are drawn if n > `EXACT_PAIRS`.
@@ -190,7 +191,7 @@ def paired_difference(
         raise ValueError(f"a and b must have the same length, got {len(a)} and {len(b)}")
     at_least(1, permutations=permutations)
     difference = a - b
-    interval = bootstrap_interval(difference, confidence_level=confidence_level, resamples=resamples, seed=seed)
+    interval = mean_interval(difference, confidence_level=confidence_level, seed=seed)
     p_value = sign_flip_p(difference, permutations=permutations, seed=seed)
     return PairedDifference(interval.estimate, interval.low, interval.high, p_value, len(difference))
 

@@ -50,7 +50,8 @@ def add(commands) -> None:
 def _verify(root: Path, options: argparse.Namespace) -> int:
     runs = all_runs(root)
     problems = verify.problems(root, runs)
-    print(f"files: {'as the commands wrote them' if not problems else f'{len(problems)} problems'}")
+    number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    print(f"files: {number if problems else 'as the commands wrote them'}")
     if not problems and not options.no_rerun:
         problems = _rerun(root, runs, options)
     for line in problems:

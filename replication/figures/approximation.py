@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from ccprune.stats import bootstrap_interval
+from ccprune.stats import mean_interval
 from replication.figures._style import below, look
 
 _LABELS = {
@@ -62,7 +62,7 @@ def epsilon_by_width(
         ax.plot(at, mean, ms=6, lw=1.4, label=name, **drawn_as)
         for x, value in zip(at, values, strict=True):
             if len(value) > 1:
-                interval = bootstrap_interval(value)
+                interval = mean_interval(value)
                 ax.plot([x, x], [interval.low, interval.high], color=colour, lw=1.2)
         if quantity == "epsilon_ball":
             upper = [row.epsilon_ball_upper.mean() for row in rows]

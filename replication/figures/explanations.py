@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from numpy.typing import ArrayLike
 
-from ccprune.stats import bootstrap_interval
+from ccprune.stats import mean_interval
 from replication.diagnostics.shap_agreement import NOISE_FLOOR
 from replication.figures._style import bars, beside, counted, look
 
@@ -104,14 +104,14 @@ def agreements(
     """
     methods = [name for name in dict.fromkeys(table.method) if name != NOISE_FLOOR]
     ax = ax or plt.subplots(figsize=(6.4, 0.4 * len(methods) + 1.4))[1]
-    noise = bootstrap_interval(table[table.method == NOISE_FLOOR][quantity])
+    noise = mean_interval(table[table.method == NOISE_FLOOR][quantity])
     ax.axvspan(noise.low, noise.high, color="0.85", zorder=0, lw=0)
     ax.axvline(noise.estimate, color="0.4", lw=1, ls=":", zorder=1)
     for y, method in enumerate(reversed(methods)):
         drawn_as = look(methods.index(method))
         colour, marker = drawn_as["color"], drawn_as["marker"]
         values = table[table.method == method][quantity].to_numpy()
-        mean = bootstrap_interval(values)
+        mean = mean_interval(values)
         scatter = np.random.default_rng(0).uniform(-0.25, 0.25, len(values))
         ax.plot(values, y + scatter, ".", color=colour, alpha=0.5, ms=5, zorder=2)
         ax.plot([mean.low, mean.high], [y, y], color=colour, lw=2.5, zorder=3)

@@ -6,7 +6,6 @@
 """
 
 from replication.null.error_rates import (
-    clopper_pearson,
     false_positive_rate,
     noise_series,
     p_values,
@@ -19,7 +18,6 @@ from replication.null.planted import Roc, auc, planted_cells, roc
 __all__ = [
     "Roc",
     "auc",
-    "clopper_pearson",
     "false_positive_rate",
     "noise_series",
     "p_values",

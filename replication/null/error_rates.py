@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from ccprune._util.checks import at_least
 from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.stats import Interval, mean_interval
 from ccprune.stats.surrogates import Surrogate, phase_randomised
+from replication.ledger.paired import share_interval
 from replication.legcnet.procedure import WindowSettings
 from replication.null.noise import noise, null_exponents
 
@@ -134,12 +134,6 @@ def p_values(
     return result.p_at(result.best_lag(lag) if isinstance(lag, str) else lag)
 
 
-def clopper_pearson(successes: int, trials: int, *, confidence_level: float = 0.95) -> Interval:
-    """Return the exact interval of a probability from independent trials (Clopper and Pearson, 1934)."""
-    interval = binomtest(successes, trials).proportion_ci(confidence_level, method="exact")
-    return Interval(successes / trials, float(interval.low), float(interval.high), trials)
-
-
 def false_positive_rate(
     draw: Draw,
     *,
@@ -183,7 +177,7 @@ def false_positive_rate(
     called, windows = _rejections(draw, max_lag, lag, test, augment, significance, repeats, seed)
     rows = {}
     for correction, rejected in called.items():
-        alarms = clopper_pearson(int(rejected.any(1).sum()), repeats)
+        alarms = share_interval(int(rejected.any(1).sum()), repeats)
         share = mean_interval(rejected.double().mean(1).cpu().numpy())
         rows[correction] = {**_columns("any", alarms), **_columns("share", share)}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("correction").reset_index()
@@ -230,7 +224,7 @@ def power(
         called, _ = _rejections(draw, max_lag, lag, test, augment, significance, repeats, seed)
         for correction, rejected in called.items():
             row = {"strength": float(strength), "correction": correction}
-            row |= _columns("power", clopper_pearson(int(rejected[:, 0].sum()), repeats))
+            row |= _columns("power", share_interval(int(rejected[:, 0].sum()), repeats))
             if weights > 1:
                 row |= _columns("share", mean_interval(rejected[:, 1:].double().mean(1).cpu().numpy()))
             rows.append(row)

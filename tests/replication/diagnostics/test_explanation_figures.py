@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ccprune.stats import bootstrap_interval
+from ccprune.stats import mean_interval
 from replication.diagnostics.shap_runs import NOISE_FLOOR
 from replication.figures import explanations
 
@@ -59,9 +59,9 @@ def test_agreements_show_means_with_intervals_and_the_noise_floor(ax):
     assert [text.get_text() for text in ax.get_yticklabels()] == ["random", "ft"]
     lines = {tuple(line.get_xdata()) for line in ax.lines}
     for name in ("ft", "random"):
-        interval = bootstrap_interval(values[name])
+        interval = mean_interval(values[name])
         assert {(interval.low, interval.high), (interval.estimate,), tuple(values[name])} <= lines
-    floor = bootstrap_interval(values[NOISE_FLOOR])
+    floor = mean_interval(values[NOISE_FLOOR])
     assert (floor.estimate, floor.estimate) in lines
     band = ax.patches[0].get_bbox()
     assert (band.x0, band.x1) == pytest.approx((floor.low, floor.high))

@@ -84,6 +84,14 @@ def test_shares_are_scipys_exact_interval():
     assert paired.share_interval(0, 5).low == 0 and paired.share_interval(5, 5).high == 1
 
 
+@pytest.mark.parametrize(("successes", "trials", "level"), [(0, 20, 0.95), (7, 30, 0.9), (30, 30, 0.95)])
+def test_the_interval_of_a_share_is_made_of_beta_quantiles(successes, trials, level):
+    found, tail = paired.share_interval(successes, trials, confidence_level=level), (1 - level) / 2
+    low = scipy_stats.beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
+    high = scipy_stats.beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
+    assert (found.low, found.high) == pytest.approx((low, high)) and found.estimate == successes / trials
+
+
 def test_holm_is_statsmodels():
     p = np.random.default_rng(0).random(31) ** 3
     assert paired.holm(p) == pytest.approx(multipletests(p, method="holm")[1])

@@ -1,5 +1,5 @@
-"""Oracles: the level that an F test in a regression on noise has exactly, scipy's noncentral F for its power, the
-beta quantiles of Clopper and Pearson, `surrogates.rejection_rates` on the same series.
+"""Oracles: the level that an F test in a regression on noise has exactly, scipy's noncentral F for its power,
+`surrogates.rejection_rates` on the same series.
 """
 
 import numpy as np
@@ -12,14 +12,6 @@ from ccprune.stats.surrogates import block_bootstrap
 from replication import null as calibrate
 from replication.legcnet import procedure as legcnet
 from replication.null import noise as surrogates
-
-
-@pytest.mark.parametrize(("successes", "trials", "level"), [(0, 20, 0.95), (7, 30, 0.9), (30, 30, 0.95)])
-def test_clopper_pearson_is_its_beta_quantiles(successes, trials, level):
-    found, tail = calibrate.clopper_pearson(successes, trials, confidence_level=level), (1 - level) / 2
-    low = stats.beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
-    high = stats.beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
-    assert (found.low, found.high) == pytest.approx((low, high)) and found.estimate == successes / trials
 
 
 def test_without_a_cause_the_rate_is_the_level_and_corrections_hold_it_for_all_weights():
