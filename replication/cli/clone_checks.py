@@ -1,13 +1,9 @@
 """Checks of the needs of the replication beyond the library: packages, data, folders, and which runs are possible."""
 
-import math
 import os
 import shutil
-import tempfile
-import tomllib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,41 +11,14 @@ import pooch
 from packaging.requirements import Requirement
 
 from ccprune.cli.doctor import Broken, Check, Missing, imported
-from replication import ledger
+from replication.cli import resources
+from replication.cli.resources import Clone
 from replication.ledger import PROFILES
 from replication.ledger.environment import environment, lock, portable
 from replication.runner import Run, requirements
-from replication.runner.inventory import DataSet, all_runs, data_sets, skipped_without
+from replication.runner.inventory import DataSet, data_sets, skipped_without
 
-_ROOM = 2**30  # bytes; all profiles write far less, including scratch files
 _SHOWN = 5  # names shown of a list
-
-
-@dataclass(frozen=True)
-class Clone:
-    """Clone of the project.
-
-    Attributes
-    ----------
-    root : Path
-        Folder of the clone.
-    out : Path
-        Output folder of its runs.
-    """
-
-    root: Path
-    out: Path
-
-    @cached_property
-    def runs(self) -> list[Run]:
-        """Runs of all profiles. SuiteError is raised if the suite file is invalid."""
-        return all_runs(self.root)
-
-    @cached_property
-    def extras(self) -> dict[str, list[str]]:
-        """Optional dependencies of the replication, by the names of the extras."""
-        text = (self.root / "replication" / "pyproject.toml").read_text(encoding="utf-8")
-        return tomllib.loads(text)["project"].get("optional-dependencies", {})
 
 
 def checks(clone: Clone) -> list[Check]:
@@ -71,13 +40,15 @@ def checks(clone: Clone) -> list[Check]:
         check("codecarbon", _codecarbon, "results have no energy, and notebook 06 leaves out the energy of training"),
         check("distributed", _distributed, "ccprune replicate --scheduler fails; --jobs N works on this machine"),
         check("git", _git, "results name no commit"),
-        check("Memory", _memory, "the system kills runs that need more"),
-        check("Output folder", _output, "no result can be stored; give another folder by --out", required=True),
-        check("Free disk", _disk, "a run that fills the disk fails"),
-        check("Temporary files", _temporary, "no notebook runs", required=True),
+        check("Memory", resources.memory, "the system kills runs that need more"),
+        check(
+            "Output folder", resources.output, "no result can be stored; give another folder by --out", required=True
+        ),
+        check("Free disk", resources.disk, "a run that fills the disk fails"),
+        check("Temporary files", resources.temporary, "no notebook runs", required=True),
         check(
             "Downloads",
-            _cache,
+            resources.cache,
             "image sets are not downloaded, and the authors' files only into a CCPRUNE_DATA that can be written",
         ),
         check("CCPRUNE_DATA", _data_folder, _data_folder_effect),
@@ -141,71 +112,6 @@ def _git(clone: Clone) -> str:
     if state["commit"] is None:
         raise Missing("this folder has no commit")
     return f"commit {state['commit'][:10]}" + (", sources changed since" if state["dirty"] else "")
-
-
-def _memory(clone: Clone) -> str:
-    if not hasattr(os, "sysconf"):
-        raise Missing("the system does not provide its size")
-    total = min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), _allowed_bytes()) / 2**30
-    peaks = _peaks(clone.root / "replication" / "results")
-    if not peaks:
-        return f"{total:.1f} GiB"
-    most = max(peaks, key=peaks.get)
-    text = f"{total:.1f} GiB; the largest peak of a committed result is {peaks[most]:.1f} GiB ({most})"
-    if total < peaks[most]:
-        raise Missing(text)
-    return text
-
-
-def _allowed_bytes() -> float:
-    """Return the memory limit of a container in bytes, infinity without a limit."""
-    try:
-        return int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # another system, or "max"
-        return math.inf
-
-
-def _peaks(folder: Path) -> dict[str, float]:
-    """Return the peak memory in GiB of each readable result that has it."""
-    peaks = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            peak = ledger.read(path)["peak_memory_mb"]
-        except ValueError:  # ccprune verify reports it
-            continue
-        if peak is not None:
-            peaks[path.stem] = peak / 1024
-    return peaks
-
-
-def _output(clone: Clone) -> str:
-    return _written_to(clone.out)
-
-
-def _temporary(clone: Clone) -> str:
-    return _written_to(Path(tempfile.gettempdir()))
-
-
-def _cache(clone: Clone) -> str:
-    return _written_to(Path(pooch.os_cache("ccprune")))
-
-
-def _written_to(folder: Path) -> str:
-    existing = _existing(folder)
-    with tempfile.TemporaryFile(dir=existing):  # os.access is wrong for root
-        return portable(str(folder)) + ("" if existing == folder else ", which will be created")
-
-
-def _disk(clone: Clone) -> str:
-    free = shutil.disk_usage(_existing(clone.out)).free
-    text = f"{free / 2**30:.1f} GiB free in the output folder"
-    if free < _ROOM:
-        raise Missing(text)
-    return text
-
-
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
 
 
 def _cuda_runs(clone: Clone) -> str:

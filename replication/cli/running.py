@@ -18,8 +18,8 @@ from replication.reporting.judging import judge
 from replication.reporting.passages import write_passages
 from replication.reporting.verify import expected
 from replication.runner import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
-from replication.runner.execution import BEFORE
 from replication.runner.inventory import all_runs
+from replication.runner.placing import BEFORE
 from replication.runner.pools import Pool
 
 _REPLICATE = """\

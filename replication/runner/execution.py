@@ -1,8 +1,6 @@
 """Execution of a plan: runs notebooks in a pool, checks each result, and moves valid ones into the output folder."""
 
-import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,17 +8,13 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from ccprune._util.files import write_atomic
-from replication import ledger as results
 from replication.ledger import units
 from replication.ledger.environment import portable
 from replication.runner import stamps
+from replication.runner.placing import place, why_failed, why_kept
 from replication.runner.pools import Pool, Task
-from replication.runner.process import Returned
 from replication.runner.progress import Progress
 from replication.runner.spec import Run
-
-#: Folder in an output folder for the results that its last runs replaced.
-BEFORE = Path(".cache", "before")
 
 
 @dataclass(frozen=True)
@@ -156,6 +150,7 @@ def _known_outcome(run: Run, root: Path, out: Path, pool: Pool, *, force: bool) 
     if missing:
         return Outcome(run, "skipped", why=missing[0])
     if not force and stamps.why_not_current(out, root, run) is None:
+        units.remove(out, run.label)  # left by a call that ended between the stamp and their removal
         return Outcome(run, "unchanged")
     return None
 
@@ -194,14 +189,14 @@ class _ActiveRun:
         except RuntimeError as error:
             return Outcome(self.run, "failed", why=str(error))
         kept = out / "reports" / f"{self.run.label}.failed.ipynb"
-        why = _why_failed(self.run, returned)
+        why = why_failed(self.run, returned)
         try:
             if why is None:
                 kept.unlink(missing_ok=True)
-                if poorer := _why_kept(out / "results" / f"{self.run.label}.json", json.loads(returned.result)):
+                if poorer := why_kept(out / "results" / f"{self.run.label}.json", json.loads(returned.result)):
                     stamps.write(out, self.run, self._made_from)
                     return Outcome(self.run, "kept", returned.seconds, poorer)
-                _place(out, self.run, returned, self._made_from)
+                place(out, self.run, returned, self._made_from)
                 return Outcome(self.run, "done", returned.seconds)
             if returned.executed:
                 write_atomic(kept, returned.executed)
@@ -209,75 +204,6 @@ class _ActiveRun:
         except OSError as error:
             why = f"{why}\n{_write_failure(error)}" if why else _write_failure(error)
         return Outcome(self.run, "failed", returned.seconds, why)
-
-
-def _why_kept(path: Path, new: dict[str, Any]) -> str:
-    """Return why the present result is richer than a new one, or an empty string.
-
-    It is richer if both have the same parameters and the new one left out more, such as a re-run of the authors' files
-    that are not on this machine.
-    """
-    try:
-        old = results.read(path)
-    except (OSError, ValueError):
-        return ""
-    before, now = ({entry["what"]: entry["why"] for entry in content["skipped"]} for content in (old, new))
-    if old["parameters"] != new["parameters"] or not before.keys() < now.keys():
-        return ""
-    what = next(name for name in now if name not in before)
-    return f"the present result was kept, because this run left out {what} ({now[what]})"
-
-
-def _place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
-    """Store report, result and stamp in this order, so that an interrupted call leads to a new run."""
-    write_atomic(out / "reports" / f"{run.label}.html", returned.report)
-    content = json.loads(returned.result) | {
-        "energy_joules": returned.energy,
-        "report_sha256": hashlib.sha256(returned.report.encode()).hexdigest(),
-    }
-    path = out / "results" / f"{run.label}.json"
-    for old in (path, results.raw_path(path)):  # for `committed.compare_runs`
-        if old.is_file():
-            before = out / BEFORE / old.parent.name / old.name
-            before.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(old, before)
-    results.place(path, content)
-    stamps.write(out, run, made_from)
-    units.remove(out, run.label)  # the result now holds all their rows
-
-
-def _why_failed(run: Run, returned: Returned) -> str | None:
-    if returned.error:
-        failure = returned.error
-        if failure["cell"] is None:
-            return failure["text"]
-        source = "\n".join(f"    {line}" for line in failure["source"].splitlines())
-        return f"cell {failure['cell']} failed:\n{source}\n{failure['text']}"
-    if returned.status != 0:
-        return f"the notebook's process ended with status {returned.status}\n{returned.log}".strip()
-    return _result_problem(returned.result, run)
-
-
-def _result_problem(text: str | None, run: Run) -> str | None:
-    """Return why the text is not a result file of this run, or None if it is."""
-    if text is None:
-        return "the notebook ended without writing its result file (parameter 'out')"
-    try:
-        content = results.parse(text)
-    except ValueError as error:
-        return f"the notebook wrote a result file that is not valid: {error}"
-    if content["notebook"] != run.notebook:
-        return f"the result file names the notebook {content['notebook']!r}, not {run.notebook!r}"
-    requested = json.loads(json.dumps(run.parameters))
-    stored = content["parameters"]
-    differing = [name for name in sorted(requested | stored) if requested.get(name, ...) != stored.get(name, ...)]
-    if differing:
-        listed = "; ".join(
-            f"{name}: {requested.get(name, 'nothing')!r} in the run, {stored.get(name, 'nothing')!r} in the result"
-            for name in differing
-        )
-        return f"the result file's parameters are not those of the run: {listed}"
-    return None
 
 
 def _note_skipped(out: Path, outcomes: Iterable[Outcome]) -> None:

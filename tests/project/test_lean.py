@@ -90,7 +90,7 @@ def test_replicate_names_a_missing_package_and_what_brings_it(tmp_path):
         f"from ccprune.cli import main; sys.exit(main(['replicate', '--out', {str(tmp_path)!r}]))"
     )
     assert done.returncode == 2
-    assert "is not installed; `make install`, or pip install -e . -e replication" in done.stderr
+    assert "is not installed; run `make install`, or pip install -e . -e replication" in done.stderr
     assert not list(tmp_path.rglob("*.json"))
 
 

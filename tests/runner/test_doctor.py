@@ -16,7 +16,7 @@ from ccprune import cli
 from ccprune.cli import doctor
 from ccprune.cli.doctor import Check, Line, Missing, examine
 from replication import ledger as results
-from replication.cli import clone_checks
+from replication.cli import clone_checks, resources
 from replication.cli.clone_checks import Clone, checks
 from replication.data import _torchvision
 from replication.ledger.environment import ROOT
@@ -199,8 +199,8 @@ def test_git_is_missing_or_knows_no_commit(clone, monkeypatch):
 
 
 def test_memory_is_held_against_what_committed_runs_took(clone, monkeypatch):
-    monkeypatch.setattr(clone_checks.os, "sysconf", {"SC_PHYS_PAGES": 2**20, "SC_PAGE_SIZE": 2**12}.get)
-    monkeypatch.setattr(clone_checks, "_allowed_bytes", lambda: np.inf)
+    monkeypatch.setattr(resources.os, "sysconf", {"SC_PHYS_PAGES": 2**20, "SC_PAGE_SIZE": 2**12}.get)
+    monkeypatch.setattr(resources, "_allowed_bytes", lambda: np.inf)
     assert look("Memory", clone).detail == "4.0 GiB"
     folder = clone.out / "results"
     for name in ("small", "large"):
@@ -216,7 +216,7 @@ def test_memory_is_held_against_what_committed_runs_took(clone, monkeypatch):
     peaks["large.paper.json"] = 5120.0
     assert (look("Memory", clone).state, look("Memory", clone).required) == ("missing", False)
     peaks["large.paper.json"] = 3072.0
-    monkeypatch.setattr(clone_checks, "_allowed_bytes", lambda: 2**31)
+    monkeypatch.setattr(resources, "_allowed_bytes", lambda: 2**31)
     assert look("Memory", clone).detail.startswith("2.0 GiB; ")
 
 
@@ -229,14 +229,14 @@ def test_folders_that_cannot_be_written_or_are_full(clone, monkeypatch):
     found = look("Output folder", inside)
     assert (found.state, found.required) == ("broken", True) and found.detail.startswith("NotADirectoryError")
     assert look("Free disk", clone).state == "works"
-    monkeypatch.setattr(clone_checks.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**29))
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**29))
     assert look("Free disk", clone).detail == "0.5 GiB free in the output folder"
     assert look("Free disk", clone).state == "missing"
 
     def refused(dir):
         raise PermissionError(f"[Errno 13] Permission denied: '{dir}'")
 
-    monkeypatch.setattr(clone_checks.tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(resources.tempfile, "TemporaryFile", refused)
     assert [look(what, clone).state for what in ("Temporary files", "Downloads")] == ["broken", "broken"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from ccprune._util.files import write_atomic
 from replication import ledger as results
 from replication.runner import execution as runner
-from replication.runner import requirements, stamps
+from replication.runner import placing, requirements, stamps
 
 
 def statuses(outcomes) -> dict[str, str]:
@@ -174,12 +174,12 @@ def test_a_result_must_be_there_and_of_this_run(project):
     project.write_suite(project.entry("one"))
     (asked,) = project.plan()
     path = project.root / "one.default.json"
-    assert "without writing its result file" in runner._result_problem(None, asked)
-    assert "not valid" in runner._result_problem("{", asked)
+    assert "without writing its result file" in placing._result_problem(None, asked)
+    assert "not valid" in placing._result_problem("{", asked)
 
     def problem(notebook="good.ipynb", **parameters):
         arguments = {"notebook": notebook, "parameters": parameters, "seeds": [], "data_checksums": {}, "cells": []}
-        return runner._result_problem(results.write(path, **arguments).read_text(), asked)
+        return placing._result_problem(results.write(path, **arguments).read_text(), asked)
 
     used = dict(asked.parameters)
     assert problem(**used) is None
@@ -324,3 +324,6 @@ def test_units_outlive_a_failure_and_are_removed_with_the_result_in_place(projec
     assert "units" not in results.read(project.out / "results" / "one.default.json")["parameters"]
     page = (project.out / "reports" / "one.default.html").read_text()
     assert str(project.root) not in page and "$OUT/units/one.default" in page
+    folder.mkdir(parents=True)  # as a call leaves it that is killed before it removes the units
+    (outcome,) = project.run()
+    assert outcome.status == "unchanged" and not (project.out / "units").exists()
