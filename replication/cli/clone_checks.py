@@ -65,7 +65,7 @@ def _locked(clone: Clone) -> str:
         raise Missing("no requirements.lock")
     differing = state["differing"]
     if differing:
-        raise Missing(f"{len(differing)} versions differ from requirements.lock: {listed(differing)}")
+        raise Missing(f"{len(differing)} versions differ from requirements.lock: {shorten(differing)}")
     return "as in requirements.lock"
 
 
@@ -117,11 +117,11 @@ def _git(clone: Clone) -> str:
 def _cuda_runs(clone: Clone) -> str:
     if not requirements.is_here("device:cuda"):
         raise Missing("no CUDA device")
-    return counted([run for run in clone.runs if "device:cuda" in run.needs], clone.runs)
+    return count_by_profile([run for run in clone.runs if "device:cuda" in run.needs], clone.runs)
 
 
 def _cuda_effect(clone: Clone) -> str:
-    return without(clone, ["device:cuda"], names=True)
+    return describe_skipped(clone, ["device:cuda"], names=True)
 
 
 def _suite(clone: Clone) -> str:
@@ -157,37 +157,37 @@ def _data(kind: str, clone: Clone) -> str:
     absent = [data.need.partition(":")[2] for data in sets if not data.here]
     text = f"{len(sets) - len(absent)} of {len(sets)} on this machine"
     if absent:
-        raise Missing(f"{text}; missing: {listed(absent)}")
+        raise Missing(f"{text}; missing: {shorten(absent)}")
     return text
 
 
 def _data_effect(kind: str, clone: Clone) -> str:
     absent = [data.need for data in _of_kind(kind, clone) if not data.here]
     less = [run for run in clone.runs if set(run.uses) & set(absent)]
-    text = f"; a part left out of {counted(less, clone.runs)}" if less else ""
-    return f"{without(clone, absent)}{text}; ccprune data get {kind} downloads them"
+    text = f"; a part left out of {count_by_profile(less, clone.runs)}" if less else ""
+    return f"{describe_skipped(clone, absent)}{text}; ccprune data get {kind} downloads them"
 
 
 def _of_kind(kind: str, clone: Clone) -> list[DataSet]:
     return [data for data in data_sets(clone.runs) if data.need.startswith(f"{kind}:")]
 
 
-def listed(names: Sequence[str]) -> str:
+def shorten(names: Sequence[str]) -> str:
     """Return the first five names and the count of the others."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
-def counted(some: Sequence[Run], runs: Sequence[Run]) -> str:
+def count_by_profile(some: Sequence[Run], runs: Sequence[Run]) -> str:
     """Return the number of some runs among all, by profile, such as "1 of 19 smoke, 9 of 37 paper runs"."""
     numbers = {profile: [sum(run.profile == profile for run in part) for part in (some, runs)] for profile in PROFILES}
     parts = [f"{part} of {whole} {profile}" for profile, (part, whole) in numbers.items() if part]
     return f"{', '.join(parts)} runs" if parts else "no run"
 
 
-def without(clone: Clone, needs: Collection[str], *, names: bool = False) -> str:
+def describe_skipped(clone: Clone, needs: Collection[str], *, names: bool = False) -> str:
     """Return the number of runs by profile that are skipped without these needs, with their names if `names`."""
     skipped = skipped_without(clone.runs, needs)
-    text = f"{counted(skipped, clone.runs)} skipped"
+    text = f"{count_by_profile(skipped, clone.runs)} skipped"
     affected = dict.fromkeys(run.name for run in skipped) if names else ()
     return f"{text}: {', '.join(affected)}" if affected else text

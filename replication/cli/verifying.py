@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from replication import ledger
-from replication.cli.clone_checks import listed
+from replication.cli.clone_checks import shorten
 from replication.cli.running import positive
 from replication.ledger.environment import SOURCE_FOLDERS
 from replication.reporting import verify
@@ -72,7 +72,7 @@ def _print_sources(root: Path, *, each: bool) -> None:
             continue
         count["unknown" if changed is None else "changed" if changed else "same"] += 1
         if each:
-            files = "unknown commit" if changed is None else listed(changed) or "nothing"
+            files = "unknown commit" if changed is None else shorten(changed) or "nothing"
             print(f"  {path.stem}, made at {(commit or 'no commit')[:10]}: {files}")
     text = f"{count['same']} results were made from the present sources, {count['changed']} from earlier ones"
     unknown = f", {count['unknown']} at a commit that this clone does not have" if count["unknown"] else ""
@@ -85,7 +85,7 @@ def _rerun(root: Path, runs: list, options: argparse.Namespace) -> list[str]:
     chosen = rerun.sample(runs, folder, seconds=options.seconds, seed=seed)
     names = ", ".join(run.label for run in chosen) or "no run, because none is cheap enough and has its data"
     print(f"re-run (--seed {seed}): {names}", flush=True)
-    problems = rerun.again(root, chosen, folder, judge=judge, stream=sys.stderr, jobs=options.jobs)
+    problems = rerun.rerun_changes(root, chosen, folder, judge=judge, stream=sys.stderr, jobs=options.jobs)
     if chosen:
         print(f"numbers: {'confirmed' if not problems else f'{len(problems)} differ'}")
     return problems

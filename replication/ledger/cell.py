@@ -109,12 +109,12 @@ class Cell:
             _text(name, getattr(self, name), empty=name == "profile" and self.kind == "figure")
         for name in ("reference", "origin", "verdict", "outcome", "note"):
             _text(name, getattr(self, name), empty=True)
-        _among("paper", self.paper, PAPERS)
-        _among("kind", self.kind, KINDS)
-        _among("profile", self.profile, (*PROFILES, AUTHORS, *([""] if self.kind == "figure" else [])))
-        _among("origin", self.origin, ("",) if self.published is None else ORIGINS)
-        _among("verdict", self.verdict, VERDICTS if self.kind == "figure" else ("",))
-        _among("outcome", self.outcome, OUTCOMES if self.kind in ("claim", "control") else ("",))
+        _check_among("paper", self.paper, PAPERS)
+        _check_among("kind", self.kind, KINDS)
+        _check_among("profile", self.profile, (*PROFILES, AUTHORS, *([""] if self.kind == "figure" else [])))
+        _check_among("origin", self.origin, ("",) if self.published is None else ORIGINS)
+        _check_among("verdict", self.verdict, VERDICTS if self.kind == "figure" else ("",))
+        _check_among("outcome", self.outcome, OUTCOMES if self.kind in ("claim", "control") else ("",))
         for name in _NUMBERS:
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         for name in ("n", "trial"):
@@ -202,7 +202,7 @@ def _text(name: str, value: Any, *, empty: bool) -> None:
         raise ValueError(f"{name} must be one line of text, got {value!r}")
 
 
-def _among(name: str, value: str, words: tuple[str, ...]) -> None:
+def _check_among(name: str, value: str, words: tuple[str, ...]) -> None:
     if value not in words:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, got {value!r}")
 

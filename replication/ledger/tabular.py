@@ -26,7 +26,7 @@ def row_cells(rows: pd.DataFrame, /, **fields: Any) -> list[Cell]:
     """
     named = [name for name in rows.index.names if name is not None]
     records = (rows.reset_index(level=named) if named else rows).to_dict("records")
-    return [Cell(**fields, **_given(record)) for record in records]
+    return [Cell(**fields, **_present_fields(record)) for record in records]
 
 
 def sample_cells(samples: pd.DataFrame, value: str = "value", /, **fields: Any) -> list[Cell]:
@@ -49,7 +49,7 @@ def sample_cells(samples: pd.DataFrame, value: str = "value", /, **fields: Any) 
     by = [name for name in samples.columns if name != value]
     found = []
     for key, part in samples.groupby(by, sort=False, dropna=False):
-        own = _given(dict(zip(by, key, strict=True)))
+        own = _present_fields(dict(zip(by, key, strict=True)))
         found.append(Cell(**fields, **own, **mean_fields(part[value].to_numpy(float))))
     return found
 
@@ -62,7 +62,7 @@ def mean_fields(values: Any) -> dict[str, float | int]:
     return {"ours": found.estimate, "ci_low": found.low, "ci_high": found.high, "n": found.n}
 
 
-def _given(record: Mapping[str, Any]) -> dict[str, Any]:
+def _present_fields(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that are not missing, with NumPy's scalars as Python's."""
     plain = {name: value.item() if hasattr(value, "item") else value for name, value in record.items()}
     return {name: value for name, value in plain.items() if not pd.isna(value)}

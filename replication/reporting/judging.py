@@ -32,7 +32,7 @@ _JUDGES = {
 }
 
 
-def judged(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]:
+def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]:
     """Return all cells of a result: the stored ones, and those computed from its raw runs.
 
     Parameters
@@ -58,7 +58,7 @@ def judge(path: Path, content: Mapping[str, Any]) -> list[Cell]:
 
     `content` is the result file at `path`, as `replication.ledger.read` returns it.
     """
-    return judged(content, results.read_raw(path, content))
+    return cells_of(content, results.read_raw(path, content))
 
 
 def cached(folder: Path) -> Judge:
@@ -72,7 +72,7 @@ def cached(folder: Path) -> Judge:
     def judge_cached(path: Path, content: Mapping[str, Any]) -> list[Cell]:
         raw = results.read_raw(path, content)  # a changed file is an error, also with a cache entry
         if raw is None:
-            return judged(content, None)
+            return cells_of(content, None)
         key = hashlib.sha256(f"{content['signature']} {content['raw_sha256']} {_sources()}".encode()).hexdigest()
         entry = kept / f"{path.stem}.json"
         try:
@@ -81,7 +81,7 @@ def cached(folder: Path) -> Judge:
                 return [Cell.from_dict(values) for values in known["cells"]]
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        cells = judged(content, raw)
+        cells = cells_of(content, raw)
         text = json.dumps({"key": key, "cells": [asdict(cell) for cell in cells]})
         try:
             write_atomic(entry, text)

@@ -49,7 +49,9 @@ def sample(runs: Sequence[Run], folder: Path, *, seconds: float, seed: int) -> l
     return chosen
 
 
-def again(root: Path, chosen: Sequence[Run], folder: Path, *, judge: Judge, stream: TextIO, jobs: int = 1) -> list[str]:
+def rerun_changes(
+    root: Path, chosen: Sequence[Run], folder: Path, *, judge: Judge, stream: TextIO, jobs: int = 1
+) -> list[str]:
     """Run in a temporary folder and compare the results with the committed ones.
 
     Parameters
@@ -121,10 +123,10 @@ def _name(key: Iterable[str]) -> str:
     return " ".join(filter(None, key))
 
 
-def _confirmed(committed: Cell, again: float | None) -> bool:
+def _confirmed(committed: Cell, rerun_changes: float | None) -> bool:
     ours = committed.ours
-    if ours is None or again is None:
-        return ours is again
-    if abs(ours - again) <= TOLERANCE * max(1.0, abs(ours)):
+    if ours is None or rerun_changes is None:
+        return ours is rerun_changes
+    if abs(ours - rerun_changes) <= TOLERANCE * max(1.0, abs(ours)):
         return True
-    return committed.ci_low is not None and committed.ci_low <= again <= committed.ci_high
+    return committed.ci_low is not None and committed.ci_low <= rerun_changes <= committed.ci_high

@@ -75,7 +75,7 @@ def test_what_was_changed_by_hand_is_found(root, capfd, name, old, new, finding)
     replace(root / "replication" / name, old, new)
     assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out.splitlines()
-    assert told[0] == "files: 1 problems" and told[1].strip().startswith(finding), told
+    assert told[0] == "files: 1 problem" and told[1].strip().startswith(finding), told
 
 
 def test_a_number_changed_and_signed_anew_is_found_by_running_again(root, capfd):
