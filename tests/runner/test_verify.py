@@ -130,7 +130,7 @@ def test_a_suite_that_asks_for_something_else(root, capfd):
     assert cli.main(["report"]) == 0
     assert cli.main(["verify", "--no-rerun"]) == 0
     index = (root / "replication" / "README.md").read_text()
-    assert "| two.default | the rest of a long run | 1 of its parts are stored" in index
+    assert "| two.default | the rest of a long run | 1 of its units are stored" in index
 
 
 def test_raw_runs_that_were_changed_swapped_or_left_over(root, capfd):
