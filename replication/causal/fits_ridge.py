@@ -119,7 +119,7 @@ def ridge(
             converged = True
             break
     residual = gram @ kept - y
-    if not bool(torch.isfinite(residual).all()):
+    if not float(residual.square().mean()) <= LARGEST:
         return RidgeFit(None, False, len(losses), None, tuple(losses))
     explained = float(1 - residual @ residual / (y @ y)) if bool(y.any()) else 0.0
     return RidgeFit(kept, converged, len(losses), explained, tuple(losses))

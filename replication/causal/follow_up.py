@@ -92,7 +92,7 @@ def follow_up(
     before, test, valid = _accuracy(model, images), [], []
     if not cuts or cuts[-1].fitted:
 
-        def after_epoch() -> None:
+        def after_epoch(_: int) -> None:
             test.append(_accuracy(model, images))
             valid.append(_accuracy(model, held))
 
@@ -114,13 +114,15 @@ def train_stage(
     lr_min: float | None,
     seed: int,
     mask: Mask | None = None,
-    after_epoch: Callable[[], None] | None = None,
+    done: int = 0,
+    after_epoch: Callable[[int], None] | None = None,
 ) -> None:
     """Train the network in place for one stage, whose learning rate falls by a cosine, one step per epoch.
 
     Epoch e of n has the rate lr_min + (lr - lr_min) (1 + cos(pi e / n)) / 2 with the setting's lr, which is that of
     `torch.optim.lr_scheduler.CosineAnnealingLR`; the constant lr if `lr_min` is None. `first` is the number of epochs
-    of the earlier stages, and `after_epoch` is called after each epoch.
+    of the earlier stages, `done` the number of epochs of this stage that the network has behind it, and `after_epoch`
+    is called with that number after each epoch.
 
     Raises
     ------
@@ -129,13 +131,13 @@ def train_stage(
     """
     if lr_min is not None and not 0 <= lr_min <= setting.lr:
         raise ValueError(f"lr_min must lie in [0, {setting.lr}], the setting's rate, got {lr_min!r}")
-    for epoch in range(epochs):
+    for epoch in range(done, epochs):
         fall = 0.0 if lr_min is None else (setting.lr - lr_min) * (1 - math.cos(math.pi * epoch / epochs)) / 2
         for group in optimizer.param_groups:
             group["lr"] = setting.lr - fall
         setting.train(model, images, epochs=1, optimizer=optimizer, seed=seed, first=first + epoch, mask=mask)
         if after_epoch is not None:
-            after_epoch()
+            after_epoch(epoch + 1)
 
 
 def _scores(
