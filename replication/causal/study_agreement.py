@@ -34,27 +34,35 @@ def agreement(fit: Callable[[str], Fit], squares: Tensor) -> Rows:
     Returns
     -------
     list of dict
-        target, reference ("mean_squared_gradient", or "recorded" for the fit with the recorded changes),
-        rank_correlation (Spearman's, of the absolute coefficients), top_overlap (share of the 1% largest that both have
-        in common, 0.01 by chance); outcome, passes, explained and zeros of the fit. Correlation and overlap are None
-        where a fit has no coefficients or all are equal.
+        target, reference ("mean_squared_gradient", or "recorded" for the fit with the recorded changes), and the
+        entries of `compare` among the weights that moved; weights, unmoved (weights without any recorded change, whose
+        coefficients are zero in every fit); outcome, passes, explained and zeros of the fit.
     """
     found: Rows = []
     fits = {target: fit(target) for target in TARGETS}
-    sizes = {target: None if one.gamma is None else one.gamma.abs() for target, one in fits.items()}
+    moved = squares > 0
+    sizes = {target: None if one.gamma is None else one.gamma.abs()[moved] for target, one in fits.items()}
+    counts = {"weights": len(squares), "unmoved": int((~moved).sum())}
     for target, one in fits.items():
-        references = {"mean_squared_gradient": squares}
+        references = {"mean_squared_gradient": squares[moved]}
         if target != "recorded":
             references["recorded"] = sizes["recorded"]
         for name, reference in references.items():
-            row = {"target": target, "reference": name, **compare(sizes[target], reference), **facts_of(one)}
+            row = {"target": target, "reference": name, **compare(sizes[target], reference), **counts, **facts_of(one)}
             found.append(row)
     return found
 
 
 def compare(one: Tensor | None, other: Tensor | None) -> dict[str, float | None]:
-    """Return rank correlation and overlap of the largest 1% of two scores (P,), None where one ranks nothing."""
-    if one is None or other is None or one.min() == one.max() or other.min() == other.max():
+    """Compare two scores (P,) of the same weights.
+
+    Returns
+    -------
+    dict
+        rank_correlation (Spearman's) and top_overlap (share of the 1% largest that both have in common, 0.01 by
+        chance). None where a score is missing, or all its values are equal.
+    """
+    if one is None or other is None or not len(one) or one.min() == one.max() or other.min() == other.max():
         return {"rank_correlation": None, "top_overlap": None}
     table = rank_correlations({"one": {"all": one}, "other": {"all": other}})
     count = max(1, round(_TOP * len(one)))

@@ -151,6 +151,12 @@ def test_screening_a_constant_target_is_the_mean_squared_gradient(start):
     ]
     assert rows[3]["rank_correlation"] == pytest.approx(1, abs=1e-6) and rows[3]["top_overlap"] == 1
     assert rows[4]["rank_correlation"] == rows[0]["rank_correlation"] < 1
+    unmoved = int((start.records.X == 0).all(0).sum())
+    assert unmoved > 0 and {(row["weights"], row["unmoved"]) for row in rows} == {(1480, unmoved)}
+    # Weights that never move have no coefficient in any fit, so that they would raise every correlation.
+    moved = ~(start.records.X == 0).all(0)
+    other = spearmanr(start.fit("screen").gamma.abs()[moved], start.records.mean_squared_gradient[moved]).statistic
+    assert rows[0]["rank_correlation"] == pytest.approx(other)
 
 
 def test_agreement_is_measured_for_every_fit(found):
