@@ -9,6 +9,7 @@ records the training itself.
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -18,6 +19,7 @@ from ccprune import scores
 from ccprune.mask import Mask
 from ccprune.training import evaluate
 from replication.causal.fits_records import record
+from replication.causal.follow_up_checkpoint import Checkpoint
 from replication.causal.follow_up_protocols import METHODS, RECORDED, Cut, Protocol, Run
 from replication.causal.methods import Scores
 from replication.causal.setting import Setting
@@ -34,6 +36,7 @@ def follow_up(
     total: float,
     method: str | None = None,
     seed: int,
+    checkpoint: Checkpoint | None = None,
 ) -> Run:
     """Train and prune a copy of the network by a protocol.
 
@@ -57,6 +60,9 @@ def follow_up(
         differs, and the schedule is the protocol's.
     seed : int
         Seed of the mini-batches, of the order of the records and of random scores.
+    checkpoint : Checkpoint, optional
+        Written after each trained epoch. If it has a state, the run resumes from it, and its result is that of an
+        uninterrupted run, bit for bit where the layers are deterministic. Recordings start anew.
 
     Returns
     -------
@@ -72,35 +78,15 @@ def follow_up(
         raise ValueError(f"method must be one of {METHODS}, got {method!r}")
     if not 0 <= total < 1:
         raise ValueError(f"total must lie in [0, 1), got {total!r}")
-    model = setting.place(copy.deepcopy(model), images)
-    optimizer, mask = setting.sgd(model), Mask.ones_like(model)
-    options = {"lr_min": protocol.lr_min, "seed": seed}
-    epochs, cuts = 0, []
-    for iteration, pruned in enumerate(protocol.counts(mask.total, total)):
-        length = protocol.between if iteration else protocol.pre
-        train_stage(model, optimizer, images, setting, epochs=length, first=epochs, mask=mask, **options)
-        epochs += length
-        if method == "dense":
-            continue
-        found, facts = _scores(method, model, images, setting, protocol, mask, iteration=iteration, seed=seed)
-        if found is not None:
-            mask = Mask.from_scores(found, sparsity=pruned / mask.total, previous=mask)
-            mask.apply_(model)
-        cuts.append(Cut(mask.total - mask.kept, **facts))
-        if found is None:
+    walk = _Walk(model, images, held, setting, protocol, seed, checkpoint or Checkpoint(None))
+    for iteration, pruned in enumerate(protocol.counts(walk.mask.total, total)):
+        if iteration < walk.stage:
+            continue  # done before the run was interrupted
+        walk.train(iteration)
+        if method != "dense" and not walk.cut(method, iteration, pruned):
             break
-    before, test, valid = _accuracy(model, images), [], []
-    if not cuts or cuts[-1].fitted:
-
-        def after_epoch(_: int) -> None:
-            test.append(_accuracy(model, images))
-            valid.append(_accuracy(model, held))
-
-        final = {"epochs": protocol.final, "first": epochs, "after_epoch": after_epoch}
-        train_stage(model, optimizer, images, setting, mask=mask, **final, **options)
-        epochs += protocol.final
-    recorded = protocol.recorded * len(cuts) if method in RECORDED else 0
-    return Run(method, model, mask, tuple(cuts), before, tuple(test), tuple(valid), epochs, recorded)
+    walk.finish()
+    return walk.run(method)
 
 
 def train_stage(
@@ -138,6 +124,92 @@ def train_stage(
         setting.train(model, images, epochs=1, optimizer=optimizer, seed=seed, first=first + epoch, mask=mask)
         if after_epoch is not None:
             after_epoch(epoch + 1)
+
+
+class _Walk:
+    """The state of one run between its stages, of which the last is the final training."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Images,
+        held: Images,
+        setting: Setting,
+        protocol: Protocol,
+        seed: int,
+        checkpoint: Checkpoint,
+    ) -> None:
+        self._images, self._held, self._setting, self._seed = images, held, setting, seed
+        self._protocol, self._checkpoint = protocol, checkpoint
+        self.model = setting.place(copy.deepcopy(model), images)
+        self.mask, self.cuts = Mask.ones_like(self.model), []
+        self._optimizer = setting.sgd(self.model)
+        self.stage = self._done = 0  # the stage in progress, and the epochs of it that are done
+        self._test, self._valid, self._before = [], [], None
+        if (found := checkpoint.read()) is not None:
+            self.model.load_state_dict(found["model"])
+            self._optimizer.load_state_dict(found["optimizer"])
+            self.mask = Mask.from_state_dict(found["mask"])
+            self.cuts = [Cut(**cut) for cut in found["cuts"]]
+            self.stage, self._done, self._before = found["stage"], found["done"], found["before"]
+            self._test, self._valid = found["test"], found["valid"]
+
+    def train(self, stage: int) -> None:
+        done = self._done if stage == self.stage else 0
+        self.stage = stage
+        options = {"epochs": self._protocol.stages[stage], "first": sum(self._protocol.stages[:stage]), "done": done}
+        options |= {"lr_min": self._protocol.lr_min, "seed": self._seed, "after_epoch": self._after_epoch}
+        train_stage(self.model, self._optimizer, self._images, self._setting, mask=self.mask, **options)
+
+    def cut(self, method: str, iteration: int, pruned: int) -> bool:
+        """Prune up to a number of weights, and return False if a fit had no coefficients, so that nothing is pruned."""
+        found, facts = _scores(
+            method,
+            self.model,
+            self._images,
+            self._setting,
+            self._protocol,
+            self.mask,
+            iteration=iteration,
+            seed=self._seed,
+        )
+        if found is not None:
+            self.mask = Mask.from_scores(found, sparsity=pruned / self.mask.total, previous=self.mask)
+            self.mask.apply_(self.model)
+        self.cuts.append(Cut(self.mask.total - self.mask.kept, **facts))
+        return found is not None
+
+    def finish(self) -> None:
+        if self._before is None:
+            self._before = _accuracy(self.model, self._images)
+        if not self._ended:
+            self.train(self._protocol.iterations)
+
+    def run(self, method: str) -> Run:
+        epochs = sum(self._protocol.stages[: len(self.cuts)]) if self._ended else self._protocol.epochs
+        recorded = self._protocol.recorded * len(self.cuts) if method in RECORDED else 0
+        measured = {"before_final": self._before, "test": tuple(self._test), "valid": tuple(self._valid)}
+        return Run(method, self.model, self.mask, tuple(self.cuts), epochs=epochs, recorded=recorded, **measured)
+
+    @property
+    def _ended(self) -> bool:
+        return bool(self.cuts) and not self.cuts[-1].fitted
+
+    def _after_epoch(self, done: int) -> None:
+        if self.stage == self._protocol.iterations:
+            self._test.append(_accuracy(self.model, self._images))
+            self._valid.append(_accuracy(self.model, self._held))
+        self._checkpoint.write(
+            model=self.model.state_dict(),
+            optimizer=self._optimizer.state_dict(),
+            mask=self.mask.state_dict(),
+            cuts=[asdict(cut) for cut in self.cuts],
+            stage=self.stage,
+            done=done,
+            before=self._before,
+            test=self._test,
+            valid=self._valid,
+        )
 
 
 def _scores(

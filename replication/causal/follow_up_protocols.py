@@ -57,9 +57,14 @@ class Protocol:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
     @property
+    def stages(self) -> tuple[int, ...]:
+        """Epochs of training before each cut, and after the last."""
+        return (self.pre, *[self.between] * (self.iterations - 1), self.final)
+
+    @property
     def epochs(self) -> int:
         """Epochs of training, which are the same for every method; recorded epochs come on top."""
-        return self.pre + self.between * (self.iterations - 1) + self.final
+        return sum(self.stages)
 
     def counts(self, weights: int, total: float) -> list[int]:
         """Return the number of pruned weights after each cut, each rounded as torch's pruning does."""

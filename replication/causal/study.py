@@ -20,6 +20,7 @@ from ccprune import scores
 from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask
 from replication.causal.fits import FITS
+from replication.causal.follow_up_checkpoint import Checkpoint
 from replication.causal.follow_up_protocols import METHODS
 from replication.causal.methods import Scores
 from replication.causal.runs import Network, training_key
@@ -130,8 +131,7 @@ def before_fine_tuning(
             lr_min=design.lr_min,
             **recording,
             seed=seed,
-            checkpoint=None if checkpoints is None else checkpoints / f"trained-seed{seed}.pt",
-            key=trained,
+            checkpoint=Checkpoint(checkpoints and checkpoints / f"trained-seed{seed}.pt", trained),
         )
         dense = trained | {"study": "before_fine_tuning", "method": "dense"}
         found += units.get(dense, partial(_dense, start, images, seed))

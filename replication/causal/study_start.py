@@ -1,24 +1,19 @@
 """The trained network that a study begins with, whose training resumes at the last finished epoch, and its records."""
 
 import copy
-import io
-from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.files import write_atomic_bytes
 from ccprune.mask import Mask
 from replication.causal.fits import Fit
 from replication.causal.fits_records import Records, record
 from replication.causal.follow_up import train_stage
+from replication.causal.follow_up_checkpoint import Checkpoint
 from replication.causal.runs import Network
 from replication.causal.setting import Setting
 from replication.data.images import Images
-from replication.ledger.units import Scalar
 
 #: Loss changes that a fit can be given: those recorded, the same in another order, and their mean in every record.
 TARGETS = ("recorded", "shuffled", "constant")
@@ -32,8 +27,7 @@ def train(
     epochs: int,
     lr_min: float | None,
     seed: int,
-    checkpoint: Path | None = None,
-    key: Mapping[str, Scalar] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> nn.Module:
     """Train a copy of the network for one stage of `follow_up.train_stage`.
 
@@ -41,32 +35,25 @@ def train(
     ----------
     model, images, setting, epochs, lr_min, seed
         As in `train_stage`.
-    checkpoint : Path, optional
-        File that is written after each epoch. If it exists, training resumes from it, and the result is that of an
-        uninterrupted training, bit for bit where the layers are deterministic. An unreadable file, or one with another
-        key, is replaced.
-    key : mapping, optional
-        What the network depends on, stored in the checkpoint.
+    checkpoint : Checkpoint, optional
+        Written after each epoch. If it has a state, training resumes from it, and the result is that of an
+        uninterrupted training, bit for bit where the layers are deterministic.
 
     Returns
     -------
     Module
     """
+    checkpoint = Checkpoint(None) if checkpoint is None else checkpoint
     model = setting.place(copy.deepcopy(model), images)
-    optimizer, wanted = setting.sgd(model), dict(key or {})
-    found = None if checkpoint is None else _read(checkpoint, wanted)
+    optimizer, found = setting.sgd(model), checkpoint.read()
     if found is not None:
         model.load_state_dict(found["model"])
         optimizer.load_state_dict(found["optimizer"])
 
     def after_epoch(done: int) -> None:
-        if checkpoint is not None:
-            state = {"key": wanted, "epochs": done, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            buffer = io.BytesIO()
-            torch.save(state, buffer)
-            write_atomic_bytes(checkpoint, buffer.getvalue())
+        checkpoint.write(done=done, model=model.state_dict(), optimizer=optimizer.state_dict())
 
-    done = 0 if found is None else found["epochs"]
+    done = 0 if found is None else found["done"]
     options = {"first": 0, "done": done, "lr_min": lr_min, "seed": seed, "after_epoch": after_epoch}
     train_stage(model, optimizer, images, setting, epochs=epochs, **options)
     return model
@@ -81,7 +68,7 @@ class Start:
         Maps the seed to the network before training.
     images, setting
         As in `train`.
-    epochs, lr_min, checkpoint, key
+    epochs, lr_min, checkpoint
         As in `train`.
     recorded, record_lr
         Recorded epochs of plain SGD from the trained network, on a copy, and their learning rate.
@@ -99,11 +86,10 @@ class Start:
         recorded: int,
         record_lr: float,
         seed: int,
-        checkpoint: Path | None,
-        key: Mapping[str, Scalar],
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self._network, self._images, self._setting, self._seed = network, images, setting, seed
-        self._training = {"epochs": epochs, "lr_min": lr_min, "seed": seed, "checkpoint": checkpoint, "key": key}
+        self._training = {"epochs": epochs, "lr_min": lr_min, "seed": seed, "checkpoint": checkpoint}
         self._recording = {"epochs": recorded, "lr": record_lr, "seed": seed}
         self._fits: dict[tuple[str, str], Fit] = {}
 
@@ -132,12 +118,3 @@ class Start:
             order = torch.randperm(len(y), generator=torch.Generator().manual_seed(self._seed))
             return y[order.to(y.device)]
         raise ValueError(f"target must be one of {TARGETS}, got {target!r}")
-
-
-def _read(checkpoint: Path, key: Mapping[str, Scalar]) -> dict[str, Any] | None:
-    """Return a checkpoint, or None if there is none that can be read and has the key."""
-    try:
-        found = torch.load(checkpoint, weights_only=True)
-        return found if found["key"] == key else None
-    except Exception:  # torch.load raises many types for a damaged file
-        return None

@@ -12,6 +12,7 @@ from replication.causal import follow_up as module
 from replication.causal.fits import FITS, Fit
 from replication.causal.fits_records import Records, record
 from replication.causal.follow_up import follow_up, train_stage
+from replication.causal.follow_up_checkpoint import Checkpoint
 from replication.causal.follow_up_protocols import METHODS, PROTOCOLS, RECORDED, SCHEDULES, Protocol
 from replication.causal.runs import hold_out
 from replication.causal.setting import Setting
@@ -28,10 +29,13 @@ def data(digits):
     return hold_out(digits, count=200, seed=0)
 
 
-def run(data, method, schedule="cubic", *, total=0.8, setting=SETTING, seed=0, network=None, **lengths):
+def run(
+    data, method, schedule="cubic", *, total=0.8, setting=SETTING, seed=0, network=None, checkpoint=None, **lengths
+):
     protocol = Protocol("ridge", schedule, **SHORT | lengths)
     network = mlp((64, 20, 10), seed=0) if network is None else network
-    return follow_up(network, *data, setting, protocol, total=total, method=method, seed=seed)
+    options = {"total": total, "method": method, "seed": 0, "checkpoint": checkpoint}
+    return follow_up(network, *data, SETTING, protocol, **options)
 
 
 def state(model):
@@ -206,6 +210,32 @@ def test_a_fit_without_coefficients_ends_the_run_and_says_so(data, monkeypatch):
     assert (found.test, found.epochs, found.recorded) == ((), 1, 1)
     row = found.row()
     assert row["best_on_test"] is row["last_epoch"] is row["chosen_on_validation"] is None and row["pruned"] == 0
+
+
+@pytest.mark.parametrize("method", ["ridge", "dense"])
+def test_a_run_that_is_killed_ten_times_is_the_uninterrupted_run_bit_for_bit(data, method, tmp_path, monkeypatch):
+    lengths = {"pre": 3, "iterations": 3, "between": 3, "final": 6}
+    whole = run(data, method, **lengths)
+    trained, generator = Setting.train, torch.Generator().manual_seed(1)
+    checkpoint, left, killed = Checkpoint(tmp_path / "run.pt", {"method": method}), [0], 0
+
+    def until(self, *arguments, **options):
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return trained(self, *arguments, **options)
+
+    monkeypatch.setattr(Setting, "train", until)
+    for attempt in range(11):
+        left[0] = -1 if attempt == 10 else int(torch.randint(0, 3, (), generator=generator))
+        try:
+            found = run(data, method, checkpoint=checkpoint, **lengths)
+        except KeyboardInterrupt:
+            killed += 1
+    assert killed == 10
+    assert found.row() == whole.row() and found.cuts == whole.cuts
+    assert (found.test, found.valid, found.epochs) == (whole.test, whole.valid, 15)
+    assert same(found.mask.keep, whole.mask.keep) and same(found.model.state_dict(), whole.model.state_dict())
 
 
 def test_a_stage_without_a_smallest_rate_is_constant(data):

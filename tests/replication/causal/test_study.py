@@ -13,6 +13,7 @@ from ccprune.training import evaluate
 from replication.causal import study, study_start
 from replication.causal.fits import FITS, Fit
 from replication.causal.fits_records import Records
+from replication.causal.follow_up_checkpoint import Checkpoint
 from replication.causal.setting import Setting
 from replication.causal.study import Design, before_fine_tuning, top_accuracies
 from replication.causal.study_agreement import agreement, compare
@@ -41,7 +42,7 @@ def found(digits):
 
 @pytest.fixture(scope="module")
 def start(digits):
-    options = {"epochs": 2, "lr_min": 1e-3, "recorded": 1, "record_lr": 1e-3, "checkpoint": None, "key": {}}
+    options = {"epochs": 2, "lr_min": 1e-3, "recorded": 1, "record_lr": 1e-3}
     return Start(network, digits, SETTING, seed=0, **options)
 
 
@@ -94,7 +95,7 @@ def test_a_second_study_takes_its_units(digits, found, tmp_path, monkeypatch):
 def test_a_killed_training_resumes_at_its_last_epoch_bit_for_bit(digits, tmp_path, killed, monkeypatch):
     options = {"epochs": 4, "lr_min": 1e-3, "seed": 0}
     whole = train(network(0), digits, SETTING, **options)
-    options |= {"checkpoint": tmp_path / "folder" / "trained.pt", "key": {"seed": 0}}
+    options |= {"checkpoint": Checkpoint(tmp_path / "folder" / "trained.pt", {"seed": 0})}
     trained, seen = Setting.train, []
 
     def until(self, *arguments, **given):
@@ -118,10 +119,15 @@ def test_a_killed_training_resumes_at_its_last_epoch_bit_for_bit(digits, tmp_pat
 def test_a_foreign_or_damaged_checkpoint_is_replaced(digits, tmp_path):
     path, options = tmp_path / "trained.pt", {"epochs": 1, "lr_min": None, "seed": 0}
     whole = train(network(0), digits, SETTING, **options).state_dict()["fc1.weight"]
-    train(network(1), digits, SETTING, **options | {"seed": 1}, checkpoint=path, key={"seed": 1})
-    assert torch.equal(train(network(0), digits, SETTING, **options, checkpoint=path, key={}).fc1.weight, whole)
-    path.write_bytes(path.read_bytes()[:-1000])
-    assert torch.equal(train(network(0), digits, SETTING, **options, checkpoint=path, key={}).fc1.weight, whole)
+    train(network(1), digits, SETTING, **options | {"seed": 1}, checkpoint=Checkpoint(path, {"seed": 1}))
+    for _ in range(2):
+        found = train(network(0), digits, SETTING, **options, checkpoint=Checkpoint(path))
+        assert torch.equal(found.fc1.weight, whole)
+        path.write_bytes(path.read_bytes()[:-1000])
+    assert Checkpoint(path).read() is None
+    Checkpoint(path).remove()
+    assert not path.exists() and Checkpoint(path).read() is None
+    Checkpoint(None).remove()
 
 
 def test_the_study_leaves_its_network_and_fits_of_a_target_are_made_once(start):

@@ -1,0 +1,50 @@
+"""Checkpoints of long trainings, written after each epoch, so that an interrupted training resumes there."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ccprune._util.files import write_atomic_bytes
+from replication.ledger.units import Scalar
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """File with the state of one training.
+
+    Attributes
+    ----------
+    path : Path or None
+        With None nothing is written or read.
+    key : mapping of str to scalar
+        What the training depends on. A file with another key is ignored, and replaced by the next state.
+    """
+
+    path: Path | None
+    key: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the stored state, or None if there is no file that can be read and has the key."""
+        if self.path is None:
+            return None
+        try:
+            found = torch.load(self.path, weights_only=True)
+            return found["state"] if found["key"] == dict(self.key) else None
+        except Exception:  # torch.load raises many types for a damaged file
+            return None
+
+    def write(self, **state: Any) -> None:
+        """Replace the file, atomically, by a state of tensors, numbers, strings, and lists and dicts of these."""
+        if self.path is not None:
+            buffer = io.BytesIO()
+            torch.save({"key": dict(self.key), "state": state}, buffer)
+            write_atomic_bytes(self.path, buffer.getvalue())
+
+    def remove(self) -> None:
+        """Delete the file if there is one."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
