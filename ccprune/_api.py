@@ -1,11 +1,13 @@
 """The functions `record`, `score` and `prune`, which `ccprune` exports."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune import criteria
+from ccprune._util.inputs import Inputs
 from ccprune.mask import Mask
 
 
@@ -26,9 +28,9 @@ def score(
     model: nn.Module,
     *,
     recording: criteria.Recording | None = None,
-    x: Tensor | None = None,
-    y: Tensor | None = None,
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    x: Inputs | None = None,
+    y: Any = None,
+    loss: Callable[[Any, Any], Tensor] | None = None,
     lr: float | None = None,
     seed: int = 0,
     frozen: bool = False,

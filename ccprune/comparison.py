@@ -1,11 +1,11 @@
 """Comparison of criteria with equal training budgets, on the user's model and data: `compare`."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from ccprune import criteria as registry
 from ccprune import training as minibatch
 from ccprune._util.batches import Shuffled
 from ccprune._util.checks import at_least
+from ccprune._util.inputs import samples, tensors
 from ccprune._util.modes import copied
 from ccprune.mask import Mask
 from ccprune.stats import mean_interval, paired_difference
@@ -24,8 +25,8 @@ from ccprune.stats import mean_interval, paired_difference
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Samples = tuple[Tensor, Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
+Samples = tuple[Any, Any]
+Loss = Callable[[Any, Any], Tensor]
 DENSE = "dense"
 
 
@@ -77,7 +78,7 @@ class Comparison:
         return self.table.to_string(float_format=lambda value: f"{value:.4g}")
 
 
-def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
+def accuracy(model: nn.Module, x: Any, y: Tensor) -> float:
     """Return the fraction of samples whose largest output is that of their class, in eval mode."""
     return minibatch.evaluate(model, x, y, normalise=lambda part: part).accuracy
 
@@ -96,7 +97,7 @@ def compare(
     after: int = 5,
     batch_size: int = 64,
     loss: Loss = cross_entropy,
-    metric: Callable[[nn.Module, Tensor, Tensor], float] = accuracy,
+    metric: Callable[[nn.Module, Any, Any], float] = accuracy,
     reference: str = "magnitude",
     seed: int = 0,
 ) -> Comparison:
@@ -112,7 +113,8 @@ def compare(
     make : callable
         Maps a seed to a fresh model on the data's device.
     train, test : (x, y)
-        Tensors with one row per sample, in the form that the model and the loss take.
+        Tensors with one row per sample, in the form that the model and the loss take. Each of x and y may also be a
+        tuple or mapping of Tensors; those of x are the model's positional or keyword arguments.
     optimizer : callable
         Maps parameters to an optimiser, such as ``lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)``.
     criteria : sequence of str
@@ -196,7 +198,7 @@ def _trained_on(
 
 
 def _measured(
-    metric: Callable[[nn.Module, Tensor, Tensor], float], model: nn.Module, mask: Mask | None, test: Samples
+    metric: Callable[[nn.Module, Any, Any], float], model: nn.Module, mask: Mask | None, test: Samples
 ) -> float:
     """Return the metric of a model, or raise ValueError if the model does not have the mask."""
     violations = 0 if mask is None else int(mask.check(model).loc["all", "violations"])
@@ -226,11 +228,12 @@ def _table(runs: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
 
 def _check(train: Samples, test: Samples, criteria: Sequence[str], sparsities: Sequence[float], reference: str) -> None:
     for name, part in (("train", train), ("test", test)):
-        if len(part) != 2 or not all(isinstance(value, Tensor) for value in part):
-            raise TypeError(f"{name} must be a pair of Tensors (x, y)")
-        if not len(part[0]) or len(part[0]) != len(part[1]):
-            lengths = f"{len(part[0])} and {len(part[1])}"
-            raise ValueError(f"{name} must have as many x as y, at least 1, got {lengths}")
+        if len(part) != 2 or not all(isinstance(value, Tensor | tuple | Mapping) and tensors(value) for value in part):
+            raise TypeError(f"{name} must be a pair of Tensors (x, y), or of tuples or mappings of them")
+        lengths = {len(value) if value.ndim else 0 for value in tensors(part)}
+        if len(lengths) > 1 or 0 in lengths:
+            got = " and ".join(str(samples(value)) for value in part)
+            raise ValueError(f"{name} must have as many x as y, at least 1, got {got}")
     known = registry.registered()
     unknown = [name for name in criteria if name not in known]
     if isinstance(criteria, str) or not criteria or unknown or len(set(criteria)) < len(criteria):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ccprune._util.checks import at_least
+from ccprune._util.inputs import call, mapped, mean_loss, rows, samples
 from ccprune._util.modes import eval_mode, kept_buffers
 from ccprune.mask import Mask
 
-Batches = Callable[[int], Iterable[tuple[Tensor, Tensor]]]
-Loss = Callable[[Tensor, Tensor], Tensor]
+Batches = Callable[[int], Iterable[tuple[Any, Any]]]
+Loss = Callable[[Any, Any], Tensor]
 
 
 class StepRecorder(Protocol):
@@ -100,7 +101,8 @@ def fit(
     ----------
     model : Module
     batches : callable
-        Maps an epoch, counted from 0, to its mini-batches (inputs, labels) on the model's device.
+        Maps an epoch, counted from 0, to its mini-batches (inputs, labels) on the model's device. Inputs are a Tensor,
+        or a tuple or mapping of the model's arguments.
     epochs : int
         Maximum number of epochs, at least 1.
     optimizer : Optimizer
@@ -143,10 +145,10 @@ def fit(
     losses: list[float] = []
     steps = 0
 
-    def value_of(x: Tensor, y: Tensor) -> Tensor:
+    def value_of(x: Any, y: Any) -> Tensor:
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            outputs = model(x)
-        return loss(outputs if autocast is None else outputs.float(), y)
+            outputs = call(model, x)
+        return mean_loss(loss, outputs if autocast is None else mapped(lambda one: one.float(), outputs), y)
 
     with ExitStack() as stack:
         stack.enter_context(_own_random_numbers(device))
@@ -160,9 +162,9 @@ def fit(
         for epoch in range(epochs):
             model.train()
             # The sum stays on the device, so that the host waits for the device only once an epoch.
-            total, samples = torch.zeros((), dtype=torch.float64, device=device), 0
+            total, count = torch.zeros((), dtype=torch.float64, device=device), 0
             for x, y in batches(epoch):
-                x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
+                x = mapped(_channels_last, x) if channels_last else x
                 state = _random_state(device) if twice else None
                 value = value_of(x, y)
                 optimizer.zero_grad(set_to_none=True)
@@ -174,12 +176,12 @@ def fit(
                     recorder.after(_again(model, lambda x=x, y=y: value_of(x, y), state, device))
                 if scheduler is not None:
                     scheduler.step()
-                total += value.detach() * len(x)
-                samples += len(x)
+                total += value.detach() * samples(x)
+                count += samples(x)
                 steps += 1
-            if not samples:
+            if not count:
                 raise ValueError(f"batches({epoch}) gave no samples")
-            losses.append(total.item() / samples)
+            losses.append(total.item() / count)
             if not math.isfinite(losses[-1]):
                 raise ValueError(f"training loss of epoch {epoch} is {losses[-1]}: training diverged")
             if on_epoch is not None:
@@ -192,10 +194,10 @@ def fit(
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
-    x: Tensor,
-    y: Tensor,
+    x: Any,
+    y: Any,
     *,
-    normalise: Callable[[Tensor], Tensor],
+    normalise: Callable[[Any], Any],
     batch_size: int = 1000,
     loss: Loss = cross_entropy,
 ) -> Evaluation:
@@ -205,7 +207,8 @@ def evaluate(
     ----------
     model : Module
     x, y : Tensor (n, ...), Tensor (n,) of int64
-        Inputs in their stored form, and classes, on the model's device.
+        Inputs in their stored form, and classes, on the model's device. x may be a tuple or mapping of the model's
+        arguments.
     normalise : callable
         Maps stored inputs to the model's inputs. It is called for each batch.
     batch_size : int
@@ -217,15 +220,17 @@ def evaluate(
     ValueError
         If there are no samples, or if x and y differ in length.
     """
-    if not len(x) or len(x) != len(y):
-        raise ValueError(f"x and y must have the same number of samples, at least 1, got {len(x)} and {len(y)}")
-    total = torch.zeros(2, dtype=torch.float64, device=x.device)
+    count = samples(x)
+    if not count or count != len(y):
+        raise ValueError(f"x and y must have the same number of samples, at least 1, got {count} and {len(y)}")
+    total = torch.zeros(2, dtype=torch.float64, device=y.device)
     with eval_mode(model):
-        for part, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
-            outputs = model(normalise(part))
+        for first in range(0, count, batch_size):
+            part, labels = rows((x, y), slice(first, first + batch_size), count=count)
+            outputs = call(model, normalise(part))
             right = (outputs.argmax(1) == labels).sum()
-            total += torch.stack([right.double(), loss(outputs, labels).double() * len(part)])
-    accuracy, mean = (total / len(x)).tolist()
+            total += torch.stack([right.double(), mean_loss(loss, outputs, labels).double() * len(labels)])
+    accuracy, mean = (total / count).tolist()
     return Evaluation(accuracy, mean)
 
 
@@ -237,6 +242,10 @@ def _again(model: nn.Module, value: Callable[[], Tensor], state: list[Tensor], d
         if device.type == "cuda":
             torch.cuda.set_rng_state(state[1], device)
         return value()
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _own_random_numbers(device: torch.device) -> AbstractContextManager[None]:

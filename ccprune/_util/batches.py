@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor
+
+from ccprune._util.inputs import rows, samples, tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,24 +19,25 @@ class Shuffled:
 
     Parameters
     ----------
-    x, y : Tensor, shapes (n, ...)
+    x, y : Tensor (n, ...), or tuple or mapping of such
     batch_size : int
     seed : int
     """
 
-    x: Tensor
-    y: Tensor
+    x: Any
+    y: Any
     batch_size: int
     seed: int
 
-    def __call__(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def __call__(self, epoch: int) -> Iterator[tuple[Any, Any]]:
         generator = torch.Generator().manual_seed(self.seed + epoch)
-        order = torch.randperm(len(self.x), generator=generator).to(self.x.device)
+        count = samples(self.x)
+        order = torch.randperm(count, generator=generator).to(tensors(self.x)[0].device)
         parts = list(order.split(self.batch_size))
         if self.batch_size > 1 and len(parts) > 1 and len(parts[-1]) == 1:
             parts[-2:] = [torch.cat(parts[-2:])]
-        for rows in parts:
-            yield self.x[rows], self.y[rows]
+        for part in parts:
+            yield rows(self.x, part, count=count), rows(self.y, part, count=count)
 
     def after(self, epochs: int) -> "Shuffled":
         """Return the mini-batches of the epochs that follow the first `epochs`."""

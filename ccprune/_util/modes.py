@@ -1,6 +1,7 @@
 """Context managers that evaluate a model, replace its tensors or capture its inputs, and then restore it; copies."""
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
@@ -107,3 +108,18 @@ def capture_inputs(modules: Iterable[Module], note: Callable[[Module, Tensor], N
             )
             stack.callback(hook.remove)
         yield
+
+
+@contextmanager
+def second_derivatives() -> Iterator[None]:
+    """Raise ValueError with the name of an operation that torch cannot differentiate twice."""
+    try:
+        yield
+    except (RuntimeError, NotImplementedError) as error:
+        found = re.search(r"derivative for '?(?:aten::)?(\w+?)(?:_backward\w*)?'? is not implemented", str(error))
+        if found is None:
+            raise
+        raise ValueError(
+            f"model must be twice differentiable, torch has no second derivative of {found[1]}: replace it by a "
+            "smooth operation, or use a measure of first derivatives"
+        ) from error

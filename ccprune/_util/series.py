@@ -1,7 +1,13 @@
 """Checks of series and detection of jumps, for `ccprune.lyapunov` and `ccprune.granger`."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
+
+#: A Tensor, an array of NumPy, or a DataFrame or Series of pandas.
+Series = Any
 
 
 def has_jump(series: Tensor, *, threshold: float) -> Tensor:
@@ -32,6 +38,17 @@ def has_jump(series: Tensor, *, threshold: float) -> Tensor:
     jumps = torch.zeros_like(doubtful)
     jumps[doubtful] = (found[:, -1:] < whole * (1 - 1e-12))[:, 0]
     return jumps
+
+
+def as_tensor(name: str, series: Any) -> Tensor:
+    """Return an array of NumPy or a DataFrame or Series of pandas as a Tensor, or raise TypeError for anything else."""
+    if isinstance(series, Tensor):
+        return series
+    array = series.to_numpy() if hasattr(series, "to_numpy") else series
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        kind = type(series).__name__ + (f" of {array.dtype}" if isinstance(array, np.ndarray) else "")
+        raise TypeError(f"{name} must be a Tensor, or an array or DataFrame of numbers, got {kind}")
+    return torch.tensor(array, dtype=None if array.dtype.kind == "f" else torch.float64)
 
 
 def check_series(name: str, series: Tensor) -> None:

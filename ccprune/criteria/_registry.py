@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ccprune._util.checks import listed
+from ccprune._util.inputs import Inputs, is_inputs
 from ccprune.mask import prunable
 from ccprune.mask._names import require_values
 from ccprune.recording import PAIRINGS, Store
@@ -118,9 +119,9 @@ def score(
     name: str,
     model: nn.Module,
     *,
-    x: Tensor | None = None,
-    y: Tensor | None = None,
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    x: Inputs | None = None,
+    y: Any = None,
+    loss: Callable[[Any, Any], Tensor] | None = None,
     lr: float | None = None,
     seed: int = 0,
     store: Any = None,
@@ -133,8 +134,13 @@ def score(
     name : str
         One of `registered()`.
     model : Module
-    x, y : Tensor
-        A batch. `loss` maps (outputs, y) to the mean loss and is cross-entropy by default.
+    x : Tensor, tuple, mapping, or iterable of batches
+        Inputs: a tensor, a tuple of positional arguments, or a mapping of keyword arguments of the model; or, without
+        `y`, an iterable such as a DataLoader of batches (inputs, targets) of any of these.
+    y : Tensor or what else `loss` takes
+        Targets. They may be missing for inputs in a mapping or tuple if a `loss` is given.
+    loss : callable
+        Maps (outputs, y) to the mean loss, by default cross-entropy. Outputs are what the model returns.
     lr : float
         Learning rate of the recorded steps.
     seed : int
@@ -151,7 +157,12 @@ def score(
     """
     criterion = known(name)
     given = {"model": model, "x": x, "y": y, "loss": loss, "lr": lr, "seed": seed, "store": store}
-    lacking = [key for key, needed in criterion.takes.items() if needed and given[key] is None]
+    # Batches have their own targets, and with its own loss a model may need none.
+    without_y = x is not None and (not is_inputs(x) or (loss is not None and not isinstance(x, Tensor)))
+    needed = [
+        key for key, required in criterion.takes.items() if required or (key == "y" and "loss" in criterion.takes)
+    ]
+    lacking = [key for key in needed if given[key] is None and not (key == "y" and without_y)]
     if lacking:
         raise ValueError(f"{lacking} must be given: the criterion {name!r} needs them")
     weights = prunable(model, frozen=frozen)
@@ -160,7 +171,9 @@ def score(
     try:
         for weight in asleep:
             weight.requires_grad_(True)
-        found = criterion.function(**{key: given[key] for key in criterion.takes if given[key] is not None})
+        found = criterion.function(
+            **{key: given[key] for key in criterion.takes if given[key] is not None or key in needed}
+        )
     finally:
         for weight in asleep:
             weight.requires_grad_(False)

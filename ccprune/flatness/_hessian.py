@@ -1,10 +1,13 @@
 """The Hessian of a landscape in its remaining weights, as a linear operator."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.inputs import samples
+from ccprune._util.modes import second_derivatives
 from ccprune.flatness._landscape import Landscape, Loss, Weights
 from ccprune.mask import prunable
 
@@ -20,6 +23,7 @@ with _without_jit_warnings():
 SCALES = ("none", "filter")
 # Vectors per pass. For a LeNet on the CPU, 4 vectors take about 3 times as long as 1, with 4 copies of the activations.
 COLUMNS = 4
+_BATCH = "batch"  # key under which curvlinops, which takes tensors and mappings only, holds inputs and targets
 
 
 class Hessian:
@@ -33,8 +37,9 @@ class Hessian:
             _Anchored(landscape),
             _MeanLoss(landscape.loss),
             list(prunable(landscape.model, frozen=True).values()),
-            landscape.batches,
+            [({_BATCH: batch}, torch.empty(0)) for batch in landscape.batches],
             num_data=landscape.samples,
+            batch_size_fn=lambda batch: samples(batch[_BATCH][0]),
             check_deterministic=False,  # done by the landscape; this one would use the global random generator
         )
         self._free = torch.cat([keep.flatten() for keep in landscape.keep.values()]).nonzero()[:, 0]
@@ -76,7 +81,7 @@ class Hessian:
         if self._scale is not None:
             vectors = vectors * self._scale
         full = vectors.new_zeros(self._full.shape[1], vectors.shape[1]).index_copy_(0, self._free, vectors)
-        with _without_jit_warnings():
+        with _without_jit_warnings(), second_derivatives():
             image = (self._full @ full)[self._free]
         return image if self._scale is None else image * self._scale
 
@@ -96,9 +101,10 @@ class _Anchored(nn.Module):
         for number, weight in enumerate(prunable(landscape.model, frozen=True).values()):
             self.register_parameter(str(number), weight)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: dict[str, tuple[Any, Any]]) -> tuple[Any, Any, Tensor]:
         weights = dict(zip(self._landscape.weights, self._parameters.values(), strict=True))
-        return self._landscape.outputs(weights, x), 0 * sum(weight.square().sum() for weight in weights.values())
+        x, y = batch[_BATCH]
+        return self._landscape.outputs(weights, x), y, 0 * sum(weight.square().sum() for weight in weights.values())
 
 
 class _MeanLoss(nn.Module):
@@ -110,6 +116,6 @@ class _MeanLoss(nn.Module):
         super().__init__()
         self._loss = loss
 
-    def forward(self, outputs: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
-        output, zero = outputs
+    def forward(self, outputs: tuple[Any, Any, Tensor], _: Tensor) -> Tensor:
+        output, target, zero = outputs
         return self._loss(output, target) + zero

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from ccprune._util.checks import differing
+from ccprune._util.inputs import batches, call, is_inputs, mapped, samples
 from ccprune._util.modes import eval_mode, replaced
 from ccprune.mask import Mask, prunable
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-Data = tuple[Tensor, Tensor] | Iterable[tuple[Tensor, Tensor]]
+Loss = Callable[[Any, Any], Tensor]
+Data = tuple[Any, Any] | Iterable[Any]
 Weights = dict[str, Tensor]
 
 
@@ -53,8 +54,8 @@ class Landscape:
             raise TypeError(f"model must have float32 or float64 weights of one kind on one device, got {kinds}")
         self.keep = _keep(self.weights, mask, {name for name, weight in parameters.items() if not weight.requires_grad})
         self.norms = {name: _filter_norm(weight, self.keep[name]) for name, weight in self.weights.items()}
-        self.batches = [(x.to(self.device), y.to(self.device)) for x, y in _batches(data)]
-        self.samples = sum(len(x) for x, _ in self.batches)
+        self.batches = [mapped(lambda value: value.to(self.device), batch) for batch in _batches(data)]
+        self.samples = sum(samples(x) for x, _ in self.batches)
         self.base, again = self.value({}), self.value({})
         if not math.isclose(self.base, again, rel_tol=1e-5, abs_tol=1e-8):
             raise ValueError(f"loss must be the same in two passes over the same data, got {self.base} and {again}")
@@ -68,7 +69,7 @@ class Landscape:
         """Mean loss at weights + offset; a missing name is an offset of 0. Raises ValueError if it is not finite."""
         with torch.no_grad():
             moved = self._moved(offset)
-            total = sum(len(x) * float(self._batch_loss(moved, x, y)) for x, y in self.batches)
+            total = sum(samples(x) * float(self._batch_loss(moved, x, y)) for x, y in self.batches)
         if not math.isfinite(total):
             where = ": try a smaller radius" if offset else ""
             raise ValueError(f"loss must be finite, got {total / self.samples} on {self.samples} samples{where}")
@@ -80,7 +81,7 @@ class Landscape:
         slope = {name: torch.zeros_like(weight) for name, weight in moved.items()}
         for x, y in self.batches:
             for name, part in grad(self._batch_loss)(moved, x, y).items():
-                slope[name].add_(part, alpha=len(x) / self.samples)
+                slope[name].add_(part, alpha=samples(x) / self.samples)
         return slope
 
     def random_direction(self, generator: torch.Generator) -> Weights:
@@ -104,16 +105,16 @@ class Landscape:
             scaled[name] = torch.where(self.keep[name], step, 0.0) * ratio
         return scaled
 
-    def outputs(self, weights: Mapping[str, Tensor], x: Tensor) -> Any:
+    def outputs(self, weights: Mapping[str, Tensor], x: Any) -> Any:
         """Outputs of the model with these prunable weights."""
         moving = {self._ids[name]: weight for name, weight in weights.items()}
         with replaced(self.model, self._still | moving):
-            return self.model(x)
+            return call(self.model, x)
 
     def _moved(self, offset: Mapping[str, Tensor]) -> Weights:
         return {name: weight + offset[name] if name in offset else weight for name, weight in self.weights.items()}
 
-    def _batch_loss(self, moved: Weights, x: Tensor, y: Tensor) -> Tensor:
+    def _batch_loss(self, moved: Weights, x: Any, y: Any) -> Tensor:
         value = self.loss(self.outputs(moved, x), y)
         if not isinstance(value, Tensor) or value.ndim:
             got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -148,15 +149,9 @@ def _filter_norm(weight: Tensor, keep: Tensor) -> Tensor:
     return norm.reshape(-1, *[1] * (weight.ndim - 1))
 
 
-def _batches(data: Data) -> list[tuple[Tensor, Tensor]]:
-    pair = isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(part, Tensor) for part in data)
-    batches = [tuple(batch) for batch in ([data] if pair else data)]
-    for batch in batches:
-        if len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
-            kinds = [type(part).__name__ for part in batch]
-            raise TypeError(f"data must be (x, y) tensors or batches of such pairs, got a batch of {kinds}")
-        if len(batch[0]) != len(batch[1]):
-            raise ValueError(f"data must have one y for each x, got {len(batch[1])} for {len(batch[0])}")
-    if not any(len(x) for x, _ in batches):
-        raise ValueError("data must hold at least one sample, got none")
-    return [batch for batch in batches if len(batch[0])]
+def _batches(data: Data) -> list[tuple[Any, Any]]:
+    """Return the batches (inputs, targets). A pair whose second part holds no inputs of its own is one batch."""
+    pair = isinstance(data, tuple | list) and len(data) == 2 and is_inputs(data[0])
+    if pair and (data[1] is None or isinstance(data[1], Tensor | Mapping)):
+        return list(batches(*data, name="data"))
+    return list(batches(list(data), name="data"))

@@ -15,7 +15,7 @@ from scipy import special
 from torch import Tensor
 
 from ccprune._util.checks import at_least, rows_within
-from ccprune._util.series import finite
+from ccprune._util.series import Series, as_tensor, finite
 from ccprune.granger._sums import Own, Sums, by_depth, own_regressions
 
 MAX_BYTES = 2**28  # default working memory
@@ -97,8 +97,6 @@ class GrangerResult:
 
 def _check(effect: Tensor, causes: Tensor, max_lag: int, test: str, extra: int) -> None:
     for name, value, dims in (("effect", effect, 1), ("causes", causes, 2)):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} must be a Tensor, got {type(value).__name__}")
         if value.ndim != dims:
             raise ValueError(f"{name} must have {dims} dimension(s), got shape {tuple(value.shape)}")
         if not finite(value):
@@ -119,8 +117,8 @@ def _check(effect: Tensor, causes: Tensor, max_lag: int, test: str, extra: int) 
 
 
 def granger_test(
-    effect: Tensor,
-    causes: Tensor,
+    effect: Series,
+    causes: Series,
     *,
     max_lag: int,
     test: str = "ssr_chi2",
@@ -131,9 +129,9 @@ def granger_test(
 
     Parameters
     ----------
-    effect : Tensor (K,)
+    effect : Tensor, array or Series (K,)
         Series of the effect; in LEGCNet the misclassification risk per window.
-    causes : Tensor (K, M)
+    causes : Tensor, array or DataFrame (K, M)
         One series per column; in LEGCNet the Lyapunov exponents of one weight.
     max_lag : int
         Largest number of lags; the numbers 1..max_lag are tested.
@@ -161,6 +159,7 @@ def granger_test(
         `max_bytes`.
     """
     at_least(0, augment=augment)
+    effect, causes = as_tensor("effect", effect), as_tensor("causes", causes)
     _check(effect, causes, max_lag, test, 3 * augment)
     causes, effect = causes.detach(), effect.detach().to(causes.device, torch.float64)
     # The regressions have a constant, so means do not affect the result, but sums of centred series are more accurate.

@@ -3,12 +3,11 @@
 from ccprune.lyapunov._exponents import (
     MAX_BYTES,
     exponents_of,
-    growth_rates,
-    slopes,
     stretching_curves,
     window_count,
     windowed_exponents,
 )
+from ccprune.lyapunov._slopes import growth_rates, slopes
 
 __all__ = [
     "MAX_BYTES",

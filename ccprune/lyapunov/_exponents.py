@@ -5,16 +5,16 @@ S(k) is the mean logarithm of the distance of the pairs k steps later. The slope
 1/step. Numerically this is TISEAN's `lyap_r` (Hegger, Kantz and Schreiber, 1999), which LEGCNet calls (section 3.3).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ccprune._util.checks import at_least, rows_within
-from ccprune._util.series import check_series, has_jump
+from ccprune._util.series import Series, as_tensor, check_series, has_jump
 from ccprune.lyapunov import _cpu as _lyapunov_cpu
 from ccprune.lyapunov import _torch as _lyapunov_torch
+from ccprune.lyapunov._slopes import fit_range, slopes
 
 MAX_BYTES = 2**28  # default working memory
 
@@ -26,7 +26,7 @@ def window_count(points: int, window: int, stride: int) -> int:
 
 
 def stretching_curves(
-    series: Tensor,
+    series: Series,
     *,
     embed_dim: int = 2,
     delay: int = 1,
@@ -44,7 +44,7 @@ def stretching_curves(
 
     Parameters
     ----------
-    series : Tensor (N, n)
+    series : Tensor, array or DataFrame (N, n)
         Series, float32 or float64, finite. The computation is in float64.
     embed_dim, delay : int, default 2 and 1
         Embedding dimension, and delay in steps.
@@ -73,6 +73,7 @@ def stretching_curves(
         If an argument is invalid (the message names it), if the series are too short for the embedding and the steps,
         or if one series alone needs more than `max_bytes`.
     """
+    series = as_tensor("series", series)
     check_series("series", series)
     at_least(1, embed_dim=embed_dim, delay=delay, steps=steps)
     at_least(0, theiler=theiler)
@@ -96,7 +97,7 @@ def stretching_curves(
 
 
 def windowed_exponents(
-    series: Tensor,
+    series: Series,
     *,
     window: int,
     stride: int,
@@ -114,7 +115,7 @@ def windowed_exponents(
 
     Parameters
     ----------
-    series : Tensor (n, M)
+    series : Tensor, array or DataFrame (n, M)
         One series per column.
     window, stride : int
         Length of the windows, and distance between their first rows, in steps.
@@ -148,6 +149,7 @@ def windowed_exponents(
         If an argument is invalid (the message names it), or if not even one window fits into the series or into
         `max_bytes`.
     """
+    series = as_tensor("series", series)
     check_series("series", series)
     count = window_count(series.shape[0], window, stride)
     if count == 0:
@@ -181,7 +183,7 @@ def _blocks(rows: int, columns: int, most: int) -> Iterator[tuple[slice, slice]]
 
 
 def exponents_of(
-    series: Tensor,
+    series: Series,
     *,
     steps: int,
     fit: str | tuple[int, int] = "first_step",
@@ -197,7 +199,8 @@ def exponents_of(
 
     Arguments and errors are those of `windowed_exponents`, except that `max_bytes` is that of `stretching_curves`.
     """
-    first, last = _fit_range(fit, steps)
+    series = as_tensor("series", series)
+    first, last = fit_range(fit, steps)
     values = series if decimals is None else torch.round(series, decimals=decimals)
     options = {"embed_dim": embed_dim, "delay": delay, "theiler": theiler, "max_bytes": max_bytes}
     curves = stretching_curves(values, steps=steps, upto=last, **options)
@@ -207,53 +210,3 @@ def exponents_of(
     if jump_threshold is not None:
         exponents = torch.where(has_jump(series, threshold=jump_threshold), 0.0, exponents)
     return exponents if decimals is None else torch.round(exponents, decimals=decimals)
-
-
-def slopes(curves: Tensor, *, first: int, last: int) -> Tensor:
-    """Least-squares slope (N,) of curves (N, k) over k = first..last, per step; NaN where that part has a NaN."""
-    if not 0 <= first < last < curves.shape[1]:
-        raise ValueError(f"first and last must satisfy 0 <= first < last < {curves.shape[1]}, got {first}, {last}")
-    k = torch.arange(first, last + 1, dtype=curves.dtype, device=curves.device)
-    k = k - k.mean()
-    return (curves[:, first : last + 1] * k).sum(1) / k.square().sum()
-
-
-def growth_rates(distances: Tensor, *, first: int, last: int) -> Tensor:
-    """Exponential growth rate of the distance of two trajectories (LEGCNet section 3.4).
-
-    Parameters
-    ----------
-    distances : Tensor (B, n)
-        Distances of B pairs of trajectories.
-    first, last : int
-        First and last column over which the slope of log distance is fitted.
-
-    Returns
-    -------
-    Tensor (B,)
-        Exponents per step, negative where the runs converge.
-
-    Raises
-    ------
-    ValueError
-        If a distance in the range is not positive, or `first` and `last` do not fit the distances.
-    """
-    if not 0 <= first < last < distances.shape[1]:
-        raise ValueError(f"first and last must satisfy 0 <= first < last < {distances.shape[1]}, got {first}, {last}")
-    part = distances[:, first : last + 1]
-    if bool((part <= 0).any()):
-        raise ValueError("distances must be positive: two of the runs have met, and log 0 has no slope")
-    return slopes(part.log(), first=0, last=last - first)
-
-
-def _fit_range(fit: str | tuple[int, int], steps: int) -> tuple[int, int]:
-    if isinstance(fit, str) and fit == "first_step":
-        return 0, 1
-    if isinstance(fit, str) and fit == "linear":
-        return 0, steps
-    if isinstance(fit, str) or not isinstance(fit, Sequence | np.ndarray | Tensor) or len(fit) != 2:
-        raise ValueError(f"fit must be 'first_step', 'linear' or a pair (first, last), got {fit!r}")
-    first, last = (int(k) for k in fit)
-    if not 0 <= first < last <= steps:
-        raise ValueError(f"fit must satisfy 0 <= first < last <= steps={steps}, got {fit!r}")
-    return first, last

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.sparse import SparseSemiStructuredTensor
 
+from ccprune._util.inputs import Inputs, first_inputs
 from ccprune.mask import Mask, unwrap
 from ccprune.mask._names import owners
 from ccprune.measure import latency as timing
@@ -100,7 +101,7 @@ class SparsityReport:
 def report(
     model: nn.Module,
     mask: Mask,
-    example_input: Tensor | None = None,
+    example_input: Inputs | None = None,
     *,
     exported: nn.Module | None = None,
     latency: bool = False,
@@ -114,8 +115,8 @@ def report(
         Model; left unchanged.
     mask : Mask
         Mask of the model.
-    example_input : Tensor (n, ...), optional
-        Batch with which multiply-adds and FLOPs are counted.
+    example_input : Tensor (n, ...), tuple, mapping, or iterable of batches, optional
+        Batch with which multiply-adds and FLOPs are counted, as in `ccprune.measure.operations.count`.
     exported : Module, optional
         Result of `ccprune.export` for the model, whose parameters, file and time are reported too.
     latency : bool, default False
@@ -150,6 +151,7 @@ def report(
     pruned = {"masked": mask.total - mask.kept}
     forms["parameters"] = [_parameters(network) - pruned.get(form, 0) for form, network in networks.items()]
     if example_input is not None:
+        example_input = first_inputs(example_input, name="example_input")
         counted = flops.count(model, example_input, mask=mask)
         layers = layers.join(counted[["macs_dense", "macs_kept"]])
         notes += [f"{name} ({uses} calls)" for name, uses in counted["uses"].items() if str(name).startswith(UNCOUNTED)]

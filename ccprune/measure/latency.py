@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from ccprune._util.checks import at_least, listed
+from ccprune._util.inputs import Inputs, call, first_inputs, mean_loss, tensors
 from ccprune._util.modes import copied, eval_mode
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Any, Any], Tensor]
 FORMS = ("dense", "masked", "sparse")
 
 
@@ -129,20 +131,22 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     return whole[0]
 
 
-def inference(model: nn.Module, example: Tensor, *, repeats: int = 100, warmup: int = 10) -> Timing:
-    """Time a forward pass over the batch `example` (n, ...), in eval mode and without gradients.
+def inference(model: nn.Module, example: Inputs, *, repeats: int = 100, warmup: int = 10) -> Timing:
+    """Time a forward pass over the batch `example`, in eval mode and without gradients.
 
-    `warmup` untimed calls precede the `repeats` timed calls. Each call is timed until it has finished on the device.
-    The model is left unchanged.
+    `example` is a Tensor (n, ...), or a tuple of positional or a mapping of keyword arguments of the model. Of an
+    iterable of batches, the inputs of the first one are taken. `warmup` untimed calls precede the `repeats` timed
+    calls. Each call is timed until it has finished on the device. The model is left unchanged.
     """
+    inputs = first_inputs(example, name="example")
     with eval_mode(model), torch.no_grad():
-        return _timed({"": lambda: model(example)}, example.device, repeats, warmup)[""]
+        return _timed({"": lambda: call(model, inputs)}, tensors(inputs)[0].device, repeats, warmup)[""]
 
 
 def training_step(
     model: nn.Module,
-    x: Tensor,
-    y: Tensor,
+    x: Any,
+    y: Any,
     *,
     mask: Mask | None = None,
     loss: Loss = cross_entropy,
@@ -154,14 +158,14 @@ def training_step(
     An epoch takes as many steps as it has batches. With a mask, the step includes enforcing it. The learning rate is 0,
     which needs the same work and makes all steps equal.
     """
-    return _timed({"": _step(copied(model), x, y, mask, loss)}, x.device, repeats, warmup)[""]
+    return _timed({"": _step(copied(model), x, y, mask, loss)}, tensors(x)[0].device, repeats, warmup)[""]
 
 
 def compare(
     model: nn.Module,
     mask: Mask,
-    x: Tensor,
-    y: Tensor,
+    x: Any,
+    y: Any,
     *,
     forms: Sequence[str] = FORMS,
     loss: Loss = cross_entropy,
@@ -179,7 +183,7 @@ def compare(
     mask : Mask
         Mask of the forms "masked" and "sparse".
     x, y : Tensor (n, ...), Tensor
-        Batch on the model's device.
+        Batch on the model's device; x may be a tuple or mapping of the model's arguments, y what else `loss` takes.
     forms : sequence of str, default `FORMS`
         "dense" (the model without the mask) and any of "masked" (the same tensors with zeros, enforced in training) and
         "sparse" (see `sparse`; not available for models with pruned convolutions).
@@ -206,13 +210,13 @@ def compare(
         "masked": lambda: mask.apply_(copied(model)),
         "sparse": lambda: sparse(model, mask),
     }
-    networks = {form: make[form]().eval() for form in forms}
+    networks, device = {form: make[form]().eval() for form in forms}, tensors(x)[0].device
     with torch.no_grad():
-        passes = {form: partial(network, x) for form, network in networks.items()}
-        found = {"inference": _timed(passes, x.device, repeats, warmup)}
+        passes = {form: partial(call, network, x) for form, network in networks.items()}
+        found = {"inference": _timed(passes, device, repeats, warmup)}
     enforced = {"masked": mask}
     steps = {form: _step(network, x, y, enforced.get(form), loss) for form, network in networks.items()}
-    found["training step"] = _timed(steps, x.device, repeats, warmup)
+    found["training step"] = _timed(steps, device, repeats, warmup)
     rows = [
         (task, form, timing.median, timing.low, timing.high, repeats, timing.median / timings["dense"].median)
         for task, timings in found.items()
@@ -221,7 +225,7 @@ def compare(
     return pd.DataFrame(rows, columns=["task", "form", "median", "low", "high", "n", "relative"])
 
 
-def _step(model: nn.Module, x: Tensor, y: Tensor, mask: Mask | None, loss: Loss) -> Callable[[], None]:
+def _step(model: nn.Module, x: Any, y: Any, mask: Mask | None, loss: Loss) -> Callable[[], None]:
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     if mask is not None:
@@ -229,7 +233,7 @@ def _step(model: nn.Module, x: Tensor, y: Tensor, mask: Mask | None, loss: Loss)
 
     def step() -> None:
         optimizer.zero_grad()
-        loss(model(x), y).backward()
+        mean_loss(loss, call(model, x), y).backward()
         optimizer.step()
 
     return step

@@ -21,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from ccprune._util.checks import listed
+from ccprune._util.inputs import Inputs, call, first_inputs, samples
 from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask, unwrap
 from ccprune.mask._names import owners
@@ -45,7 +46,7 @@ _UNSEEN = (
 _WITH_VECTOR = {"mv": 0, "addmv": 1, "dot": 0, "vdot": 0}
 
 
-def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.DataFrame:
+def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.DataFrame:
     """Count multiply-adds and FLOPs of a forward pass in eval mode, for one example.
 
     Every weight needs one multiply-add at each output position of a linear or convolution layer, whatever its stride,
@@ -56,8 +57,9 @@ def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.
     ----------
     model : Module
         Model on the device of `example`; left unchanged.
-    example : Tensor (n, ...)
-        Batch of any size; the work is divided by n.
+    example : Tensor (n, ...), tuple, mapping, or iterable of batches
+        Batch of any size; the work is divided by n. A tuple holds positional and a mapping keyword arguments of the
+        model. Of an iterable such as a DataLoader, the first batch is used, without its targets.
     mask : Mask, optional
         Mask; weights that it does not name all count as kept.
 
@@ -80,9 +82,8 @@ def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.
         row). If the mask does not fit the model or names a weight of another kind of layer. If a layer does less work
         than its kind.
     """
-    model = unwrap(model)
-    if example.ndim == 0 or not len(example):
-        raise ValueError(f"example must be a batch with at least one row, got shape {tuple(example.shape)}")
+    model, example = unwrap(model), first_inputs(example, name="example")
+    rows_given = samples(example)
     layers = {module: (name, module.weight) for name, module in model.named_modules() if isinstance(module, _LAYERS)}
     weights: dict[int, tuple[str, Tensor]] = {}
     for name, weight in layers.values():
@@ -104,9 +105,9 @@ def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.
     rows["other"] = (0, 0, 0, other, other)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["weights", "kept", "uses", "macs_dense", "macs_kept"])
     work = ["macs_dense", "macs_kept"]
-    if (table[work] % len(example)).to_numpy().any():
-        raise ValueError(f"example must be one row here: the work of {len(example)} is not the same for each")
-    table[work] //= len(example)
+    if (table[work] % rows_given).to_numpy().any():
+        raise ValueError(f"example must be one row here: the work of {rows_given} is not the same for each")
+    table[work] //= rows_given
     table.loc["all"] = table.sum()
     table["flops_dense"], table["flops_kept"] = 2 * table["macs_dense"], 2 * table["macs_kept"]
     table["paper_flops"] = table["kept"]
@@ -118,7 +119,7 @@ def count(model: nn.Module, example: Tensor, *, mask: Mask | None = None) -> pd.
 
 
 def _run(
-    model: nn.Module, example: Tensor, keys: dict[nn.Module, int]
+    model: nn.Module, example: Any, keys: dict[nn.Module, int]
 ) -> tuple[Counter[int], Counter[int], int, Counter[str]]:
     """Return calls and positions of each weight over the batch, torch's FLOP count, and calls of uncounted kernels.
 
@@ -158,7 +159,7 @@ def _run(
         stack.enter_context(eval_mode(model))
         stack.enter_context(torch.no_grad())
         stack.enter_context(counter)
-        model(example)
+        call(model, example)
     return uses, places, counter.get_total_flops(), unseen
 
 

@@ -1,12 +1,14 @@
 """Models as functions of detached weights, float32 at least, for the computation of scores."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ccprune._util.inputs import batches, call, mapped, tensors
 from ccprune._util.modes import eval_mode, replaced
 from ccprune.mask import prunable, unwrap
 
@@ -38,13 +40,14 @@ class FunctionalModel:
         buffers = {id(value): value.clone() for value in self.model.buffers()}
         self.rest = {key: widened(value, dtype) for key, value in (parameters | buffers).items()}
 
-    def __call__(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Return the outputs for x with these weights, or raise ValueError if x is not on a device of the model."""
+    def __call__(self, weights: Mapping[str, Tensor], x: Any) -> Any:
+        """Return the outputs for inputs x with these weights, or raise ValueError if x is on no device of the model."""
         devices = {str(parameter.device) for parameter in self.model.parameters()}
-        if str(x.device) not in devices:
-            raise ValueError(f"x must be on the model's device {', '.join(sorted(devices))}, got {x.device}")
+        for value in tensors(x):
+            if str(value.device) not in devices:
+                raise ValueError(f"x must be on the model's device {', '.join(sorted(devices))}, got {value.device}")
         with replaced(self.model, self.rest | {self._ids[name]: weight for name, weight in weights.items()}):
-            return self.model(x)
+            return call(self.model, x)
 
 
 @contextmanager
@@ -66,10 +69,27 @@ def widened(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return value.to(torch.promote_types(value.dtype, dtype)) if value.is_floating_point() else value
 
 
-def check_samples(x: Tensor, y: Tensor) -> None:
-    """Raise ValueError unless there are as many labels as inputs, and at least one."""
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"x and y must have the same length, at least 1, got {len(x)} and {len(y)}")
+def widened_batches(x: Any, y: Any = None) -> Iterator[tuple[Any, Any]]:
+    """Yield batches (inputs, targets) with inputs of float32 at least."""
+    for inputs, targets in batches(x, y):
+        yield mapped(widened, inputs), targets
+
+
+class Mean:
+    """Mean of tensors over batches, weighted by their sizes; with one batch it is that batch's, bit for bit."""
+
+    def __init__(self) -> None:
+        self.values: list[Tensor] = []
+        self.count = 0
+
+    def add(self, values: Sequence[Tensor], count: int) -> None:
+        """Add the means of a batch of `count` samples."""
+        self.count += count
+        if not self.values:
+            self.values = [value.detach() for value in values]
+            return
+        for mean, value in zip(self.values, values, strict=True):
+            mean += (value.detach() - mean) * (count / self.count)
 
 
 def finite(score: Mapping[str, Tensor]) -> dict[str, Tensor]:

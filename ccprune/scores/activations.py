@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from ccprune._util.checks import listed
+from ccprune._util.inputs import Inputs
 from ccprune._util.modes import capture_inputs
 from ccprune.mask import prunable
 from ccprune.mask._names import Layer
-from ccprune.scores._functional import FunctionalModel, eager_eval, finite, widened
+from ccprune.scores._functional import FunctionalModel, eager_eval, finite, widened_batches
 
 
-def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+def wanda(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     """|theta_ij| ||x_j||_2, where x_j is the layer's input j over all samples (Wanda: Sun et al., 2024, eq. 1).
 
     The paper compares scores within each output row only. Use `ranks(wanda(model, x), within="row")` for its masks.
@@ -23,8 +24,8 @@ def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     model : Module
         Forward hooks on its layers record one pass and are removed afterwards. Every weight must be used by calling its
         layer.
-    x : Tensor (n, ...)
-        Calibration inputs, all in one pass. No labels are needed.
+    x : Tensor (n, ...), tuple, mapping, or iterable of batches
+        Calibration inputs, as in `snip`. Labels are not used.
 
     Returns
     -------
@@ -40,8 +41,6 @@ def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         If there is no sample, if a score is not finite, or if the layer of a weight was not called, with the name of
         the weight (`nn.MultiheadAttention` uses its output projection's weight without calling the layer).
     """
-    if len(x) == 0:
-        raise ValueError("x must hold at least one sample")
     look = FunctionalModel(model)
     weights = look.weights
     names = {id(weight): name for name, weight in prunable(model).items()}
@@ -57,7 +56,8 @@ def wanda(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         energies[name] = energies[name] + energy if name in energies else energy
 
     with capture_inputs(used, note), eager_eval(model), torch.no_grad():
-        look(weights, widened(x))
+        for inputs, _ in widened_batches(x):
+            look(weights, inputs)
     silent = [name for name in weights if name not in energies]
     if silent:
         raise ValueError(f"model's {listed(silent)} were not used by calling their layers: their inputs are not seen")

@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.inputs import Inputs, first_inputs, mapped, tensors
 from ccprune.scores._functional import FunctionalModel, eager_eval, finite
 
 
-def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+def synflow(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     """Synaptic flow |theta| dR/d|theta| (Tanaka, Kunin, Yamins and Ganguli, 2020, eq. 1 and 2), float64.
 
     R is the sum of the outputs for one input of ones, of the network with the absolute values of its parameters and
@@ -19,22 +20,30 @@ def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     ----------
     model : Module
         Computed in float64, because R grows with the product of the layers' widths and overflows float32.
-    x : Tensor (n, ...)
-        Only the shape of one sample is used. If x holds integers (tokens), there is no input of ones and x itself is
-        the input.
+    x : Tensor (n, ...), tuple, mapping, or iterable of batches
+        As in `snip`. Only the shape of one sample of the first batch is used. Integers (tokens) and flags have no ones
+        and are themselves the input, with ones for all of their samples.
 
     Raises
     ------
     ValueError
         If there is no sample, or if R overflows float64 too.
     """
-    if len(x) == 0:
-        raise ValueError("x must hold at least one sample")
+    inputs = first_inputs(x, name="x")
+    whole = any(not value.is_floating_point() for value in tensors(inputs))
     look = FunctionalModel(model, dtype=torch.float64)
     weights = {name: weight.abs().requires_grad_() for name, weight in look.weights.items()}
     look.rest = {key: value.abs() if value.is_floating_point() else value for key, value in look.rest.items()}
-    ones = torch.ones(1, *x.shape[1:], dtype=torch.float64, device=x.device) if x.is_floating_point() else x
+
+    def ones(value: Tensor) -> Tensor:
+        if not value.is_floating_point():
+            return value
+        return torch.ones_like(value if whole else value[:1], dtype=torch.float64)
+
     with eager_eval(model), torch.enable_grad():
-        flow = look(weights, ones).sum()
+        outputs = [output for output in tensors(look(weights, mapped(ones, inputs))) if output.requires_grad]
+        if not outputs:
+            raise ValueError("model must return tensors that depend on its weights, got none")
+        flow = torch.stack([output.sum() for output in outputs]).sum()
         gradients = torch.autograd.grad(flow, list(weights.values()), materialize_grads=True)
     return finite({name: weight.detach() * g for (name, weight), g in zip(weights.items(), gradients, strict=True)})

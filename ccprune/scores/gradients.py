@@ -1,18 +1,21 @@
 """Scores from derivatives of the loss on a batch: SNIP, GraSP, diagonal Fisher information, optimal brain damage."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.nn.functional import cross_entropy
 
-from ccprune.scores._functional import FunctionalModel, check_samples, eager_eval, finite, widened
+from ccprune._util.inputs import Inputs, mapped, mean_loss, rows, samples, tensors
+from ccprune._util.modes import second_derivatives
+from ccprune.scores._functional import FunctionalModel, Mean, eager_eval, finite, widened_batches
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Any, Any], Tensor]
 
 
-def snip(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy) -> dict[str, Tensor]:
+def snip(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entropy) -> dict[str, Tensor]:
     """Connection sensitivity |theta dL/dtheta| on one batch (SNIP: Lee, Ajanthan and Torr, 2019, eq. 5).
 
     To first order, this is the size of the change of the loss when the weight is set to zero. The paper divides by the
@@ -21,10 +24,15 @@ def snip(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy) 
     Parameters
     ----------
     model : Module
-    x, y : Tensor (n, ...), (n, ...)
-        Inputs of the batch, and the labels or targets that `loss` takes.
+    x : Tensor (n, ...), tuple, mapping, or iterable of batches
+        Inputs: a tensor, a tuple of positional arguments, or a mapping of keyword arguments of the model; or, without
+        `y`, an iterable such as a DataLoader of batches (inputs, targets) of any of these. The score is that of all
+        batches as one.
+    y : Tensor (n, ...) or what else `loss` takes, optional
+        Labels or targets.
     loss : callable
-        Maps (outputs, y) to the mean loss.
+        Maps (outputs, y) to the mean loss. Outputs are what the model returns, and y is None where there are no
+        targets, as for models that return their own loss.
 
     Returns
     -------
@@ -36,11 +44,17 @@ def snip(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy) 
     ValueError
         If x and y differ in length or are empty, or if a score is not finite, with the name of the parameter.
     """
-    weights, gradients = _gradients(model, x, y, loss, twice=False)
-    return finite({name: (weight * gradients[name]).detach().abs() for name, weight in weights.items()})
+    look, mean = FunctionalModel(model), Mean()
+    for weight in look.weights.values():
+        weight.requires_grad_()
+    with eager_eval(model), torch.enable_grad():
+        for batch in widened_batches(x, y):
+            mean.add(_gradients(look, batch, loss), samples(batch[0]))
+    pairs = zip(look.weights.items(), mean.values, strict=True)
+    return finite({name: (weight * gradient).detach().abs() for (name, weight), gradient in pairs})
 
 
-def grasp(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy) -> dict[str, Tensor]:
+def grasp(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entropy) -> dict[str, Tensor]:
     """Gradient signal theta * (H g) on one batch (GraSP: Wang, Zhang and Grosse, 2020, eq. 8, with the opposite sign).
 
     g and H are the gradient and the Hessian of the loss with respect to the prunable weights. The paper's S(-theta) =
@@ -51,17 +65,25 @@ def grasp(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy)
 
     Arguments, precision and errors are those of `snip`. H g needs a second backward pass (float32 for half precision).
     """
-    weights, gradients = _gradients(model, x, y, loss, twice=True)
-    with torch.enable_grad():
-        # The zero term makes a loss that is linear in the weights differentiable twice.
-        parts = [(g * g.detach()).sum() + 0.0 * weights[name].sum() for name, g in gradients.items()]
-        products = torch.autograd.grad(parts, list(weights.values()))
-    return finite(
-        {name: weight.detach() * image for (name, weight), image in zip(weights.items(), products, strict=True)}
-    )
+    look, products, mean = FunctionalModel(model), Mean(), Mean()
+    weights = [weight.requires_grad_() for weight in look.weights.values()]
+    data = list(widened_batches(x, y))  # read twice
+    with eager_eval(model), torch.enable_grad(), second_derivatives():
+        for batch in data if len(data) > 1 else ():
+            mean.add(_gradients(look, batch, loss), samples(batch[0]))
+        for batch in data:
+            gradients = _gradients(look, batch, loss, twice=True)
+            whole = mean.values or [g.detach() for g in gradients]
+            # The zero term makes a loss that is linear in the weights differentiable twice.
+            parts = [(g * m).sum() + 0.0 * w.sum() for g, m, w in zip(gradients, whole, weights, strict=True)]
+            products.add(torch.autograd.grad(parts, weights), samples(batch[0]))
+    pairs = zip(look.weights.items(), products.values, strict=True)
+    return finite({name: weight.detach() * image for (name, weight), image in pairs})
 
 
-def fisher(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, chunk: int = 64) -> dict[str, Tensor]:
+def fisher(
+    model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entropy, chunk: int = 64
+) -> dict[str, Tensor]:
     """Diagonal of the empirical Fisher information (Kunstner, Balles and Hennig, 2019), float64.
 
     It is the mean over samples of the squared gradient of the log-likelihood. It is called empirical because the labels
@@ -71,30 +93,30 @@ def fisher(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy
     ----------
     model : Module
         In eval mode during the computation. It returns logits, or what else `loss` takes.
-    x, y : Tensor (n, ...), (n, ...)
-        Inputs, and class labels, or what else `loss` takes.
+    x, y
+        Inputs, and class labels or what else `loss` takes, as in `snip`.
     loss : callable
         Maps (outputs, y) to the mean negative log-likelihood.
     chunk : int
         Number of samples that are differentiated at once.
     """
-    check_samples(x, y)
     look = FunctionalModel(model)
-
-    def negative_log_likelihood(weights: dict[str, Tensor], sample: Tensor, label: Tensor) -> Tensor:
-        return loss(look(weights, sample[None]), label[None])
-
-    per_sample = vmap(grad(negative_log_likelihood), in_dims=(None, 0, 0))
     total = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in look.weights.items()}
+    count = 0
     with eager_eval(model):
-        for first in range(0, len(x), chunk):
-            gradients = per_sample(look.weights, widened(x[first : first + chunk]), y[first : first + chunk])
-            for name, gradient in gradients.items():
-                total[name] += gradient.double().square().sum(0)
-    return finite({name: value / len(x) for name, value in total.items()})
+        for batch in widened_batches(x, y):
+            here = samples(batch[0])
+            for first in range(0, here, chunk):
+                part = rows(batch, slice(first, first + chunk), count=here)
+                for name, gradient in _per_sample(look, part, loss).items():
+                    total[name] += gradient.double().square().sum(0)
+            count += here
+    return finite({name: value / count for name, value in total.items()})
 
 
-def obd(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, chunk: int = 64) -> dict[str, Tensor]:
+def obd(
+    model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entropy, chunk: int = 64
+) -> dict[str, Tensor]:
     """Saliency theta^2 F / 2 with F from `fisher` (optimal brain damage: LeCun, Denker and Solla, 1990, section 2.2).
 
     This is the increase of the loss when the weight is set to zero, if the model is at a minimum and weights do not
@@ -106,16 +128,31 @@ def obd(model: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = cross_entropy, c
     return {name: 0.5 * weights[name].double().square() * value for name, value in found.items()}
 
 
-def _gradients(
-    model: nn.Module, x: Tensor, y: Tensor, loss: Loss, *, twice: bool
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return detached prunable weights and the gradients of the loss in them, differentiable if `twice`."""
-    check_samples(x, y)
-    look = FunctionalModel(model)
-    weights = {name: weight.requires_grad_() for name, weight in look.weights.items()}
-    with eager_eval(model), torch.enable_grad():
-        value = loss(look(weights, widened(x)), y)
-        if value.numel() != 1:
-            raise ValueError(f"loss must give one number, got shape {tuple(value.shape)}")
-        found = torch.autograd.grad(value, list(weights.values()), create_graph=twice, materialize_grads=True)
-    return weights, dict(zip(weights, found, strict=True))
+def _gradients(look: FunctionalModel, batch: Any, loss: Loss, *, twice: bool = False) -> Sequence[Tensor]:
+    """Return the gradients of the loss on a batch in the weights, differentiable if `twice`."""
+    inputs, targets = batch
+    value = mean_loss(loss, look(look.weights, inputs), targets)
+    return torch.autograd.grad(value, list(look.weights.values()), create_graph=twice, materialize_grads=True)
+
+
+def _per_sample(look: FunctionalModel, batch: Any, loss: Loss) -> Mapping[str, Tensor]:
+    """Return the gradients {name: Tensor (n, ...)} of the loss of each sample of a batch."""
+    count, values = samples(batch[0]), tensors(batch)
+    split = [0 if value.ndim and len(value) == count else None for value in values]
+
+    def of_one(weights: dict[str, Tensor], parts: list[Tensor]) -> Tensor:
+        single = iter(part if axis is None else part[None] for part, axis in zip(parts, split, strict=True))
+        inputs, targets = mapped(lambda _: next(single), batch)
+        return mean_loss(loss, look(weights, inputs), targets)
+
+    try:
+        return vmap(grad(of_one), in_dims=(None, split))(look.weights, values)
+    except (RuntimeError, NotImplementedError):  # vmap has no rule for all of the model's operations
+        weights = {name: weight.detach().requires_grad_() for name, weight in look.weights.items()}
+        found = []
+        with torch.enable_grad():
+            for row in range(count):
+                parts = [v if axis is None else v[row] for v, axis in zip(values, split, strict=True)]
+                value = of_one(weights, parts)
+                found.append(torch.autograd.grad(value, list(weights.values()), materialize_grads=True))
+        return {name: torch.stack(parts) for name, parts in zip(weights, zip(*found, strict=True), strict=True)}

@@ -125,10 +125,7 @@ def test_monte_carlo_sign_flip_is_close_to_exact_and_never_zero(monkeypatch):
 @pytest.mark.parametrize("n", [10, 20])
 def test_p_is_uniform_under_the_null(n):
     rng = np.random.default_rng(5)
-    p = [
-        stats.paired_difference(*rng.normal(size=(2, n)), permutations=400, seed=s).p_value
-        for s in range(500)
-    ]
+    p = [stats.paired_difference(*rng.normal(size=(2, n)), permutations=400, seed=s).p_value for s in range(500)]
     assert scipy_stats.kstest(p, "uniform").pvalue > 0.01
 
 

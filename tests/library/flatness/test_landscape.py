@@ -143,10 +143,18 @@ def test_masks_that_cannot_be(mlp, measure, options, message):
     "change, error, message",
     [
         (lambda m, f, d: (m, f, []), ValueError, "data must hold at least one sample"),
-        (lambda m, f, d: (m, f, (d[0][:0], d[1][:0])), ValueError, "data must hold at least one sample"),
-        (lambda m, f, d: (m, f, (d[0], d[1][1:])), ValueError, "one y for each x, got 29 for 30"),
+        (
+            lambda m, f, d: (m, f, (d[0][:0], d[1][:0])),
+            ValueError,
+            "at least 1, got 0 and 0",
+        ),
+        (
+            lambda m, f, d: (m, f, (d[0], d[1][1:])),
+            ValueError,
+            "same length, at least 1, got 30 and 29",
+        ),
         (lambda m, f, d: (m, f, [(d[0], d[1], d[1])]), TypeError, "batch of .'Tensor', 'Tensor', 'Tensor'"),
-        (lambda m, f, d: (m, f, [("x", d[1])]), TypeError, "batch of .'str', 'Tensor'"),
+        (lambda m, f, d: (m, f, [("x", d[1])]), TypeError, "data must have inputs with at least one Tensor, got str"),
         (lambda m, f, d: (m, lambda o, y: o.log(), d), ValueError, r"0-d Tensor, got shape \(30, 3\)"),
         (lambda m, f, d: (m, lambda o, y: 1.0, d), ValueError, "0-d Tensor, got float"),
         (lambda m, f, d: (m, lambda o, y: o.sum() / 0, d), ValueError, "loss must be finite, got -?inf on 30"),
