@@ -98,7 +98,8 @@ def before_fine_tuning(
     names : sequence of str
         Some of `NAMES`.
     checkpoints : Path, optional
-        Folder of the checkpoints of the trainings, which then resume at the last finished epoch.
+        Folder of the checkpoints of the trainings, which then resume at the last finished epoch. A checkpoint is
+        deleted when all units of its seed are stored.
 
     Returns
     -------
@@ -123,6 +124,7 @@ def before_fine_tuning(
     levels = {"compressions": " ".join(map(str, design.compressions))}
     for seed in seeds:
         trained = {**key, **training_key(setting), **training, "seed": seed}
+        checkpoint = Checkpoint(checkpoints and checkpoints / f"trained-seed{seed}.pt", trained)
         start = Start(
             network,
             images,
@@ -131,7 +133,7 @@ def before_fine_tuning(
             lr_min=design.lr_min,
             **recording,
             seed=seed,
-            checkpoint=Checkpoint(checkpoints and checkpoints / f"trained-seed{seed}.pt", trained),
+            checkpoint=checkpoint,
         )
         dense = trained | {"study": "before_fine_tuning", "method": "dense"}
         found += units.get(dense, partial(_dense, start, images, seed))
@@ -143,6 +145,7 @@ def before_fine_tuning(
             if name in FITS:
                 one = trained | recording | {"study": "agreement", "method": name}
                 compared += units.get(one, partial(_agreement, start, name, seed))
+        checkpoint.remove()
     return found, compared
 
 

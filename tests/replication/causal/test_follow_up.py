@@ -203,6 +203,21 @@ def test_null_at_sparsity_zero_every_method_is_dense(data):
         assert same(dense.model.state_dict(), found.model.state_dict()) and found.test == dense.test
 
 
+def test_a_pruned_weight_stays_pruned_whatever_its_later_score(data, monkeypatch):
+    order, kept = torch.arange(1480.0), []
+
+    def scored(*arguments, iteration, **_):
+        kept.append(arguments[5].keep["fc1.weight"].flatten().clone())
+        flat = order if iteration == 0 else -order
+        return {"fc1.weight": flat[:1280].view(20, 64), "fc2.weight": flat[1280:].view(10, 20)}, {}
+
+    monkeypatch.setattr(module, "_scores", scored)
+    found = run(data, "random", iterations=2, total=0.4)
+    first, last = kept[1], found.mask.keep["fc1.weight"].flatten()
+    assert not first[:518].any() and not (last & ~first).any()  # round(.4 (1 - 1/8) P) in the first cut
+    assert not found.mask.keep["fc2.weight"].flatten()[-74:].any()
+
+
 def test_a_fit_without_coefficients_ends_the_run_and_says_so(data, monkeypatch):
     monkeypatch.setattr(Records, "fit", lambda *_, **__: Fit(None, "diverged", 2, None))
     found = run(data, "ridge")

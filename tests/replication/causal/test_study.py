@@ -75,7 +75,7 @@ def test_the_study_runs_on_a_network_of_paper_b(digits):
 
 
 def test_a_second_study_takes_its_units(digits, found, tmp_path, monkeypatch):
-    first = run(digits, Units(tmp_path))
+    first = run(digits, Units(tmp_path), checkpoints=tmp_path)
     assert first[0] == [row for row in found[0] if row["seed"] == 0]
     assert first[1] == [row for row in found[1] if row["seed"] == 0]
     assert len(list(tmp_path.iterdir())) == 1 + len(study.NAMES) + len(FITS)
