@@ -149,7 +149,7 @@ class _Walk:
         if (found := checkpoint.read()) is not None:
             self.model.load_state_dict(found["model"])
             self._optimizer.load_state_dict(found["optimizer"])
-            self.mask = Mask.from_state_dict(found["mask"])
+            self.mask = Mask({name: found["mask"][name].to(keep.device) for name, keep in self.mask.keep.items()})
             self.cuts = [Cut(**cut) for cut in found["cuts"]]
             self.stage, self._done, self._before = found["stage"], found["done"], found["before"]
             self._test, self._valid = found["test"], found["valid"]
@@ -202,7 +202,7 @@ class _Walk:
         self._checkpoint.write(
             model=self.model.state_dict(),
             optimizer=self._optimizer.state_dict(),
-            mask=self.mask.state_dict(),
+            mask=dict(self.mask.keep),
             cuts=[asdict(cut) for cut in self.cuts],
             stage=self.stage,
             done=done,

@@ -28,11 +28,11 @@ class Checkpoint:
     key: Mapping[str, Scalar] = field(default_factory=dict)
 
     def read(self) -> dict[str, Any] | None:
-        """Return the stored state, or None if there is no file that can be read and has the key."""
+        """Return the stored state on the CPU, or None if there is no file that can be read and has the key."""
         if self.path is None:
             return None
         try:
-            found = torch.load(self.path, weights_only=True)
+            found = torch.load(self.path, map_location="cpu", weights_only=True)
             return found["state"] if found["key"] == dict(self.key) else None
         except Exception:  # torch.load raises many types for a damaged file
             return None
