@@ -9,18 +9,26 @@ from torch.optim import Optimizer
 from ccprune import criteria
 from ccprune._util.inputs import Inputs
 from ccprune.mask import Mask
+from ccprune.mask._prunable import Chosen
 
 
 def record(
-    model: nn.Module, optimizer: Optimizer, *, names: Collection[str] = ("causal_consecutive",)
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    names: Collection[str] = ("causal_consecutive",),
+    may_skip: bool = False,
+    only: Chosen | None = None,
+    skip: Chosen = (),
 ) -> criteria.Recording:
     """Record training for the criteria that use it; the recording is a context manager.
 
     In the context, call `before(loss)` between the backward pass and the optimiser's step. For criteria with pairing
-    "same_batch", also call `after(loss)` after the step, with the loss of the same mini-batch. The arguments and errors
-    are those of `criteria.Recording`.
+    "same_batch", also call `after(loss)` after the step, with the loss of the same mini-batch. With a
+    `torch.amp.GradScaler`, which omits steps, `may_skip=True` is needed. The arguments and errors are those of
+    `criteria.Recording`.
     """
-    return criteria.Recording(model, optimizer, names)
+    return criteria.Recording(model, optimizer, names, may_skip=may_skip, only=only, skip=skip)
 
 
 def score(
@@ -34,15 +42,18 @@ def score(
     lr: float | None = None,
     seed: int = 0,
     frozen: bool = False,
+    only: Chosen | None = None,
+    skip: Chosen = (),
 ) -> dict[str, Tensor]:
     """Return scores {parameter name: Tensor}, larger = keep, of the model's prunable weights by one criterion.
 
     Parameters
     ----------
-    criterion, model, x, y, loss, lr, seed, frozen
+    criterion, model, x, y, loss, lr, seed, frozen, only, skip
         As in `criteria.score`, where the criterion is called `name`.
     recording : Recording, optional
-        From `record`, with `criterion` among its `names`. It is required by criteria that use the training.
+        From `record`, with `criterion` among its `names`. It is required by criteria that use the training. Its `only`
+        and `skip` apply unless others are given.
 
     Raises
     ------
@@ -55,7 +66,11 @@ def score(
             f"recording must be of the criterion {criterion!r}, which looks at training: "
             f"record(model, optimizer, names=[{criterion!r}]) makes one"
         )
-    return criteria.score(criterion, model, x=x, y=y, loss=loss, lr=lr, seed=seed, store=store, frozen=frozen)
+    if store is not None and recording is not None and only is None and not skip:
+        only, skip = recording.only, recording.skip
+    return criteria.score(
+        criterion, model, x=x, y=y, loss=loss, lr=lr, seed=seed, store=store, frozen=frozen, only=only, skip=skip
+    )
 
 
 def prune(

@@ -1,7 +1,7 @@
 """Comparison of criteria with equal training budgets, on the user's model and data: `compare`."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
@@ -100,6 +100,8 @@ def compare(
     metric: Callable[[nn.Module, Any, Any], float] = accuracy,
     reference: str = "magnitude",
     seed: int = 0,
+    only: Collection[str] | None = None,
+    skip: Collection[str] = (),
 ) -> Comparison:
     """Prune one model by several criteria to the same sparsities, with the same number of training steps for each.
 
@@ -136,6 +138,8 @@ def compare(
         Maps (model, x, y) to the compared quantity. It is computed on the test part.
     reference : str
         The criterion, or "dense", with which the others are compared.
+    only, skip : collection of str
+        Names of the weights that are pruned, and of those that are not, as in `mask.prunable`.
 
     Raises
     ------
@@ -156,10 +160,12 @@ def compare(
         fit = partial(minibatch.fit, model, optimizer=begin, loss=loss, seed=one)
         if before > recorded:
             fit(batches, epochs=before - recorded)
-        with registry.Recording(model, begin, criteria) as recording:
+        with registry.Recording(model, begin, criteria, only=only, skip=skip) as recording:
             fit(batches.after(before - recorded), epochs=recorded, recorder=recording)
         x, y = next(iter(batches(0)))
-        score = partial(registry.score, x=x, y=y, loss=loss, lr=begin.param_groups[0]["lr"], seed=one)
+        score = partial(
+            registry.score, only=only, skip=skip, x=x, y=y, loss=loss, lr=begin.param_groups[0]["lr"], seed=one
+        )
         for name in (DENSE, *criteria):
             found = None if name == DENSE else score(name, model, store=recording.stores.get(name))
             # The dense network is trained once and compared at every sparsity.

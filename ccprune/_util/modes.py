@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -116,10 +117,27 @@ def second_derivatives() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:
-        found = re.search(r"derivative for '?(?:aten::)?(\w+?)(?:_backward\w*)?'? is not implemented", str(error))
+        found = re.search(r"(?:derivative for|forward AD with) '?(?:aten::)?(\w+?)(?:_backward\w*)?'? ", str(error))
         if found is None:
             raise
         raise ValueError(
             f"model must be twice differentiable, torch has no second derivative of {found[1]}: replace it by a "
             "smooth operation, or use a measure of first derivatives"
         ) from error
+
+
+@contextmanager
+def in_steps(model: nn.Module) -> Iterator[None]:
+    """Compute attention and recurrent layers from products, which torch counts and differentiates, within the block."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    backends = [torch.backends.mkldnn, torch.backends.cudnn] if recurrent else []
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with sdpa_kernel(SDPBackend.MATH):
+        before = [backend.set_flags(_enabled=False)[0] for backend in backends]
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+            for backend, enabled in zip(backends, before, strict=True):
+                backend.set_flags(_enabled=enabled)

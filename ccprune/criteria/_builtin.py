@@ -5,7 +5,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ccprune import scores
+from ccprune._util.inputs import Inputs
 from ccprune.criteria._registry import freeze_builtin, register
+from ccprune.mask._kinds import axes_of
+from ccprune.mask._names import owners
 from ccprune.recording import InMemory, SquaredUpdates, Store
 
 Scores = dict[str, Tensor]
@@ -16,9 +19,11 @@ def magnitude_layer(model: nn.Module) -> Scores:
     return scores.ranks(scores.magnitude(model), within="layer")
 
 
-def wanda_row(model: nn.Module, x: Tensor) -> Scores:
+def wanda_row(model: nn.Module, x: Inputs) -> Scores:
     """Ranks of `wanda` within each output row, the comparison of its paper (Sun et al., 2024, section 3)."""
-    return scores.ranks(scores.wanda(model, x), within="row")
+    places = owners(model)
+    found = scores.wanda(model, x)
+    return scores.ranks(found, within="row", rows={name: axes_of(*places[name]).output for name in found})
 
 
 def movement(store: scores.Movement) -> Scores:

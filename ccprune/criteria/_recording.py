@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune.criteria._registry import known, registered
+from ccprune.mask import prunable
+from ccprune.mask._prunable import Chosen, chosen
 from ccprune.recording import PAIRINGS, Recorder, Store
 
 
@@ -21,7 +23,7 @@ class Recording:
 
     Parameters
     ----------
-    model, optimizer
+    model, optimizer, may_skip, only, skip
         As in `Recorder`.
     names : collection of str, optional
         Names of criteria, by default all registered ones. Criteria that record nothing are ignored.
@@ -39,19 +41,33 @@ class Recording:
         ValueError for an unknown name; otherwise as in `Recorder`.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, names: Collection[str] | None = None) -> None:
-        chosen = registered().values() if names is None else [known(name) for name in names]
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        names: Collection[str] | None = None,
+        *,
+        may_skip: bool = False,
+        only: Chosen | None = None,
+        skip: Chosen = (),
+    ) -> None:
+        self.only, self.skip = only, skip
+        weights = prunable(model, only=only, skip=skip)
+        taken = registered().values() if names is None else [known(name) for name in names]
         self.stores: dict[str, Any] = {}
         shared: dict[tuple[Any, str], Store] = {}
-        for criterion in chosen:
+        for criterion in taken:
             if criterion.store is not None and criterion.pairing is not None:
                 key = (criterion.store, criterion.pairing)
                 if key not in shared:
-                    shared[key] = criterion.store(model)
+                    with chosen(model, weights):
+                        shared[key] = criterion.store(model)
                 self.stores[criterion.name] = shared[key]
         kept = {pairing: [store for (_, own), store in shared.items() if own == pairing] for pairing in PAIRINGS}
         self._recorders = [
-            Recorder(model, optimizer, stores, pairing=pairing) for pairing, stores in kept.items() if stores
+            Recorder(model, optimizer, stores, pairing=pairing, may_skip=may_skip, only=only, skip=skip)
+            for pairing, stores in kept.items()
+            if stores
         ]
         self.pairing = "same_batch" if kept["same_batch"] else "consecutive"
 

@@ -13,6 +13,7 @@ from ccprune._util.checks import listed
 from ccprune._util.inputs import Inputs, is_inputs
 from ccprune.mask import prunable
 from ccprune.mask._names import require_values
+from ccprune.mask._prunable import Chosen, chosen
 from ccprune.recording import PAIRINGS, Store
 
 #: Arguments that a criterion's function may take: the model as it is, a batch x and y with its mean loss, the learning
@@ -126,6 +127,8 @@ def score(
     seed: int = 0,
     store: Any = None,
     frozen: bool = False,
+    only: Chosen | None = None,
+    skip: Chosen = (),
 ) -> Scores:
     """Return scores {parameter name: Tensor}, larger = keep, of the model's prunable weights by one criterion.
 
@@ -148,6 +151,9 @@ def score(
         The filled store of the criterion, from `Recording.stores`.
     frozen : bool, default False
         Whether weights with `requires_grad=False` are scored. A recording has none of them.
+    only, skip : collection of str and Module
+        Weights that are scored, and weights that are left out, as in `mask.prunable`: modules, or names of modules or
+        parameters. A recording must have been made with the same.
 
     Raises
     ------
@@ -165,15 +171,16 @@ def score(
     lacking = [key for key in needed if given[key] is None and not (key == "y" and without_y)]
     if lacking:
         raise ValueError(f"{lacking} must be given: the criterion {name!r} needs them")
-    weights = prunable(model, frozen=frozen)
+    weights = prunable(model, frozen=frozen, only=only, skip=skip)
     require_values(weights)
     asleep = [weight for weight in weights.values() if not weight.requires_grad]
     try:
         for weight in asleep:
             weight.requires_grad_(True)
-        found = criterion.function(
-            **{key: given[key] for key in criterion.takes if given[key] is not None or key in needed}
-        )
+        with chosen(model, weights):
+            found = criterion.function(
+                **{key: given[key] for key in criterion.takes if given[key] is not None or key in needed}
+            )
     finally:
         for weight in asleep:
             weight.requires_grad_(False)
@@ -188,7 +195,7 @@ def _checked(name: str, found: Any, weights: Mapping[str, Tensor]) -> Scores:
     if wrong:
         raise ValueError(
             f"the criterion {name!r} must return a score of each weight, not so for {listed(wrong)} (weights that were "
-            "frozen during a recording have none)"
+            "frozen or left out during a recording have none)"
         )
     found = {key: found[key] for key in weights}
     for key, value in found.items():

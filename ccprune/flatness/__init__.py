@@ -6,7 +6,8 @@ measures in units of the norm of each filter.
 """
 
 from ccprune.flatness.curvature import EigenResult, TraceResult, top_eigenvalues, trace
-from ccprune.flatness.perturbation import SharpnessResult, SliceResult, sharpness, slice_1d, slice_2d
+from ccprune.flatness.perturbation import SharpnessResult, sharpness
+from ccprune.flatness.slices import SliceResult, slice_1d, slice_2d
 
 __all__ = [
     "EigenResult",

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ccprune._util.inputs import samples
-from ccprune._util.modes import second_derivatives
+from ccprune._util.modes import in_steps, second_derivatives
 from ccprune.flatness._landscape import Landscape, Loss, Weights
-from ccprune.mask import prunable
 
 
 def _without_jit_warnings() -> warnings.catch_warnings:
@@ -36,7 +35,7 @@ class Hessian:
         self._full = HessianLinearOperator(
             _Anchored(landscape),
             _MeanLoss(landscape.loss),
-            list(prunable(landscape.model, frozen=True).values()),
+            list(landscape.parameters.values()),
             [({_BATCH: batch}, torch.empty(0)) for batch in landscape.batches],
             num_data=landscape.samples,
             batch_size_fn=lambda batch: samples(batch[_BATCH][0]),
@@ -81,7 +80,7 @@ class Hessian:
         if self._scale is not None:
             vectors = vectors * self._scale
         full = vectors.new_zeros(self._full.shape[1], vectors.shape[1]).index_copy_(0, self._free, vectors)
-        with _without_jit_warnings(), second_derivatives():
+        with _without_jit_warnings(), in_steps(self._landscape.model), second_derivatives():
             image = (self._full @ full)[self._free]
         return image if self._scale is None else image * self._scale
 
@@ -98,7 +97,7 @@ class _Anchored(nn.Module):
         self._landscape = landscape
         # The weights are parameters of this module under one name each. The model is not a part of it, because
         # curvlinops would replace a weight under one of its names in the model only.
-        for number, weight in enumerate(prunable(landscape.model, frozen=True).values()):
+        for number, weight in enumerate(landscape.parameters.values()):
             self.register_parameter(str(number), weight)
 
     def forward(self, batch: dict[str, tuple[Any, Any]]) -> tuple[Any, Any, Tensor]:

@@ -12,7 +12,10 @@ from torch.func import grad
 from ccprune._util.checks import differing
 from ccprune._util.inputs import batches, call, is_inputs, mapped, samples
 from ccprune._util.modes import eval_mode, replaced
-from ccprune.mask import Mask, prunable
+from ccprune.mask import Axes, Mask, prunable
+from ccprune.mask._kinds import axes_of
+from ccprune.mask._names import owners
+from ccprune.mask._prunable import Chosen
 
 Loss = Callable[[Any, Any], Tensor]
 Data = tuple[Any, Any] | Iterable[Any]
@@ -29,8 +32,9 @@ class Landscape:
     keep : dict of bool Tensor
         True for the weights that remain; without a mask, all True.
     norms : dict of Tensor (out, 1, ...)
-        Norm of the remaining weights of each filter. A filter is one index of a weight's first dimension: the weights
-        into one neuron of a linear layer, or into one channel of a convolution (Li et al., 2018, section 4).
+        Norm of the remaining weights of each filter. A filter is one index of a weight's output axis, which is the
+        first dimension of most: the weights into one neuron of a linear layer, or into one channel of a convolution (Li
+        et al., 2018, section 4).
     batches : list of (x, y)
         Data on the device of the weights.
     samples : int
@@ -39,9 +43,13 @@ class Landscape:
         Loss of the unperturbed model.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> None:
+    def __init__(
+        self, model: nn.Module, loss: Loss, data: Data, mask: Mask | None, only: Chosen | None, skip: Chosen
+    ) -> None:
         self.model, self.loss = model, loss
-        parameters = prunable(model, frozen=True)
+        parameters = self.parameters = prunable(model, frozen=True, only=only, skip=skip)
+        places = owners(model)
+        self._axes = {name: axes_of(*places[name]) for name in parameters}
         self.weights = {name: weight.detach() for name, weight in parameters.items()}
         self._ids = {name: id(weight) for name, weight in parameters.items()}
         # Detached, so that no graph is built for parameters that are not perturbed.
@@ -53,7 +61,7 @@ class Landscape:
         if len(kinds) > 1 or self.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"model must have float32 or float64 weights of one kind on one device, got {kinds}")
         self.keep = _keep(self.weights, mask, {name for name, weight in parameters.items() if not weight.requires_grad})
-        self.norms = {name: _filter_norm(weight, self.keep[name]) for name, weight in self.weights.items()}
+        self.norms = {name: self._filter_norm(name, weight) for name, weight in self.weights.items()}
         self.batches = [mapped(lambda value: value.to(self.device), batch) for batch in _batches(data)]
         self.samples = sum(samples(x) for x, _ in self.batches)
         self.base, again = self.value({}), self.value({})
@@ -98,9 +106,9 @@ class Landscape:
         scaled = {}
         for name, step in direction.items():
             # The step is first divided by its largest entry, because a gradient of 1e-40 would make the ratio infinite.
-            peak = torch.where(self.keep[name], step, 0.0).abs().flatten(1).amax(1).reshape(self.norms[name].shape)
+            peak = self._filters(name, step).abs().amax(1).reshape(self.norms[name].shape)
             step = step / torch.where(peak > 0, peak, 1.0)
-            length = _filter_norm(step, self.keep[name])
+            length = self._filter_norm(name, step)
             ratio = torch.where(length > 0, self.norms[name] / torch.where(length > 0, length, 1.0), 0.0)
             scaled[name] = torch.where(self.keep[name], step, 0.0) * ratio
         return scaled
@@ -110,6 +118,16 @@ class Landscape:
         moving = {self._ids[name]: weight for name, weight in weights.items()}
         with replaced(self.model, self._still | moving):
             return call(self.model, x)
+
+    def _filters(self, name: str, values: Tensor) -> Tensor:
+        """Return the values of the remaining weights, one row per filter."""
+        left, axes = torch.where(self.keep[name], values, 0.0), _filter_axes(self._axes[name])
+        return left.movedim(axes, tuple(range(len(axes)))).reshape(math.prod(left.shape[axis] for axis in axes), -1)
+
+    def _filter_norm(self, name: str, values: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(self._filters(name, values), dim=1, dtype=torch.float64).to(values.dtype)
+        axes = _filter_axes(self._axes[name])
+        return norm.reshape([size if axis in axes else 1 for axis, size in enumerate(values.shape)])
 
     def _moved(self, offset: Mapping[str, Tensor]) -> Weights:
         return {name: weight + offset[name] if name in offset else weight for name, weight in self.weights.items()}
@@ -123,10 +141,12 @@ class Landscape:
 
 
 @contextmanager
-def measuring(model: nn.Module, loss: Loss, data: Data, mask: Mask | None) -> Iterator[Landscape]:
+def measuring(
+    model: nn.Module, loss: Loss, data: Data, mask: Mask | None, only: Chosen | None = None, skip: Chosen = ()
+) -> Iterator[Landscape]:
     """Yield a `Landscape` with the model in eval mode, and restore the model at the end."""
     with eval_mode(model):
-        yield Landscape(model, loss, data, mask)
+        yield Landscape(model, loss, data, mask, only, skip)
 
 
 def _keep(weights: Weights, mask: Mask | None, frozen: set[str]) -> dict[str, Tensor]:
@@ -143,10 +163,8 @@ def _keep(weights: Weights, mask: Mask | None, frozen: set[str]) -> dict[str, Te
     return whole | {name: keep.to(weights[name].device) for name, keep in mask.keep.items()}
 
 
-def _filter_norm(weight: Tensor, keep: Tensor) -> Tensor:
-    filters = torch.where(keep, weight, 0.0).flatten(1)
-    norm = torch.linalg.vector_norm(filters, dim=1, dtype=torch.float64).to(weight.dtype)
-    return norm.reshape(-1, *[1] * (weight.ndim - 1))
+def _filter_axes(axes: Axes) -> tuple[int, ...]:
+    return (axes.output,) if axes.batch is None else tuple(sorted((axes.batch, axes.output)))
 
 
 def _batches(data: Data) -> list[tuple[Any, Any]]:

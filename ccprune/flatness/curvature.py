@@ -10,6 +10,7 @@ from ccprune.flatness._hessian import COLUMNS, Hessian
 from ccprune.flatness._lanczos import block_lanczos
 from ccprune.flatness._landscape import Data, Loss, measuring
 from ccprune.mask import Mask
+from ccprune.mask._prunable import Chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,8 @@ def top_eigenvalues(
     tol: float = 1e-3,
     max_products: int = 100,
     seed: int = 0,
+    only: Chosen | None = None,
+    skip: Chosen = (),
 ) -> EigenResult:
     """Compute the k largest eigenvalues of the Hessian of the mean loss in the remaining prunable weights.
 
@@ -78,8 +81,9 @@ def top_eigenvalues(
     ----------
     model, loss, data
         `loss(model(x), y)` is the mean loss of a batch; data is (x, y), or batches of such pairs, which are weighted by
-        their sizes. The model is evaluated in eval mode and in its dtype, and is left unchanged. On CUDA, float32
-        convolutions lose digits to TF32 unless it is disabled in torch, and the residuals then remain larger.
+        their sizes. x may be a tuple or mapping of the model's arguments. The model is evaluated in eval mode and in
+        its dtype, and is left unchanged. On CUDA, float32 convolutions lose digits to TF32 unless it is disabled in
+        torch, and the residuals then remain larger.
     k : int, default 1
         Number of eigenvalues.
     mask : Mask, optional
@@ -97,6 +101,8 @@ def top_eigenvalues(
         Largest number of products. Two numbers per weight and product are stored.
     seed : int, default 0
         Seed of the starting block.
+    only, skip : collection of str and Module
+        Weights that are measured, and weights that are left out, as in `mask.prunable`. A mask names the same.
 
     Returns
     -------
@@ -113,7 +119,7 @@ def top_eigenvalues(
         raise ValueError(f"tol must lie between 0 and 1, got {tol!r}")
     at_least(1, k=k)
     at_least(k, max_products=max_products)
-    with measuring(model, loss, data, mask) as landscape:
+    with measuring(model, loss, data, mask, only, skip) as landscape:
         hessian = Hessian(landscape, scale)
         if k > hessian.size:
             raise ValueError(f"k must be at most the number of remaining weights ({hessian.size}), got {k}")
@@ -139,6 +145,8 @@ def trace(
     mask: Mask | None = None,
     scale: str = "none",
     seed: int = 0,
+    only: Chosen | None = None,
+    skip: Chosen = (),
 ) -> TraceResult:
     """Estimate the trace of the Hessian of the mean loss in the remaining prunable weights, with a standard error.
 
@@ -148,7 +156,7 @@ def trace(
 
     Parameters
     ----------
-    model, loss, data, mask, scale
+    model, loss, data, mask, scale, only, skip
         As in `top_eigenvalues`.
     probes : int, default 20
         Number of probes, at least 2.
@@ -161,7 +169,7 @@ def trace(
         As `top_eigenvalues`, and for fewer than 2 probes.
     """
     at_least(2, probes=probes)
-    with measuring(model, loss, data, mask) as landscape:
+    with measuring(model, loss, data, mask, only, skip) as landscape:
         hessian = Hessian(landscape, scale)
         generator, estimates = torch.Generator().manual_seed(seed), []
         for done in range(0, probes, COLUMNS):

@@ -1,15 +1,15 @@
-"""Loss under random and worst-case weight perturbations of a relative size, and on slices of the loss surface."""
+"""Loss under random and worst-case weight perturbations of a relative size."""
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least, differing
-from ccprune.flatness._landscape import Data, Landscape, Loss, Weights, measuring
+from ccprune._util.checks import at_least
+from ccprune.flatness._landscape import Data, Loss, Weights, measuring
 from ccprune.mask import Mask
+from ccprune.mask._prunable import Chosen
 
 MODES = ("random", "worst")
 
@@ -46,26 +46,6 @@ class SharpnessResult:
     samples: int
 
 
-@dataclass(frozen=True, eq=False)
-class SliceResult:
-    """Mean losses on a line or a plane; the middle point is the unperturbed model.
-
-    Attributes
-    ----------
-    coordinates : Tensor (points,)
-        Coordinates along each direction; float64 on the CPU.
-    losses : Tensor (points,) or (points, points)
-        `losses[i, j]` is the loss at coordinates[i] along the first direction and coordinates[j] along the second;
-        float64 on the CPU.
-    samples : int
-        Number of samples over which the loss is averaged.
-    """
-
-    coordinates: Tensor
-    losses: Tensor
-    samples: int
-
-
 def sharpness(
     model: nn.Module,
     loss: Loss,
@@ -77,6 +57,8 @@ def sharpness(
     steps: int = 10,
     mask: Mask | None = None,
     seed: int = 0,
+    only: Chosen | None = None,
+    skip: Chosen = (),
 ) -> SharpnessResult:
     """Increase of the mean loss under perturbations of `radius` times the norm of each filter's remaining weights.
 
@@ -84,7 +66,7 @@ def sharpness(
 
     Parameters
     ----------
-    model, loss, data, mask
+    model, loss, data, mask, only, skip
         As in `top_eigenvalues`.
     radius : float
         Length of the perturbation of each filter, relative to the norm of its remaining weights; at least 0.
@@ -116,7 +98,7 @@ def sharpness(
     at_least(2, draws=draws)
     at_least(1, steps=steps)
     generator = torch.Generator().manual_seed(seed)
-    with measuring(model, loss, data, mask) as landscape:
+    with measuring(model, loss, data, mask, only, skip) as landscape:
         found = []
         if mode == "random":
             for _ in range(draws):
@@ -138,110 +120,6 @@ def sharpness(
             weights=landscape.size,
             samples=landscape.samples,
         )
-
-
-def slice_1d(
-    model: nn.Module,
-    loss: Loss,
-    data: Data,
-    *,
-    radius: float,
-    points: int = 21,
-    direction: Mapping[str, Tensor] | None = None,
-    mask: Mask | None = None,
-    seed: int = 0,
-) -> SliceResult:
-    """Mean losses at weights + a * direction for evenly spaced values of a from -radius to radius.
-
-    Parameters
-    ----------
-    model, loss, data, mask
-        As in `top_eigenvalues`.
-    radius : float
-        Largest value of a, above 0.
-    points : int, default 21
-        Number of values of a, odd and at least 3.
-    direction : {prunable parameter name: Tensor}, optional
-        Direction, for instance an eigenvector or the difference to another minimum. It is restricted to the remaining
-        weights and otherwise used unchanged. None: a Gaussian direction in which each filter's part has the norm of the
-        filter's remaining weights (Li et al., 2018, section 4), so that a is a relative change.
-    seed : int, default 0
-        Seed of the Gaussian direction.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `sharpness`; ValueError also if the direction does not fit the model.
-    """
-    given = None if direction is None else [direction]
-    return _slice(model, loss, data, given, dimensions=1, radius=radius, points=points, mask=mask, seed=seed)
-
-
-def slice_2d(
-    model: nn.Module,
-    loss: Loss,
-    data: Data,
-    *,
-    radius: float,
-    points: int = 11,
-    directions: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
-    mask: Mask | None = None,
-    seed: int = 0,
-) -> SliceResult:
-    """Mean losses at points x points positions on the plane of two directions; see `slice_1d`.
-
-    The first of two random directions is that of `slice_1d` with the same seed.
-    """
-    return _slice(model, loss, data, directions, dimensions=2, radius=radius, points=points, mask=mask, seed=seed)
-
-
-def _slice(
-    model: nn.Module,
-    loss: Loss,
-    data: Data,
-    given: Sequence[Mapping[str, Tensor]] | None,
-    *,
-    dimensions: int,
-    radius: float,
-    points: int,
-    mask: Mask | None,
-    seed: int,
-) -> SliceResult:
-    if not 0 < radius < math.inf:
-        raise ValueError(f"radius must be finite and above 0, got {radius!r}")
-    at_least(3, points=points)
-    if points % 2 == 0:
-        raise ValueError(f"points must be odd, so that the model itself is one of them, got {points}")
-    half = points // 2
-    # With this order of operations the middle is exactly 0 and the coordinates are exactly symmetric.
-    coordinates = torch.arange(-half, half + 1, dtype=torch.float64) * radius / half
-    with measuring(model, loss, data, mask) as landscape:
-        if given is None:
-            generator = torch.Generator().manual_seed(seed)
-            directions = [landscape.random_direction(generator) for _ in range(dimensions)]
-        else:
-            if len(given) != dimensions:
-                raise ValueError(f"directions must be {dimensions}, got {len(given)}")
-            directions = [_fitting(landscape, direction) for direction in given]
-        losses = torch.empty([points] * dimensions, dtype=torch.float64)
-        for index in torch.cartesian_prod(*[torch.arange(points)] * dimensions).reshape(-1, dimensions).tolist():
-            offset = {
-                name: sum(float(coordinates[i]) * step[name] for i, step in zip(index, directions, strict=True))
-                for name in landscape.weights
-            }
-            losses[tuple(index)] = landscape.value(offset)
-        return SliceResult(coordinates=coordinates, losses=losses, samples=landscape.samples)
-
-
-def _fitting(landscape: Landscape, direction: Mapping[str, Tensor]) -> Weights:
-    expected = {name: tuple(weight.shape) for name, weight in landscape.weights.items()}
-    got = {name: tuple(step.shape) for name, step in direction.items()}
-    if got != expected:
-        raise ValueError(f"direction must have the model's prunable weights, not so for {differing(expected, got)}")
-    return {
-        name: torch.where(keep, direction[name].to(landscape.device, landscape.dtype), 0.0)
-        for name, keep in landscape.keep.items()
-    }
 
 
 def _times(factor: float, direction: Weights) -> Weights:

@@ -2,13 +2,16 @@
 
 from ccprune.mask._core import Mask
 from ccprune.mask._enforcement import Enforcement
-from ccprune.mask._names import prunable, unwrap
+from ccprune.mask._kinds import Axes, register_kind
+from ccprune.mask._names import unwrap
 from ccprune.mask._overlap import jaccard_kept
+from ccprune.mask._prunable import prunable
 from ccprune.mask._select import SCOPES, LayerFloorWarning, drop_lowest
 from ccprune.mask.schedules import Rewind, cubic, geometric
 
 __all__ = [
     "SCOPES",
+    "Axes",
     "Enforcement",
     "LayerFloorWarning",
     "Mask",
@@ -18,5 +21,6 @@ __all__ = [
     "geometric",
     "jaccard_kept",
     "prunable",
+    "register_kind",
     "unwrap",
 ]

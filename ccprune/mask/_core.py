@@ -16,7 +16,8 @@ from ccprune._util.modes import replaced
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
 from ccprune.mask._from_scores import FromScores
-from ccprune.mask._names import matched, prunable
+from ccprune.mask._names import matched
+from ccprune.mask._prunable import Chosen, prunable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,13 +53,14 @@ class Mask(FromScores):
                 raise ValueError(f"keep[{name!r}] must hold at least one weight, got shape {tuple(value.shape)}")
 
     @classmethod
-    def ones_like(cls, model: nn.Module) -> "Mask":
-        """Return the mask that keeps all prunable weights of the model that are not frozen."""
-        return cls({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
+    def ones_like(cls, model: nn.Module, *, only: Chosen | None = None, skip: Chosen = ()) -> "Mask":
+        """Return the mask that keeps all weights of `prunable(model, only=only, skip=skip)`."""
+        weights = prunable(model, only=only, skip=skip)
+        return cls({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()})
 
     @classmethod
     def from_torch_prune(cls, model: nn.Module) -> "Mask":
-        """Read the masks of `torch.nn.utils.prune` on linear and convolution weights; layers without one keep all.
+        """Read the masks of `torch.nn.utils.prune` on weights that can be pruned; layers without one keep all.
 
         The model is not changed. `torch.nn.utils.prune.remove` turns the weights into plain parameters again.
 

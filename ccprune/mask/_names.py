@@ -7,7 +7,7 @@ from torch.nn.parameter import is_lazy
 
 from ccprune._util.checks import listed
 
-#: Layers whose weights can be pruned.
+#: Layers that exports can make smaller.
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
@@ -22,47 +22,6 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def prunable(model: nn.Module, *, frozen: bool = False) -> dict[str, nn.Parameter]:
-    """Return the weights of linear and convolution layers by name, each tensor once.
-
-    Biases and normalisation layers are not prunable. Names are those of the plain model, without the "_orig_mod." of
-    `torch.compile` and the "module." of DataParallel and DistributedDataParallel.
-
-    Parameters
-    ----------
-    model : Module
-    frozen : bool, default False
-        Whether weights with `requires_grad=False` are included. Training does not change them, which is no sign of
-        unimportance.
-
-    Raises
-    ------
-    TypeError
-        If a layer's weight holds integers, such as packed codes.
-    ValueError
-        If the model has no such weights, or if a layer's weight is computed from other parameters
-        (`torch.nn.utils.prune`, parametrisations) or is lazy and has no values yet.
-    """
-    found: dict[str, nn.Parameter] = {}
-    seen: set[int] = set()
-    for name, module in layers(model).items():
-        weight = module._parameters.get("weight")
-        if weight is None:
-            raise ValueError(f"model's {name!r} is not a parameter but computed from others: {_remedy(module)}")
-        require_numbers(name, weight)
-        if id(weight) not in seen:
-            seen.add(id(weight))
-            found[name] = weight
-    if not found:
-        raise ValueError("model has no prunable weights: no linear or convolution layer")
-    left = {name: weight for name, weight in found.items() if frozen or weight.requires_grad}
-    if not left:
-        raise ValueError(
-            f"model's prunable weights are all frozen, {listed(found)}: score has the argument frozen=True"
-        )
-    return left
-
-
 def require_numbers(name: str, weight: Tensor) -> None:
     """Raise ValueError for a lazy weight, and TypeError for one of integers, which may be codes of a packed format."""
     if is_lazy(weight):
@@ -73,7 +32,7 @@ def require_numbers(name: str, weight: Tensor) -> None:
 
 def layers(model: nn.Module) -> dict[str, Layer]:
     """Return linear and convolution layers by the plain name of their weight, each module once."""
-    plain = _Plain(model)
+    plain = PlainNames(model)
     return {
         plain(f"{name}.weight" if name else "weight"): m for name, m in model.named_modules() if isinstance(m, Layer)
     }
@@ -88,7 +47,7 @@ def require_values(weights: Mapping[str, Tensor]) -> None:
 
 def owners(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
     """Return {plain name: (module, attribute)} of all parameters; tied parameters and modules have all their names."""
-    plain = _Plain(model)
+    plain = PlainNames(model)
     return {
         plain(f"{prefix}.{name}" if prefix else name): (module, name)
         for prefix, module in model.named_modules(remove_duplicate=False)
@@ -120,11 +79,11 @@ def matched(model: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[str, Ten
 
 def plain_names(model: nn.Module) -> dict[str, str]:
     """Return {name in the model's state: plain name}."""
-    plain = _Plain(model)
+    plain = PlainNames(model)
     return {name: plain(name) for name in model.state_dict()}
 
 
-class _Plain:
+class PlainNames:
     """Callable that removes from a name, at every level, the attributes in which wrappers hold the wrapped module."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -144,9 +103,3 @@ def _inner(module: nn.Module) -> str | None:
     if "_orig_mod" in module._modules:
         return "_orig_mod"
     return "module" if isinstance(module, _PARALLEL) else None
-
-
-def _remedy(module: nn.Module) -> str:
-    if hasattr(module, "weight_orig") and hasattr(module, "weight_mask"):
-        return "take its mask with Mask.from_torch_prune, then torch.nn.utils.prune.remove(module, 'weight')"
-    return "remove the parametrisation first, as with torch.nn.utils.parametrize.remove_parametrizations"

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from ccprune._util.checks import listed
-from ccprune.mask._names import layers, owners
+from ccprune.mask._names import owners
+from ccprune.mask._prunable import candidates
 
 
 def write(model: nn.Module, pairs: Sequence[tuple[str, Tensor, Tensor]]) -> None:
@@ -40,9 +41,9 @@ def _mask_children(parent: nn.Module, args: Any) -> None:
 
 
 def read(model: nn.Module) -> dict[str, Tensor]:
-    """Return {name: bool Tensor} of every linear and convolution weight, all True where torch has no mask."""
-    found = layers(model)
-    known = {(id(module), "weight_mask") for module in found.values()}
+    """Return {name: bool Tensor} of every weight that can be pruned, all True where torch has no mask."""
+    found = {name: place[:2] for name, place in candidates(model).items() if place[2]}
+    known = {(id(module), f"{attribute}_mask") for module, attribute in found.values()}
     others = [
         f"{prefix}.{name}" if prefix else name
         for prefix, module in model.named_modules()
@@ -50,22 +51,22 @@ def read(model: nn.Module) -> dict[str, Tensor]:
         if name.endswith("_mask") and f"{name[:-5]}_orig" in module._parameters and (id(module), name) not in known
     ]
     if others:
-        raise ValueError(f"model must have masks of linear and convolution weights only, got {listed(others)}")
+        raise ValueError(f"model must have masks of weights that can be pruned only, got {listed(others)}")
     keep: dict[str, Tensor] = {}
     first: dict[int, str] = {}
     masked = False
-    for name, module in found.items():
-        weight = module._parameters.get("weight_orig", module._parameters.get("weight"))
+    for name, (module, attribute) in found.items():
+        weight = module._parameters.get(f"{attribute}_orig", module._parameters.get(attribute))
         if weight is None:
             raise ValueError(f"model's {name!r} is neither a parameter nor one that torch.nn.utils.prune has masked")
         stays = torch.ones_like(weight, dtype=torch.bool)
-        if "weight_orig" in module._parameters:
-            stays, masked = module.get_buffer("weight_mask").bool(), True
+        if f"{attribute}_orig" in module._parameters:
+            stays, masked = module.get_buffer(f"{attribute}_mask").bool(), True
         other = first.setdefault(id(weight), name)
         if other != name and not torch.equal(keep[other], stays):
             raise ValueError(f"model's {other!r} and {name!r} share a weight but have different masks")
         if other == name:
             keep[name] = stays
     if not masked:
-        raise ValueError("model has no mask of torch.nn.utils.prune on a linear or convolution weight")
+        raise ValueError("model has no mask of torch.nn.utils.prune on a weight that can be pruned")
     return keep

@@ -5,7 +5,8 @@ from torch import nn
 
 from ccprune._util.checks import listed
 from ccprune.mask import Mask
-from ccprune.mask._names import Layer, owners
+from ccprune.mask._kinds import kind_of
+from ccprune.mask._names import owners
 
 VECTORS = "biases and other vectors"
 
@@ -27,7 +28,8 @@ def left_out(model: nn.Module, mask: Mask) -> pd.DataFrame:
         if parameter is None or id(parameter) in seen:
             continue
         seen.add(id(parameter))
-        frozen = isinstance(module, Layer) and attribute == "weight" and not parameter.requires_grad
+        kind = kind_of(module)
+        frozen = kind is not None and kind.default and attribute in kind.weights(module) and not parameter.requires_grad
         rows.append((name, type(module).__name__ + ", frozen" * frozen, parameter.ndim, parameter.numel()))
     return pd.DataFrame(rows, columns=["parameter", "kind", "dimensions", "weights"]).set_index("parameter")
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.sparse import SparseSemiStructuredTensor
 
 from ccprune._util.inputs import Inputs, first_inputs
 from ccprune.mask import Mask, unwrap
+from ccprune.mask._kinds import axes_of
 from ccprune.mask._names import owners
 from ccprune.measure import latency as timing
 from ccprune.measure import operations as flops
@@ -182,15 +183,25 @@ def _layers(mask: Mask, model: nn.Module) -> pd.DataFrame:
     found = owners(model)
     dead = {}
     for name, keep in mask.keep.items():
-        # (groups, outputs of a group, inputs of a group, kernel positions)
-        groups = getattr(found[name][0], "groups", 1)
-        parts = keep.reshape(groups, len(keep) // groups, keep.shape[1] if keep.ndim > 1 else 1, -1)
-        outputs, inputs = parts.any(3).any(2), parts.any(3).any(1)
+        outputs, inputs = (parts := _parts(keep, *found[name])).any(3).any(2), parts.any(3).any(1)
         dead[name] = (int((~outputs).sum()), int((~inputs).sum()), int(not keep.any()))
     columns = ["dead_outputs", "dead_inputs", "collapsed"]
     more = pd.DataFrame.from_dict(dead, orient="index", columns=columns)
     more.loc["all"] = more.sum()
     return table.join(more)
+
+
+def _parts(keep: Tensor, module: nn.Module, attribute: str) -> Tensor:
+    """Return a mask in the shape (groups or experts, outputs of a group, inputs of a group, kernel positions)."""
+    axes = axes_of(module, attribute)
+    if keep.ndim < 2:
+        return keep.reshape(1, -1, 1, 1)
+    if axes.batch is not None:
+        parts = keep.movedim((axes.batch, axes.output, axes.input), (0, 1, 2))
+    else:
+        groups = getattr(module, "groups", 1) if keep.ndim > 2 else 1
+        parts = keep.unflatten(0, (groups, -1)).movedim((axes.output + 1, axes.input + 1), (1, 2))
+    return parts.reshape(*parts.shape[:3], -1)
 
 
 def _parameters(model: nn.Module) -> int:

@@ -10,28 +10,26 @@ Pruned operations are saved only by a kernel that skips them. Dense kernels mult
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from ccprune._util.checks import listed
 from ccprune._util.inputs import Inputs, call, first_inputs, samples
-from ccprune._util.modes import eval_mode
+from ccprune._util.modes import eval_mode, in_steps
 from ccprune.mask import Mask, unwrap
+from ccprune.mask._kinds import kind_of
 from ccprune.mask._names import owners
+from ccprune.mask._prunable import candidates
+from ccprune.measure._uses import PARTS, uses
 
 UNCOUNTED = "not counted: "  # prefix of the rows of kernels that cannot be counted
 
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
 # Kernels with products that torch 2.13's counter does not count. Fused recurrent layers and attention are computed in
-# steps that it counts where `_in_steps` can select them.
+# steps that it counts where `in_steps` can select them.
 _UNSEEN = (
     "mkldnn_rnn_layer",
     "_cudnn_rnn",
@@ -50,8 +48,9 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     """Count multiply-adds and FLOPs of a forward pass in eval mode, for one example.
 
     Every weight needs one multiply-add at each output position of a linear or convolution layer, whatever its stride,
-    padding, groups and dilation, and at each input position of a transposed convolution. Products with padded zeros
-    count, as in torch's counter. A layer that is used twice counts twice.
+    padding, groups and dilation, at each input position of a transposed convolution, at each step of a recurrent layer,
+    and at each query, key or value of attention. Products with padded zeros count, as in torch's counter. A layer that
+    is used twice counts twice.
 
     Parameters
     ----------
@@ -66,9 +65,10 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     Returns
     -------
     DataFrame of int64
-        One row per weight tensor of a linear or convolution layer, by the name of its parameter ("conv1.weight"; tied
-        weights under the first name). The row "other" has the products that torch's counter found outside the calls of
-        these layers, such as attention, recurrent layers or einsum, where no mask is taken into account. For products
+        One row per weight tensor that can be pruned (see `ccprune.mask.prunable`) or that the mask names, by the name
+        of its parameter ("conv1.weight"; tied weights under the first name). The row "other" has the products that
+        torch's counter found outside the calls of these layers, such as attention scores, einsum, or weights of kinds
+        that are not linear, whose uses are 0. There no mask is taken into account. For products
         that cannot be counted there is a row "not counted: KERNEL" with the number of calls in `uses`; the row "all",
         which is the last, is then a lower bound. Columns:
         weights and kept (numbers of weights); uses (calls of the layer in one pass, 0 if the layer is never called);
@@ -79,26 +79,22 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     ------
     ValueError
         If the example has no rows, or its work is not a whole number per row (the model mixes batch elements; pass one
-        row). If the mask does not fit the model or names a weight of another kind of layer. If a layer does less work
-        than its kind.
+        row). If the mask does not fit the model. If a layer does less work than its kind.
     """
     model, example = unwrap(model), first_inputs(example, name="example")
     rows_given = samples(example)
-    layers = {module: (name, module.weight) for name, module in model.named_modules() if isinstance(module, _LAYERS)}
-    weights: dict[int, tuple[str, Tensor]] = {}
-    for name, weight in layers.values():
-        weights.setdefault(id(weight), (f"{name}.weight" if name else "weight", weight))
-    kept = _kept(model, mask, weights)
-    keys = {module: id(weight) for module, (_, weight) in layers.items()}
-    uses, places, total, unseen = _run(model, example, keys)
+    weights, keys = _weights(model, mask)
+    kept = _kept(model, mask)
+    calls, places, total, unseen = _run(model, example, keys)
     rows = {}
-    for key, (name, weight) in weights.items():
-        size, left = weight.numel(), kept.get(key, weight.numel())
-        rows[name] = (size, left, uses[key], size * places[key], left * places[key])
+    for key, (name, weight, parts) in weights.items():
+        left = kept.get(key) or [weight.numel() // parts] * parts
+        dense = sum(weight.numel() // parts * places[key, part] for part in range(parts))
+        rows[name] = (weight.numel(), sum(left), calls[key], dense, sum(n * places[key, i] for i, n in enumerate(left)))
     counted = sum(row[3] for row in rows.values())
     if total < 2 * counted:
         raise ValueError(
-            f"model must do in each linear and convolution layer what that kind does: {2 * counted} FLOPs expected "
+            f"model must do in each layer what its kind does: {2 * counted} FLOPs expected "
             f"from the layers called, torch's counter saw {total}"
         )
     other = total // 2 - counted
@@ -118,29 +114,37 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     return table.rename_axis("parameter").astype("int64")
 
 
+def _weights(
+    model: nn.Module, mask: Mask | None
+) -> tuple[dict[int, tuple[str, Tensor, int]], dict[tuple[nn.Module, str], int]]:
+    """Return name, tensor and number of parts of each weight by its id, and the ids by module and attribute."""
+    places = {name: found[:2] for name, found in candidates(model).items() if found[2]}
+    places |= {name: owners(model)[name] for name in (mask.keep if mask is not None else ()) if name in owners(model)}
+    weights: dict[int, tuple[str, Tensor, int]] = {}
+    keys = {}
+    for name, (module, attribute) in places.items():
+        weight = getattr(module, attribute)
+        keys[module, attribute] = id(weight)
+        weights.setdefault(id(weight), (name, weight, PARTS.get(attribute, 1)))
+    return weights, keys
+
+
 def _run(
-    model: nn.Module, example: Any, keys: dict[nn.Module, int]
-) -> tuple[Counter[int], Counter[int], int, Counter[str]]:
+    model: nn.Module, example: Any, keys: dict[tuple[nn.Module, str], int]
+) -> tuple[Counter[int], Counter[tuple[int, int]], int, Counter[str]]:
     """Return calls and positions of each weight over the batch, torch's FLOP count, and calls of uncounted kernels.
 
-    Weights are given by the key of their layer.
+    Weights are given by their key, positions by key and part.
     """
-    uses: Counter[int] = Counter()
-    places: Counter[int] = Counter()
+    calls: Counter[int] = Counter()
+    places: Counter[tuple[int, int]] = Counter()
 
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
-        if isinstance(module, _TRANSPOSED):
-            shared = args[0] if args else kwargs["input"]
-        else:
-            shared = output
-        uses[keys[module]] += 1
-        # The first axis of a weight indexes the channels of that side; each entry is used once at every other position.
-        places[keys[module]] += shared.numel() // module.weight.shape[0]
-
-    def note_attention(module: nn.Module, args: tuple[Any, ...], output: tuple[Tensor, Any]) -> None:
-        # The output projection is computed with the layer's weight, but without a call of the layer.
-        uses[keys[module.out_proj]] += 1
-        places[keys[module.out_proj]] += output[0].numel() // module.out_proj.out_features
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        for holder, attribute, part, positions in uses(module, args, kwargs, output):
+            if (holder, attribute) in keys:
+                key = keys[holder, attribute]
+                calls[key] += part == 0
+                places[key, part] += positions
 
     unseen: Counter[str] = Counter()
     formulas: dict[Any, Any] = {name: _noting(name, unseen) for name in _UNSEEN}
@@ -151,33 +155,14 @@ def _run(
     with ExitStack() as stack:
         for module in model.modules():
             # Prepended, because a hook of the caller may replace the output.
-            if isinstance(module, nn.MultiheadAttention) and module.out_proj in keys:
-                stack.callback(module.register_forward_hook(note_attention, prepend=True).remove)
-            elif module in keys:
+            if kind_of(module) is not None:
                 stack.callback(module.register_forward_hook(note, with_kwargs=True, prepend=True).remove)
-        stack.enter_context(_in_steps(model))
+        stack.enter_context(in_steps(model))
         stack.enter_context(eval_mode(model))
         stack.enter_context(torch.no_grad())
         stack.enter_context(counter)
         call(model, example)
-    return uses, places, counter.get_total_flops(), unseen
-
-
-@contextmanager
-def _in_steps(model: nn.Module) -> Iterator[None]:
-    """Compute attention and recurrent layers from products that torch's counter counts, within the block."""
-    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    backends = [torch.backends.mkldnn, torch.backends.cudnn] if recurrent else []
-    fast = torch.backends.mha.get_fastpath_enabled()
-    with sdpa_kernel(SDPBackend.MATH):
-        before = [backend.set_flags(_enabled=False)[0] for backend in backends]
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
-            yield
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fast)
-            for backend, enabled in zip(backends, before, strict=True):
-                backend.set_flags(_enabled=enabled)
+    return calls, places, counter.get_total_flops(), unseen
 
 
 def _noting(name: str, found: Counter[str]) -> Any:
@@ -195,13 +180,14 @@ def _sizing(position: int) -> Any:
     return formula
 
 
-def _kept(model: nn.Module, mask: Mask | None, weights: dict[int, tuple[str, Tensor]]) -> dict[int, int]:
-    """Return the number of kept weights by the id of the parameter, so that any name of a tied weight can be used."""
+def _kept(model: nn.Module, mask: Mask | None) -> dict[int, list[int]]:
+    """Return the kept weights of each part by the parameter's id, because a mask may use any name of a tied one."""
     if mask is None:
         return {}
-    left = mask.check(model)["kept"]  # raises if the mask does not fit
-    parameters = {name: module._parameters[attribute] for name, (module, attribute) in owners(model).items()}
-    uncounted = [name for name in mask.keep if id(parameters[name]) not in weights]
-    if uncounted:
-        raise ValueError(f"mask must name weights of linear or convolution layers, got {listed(uncounted)}")
-    return {id(parameters[name]): int(left[name]) for name in mask.keep}
+    mask.check(model)  # raises if the mask does not fit
+    places = owners(model)
+    kept = {}
+    for name, keep in mask.keep.items():
+        module, attribute = places[name]
+        kept[id(module._parameters[attribute])] = [int(part.sum()) for part in keep.chunk(PARTS.get(attribute, 1))]
+    return kept

@@ -11,6 +11,7 @@ With both, the recorder holds one number per weight, a copy of the weights befor
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from torch.optim import Optimizer
 
 from ccprune._util.checks import listed
 from ccprune.mask import prunable
+from ccprune.mask._prunable import Chosen
+from ccprune.recording._losses import asynchronous, mean_loss
 from ccprune.recording._stores import Store
 
 PAIRINGS = ("same_batch", "consecutive")
@@ -55,6 +58,8 @@ class Recorder:
     may_skip : bool
         Whether a step may be omitted after `before`, as by `torch.amp.GradScaler` when gradients overflow. Its loss is
         dropped and counted in `skipped`. By default a missing step is an error.
+    only, skip : collection of str and Module
+        Weights that are recorded, and weights that are not, as in `mask.prunable`.
 
     Attributes
     ----------
@@ -80,6 +85,8 @@ class Recorder:
         *,
         pairing: str = "same_batch",
         may_skip: bool = False,
+        only: Chosen | None = None,
+        skip: Chosen = (),
     ) -> None:
         if pairing not in PAIRINGS:
             raise ValueError(f"pairing must be one of {PAIRINGS}, got {pairing!r}")
@@ -87,7 +94,8 @@ class Recorder:
             raise TypeError(f"stores must be a sequence of objects with a method update, got {stores!r}")
         if not stores:
             raise ValueError("stores must hold at least one store")
-        self._model, self._weights, self._all = model, prunable(model), prunable(model, frozen=True)
+        self._model, self._of = model, partial(prunable, only=only, skip=skip)
+        self._weights, self._all = self._of(model), self._of(model, frozen=True)
         held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         lacking = [name for name, w in self._weights.items() if id(w) not in held]
         if lacking:
@@ -171,7 +179,7 @@ class Recorder:
 
     def _current(self) -> list[Tensor]:
         """Return the weights, or raise ValueError if they are not those with which recording began."""
-        now = prunable(self._model, frozen=True)
+        now = self._of(self._model, frozen=True)
         changed = [name for name in self._all.keys() | now.keys() if now.get(name) is not self._all.get(name)]
         changed += [name for name, weight in now.items() if weight.requires_grad and name not in self._weights]
         if changed:
@@ -199,11 +207,11 @@ class Recorder:
 
     def _mean(self, loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
         """Return the mean in float64 and the number of losses. `ccprune.distributed` also averages over processes."""
-        return _mean(loss)
+        return mean_loss(loss)
 
     def _emit(self, delta_loss: Tensor) -> None:
         weights, changes = self._current(), list(self._changes.values())
-        if _asynchronous(delta_loss.device):  # few kernels for any number of tensors
+        if asynchronous(delta_loss.device):  # few kernels for any number of tensors
             torch._foreach_sub_(changes, weights)
             torch._foreach_neg_(changes)
         else:  # one pass over memory
@@ -219,7 +227,7 @@ class Recorder:
         self.records += 1
 
     def _check(self, loss: Tensor, step: int) -> None:
-        if not _asynchronous(loss.device):
+        if not asynchronous(loss.device):
             if not bool(loss.isfinite()):
                 raise ValueError(f"loss of step {step} is {loss.item()}; the {self.records} records before it are kept")
             return
@@ -242,18 +250,3 @@ class Recorder:
             raise RuntimeError(f"{message} (may_skip=True allows for steps that a GradScaler leaves out)")
         self._pending = None
         self.skipped += 1
-
-
-def _asynchronous(device: torch.device) -> bool:
-    return device.type != "cpu"
-
-
-def _mean(loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
-    """Return the mean in float64, as a new tensor, and the number of losses."""
-    parts = [loss] if isinstance(loss, Tensor) else loss
-    if not isinstance(parts, Sequence) or not all(isinstance(part, Tensor) for part in parts):
-        raise TypeError(f"loss must be a Tensor or a sequence of Tensors, got {type(loss).__name__}")
-    if not parts or any(part.numel() != 1 or not part.is_floating_point() for part in parts):
-        shapes = [(tuple(part.shape), part.dtype) for part in parts]
-        raise ValueError(f"loss must be one real number per micro-batch, got {shapes}")
-    return torch.stack([part.detach().reshape(()).to(torch.float64) for part in parts]).mean(), len(parts)

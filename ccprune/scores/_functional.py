@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ccprune._util.inputs import batches, call, mapped, tensors
-from ccprune._util.modes import eval_mode, replaced
+from ccprune._util.modes import eval_mode, in_steps, replaced
 from ccprune.mask import prunable, unwrap
 
 
@@ -52,14 +51,14 @@ class FunctionalModel:
 
 @contextmanager
 def eager_eval(model: nn.Module) -> Iterator[None]:
-    """Set eval mode, run compiled parts without compilation, and use the attention kernel with second derivatives."""
+    """Set eval mode, run compiled parts without compilation, and use kernels that have second derivatives."""
     with ExitStack() as stack:
         stack.enter_context(eval_mode(model))
         # Compiled code has no second derivatives and would be recompiled for other weights. The stance is set only
         # where it is needed, because torch's compiler takes seconds to import.
         if any("_orig_mod" in module._modules or module._compiled_call_impl for module in model.modules()):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(in_steps(model))
         yield
 
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from ccprune._util.checks import listed
 from ccprune._util.inputs import Inputs
-from ccprune._util.modes import capture_inputs
+from ccprune._util.modes import capture_inputs, replaced
 from ccprune.mask import prunable
-from ccprune.mask._names import Layer
+from ccprune.mask._kinds import kind_of
 from ccprune.scores._functional import FunctionalModel, eager_eval, finite, widened_batches
 
 
@@ -44,15 +44,28 @@ def wanda(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     look = FunctionalModel(model)
     weights = look.weights
     names = {id(weight): name for name, weight in prunable(model).items()}
-    used = {
-        layer: names[id(layer.weight)]
-        for layer in model.modules()
-        if isinstance(layer, Layer) and id(layer.weight) in names
-    }
+    used: dict[nn.Module, tuple[str, str]] = {}
+    unserved = dict.fromkeys(weights, "a parameter of no layer")
+    for layer in model.modules():
+        kind = kind_of(layer)
+        for attribute, weight in layer._parameters.items():
+            if id(weight) not in names:
+                continue
+            if kind is not None and kind.linear and attribute in kind.weights(layer):
+                used[layer] = names[id(weight)], attribute
+                unserved.pop(names[id(weight)], None)
+            elif names[id(weight)] in unserved:
+                unserved[names[id(weight)]] = type(layer).__name__
+    if unserved:
+        got = listed([f"{name} of {kind}" for name, kind in unserved.items()])
+        raise ValueError(
+            f"wanda cannot score weights of layers that are not linear, got {got}: leave them out with skip"
+        )
     energies: dict[str, Tensor] = {}
 
-    def note(layer: Layer, inputs: Tensor) -> None:
-        name, energy = used[layer], _energy(layer, inputs)
+    def note(layer: nn.Module, inputs: Tensor) -> None:
+        name, attribute = used[layer]
+        energy = _energy(layer, attribute, inputs)
         energies[name] = energies[name] + energy if name in energies else energy
 
     with capture_inputs(used, note), eager_eval(model), torch.no_grad():
@@ -60,18 +73,27 @@ def wanda(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
             look(weights, inputs)
     silent = [name for name in weights if name not in energies]
     if silent:
-        raise ValueError(f"model's {listed(silent)} were not used by calling their layers: their inputs are not seen")
+        raise ValueError(
+            f"model's {listed(silent)} were not used by calling their layers, their inputs are not seen: leave them "
+            "out with skip"
+        )
     return finite({name: weight.abs() * energies[name].sqrt().to(weight.dtype) for name, weight in weights.items()})
 
 
-def _energy(layer: Any, x: Tensor) -> Tensor:
+def _energy(layer: Any, attribute: str, x: Tensor) -> Tensor:
     """Return the sum of squares of every input of the layer, float64, in a shape that broadcasts with its weight."""
     squares = x.detach().square()
     if isinstance(layer, nn.Linear):
         return squares.flatten(0, -2).sum(0, dtype=torch.float64) if x.ndim > 1 else squares.double()
-    # The gradient of the summed convolution of the squares with respect to the kernel is the sum of the squares at each
-    # position of the kernel. Strides, padding, dilation and groups are thereby handled by the layer.
-    kernel = torch.zeros_like(layer.weight, requires_grad=True)
+    # The gradient of the summed output for the squares with respect to the weight is the sum of the squares that each
+    # weight multiplies. Strides, padding, dilation and groups are thereby handled by the layer.
+    weight = layer._parameters[attribute]
+    kernel = torch.zeros_like(weight, requires_grad=True)
     with torch.enable_grad():
-        total = layer._conv_forward(squares, kernel, None).sum()
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            total = layer._conv_forward(squares, kernel, None).sum()
+        else:
+            with replaced(layer, {id(weight): kernel}):
+                # The layer itself, without its hooks, because this function is called by one of them.
+                total = type(layer).forward(layer, squares).sum()
     return torch.autograd.grad(total, kernel)[0].double()

@@ -42,12 +42,13 @@ def lamp(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def ranks(scores: Mapping[str, Tensor], *, within: str) -> dict[str, Tensor]:
+def ranks(scores: Mapping[str, Tensor], *, within: str, rows: Mapping[str, int] | None = None) -> dict[str, Tensor]:
     """Return ranks in (0, 1) within each tensor ("layer") or each output unit or channel ("row").
 
     Weights are thereby compared within these groups only. The lowest of n scores becomes 0.5 / n and the highest
     1 - 0.5 / n. Of equal scores the earlier has the lower rank, as in `Mask.from_scores`. A mask over all layers that
     is made from ranks prunes the same share of every group, up to rounding.
+    `rows` gives the axis of the output units of tensors where it is not the first, as in transposed convolutions.
 
     Raises
     ------
@@ -60,8 +61,11 @@ def ranks(scores: Mapping[str, Tensor], *, within: str) -> dict[str, Tensor]:
     for name, score in scores.items():
         if bool(score.isnan().any()):
             raise ValueError(f"scores[{name!r}] holds NaN")
-        groups = score.detach().flatten(1) if within == "row" else score.detach().reshape(1, -1)
+        axis = (rows or {}).get(name, 0)
+        moved = score.detach().movedim(axis, 0)
+        groups = moved.flatten(1) if within == "row" else score.detach().reshape(1, -1)
         # The inverse of the sorting permutation is the rank.
         positions = groups.argsort(dim=1, stable=True).argsort(dim=1)
-        found[name] = ((positions.double() + 0.5) / groups.shape[1]).reshape(score.shape)
+        ranked = (positions.double() + 0.5) / groups.shape[1]
+        found[name] = ranked.reshape(moved.shape).movedim(0, axis) if within == "row" else ranked.reshape(score.shape)
     return found

@@ -51,7 +51,7 @@ def test_recorded_criteria_leave_frozen_weights_out():
         assert list(scores) == ["2.weight"], name
         mask = ccprune.prune(model, scores, sparsity=0.5)
         assert mask.counts == {"2.weight": 16} and torch.equal(model[0].weight, frozen)
-        with pytest.raises(ValueError, match=r"not so for \['0.weight'\] .weights that were frozen during a recording"):
+        with pytest.raises(ValueError, match=r"not so for \['0.weight'\] .weights that were frozen or left out"):
             ccprune.score(name, model, recording=recording, lr=0.05, frozen=True)
 
 

@@ -338,7 +338,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_records_bef
 
 @pytest.mark.parametrize("pairing", PAIRINGS)
 def test_where_the_device_is_not_waited_for_a_bad_loss_leaves_sums_as_they_were(pairing, monkeypatch):
-    monkeypatch.setattr(module, "_asynchronous", lambda device: True)
+    monkeypatch.setattr(module, "asynchronous", lambda device: True)
     data = batches(8)
     good, stream, covariance = InMemory(), SquaredUpdates(), Covariance()
     recorded(pairing, data[:4], [good], lr=0.1)
@@ -363,7 +363,7 @@ def test_where_the_device_is_not_waited_for_a_bad_loss_leaves_sums_as_they_were(
 def test_changes_are_the_same_where_the_device_is_not_waited_for(pairing, dtype, monkeypatch):
     stores = [Covariance(), Covariance()]
     recorded(pairing, batches(6, dtype), [stores[0]])
-    monkeypatch.setattr(module, "_asynchronous", lambda device: True)
+    monkeypatch.setattr(module, "asynchronous", lambda device: True)
     recorded(pairing, batches(6, dtype), [stores[1]])
     assert len(stores[0].changes) == len(stores[1].changes) >= 5
     for one, other in zip(stores[0].changes, stores[1].changes, strict=True):

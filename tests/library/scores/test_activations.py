@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import ccprune
 from ccprune import scores
 
 
@@ -108,8 +109,12 @@ def test_null_a_dead_input_scores_zero_whatever_its_weight():
 
 def test_a_layer_that_is_not_called_is_refused_by_name_and_no_hook_stays():
     attention = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
-    with pytest.raises(ValueError, match=r"model's \['self_attn.out_proj.weight'\] were not used by calling"):
+    with pytest.raises(ValueError, match=r"wanda cannot .*, got \['self_attn.in_proj_weight of MultiheadAttention'\]"):
         scores.wanda(attention, torch.randn(2, 3, 4))
+    with pytest.raises(ValueError, match=r"model's \['self_attn.out_proj.weight'\] were not used by calling"):
+        ccprune.score("wanda", attention, x=torch.randn(2, 3, 4), skip=["self_attn.in_proj_weight"])
+    found = ccprune.score("wanda", attention, x=torch.randn(2, 3, 4), skip=[attention.self_attn])
+    assert list(found) == ["linear1.weight", "linear2.weight"]
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in attention.modules())
     model = nn.Sequential(nn.Linear(3, 2))
     with pytest.raises(RuntimeError):

@@ -1,0 +1,161 @@
+"""The weights of a model that are scored and pruned, and the choice among them."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from torch import Tensor, nn
+
+from ccprune._util.checks import listed
+from ccprune.mask._kinds import kind_of
+from ccprune.mask._names import PlainNames, owners, require_numbers, unwrap
+
+#: Names of modules or parameters, or modules.
+Chosen = Collection[str | nn.Module]
+_CHOSEN: ContextVar[tuple[int, tuple[str, ...]] | None] = ContextVar("chosen", default=None)
+
+
+def prunable(
+    model: nn.Module, *, frozen: bool = False, only: Chosen | None = None, skip: Chosen = ()
+) -> dict[str, nn.Parameter]:
+    """Return the weights of all kinds of layers by name, each tensor once.
+
+    These are the weights of linear, convolution, transposed convolution and recurrent layers, the projections of
+    attention, and those of `register_kind`. Biases, normalisation layers and embeddings are not included. Names are
+    those of the plain model, without the "_orig_mod." of `torch.compile` and the "module." of DataParallel and
+    DistributedDataParallel.
+
+    Parameters
+    ----------
+    model : Module
+    frozen : bool, default False
+        Whether weights with `requires_grad=False` are included. Training does not change them, which is no sign of
+        unimportance.
+    only : collection of str and Module, optional
+        Modules, or names of modules or parameters. Only their weights are included: of a module the weights of all
+        layers in it, and any parameter that is named itself. An embedding is included if it is named.
+    skip : collection of str and Module
+        Modules, or names of modules or parameters, that are left out, under all of their names.
+
+    Raises
+    ------
+    TypeError
+        If a layer's weight holds integers, such as packed codes, and if `only` or `skip` is a single name.
+    ValueError
+        If the model has no such weights, if `only` or `skip` name what it does not have, or if a layer's weight is
+        computed from other parameters (`torch.nn.utils.prune`, parametrisations) or is lazy and has no values yet.
+    """
+    chosen_names = _CHOSEN.get()
+    if chosen_names is not None and chosen_names[0] == id(unwrap(model)):
+        parameters = {name: module._parameters[attribute] for name, (module, attribute) in owners(model).items()}
+        return {name: parameters[name] for name in chosen_names[1] if name in parameters}  # type: ignore[misc]
+    found: dict[str, nn.Parameter] = {}
+    taken, left_out = _Selection(model, only, "only"), _Selection(model, skip, "skip")
+    seen: set[int] = set()
+    for name, (module, attribute, default) in candidates(model).items():
+        weight = module._parameters.get(attribute)
+        named = taken.names(module, weight)
+        if left_out.holds(module, weight) or not (
+            default if only is None else named or default and taken.holds(module)
+        ):
+            continue
+        if weight is None:
+            raise ValueError(
+                f"model's {name!r} is not a parameter but computed from others: {_remedy(module, attribute)}, or leave "
+                "it out with skip"
+            )
+        require_numbers(name, weight)
+        if id(weight) not in seen:
+            seen.add(id(weight))
+            found[name] = weight
+    for name, weight in taken.parameters.items():
+        if id(weight) not in seen and not left_out.holds(None, weight):
+            require_numbers(name, weight)
+            seen.add(id(weight))
+            found[name] = weight
+    if not found:
+        raise ValueError("model has no prunable weights: no linear, convolution or other layer of a known kind")
+    left = {name: weight for name, weight in found.items() if frozen or weight.requires_grad}
+    asleep = [name for name, weight in taken.parameters.items() if not frozen and not weight.requires_grad]
+    if not left or asleep:
+        raise ValueError(
+            f"model's prunable weights are all frozen, {listed(asleep or found)}: score has the argument frozen=True"
+        )
+    return left
+
+
+@contextmanager
+def chosen(model: nn.Module, names: Collection[str]) -> Iterator[None]:
+    """Let `prunable(model)` return the parameters of these names within the block, as for a criterion's function."""
+    token = _CHOSEN.set((id(unwrap(model)), tuple(names)))
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
+def candidates(model: nn.Module) -> dict[str, tuple[nn.Module, str, bool]]:
+    """Return {plain name: (module, attribute, whether pruned by default)} of the weights of all kinds of layers.
+
+    Weights that are computed from other parameters, which the module has under another name, are included.
+    """
+    plain, found = PlainNames(model), {}
+    for prefix, module in model.named_modules():
+        kind = kind_of(module)
+        for attribute in kind.weights(module) if kind is not None else ():
+            if kind is not None and module._parameters.get(attribute, module) is not None:  # None: not used
+                found[plain(f"{prefix}.{attribute}" if prefix else attribute)] = (module, attribute, kind.default)
+    return found
+
+
+class _Selection:
+    """Modules and parameters of a model that `only` or `skip` name."""
+
+    def __init__(self, model: nn.Module, entries: Chosen | None, argument: str) -> None:
+        if isinstance(entries, str | nn.Module):
+            raise TypeError(f"{argument} must be a collection of names or modules, got {type(entries).__name__}")
+        plain = PlainNames(model)
+        places, modules = owners(model), list(model.named_modules(remove_duplicate=False))
+        self.parameters: dict[str, nn.Parameter] = {}
+        self._named: set[int] = set()
+        self._inside: set[int] = set()
+        unknown = []
+        for entry in entries or ():
+            held = [module for name, module in modules if entry is module or (name and plain(name) == entry)]
+            for module in held:
+                self._named |= {id(module)}
+                self._inside |= {id(one) for one in module.modules()}
+            if isinstance(entry, str) and entry in places:
+                holder, attribute = places[entry]
+                self.parameters[entry] = holder._parameters[attribute]  # type: ignore[assignment]
+            elif not held:
+                unknown.append(entry if isinstance(entry, str) else type(entry).__name__)
+        if unknown:
+            raise ValueError(f"{argument} must name modules or parameters of the model, got {listed(unknown)}")
+        self._weights = {id(weight) for weight in self.parameters.values()}
+        self._within = self._weights | {
+            id(weight)
+            for module in model.modules()
+            if id(module) in self._inside
+            for weight in module._parameters.values()
+        }
+
+    def names(self, module: nn.Module, weight: Tensor | None) -> bool:
+        """Return whether the weight or its module itself is named."""
+        return id(module) in self._named or id(weight) in self._weights
+
+    def holds(self, module: nn.Module | None, weight: Tensor | None = None) -> bool:
+        """Return whether the module or the weight is in one that is named."""
+        return id(module) in self._inside or (weight is not None and id(weight) in self._within)
+
+
+def _remedy(module: nn.Module, attribute: str) -> str:
+    if hasattr(module, f"{attribute}_orig") and hasattr(module, f"{attribute}_mask"):
+        return f"take its mask with Mask.from_torch_prune, then torch.nn.utils.prune.remove(module, {attribute!r})"
+    if hasattr(module, f"{attribute}_orig") and hasattr(module, f"{attribute}_u"):
+        return f"call torch.nn.utils.remove_spectral_norm(module, {attribute!r}) first"
+    if hasattr(module, f"{attribute}_g") and hasattr(module, f"{attribute}_v"):
+        return f"call torch.nn.utils.remove_weight_norm(module, {attribute!r}) first"
+    if attribute in getattr(module, "parametrizations", ()):
+        return f"call torch.nn.utils.parametrize.remove_parametrizations(module, {attribute!r}) first"
+    return "make it a parameter first"
