@@ -59,9 +59,7 @@ def after_steps(
 ) -> list[Any]:
     """Call `apply` after every step of the optimisers, which must hold the weights that are not frozen."""
     for optimizer in optimizers:
-        if not isinstance(optimizer, Optimizer) or not hasattr(optimizer, "_optimizer_step_post_hooks"):
-            inner = "; pass its attribute optimizer" if hasattr(optimizer, "optimizer") else ""
-            raise TypeError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}{inner}")
+        require_optimizer(optimizer)
     held = {id(weight) for one in optimizers for group in one.param_groups for weight in group["params"]}
     lacking = [name for name, weight in weights.items() if weight.requires_grad and id(weight) not in held]
     if lacking:
@@ -74,6 +72,13 @@ def after_steps(
         apply()
 
     return [optimizer.register_step_post_hook(again) for optimizer in optimizers]
+
+
+def require_optimizer(optimizer: Any) -> None:
+    """Raise TypeError for an object without the hooks of torch's optimisers, with the attribute that holds one."""
+    if not isinstance(optimizer, Optimizer) or not hasattr(optimizer, "_optimizer_step_post_hooks"):
+        inner = "; pass its attribute optimizer" if hasattr(optimizer, "optimizer") else ""
+        raise TypeError(f"optimizer must be a torch Optimizer, got {type(optimizer).__name__}{inner}")
 
 
 def without_optimizer(model: nn.Module, fill: Callable[[nn.Module], object]) -> list[Any]:

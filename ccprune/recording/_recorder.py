@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from ccprune._util.checks import listed
 from ccprune.mask import prunable
+from ccprune.mask._enforcement import require_optimizer
 from ccprune.mask._prunable import Chosen
 from ccprune.recording._losses import asynchronous, mean_loss
 from ccprune.recording._stores import Store
@@ -96,6 +97,7 @@ class Recorder:
             raise ValueError("stores must hold at least one store")
         self._model, self._of = model, partial(prunable, only=only, skip=skip)
         self._weights, self._all = self._of(model), self._of(model, frozen=True)
+        require_optimizer(optimizer)
         held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         lacking = [name for name, w in self._weights.items() if id(w) not in held]
         if lacking:

@@ -5,11 +5,10 @@ Oracles: identity of every tensor that a module holds, copies of the values, and
 with one name for each module.
 """
 
-from collections.abc import Callable
-
 import pandas as pd
 import pytest
 import torch
+from same_model import assert_same
 from torch import nn
 
 import ccprune
@@ -114,38 +113,6 @@ def made(name: str) -> nn.Module:
     model = MODELS[name]()
     model.register_forward_hook(lambda *_: None)
     return model
-
-
-def held(model: nn.Module) -> list:
-    """Return what a look must leave alone, with the tensors themselves."""
-    places = [
-        (name, attribute, value, getattr(value, "grad", None), getattr(value, "requires_grad", None))
-        for name, module in model.named_modules(remove_duplicate=False)
-        for slots in (module._parameters, module._buffers)
-        for attribute, value in slots.items()
-    ]
-    places += [
-        (name, module.training, len(module._forward_hooks), len(module._forward_pre_hooks))
-        for name, module in model.named_modules(remove_duplicate=False)
-    ]
-    flat = [w for module in model.modules() if isinstance(module, nn.RNNBase) for w in module._flat_weights]
-    return [*places, flat]
-
-
-def assert_same(model: nn.Module, look: Callable[[nn.Module], object]) -> None:
-    before, random = held(model), torch.get_rng_state()
-    values = {key: value.clone() for key, value in model.state_dict().items()}
-    look(model)
-    after = held(model)
-    assert len(before) == len(after)
-    for one, other in zip(before, after, strict=True):
-        assert len(one) == len(other) and all(
-            a is b or (type(a) in (int, str) and a == b) for a, b in zip(one, other, strict=True)
-        )
-    assert torch.equal(torch.get_rng_state(), random)
-    assert model.state_dict().keys() == values.keys()
-    for key, value in model.state_dict().items():
-        assert torch.equal(value, values[key]), key
 
 
 def half(model: nn.Module) -> ccprune.Mask:
