@@ -96,8 +96,9 @@ class FromScores:
     ) -> Self:
         """Keep the n highest of every m consecutive scores along the input dimension (2:4 by default).
 
-        The input dimension is dimension 1 of a linear or convolution weight, as in torch's semi-structured tensors. Of
-        equal scores the first is pruned first. Weights that `previous` pruned stay pruned, so that fewer than n of m
+        The input dimension is dimension 1 of a linear or convolution weight, as in torch's semi-structured tensors. It
+        is not that of transposed layers, whose `Axes` differ: leave them out of the scores with `skip`. Of equal scores
+        the first is pruned first. Weights that `previous` pruned stay pruned, so that fewer than n of m
         weights may be kept. `scores` and `protect` are those of `from_scores`.
 
         Raises
@@ -145,7 +146,8 @@ class FromScores:
         The channels with the lowest sum ("sum") or Euclidean norm ("l2") of their weights' scores are pruned:
         floor(share * channels + 1/2) of each tensor ("layer") or of all ("global"). The other arguments are those of
         `from_scores`, with channels in place of weights. Protect the output layer unless outputs are to be pruned.
-        `share` is a fraction of channels; the fraction of weights is the mask's `sparsity`.
+        `share` is a fraction of channels; the fraction of weights is the mask's `sparsity`. Dimension 0 of transposed
+        layers, whose `Axes` differ, are inputs: leave them out of the scores with `skip`.
 
         Raises
         ------

@@ -38,11 +38,16 @@ class _SplitSoftmax(nn.Module):
 def with_split_softmax(model: nn.Module, outputs: int) -> nn.Module:
     """Return a copy of the model with each `nn.Softmax`, over `outputs` classes, as sums, softplus and sigmoid.
 
+    Modules that work in place return new tensors in the copy.
+
     DeepExplainer treats softmax as a function of one number. It attributes the whole change of p_i to z_i by their
     ratio, which is unbounded where z_i is nearly constant and the other logits change. Local accuracy does not detect
     this.
     """
     twin = copy.deepcopy(model)
+    for module in twin.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # the hooks need the inputs, which these modules overwrite
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Softmax) and outputs > 1:

@@ -233,3 +233,13 @@ def test_errors_name_the_argument(call, message):
 def test_samples_must_be_floating_point():
     with pytest.raises(TypeError, match="x must be floating point, got torch.int64"):
         shap_values(MODEL, X, X.long())
+
+
+def test_modules_that_work_in_place_have_the_values_of_those_that_do_not():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 8), nn.ReLU(inplace=True), nn.Linear(8, 2))
+    plain = copy.deepcopy(model)
+    plain[1].inplace = False
+    background, x = torch.randn(20, 20), torch.randn(5, 20)
+    assert torch.equal(shap_values(model, background, x), shap_values(plain, background, x))
+    assert model[1].inplace
