@@ -16,14 +16,14 @@ from ccprune._util.modes import replaced
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
 from ccprune.mask._from_scores import FromScores
-from ccprune.mask._names import matched
+from ccprune.mask._names import matched, require_axes
 from ccprune.mask._prunable import Chosen, prunable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-_REQUESTED = ".requested"  # no parameter's name begins with a dot
+_REQUESTED, _STRUCTURED = ".requested", ".structured"  # no parameter's name begins with a dot
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +38,14 @@ class Mask(FromScores):
         Bool tensors of the parameters' shapes, True = keep.
     requested : float, optional
         Sparsity that was requested, if any.
+    structured : bool
+        Whether whole channels or groups of inputs were chosen, along dimensions 0 and 1. Such a mask is refused by
+        models in which these dimensions are not outputs and inputs, as in transposed layers.
     """
 
     keep: Mapping[str, Tensor]
     requested: float | None = field(default=None, kw_only=True)
+    structured: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.keep:
@@ -128,10 +132,11 @@ class Mask(FromScores):
     def apply_(self, model: nn.Module) -> nn.Module:
         """Set pruned weights to zero in place and return the model.
 
-        A ValueError is raised if a parameter is missing or has another shape. The model is then unchanged.
+        A ValueError is raised if a parameter is missing or has another shape, and by a structured mask of a layer with
+        other axes. The model is then unchanged.
         """
         with torch.no_grad():
-            for _, parameter, keep in matched(model, self.keep):
+            for _, parameter, keep in self._matches(model):
                 # Filling, unlike multiplication, also sets infinite pruned weights to 0.
                 parameter.masked_fill_(~keep.to(parameter.device), 0.0)
         return model
@@ -139,7 +144,7 @@ class Mask(FromScores):
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[nn.Module]:
         """Set pruned weights to zero within the block only, without a copy of the model; errors as in `apply_`."""
-        masked = {id(p): p.detach().masked_fill(~keep.to(p.device), 0.0) for _, p, keep in matched(model, self.keep)}
+        masked = {id(p): p.detach().masked_fill(~keep.to(p.device), 0.0) for _, p, keep in self._matches(model)}
         with replaced(model, masked):
             yield model
 
@@ -163,7 +168,7 @@ class Mask(FromScores):
             As in `apply_`, and if the optimisers lack a pruned weight that is not frozen. At the end of the context and
             by `check()`, if pruned weights are not zero.
         """
-        weights = {name: weight for name, weight, keep in matched(model, self.keep) if not bool(keep.all())}
+        weights = {name: weight for name, weight, keep in self._matches(model) if not bool(keep.all())}
         violations = partial(self._violations, model)
         if optimizers:
             found = Enforcement(after_steps(optimizers, partial(self.apply_, model), weights), violations)
@@ -208,37 +213,45 @@ class Mask(FromScores):
             As in `apply_`, and for pruned weights that are not finite, which would become NaN because torch multiplies
             weights by masks. The model is then unchanged.
         """
-        torch_prune.write(model, matched(model, self.keep))
+        torch_prune.write(model, self._matches(model))
         return model
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the mask as tensors, for `torch.save` together with the model's state.
 
-        Beside the mask, ".requested" holds the requested sparsity if there is one. `torch.load(..., weights_only=True)`
-        reads the state, and also a saved `Mask`.
+        Beside the mask, ".requested" holds the requested sparsity if there is one, and ".structured" marks structured
+        masks. `torch.load(..., weights_only=True)` reads the state, and also a saved `Mask`.
         """
         state = {name: value.clone() for name, value in self.keep.items()}
         if self.requested is not None:
             state[_REQUESTED] = torch.tensor(self.requested, dtype=torch.float64)
+        if self.structured:
+            state[_STRUCTURED] = torch.tensor(True)
         return state
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> "Mask":
         """Make a mask from tensors that `state_dict` returned."""
         requested = state.get(_REQUESTED)
-        keep = {name: value for name, value in state.items() if name != _REQUESTED}
-        return cls(keep, requested=None if requested is None else float(requested))
+        keep = {name: value for name, value in state.items() if name not in (_REQUESTED, _STRUCTURED)}
+        return cls(keep, requested=None if requested is None else float(requested), structured=_STRUCTURED in state)
+
+    def _matches(self, model: nn.Module) -> list[tuple[str, Tensor, Tensor]]:
+        found = matched(model, self.keep)
+        if self.structured:
+            require_axes(model, [name for name, _, keep in found if not bool(keep.all())])
+        return found
 
     def _violations(self, model: nn.Module) -> dict[str, int]:
         """Return the number of pruned weights of each tensor that are not zero in the model."""
         return {
             name: int(((parameter != 0) & ~keep.to(parameter.device)).sum())
-            for name, parameter, keep in matched(model, self.keep)
+            for name, parameter, keep in self._matches(model)
         }
 
     def _fill(self, model: nn.Module) -> None:
         # Through `data`, so that a backward pass that is pending does not take the pruned zeros for a change.
-        for _, parameter, keep in matched(model, self.keep):
+        for _, parameter, keep in self._matches(model):
             parameter.data.masked_fill_(~keep.to(parameter.device), 0.0)
 
 

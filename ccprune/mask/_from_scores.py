@@ -18,7 +18,9 @@ class FromScores:
 
     if TYPE_CHECKING:  # the constructor of Mask
 
-        def __init__(self, keep: Mapping[str, Tensor], *, requested: float | None = None) -> None: ...
+        def __init__(
+            self, keep: Mapping[str, Tensor], *, requested: float | None = None, structured: bool = False
+        ) -> None: ...
 
     @classmethod
     def from_scores(
@@ -97,9 +99,9 @@ class FromScores:
         """Keep the n highest of every m consecutive scores along the input dimension (2:4 by default).
 
         The input dimension is dimension 1 of a linear or convolution weight, as in torch's semi-structured tensors. It
-        is not that of transposed layers, whose `Axes` differ: leave them out of the scores with `skip`. Of equal scores
-        the first is pruned first. Weights that `previous` pruned stay pruned, so that fewer than n of m
-        weights may be kept. `scores` and `protect` are those of `from_scores`.
+        is not that of transposed layers, which refuse the mask: leave them out of the scores with `skip`. Of equal
+        scores the first is pruned first. Weights that `previous` pruned stay pruned, so that fewer than n of m weights
+        may be kept. `scores` and `protect` are those of `from_scores`.
 
         Raises
         ------
@@ -127,7 +129,7 @@ class FromScores:
             if earlier is not None:
                 allowed = earlier[name].to(score.device).reshape(score.shape)
             keep[name] = allowed if name in safe else n_of_m(name, score, allowed, n=n, m=m)
-        return cls(keep, requested=None if safe else 1 - n / m)
+        return cls(keep, requested=None if safe else 1 - n / m, structured=True)
 
     @classmethod
     def from_channels(
@@ -146,8 +148,8 @@ class FromScores:
         The channels with the lowest sum ("sum") or Euclidean norm ("l2") of their weights' scores are pruned:
         floor(share * channels + 1/2) of each tensor ("layer") or of all ("global"). The other arguments are those of
         `from_scores`, with channels in place of weights. Protect the output layer unless outputs are to be pruned.
-        `share` is a fraction of channels; the fraction of weights is the mask's `sparsity`. Dimension 0 of transposed
-        layers, whose `Axes` differ, are inputs: leave them out of the scores with `skip`.
+        `share` is a fraction of channels; the fraction of weights is the mask's `sparsity`. Transposed layers,
+        whose dimension 0 are inputs, refuse the mask: leave them out of the scores with `skip`.
 
         Raises
         ------
@@ -170,7 +172,8 @@ class FromScores:
         )
         rows = {name: keep.reshape(-1, *[1] * (scores[name].ndim - 1)) for name, keep in chosen.items()}
         keep = {name: row.expand(scores[name].shape).clone() for name, row in rows.items()}
-        return cls(keep if previous is None else {n: k & previous.keep[n].to(k.device) for n, k in keep.items()})
+        both = keep if previous is None else {n: k & previous.keep[n].to(k.device) for n, k in keep.items()}
+        return cls(both, structured=True)
 
     @classmethod
     def from_threshold(cls, scores: Mapping[str, Tensor], *, threshold: float) -> Self:

@@ -1,11 +1,12 @@
 """Names of parameters in the plain model, without the prefixes of torch's wrappers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ccprune._util.checks import listed
+from ccprune.mask._kinds import Axes, axes_of
 
 #: Layers that exports can make smaller.
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -75,6 +76,17 @@ def matched(model: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[str, Ten
         matches.append((name, parameter, stays))
     require_values({name: parameter for name, parameter, _ in matches})
     return matches
+
+
+def require_axes(model: nn.Module, names: Collection[str]) -> None:
+    """Raise ValueError unless dimension 0 of these parameters is their layer's outputs, and dimension 1 its inputs."""
+    found = owners(model)
+    wrong = [name for name in names if axes_of(*found[name]) != Axes()]
+    if wrong:
+        raise ValueError(
+            f"mask must not prune channels or groups of inputs of {listed(wrong)}, whose layers have other axes; leave "
+            "them out of the scores with `skip`"
+        )
 
 
 def plain_names(model: nn.Module) -> dict[str, str]:

@@ -3,6 +3,8 @@
 Oracles: the same layer written with linear layers, and numbers of multiply-adds by hand.
 """
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -171,3 +173,19 @@ def test_other_kinds_are_refused():
         register_kind(nn.Tanh)
     with pytest.raises(ValueError, match="weights must be one weight for a linear kind"):
         register_kind(nn.Tanh, linear=True, a=Axes(), b=Axes())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda scores: Mask.from_channels(scores, share=0.5), lambda scores: Mask.from_n_m(scores, n=2, m=4)]
+)
+def test_channels_and_groups_of_other_axes_are_refused_by_the_model(make):
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ConvTranspose2d(4, 8, 3))
+    before = [weight.clone() for weight in model.parameters()]
+    mask = make(ccprune.score("magnitude", model))
+    for whole in (mask, Mask.from_state_dict(mask.state_dict()), copy.deepcopy(mask)):
+        for use in (whole.apply_, whole.enforce, whole.check, whole.to_torch_prune):
+            with pytest.raises(ValueError, match="other axes"):
+                use(model)
+    assert all(torch.equal(weight, old) for weight, old in zip(model.parameters(), before, strict=True))
+    make(ccprune.score("magnitude", model, skip=["1"])).apply_(model)
+    assert (model[0].weight == 0).any()

@@ -126,4 +126,4 @@ def test_doctor_needs_no_clone(run):
 def test_replicate_says_that_it_needs_a_clone(run):
     done = run("-m", "ccprune.cli", "replicate")
     assert done.returncode == 2
-    assert "this command needs a clone of the project, and there is none" in done.stderr
+    assert "this command needs a clone of the project, but there is none" in done.stderr

@@ -5,8 +5,7 @@ from dataclasses import replace
 from replication import ledger as results
 from replication.ledger import Cell
 from replication.reporting.judging import judge
-from replication.runner import committed
-from replication.runner import execution as runner
+from replication.runner import committed, placing
 
 CELL = Cell(
     paper="legcnet", table="t", dataset="iris", method="ft", quantity="accuracy", ours=0.9123456, ci_low=0.9,
@@ -65,9 +64,9 @@ def test_a_result_that_left_out_more_is_poorer(tmp_path):
     path = save(tmp_path, CELL)
     less = {"what": "the authors' files, re-run", "why": "no network"}
     new = results.read(path) | {"skipped": [less]}
-    assert "this run left out the authors' files, re-run (no network)" in runner._why_kept(path, new)
-    assert runner._why_kept(path, new | {"parameters": {"profile": "default", "seeds": 6}}) == "", "another question"
-    assert runner._why_kept(path, results.read(path)) == ""
+    assert "this run left out the authors' files, re-run (no network)" in placing.why_kept(path, new)
+    assert placing.why_kept(path, new | {"parameters": {"profile": "default", "seeds": 6}}) == "", "another question"
+    assert placing.why_kept(path, results.read(path)) == ""
     save(tmp_path, CELL, skipped=[less])
-    assert runner._why_kept(path, new) == "", "the one that is here left it out too"
-    assert runner._why_kept(tmp_path / "none.json", new) == ""
+    assert placing.why_kept(path, new) == "", "the one that is here left it out too"
+    assert placing.why_kept(tmp_path / "none.json", new) == ""
