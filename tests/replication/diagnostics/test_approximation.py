@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import nn
 
+from ccprune.stats import mean_interval
 from replication import data
 from replication.diagnostics import _ball_bound, approximation
 from replication.diagnostics.approximation import largest_in_ball, largest_on, upper_bound
@@ -354,9 +355,9 @@ def test_figure_shows_means_intervals_and_the_band(table):
     for name, part in lost.groupby("method"):
         np.testing.assert_allclose(lines[name].get_ydata(), part.groupby("width").epsilon_ball.mean())
         of_width = part[part.width == 9].epsilon_ball
-        # The bootstrap of two values reaches no further than they do.
         ends = [tuple(line.get_ydata()) for line in ax.lines if len(set(line.get_xdata())) == 1]
-        assert any(of_width.min() <= low < of_width.mean() < high <= of_width.max() for low, high in ends)
+        interval = mean_interval(of_width)
+        assert any(np.allclose(end, (interval.low, interval.high)) for end in ends)
     upper = lost[lost.method == "random"].groupby("width").epsilon_ball_upper.mean()
     band = ax.collections[list(dict.fromkeys(lost.method)).index("random")].get_paths()[0].vertices
     assert all(np.isclose(band[:, 1], value).any() for value in upper)
