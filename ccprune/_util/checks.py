@@ -46,6 +46,12 @@ def listed(names: Collection[str]) -> str:
     return _first([repr(name) for name in names])
 
 
+def shorten(items: Sequence[str], most: int = 5) -> str:
+    """Return the first items and the number of the others, for sentences."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
 def _first(items: Sequence[str], most: int = 5) -> str:
     more = f" and {len(items) - most} others" if len(items) > most else ""
     return f"[{', '.join(items[:most])}{more}]"

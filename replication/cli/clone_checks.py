@@ -10,6 +10,7 @@ from pathlib import Path
 import pooch
 from packaging.requirements import Requirement
 
+from ccprune._util.checks import shorten
 from ccprune.cli.doctor import Broken, Check, Missing, imported
 from replication.cli import resources
 from replication.cli.resources import Clone
@@ -17,8 +18,6 @@ from replication.ledger import PROFILES
 from replication.ledger.environment import environment, lock, portable
 from replication.runner import Run, requirements
 from replication.runner.inventory import DataSet, data_sets, skipped_without
-
-_SHOWN = 5  # names shown of a list
 
 
 def checks(clone: Clone) -> list[Check]:
@@ -170,12 +169,6 @@ def _data_effect(kind: str, clone: Clone) -> str:
 
 def _of_kind(kind: str, clone: Clone) -> list[DataSet]:
     return [data for data in data_sets(clone.runs) if data.need.startswith(f"{kind}:")]
-
-
-def shorten(names: Sequence[str]) -> str:
-    """Return the first five names and the count of the others."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def count_by_profile(some: Sequence[Run], runs: Sequence[Run]) -> str:

@@ -6,8 +6,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from ccprune._util.checks import shorten
 from replication import ledger
-from replication.cli.clone_checks import shorten
 from replication.cli.running import positive
 from replication.ledger.environment import SOURCE_FOLDERS
 from replication.reporting import verify

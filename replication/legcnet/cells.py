@@ -45,6 +45,6 @@ def trajectory_cells(
     for name, values in spread.items():
         quantity = "exponent_" + name.replace(", ", "_").replace(" ", "_").replace("=", "").replace("..", "_to_")
         found = mean_interval(values.mean((1, 2)).numpy(), seed=seed)
-        numbers = {"ours": found.estimate, "ci_low": found.low, "ci_high": found.high, "n": found.n}
-        cells.append(Cell(**where, table="windowed_exponent", quantity=quantity, note="per step", **numbers))
+        more = {"table": "windowed_exponent", "quantity": quantity, "interval": found, "note": "per step"}
+        cells.append(Cell.measured(**where, **more))
     return cells

@@ -20,12 +20,11 @@ def remove_random(removed: Tensor | Sequence[int], weights: int, *, seed: int, f
 
     Row b depends on `seed` and first + b only.
     """
-    counts = torch.as_tensor(removed)
-    places = torch.empty(len(counts), weights, dtype=torch.int64)
-    for b in range(len(counts)):
+    keep = torch.ones(len(removed), weights, dtype=torch.bool)
+    for b, count in enumerate(torch.as_tensor(removed).tolist()):
         generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(first + b,)))
-        places[b, torch.from_numpy(generator.permutation(weights))] = torch.arange(weights)
-    return remove_lowest(places, counts)
+        keep[b, torch.from_numpy(generator.permutation(weights)[:count])] = False
+    return keep
 
 
 def masks_from_lists(lists: Iterable[Iterable[int]], weights: int) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from ccprune._util.checks import shorten
 from ccprune._util.files import write_atomic
 from replication.ledger import units
 from replication.ledger.environment import portable
@@ -88,8 +89,7 @@ def replicate(
     """
     labels = {run.label for run in runs}
     if alone := [run.label for run in runs if not labels.issuperset(one.label for one in run.after)]:
-        shown = ", ".join(alone[:5]) + (f" and {len(alone) - 5} more" if len(alone) > 5 else "")
-        raise ValueError(f"runs must contain the runs that others depend on, got {shown} without them")
+        raise ValueError(f"runs must contain the runs that others depend on, got {shorten(alone)} without them")
     for part in ("results", "reports", ".cache", f"{units.FOLDER}/*"):
         for leftover in out.glob(f"{part}/.*.tmp"):  # files of a call that was killed during a write
             leftover.unlink()
