@@ -18,8 +18,8 @@ _ENTRIES = {"resnet20": 271_680, "vgg-like": 14_981_952, "mobilenet_v1": 4_220_0
 # A share of zeros with 16 digits times the right number of entries is whole but for rounding.
 _WHOLE = 1e-6
 _PACE = (
-    "So causal and magnitude pruning were cut at a different pace wherever this can be told, and a difference between "
-    "them may come from the pace. "
+    "So causal and magnitude pruning were cut at a different pace wherever the counts show it, and a difference "
+    "between them may come from the pace. "
 )
 _FAULT = (
     "Accuracy at chance at so small a compression, in both networks, is as well explained by a fault of these runs, "
@@ -65,7 +65,7 @@ def shrinkbench(released: Released) -> Statement:
             values = (*(before[network, m, ratio] for m in ("causal", "magnitude")),)
             lines.append((_NAMES[network], f"{ratio:g}×", *(f"{value:.4f}" for value in values), f"{100 * gap:+.1f}"))
     text = (
-        f"Before retraining, the top-5 accuracy cannot be told from guessing for {listed(parts)}. Already at "
+        f"Before retraining, the top-5 accuracy cannot be distinguished from guessing for {listed(parts)}. Already at "
         f"{least:g}×, causal networks have {span(first)} where magnitude networks have {span(other)}; "
         f"{5 / _CLASSES:g} is chance with {_CLASSES} classes. {_FAULT if all(at_least) else ''}After retraining causal "
         f"pruning is behind magnitude pruning at {listed(behind)}."
@@ -106,7 +106,7 @@ def schedules(released: Released) -> Statement:
         )
         cut = f"{row['after_iteration']} of {row['iterations']}"
         lines.append((case, cut, *(f"{number:,}" for number in numbers)))
-    told = [
+    fitting = [
         f"{sum(one == name for one in found)} of {len(found)} {method} settings fit the {name} schedule"
         for method, name in (("causal", "cubic"), ("magnitude", "geometric"))
         if (found := decided[method])
@@ -114,7 +114,7 @@ def schedules(released: Released) -> Statement:
     differ = set(decided["causal"]) == {"cubic"} and set(decided["magnitude"]) == {"geometric"}
     text = (
         f"The released shares of zeros are exact counts. In {len(gaps)} of {len(released.schedule)} settings the two "
-        f"schedules give different counts: {listed(told)}. In the other {len(released.schedule) - len(gaps)} they "
+        f"schedules give different counts: {listed(fitting)}. In the other {len(released.schedule) - len(gaps)} they "
         f"give the same count. {_PACE if differ else ''}"
     )
     caveat = (
