@@ -29,6 +29,8 @@ def main(job_file: str) -> int:
     paths, which the result stores), "cell_seconds", "title" and "note".
     """
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # jsonschema, which nbformat imports, would spend a second on a parser of URIs, which no notebook's schema has.
+    sys.modules["rfc3987_syntax"] = None
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     folder = Path(job["folder"])
     try:
