@@ -1,0 +1,109 @@
+"""Units: parts of long work, each stored when it is complete, so that interrupted work resumes."""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ccprune._util.files import write_atomic
+
+Scalar = str | int | float | bool
+Rows = list[dict[str, Any]]
+
+
+class Units:
+    """Store of units, with one JSON file for each: its key, rows, commit and seconds.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Folder of the units. With None nothing is stored, and every unit is computed.
+    shown : sequence of str
+        Entries of a key that are part of the file's name.
+    """
+
+    def __init__(self, folder: Path | None, shown: Sequence[str]) -> None:
+        self._folder = folder
+        self._shown = shown
+
+    def get(self, key: Mapping[str, Scalar], compute: Callable[[], Rows]) -> Rows:
+        """Return the stored rows of a unit, or compute and store them.
+
+        Parameters
+        ----------
+        key : mapping of str to scalar
+            Everything that the rows depend on except the code, and nothing else.
+        compute : callable
+            Function without arguments that returns the rows, whose values JSON must be able to hold.
+
+        Returns
+        -------
+        list of dict
+            The rows. They are computed again if the file is unreadable, was changed, or has another key.
+        """
+        stored = self.read(key)
+        if stored is not None:
+            return stored
+        began = time.perf_counter()
+        rows = compute()
+        if self._folder is not None:
+            self.store(key, rows, commit=self.commit(), seconds=round(time.perf_counter() - began, 2))
+        return rows
+
+    def read(self, key: Mapping[str, Scalar]) -> Rows | None:
+        """Return the stored rows, or None if there is no file, or it is unreadable, was changed or has another key."""
+        if self._folder is None:
+            return None
+        try:
+            content = json.loads((self._folder / self._file_name(key)).read_text(encoding="utf-8"))
+            intact = content.pop("digest") == _digest(content)
+            return content["rows"] if intact and content["key"] == dict(key) else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+    def store(self, key: Mapping[str, Scalar], rows: Rows, *, commit: str | None, seconds: float | None) -> Path:
+        """Store the rows of a unit atomically.
+
+        Parameters
+        ----------
+        key : mapping of str to scalar
+            As in `get`.
+        rows : list of dict
+            The rows.
+        commit : str or None
+            Version of the code.
+        seconds : float or None
+            Wall time of the computation.
+
+        Returns
+        -------
+        Path
+            Path of the file.
+
+        Raises
+        ------
+        ValueError
+            If the units have no folder.
+        """
+        if self._folder is None:
+            raise ValueError("folder must be given to store units, got None")
+        content = {"key": dict(key), "rows": rows, "commit": commit, "seconds": seconds}
+        path = self._folder / self._file_name(key)
+        write_atomic(path, json.dumps(content | {"digest": _digest(content)}, indent=1) + "\n")
+        return path
+
+    def commit(self) -> str | None:
+        """Return the version of the code, which is stored with the rows."""
+        return None
+
+    def _file_name(self, key: Mapping[str, Scalar]) -> str:
+        """Return a name made of a readable part of the key and the hash of the whole key."""
+        shown = "-".join(key[n] if isinstance(key[n], str) else f"{n}{key[n]}" for n in self._shown if n in key)
+        return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', shown)}-{_digest(key)[:12]}.json"
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
