@@ -1,6 +1,6 @@
 """Confidence intervals of a mean or a median, and paired differences."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -84,7 +84,7 @@ def bootstrap_interval(
     if np.all(values == values[0]):
         return Interval(float(values[0]), float(values[0]), float(values[0]), n)
 
-    drawn = np.concatenate([of(values[places], axis=1) for places in _draws(n, n, resamples, seed)])
+    drawn = np.concatenate([of(values.take(places), axis=1) for places in _draws(_places, n, resamples, seed)])
     # Half of the ties count as below, so that a symmetric sample has no bias. Clipping keeps the quantile finite.
     below = (np.sum(drawn < estimate) + 0.5 * np.sum(drawn == estimate)) / resamples
     bias = ndtri(np.clip(below, 0.5 / resamples, 1 - 0.5 / resamples))
@@ -209,7 +209,7 @@ def sign_flip_p(difference: ArrayLike, *, permutations: int = 10_000, seed: int 
     if n <= EXACT_PAIRS:
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return float(np.mean(np.abs((2 * patterns - 1) @ values) >= seen))
-    extreme = sum(int(np.sum(np.abs((2.0 * bits - 1.0) @ values) >= seen)) for bits in _draws(2, n, permutations, seed))
+    extreme = sum(int(np.sum(np.abs(signs @ values) >= seen)) for signs in _draws(_signs, n, permutations, seed))
     return (extreme + 1) / (permutations + 1)
 
 
@@ -223,20 +223,30 @@ def _left_out(values: np.ndarray) -> Iterator[np.ndarray]:
         yield values[others]
 
 
-def _draws(high: int, n: int, rows: int, seed: int) -> Iterable[np.ndarray]:
-    """Yield integers below `high` in parts of about `_CHUNK` entries (k, n), `rows` rows in all.
+def _draws(make: Callable, n: int, rows: int, seed: int) -> Iterable[np.ndarray]:
+    """Return `make(n, rows, seed)`, which yields `rows` rows of n entries in parts of about `_CHUNK` entries.
 
     Reports compute thousands of intervals of samples of few lengths, so that small draws are kept.
     """
-    return _kept_draws(high, n, rows, seed) if rows * n <= _KEPT else _new_draws(high, n, rows, seed)
+    return _kept_draws(make, n, rows, seed) if rows * n <= _KEPT else make(n, rows, seed)
 
 
 @lru_cache(maxsize=2)
-def _kept_draws(high: int, n: int, rows: int, seed: int) -> tuple[np.ndarray, ...]:
-    return tuple(_new_draws(high, n, rows, seed))
+def _kept_draws(make: Callable, n: int, rows: int, seed: int) -> tuple[np.ndarray, ...]:
+    return tuple(make(n, rows, seed))
 
 
-def _new_draws(high: int, n: int, rows: int, seed: int) -> Iterator[np.ndarray]:
+def _places(n: int, rows: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield places in a sample of n values, drawn with replacement."""
+    return _integers(n, n, rows, seed)
+
+
+def _signs(n: int, rows: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield random signs as float64."""
+    return (2.0 * bits - 1.0 for bits in _integers(2, n, rows, seed))
+
+
+def _integers(high: int, n: int, rows: int, seed: int) -> Iterator[np.ndarray]:
     rng, part = np.random.default_rng(seed), max(1, _CHUNK // n)
     for start in range(0, rows, part):
         yield rng.integers(0, high, (min(part, rows - start), n))
