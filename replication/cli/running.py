@@ -12,7 +12,7 @@ from typing import Any
 
 from replication.ledger import PROFILES
 from replication.ledger.notebooks import NOTEBOOKS
-from replication.reporting import manifest, write_report
+from replication.reporting import codecheck, manifest, write_report
 from replication.reporting.index import INDEX
 from replication.reporting.judging import judge
 from replication.reporting.passages import write_passages
@@ -58,7 +58,10 @@ def add(commands) -> None:
         sub.add_argument("--profile", choices=PROFILES, default="default")
     run.add_argument("--jobs", type=positive, metavar="N", help="notebooks at once on this machine (default: 1)")
     run.add_argument("--scheduler", metavar="ADDRESS", help="run on a Dask cluster, such as tcp://HOST:8786")
-    text = "time limit of one cell (default: ten times the expected time of its run, and at least an hour)"
+    text = (
+        "time limit of one cell and of making the page (default: ten times the expected time of its run, and at least "
+    )
+    text += "an hour)"
     run.add_argument("--timeout", type=positive, metavar="SECONDS", help=text)
     run.add_argument("--force", action="store_true", help="also run what did not change")
     run.add_argument("--keep-going", action="store_true", help="also start runs after one has failed")
@@ -148,11 +151,12 @@ def _write_report(root: Path, out: Path, *, redraw: bool = True) -> int:
         committed = out.resolve() == (root / "replication").resolve()
         labels = expected(all_runs(root)) if committed else ()
         link = os.path.relpath(root / NOTEBOOKS, out) if below else None
-        write_report(out, notebooks=link, redraw=redraw, expected=labels)
+        report = write_report(out, notebooks=link, redraw=redraw, expected=labels)
         if committed:
-            write_passages(root)
-            if (root / manifest.FILE).is_file():
-                manifest.write_manifest(root)
+            write_passages(root, report.rows)
+            if (root / codecheck.FILE).is_file():
+                codecheck.write_entries(root)
+            manifest.write_manifest(root)
     except (OSError, ValueError) as error:
         print(f"ccprune: no report was written: {error}", file=sys.stderr)
         return 1

@@ -1,13 +1,14 @@
 """WeightWatcher's alpha on MNIST: the paper's table 4, and whether alpha distinguishes pruned from dense networks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 from torch import nn
 
 from ccprune.stats import Interval, paired_difference
 from replication.diagnostics import weightwatcher
-from replication.ledger import Cell
+from replication.ledger import AUTHORS, Cell
 from replication.ledger.figures import prediction_range
 from replication.legcnet import figures
 from replication.legcnet.mnist.runs import Outcome
@@ -64,13 +65,26 @@ def author_cells(table: pd.DataFrame) -> list[Cell]:
             value, more = getattr(row, quantity), {}
             ours = None if pd.isna(value) else float(value)
             if row.network == printed_trial:
-                more = figures.exact(printed, ours, 2)
-                if more["verdict"] == "outside":
-                    note = "neither the trial nor the rows of mnist.csv are stated"
-                    more |= {"verdict": "underspecified", "note": note}
+                more = _compared(printed, ours)
             where = ("4", "mnist", ROWS[method], f"layer{layer}_{quantity}")
             cells.append(figures.author_cell(*where, ours, int(row.network), **more))
     return cells
+
+
+def judged(cell: Cell) -> Cell:
+    """Return a figure of table 4 with the verdict that follows from its number and from the figure in the paper."""
+    printed = {(ROWS[method], f"layer{layer}_{quantity}"): value for method, layer, quantity, value in _printed()}
+    value = printed[cell.method, cell.quantity]
+    more = {"note": ""} | _compared(value, cell.ours) if cell.profile == AUTHORS else {"verdict": "underspecified"}
+    return replace(cell, **{"published": value} | more)
+
+
+def _compared(printed: float, ours: float | None) -> dict[str, object]:
+    """Return the fields of a figure that a trial of the authors is compared with."""
+    more = figures.exact(printed, ours, 2)
+    if more["verdict"] == "outside":
+        more |= {"verdict": "underspecified", "note": "neither the trial nor the rows of mnist.csv are stated"}
+    return more
 
 
 def fresh_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:

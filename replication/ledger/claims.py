@@ -45,7 +45,7 @@ def fewer_epochs(method: ArrayLike, reference: ArrayLike) -> dict[str, Any]:
     median = paired_median_difference(method, reference)
     test = sign_test(method, reference)
     differing = test.n_less + test.n_greater
-    outcome = _outcome(test.p_value, test.n_less - test.n_greater)
+    outcome = outcome_of(test.p_value, test.n_less - test.n_greater)
     detectable = detectable_share(differing) if outcome == "undecided" and differing >= _FEWEST_PAIRS else None
     note = f"fewer in {test.n_less} pairs, more in {test.n_greater}, equal in {test.n_equal}"
     return _numbers(median) | {"p_value": test.p_value, "outcome": outcome, "detectable": detectable, "note": note}
@@ -85,7 +85,7 @@ def higher(method: ArrayLike, reference: ArrayLike, *, margin: float = 0.0, seed
     few = n < _FEWEST_PAIRS
     p_value = student_p(difference + margin) if few else sign_flip_p(difference + margin, seed=seed)
     interval = mean_interval(difference, seed=seed)
-    outcome = _outcome(p_value, mean + margin)
+    outcome = outcome_of(p_value, mean + margin)
     spread = float(difference.std(ddof=1))
     least = detectable_effect(spread, n) if outcome == "undecided" and spread > 0 else None
     return _numbers(interval) | {"p_value": p_value, "outcome": outcome, "detectable": least}
@@ -111,7 +111,8 @@ def student_p(difference: np.ndarray) -> float:
     return float(ttest_1samp(difference, 0.0).pvalue)
 
 
-def _outcome(p_value: float, direction: float) -> str:
+def outcome_of(p_value: float, direction: float) -> str:
+    """Return the outcome of a claim from the p-value of its test and the sign of the effect, which is the claim's."""
     if p_value >= SIGNIFICANCE or direction == 0:
         return "undecided"
     return "holds" if direction > 0 else "does_not_hold"

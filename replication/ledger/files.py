@@ -1,6 +1,5 @@
 """Writing and reading of result files, which are written atomically and hold no NaN."""
 
-import json
 import math
 import os
 import re
@@ -16,7 +15,7 @@ from replication.ledger.cell import AUTHORS, PROFILES, Cell
 from replication.ledger.environment import cost, environment, portable
 from replication.ledger.legacy import upgraded
 from replication.ledger.raw import columns
-from replication.ledger.storage import save, signature
+from replication.ledger.storage import from_json, save, signature
 
 SCHEMA = 3
 
@@ -153,9 +152,10 @@ def parse(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If the text is not JSON, a field is missing or invalid, or the content was changed after it was signed.
+        If the text is not JSON or has a key twice, a field is missing or invalid, or the content was changed after it
+        was signed.
     """
-    content = json.loads(text, parse_constant=_refuse_constant)
+    content = from_json(text)
     if not isinstance(content, dict):
         raise ValueError(f"a result file must hold a JSON object, got {type(content).__name__}")
     if content.get("schema") in (2, SCHEMA) and content.get("signature") != signature(content):
@@ -247,7 +247,3 @@ def _plain(value: Any, where: str) -> Any:
 
 def _are_text(values: Iterable[Any]) -> bool:
     return all(isinstance(value, str) for value in values)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"numbers must be finite, got {name}")

@@ -45,7 +45,26 @@ def save(path: str | os.PathLike, content: Mapping[str, Any]) -> Path:
     Path
         Path of the file.
     """
-    signed = {**content, "signature": signature(content)}
-    text = json.dumps(signed, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, text + "\n")
+    write_atomic(path, as_json({**content, "signature": signature(content)}))
     return Path(path)
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """Return the text of a JSON file of an output folder; the same content gives the same text."""
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Any:
+    """Parse JSON, or raise ValueError if a number is not finite or an object has a key twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"keys must be unique, got twice {max(names, key=names.count)!r}")
+        return found
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"numbers must be finite, got {name}")
+
+    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)

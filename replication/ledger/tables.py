@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ccprune._util.files import write_atomic
 from replication import ledger as results
 from replication.ledger.cell import AUTHORS, COMPARED, PAPERS, PROFILES, Cell
 from replication.ledger.claims import SIGNIFICANCE
@@ -185,33 +184,12 @@ def _correct(chosen: Iterable[Row]) -> None:
                 row["outcome"] = "undecided"
 
 
-def write_tables(folder: str | os.PathLike, *, judge: Judge, declared: Iterable[Cell] = ()) -> list[Row]:
-    """Write both tables of an output folder. Files whose content is the same are not written again.
-
-    Parameters
-    ----------
-    folder : path-like
-        Output folder.
-    judge, declared
-        As in `rows`.
-
-    Returns
-    -------
-    list of dict
-        The rows of both tables, as `rows`.
-
-    Raises
-    ------
-    ValueError
-        As `rows`.
-    """
-    both = rows(folder, judge=judge, declared=declared)
-    for name, compared in ((VERDICTS_TABLE, True), (MEASUREMENTS_TABLE, False)):
-        text = _text(row for row in both if (row["kind"] in COMPARED) == compared)
-        path = Path(folder, name)
-        if not path.is_file() or path.read_bytes() != text.encode():
-            write_atomic(path, text)
-    return both
+def texts(both: Iterable[Row]) -> dict[str, str]:
+    """Return the text of both tables by file name, from the rows that `rows` returns."""
+    parts: dict[str, list[Row]] = {VERDICTS_TABLE: [], MEASUREMENTS_TABLE: []}
+    for row in both:
+        parts[VERDICTS_TABLE if row["kind"] in COMPARED else MEASUREMENTS_TABLE].append(row)
+    return {name: _text(chosen) for name, chosen in parts.items()}
 
 
 def _text(chosen: Iterable[Row]) -> str:

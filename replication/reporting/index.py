@@ -4,17 +4,18 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ccprune._util.files import write_atomic
 from replication import ledger as results
 from replication.ledger import units
-from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
+from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, Judge, Row, rows, texts
 from replication.reporting import counts, released, statements
 from replication.reporting.claims import margins, sections
 from replication.reporting.figure import verdict_figure
-from replication.reporting.judging import cached, judge
+from replication.reporting.judging import cached
 from replication.reporting.markdown import table, title
 from replication.reporting.pages import FOLDER, pages
 
@@ -42,15 +43,64 @@ The paper names no margin. The table also has random masks of the same count. A 
 detected in a single network."""
 
 
+@dataclass(frozen=True)
+class Report:
+    """Report of an output folder.
+
+    Attributes
+    ----------
+    rows : list of dict
+        Rows of both tables, as `replication.ledger.tables.rows`.
+    texts : dict of str
+        Content of every file of the report except the figure, by path in the output folder.
+    printed : list of dict
+        Rows that the figure shows; without any there is no figure.
+    """
+
+    rows: list[Row]
+    texts: dict[str, str]
+    printed: list[Row]
+
+
+def make_report(
+    folder: str | os.PathLike, *, judge: Judge, notebooks: str | None = None, expected: Iterable[str] = ()
+) -> Report:
+    """Make the report of an output folder from its results, raw runs, units and skipped.json, and write nothing.
+
+    Parameters
+    ----------
+    folder : path-like
+        The output folder.
+    judge : Judge
+        Function of path and content of a result that returns its cells.
+    notebooks, expected
+        As in `write_report`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError
+        If a result file or its raw runs are not valid, or two results have the same number.
+    """
+    folder = Path(folder)
+    found = rows(folder, judge=judge, declared=released.declared(folder))
+    printed = [row for row in counts.figure_rows(found) if row["origin"] == "printed"]
+    contents, made = results.collect(folder), pages(found)
+    unmade = sorted(set(expected) - {path.stem for path, _ in contents})
+    index = _index(folder, contents, found, notebooks, list(made), unmade, with_figure=bool(printed))
+    tables = {f"{FOLDER}/{name}": text for name, text in made.items()}
+    return Report(found, texts(found) | tables | {INDEX: index}, printed)
+
+
 def write_report(
-    folder: str | os.PathLike,
-    *,
-    notebooks: str | None = None,
-    redraw: bool = True,
-    fresh: bool = False,
-    expected: Iterable[str] = (),
-) -> None:
+    folder: str | os.PathLike, *, notebooks: str | None = None, redraw: bool = True, expected: Iterable[str] = ()
+) -> Report:
     """Write the two tables, their pages, verdicts.svg and README.md of an output folder.
+
+    Files whose content is the same are not written again.
 
     Parameters
     ----------
@@ -60,35 +110,34 @@ def write_report(
         Path of the notebooks' folder relative to the output folder, for links; None makes no links.
     redraw : bool, default True
         Whether to draw the figure again if it is newer than the table.
-    fresh : bool, default False
-        Whether to compute all verdicts again from the raw runs, without the cache.
     expected : iterable of str, default ()
         Labels "NAME.PROFILE" of runs that the index lists as not made if they have no result.
+
+    Returns
+    -------
+    Report
 
     Raises
     ------
     ValueError
-        If a result file or its raw runs are not valid, or two results have the same number.
+        As `make_report`.
     """
     folder = Path(folder)
-    rows = write_tables(folder, judge=judge if fresh else cached(folder), declared=released.declared(folder))
+    report = make_report(folder, judge=cached(folder), notebooks=notebooks, expected=expected)
+    for name, text in report.texts.items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_atomic(path, text)
     changed = (folder / VERDICTS_TABLE).stat().st_mtime_ns
     figure = folder / FIGURE
-    printed = [row for row in counts.figure_rows(rows) if row["origin"] == "printed"]
-    if not printed:
+    if not report.printed:
         figure.unlink(missing_ok=True)
     elif redraw or not figure.is_file() or figure.stat().st_mtime_ns < changed:
-        write_atomic(figure, verdict_figure(printed))
-    made = pages(rows)
-    for name, text in made.items():
-        write_atomic(folder / FOLDER / name, text)
+        write_atomic(figure, verdict_figure(report.printed))
     for path in (folder / FOLDER).glob("*.md"):
-        if path.name not in made:
+        if f"{FOLDER}/{path.name}" not in report.texts:
             path.unlink()
-    contents = results.collect(folder)
-    unmade = sorted(set(expected) - {path.stem for path, _ in contents})
-    text = _index(folder, contents, rows, notebooks, list(made), unmade, with_figure=bool(printed))
-    write_atomic(folder / INDEX, text)
+    return report
 
 
 def _index(

@@ -6,8 +6,9 @@ without side effects, whenever the tables are made. They are not stored with the
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from decimal import Decimal
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -19,14 +20,18 @@ from ccprune._util.files import write_atomic
 from replication import ledger as results
 from replication.data import authors
 from replication.ledger.cell import Cell
+from replication.ledger.claims import outcome_of
 from replication.ledger.environment import SOURCE_FOLDERS
+from replication.ledger.figures import verdict_exact
 from replication.ledger.tables import Judge
 
+# For each notebook with stored figures, the module whose function `judged` computes their verdicts.
+_FIGURES = {"05_legcnet_mnist.ipynb": "replication.diagnostics.mnist_alpha"}
 # For each notebook, the module whose function `cells` computes the cells from its raw runs.
 _JUDGES = {
     "01_legcnet_tables.ipynb": "replication.legcnet.verdicts",
-    "03_phase_shift.ipynb": "replication.causal.verdicts",
-    "04_flat_minima.ipynb": "replication.causal.flatness_verdicts",
+    "03_phase_shift.ipynb": "replication.causal.phase_shift.verdicts",
+    "04_flat_minima.ipynb": "replication.causal.flatness.verdicts",
     "05_legcnet_mnist.ipynb": "replication.legcnet.mnist.verdicts",
     "15_legcnet_repaired.ipynb": "replication.legcnet.repaired_verdicts",
 }
@@ -51,6 +56,40 @@ def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]
     if name is None or raw is None:
         return stored
     return stored + import_module(name).cells(raw, content)
+
+
+def contradictions(content: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the stored cells of a result whose verdict or outcome does not follow from their own numbers.
+
+    These are cells without raw runs, so that their numbers are taken as given. `content` is the result file, as
+    `replication.ledger.read` returns it.
+    """
+    name = _FIGURES.get(content["notebook"])
+    rule = import_module(name).judged if name else _judged
+    for cell in (Cell.from_dict(values) for values in content["cells"]):
+        place = " ".join(filter(None, cell.key))
+        if cell.kind == "figure":
+            try:
+                again = rule(cell)
+            except KeyError:
+                yield f"{place} is no figure of the paper"
+                continue
+            for field in ("published", "verdict", "note"):
+                old, new = getattr(cell, field), getattr(again, field)
+                if old != new:
+                    yield f"{place} has {field} {old!r}, but {new!r} follows from its number and the paper's figure"
+        elif cell.outcome and cell.p_value is not None and cell.ours is not None:
+            outcome = outcome_of(cell.p_value, cell.ours + (cell.margin or 0))
+            if cell.outcome != outcome:
+                yield f"{place} has outcome {cell.outcome!r}, but {outcome!r} follows from its p-value and difference"
+
+
+def _judged(cell: Cell) -> Cell:
+    """Return a figure, which is not identical if its number is another one at the decimals of the published one."""
+    decimals = max(0, -int(Decimal(repr(cell.published)).normalize().as_tuple().exponent))
+    if cell.verdict == "identical" and verdict_exact(cell.published, cell.ours, decimals=decimals) != "identical":
+        return replace(cell, verdict="outside")
+    return cell
 
 
 def judge(path: Path, content: Mapping[str, Any]) -> list[Cell]:

@@ -1,77 +1,127 @@
-"""Manifest of codecheck.yml, which lists the committed files that a codechecker makes again.
+"""Manifest of the committed outputs: the digest of each file, and the runs and passages that must exist.
 
-It is a list of files with comments by the CODECHECK configuration file specification 1.0, section "Manifest list"
-(https://codecheck.org.uk/spec/config/1.0/). The rest of codecheck.yml is written by hand and not changed.
+It shows that a file was changed, added or removed after `ccprune report` wrote the manifest. It does not show by whom:
+whoever edits a file can also write the manifest again. A run or passage stays in the manifest when it is gone from the
+folder. It is taken from the manifest by hand only.
 """
 
-import json
+import hashlib
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ccprune._util.files import write_atomic
+from replication.ledger.storage import as_json, from_json
+from replication.reporting import codecheck, passages
 
-FILE = "codecheck.yml"
-_FOLDER = "replication"
-# Files that are made from all results together.
-_INDEX = {
-    "README.md": "index: verdicts and tables of both papers, what ran on what, what did not run",
-    "verdicts.csv": "every figure, claim and control, published beside ours",
-    "measurements.csv": "all other numbers",
-    "verdicts.svg": "published figures against ours, one mark per cell",
-}
-_PER_RUN = {
-    "raw": ("parquet", "one row for each trained network"),
-    "results": ("json", "numbers"),
-    "reports": ("html", "the notebook as it was run"),
-}
-_BLOCK = re.compile(r"^manifest:\n(?:[ ]+.*\n)*", re.MULTILINE)
+FILE = "replication/manifest.json"
+# Patterns of the outputs: what the commands write, and what is written by hand beside it and is no source.
+_OUTPUTS = (
+    "benchmarks/README.md",
+    "benchmarks/*.png",
+    "benchmarks/results/*",
+    codecheck.FILE,
+    "replication/*.csv",
+    "replication/*.md",
+    "replication/*.svg",
+    "replication/skipped.json",
+    *(f"replication/{part}/**/*" for part in ("paper", "raw", "reports", "results", "tables", "units")),
+)
+_NOT_COMMITTED = (".tmp", ".failed.ipynb")
 
 
-def entries(root: str | os.PathLike) -> list[dict[str, str]]:
-    """Return the entries of the manifest for `root`/replication: the index, then raw runs, results and reports.
+def outputs(root: str | os.PathLike) -> dict[str, str]:
+    """Return the SHA-256 in hex of every committed output of a clone, by its path in the clone."""
+    found = {}
+    for path in (path for pattern in _OUTPUTS for path in Path(root).glob(pattern)):
+        if path.is_file() and not path.name.endswith(_NOT_COMMITTED):
+            found[path.relative_to(root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dict(sorted(found.items()))
+
+
+def read(root: str | os.PathLike) -> dict[str, Any]:
+    """Read the manifest of a clone.
 
     Returns
     -------
-    list of dict
-        "file" (path relative to `root`) and "comment".
-    """
-    folder = Path(root, _FOLDER)
-    listed = [(name, comment) for name, comment in _INDEX.items() if (folder / name).is_file()]
-    listed += [(f"tables/{path.name}", "long tables") for path in sorted((folder / "tables").glob("*.md"))]
-    for part, (ending, what) in _PER_RUN.items():
-        for path in sorted((folder / part).glob(f"*.{ending}")):
-            run, _, profile = path.stem.rpartition(".")
-            listed.append((f"{part}/{path.name}", f"run {run}, profile {profile}: {what}"))
-    return [{"file": f"{_FOLDER}/{name}", "comment": comment} for name, comment in listed]
-
-
-def with_manifest(text: str, listed: Iterable[dict[str, str]]) -> str:
-    """Return the text of codecheck.yml with another manifest; the rest is unchanged.
+    dict
+        "files" (digests by path), "runs" (labels NAME.PROFILE) and "passages" (names by page), all empty if there is no
+        manifest.
 
     Raises
     ------
     ValueError
-        If there is not exactly one line "manifest:" with an indented list below it.
+        If the file is not what `write_manifest` writes.
     """
-    count = len(_BLOCK.findall(text))
-    if count != 1:
-        raise ValueError(f"{FILE} must have one line 'manifest:' with its list indented below it, got {count}")
-    # Every JSON string is a valid YAML string.
-    lines = [f"  - file: {json.dumps(one['file'])}\n    comment: {json.dumps(one['comment'])}\n" for one in listed]
-    return _BLOCK.sub(lambda _: "".join(["manifest:\n", *lines]), text)
+    path = Path(root, FILE)
+    if not path.is_file():
+        return {"files": {}, "runs": [], "passages": {}}
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = from_json(text)
+        names = [*content["runs"], *content["files"].values()]
+        names += [name for listed in content["passages"].values() for name in listed]
+        whole = as_json(content) == text and all(isinstance(name, str) for name in names)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{FILE}: it cannot be read, restore it: {error}") from error
+    if not whole or content.keys() != {"files", "runs", "passages"}:
+        raise ValueError(f"{FILE}: it is not as `ccprune report` writes it, restore it")
+    return content
 
 
 def write_manifest(root: str | os.PathLike) -> None:
-    """Renew the manifest of `root`/codecheck.yml from `root`/replication.
+    """Write the manifest of a clone. Runs and passages of the old manifest stay in it.
 
     Raises
     ------
-    FileNotFoundError
-        If codecheck.yml is missing.
     ValueError
-        As `with_manifest`.
+        As `read`.
     """
-    path = Path(root, FILE)
-    write_atomic(path, with_manifest(path.read_text(encoding="utf-8"), entries(root)))
+    before = read(root)
+    made = {path.stem for path in Path(root, "replication", "results").glob("*.json")}
+    named = {page: set(names) for page, names in before["passages"].items()}
+    for page, names in _passages(root).items():
+        named[page] = named.get(page, set()).union(names)
+    content = {
+        "files": outputs(root),
+        "runs": sorted(made.union(before["runs"])),
+        "passages": {page: sorted(names) for page, names in named.items() if names},
+    }
+    write_atomic(Path(root, FILE), as_json(content))
+
+
+def problems(root: str | os.PathLike) -> Iterator[tuple[str, str]]:
+    """Yield the differences between a clone and its manifest, as the path of a file and what is wrong with it."""
+    if not Path(root, FILE).is_file():
+        yield FILE, "it is missing; run `ccprune report`"
+        return
+    try:
+        content = read(root)
+    except ValueError as error:
+        yield FILE, str(error).removeprefix(f"{FILE}: ")
+        return
+    present, there = outputs(root), _passages(root)
+    for name, digest in content["files"].items():
+        if name not in present:
+            yield name, "it is missing, but the manifest lists it"
+        elif present[name] != digest:
+            yield name, "it or its digest in the manifest was changed; if it was meant, run `ccprune report`"
+    for name in present.keys() - content["files"].keys():
+        yield name, "the manifest does not list it; if it was meant, run `ccprune report`"
+    for label in content["runs"]:
+        if f"replication/results/{label}.json" not in present:
+            yield f"replication/results/{label}.json", f"it is missing, but {FILE} lists the run {label}"
+    for page in sorted(content["passages"].keys() | there.keys()):
+        listed, names = content["passages"].get(page, []), there.get(page)
+        if names is None:
+            yield page, f"it is missing, but {FILE} lists its passages"
+        elif sorted(names) != sorted(listed):
+            wrong = sorted(set(listed).symmetric_difference(names)) or sorted(n for n in names if names.count(n) > 1)
+            yield page, f"its passages are not those in {FILE}: {', '.join(wrong)}"
+
+
+def _passages(root: str | os.PathLike) -> dict[str, list[str]]:
+    """Return the names of the passages of each page that exists."""
+    pages = {name: Path(root, name) for name in passages.PAGES}
+    return {name: passages.names(path.read_text(encoding="utf-8")) for name, path in pages.items() if path.is_file()}

@@ -38,13 +38,20 @@ _PASSAGES: dict[str, Callable[[list[Row], Benchmarks], str]] = {
 }
 
 
-def renewed(root: str | os.PathLike) -> Iterator[tuple[Path, str, str]]:
+def names(text: str) -> list[str]:
+    """Return the names of the passages of a page, in their order."""
+    return [name for _, name, _ in _BLOCK.findall(text)]
+
+
+def renewed(root: str | os.PathLike, rows: list[Row] | None = None) -> Iterator[tuple[Path, str, str]]:
     """Yield the pages with passages, and their present and renewed texts.
 
     Parameters
     ----------
     root : path-like
         The clone.
+    rows : list of dict, optional
+        Rows of both tables. By default they are computed from the results.
 
     Yields
     ------
@@ -62,7 +69,8 @@ def renewed(root: str | os.PathLike) -> Iterator[tuple[Path, str, str]]:
     if not texts:
         return
     folder = Path(root, "replication")
-    rows = all_rows(folder, judge=cached(folder), declared=released.declared(folder))
+    if rows is None:
+        rows = all_rows(folder, judge=cached(folder), declared=released.declared(folder))
     benchmarks = {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(Path(root, "benchmarks", "results").glob("*.json"))
@@ -71,9 +79,9 @@ def renewed(root: str | os.PathLike) -> Iterator[tuple[Path, str, str]]:
         yield path, text, _with_passages(path, text, rows, benchmarks)
 
 
-def write_passages(root: str | os.PathLike) -> None:
-    """Renew the passages of the clone's pages from its results; errors as `renewed`."""
-    for path, old, new in list(renewed(root)):
+def write_passages(root: str | os.PathLike, rows: list[Row] | None = None) -> None:
+    """Renew the passages of the clone's pages from its results; arguments and errors as `renewed`."""
+    for path, old, new in list(renewed(root, rows)):
         if new != old:
             write_atomic(path, new)
 

@@ -1,25 +1,27 @@
-"""Check of the committed files against the results, without running anything."""
+"""Check of the committed files against the results and raw runs, without running anything."""
 
 import hashlib
-import json
-import re
-import runpy
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from replication import ledger as results
 from replication.ledger import units
-from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE
-from replication.reporting import manifest
-from replication.reporting.index import FIGURE, INDEX, write_report
+from replication.ledger.environment import lock
+from replication.ledger.storage import as_json, from_json
+from replication.ledger.tables import Judge
+from replication.reporting import benchmarks, codecheck, manifest
+from replication.reporting.figure import verdict_figure
+from replication.reporting.index import FIGURE, Report, make_report
+from replication.reporting.judging import contradictions, judge
 from replication.reporting.pages import FOLDER
 from replication.reporting.passages import renewed
 
 #: Path of the notebooks relative to the committed output folder.
 NOTEBOOKS_LINK = "../notebooks"
+
+#: Path of a file in the clone, and what is wrong with it.
+Problem = tuple[str, str]
 
 
 class Run(Protocol):
@@ -28,14 +30,15 @@ class Run(Protocol):
     label: str
     profile: str
     parameters: dict[str, Any]
+    needs: tuple[str, ...]
 
 
-def problems(root: Path, runs: Iterable[Run]) -> list[str]:
+def problems(root: Path, runs: Iterable[Run], *, judge: Judge = judge) -> list[str]:
     """List the problems of the committed files.
 
-    The signature of each result, the digests of its report and raw runs, and its parameters are checked. Both tables,
-    their pages, README.md, verdicts.svg, the manifest of codecheck.yml and the passages of pages are made again from
-    the raw runs and compared. Of `root`/benchmarks, if present, signatures and README.md are checked.
+    Each result is checked by its signature, digests, parameters and the rules of its verdicts. The tables, pages,
+    pictures, passages and lists are made again from the raw runs and compared byte by byte. All other outputs are
+    compared with the manifest. The pictures are compared only where matplotlib has the locked version.
 
     Parameters
     ----------
@@ -43,57 +46,33 @@ def problems(root: Path, runs: Iterable[Run]) -> list[str]:
         The clone.
     runs : iterable of Run
         The suite's runs of all profiles.
+    judge : Judge, optional
+        Function of path and content of a result that returns its cells. By default they are computed from its raw runs.
 
     Returns
     -------
     list of str
-        One line for each problem.
+        One line for each problem, which begins with the path of the file in the clone.
     """
-    folder = root / "replication"
     runs = list(runs)
-    wrong = list(_results(folder, {run.label: run for run in runs}))
-    if not wrong:  # files made from invalid results would have the same problems
-        wrong = [*_derived(folder, expected(runs)), *_manifest(root), *_passages(root)]
-    return [*wrong, *_benchmarks(root / "benchmarks")]
-
-
-def _results(folder: Path, runs: dict[str, Run]) -> Iterator[str]:
-    paths = sorted((folder / "results").glob("*.json"))
-    if not paths:
-        yield f"{folder}: no results"
-    for path in paths:
-        name = f"results/{path.name}"
+    found: dict[str, list[str]] = {}
+    valid = True
+    for name, problem in _results(root, {run.label: run for run in runs}):
+        found.setdefault(name, []).append(problem)
+        valid = valid and not problem.startswith(_INVALID)
+    for name, problem in [*_skipped(root, runs), *_benchmarks(root)]:
+        found.setdefault(name, []).append(problem)
+    if valid:  # files made from invalid results would have the same problems
         try:
-            content = results.read(path)
-            results.read_raw(path, content)
+            report = make_report(root / "replication", judge=judge, notebooks=NOTEBOOKS_LINK, expected=expected(runs))
+            derived = [*_derived(root, report), *_passages(root, report), *_codecheck(root)]
         except ValueError as error:
-            yield str(error).replace(str(path), name)
-            continue
-        label = path.name.removesuffix(".json")
-        report = folder / "reports" / f"{label}.html"
-        if not report.is_file():
-            yield f"{name}: its report reports/{report.name} is missing"
-        elif hashlib.sha256(report.read_bytes()).hexdigest() != content["report_sha256"]:
-            yield f"reports/{report.name}: it was changed after it was written, its digest is not that in the result"
-        if label not in runs:
-            yield f"{name}: no such run in the suite"
-            continue
-        expected_parameters, stored = runs[label].parameters, content["parameters"]
-        differing = [
-            key
-            for key in sorted(expected_parameters | stored)
-            if expected_parameters.get(key, ...) != stored.get(key, ...)
-        ]
-        # A run with stored units is being made with new parameters, which the index shows.
-        if differing and not units.stored(folder, label):
-            yield f"{name}: its parameters differ from the suite's ({', '.join(differing)}); run it again"
-    known = {path.name.removesuffix(".json") for path in paths}
-    for raw in sorted((folder / "raw").glob("*")):
-        if raw.stem not in known:
-            yield f"raw/{raw.name}: it belongs to no result"
-    for report in sorted((folder / "reports").glob("*.html")):
-        if report.stem not in known:
-            yield f"reports/{report.name}: it belongs to no result"
+            derived = [("replication/results", str(error))]
+        for name, problem in derived:
+            found.setdefault(name, []).append(problem)
+    for name, problem in manifest.problems(root):
+        found.setdefault(name, [problem])  # what is known of a file already says more
+    return [f"{name}: {problem}" for name, listed in found.items() for problem in listed]
 
 
 def expected(runs: Iterable[Run]) -> list[str]:
@@ -101,38 +80,133 @@ def expected(runs: Iterable[Run]) -> list[str]:
     return [run.label for run in runs if run.profile != "smoke"]
 
 
-def _derived(folder: Path, labels: Iterable[str]) -> Iterator[str]:
-    """Make the files again in a temporary folder, and yield the differences from the present ones."""
-    with tempfile.TemporaryDirectory(prefix="ccprune-verify-") as scratch:
-        again = Path(scratch)
-        for part in ("results", "raw", "reports", "paper", units.FOLDER):
-            if (folder / part).is_dir():
-                (again / part).symlink_to((folder / part).resolve(), target_is_directory=True)
-        if (folder / "skipped.json").is_file():
-            shutil.copy(folder / "skipped.json", again)
+def draws_as_locked(root: Path) -> bool:
+    """Return whether pictures that are drawn here have the bytes of the locked version of matplotlib."""
+    state = lock(root / "requirements.lock")
+    return state is None or not any(name.startswith("matplotlib ") for name in state["differing"])
+
+
+_INVALID = "it cannot be used: "
+
+
+def _results(root: Path, runs: dict[str, Run]) -> Iterator[Problem]:
+    folder = root / "replication"
+    paths = sorted((folder / "results").glob("*.json"))
+    if not paths:
+        yield "replication/results", "no results"
+    for path in paths:
+        name, label = f"replication/results/{path.name}", path.name.removesuffix(".json")
         try:
-            write_report(again, notebooks=NOTEBOOKS_LINK, fresh=True, expected=labels)
+            content = results.read(path)
+            results.read_raw(path, content)
         except ValueError as error:
-            yield str(error)
-            return
-        names = [VERDICTS_TABLE, MEASUREMENTS_TABLE, INDEX, FIGURE]
-        pages = {path.name for place in (folder, again) for path in (place / FOLDER).glob("*.md")}
-        for name in [*names, *(f"{FOLDER}/{page}" for page in sorted(pages))]:
-            old, new = (
-                path.read_text(encoding="utf-8") if path.is_file() else "" for path in (folder / name, again / name)
+            yield name, _INVALID + str(error).removeprefix(f"{path}: ").replace(f"{folder}/", "replication/")
+            continue
+        if as_json(content) != path.read_text(encoding="utf-8"):
+            yield name, "it has other digits, spaces or order than the package writes"
+        for contradiction in contradictions(content):
+            yield name, contradiction
+        report = folder / "reports" / f"{label}.html"
+        if not report.is_file():
+            yield name, f"its report reports/{report.name} is missing"
+        elif hashlib.sha256(report.read_bytes()).hexdigest() != content["report_sha256"]:
+            yield (
+                f"replication/reports/{report.name}",
+                "it was changed after it was written, its digest is not that in the result",
             )
-            if old != new and not (name == FIGURE and _drawn_by(old) != _drawn_by(new)):
-                yield f"{name}: it differs from the results{_first_difference(old, new)}; run `ccprune report`"
+        if label not in runs:
+            yield name, "no such run in the suite"
+            continue
+        given, stored = runs[label].parameters, content["parameters"]
+        differing = [key for key in sorted(given | stored) if given.get(key, ...) != stored.get(key, ...)]
+        # A run with stored units is being made with new parameters, which the index shows.
+        if differing and not units.stored(folder, label):
+            yield name, f"its parameters differ from the suite's ({', '.join(differing)}); run it again"
+    known = {path.name.removesuffix(".json") for path in paths}
+    for part, ending in (("raw", "*"), ("reports", "*.html")):
+        for path in sorted((folder / part).glob(ending)):
+            if path.stem not in known:
+                yield f"replication/{part}/{path.name}", "it belongs to no result"
 
 
-def _drawn_by(svg: str) -> str | None:
-    """Return the version of matplotlib that drew a figure, because other versions may write other bytes."""
-    match = re.search(r"<dc:title>(Matplotlib [^<]*)", svg)
-    return match[1].partition(",")[0] if match else None
+def _skipped(root: Path, runs: Iterable[Run]) -> Iterator[Problem]:
+    """Yield the problems of skipped.json, which has the runs whose data was unavailable and that have no result."""
+    path, name = root / "replication" / "skipped.json", "replication/skipped.json"
+    if not path.is_file():
+        return
+    needs = {run.label: run.needs for run in runs}
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = from_json(text)
+        if not content or as_json(content) != text:
+            yield name, "it is not as `ccprune replicate` writes it"
+        for label, why in content.items():
+            if not needs.get(label):
+                yield name, f"the suite has no run {label} that can be skipped"
+            elif (root / "replication" / "results" / f"{label}.json").is_file():
+                yield name, f"the run {label} has a result"
+            elif not isinstance(why, str) or not why:
+                yield name, f"the run {label} has no reason"
+    except (ValueError, AttributeError) as error:
+        yield name, f"it cannot be read: {error}"
+
+
+def _benchmarks(root: Path) -> Iterator[Problem]:
+    folder = root / "benchmarks"
+    wrong = [
+        (path.relative_to(root).as_posix(), problem)
+        for path in sorted(folder.glob("results/*.json"))
+        for problem in benchmarks.problems(path)
+    ]
+    yield from wrong
+    if wrong or not (folder / "results").is_dir():
+        return
+    contents = benchmarks.read(folder)
+    yield from _compared(root, f"benchmarks/{benchmarks.PAGE}", benchmarks.readme(contents), "make bench")
+    if draws_as_locked(root):
+        name = f"benchmarks/{benchmarks.PICTURE}"
+        if not _is_file(root, name) or (root / name).read_bytes() != benchmarks.draw(contents):
+            yield name, "it is not the picture of the results; run `make bench`"
+
+
+def _derived(root: Path, report: Report) -> Iterator[Problem]:
+    for name, text in report.texts.items():
+        yield from _compared(root, f"replication/{name}", text)
+    for path in sorted((root / "replication" / FOLDER).glob("*.md")):
+        if f"{FOLDER}/{path.name}" not in report.texts:
+            yield f"replication/{FOLDER}/{path.name}", "no command writes it"
+    figure = f"replication/{FIGURE}"
+    if not report.printed and _is_file(root, figure):
+        yield figure, "no command writes it"
+    elif report.printed and draws_as_locked(root):
+        yield from _compared(root, figure, verdict_figure(report.printed))
+
+
+def _passages(root: Path, report: Report) -> Iterator[Problem]:
+    for path, _, new in renewed(root, report.rows):
+        yield from _compared(root, path.relative_to(root).as_posix(), new)
+
+
+def _codecheck(root: Path) -> Iterator[Problem]:
+    if _is_file(root, codecheck.FILE):
+        text = (root / codecheck.FILE).read_text(encoding="utf-8")
+        yield from _compared(root, codecheck.FILE, codecheck.with_entries(text, codecheck.entries(root)))
+
+
+def _compared(root: Path, name: str, text: str, command: str = "ccprune report") -> Iterator[Problem]:
+    """Yield the first difference of a file from the bytes that the command would write."""
+    content = (root / name).read_bytes() if _is_file(root, name) else b""
+    if content != text.encode():
+        difference = _first_difference(content.decode(errors="replace"), text)
+        yield name, f"it differs from the results{difference}; run `{command}`"
+
+
+def _is_file(root: Path, name: str) -> bool:
+    return (root / name).is_file()
 
 
 def _first_difference(old: str, new: str) -> str:
-    before, after = old.splitlines(), new.splitlines()
+    before, after = old.split("\n"), new.split("\n")
     for number, (one, other) in enumerate(zip(before, after, strict=False), 1):
         if one != other:
             return f" (line {number} reads {_short(one)}, not {_short(other)})"
@@ -141,41 +215,3 @@ def _first_difference(old: str, new: str) -> str:
 
 def _short(line: str) -> str:
     return repr(line if len(line) <= 200 else f"{line[:200]}...")
-
-
-def _manifest(root: Path) -> Iterator[str]:
-    path = root / manifest.FILE
-    if path.is_file():
-        text = path.read_text(encoding="utf-8")
-        try:
-            if manifest.with_manifest(text, manifest.entries(root)) != text:
-                yield f"{path.name}: its manifest differs from the files of replication/; run `ccprune report`"
-        except ValueError as error:
-            yield str(error)
-
-
-def _passages(root: Path) -> Iterator[str]:
-    try:
-        for path, old, new in renewed(root):
-            if old != new:
-                name = path.relative_to(root)
-                yield f"{name}: it differs from the results{_first_difference(old, new)}; run `ccprune report`"
-    except ValueError as error:
-        yield str(error)
-
-
-def _benchmarks(folder: Path) -> Iterator[str]:
-    if not (folder / "plot.py").is_file():
-        return
-    wrong = []
-    for path in sorted((folder / "results").glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("signature") != results.signature(content):
-            wrong.append(f"benchmarks/results/{path.name}: it was changed after it was written")
-    yield from wrong
-    if not wrong:
-        plot = runpy.run_path(str(folder / "plot.py"))
-        old, new = (folder / "README.md").read_text(encoding="utf-8"), plot["readme"](plot["results"]())
-        if old != new:
-            difference = _first_difference(old, new)
-            yield f"benchmarks/README.md: it differs from the results{difference}; run benchmarks/plot.py"

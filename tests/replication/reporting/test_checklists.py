@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from replication.data import tabular
-from replication.reporting import manifest
+from replication.reporting import codecheck
 
 ROOT = Path(__file__).resolve().parents[3]
 REFORMS = (ROOT / "replication" / "REFORMS.md").read_text(encoding="utf-8")
@@ -186,7 +186,7 @@ def put(root: Path, *names: str) -> None:
 
 
 def test_the_manifest_is_in_step_with_replication():
-    assert manifest.with_manifest(CODECHECK, manifest.entries(ROOT)) == CODECHECK
+    assert codecheck.with_entries(CODECHECK, codecheck.entries(ROOT)) == CODECHECK
 
 
 def test_the_manifest_lists_the_outputs_and_nothing_else(tmp_path):
@@ -199,7 +199,7 @@ def test_the_manifest_lists_the_outputs_and_nothing_else(tmp_path):
     ]
     others = ["suite.toml", "skipped.json", "reports/c.paper.failed.ipynb", ".smoke/results/a.smoke.json"]
     put(tmp_path, *(f"replication/{name}" for name in outputs + others))
-    listed = manifest.entries(tmp_path)
+    listed = codecheck.entries(tmp_path)
     assert [entry["file"] for entry in listed] == [f"replication/{name}" for name in outputs]
     assert listed[2]["comment"] == "run a-b, profile paper: numbers"
 
@@ -208,15 +208,15 @@ def test_only_the_manifest_is_rewritten(tmp_path):
     put(tmp_path, "replication/README.md")
     before = "---\n# by hand\nmanifest:\n  - file: old\n    comment: gone\n\nsummary: >\n  kept\n"
     (tmp_path / "codecheck.yml").write_text(before)
-    manifest.write_manifest(tmp_path)
+    codecheck.write_entries(tmp_path)
     after = (tmp_path / "codecheck.yml").read_text()
     assert after.startswith("---\n# by hand\nmanifest:\n") and after.endswith("\n\nsummary: >\n  kept\n")
-    assert yaml.safe_load(after)["manifest"] == manifest.entries(tmp_path)
-    manifest.write_manifest(tmp_path)
+    assert yaml.safe_load(after)["manifest"] == codecheck.entries(tmp_path)
+    codecheck.write_entries(tmp_path)
     assert (tmp_path / "codecheck.yml").read_text() == after
 
 
 @pytest.mark.parametrize("text", ["---\nsummary: none\n", "---\nmanifest:\n  - file: a\nmanifest:\n  - file: b\n"])
 def test_a_codecheck_without_one_manifest_is_refused(text):
     with pytest.raises(ValueError, match="must have one line 'manifest:'"):
-        manifest.with_manifest(text, [])
+        codecheck.with_entries(text, [])

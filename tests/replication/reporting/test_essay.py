@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 
 from replication import ledger as results
 from replication.ledger import Cell, notebooks
-from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, write_tables
+from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, rows, texts
 from replication.ledger.tables import rows as all_rows
 from replication.reporting import essay, essay_figures, released, statements
 from replication.reporting.judging import cached, judge
@@ -72,7 +72,8 @@ def written(folder: Path, *, empty: bool = False) -> Path:
         path = folder / "replication" / "results" / f"{name}.paper.json"
         more = {"parameters": {"profile": "paper"}, "seeds": [], "data_checksums": {}}
         results.write(path, notebook=f"{name}.ipynb", cells=[] if empty else cells, **more)
-    write_tables(folder / "replication", judge=judge)
+    for name, text in texts(rows(folder / "replication", judge=judge)).items():
+        (folder / "replication" / name).write_text(text, encoding="utf-8")
     return folder / "replication"
 
 

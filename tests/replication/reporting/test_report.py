@@ -179,8 +179,10 @@ def test_the_same_results_give_the_same_bytes(tmp_path):
     names = ("README.md", "verdicts.csv", "measurements.csv", "verdicts.svg", "tables/legcnet_table_1.md")
     write_report(tmp_path)
     first = [(tmp_path / name).read_bytes() for name in names]
+    written = (tmp_path / "verdicts.csv").stat().st_mtime_ns
     write_report(tmp_path)
     assert [(tmp_path / name).read_bytes() for name in names] == first
+    assert (tmp_path / "verdicts.csv").stat().st_mtime_ns == written
 
 
 def test_the_figure_has_a_panel_per_quantity(tmp_path):
