@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from replication.runner.spec import Run
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _LOG_CHARACTERS = 3000
+#: Beginning of a command that is to end with this process, given a pipe as its standard input.
+GUARDED = (sys.executable, "-P", str(Path(__file__).with_name("guard.py")))
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Returned:
     Attributes
     ----------
     status : int
-        Exit status of the process; a negative number is the signal that ended it.
+        Exit status of the process; 128 + N if the signal N ended it.
     seconds : float
         Wall time.
     log : str
@@ -110,10 +111,10 @@ class NotebookProcess:
             job_file = self._folder / "job.json"
             job_file.write_text(json.dumps(job), encoding="utf-8")
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "replication.runner.worker", str(job_file)],
+                [*GUARDED, sys.executable, "-P", "-m", "replication.runner.worker", str(job_file)],
                 cwd=root,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # the guard ends everything when the system closes it
                 stdout=subprocess.PIPE,  # not a file, so that the reason is also received when the disk is full
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -131,7 +132,8 @@ class NotebookProcess:
 
     def returned(self) -> Returned:
         """Return the files and the exit status of the ended process, and remove its folder."""
-        self._reader.join(timeout=5)  # a kernel that survives its process may hold the pipe open
+        self._process.stdin.close()
+        self._reader.join(timeout=5)  # a daemon that survives the guard may hold the pipe open
         error, energy = self._text("error.json"), self._text("energy.json")
         try:
             return Returned(
@@ -148,14 +150,12 @@ class NotebookProcess:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def stop(self) -> None:
-        """Stop the process, which stops its kernel."""
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self._process.pid, sign)
-                self._process.wait(timeout=5)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
-            break
+        """Stop the process with its kernel and all other processes below it."""
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _read_log(self) -> None:

@@ -4,22 +4,21 @@ The exit status is 0 if the notebook was executed and its page was made, and 1 i
 in error.json in the job's folder.
 """
 
-import contextlib
+import faulthandler
 import json
 import os
 import sys
-import threading
-import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 KERNEL = "ccprune"
+_FAILURE = "error.json"
+_PAGE_SECONDS = 600  # for the page of the report
 
 
 def main(job_file: str) -> int:
@@ -28,7 +27,6 @@ def main(job_file: str) -> int:
     The file has the absolute paths "notebook", "folder" and "cwd", and "parameters", "recorded" (the parameters without
     paths, which the result stores), "cell_seconds", "title" and "note".
     """
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # jsonschema, which nbformat imports, would spend a second on a parser of URIs, which no notebook's schema has.
     sys.modules["rfc3987_syntax"] = None
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
@@ -37,23 +35,18 @@ def main(job_file: str) -> int:
         _install_kernel(folder)
         _run(job, folder)
     except Exception as error:  # the runner reports any error
+        faulthandler.cancel_dump_traceback_later()
         report = _describe(error, folder)
         try:
-            (folder / "error.json").write_text(json.dumps(report), encoding="utf-8")
+            _write_failure(report, folder)
         except OSError as problem:  # a full disk
-            print(f"{report['text']}\n(error.json could not be written: {problem.strerror})", flush=True)
+            print(f"{report['text']}\n({_FAILURE} could not be written: {problem.strerror})", flush=True)
         return 1
     return 0
 
 
-def _end_with(parent: int) -> None:
-    """End this process and its kernel when the runner has died, because the result would be lost."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    os._exit(1)
+def _write_failure(report: dict[str, Any], folder: Path) -> None:
+    (folder / _FAILURE).write_text(json.dumps(report), encoding="utf-8")
 
 
 def _run(job: dict[str, Any], folder: Path) -> None:
@@ -63,6 +56,7 @@ def _run(job: dict[str, Any], folder: Path) -> None:
 
     from replication.ledger import announce
     from replication.ledger.environment import portable
+    from replication.runner import engine
     from replication.runner.page import to_html
 
     executed = folder / "executed.ipynb"
@@ -72,6 +66,7 @@ def _run(job: dict[str, Any], folder: Path) -> None:
         executed,
         parameters=job["parameters"],
         kernel_name=KERNEL,
+        engine_name=engine.NAME,
         language="python",
         cwd=job["cwd"],
         progress_bar=False,
@@ -81,11 +76,23 @@ def _run(job: dict[str, Any], folder: Path) -> None:
     announce(job["parameters"]["out"], notebook=Path(job["notebook"]).name, parameters=job["recorded"])
     joules = _measured(execute)
     (folder / "energy.json").write_text(json.dumps(joules), encoding="utf-8")
-    page = to_html(nbformat.read(executed, as_version=4), title=job["title"], note=job["note"])
-    if units := job["parameters"].get("units"):
-        page = page.replace(units, f"$OUT/units/{Path(units).name}")
-    # The scratch folder has a different name in each run, but the report must not depend on it.
-    (folder / "report.html").write_text(portable(page.replace(str(folder), "$OUT")), encoding="utf-8")
+    with _limited(min(job["cell_seconds"], _PAGE_SECONDS), folder):
+        page = to_html(nbformat.read(executed, as_version=4), title=job["title"], note=job["note"])
+        if units := job["parameters"].get("units"):
+            page = page.replace(units, f"$OUT/units/{Path(units).name}")
+        # The scratch folder has a different name in each run, but the report must not depend on it.
+        (folder / "report.html").write_text(portable(page.replace(str(folder), "$OUT")), encoding="utf-8")
+
+
+@contextmanager
+def _limited(seconds: float, folder: Path) -> Iterator[None]:
+    """End the process if the block takes longer, also inside a long call such as that of a regular expression."""
+    text = f"the page of the executed notebook took longer than {seconds:g} s: its text or its outputs are too long"
+    _write_failure({"cell": None, "source": None, "text": text}, folder)
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    (folder / _FAILURE).unlink()
 
 
 def _measured(execute: Callable[[], object]) -> float | None:
@@ -125,17 +132,20 @@ def _install_kernel(folder: Path) -> None:
     paths = [str(folder / "jupyter"), os.environ.get("JUPYTER_PATH")]
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, paths))
     os.environ["IPYTHONDIR"] = str(folder / "ipython")
+    os.environ["JUPYTER_RUNTIME_DIR"] = str(folder / "runtime")  # a killed process leaves files there
 
 
 def _describe(error: Exception, folder: Path) -> dict[str, Any]:
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
+    from replication.runner.engine import OutputTooLarge
+
     if isinstance(error, PapermillExecutionError):
         # papermill stores the traceback with the kernel's colour codes; str() removes them.
         return {"cell": error.cell_index, "source": error.source, "text": str(error).strip()}
     report = {"cell": None, "source": None, "text": "".join(traceback.format_exception(error)).strip()}
-    if isinstance(error, CellTimeoutError | DeadKernelError):  # these errors do not name the cell
+    if isinstance(error, CellTimeoutError | DeadKernelError | OutputTooLarge):  # these errors do not name the cell
         report["text"] = f"{type(error).__name__}: {error}".splitlines()[0]
         report |= _running_cell(folder / "executed.ipynb")
     return report

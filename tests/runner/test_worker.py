@@ -1,9 +1,15 @@
 """The notebook's process, as far as a running notebook is not needed for it."""
 
+import json
+import subprocess
+import sys
+
+import nbformat
+import papermill
 import pytest
 
 from replication.ledger import energy
-from replication.runner import worker
+from replication.runner import engine, worker
 
 
 @pytest.fixture
@@ -47,3 +53,39 @@ def test_without_codecarbon(monkeypatch):
     calls = []
     assert worker._measured(lambda: calls.append(1)) is None
     assert calls == [1]
+
+
+def test_a_page_that_takes_too_long_ends_the_process(tmp_path):
+    """Also where no thread of Python runs, as in markdown of very many blanks."""
+    code = (
+        "import re, sys; from pathlib import Path; from replication.runner import worker; folder = Path(sys.argv[1])\n"
+        "with worker._limited(60, folder): assert (folder / 'error.json').exists()\n"
+        "assert not (folder / 'error.json').exists()\n"
+        "with worker._limited(0.2, folder): re.match('(a+)+b', 'a' * 60)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1 and "Timeout (0:00:00.200000)!" in ended.stderr
+    assert "took longer than 0.2 s" in json.loads((tmp_path / "error.json").read_text())["text"]
+
+
+def test_a_notebook_that_prints_without_end(tmp_path, monkeypatch):
+    for name in ("JUPYTER_PATH", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, "")  # the worker changes them
+    monkeypatch.setattr(engine, "LIMIT", 10**5)
+    worker._install_kernel(tmp_path)
+    cell = nbformat.v4.new_code_cell("while True:\n    print('x' * 1000)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "endless.ipynb")
+    with pytest.raises(engine.OutputTooLarge, match="more than 100,000 characters: print less") as raised:
+        papermill.execute_notebook(
+            tmp_path / "endless.ipynb",
+            tmp_path / "executed.ipynb",
+            engine_name=engine.NAME,
+            kernel_name=worker.KERNEL,
+            language="python",
+            progress_bar=False,
+            start_timeout=60,
+            execution_timeout=60,
+        )
+    described = worker._describe(raised.value, tmp_path)
+    assert described["cell"] == 0 and described["text"].startswith("OutputTooLarge: ")
+    assert (tmp_path / "executed.ipynb").stat().st_size < 10**7
