@@ -77,8 +77,8 @@ def prune(
     model: nn.Module,
     scores: Mapping[str, Tensor],
     *,
-    sparsity: float,
-    scope: str = "global",
+    sparsity: float | Mapping[str, float],
+    allocation: str = "global",
     protect: Iterable[str] = (),
     min_per_layer: int = 0,
 ) -> Mask:
@@ -91,7 +91,7 @@ def prune(
     ----------
     model : Module
         Changed in place.
-    scores, sparsity, scope, protect, min_per_layer
+    scores, sparsity, allocation, protect, min_per_layer
         As in `Mask.from_scores`.
 
     Raises
@@ -106,6 +106,8 @@ def prune(
     >>> mask.kept, int((model.weight != 0).sum())
     (8, 8)
     """
-    mask = Mask.from_scores(scores, sparsity=sparsity, scope=scope, protect=protect, min_per_layer=min_per_layer)
+    mask = Mask.from_scores(
+        scores, sparsity=sparsity, allocation=allocation, protect=protect, min_per_layer=min_per_layer
+    )
     mask.apply_(model)
     return mask

@@ -19,7 +19,7 @@ from ccprune._util.batches import Shuffled
 from ccprune._util.checks import at_least
 from ccprune._util.inputs import samples, tensors
 from ccprune._util.modes import copied
-from ccprune.mask import Mask
+from ccprune.mask import ALLOCATIONS, Mask
 from ccprune.stats import mean_interval, paired_difference
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def compare(
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
     criteria: Sequence[str] = ("causal", "squared_updates", "magnitude", "random"),
     sparsities: Sequence[float] = (0.5, 0.8, 0.9, 0.95),
+    allocation: str = "global",
     seeds: int = 3,
     before: int = 5,
     recorded: int = 1,
@@ -106,7 +107,7 @@ def compare(
     """Prune one model by several criteria to the same sparsities, with the same number of training steps for each.
 
     For each seed, a network is trained for `before` epochs, the last of which are recorded for all criteria at once.
-    Copies of the network and of its optimiser are pruned in one shot over all layers, and trained under the mask for
+    Copies of the network and of its optimiser are pruned in one shot, and trained under the mask for
     `after` more epochs. One copy, "dense", is not pruned and is trained equally long. All copies are trained on the
     same mini-batches.
 
@@ -123,6 +124,8 @@ def compare(
         Names from `ccprune.criteria`. Criteria that store a row per step need steps x weights x 4 bytes.
     sparsities : sequence of float
         Pruned fractions of the prunable weights, in [0, 1].
+    allocation : str, default "global"
+        How each sparsity is allocated to the layers, as in `Mask.from_scores`.
     seeds, seed : int
         Number of seeds, and the first of them. The seeds seed, seed + 1, ... determine the model, the order of the
         samples, and the random numbers of training and criteria.
@@ -148,6 +151,8 @@ def compare(
     """
     sparsities = np.ravel(np.asarray(sparsities, dtype=object)).tolist()  # a sequence, an array or one number
     _check(train, test, criteria, sparsities, reference)
+    if allocation not in ALLOCATIONS:
+        raise ValueError(f"allocation must be one of {ALLOCATIONS}, got {allocation!r}")
     at_least(1, seeds=seeds, before=before, recorded=recorded, batch_size=batch_size)
     at_least(0, after=after)
     if recorded > before:
@@ -169,7 +174,8 @@ def compare(
         for name in (DENSE, *criteria):
             found = None if name == DENSE else score(name, model, store=recording.stores.get(name))
             # The dense network is trained once and compared at every sparsity.
-            masks = [None] if found is None else [Mask.from_scores(found, sparsity=sparsity) for sparsity in sparsities]
+            cut = partial(Mask.from_scores, found, allocation=allocation)
+            masks = [None] if found is None else [cut(sparsity=sparsity) for sparsity in sparsities]
             results = [
                 _trained_on(model, begin, optimizer, mask, batches.after(before), after, loss, one) for mask in masks
             ]

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from ccprune._util.checks import fraction
 from ccprune.distributed._selection import drop_lowest
 from ccprune.distributed.layout import Layout, resharded
-from ccprune.mask import SCOPES, Enforcement, Mask, prunable
+from ccprune.mask import ALLOCATIONS, Enforcement, Mask, prunable
 from ccprune.mask._enforcement import after_steps
 from ccprune.mask._select import pruned_count
 
@@ -36,7 +36,7 @@ class ShardedMask:
 
     @classmethod
     def from_scores(
-        cls, scores: Mapping[str, Tensor], layout: Layout, *, sparsity: float, scope: str = "global"
+        cls, scores: Mapping[str, Tensor], layout: Layout, *, sparsity: float, allocation: str = "global"
     ) -> "ShardedMask":
         """Create the same mask, ties included, as `Mask.from_scores` with the whole scores; every rank must call it.
 
@@ -47,8 +47,9 @@ class ShardedMask:
             `layout.own(model)`.
         layout : Layout
             Layout of the model.
-        sparsity, scope
-            As in `Mask.from_scores`.
+        sparsity : float
+        allocation : str
+            "global" or "uniform", as in `Mask.from_scores`.
 
         Raises
         ------
@@ -56,10 +57,10 @@ class ShardedMask:
             As `Mask.from_scores`, and if the size of scores is not that of the part. NaN on one rank raises on all.
         """
         fraction("sparsity", sparsity)
-        if scope not in SCOPES:
-            raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
+        if allocation not in ALLOCATIONS[:2]:
+            raise ValueError(f"allocation must be one of {ALLOCATIONS[:2]}, got {allocation!r}")
         _check(scores, layout)
-        families = [list(scores)] if scope == "global" else [[name] for name in scores]
+        families = [list(scores)] if allocation == "global" else [[name] for name in scores]
         counts = [
             (names, pruned_count(sparsity, sum(layout.parts[name].shape.numel() for name in names)))
             for names in families

@@ -1,5 +1,6 @@
 """Masks with an exact number of pruned weights, schedules of sparsities, and the prunable weights of a model."""
 
+from ccprune.mask._allocation import ALLOCATIONS
 from ccprune.mask._core import Mask
 from ccprune.mask._enforcement import Enforcement
 from ccprune.mask._kinds import Axes, register_kind
@@ -10,6 +11,7 @@ from ccprune.mask._select import SCOPES, LayerFloorWarning, drop_lowest
 from ccprune.mask.schedules import Rewind, cubic, geometric
 
 __all__ = [
+    "ALLOCATIONS",
     "SCOPES",
     "Axes",
     "Enforcement",

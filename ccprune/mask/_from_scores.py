@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from ccprune._util.checks import at_least, listed
-from ccprune.mask._select import channel_scores, drop_lowest, n_of_m, protected, select
+from ccprune.mask._allocation import ALLOCATIONS, protected
+from ccprune.mask._select import channel_scores, drop_lowest, n_of_m, select
 
 if TYPE_CHECKING:
     from ccprune.mask._core import Mask
@@ -27,8 +28,8 @@ class FromScores:
         cls,
         scores: Mapping[str, Tensor],
         *,
-        sparsity: float,
-        scope: str = "global",
+        sparsity: float | Mapping[str, float],
+        allocation: str = "global",
         protect: Iterable[str] = (),
         min_per_layer: int = 0,
         previous: "Mask | None" = None,
@@ -41,10 +42,20 @@ class FromScores:
         ----------
         scores : {name: Tensor}
             Scores of every prunable weight, larger = keep.
-        sparsity : float
-            Pruned fraction of all weights that have a score, including protected weights.
-        scope : str
-            floor(sparsity * weights + 1/2) weights are pruned, of all weights ("global") or of each tensor ("layer").
+        sparsity : float or {name: float}
+            Pruned fraction of all weights that have a score, including protected weights. With a mapping, each part of
+            the model has its own: keys are parameters or modules, the most specific key holds, and '' is the key of all
+            parameters that no other key names. All other arguments then apply within each part.
+        allocation : str, default "global"
+            Numbers of pruned weights in the tensors, of which floor(sparsity * weights + 1/2) are pruned in all:
+
+            - "global": whatever the scores give when all weights are compared.
+            - "uniform": floor(sparsity * weights + 1/2) of each tensor.
+            - "erk": Erdős-Rényi-kernel [1]_. The density of a tensor is proportional to the sum of its dimensions
+              divided by their product; tensors whose density would exceed 1 keep all weights.
+            - "lamp": all weights are compared by s^2 / (sum of the squares of the scores of the tensor that are not
+              smaller) in place of s [2]_. The formula is defined for magnitudes, and here for any finite scores of at
+              least 0 in their place. Take the root of scores that are squares already, such as those of "obd".
         protect : collection of str
             Parameters, or modules ("head", "encoder.0"), that are not pruned. Other weights are pruned instead.
         min_per_layer : int
@@ -58,13 +69,18 @@ class FromScores:
             If `protect` is a single string.
         ValueError
             For a sparsity that is outside [0, 1], that `protect` and `min_per_layer` do not allow (the message has the
-            largest possible one), or that is below that of `previous`. Also for an unknown scope or name, and for a
-            score that is NaN, with the name of the parameter.
+            largest possible one), or that is below that of `previous`. Also for an unknown allocation or name, for a
+            parameter without a sparsity, and for a score that is NaN, or negative or infinite with "lamp".
 
         Warns
         -----
         LayerFloorWarning
             Names the tensors that would have kept fewer than `min_per_layer` weights.
+
+        References
+        ----------
+        .. [1] Evci et al. (2020), "Rigging the lottery: making all tickets winners", section 3.
+        .. [2] Lee et al. (2021), "Layer-adaptive sparsity for the magnitude-based pruning", equation 1.
 
         Examples
         --------
@@ -72,19 +88,22 @@ class FromScores:
         >>> scores = {"weight": torch.tensor([[3.0, 1.0], [1.0, 2.0]])}
         >>> Mask.from_scores(scores, sparsity=0.5).keep["weight"].tolist()  # of equal scores the first goes first
         [[True, False], [False, True]]
+        >>> scores = {"body.0": torch.arange(8.0), "body.1": torch.arange(8.0), "head": torch.arange(4.0)}
+        >>> Mask.from_scores(scores, sparsity={"body": 0.5, "head": 0.0}, allocation="uniform").counts
+        {'body.0': 4, 'body.1': 4, 'head': 4}
         """
         _check(scores)
         at_least(0, min_per_layer=min_per_layer)
-        chosen = select(
-            {name: score.flatten() for name, score in scores.items()},
+        keep = select(
+            scores,
             fraction=sparsity,
-            scope=scope,
+            allocation=allocation,
             protect=protect,
             min_per_layer=min_per_layer,
             earlier=_earlier(scores, previous),
             asked="sparsity",
         )
-        return cls({name: keep.reshape(scores[name].shape) for name, keep in chosen.items()}, requested=sparsity)
+        return cls(keep, requested=None if isinstance(sparsity, Mapping) else sparsity)
 
     @classmethod
     def from_n_m(
@@ -96,22 +115,28 @@ class FromScores:
         protect: Iterable[str] = (),
         previous: "Mask | None" = None,
     ) -> Self:
-        """Keep the n highest of every m consecutive scores along the input dimension (2:4 by default).
+        """Keep the n highest of every m consecutive scores along the inputs of each output (2:4 by default).
 
-        The input dimension is dimension 1 of a linear or convolution weight, as in torch's semi-structured tensors. It
-        is not that of transposed layers, which refuse the mask: leave them out of the scores with `skip`. Of equal
-        scores the first is pruned first. Weights that `previous` pruned stay pruned, so that fewer than n of m weights
-        may be kept. `scores` and `protect` are those of `from_scores`.
+        The inputs are dimension 1 of a linear weight, as in torch's semi-structured tensors. Those of a convolution
+        are its input channels at one position of the kernel after the other, in the order of the memory format
+        channels_last. Where m divides the number of input channels, all m weights of a group have the same position,
+        as ASP prunes them [1]_ and as TensorRT requires [2]_. Otherwise a group spans positions, which suits only a
+        product with unfolded inputs, such as that of the patch embedding of a vision transformer. Transposed layers
+        have other axes and refuse the mask: leave them out of the scores with `skip`. Of equal scores the first is
+        pruned first. Weights that `previous` pruned stay pruned, so that fewer than n of m weights may be kept.
+        `scores` and `protect` are those of `from_scores`.
 
         Raises
         ------
         ValueError
-            Unless 0 <= n <= m; for an input dimension that m does not divide, with the name of the parameter; and for
+            Unless 0 <= n <= m; for a number of inputs that m does not divide, with the name of the parameter; and for
             names and NaN as in `from_scores`.
 
         References
         ----------
-        Mishra et al. (2021), "Accelerating sparse deep neural networks".
+        .. [1] Mishra et al. (2021), "Accelerating sparse deep neural networks"; `create_mask` of NVIDIA's Apex
+           (apex.contrib.sparsity), which permutes weights of shape (K, C, R, S) to rows of C.
+        .. [2] NVIDIA TensorRT, Developer Guide, "Structured sparsity".
 
         Examples
         --------
@@ -136,9 +161,9 @@ class FromScores:
         cls,
         scores: Mapping[str, Tensor],
         *,
-        share: float,
+        share: float | Mapping[str, float],
         norm: str = "sum",
-        scope: str = "layer",
+        allocation: str = "uniform",
         protect: Iterable[str] = (),
         min_per_layer: int = 0,
         previous: "Mask | None" = None,
@@ -146,7 +171,7 @@ class FromScores:
         """Prune whole output channels (dimension 0: rows of linear layers, filters of convolutions).
 
         The channels with the lowest sum ("sum") or Euclidean norm ("l2") of their weights' scores are pruned:
-        floor(share * channels + 1/2) of each tensor ("layer") or of all ("global"). The other arguments are those of
+        floor(share * channels + 1/2) of each tensor ("uniform") or of all ("global"). The other arguments are those of
         `from_scores`, with channels in place of weights. Protect the output layer unless outputs are to be pruned.
         `share` is a fraction of channels; the fraction of weights is the mask's `sparsity`. Transposed layers,
         whose dimension 0 are inputs, refuse the mask: leave them out of the scores with `skip`.
@@ -164,11 +189,12 @@ class FromScores:
         chosen = select(
             {name: channel_scores(name, score, norm) for name, score in scores.items()},
             fraction=share,
-            scope=scope,
+            allocation=allocation,
             protect=protect,
             min_per_layer=min_per_layer,
             earlier=earlier,
             asked="share",
+            allocations=ALLOCATIONS[:2],
         )
         rows = {name: keep.reshape(-1, *[1] * (scores[name].ndim - 1)) for name, keep in chosen.items()}
         keep = {name: row.expand(scores[name].shape).clone() for name, row in rows.items()}

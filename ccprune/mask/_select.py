@@ -5,13 +5,14 @@ A unit is a weight or an output channel.
 
 import math
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ccprune._util import checks
 from ccprune._util.checks import listed
+from ccprune.mask._allocation import ALLOCATIONS, erk, lamp, parts, protected
 
 SCOPES = ("global", "layer")
 NORMS = ("sum", "l2")
@@ -24,24 +25,49 @@ class LayerFloorWarning(UserWarning):
 def select(
     scores: Mapping[str, Tensor],
     *,
-    fraction: float,
-    scope: str,
+    fraction: float | Mapping[str, float],
+    allocation: str,
     protect: Iterable[str],
     min_per_layer: int,
     earlier: Mapping[str, Tensor] | None,
     asked: str,
+    allocations: Sequence[str] = ALLOCATIONS,
 ) -> dict[str, Tensor]:
-    """Return the units to keep, {name: bool Tensor (units,)}, for scores {name: Tensor (units,)}.
+    """Return the units to keep as bool Tensors of the scores' shapes.
 
-    The rules and errors are those of `Mask.from_scores`. `earlier` has the units that an earlier mask keeps. `asked` is
-    the name of the argument `fraction` in error messages.
+    The rules and errors are those of `Mask.from_scores`. `earlier` has the units that an earlier mask keeps, flattened.
+    `asked` is the name of the argument `fraction` in error messages, and `allocations` are those that it can have.
     """
-    checks.fraction(asked, fraction)
-    if scope not in SCOPES:
-        raise ValueError(f"scope must be one of {SCOPES}, got {scope!r}")
+    if allocation not in allocations:
+        raise ValueError(f"allocation must be one of {tuple(allocations)}, got {allocation!r}")
     safe = protected(scores, protect)
+    if isinstance(fraction, Mapping):
+        chosen: dict[str, Tensor] = {}
+        for key, names in parts(scores, fraction, asked).items():
+            part = {name: scores[name] for name in names}
+            chosen |= _select(part, fraction[key], allocation, safe, min_per_layer, earlier, f"{asked}[{key!r}]")
+        return {name: chosen[name].reshape(score.shape) for name, score in scores.items()}
+    chosen = _select(scores, fraction, allocation, safe, min_per_layer, earlier, asked)
+    return {name: keep.reshape(scores[name].shape) for name, keep in chosen.items()}
+
+
+def _select(
+    scores: Mapping[str, Tensor],
+    fraction: float,
+    allocation: str,
+    protect: set[str],
+    min_per_layer: int,
+    earlier: Mapping[str, Tensor] | None,
+    asked: str,
+) -> dict[str, Tensor]:
+    """Return the units to keep, {name: bool Tensor (units,)}, of one part of the model."""
+    checks.fraction(asked, fraction)
+    safe = protect & scores.keys()
     device = next(iter(scores.values())).device
-    flat = torch.cat([score.to(device, torch.float64) for score in scores.values()])
+    shapes = [score.shape for score in scores.values()]
+    if allocation == "lamp":
+        scores = {name: lamp(name, s, None if earlier is None else ~earlier[name]) for name, s in scores.items()}
+    flat = torch.cat([score.flatten().to(device, torch.float64) for score in scores.values()])
     gone = torch.zeros_like(flat, dtype=torch.bool)
     if earlier is not None:
         gone = ~torch.cat([earlier[name].to(device) for name in scores])
@@ -50,7 +76,7 @@ def select(
     # The largest number of pruned units in each layer, without a floor (free) and with it (most).
     free = [g if name in safe else n for name, n, g in zip(scores, sizes, lost, strict=True)]
     most = [max(g, min(n, size - min_per_layer)) for n, size, g in zip(free, sizes, lost, strict=True)]
-    wanted = [pruned_count(fraction, n) for n in ([len(flat)] if scope == "global" else sizes)]
+    wanted = [pruned_count(fraction, n) for n in (sizes if allocation == "uniform" else [len(flat)])]
     count = sum(wanted)
     if count > sum(most):
         raise ValueError(
@@ -62,13 +88,18 @@ def select(
             f"{asked} {fraction} would bring pruned weights back: previous has already {sum(lost) / len(flat)}"
         )
 
+    unfloored = None
+    if allocation == "erk":
+        unfloored, wanted = erk(shapes, count, lost, free), erk(shapes, count, lost, most)
+
     def per_unit(values: list[int]) -> Tensor:
         return torch.tensor(values, device=device).repeat_interleave(torch.tensor(sizes, device=device))
 
     rank = flat
-    if scope == "layer" or min_per_layer:
+    by_layer = allocation in ("uniform", "erk")
+    if by_layer or min_per_layer:
         place = torch.cat([_places(*part) for part in zip(flat.split(sizes), gone.split(sizes), strict=True)])
-    if scope == "layer":
+    if by_layer:
         # Units are ranked by their relative position in their layer's pruning order. The wanted number is pruned in
         # each layer. Where that is not possible, the next units of all other layers are pruned evenly.
         rank = (place + 0.5) / per_unit(sizes) + (place >= per_unit(wanted))
@@ -77,7 +108,9 @@ def select(
         may_go = ~gone & per_unit([name not in safe for name in scores])
         order = torch.cat([order[gone[order]], order[may_go[order]]])
     if min_per_layer:
-        _warn_of_floor(per_unit([*range(len(sizes))])[order[:count]], [*scores], most, min_per_layer)
+        layers = per_unit([*range(len(sizes))])[order[:count]]
+        unfloored = unfloored or torch.bincount(layers, minlength=len(sizes)).tolist()
+        _warn_of_floor(unfloored, [*scores], most, min_per_layer)
         order = order[(place < per_unit(most))[order]]
     keep = torch.ones_like(gone)
     keep[order[:count]] = False
@@ -102,48 +135,29 @@ def pruned_count(fraction: float, units: int) -> int:
     return math.floor(fraction * units + 0.5)
 
 
-def protected(names: Collection[str], protect: Iterable[str]) -> set[str]:
-    """Return the names of the protected parameters, which `protect` names directly or by their modules.
-
-    A TypeError is raised for a single string, and a ValueError for a name that matches no parameter.
-    """
-    if isinstance(protect, str):
-        raise TypeError(f"protect must be a collection of names, got the string {protect!r}")
-    found: set[str] = set()
-    for wanted in protect:
-        matches = {name for name in names if name == wanted or name.startswith(f"{wanted}.")}
-        if not matches:
-            raise ValueError(
-                f"protect must name parameters that have scores or their modules, {listed(names)}, got {wanted!r}"
-            )
-        found |= matches
-    return found
-
-
 def _places(score: Tensor, gone: Tensor) -> Tensor:
     places = torch.empty(len(score), dtype=torch.int64, device=score.device)
     places[lowest_first(score, gone)] = torch.arange(len(score), device=score.device)
     return places
 
 
-def _warn_of_floor(layers: Tensor, names: list[str], most: list[int], min_per_layer: int) -> None:
-    """Warn of floors that were reached; `layers` (pruned,) are the layers of the units pruned without floors."""
-    counts = torch.bincount(layers, minlength=len(names)).tolist()
+def _warn_of_floor(counts: list[int], names: list[str], most: list[int], min_per_layer: int) -> None:
+    """Warn of floors that were reached; `counts` are the numbers of units that would be pruned without floors."""
     hit = [name for name, count, limit in zip(names, counts, most, strict=True) if count > limit]
     if hit:
         # The stack level is that of the caller of the Mask's method.
         warnings.warn(
             f"these layers keep no more than min_per_layer={min_per_layer}: {listed(hit)}",
             LayerFloorWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
 def n_of_m(name: str, score: Tensor, allowed: Tensor, *, n: int, m: int) -> Tensor:
-    """Keep the n highest of each m scores along dimension 1. Only allowed weights are kept, so there may be fewer."""
-    if score.ndim < 2 or score.shape[1] % m:
+    """Keep the n highest of each m inputs, with the second dimension last. There may be fewer that are allowed."""
+    if score.ndim < 2 or score[0].numel() % m:
         raise ValueError(
-            f"scores[{name!r}] must have an input dimension (the second) that {m} divides, got shape "
+            f"scores[{name!r}] must have a number of inputs (times kernel positions) that {m} divides, got shape "
             f"{tuple(score.shape)}; protect it to leave it out"
         )
     groups, free = (value.movedim(1, -1).reshape(-1, m) for value in (score, allowed))

@@ -43,7 +43,7 @@ class Plan:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", LayerFloorWarning)
                 options: dict[str, Any] = {
-                    "scope": scope,
+                    "allocation": "global" if scope == "global" else "uniform",
                     "protect": fixed,
                     "min_per_layer": min_per_layer,
                     "previous": previous,

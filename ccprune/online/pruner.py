@@ -11,7 +11,7 @@ from torch.optim import LBFGS, Optimizer
 
 from ccprune._util.checks import at_least
 from ccprune.mask import Mask, prunable
-from ccprune.mask._select import protected
+from ccprune.mask._allocation import protected
 from ccprune.online import _growth as growth
 from ccprune.online import _state
 from ccprune.online._checkpoint import Checkpointed

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ccprune.mask import prunable
+from ccprune.mask._allocation import lamp as layer_adaptive
 
 GROUPS = ("layer", "row")
 
@@ -29,17 +30,9 @@ def lamp(model: nn.Module) -> dict[str, Tensor]:
 
     The score is w^2 divided by the sum of the squares of the weights of its layer that are not smaller. In a ranking
     over all layers, each layer keeps at least its largest weight. Of equal weights the earlier counts as the smaller,
-    as in `Mask.from_scores`.
+    as in `Mask.from_scores`, whose allocation "lamp" computes the same from any scores in place of the magnitudes.
     """
-    found = {}
-    for name, weight in prunable(model).items():
-        # Pruned weights are 0 and score 0. The type is float64 because the sum has millions of squares.
-        squares, order = weight.detach().double().square().flatten().sort(stable=True)
-        rest = squares.flip(0).cumsum(0).flip(0)
-        score = torch.zeros_like(squares)
-        score[order] = torch.where(rest > 0, squares / rest.clamp_min(torch.finfo(rest.dtype).tiny), 0.0)
-        found[name] = score.reshape(weight.shape)
-    return found
+    return {name: layer_adaptive(name, weight) for name, weight in magnitude(model).items()}
 
 
 def ranks(scores: Mapping[str, Tensor], *, within: str, rows: Mapping[str, int] | None = None) -> dict[str, Tensor]:

@@ -20,17 +20,17 @@ class Method:
     ----------
     criterion : str
         One of `ccprune.criteria.registered()`.
-    scope : str
+    allocation : str
         As in `Mask.from_scores`.
-    allocation : str, optional
+    counts_of : str, optional
         Another criterion; each layer keeps as many weights as that one would keep there.
     given : dict
         Arguments of `ccprune.criteria.score`, such as the learning rate of the recorded steps and a seed.
     """
 
     criterion: str
-    scope: str = "global"
-    allocation: str | None = None
+    allocation: str = "global"
+    counts_of: str | None = None
     given: dict[str, Any] = field(default_factory=dict)
 
     def store(self, model: nn.Module) -> Store | None:
@@ -45,9 +45,9 @@ class Method:
     def mask(self, found: Scores, model: nn.Module, *, previous: Mask, sparsity: float) -> Mask:
         """Return the next mask from the scores: `sparsity` of all weights, what `previous` prunes among them."""
         ranked = previous.restrict(found)
-        if self.allocation is None:
-            return Mask.from_scores(ranked, sparsity=sparsity, scope=self.scope)
-        other = criteria.score(self.allocation, model, **self.given)
+        if self.counts_of is None:
+            return Mask.from_scores(ranked, sparsity=sparsity, allocation=self.allocation)
+        other = criteria.score(self.counts_of, model, **self.given)
         return Mask.from_counts(ranked, kept=Mask.from_scores(previous.restrict(other), sparsity=sparsity).counts)
 
 
@@ -67,6 +67,6 @@ def methods(*, lr: float, seed: int) -> dict[str, Method]:
     names = ("causal", "causal_sgd", "causal_exact", "squared_updates", "magnitude", "lamp", "random")
     given = {"lr": lr, "seed": seed}
     return {name: Method(name, given=given) for name in names} | {
-        "causal_lamp": Method("causal", allocation="lamp", given=given),
-        "magnitude_layer": Method("magnitude", scope="layer", given=given),
+        "causal_lamp": Method("causal", counts_of="lamp", given=given),
+        "magnitude_layer": Method("magnitude", allocation="uniform", given=given),
     }

@@ -90,7 +90,7 @@ def controls(saved: nn.Module, sparsity: float, *, seed: int) -> dict[str, Mask]
     return {
         "dense": Mask.ones_like(saved),
         "magnitude": Mask.from_scores(magnitude, sparsity=sparsity),
-        "magnitude_layer": Mask.from_scores(magnitude, scope="layer", sparsity=sparsity),
+        "magnitude_layer": Mask.from_scores(magnitude, allocation="uniform", sparsity=sparsity),
         "lamp": Mask.from_scores(scores.lamp(saved), sparsity=sparsity),
         "random": Mask.from_scores(scores.random(saved, seed=seed), sparsity=sparsity),
     }

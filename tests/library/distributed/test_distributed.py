@@ -92,13 +92,13 @@ def test_two_processes_mask_as_one(two, one, kind, pairing):
     screen = one[pairing].screen
     for found in two:
         found = found["training", kind, pairing]
-        for scope in ("global", "layer"):
-            expected = Mask.from_scores(screen.scores, sparsity=0.7, scope=scope)
-            keep, counts, sparsity = found[scope]
+        for allocation in ("global", "uniform"):
+            expected = Mask.from_scores(screen.scores, sparsity=0.7, allocation=allocation)
+            keep, counts, sparsity = found[allocation]
             assert same(keep, expected.keep)
             assert counts == expected.counts
             assert sparsity == expected.sparsity
-            assert found[f"{scope} back"]
+            assert found[f"{allocation} back"]
         assert same(found["threshold"], screen.mask(one[pairing].alpha).keep)
 
 
@@ -130,10 +130,10 @@ def test_ties_are_broken_as_on_one_process(two, kind):
     for found in two:
         for case, (scores, sparsities) in problem.tied_scores().items():
             for sparsity in sparsities:
-                for scope in ("global", "layer"):
-                    keep, kept = found["selection", kind][case, sparsity, scope]
-                    expected = Mask.from_scores(scores, sparsity=sparsity, scope=scope)
-                    assert same(keep, expected.keep), (case, sparsity, scope)
+                for allocation in ("global", "uniform"):
+                    keep, kept = found["selection", kind][case, sparsity, allocation]
+                    expected = Mask.from_scores(scores, sparsity=sparsity, allocation=allocation)
+                    assert same(keep, expected.keep), (case, sparsity, allocation)
                     assert kept == expected.kept
 
 
@@ -141,7 +141,7 @@ def test_ties_are_broken_as_on_one_process(two, kind):
 def test_pruned_weights_stay_zero_under_momentum_and_decay(two, kind, pairing):
     for found in two:
         found = found["training", kind, pairing]
-        keep = found["layer"][0]
+        keep = found["uniform"][0]
         for name, kept in keep.items():
             prefix = "module." if kind == "ddp" else ""
             before, after = found["masked"][prefix + name], found["trained"][prefix + name]
@@ -165,7 +165,7 @@ def test_what_is_sent_is_what_the_page_says(two):
         assert sent["steps"] == [("all_reduce", 8)] * 5
         ends = [("all_gather", 8 * tensors), ("all_reduce", 8 * tensors)]
         assert sent["global"] == [("all_reduce", 8 * tensors), *[("all_reduce", 2048)] * 8, *ends]
-        assert sent["layer"] == [("all_reduce", 8 * tensors), *[("all_reduce", 2048 * tensors)] * 8, *ends]
+        assert sent["uniform"] == [("all_reduce", 8 * tensors), *[("all_reduce", 2048 * tensors)] * 8, *ends]
         assert sent["gather"] == [("all_gather", size) for size in (3 * 18, 4 * 20, 7)]  # the larger shards
         assert sent["condition"] == [("all_reduce", 16), ("all_reduce", 8 * 4 * tensors)]  # of 4 records
         assert sent["enforce"] == []
@@ -181,7 +181,7 @@ def test_errors_name_the_argument_on_every_rank(two):
         "other names": r"prunable weights of the layout, it lacks \['0.weight', '3.weight', '5.weight'\]",
         "no scores": "scores must name at least one",
         "sparsity": r"sparsity must lie in \[0, 1\], got 1.5",
-        "scope": r"scope must be one of \('global', 'layer'\), got 'all'",
+        "allocation": r"allocation must be one of \('global', 'uniform'\), got 'all'",
         "size": r"scores\['0.weight'\] must be of this rank's Part\(.*got shape \(9,\)",
         "nan": r"scores\['0.weight'\] holds NaN",
         "loss": "loss of step 4 is (inf; the 2 records before it are kept|not finite)",

@@ -60,11 +60,11 @@ def training(kind, pairing, device, alpha):
         found[name] = {key: layout.whole(key, score).cpu() for key, score in store.scores.items()}
     found["condition"] = screen.condition(scope="global")
     found["by_layer"] = screen.condition()
-    for scope in ("global", "layer"):
-        mask = ShardedMask.from_scores(screen.scores, layout, sparsity=0.7, scope=scope)
-        found[scope] = mask.gather().keep, mask.counts, mask.sparsity
+    for allocation in ("global", "uniform"):
+        mask = ShardedMask.from_scores(screen.scores, layout, sparsity=0.7, allocation=allocation)
+        found[allocation] = mask.gather().keep, mask.counts, mask.sparsity
         again = ShardedMask.from_mask(mask.gather(), layout)
-        found[f"{scope} back"] = all(torch.equal(again.keep[name], keep) for name, keep in mask.keep.items())
+        found[f"{allocation} back"] = all(torch.equal(again.keep[name], keep) for name, keep in mask.keep.items())
     found["threshold"] = screen.mask(alpha[pairing]).gather().keep
 
     with mask.enforce(model, optimizer):
@@ -102,9 +102,9 @@ def selection(kind, device):
             own = layout.parts[name]
             parts[name] = score.to(device).flatten()[own.start : own.stop]
         for sparsity in sparsities:
-            for scope in ("global", "layer"):
-                mask = ShardedMask.from_scores(parts, layout, sparsity=sparsity, scope=scope)
-                found[case, sparsity, scope] = mask.gather().keep, mask.kept
+            for allocation in ("global", "uniform"):
+                mask = ShardedMask.from_scores(parts, layout, sparsity=sparsity, allocation=allocation)
+                found[case, sparsity, allocation] = mask.gather().keep, mask.kept
     return found
 
 
@@ -130,10 +130,10 @@ def traffic(device):
         with Recorder(model, optimizer, [screen], layout=layout, pairing="consecutive") as recorder:
             problem.train(model, optimizer, recorder, data)
         calls["steps"] = list(sent)
-        for scope in ("global", "layer"):
+        for allocation in ("global", "uniform"):
             sent.clear()
-            mask = ShardedMask.from_scores(screen.scores, layout, sparsity=0.5, scope=scope)
-            calls[scope] = list(sent)
+            mask = ShardedMask.from_scores(screen.scores, layout, sparsity=0.5, allocation=allocation)
+            calls[allocation] = list(sent)
         sent.clear()
         mask.gather()
         calls["gather"] = list(sent)
@@ -175,7 +175,7 @@ def errors(device):
     scores = {name: part.abs() for name, part in layout.own(model).items()}
     found["no scores"] = said(ShardedMask.from_scores, {}, layout, sparsity=0.5)
     found["sparsity"] = said(ShardedMask.from_scores, scores, layout, sparsity=1.5)
-    found["scope"] = said(ShardedMask.from_scores, scores, layout, sparsity=0.5, scope="all")
+    found["allocation"] = said(ShardedMask.from_scores, scores, layout, sparsity=0.5, allocation="all")
     found["size"] = said(ShardedMask.from_scores, {"0.weight": torch.zeros(9)}, layout, sparsity=0.5)
     if rank == 0:
         scores["0.weight"][0, 0, 0, 0] = torch.nan

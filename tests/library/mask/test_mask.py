@@ -59,7 +59,7 @@ def test_count_is_exact_and_ties_go_by_index(seed):
         np.testing.assert_array_equal(found, expected)
         assert (mask.total, mask.kept) == (flat.size, flat.size - pruned)
         assert mask.sparsity == pytest.approx(pruned / flat.size, abs=1e-15)
-        layered = Mask.from_scores(scores, sparsity=sparsity, scope="layer")
+        layered = Mask.from_scores(scores, sparsity=sparsity, allocation="uniform")
         for name, score in scores.items():
             alone = Mask.from_scores({name: score}, sparsity=sparsity)
             assert torch.equal(layered.keep[name], alone.keep[name])
@@ -240,7 +240,7 @@ SCORES = {"a": torch.arange(4.0)}
         (lambda: Mask.from_scores(SCORES, sparsity=1.01), ValueError, r"sparsity must lie in \[0, 1\], got 1.01"),
         (lambda: Mask.from_scores(SCORES, sparsity=float("nan")), ValueError, "sparsity must lie"),
         (lambda: Mask.from_scores(SCORES, sparsity=True), ValueError, "sparsity must lie"),
-        (lambda: Mask.from_scores(SCORES, sparsity=0.5, scope="all"), ValueError, "scope must be one of"),
+        (lambda: Mask.from_scores(SCORES, sparsity=0.5, allocation="all"), ValueError, "allocation must be one of"),
         (lambda: Mask.from_scores({}, sparsity=0.5), ValueError, "scores must name at least one parameter"),
         (lambda: Mask({}), ValueError, "keep must name at least one parameter"),
         (lambda: Mask(SCORES), TypeError, r"keep\['a'\] must be a bool Tensor, got torch.float32"),

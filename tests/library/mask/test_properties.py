@@ -20,7 +20,7 @@ few = settings(deadline=None, max_examples=40, derandomize=True, database=None)
 fewer = settings(few, max_examples=8)
 
 fractions = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1))
-scopes = st.sampled_from(["global", "layer"])
+allocations = st.sampled_from(["global", "uniform"])
 # Few values, so that there are many ties, infinite ones among them.
 values = st.sampled_from([-float("inf"), -1.0, 0.0, 0.5, float("inf")]) | st.floats(allow_nan=False, width=32)
 
@@ -49,20 +49,20 @@ def same(a, b):
 
 
 @few
-@given(tensors(), fractions, scopes)
-def test_counts_are_exact(scores, sparsity, scope):
-    mask = Mask.from_scores(scores, sparsity=sparsity, scope=scope)
-    if scope == "global":
+@given(tensors(), fractions, allocations)
+def test_counts_are_exact(scores, sparsity, allocation):
+    mask = Mask.from_scores(scores, sparsity=sparsity, allocation=allocation)
+    if allocation == "global":
         assert mask.total - mask.kept == pruned(sparsity, mask.total)
     else:
         assert mask.counts == {name: s.numel() - pruned(sparsity, s.numel()) for name, s in scores.items()}
 
 
 @few
-@given(tensors(), fractions, scopes)
-def test_what_goes_is_lower_or_equal_and_earlier(scores, sparsity, scope):
-    mask = Mask.from_scores(scores, sparsity=sparsity, scope=scope)
-    groups = [list(scores)] if scope == "global" else [[name] for name in scores]
+@given(tensors(), fractions, allocations)
+def test_what_goes_is_lower_or_equal_and_earlier(scores, sparsity, allocation):
+    mask = Mask.from_scores(scores, sparsity=sparsity, allocation=allocation)
+    groups = [list(scores)] if allocation == "global" else [[name] for name in scores]
     for names in groups:
         score = torch.cat([scores[name].flatten() for name in names])
         keep = torch.cat([mask.keep[name].flatten() for name in names])
@@ -75,25 +75,29 @@ def test_what_goes_is_lower_or_equal_and_earlier(scores, sparsity, scope):
 
 
 @few
-@given(tensors(), fractions, fractions, scopes)
-def test_higher_sparsity_keeps_less_of_the_same(scores, one, other, scope):
+@given(tensors(), fractions, fractions, allocations)
+def test_higher_sparsity_keeps_less_of_the_same(scores, one, other, allocation):
     low, high = sorted([one, other])
-    assert subset(*(Mask.from_scores(scores, sparsity=sparsity, scope=scope) for sparsity in (high, low)))
+    assert subset(*(Mask.from_scores(scores, sparsity=sparsity, allocation=allocation) for sparsity in (high, low)))
 
 
 @few
-@given(st.data(), tensors(), st.floats(0, 0.99), st.sampled_from([cubic, geometric]), scopes, st.integers(0, 3))
-def test_schedules_never_revive_and_stay_exact(data, scores, total, schedule, scope, min_per_layer):
+@given(st.data(), tensors(), st.floats(0, 0.99), st.sampled_from([cubic, geometric]), allocations, st.integers(0, 3))
+def test_schedules_never_revive_and_stay_exact(data, scores, total, schedule, allocation, min_per_layer):
     shapes, units = {name: score.shape for name, score in scores.items()}, sum(s.numel() for s in scores.values())
     mask = None
     for sparsity in schedule(total, iterations=4):
         scores = data.draw(tensors(shapes=shapes))
-        wanted = [pruned(sparsity, n) for n in ([units] if scope == "global" else [s.numel() for s in scores.values()])]
+        wanted = [
+            pruned(sparsity, n) for n in ([units] if allocation == "global" else [s.numel() for s in scores.values()])
+        ]
         if sum(wanted) > sum(max(0, score.numel() - min_per_layer) for score in scores.values()):
             break  # the min_per_layer does not allow it: refused, see test_selection
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LayerFloorWarning)
-            later = Mask.from_scores(scores, sparsity=sparsity, scope=scope, min_per_layer=min_per_layer, previous=mask)
+            later = Mask.from_scores(
+                scores, sparsity=sparsity, allocation=allocation, min_per_layer=min_per_layer, previous=mask
+            )
         assert later.total - later.kept == sum(wanted)
         assert all(later.counts[name] >= min(min_per_layer, score.numel()) for name, score in scores.items())
         assert mask is None or subset(later, mask)
@@ -112,11 +116,11 @@ def test_n_of_m_and_channels_never_revive(scores, others):
 
 
 @few
-@given(tensors(), fractions, scopes)
-def test_masking_again_changes_nothing(scores, sparsity, scope):
-    mask = Mask.from_scores(scores, sparsity=sparsity, scope=scope)
-    assert same(mask, Mask.from_scores(scores, sparsity=sparsity, scope=scope, previous=mask))
-    assert same(mask, Mask.from_scores(mask.restrict(scores), sparsity=sparsity, scope=scope, previous=mask))
+@given(tensors(), fractions, allocations)
+def test_masking_again_changes_nothing(scores, sparsity, allocation):
+    mask = Mask.from_scores(scores, sparsity=sparsity, allocation=allocation)
+    assert same(mask, Mask.from_scores(scores, sparsity=sparsity, allocation=allocation, previous=mask))
+    assert same(mask, Mask.from_scores(mask.restrict(scores), sparsity=sparsity, allocation=allocation, previous=mask))
     model = nn.ParameterDict({name.replace(".", "_"): torch.ones_like(score) for name, score in scores.items()})
     mask = Mask({name.replace(".", "_"): keep for name, keep in mask.keep.items()})
     once = copy.deepcopy(mask.apply_(model).state_dict())

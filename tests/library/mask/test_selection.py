@@ -61,30 +61,30 @@ def test_global_choice_with_protection_floor_and_an_earlier_mask(seed, levels, p
         flat = {name: value.flatten().tolist() for name, value in values.items()}
 
 
-def test_layer_scope_spreads_what_protection_and_floor_hold_back():
+def test_uniform_allocation_spreads_what_protection_and_floor_hold_back():
     values = scores()
-    plain = Mask.from_scores(values, sparsity=0.5, scope="layer")
+    plain = Mask.from_scores(values, sparsity=0.5, allocation="uniform")
     assert plain.counts == {"a": 24, "b.0": 24, "b.1": 12}
     # 60 of 120 go; without the 24 weights of b.1 these are 60 of 96: the same share, 30 of 48, of each.
-    assert Mask.from_scores(values, sparsity=0.5, scope="layer", protect=["b.1"]).counts == {
+    assert Mask.from_scores(values, sparsity=0.5, allocation="uniform", protect=["b.1"]).counts == {
         "a": 18,
         "b.0": 18,
         "b.1": 24,
     }
     with pytest.warns(LayerFloorWarning, match=r"no more than min_per_layer=16: \['b.1'\]") as caught:
-        floored = Mask.from_scores(values, sparsity=0.5, scope="layer", min_per_layer=16)
+        floored = Mask.from_scores(values, sparsity=0.5, allocation="uniform", min_per_layer=16)
     assert caught[0].filename == __file__
     assert floored.counts == {"a": 22, "b.0": 22, "b.1": 16}
     # Where an earlier mask took more from one layer than its share, the others give less.
     before = Mask.from_counts(values, kept={"a": 48, "b.0": 48, "b.1": 4})
-    after = Mask.from_scores(values, sparsity=0.5, scope="layer", previous=before)
+    after = Mask.from_scores(values, sparsity=0.5, allocation="uniform", previous=before)
     assert after.counts == {"a": 28, "b.0": 28, "b.1": 4} and torch.equal(after.keep["b.1"], before.keep["b.1"])
 
 
 def test_layer_counts_are_rounded_as_stated_at_the_edge():
     # 0.5 weights more or less decide, and 22.5 / 33 has no exact float: ranks as shares of a layer alone say 8 and 22.
     sparsity = 22.5 / 33
-    mask = Mask.from_scores({"a": torch.arange(11.0), "b": torch.arange(33.0)}, sparsity=sparsity, scope="layer")
+    mask = Mask.from_scores({"a": torch.arange(11.0), "b": torch.arange(33.0)}, sparsity=sparsity, allocation="uniform")
     assert mask.counts == {name: n - math.floor(sparsity * n + 0.5) for name, n in (("a", 11), ("b", 33))}
 
 
@@ -144,16 +144,16 @@ def test_n_of_m_is_monotone_and_leaves_protected_layers():
 
 
 @pytest.mark.parametrize("norm", ["sum", "l2"])
-@pytest.mark.parametrize(("scope", "counts"), [("layer", [2, 2, 2]), ("global", None)])
-def test_channels_go_as_a_whole_lowest_first(norm, scope, counts):
+@pytest.mark.parametrize(("allocation", "counts"), [("uniform", [2, 2, 2]), ("global", None)])
+def test_channels_go_as_a_whole_lowest_first(norm, allocation, counts):
     values = scores(3, shapes={"a": (4, 6), "b": (5, 2, 3, 3), "c": (3, 1)})
-    mask = Mask.from_channels(values, share=0.5, norm=norm, scope=scope)
+    mask = Mask.from_channels(values, share=0.5, norm=norm, allocation=allocation)
     power = {"sum": lambda v: sum(v), "l2": lambda v: math.sqrt(sum(x * x for x in v))}[norm]
     totals = {name: [power(row.flatten().double().tolist()) for row in value] for name, value in values.items()}
     pruned = math.floor(0.5 * 12 + 0.5)
     ranked = sorted((total, name, i) for name, row in totals.items() for i, total in enumerate(row))
     gone = {(name, i) for _, name, i in ranked[:pruned]}
-    if scope == "layer":
+    if allocation == "uniform":
         # floor(n / 2 + 1/2): 2 of 4, 3 of 5, 2 of 3
         gone = {(name, i) for name, k in {"a": 2, "b": 3, "c": 2}.items() for i in np.argsort(totals[name])[:k]}
     for name, keep in mask.keep.items():
@@ -170,7 +170,7 @@ def test_channels_take_protection_floor_and_an_earlier_mask():
     values = scores(4, shapes={"a": (6, 4), "out": (4, 6)})
     with pytest.warns(LayerFloorWarning, match="'a'"):
         mask = Mask.from_channels(
-            {"a": values["a"] - 9, "out": values["out"]}, share=0.4, scope="global", min_per_layer=3
+            {"a": values["a"] - 9, "out": values["out"]}, share=0.4, allocation="global", min_per_layer=3
         )
     assert mask.counts == {"a": 12, "out": 18}
     first = Mask.from_scores({"a": torch.arange(12.0).reshape(4, 3)}, sparsity=0.5)  # rows 0 and 1
@@ -189,7 +189,7 @@ def test_channels_take_protection_floor_and_an_earlier_mask():
             "min_per_layer=8: the largest reachable is 0.8$",
         ),
         (
-            lambda v: Mask.from_scores(v, sparsity=0.9, scope="layer", min_per_layer=8),
+            lambda v: Mask.from_scores(v, sparsity=0.9, allocation="uniform", min_per_layer=8),
             ValueError,
             "largest reachable is 0.8$",
         ),
@@ -210,9 +210,9 @@ def test_channels_take_protection_floor_and_an_earlier_mask():
             ValueError,
             "previous must have the names and shapes",
         ),
-        (lambda v: Mask.from_n_m(v, m=8), ValueError, r"scores\['b.0'\] must have an input dimension .* 8 divides"),
+        (lambda v: Mask.from_n_m(v, m=8), ValueError, r"scores\['b.0'\] must have a number of inputs .* 8 divides"),
         (lambda v: Mask.from_n_m(v, n=5), ValueError, "m must be an integer of at least 5, got 4"),
-        (lambda v: Mask.from_n_m({"a": torch.rand(4)}), ValueError, r"scores\['a'\] must have an input dimension"),
+        (lambda v: Mask.from_n_m({"a": torch.rand(4)}), ValueError, r"scores\['a'\] must have a number of inputs"),
         (lambda v: Mask.from_channels(v, share=1.5), ValueError, r"share must lie in \[0, 1\], got 1.5"),
         (lambda v: Mask.from_channels(v, share=0.5, norm="l1"), ValueError, "norm must be one of"),
         (

@@ -171,11 +171,11 @@ def test_ranks_are_scipys_with_ties_in_the_order_of_the_index(within):
         np.testing.assert_allclose(ranked[name].numpy(), expected.reshape(value.shape))
 
 
-def test_ranks_over_all_layers_prune_as_the_layer_scope_does():
+def test_ranks_over_all_layers_prune_as_the_uniform_allocation_does():
     magnitude = scores.magnitude(network())
     for sparsity in (0.25, 0.5, 0.75):
         of_ranks = Mask.from_scores(scores.ranks(magnitude, within="layer"), sparsity=sparsity)
-        of_layers = Mask.from_scores(magnitude, sparsity=sparsity, scope="layer")
+        of_layers = Mask.from_scores(magnitude, sparsity=sparsity, allocation="uniform")
         assert all(abs(of_ranks.counts[name] - kept) <= 1 for name, kept in of_layers.counts.items())
     with pytest.raises(ValueError, match=r"within must be one of \('layer', 'row'\), got 'column'"):
         scores.ranks(magnitude, within="column")
