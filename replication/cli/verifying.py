@@ -4,7 +4,10 @@ import argparse
 import secrets
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ccprune._util.checks import shorten
 from replication import ledger
@@ -14,13 +17,14 @@ from replication.reporting import verify
 from replication.reporting.judging import judge
 from replication.runner import rerun
 from replication.runner.inventory import all_runs
-from replication.runner.sources import changed_since
+from replication.runner.sources import changed_since, is_ancestor
 
 _DESCRIPTION = """\
-Check the committed files of replication/. First the signature and parameters of every result and
-every report are checked, and verdicts.csv, README.md, the figure and the manifest are computed again
-from the results and compared. Then a random sample of the cheap runs is run again in a temporary
-folder. Each number must be equal to a millionth, or lie within the committed interval.
+Check the committed files of replication/ and benchmarks/. First every result is checked, and every
+table, page and picture is made again from the raw runs and compared byte by byte. All other outputs
+are compared with replication/manifest.json. Then a random sample of the cheap runs is run again in a
+temporary folder, and compared in everything but times and the machine: numbers to a millionth, texts
+and seeds exactly.
 
 exit status
   0  no problem was found
@@ -49,31 +53,49 @@ def add(commands) -> None:
 
 def _verify(root: Path, options: argparse.Namespace) -> int:
     runs = all_runs(root)
-    problems = verify.problems(root, runs)
+    problems = [*verify.problems(root, runs), *_unknown_commits(root)]
     number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     print(f"files: {number if problems else 'as the commands wrote them'}")
     if not problems and not options.no_rerun:
         problems = _rerun(root, runs, options)
     for line in problems:
         print(f"  {line}")
+    if not verify.draws_as_locked(root):
+        print("pictures: compared with the manifest only, because matplotlib is not the locked version")
     _print_sources(root, each=options.sources)
     return 1 if problems else 0
+
+
+def _valid_results(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and content of each result; `verify.problems` reports the others."""
+    for path in sorted((root / "replication" / "results").glob("*.json")):
+        with suppress(OSError, ValueError):
+            yield path.stem, ledger.read(path)
+
+
+def _unknown_commits(root: Path) -> list[str]:
+    """List the results at commits outside the history of the clone, unless all are, as after a copy to a new one."""
+    commits = {name: content["environment"]["commit"] for name, content in _valid_results(root)}
+    known = {commit: is_ancestor(root, commit) for commit in set(commits.values()) if commit}
+    if True not in known.values():
+        return []
+    return [
+        f"replication/results/{name}.json: its commit {commit} is not in the history of this clone"
+        for name, commit in commits.items()
+        if known.get(commit) is False
+    ]
 
 
 def _print_sources(root: Path, *, each: bool) -> None:
     """Print the number of results made from the present sources, and the files that changed since the others."""
     count = Counter()
-    for path in sorted((root / "replication" / "results").glob("*.json")):
-        try:
-            content = ledger.read(path)
-            commit = content["environment"]["commit"]
-            changed = changed_since(root, commit, content["notebook"], packages=SOURCE_FOLDERS)
-        except (OSError, ValueError):  # `verify.problems` reports it
-            continue
+    for name, content in _valid_results(root):
+        commit = content["environment"]["commit"]
+        changed = changed_since(root, commit, content["notebook"], packages=SOURCE_FOLDERS)
         count["unknown" if changed is None else "changed" if changed else "same"] += 1
         if each:
             files = "unknown commit" if changed is None else shorten(changed) or "nothing"
-            print(f"  {path.stem}, made at {(commit or 'no commit')[:10]}: {files}")
+            print(f"  {name}, made at {(commit or 'no commit')[:10]}: {files}")
     text = f"{count['same']} results were made from the present sources, {count['changed']} from earlier ones"
     unknown = f", {count['unknown']} at a commit that this clone does not have" if count["unknown"] else ""
     print(f"sources: {text}{unknown}" + ("" if each else "; --sources lists the files"))
@@ -87,5 +109,5 @@ def _rerun(root: Path, runs: list, options: argparse.Namespace) -> list[str]:
     print(f"re-run (--seed {seed}): {names}", flush=True)
     problems = rerun.rerun_changes(root, chosen, folder, judge=judge, stream=sys.stderr, jobs=options.jobs)
     if chosen:
-        print(f"numbers: {'confirmed' if not problems else f'{len(problems)} differ'}")
+        print(f"results: {'confirmed' if not problems else f'{len(problems)} differences'}")
     return problems

@@ -41,6 +41,9 @@ FIELDS = {
     "signature": str,
 }
 
+# Keys of a result's environment that the index shows.
+_ENVIRONMENT = {"python", "packages", "platform", "threads", "commit", "dirty"}
+
 
 def write(
     path: str | os.PathLike,
@@ -212,6 +215,12 @@ def _validate(content: dict[str, Any]) -> None:
     for name, checksum in content["data_checksums"].items():
         if not isinstance(checksum, str) or not re.fullmatch(r"[0-9a-f]{64}", checksum):
             raise ValueError(f"data_checksums[{name!r}] must be a SHA-256 in hex, got {checksum!r}")
+    stated = content["environment"]
+    if lacking := sorted(_ENVIRONMENT - stated.keys()):
+        raise ValueError(f"environment must have {', '.join(lacking)}")
+    commit = stated["commit"]
+    if commit is not None and not (isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40,64}", commit)):
+        raise ValueError(f"environment.commit must be the hash of a commit or None, got {commit!r}")
     for entry in content["skipped"]:
         if not isinstance(entry, dict) or entry.keys() != {"what", "why"} or not _are_text(entry.values()):
             raise ValueError(f"skipped entries must have the texts 'what' and 'why', got {entry!r}")

@@ -1,22 +1,35 @@
-"""Re-run of a random sample of committed results, compared number by number."""
+"""Re-run of a random sample of committed results, compared in everything but times and the machine."""
 
+import math
 import random
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+import pandas as pd
 
 from replication import ledger as results
 from replication.ledger import Cell
+from replication.ledger.raw import columns
 from replication.ledger.tables import Judge
 from replication.runner import requirements
+from replication.runner.committed import MEASURED
 from replication.runner.execution import replicate
 from replication.runner.pools import LocalPool
 from replication.runner.spec import Run
 
-#: Largest difference of equal numbers, relative to the larger of the number and 1, for sums in another order.
+#: Largest relative difference of equal numbers, for sums in another order.
 TOLERANCE = 1e-6
+# Numbers below this differ from 0 only by rounding errors.
+_ZERO = 1e-12
+# Fields of the machine, of the time, and digests of files that are compared themselves.
+_NOT_COMPARED = {"environment", "wall_seconds", "peak_memory_mb", "energy_joules", "report_sha256", "signature"}
+# Cells and raw runs have a comparison of their own.
+_NOT_COMPARED |= {"cells", "raw", "raw_sha256"}
+# Largest number of lines on fields.
+_SHOWN = 10
 
 
 def sample(runs: Sequence[Run], folder: Path, *, seconds: float, seed: int) -> list[Run]:
@@ -84,17 +97,39 @@ def rerun_changes(
                 problems.append(f"{label}: {outcome.status}: {outcome.why}")
                 continue
             old, new = (place / "results" / f"{label}.json" for place in (folder, out))
-            problems += [
-                f"{label}: {line}" for line in differences(*(judge(path, results.read(path)) for path in (old, new)))
-            ]
+            problems += [f"{label}: {line}" for line in differences(old, new, judge=judge)]
     return problems
 
 
-def differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
-    """List the cells of a result that a re-run does not confirm.
+def differences(old: Path, new: Path, *, judge: Judge) -> list[str]:
+    """List everything in a result that a re-run does not confirm, except times and the machine.
 
-    A number is confirmed if it is equal up to `TOLERANCE`, or lies in the committed interval. The latter permits the
-    small changes of trained networks due to the rounding of another processor.
+    Texts, whole numbers and seeds must be equal, and other numbers equal up to `TOLERANCE`. Intervals excuse nothing.
+
+    Parameters
+    ----------
+    old, new : Path
+        Result files of the committed run and of the re-run.
+    judge : Judge
+        Function of path and content of a result that returns its cells.
+
+    Returns
+    -------
+    list of str
+        One line for each difference: of fields, of cells, and of columns of the raw runs.
+    """
+    contents = [results.read(path) for path in (old, new)]
+    fields = ({name: content[name] for name in content.keys() - _NOT_COMPARED} for content in contents)
+    found = [f"{where}: {_said(one, other)}" for where, one, other in _unequal("", *fields)]
+    if len(found) > _SHOWN:
+        found = [*found[:_SHOWN], f"{len(found) - _SHOWN} further differences of fields"]
+    pairs = list(zip((old, new), contents, strict=True))
+    found += cell_differences(*(judge(path, content) for path, content in pairs))
+    return found + raw_differences(*(results.read_raw(path, content) for path, content in pairs))
+
+
+def cell_differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
+    """List the cells of two results that differ in any field; of times and energies, the numbers are not compared.
 
     Parameters
     ----------
@@ -104,29 +139,59 @@ def differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
     Returns
     -------
     list of str
-        One line for each difference, sorted.
+        One line for each cell, sorted.
     """
-    before, after = ({cell.key: cell for cell in cells} for cells in (old, new))
+    before, after = ({cell.key: asdict(cell) for cell in cells} for cells in (old, new))
     problems = [f"{_name(key)}: committed, but not in the re-run" for key in before.keys() - after.keys()]
     problems += [f"{_name(key)}: in the re-run, but not committed" for key in after.keys() - before.keys()]
     for key in before.keys() & after.keys():
         one, other = before[key], after[key]
-        if one.published != other.published:
-            problems.append(f"{_name(key)}: published {one.published} committed, {other.published} in the re-run")
-        if not _confirmed(one, other.ours):
-            interval = "" if one.ci_low is None else f" [{one.ci_low}, {one.ci_high}]"
-            problems.append(f"{_name(key)}: {one.ours}{interval} committed, {other.ours} in the re-run")
+        left_out = ("ours", "ci_low", "ci_high", "note") if one["quantity"] in MEASURED else ()
+        said = [f"{name} {_said(*pair)}" for name, *pair in _unequal("", one, other) if name not in left_out]
+        if said:
+            problems.append(f"{_name(key)}: {'; '.join(said)}")
     return sorted(problems)
+
+
+def raw_differences(old: pd.DataFrame | None, new: pd.DataFrame | None) -> list[str]:
+    """List the columns of the raw runs of two results that differ, with the first differing row, counted from 1."""
+    if old is None or new is None:
+        return [] if old is new else [f"raw runs: {_said(*('none' if one is None else 'some' for one in (old, new)))}"]
+    if set(old) != set(new) or len(old) != len(new):
+        return [f"raw runs: {_said(*(f'{len(one)} rows of {sorted(one)}' for one in (old, new)))}"]
+    before, after, found = columns(old), columns(new), []
+    for name in before:
+        pairs = zip(before[name], after[name], strict=True)
+        rows = [(row, *pair) for row, pair in enumerate(pairs, 1) if any(_unequal("", *pair))]
+        if rows:
+            row, one, other = rows[0]
+            found.append(f"raw runs: {name} differs in {len(rows)} of {len(old)} rows: row {row} {_said(one, other)}")
+    return found
+
+
+def _unequal(where: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the places where two values of a JSON file differ, with both values there."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in sorted(one.keys() | other.keys()):
+            pair = (value.get(name, "nothing") for value in (one, other))
+            yield from _unequal(f"{where}.{name}" if where else name, *pair)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for place, pair in enumerate(zip(one, other, strict=True)):
+            yield from _unequal(f"{where}[{place}]", *pair)
+    elif not _equal(one, other):
+        yield where, one, other
+
+
+def _equal(one: Any, other: Any) -> bool:
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other))
+    if numbers and not (isinstance(one, int) and isinstance(other, int)):
+        return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=_ZERO)
+    return type(one) is type(other) and one == other
+
+
+def _said(one: Any, other: Any) -> str:
+    return f"{one!r} committed, {other!r} in the re-run"
 
 
 def _name(key: Iterable[str]) -> str:
     return " ".join(filter(None, key))
-
-
-def _confirmed(committed: Cell, rerun_changes: float | None) -> bool:
-    ours = committed.ours
-    if ours is None or rerun_changes is None:
-        return ours is rerun_changes
-    if abs(ours - rerun_changes) <= TOLERANCE * max(1.0, abs(ours)):
-        return True
-    return committed.ci_low is not None and committed.ci_low <= rerun_changes <= committed.ci_high
