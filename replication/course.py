@@ -113,6 +113,8 @@ def lessons(root: Path) -> list[Lesson]:
 
 def _lesson(root: Path, entry: dict[str, str], runs: Sequence[dict]) -> Lesson:
     name = entry["notebook"]
+    if Path(name).name != name:
+        raise ValueError(f"{LESSONS}: notebook must be a file name, got {name!r}")
     cells = notebooks.cells(root / NOTEBOOKS / name)
     heading = re.match("# (.+)", cells[0].source)
     if not heading:
@@ -216,14 +218,21 @@ def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
         (copy / NOTEBOOKS).mkdir(parents=True)
         for lesson in listed:
             text = (root / NOTEBOOKS / lesson.notebook).read_text(encoding="utf-8")
-            for path in {Path(os.path.normpath(NOTEBOOKS / target)) for target in _LINK.findall(text)}:
-                if ".." not in path.parts and path.parent != NOTEBOOKS and (root / path).is_file():
+            for path in {linked_path(root, NOTEBOOKS, target) for target in _LINK.findall(text)} - {None}:
+                if path.parent != NOTEBOOKS and (root / path).is_file():
                     (copy / path.parent).mkdir(parents=True, exist_ok=True)
                     (copy / path).write_bytes((root / path).read_bytes())
             (copy / NOTEBOOKS / lesson.notebook).write_text(_handed_out(text, solutions), encoding="utf-8")
         (copy / LESSONS).write_bytes((root / LESSONS).read_bytes())
         (copy / "README.md").write_text(_page(listed, solutions), encoding="utf-8")
         os.replace(copy, folder)
+
+
+def linked_path(root: Path, folder: str | os.PathLike, link: str) -> Path | None:
+    """Return the path in the project of a link in a file of `folder`, or None if it leads out of the project."""
+    path = Path(os.path.normpath(Path(folder, link)))
+    inside = (root / path).resolve().is_relative_to(root.resolve())  # also where a part of the path is a symbolic link
+    return path if inside and not path.is_absolute() and ".." not in path.parts else None
 
 
 def _handed_out(text: str, solutions: bool) -> str:

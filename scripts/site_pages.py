@@ -29,7 +29,7 @@ from mkdocs.utils import get_relative_url
 
 from replication import course
 from replication import ledger as results
-from replication.runner import LocalPool, plan, replicate, suite_file
+from replication.runner import LocalPool, SuiteError, claim, plan, replicate, suite_file
 from replication.runner.spec import NOTEBOOKS, SUITE_FILE
 
 PAGES = ("replication/README.md", "replication/REFORMS.md", "benchmarks/README.md")
@@ -41,6 +41,14 @@ _LINKS = {
     ".html": re.compile(r'(?P<before>\s(?:href|src)=")(?P<path>[^"#:]+)(?=["#])'),
 }
 _FOLDER = re.compile(r"\[([^]]+)\]\(([^)#:\s]+)\)")
+
+
+def on_pre_build(config):
+    """Refuse a folder for the site that has files of others, which MkDocs would delete."""
+    try:
+        claim(Path(config.site_dir))
+    except SuiteError as error:
+        raise PluginError(str(error)) from error
 
 
 def on_config(config):
@@ -136,10 +144,10 @@ def _target(root: Path, source: str, link: str) -> str | None:
     folder = posixpath.dirname(source)
     if folder == REPORTS:  # links in a report are relative to its notebook
         folder = str(NOTEBOOKS)
-    path = posixpath.normpath(posixpath.join(folder, unquote(html.unescape(link))))
-    if (root / path).is_dir():
-        path = f"{path}/README.md"
-    return path if not path.startswith("..") and (root / path).is_file() else None
+    path = course.linked_path(root, folder, unquote(html.unescape(link)))
+    if path is not None and (root / path).is_dir():
+        path /= "README.md"
+    return path.as_posix() if path is not None and (root / path).is_file() else None
 
 
 def _linked(root: Path, source: str, text: str) -> Iterator[str]:

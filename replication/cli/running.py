@@ -123,7 +123,8 @@ def _report(root: Path, options: argparse.Namespace) -> int:
     out = options.out or root / "replication"
     if not (out / "results").is_dir():
         raise SuiteError(f"{out} has no results: run ccprune replicate first")
-    return _write_report(root, out)
+    with locked(out):
+        return _write_report(root, out)
 
 
 def _status(root: Path, options: argparse.Namespace) -> int:

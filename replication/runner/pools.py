@@ -10,6 +10,7 @@ from replication.ledger import notebooks, units
 from replication.ledger.notebooks import NOTEBOOKS
 from replication.runner import requirements
 from replication.runner.errors import SuiteError
+from replication.runner.folder import claim
 from replication.runner.process import NotebookProcess, Returned
 from replication.runner.spec import Run
 
@@ -73,6 +74,7 @@ class LocalPool:
             raise ValueError(f"jobs must be at least 1, got {jobs}")
         if absent := [name for name in _PACKAGES if find_spec(name) is None]:
             raise SuiteError(f"running notebooks needs {', '.join(absent)}: pip install -e replication")
+        claim(out)
         self._root, self._jobs = root, jobs
         self._scratch, self._units = out / ".cache" / "runs", out / units.FOLDER
         # Files of a killed call. This process holds the lock of the output folder, so no other process uses them.

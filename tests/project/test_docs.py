@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -40,6 +42,17 @@ def site(tmp_path_factory):
     )
     assert told.returncode == 0 and "WARNING" not in told.stderr, told.stderr
     return folder
+
+
+def test_the_site_is_not_built_over_files_of_others(tmp_path):
+    """MkDocs would delete them."""
+    pytest.importorskip("mkdocs")
+    hook = runpy.run_path(str(ROOT / "scripts" / "site_pages.py"))["on_pre_build"]
+    for _ in range(2):
+        hook(SimpleNamespace(site_dir=str(tmp_path / "site")))
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(Exception, match="has files of others"):
+        hook(SimpleNamespace(site_dir=str(tmp_path)))
 
 
 class Page(HTMLParser):

@@ -143,6 +143,23 @@ def test_an_empty_folder_is_filled_and_another_one_is_refused(project, tmp_path,
     assert "is a file" in capsys.readouterr().err
 
 
+def test_nothing_outside_the_folder_is_touched(project, tmp_path):
+    """By absolute links, links through a symbolic link, and names of notebooks with a folder."""
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    (project / "shared").symlink_to(tmp_path)
+    text = f"[absolute]({mine}) [through a link](../shared/mine.txt)"
+    path = project / "notebooks" / "01_one.ipynb"
+    path.write_text(notebook([*CELLS, cell("markdown", text)]))
+    written = mine.stat().st_mtime_ns
+    course.new(project, tmp_path / "course")
+    assert mine.stat().st_mtime_ns == written and not (tmp_path / "course" / "shared").exists()
+    lessons = project / "notebooks" / "lessons.toml"
+    lessons.write_text(lessons.read_text().replace("01_one.ipynb", "../notebooks/01_one.ipynb"))
+    with pytest.raises(ValueError, match="notebook must be a file name"):
+        course.new(project, tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [

@@ -112,6 +112,19 @@ def test_other_parameters_need_a_folder_of_their_own(project, capfd):
     assert not (project.out / "results").exists()
 
 
+@pytest.mark.parametrize("command", ["replicate", "report"])
+def test_a_folder_with_files_of_others_is_not_touched(project, capfd, command):
+    project.write_suite(project.entry("one"))
+    folder = project.root / "mine"
+    for name in ("README.md", ".cache/runs/keep", "results/one.default.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("mine")
+    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    assert cli.main([command, "--out", str(folder)]) == 2
+    assert "has files of others" in capfd.readouterr().err
+    assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
+
+
 def test_skips_alone_end_with_0_and_are_told(project, capfd, monkeypatch):
     monkeypatch.setattr("replication.runner.requirements.why_missing", lambda need: f"{need} is not here")
     project.write_suite(project.entry("one", needs='["authors:data/vowel.csv"]', default="{}"))

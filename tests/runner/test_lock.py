@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,15 @@ def test_a_second_call_is_refused_and_told_who_is_at_work(holder, tmp_path):
 
 
 @needs_locks
+def test_the_lock_survives_the_deletion_of_its_files(holder, tmp_path):
+    shutil.rmtree(tmp_path / "out" / ".cache")
+    for _ in range(2):
+        with pytest.raises(SuiteError, match="out is in use by another process; wait until it has ended"):
+            with locked(tmp_path / "out"):
+                pass
+
+
+@needs_locks
 def test_killing_the_holder_frees_the_folder(holder, tmp_path):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -68,6 +78,10 @@ def test_nothing_is_run_in_a_folder_in_use(project, monkeypatch, capfd):
         assert cli.main(["replicate"]) == 2
     assert f"is in use by process {os.getpid()}" in capfd.readouterr().err
     assert not (project.out / "results").exists()
+    (project.out / "results").mkdir()
+    with locked(project.out):
+        assert cli.main(["report"]) == 2
+    assert not (project.out / "README.md").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can write anywhere")
