@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ccprune.mask import jaccard_kept
-from replication.causal.change_point import one_standard_error
 from replication.causal.evidence import rank_correlations
 from replication.causal.methods import Method
+from replication.causal.phase_shift.change_point import one_standard_error
 from replication.causal.protocols import Point, gradual, start
 from replication.causal.runs import curve_row
 from replication.causal.setting import Setting

@@ -8,10 +8,10 @@ from typing import Any
 
 from replication.causal import released
 from replication.causal.released import Released
-from replication.causal.released_costs import core_hours
-from replication.causal.released_rows import cells, rows
-from replication.causal.released_statements import statements
-from replication.causal.released_text import Statement, listed
+from replication.causal.released.costs import core_hours
+from replication.causal.released.rows import cells, rows
+from replication.causal.released.statements import statements
+from replication.causal.released.text import Statement, listed
 from replication.ledger.cell import Cell
 from replication.reporting.counts import Row, released_rows
 from replication.reporting.essay import locate

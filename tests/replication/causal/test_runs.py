@@ -8,7 +8,8 @@ import torch
 
 from ccprune.mask import cubic
 from ccprune.training import evaluate
-from replication.causal import flatness_runs, robustness, runs
+from replication.causal import robustness, runs
+from replication.causal.flatness import runs as flatness_runs
 from replication.causal.methods import methods
 from replication.causal.protocols import gradual, start
 from replication.causal.setting import Setting

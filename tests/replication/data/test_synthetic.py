@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ccprune.mask import Mask, prunable
-from replication.causal.change_point import change_point
+from replication.causal.phase_shift.change_point import change_point
 from replication.data.synthetic import KINDS, STARTS, Problem, idle_quadratic, teacher_network
 
 CASES = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from replication import ledger as results
 from replication.causal import released as figures
-from replication.causal.released_rows import rows as made
+from replication.causal.released.rows import rows as made
 from replication.reporting import counts, essay, released, statements, write_report
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,229 @@
+"""Paper B's claims on accuracy, from the raw runs of notebook 03: against other methods, and the shape of the drop."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from replication.causal.phase_shift.abrupt import abrupt_robustness
+from replication.causal.phase_shift.change_point import ChangePoint, change_point, one_standard_error
+from replication.ledger.cell import Cell
+from replication.ledger.claims import higher
+from replication.ledger.tabular import mean_fields
+
+#: An accuracy lower than the dense network's by less than this counts as kept: one percentage point.
+MARGIN = 0.01
+#: What causal pruning is compared with. The paper claims to keep the dense network's accuracy and to beat magnitude
+#: pruning over all layers; the others are controls of ours.
+REFERENCES = ("magnitude", "dense", "magnitude_layer", "lamp", "squared_updates", "random")
+CLAIMED = ("magnitude", "dense")
+# A change point of fewer sparsities is not fitted.
+_FEWEST_POINTS = 6
+
+
+def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
+    """All cells that follow from the raw runs of `03_phase_shift.ipynb`.
+
+    Parameters
+    ----------
+    raw
+        Rows of `causal.runs.curve_row` (study "curves"), of `causal.rewinding.row` (study "protocol_2024") and of
+        `causal.runs.stations` (study "stations").
+    content
+        The result, for its parameters and profile.
+    """
+    used = content["parameters"]
+    where = {"paper": "causal", "dataset": used["dataset"], "profile": content["profile"]}
+    network = used["architecture"]
+    # Each total on its own is another schedule than stations of one path.
+    schedule = f"totals-{network}" if used.get("totals") else f"path-{network}"
+    curves = raw[raw.study == "curves"]
+    found = []
+    if len(curves):
+        found += curve_cells(curves, f"curve_{schedule}", where)
+        found += difference_cells(curves, f"accuracy_{schedule}", where)
+        found += drop_cells(critical_points(curves), curves, f"abrupt_drop_{schedule}", where)
+        found += chosen_cells(curves, f"chosen_{schedule}", where, used["held_out"])
+    rewound = raw[raw.study == "protocol_2024"]
+    if len(rewound):
+        found += rewound_cells(rewound, network, where)
+    stations = raw[raw.study == "stations"]
+    if len(stations):
+        found += station_cells(stations, f"stations-{network}", where)
+    return found
+
+
+def wide(curves: pd.DataFrame, method: str, value: str) -> pd.DataFrame:
+    """One method's curves: a row per seed, a column per sparsity."""
+    return curves[curves.method == method].pivot(index="seed", columns="level", values=value)
+
+
+def curve_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str]) -> list[Cell]:
+    """Test accuracy of every method at every sparsity."""
+    return [
+        Cell(
+            **where,
+            table=table,
+            method=method,
+            sparsity=level,
+            quantity="accuracy",
+            **mean_fields(part.test_accuracy.tolist()),
+        )
+        for (method, level), part in curves.groupby(["method", "level"], sort=False)
+    ]
+
+
+def difference_cells(
+    curves: pd.DataFrame, table: str, where: Mapping[str, str], *, method: str = "causal"
+) -> list[Cell]:
+    """Test accuracy of `method` minus that of each reference at equal sparsity, paired by seed."""
+    ours, found = wide(curves, method, "test_accuracy"), []
+    for reference in [name for name in REFERENCES if name in set(curves.method)]:
+        theirs = wide(curves, reference, "test_accuracy")
+        margin = MARGIN if reference == "dense" else None
+        kind = "claim" if reference in CLAIMED else "control"
+        for level in ours.columns:
+            pair = pd.concat([ours[level], theirs[level]], axis=1).dropna().to_numpy()
+            numbers = higher(pair[:, 0], pair[:, 1], margin=margin or 0.0)
+            names = {"method": method, "reference": reference, "sparsity": level, "quantity": "accuracy"}
+            found.append(Cell(**where, table=table, **names, kind=kind, margin=margin, **numbers))
+    return found
+
+
+def critical_points(curves: pd.DataFrame, *, seed: int = 0) -> dict[str, ChangePoint]:
+    """The change point of every pruning method's test accuracy over the logarithm of the density, by method.
+
+    Only seeds that have every sparsity are used. Empty with fewer than six sparsities.
+    """
+    found = {}
+    for method in dict.fromkeys(curves.method):
+        table = wide(curves, method, "test_accuracy").dropna()
+        if method != "dense" and table.shape[1] >= _FEWEST_POINTS and len(table):
+            found[method] = change_point(table.columns.to_numpy(), table.to_numpy(), axis="log_density", seed=seed)
+    return found
+
+
+def drop_cells(
+    points: Mapping[str, ChangePoint], curves: pd.DataFrame, table: str, where: Mapping[str, str]
+) -> list[Cell]:
+    """The critical sparsity of every method, and whether the drop there is abrupt.
+
+    "Abrupt" holds where `change_point` finds it and every re-fit without an end point or without a run finds it too;
+    else it is undecided: a drop whose shape these runs cannot tell from a smooth one is not shown to be smooth.
+    p is the larger of those against a straight line and against smooth curves.
+    """
+    found, runs = [], curves.seed.nunique()
+    for method, point in points.items():
+        kind = "claim" if method == "causal" else "control"
+        outcome, note = "undecided", f"{point.shape}; BIC of smooth less abrupt curves {point.delta_bic:.1f}"
+        if point.lost_before is not None:
+            note += f"; {100 * point.lost_before:.0f}% of the fall comes before"
+        if point.abrupt:
+            table_of = wide(curves, method, "test_accuracy").dropna()
+            again = abrupt_robustness(table_of.columns.to_numpy(), table_of.to_numpy(), axis="log_density")
+            outcome = "holds" if again.kept == again.fits else "undecided"
+            note += f"; abrupt in {again.kept} of {again.fits} re-fits without an end point or a run"
+        numbers = {"ours": point.critical_sparsity, "ci_low": point.low, "ci_high": point.high, "n": runs}
+        p_value = max(point.p_line, point.p_smooth)
+        names = {"table": table, "method": method, "quantity": "critical_sparsity"}
+        found.append(Cell(**where, **names, kind=kind, **numbers, p_value=p_value, outcome=outcome, note=note))
+    return found
+
+
+def chosen(curves: pd.DataFrame) -> pd.DataFrame:
+    """The amount chosen without a person: on held-out images by the one-standard-error rule; one row per method.
+
+    Columns: sparsity, test_accuracy there (mean over seeds), dense (test accuracy of dense after the same steps, NaN
+    where dense was not run).
+    """
+    rows = {}
+    dense = wide(curves, "dense", "test_accuracy")
+    for method in dict.fromkeys(curves.method):
+        if method != "dense":
+            held = wide(curves, method, "valid_accuracy").dropna()
+            level = one_standard_error(held.columns.to_numpy(), held.to_numpy())
+            rows[method] = {
+                "sparsity": level,
+                "test_accuracy": wide(curves, method, "test_accuracy")[level].mean(),
+                "dense": dense[level].mean() if level in dense else float("nan"),
+            }
+    return pd.DataFrame(rows).T
+
+
+def chosen_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str], held_out: int) -> list[Cell]:
+    """`chosen` as cells."""
+    note = f"chosen on {held_out} held-out images by the one-standard-error rule"
+    found = []
+    for method, row in chosen(curves).iterrows():
+        for quantity, value in (("chosen_sparsity", row.sparsity), ("accuracy_there", row.test_accuracy)):
+            names = {"table": table, "method": method, "quantity": quantity, "note": note}
+            found.append(Cell(**where, **names, ours=float(value), n=1 if quantity == "chosen_sparsity" else None))
+    return found
+
+
+def rewound_cells(rows: pd.DataFrame, network: str, where: Mapping[str, str]) -> list[Cell]:
+    """Accuracy of the networks trained under the masks of the paper's own protocol, and causal's differences to them.
+
+    All masks of a seed keep as many weights as causal's, so that these are comparisons at equal count. The paper's
+    baseline is iterative magnitude pruning; magnitude at once is a control.
+    """
+    found, accuracies = [], rows.pivot(index="seed", columns="method", values="test_accuracy")
+    sparsity = float(rows[rows.method == "causal"].sparsity.mean())
+    for method, part in rows.groupby("method", sort=False):
+        names = {"table": f"protocol_2024-{network}", "method": method, "quantity": "accuracy"}
+        level = 0.0 if method == "dense" else sparsity
+        found.append(Cell(**where, **names, sparsity=level, **mean_fields(part.test_accuracy.tolist())))
+    for reference in [name for name in accuracies if name != "causal"]:
+        pair = accuracies[["causal", reference]].dropna().to_numpy()
+        margin = MARGIN if reference == "dense" else None
+        kind = "claim" if reference in ("dense", "iterative_magnitude") else "control"
+        names = {
+            "table": f"accuracy_protocol_2024-{network}",
+            "method": "causal",
+            "reference": reference,
+            "quantity": "accuracy",
+        }
+        numbers = higher(pair[:, 0], pair[:, 1], margin=margin or 0.0)
+        found.append(Cell(**where, **names, sparsity=sparsity, kind=kind, margin=margin, **numbers))
+    return found
+
+
+def station_cells(rows: pd.DataFrame, table: str, where: Mapping[str, str]) -> list[Cell]:
+    """Test accuracy of causal minus magnitude at one total, by number of stations and epochs between prunings."""
+    found = []
+    for (stations, between, level), part in rows.groupby(["stations", "between", "level"]):
+        pair = part.pivot(index="seed", columns="method", values="test_accuracy")[["causal", "magnitude"]].dropna()
+        quantity = f"accuracy, {int(stations)} stations, {int(between)} epochs between"
+        names = {"method": "causal", "reference": "magnitude", "sparsity": level, "quantity": quantity}
+        numbers = higher(pair.causal, pair.magnitude)
+        found.append(Cell(**where, table=table, **names, kind="control", **numbers))
+    return found
+
+
+def sentence(points: Mapping[str, ChangePoint], differences: Sequence[Cell], *, dataset: str, architecture: str) -> str:
+    """Claims 1 and 2 on one dataset, in a sentence; `differences` are those of `difference_cells`."""
+    parts, runs = [], max(cell.n for cell in differences)
+    for reference in dict.fromkeys(cell.reference for cell in differences):
+        chosen_ = [cell for cell in differences if cell.reference == reference]
+        furthest = max(chosen_, key=lambda cell: abs(cell.ours))
+        if runs == 1:  # one seed has no interval, so nothing is shown to be better or worse
+            words = f"higher at {sum(c.ours > 0 for c in chosen_)} and lower at {sum(c.ours < 0 for c in chosen_)}"
+        else:
+            better = sum(cell.ci_low is not None and cell.ci_low > 0 for cell in chosen_)
+            worse = sum(cell.ci_high is not None and cell.ci_high < 0 for cell in chosen_)
+            words = f"better at {better} and worse at {worse}"
+        parts.append(
+            f"against {reference} {words} of {len(chosen_)} sparsities (furthest {furthest.ours:+.3f} at "
+            f"{furthest.sparsity:g})"
+        )
+    causal = points.get("causal")
+    if causal is None:
+        where = "too few sparsities to fit a change point"
+    elif causal.critical_sparsity is None:
+        where = "its accuracy never bends down"
+    else:
+        interval = "" if causal.low is None else f" [{round(causal.low, 3):g}, {round(causal.high, 3):g}]"
+        shape = "abrupt by these runs" if causal.abrupt else "not shown to be abrupt"
+        where = f"its critical sparsity is {causal.critical_sparsity:.3f}{interval}, {shape}"
+    seeds = f"{runs} seeds" if runs > 1 else "one seed (no interval over seeds)"
+    return f"{dataset}, {architecture}, {seeds}: accuracy of causal pruning {'; '.join(parts)}; {where}."

@@ -1,0 +1,25 @@
+"""What the released figures of paper B show by themselves, without training anything."""
+
+from collections.abc import Callable
+
+from replication.causal.released import accuracy, checks, flatness, shape
+from replication.causal.released.figures import Released
+from replication.causal.released.text import Statement
+
+#: One function for each statement, in the order of the page: the three claims, then how the figures were made.
+STATEMENTS: tuple[Callable[[Released], Statement], ...] = (
+    accuracy.resnet20,
+    accuracy.lenet,
+    accuracy.ablation,
+    shape.drops,
+    flatness.eigenvalues,
+    flatness.noise,
+    checks.shrinkbench,
+    checks.schedules,
+    checks.names,
+)
+
+
+def statements(released: Released) -> list[Statement]:
+    """All statements, computed from the file."""
+    return [make(released) for make in STATEMENTS]
