@@ -98,6 +98,7 @@ register("fisher", scores.fisher)
 register("obd", scores.obd)
 register("wanda", scores.wanda)
 register("wanda_row", wanda_row)
+register("obs", scores.obs)
 # Criteria that do not use the loss have the pairing that needs no second forward pass.
 register("movement", movement, store=scores.Movement, pairing="consecutive")
 register("squared_updates", squared_updates, store=_squares, pairing="consecutive")

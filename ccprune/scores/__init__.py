@@ -1,7 +1,7 @@
 """Scores of the prunable weights, {parameter name: Tensor of its shape}, larger = keep.
 
 The scores use the weights alone (`magnitude`, `lamp`, `random`), derivatives of the loss (`snip`, `grasp`, `fisher`,
-`obd`), the inputs of the layers (`wanda`), the network without data (`synflow`), or the training (`Movement`,
+`obd`), the inputs of the layers (`wanda`, `obs`), the network without data (`synflow`), or the training (`Movement`,
 `legcnet`, `legcnet_of_records`; the causal scores are in `ccprune.lasso`). `ranks` makes any score comparable within
 layers or rows only. `ccprune.criteria` registers all scores by name.
 
@@ -14,6 +14,7 @@ from ccprune.scores.activations import wanda
 from ccprune.scores.flow import synflow
 from ccprune.scores.gradients import fisher, grasp, obd, snip
 from ccprune.scores.movement import Movement
+from ccprune.scores.reconstruction import obs
 from ccprune.scores.series import PRUNE, WeightSeries, legcnet, legcnet_of_records
 from ccprune.scores.weights import lamp, magnitude, random, ranks
 
@@ -28,6 +29,7 @@ __all__ = [
     "legcnet_of_records",
     "magnitude",
     "obd",
+    "obs",
     "random",
     "ranks",
     "snip",

@@ -21,7 +21,7 @@ CE = nn.functional.cross_entropy
 X = torch.randn(21, 6, generator=torch.Generator().manual_seed(0))
 GATE = torch.rand(21, 6, generator=torch.Generator().manual_seed(1))
 Y = (X[:, 0] > 0).long()
-LOOKS = ("snip", "grasp", "fisher", "obd", "synflow", "wanda", "wanda_row")
+LOOKS = ("snip", "grasp", "fisher", "obd", "synflow", "wanda", "wanda_row", "obs")
 
 
 class Gated(nn.Module):

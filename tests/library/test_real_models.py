@@ -129,6 +129,7 @@ MODELS = {
 #: What a criterion cannot score, and the message.
 CANNOT = (
     r"wanda cannot score weights of layers that are not linear|not used by calling|no second derivative|finite scores"
+    r"|weights must be used in linear layers and convolutions only"
 )
 LOOKS = [name for name, criterion in criteria.registered().items() if criterion.store is None]
 

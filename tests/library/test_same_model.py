@@ -145,7 +145,7 @@ LOOKS = {
 TRANSFORMED = ("fisher", "obd", "eigenvalues", "trace", "worst sharpness")  # by torch.func, which refuses some calls
 REFUSED = {
     ("time of all forms", "weights that change with the mode"),
-    *((look, "a recurrent layer") for look in ("wanda", "wanda_row", "time of all forms")),
+    *((look, "a recurrent layer") for look in ("wanda", "wanda_row", "obs", "time of all forms")),
     *((look, "an embedding that is renormalised") for look in TRANSFORMED),
     *((look, "random numbers in eval mode") for look in (*TRANSFORMED, "sharpness")),
 }

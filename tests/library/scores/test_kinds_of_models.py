@@ -16,6 +16,7 @@ SCORES = {
     "obd": scores.obd,
     "synflow": lambda model, x, y: scores.synflow(model, x),
     "wanda": lambda model, x, y: scores.wanda(model, x),
+    "obs": lambda model, x, y: scores.obs(model, x),
 }
 
 
@@ -109,6 +110,10 @@ def test_tied_weights_and_layers_used_twice_have_one_score_of_all_uses(score):
     torch.manual_seed(0)
     model = Twice(tied=True)
     tokens, y = torch.randint(0, 5, (6, 3), generator=torch.Generator().manual_seed(0)), torch.arange(6) % 5
+    if score is SCORES["obs"]:
+        with pytest.raises(ValueError, match=r"in linear layers .* only .*, got \['head.weight of Embedding'\]"):
+            score(model, tokens, y)
+        return
     found = score(model, tokens, y)
     assert list(found) == ["one.weight", "head.weight"] and all(bool((v != 0).any()) for v in found.values())
     if score is scores.snip:
@@ -146,7 +151,7 @@ class Detour(nn.Module):
 def test_null_a_layer_that_nothing_goes_through_scores_zero_or_is_told(score):
     torch.manual_seed(0)
     model, x, y = Detour(), torch.randn(6, 4), torch.arange(6) % 3
-    if score is SCORES["wanda"]:
+    if score in (SCORES["wanda"], SCORES["obs"]):
         with pytest.raises(ValueError, match=r"model's \['unused.weight'\] were not used"):
             score(model, x, y)
         return
