@@ -79,7 +79,7 @@ def write_manifest(root: str | os.PathLike) -> None:
         As `read`.
     """
     before = read(root)
-    made = {path.stem for path in Path(root, "replication", "results").glob("*.json")}
+    made = {path.stem for path in _result_files(root)}
     named = {page: set(names) for page, names in before["passages"].items()}
     for page, names in _passages(root).items():
         named[page] = named.get(page, set()).union(names)
@@ -112,6 +112,8 @@ def problems(root: str | os.PathLike) -> Iterator[tuple[str, str]]:
     for label in content["runs"]:
         if f"replication/results/{label}.json" not in present:
             yield f"replication/results/{label}.json", f"it is missing, but {FILE} lists the run {label}"
+    for label in sorted({path.stem for path in _result_files(root)}.difference(content["runs"])):
+        yield FILE, f"it does not list the run {label}; run `ccprune report`"
     for page in sorted(content["passages"].keys() | there.keys()):
         listed, names = content["passages"].get(page, []), there.get(page)
         if names is None:
@@ -119,6 +121,10 @@ def problems(root: str | os.PathLike) -> Iterator[tuple[str, str]]:
         elif sorted(names) != sorted(listed):
             wrong = sorted(set(listed).symmetric_difference(names)) or sorted(n for n in names if names.count(n) > 1)
             yield page, f"its passages are not those in {FILE}: {', '.join(wrong)}"
+
+
+def _result_files(root: str | os.PathLike) -> Iterator[Path]:
+    return Path(root, "replication", "results").glob("*.json")
 
 
 def _passages(root: str | os.PathLike) -> dict[str, list[str]]:

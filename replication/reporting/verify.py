@@ -96,24 +96,25 @@ def _results(root: Path, runs: dict[str, Run]) -> Iterator[Problem]:
         yield "replication/results", "no results"
     for path in paths:
         name, label = f"replication/results/{path.name}", path.name.removesuffix(".json")
+        raw = results.raw_path(path)
         try:
             content = results.read(path)
+        except ValueError as error:
+            yield name, _INVALID + str(error).removeprefix(f"{path}: ")
+            continue
+        try:
             results.read_raw(path, content)
         except ValueError as error:
-            yield name, _INVALID + str(error).removeprefix(f"{path}: ").replace(f"{folder}/", "replication/")
-            continue
+            yield f"replication/raw/{raw.name}", _INVALID + str(error).removeprefix(f"{raw}: ")
         if as_json(content) != path.read_text(encoding="utf-8"):
             yield name, "it has other digits, spaces or order than the package writes"
         for contradiction in contradictions(content):
             yield name, contradiction
         report = folder / "reports" / f"{label}.html"
-        if not report.is_file():
-            yield name, f"its report reports/{report.name} is missing"
-        elif hashlib.sha256(report.read_bytes()).hexdigest() != content["report_sha256"]:
-            yield (
-                f"replication/reports/{report.name}",
-                "it was changed after it was written, its digest is not that in the result",
-            )
+        digest = hashlib.sha256(report.read_bytes()).hexdigest() if report.is_file() else None
+        if digest != content["report_sha256"] or digest is None:
+            state = "was changed after it was written" if digest else "is missing"
+            yield f"replication/reports/{report.name}", f"the report of {path.name} {state}"
         if label not in runs:
             yield name, "no such run in the suite"
             continue
