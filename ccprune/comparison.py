@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ccprune._util.checks import at_least
 from ccprune._util.inputs import samples, tensors
 from ccprune._util.modes import copied
 from ccprune.mask import ALLOCATIONS, Mask
+from ccprune.scores.reconstruction import reconstruct
 from ccprune.stats import mean_interval, paired_difference
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 Samples = tuple[Any, Any]
 Loss = Callable[[Any, Any], Tensor]
 DENSE = "dense"
+_UPDATE = " + update"
+_CALIBRATION = 16  # mini-batches
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +107,7 @@ def compare(
     seed: int = 0,
     only: Collection[str] | None = None,
     skip: Collection[str] = (),
+    updated: Collection[str] = (),
 ) -> Comparison:
     """Prune one model by several criteria to the same sparsities, with the same number of training steps for each.
 
@@ -140,9 +145,12 @@ def compare(
     metric : callable
         Maps (model, x, y) to the compared quantity. It is computed on the test part.
     reference : str
-        The criterion, or "dense", with which the others are compared.
+        The criterion, "dense", or row of `updated`, with which the others are compared.
     only, skip : collection of str
         Names of the weights that are pruned, and of those that are not, as in `mask.prunable`.
+    updated : collection of str
+        Those criteria that have a second row, "NAME + update", in which the remaining weights are corrected before any
+        further training, by `scores.reconstruction.reconstruct` on 16 mini-batches.
 
     Raises
     ------
@@ -150,7 +158,7 @@ def compare(
         For an invalid argument, before any training. A ValueError is also raised if training diverges.
     """
     sparsities = np.ravel(np.asarray(sparsities, dtype=object)).tolist()  # a sequence, an array or one number
-    _check(train, test, criteria, sparsities, reference)
+    _check(train, test, criteria, sparsities, reference, updated)
     if allocation not in ALLOCATIONS:
         raise ValueError(f"allocation must be one of {ALLOCATIONS}, got {allocation!r}")
     at_least(1, seeds=seeds, before=before, recorded=recorded, batch_size=batch_size)
@@ -172,17 +180,22 @@ def compare(
             registry.score, only=only, skip=skip, x=x, y=y, loss=loss, lr=begin.param_groups[0]["lr"], seed=one
         )
         for name in (DENSE, *criteria):
-            found = None if name == DENSE else score(name, model, store=recording.stores.get(name))
-            # The dense network is trained once and compared at every sparsity.
-            cut = partial(Mask.from_scores, found, allocation=allocation)
-            masks = [None] if found is None else [cut(sparsity=sparsity) for sparsity in sparsities]
-            results = [
-                _trained_on(model, begin, optimizer, mask, batches.after(before), after, loss, one) for mask in masks
-            ]
-            values = [_measured(metric, *pair, test) for pair in zip(results, masks, strict=True)]
-            values *= len(sparsities) if found is None else 1
-            achieved = [0.0] * len(sparsities) if found is None else [mask.sparsity for mask in masks if mask]
-            rows += [(name, *row) for row in zip(sparsities, [one] * len(sparsities), achieved, values, strict=True)]
+            masks: list[Mask | None] = [None]  # the dense network is trained once and compared at every sparsity
+            if name != DENSE:
+                cut = partial(Mask.from_scores, score(name, model, store=recording.stores.get(name)))
+                masks = [cut(sparsity=sparsity, allocation=allocation) for sparsity in sparsities]
+            for label in (name, name + _UPDATE) if name in updated else (name,):
+                # Of the same mini-batches for every mask, the first of which the scores use too.
+                inputs = None if label == name else [*islice(batches(0), _CALIBRATION)]
+                results = [
+                    _trained_on(model, begin, optimizer, mask, inputs, batches.after(before), after, loss, one)
+                    for mask in masks
+                ]
+                values = [_measured(metric, *pair, test) for pair in zip(results, masks, strict=True)]
+                achieved = [0.0 if mask is None else mask.sparsity for mask in masks]
+                if name == DENSE:
+                    values, achieved = values * len(sparsities), achieved * len(sparsities)
+                rows += [(label, *row) for row in zip(sparsities, [one] * len(values), achieved, values, strict=True)]
     measured = getattr(metric, "__name__", "metric")
     runs = pd.DataFrame(rows, columns=["method", "sparsity", "seed", "achieved", measured])
     return Comparison(runs, _table(runs, measured, reference), reference, measured)
@@ -193,14 +206,17 @@ def _trained_on(
     state: Optimizer,
     make_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
     mask: Mask | None,
+    calibration: Iterable[Any] | None,
     batches: Shuffled,
     epochs: int,
     loss: Loss,
     seed: int,
 ) -> nn.Module:
-    """Return a copy of the model, pruned and trained further with a copy of the optimiser's state."""
+    """Return a copy of the model, pruned, corrected, and trained further with a copy of the optimiser's state."""
     branch = copied(model)
-    if mask is not None:
+    if mask is not None and calibration is not None:
+        reconstruct(branch, mask, calibration)
+    elif mask is not None:
         mask.apply_(branch)
     if epochs:
         own = make_optimizer(branch.parameters())
@@ -238,7 +254,14 @@ def _table(runs: pd.DataFrame, metric: str, reference: str) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(["method", "sparsity"])
 
 
-def _check(train: Samples, test: Samples, criteria: Sequence[str], sparsities: Sequence[float], reference: str) -> None:
+def _check(
+    train: Samples,
+    test: Samples,
+    criteria: Sequence[str],
+    sparsities: Sequence[float],
+    reference: str,
+    updated: Collection[str],
+) -> None:
     for name, part in (("train", train), ("test", test)):
         if len(part) != 2 or not all(isinstance(value, Tensor | tuple | Mapping) and tensors(value) for value in part):
             raise TypeError(f"{name} must be a pair of Tensors (x, y), or of tuples or mappings of them")
@@ -250,8 +273,10 @@ def _check(train: Samples, test: Samples, criteria: Sequence[str], sparsities: S
     unknown = [name for name in criteria if name not in known]
     if isinstance(criteria, str) or not criteria or unknown or len(set(criteria)) < len(criteria):
         raise ValueError(f"criteria must be different names from {sorted(known)}, got {criteria!r}")
-    if reference not in (DENSE, *criteria):
-        raise ValueError(f"reference must be one of {[DENSE, *criteria]}, got {reference!r}")
+    if isinstance(updated, str) or not set(updated) <= set(criteria):
+        raise ValueError(f"updated must be some of criteria={criteria}, got {updated!r}")
+    if reference not in (shown := [DENSE, *criteria, *(name + _UPDATE for name in updated)]):
+        raise ValueError(f"reference must be one of {shown}, got {reference!r}")
     numbers = all(isinstance(sparsity, Real) and 0 <= sparsity <= 1 for sparsity in sparsities)
     if not sparsities or not numbers or len(set(sparsities)) < len(sparsities):
         raise ValueError(f"sparsities must be different numbers in [0, 1], got {sparsities!r}")

@@ -1,8 +1,10 @@
 """Oracle: one cell made by hand. Null: a sparsity of 0, where every criterion is the dense network."""
 
 import copy
+import itertools
 import math
 
+import pandas as pd
 import pytest
 import small_models
 import torch
@@ -13,7 +15,8 @@ import ccprune
 from ccprune import training as minibatch
 from ccprune.comparison import accuracy
 from ccprune.mask import Mask
-from ccprune.scores import magnitude
+from ccprune.scores import magnitude, random
+from ccprune.scores.reconstruction import reconstruct
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(240, 8, generator=GENERATOR)
@@ -81,6 +84,29 @@ def test_a_criterion_does_not_depend_on_its_company(comparison):
         assert picked[0].equals(picked[1])
 
 
+def test_updated_rows_are_corrected_before_they_are_trained_and_change_no_other_row():
+    found = run(("random", "wanda"), after=0, updated=["random"], reference="random + update").runs
+    other = run(("random", "wanda"), after=0, reference="random").runs
+    pd.testing.assert_frame_equal(found[found.method != "random + update"].reset_index(drop=True), other)
+    assert [*found.method.unique()] == ["dense", "random", "random + update", "wanda"]
+    model = make(1)
+    optimizer = sgd(model.parameters())
+    orders = [torch.randperm(160, generator=torch.Generator().manual_seed(1_000_003 + i)).split(32) for i in (0, 1)]
+    for rows in itertools.chain(*orders):
+        optimizer.zero_grad()
+        cross_entropy(model(X[rows]), Y[rows]).backward()
+        optimizer.step()
+    mask = Mask.from_scores(random(model, seed=1), sparsity=0.8)
+    expected = [accuracy(reconstruct(copy.deepcopy(model), mask, X), *TEST), accuracy(mask.apply_(model), *TEST)]
+    rows = found[(found.seed == 1) & (found.sparsity == 0.8)].set_index("method")
+    assert rows.loc[["random + update", "random"], "accuracy"].tolist() == expected
+    assert rows.loc["random + update", "achieved"] == mask.sparsity
+    nothing = found[found.sparsity == 0.0].pivot(index="seed", columns="method", values="accuracy")
+    assert nothing["random + update"].tolist() == nothing["dense"].tolist()
+    trained = run(("random",), updated=["random"], reference="random").runs
+    assert len(trained.accuracy[(trained.seed == 1) & (trained.sparsity == 0.8)].unique()) > 1
+
+
 def test_table_is_that_of_the_runs(comparison):
     table, runs = comparison.table, comparison.runs
     values = {m: runs.query(f"method == '{m}' and sparsity == 0.8").accuracy.to_numpy() for m in ("snip", "magnitude")}
@@ -124,6 +150,8 @@ def test_accuracy_leaves_the_model_in_its_mode():
         ({"sparsities": (0.5, 1.5)}, ValueError, r"sparsities must be different numbers in \[0, 1\]"),
         ({"sparsities": ()}, ValueError, "sparsities must be"),
         ({"reference": "snip"}, ValueError, "reference must be one of"),
+        ({"updated": ["snip"]}, ValueError, r"updated must be some of criteria=\('magnitude', 'random'\)"),
+        ({"updated": "random"}, ValueError, "updated must be some of"),
         ({"seeds": 0}, ValueError, "seeds must be an integer of at least 1"),
         ({"before": 0}, ValueError, "before must be an integer of at least 1"),
         ({"recorded": 3}, ValueError, "recorded must be at most before=2, got 3"),
