@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import ttest_1samp
 
 from ccprune.stats import Interval, mean_interval, sign_flip_p
 from replication.ledger.paired import paired_median_difference, sign_test
@@ -106,6 +105,8 @@ def student_p(difference: np.ndarray) -> float:
     -------
     float
     """
+    from scipy.stats import ttest_1samp  # slow to import
+
     if np.ptp(difference) <= _ROUNDING:
         return 1.0 if abs(difference[0]) <= _ROUNDING else 2.0 ** (1 - len(difference))
     return float(ttest_1samp(difference, 0.0).pvalue)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import binom
 
 from replication.ledger import AUTHORS
 from replication.reporting.counts import Row, cases, figure_rows, released_rows
@@ -151,6 +150,8 @@ def best_trials(rows: Sequence[Row], method: str = "ft") -> tuple[int, int, floa
             chances.append(sum(difference == least for difference, _ in trials) / len(trials))
     if not chances:
         return 0, 0, 0.0, 1.0
+    from scipy.stats import binom  # slow to import
+
     p_value = float(binom.sf(first - 1, len(chances), np.mean(chances)))
     return first, len(chances), float(np.sum(chances)), p_value
 

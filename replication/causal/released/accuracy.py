@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import t as student
 
 from replication.causal.released.figures import Released
 from replication.causal.released.text import Statement, count, decimals, listed, span
@@ -34,6 +33,8 @@ def pooled_p(differences: Sequence[float], spread: Sequence[Sequence[float]], *,
     ndarray (m,)
         p-values, not corrected.
     """
+    from scipy.stats import t as student  # slow to import
+
     freedom = sum(len(one) - 1 for one in spread)
     within = sum(float(np.var(one)) * len(one) for one in spread) / freedom
     error = np.sqrt(within * 2 / runs)

@@ -2,8 +2,6 @@
 
 from fractions import Fraction
 
-from scipy.stats import binomtest
-
 from replication.causal.released.counts import zeros
 from replication.causal.released.figures import Figure, Released
 from replication.causal.released.text import Statement, count, listed, span
@@ -29,6 +27,8 @@ _FAULT = (
 
 def at_chance(correct: int, images: int, chance: float) -> float:
     """Two-sided p-value of a number of correct answers if every answer is a guess (exact binomial test)."""
+    from scipy.stats import binomtest  # slow to import
+
     return float(binomtest(correct, images, chance).pvalue)
 
 
