@@ -1,6 +1,5 @@
 """`ccprune verify` on a small project: every number changed by hand must be found."""
 
-import json
 import shutil
 from dataclasses import replace as replace_fields
 
@@ -44,51 +43,79 @@ def test_what_was_made_is_confirmed(root, capfd):
     assert cli.main(["verify", "--seed", "3"]) == 0
     told = capfd.readouterr().out.splitlines()
     assert told[0] == "files: as the commands wrote them"
-    assert told[1].startswith("re-run (--seed 3): ") and told[2] == "numbers: confirmed"
+    assert told[1].startswith("re-run (--seed 3): ") and told[2] == "results: confirmed"
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "finding"),
     [
-        ("results/one.default.json", '"ours": 3', '"ours": 4', "results/one.default.json: the file was changed after"),
+        ("results/one.default.json", '"ours": 3', '"ours": 4', "it cannot be used: the file was changed after"),
         (
             "results/one.default.json",
             '"wall_seconds": ',
             '"wall_seconds": 1',
-            "results/one.default.json: the file was chan",
+            "it cannot be used: the file was changed",
         ),
-        ("verdicts.csv", ",3,3,", ",3,2,", "verdicts.csv: it differs from the results (line 2 reads 'legcnet,1,good"),
-        ("measurements.csv", "paper,", "papers,", "measurements.csv: it differs from the results (line 1 reads"),
-        ("README.md", "| our runs | 2 |", "| our runs | 3 |", "README.md: it differs from the results (line "),
         (
-            "tables/legcnet_table_1.md",
-            "| 3 |",
-            "| 2 |",
-            "tables/legcnet_table_1.md: it differs from the results (line ",
+            "results/one.default.json",
+            '"ours": 3',
+            '"ours": 4, "ours": 3',
+            "it cannot be used: keys must be unique, got",
         ),
-        ("verdicts.svg", "</svg>", "<!-- 3 --></svg>", "verdicts.svg: it differs from the results"),
-        ("reports/one.default.html", "good", "better", "reports/one.default.html: it was changed after"),
+        ("results/one.default.json", '"n": 1,', '"n": 1 ,', "it has other digits, spaces or order than the package"),
+        ("verdicts.csv", ",3,3,", ",3,2,", "it differs from the results (line 2 reads 'legcnet,1,good"),
+        ("measurements.csv", "paper,", "papers,", "it differs from the results (line 1 reads"),
+        ("README.md", "| our runs | 2 |", "| our runs | 3 |", "it differs from the results (line "),
+        ("tables/legcnet_table_1.md", "| 3 |", "| 2 |", "it differs from the results (line "),
+        ("verdicts.svg", "</svg>", "<!-- 3 --></svg>", "it differs from the results"),
+        ("reports/one.default.html", "good", "better", "the report of one.default.json was changed after it"),
+        ("manifest.json", '"one.default"', '"won.default"', "it does not list the run one.default"),
     ],
 )
 def test_what_was_changed_by_hand_is_found(root, capfd, name, old, new, finding):
     replace(root / "replication" / name, old, new)
     assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out.splitlines()
-    assert told[0] == "files: 1 problem" and told[1].strip().startswith(finding), told
+    assert any(line.startswith(f"  replication/{name}: {finding}") for line in told), told
+    assert told[0] == ("files: 2 problems" if name == "manifest.json" else "files: 1 problem"), told
 
 
-def test_a_number_changed_and_signed_anew_is_found_by_running_again(root, capfd):
-    """And the report digest, verdicts and index with it: from the files alone nothing is wrong."""
+def sign(root, change):
+    """Change the content of a result, sign it again, and renew the report."""
     path = root / "replication" / "results" / "one.default.json"
     content = results.read(path)
-    content["cells"][0]["ours"] = 2
+    change(content)
     results.save(path, content)
     assert cli.main(["report"]) == 0
-    assert cli.main(["verify", "--no-rerun"]) == 0
-    assert cli.main(["verify", "--seed", "0"]) == 1
+
+
+def test_a_verdict_that_does_not_follow_is_found_though_it_is_signed_again(root, capfd):
+    sign(root, lambda content: content["cells"][0].update(ours=2))
+    assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out
-    assert "numbers: 1 differ\n  one.default: legcnet 1 good.ipynb ft epochs: 2 committed, 3 in the re-run" in told
+    assert "results/one.default.json: legcnet 1 good.ipynb ft epochs has verdict 'identical', but 'outside'" in told
+
+
+def test_what_no_file_contradicts_is_found_by_running_again(root, capfd):
+    """The digests, the tables and the index are renewed with it: from the files alone nothing is wrong."""
+
+    def change(content):
+        content["cells"][0].update(verdict="outside", ours=2, n=100_000, note="within the range")
+        content.update(seeds=[7], data_checksums={"iris": "0" * 64})
+
+    sign(root, change)
+    assert cli.main(["verify", "--no-rerun"]) == 0
+    assert cli.main(["verify", "--seed", "0", "--seconds", "5"]) == 1
+    told = capfd.readouterr().out
+    assert "results: 3 differences" in told
+    for finding in (
+        f"data_checksums.iris: '{'0' * 64}' committed, 'nothing' in the re-run",
+        "seeds[0]: 7 committed, 0 in the re-run",
+        "legcnet 1 good.ipynb ft epochs: n 100000 committed, 1 in the re-run; note 'within the range' committed, '' in "
+        "the re-run; ours 2 committed, 3 in the re-run; verdict 'outside' committed, 'identical' in the re-run",
+    ):
+        assert f"  one.default: {finding}\n" in told
 
 
 def test_files_that_are_too_many_or_too_few(root, capfd):
@@ -98,27 +125,12 @@ def test_files_that_are_too_many_or_too_few(root, capfd):
     assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out
     for finding in (
-        "results/gone.default.json: its report reports/gone.default.html is missing",
+        "reports/gone.default.html: the report of gone.default.json is missing",
         "results/gone.default.json: no such run in the suite",
-        "results/two.default.json: its report reports/two.default.html is missing",
+        "reports/two.default.html: the report of two.default.json is missing",
         "reports/extra.default.html: it belongs to no result",
     ):
         assert finding in told
-
-
-def test_benchmarks_are_held_against_their_results(root, capfd):
-    folder = root / "benchmarks"
-    (folder / "results").mkdir(parents=True)
-    results.save(folder / "results" / "speed.json", {"seconds": 3})
-    (folder / "plot.py").write_text("def results():\n    return 3\ndef readme(found):\n    return f'{found} s\\n'\n")
-    (folder / "README.md").write_text("3 s\n")
-    assert cli.main(["verify", "--no-rerun"]) == 0
-    (folder / "README.md").write_text("2 s\n")
-    assert cli.main(["verify", "--no-rerun"]) == 1
-    assert "benchmarks/README.md: it differs from the results (line 1 reads '2 s', not '3 s')" in capfd.readouterr().out
-    replace(folder / "results" / "speed.json", "3", "2")
-    assert cli.main(["verify", "--no-rerun"]) == 1
-    assert "benchmarks/results/speed.json: it was changed after it was written" in capfd.readouterr().out
 
 
 def test_a_suite_that_asks_for_something_else(root, capfd):
@@ -147,7 +159,7 @@ def test_raw_runs_that_were_changed_swapped_or_left_over(root, capfd):
     capfd.readouterr()
     assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out
-    assert "one.default.parquet: the file with the raw runs of one.default.json was changed" in told
+    assert "raw/one.default.parquet: it cannot be used: the file with the raw runs of one.default.json was changed" in told
     assert "raw/extra.default.parquet: it belongs to no result" in told
 
 
@@ -171,27 +183,50 @@ def test_the_sample_is_drawn_by_its_seed_within_its_budget(root):
     assert [run.name for run in rerun.sample(runs, folder, seconds=10, seed=0)] == ["two"]
 
 
+CELL = results.Cell(
+    paper="legcnet", table="1", dataset="iris", method="ft", quantity="epochs", kind="claim", ours=3.0, ci_low=2.5,
+    ci_high=3.5, n=5, outcome="holds", profile="default",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         ({"ours": 3 + 1e-9}, []),
-        ({"ours": 3.4}, []),  # within its interval
-        ({"ours": 3.6}, ["legcnet 1 good.ipynb ft epochs: 3 [2.5, 3.5] committed, 3.6 in the re-run"]),
+        ({"ours": 3.1}, ["legcnet 1 iris ft epochs: ours 3.0 committed, 3.1 in the re-run"]),  # within its interval
+        ({"ours": None}, ["legcnet 1 iris ft epochs: ours 3.0 committed, None in the re-run"]),
+        ({"ci_high": 3.6}, ["legcnet 1 iris ft epochs: ci_high 3.5 committed, 3.6 in the re-run"]),
+        ({"n": 6}, ["legcnet 1 iris ft epochs: n 5 committed, 6 in the re-run"]),
+        ({"note": "x"}, ["legcnet 1 iris ft epochs: note '' committed, 'x' in the re-run"]),
         (
-            {"ours": None, "ci_low": None, "ci_high": None},
-            ["legcnet 1 good.ipynb ft epochs: 3 [2.5, 3.5] committed, None in the re-run"],
+            {"outcome": "undecided"},
+            ["legcnet 1 iris ft epochs: outcome 'holds' committed, 'undecided' in the re-run"],
         ),
-        ({"published": 4}, ["legcnet 1 good.ipynb ft epochs: published 3 committed, 4 in the re-run"]),
         (
             {"method": "pt"},
             [
-                "legcnet 1 good.ipynb ft epochs: committed, but not in the re-run",
-                "legcnet 1 good.ipynb pt epochs: in the re-run, but not committed",
+                "legcnet 1 iris ft epochs: committed, but not in the re-run",
+                "legcnet 1 iris pt epochs: in the re-run, but not committed",
             ],
         ),
     ],
 )
-def test_what_another_run_confirms(root, change, told):
-    content = json.loads((root / "replication" / "results" / "one.default.json").read_text())
-    committed = results.Cell.from_dict(content["cells"][0] | {"ci_low": 2.5, "ci_high": 3.5})
-    assert rerun.differences([committed], [replace_fields(committed, **change)]) == told
+def test_what_another_run_confirms(change, told):
+    assert rerun.cell_differences([CELL], [replace_fields(CELL, **change)]) == told
+
+
+def test_null_of_times_only_what_is_measured_is_not_compared():
+    timed = replace_fields(CELL, quantity="time_over_dense", kind="measurement", outcome="")
+    assert rerun.cell_differences([timed], [replace_fields(timed, ours=9.0, ci_low=8.0, ci_high=9.5, note="2 s")]) == []
+    assert rerun.cell_differences([timed], [replace_fields(timed, n=6)]) != []
+
+
+def test_raw_runs_are_compared_row_by_row():
+    frame = pd.DataFrame({"method": ["ft", "pt"], "epochs": [3.0, None], "reached": [True, False]})
+    assert rerun.raw_differences(frame, frame.assign(epochs=[3 + 1e-9, None])) == []
+    assert rerun.raw_differences(frame, frame.assign(epochs=[3.0, 7.0], reached=[True, True])) == [
+        "raw runs: epochs differs in 1 of 2 rows: row 2 None committed, 7.0 in the re-run",
+        "raw runs: reached differs in 1 of 2 rows: row 2 False committed, True in the re-run",
+    ]
+    assert len(rerun.raw_differences(frame, frame.drop(columns="epochs"))) == 1
+    assert rerun.raw_differences(frame, None) == ["raw runs: 'some' committed, 'none' in the re-run"]

@@ -10,7 +10,7 @@ import pytest
 
 from replication import ledger as results
 from replication.ledger import tables
-from replication.reporting import passages, statements
+from replication.reporting import manifest, passages, statements
 from replication.reporting.index import write_report
 from replication.reporting.judging import cached
 from replication.reporting.verify import NOTEBOOKS_LINK, expected, problems
@@ -175,6 +175,7 @@ def test_verify_tells_a_passage_edited_by_hand(tree):
     write_report(tree / "replication", notebooks=NOTEBOOKS_LINK, expected=expected(runs))
     path = page(tree, "<!-- ccprune report: figures -->\n<!-- ccprune report: end -->\n")
     passages.write_passages(tree)
+    manifest.write_manifest(tree)
     assert problems(tree, runs) == []
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("| our runs | 16 |", "| our runs | 17 |"), encoding="utf-8")
