@@ -159,7 +159,8 @@ def test_raw_runs_that_were_changed_swapped_or_left_over(root, capfd):
     capfd.readouterr()
     assert cli.main(["verify", "--no-rerun"]) == 1
     told = capfd.readouterr().out
-    assert "raw/one.default.parquet: it cannot be used: the file with the raw runs of one.default.json was changed" in told
+    changed = "it cannot be used: the file with the raw runs of one.default.json was changed"
+    assert f"raw/one.default.parquet: {changed}" in told
     assert "raw/extra.default.parquet: it belongs to no result" in told
 
 
