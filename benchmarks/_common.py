@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from replication import ledger as results
+from replication import ledger
 from replication.data import Dataset, load
 from replication.ledger.environment import environment
 from replication.legcnet import procedure as legcnet
@@ -114,7 +114,7 @@ def save(name: str, rows: list[dict[str, Any]], claims: list[dict[str, Any]]) ->
     """Writes results/NAME.json, signed as a run's result is."""
     machine = {"cores": os.cpu_count(), "load_at_end": _load(), "device": _device()}
     content = {"name": name, "environment": environment() | machine, "claims": claims, "rows": rows}
-    results.save(RESULTS / f"{name}.json", content)
+    ledger.save(RESULTS / f"{name}.json", content)
 
 
 def _device() -> str:

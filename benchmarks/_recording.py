@@ -17,7 +17,7 @@ from ccprune.mask import Mask, jaccard_kept
 from ccprune.recording import Recorder
 from replication.data import text
 from replication.networks import models
-from replication.networks.transformer import transformer
+from replication.networks.decoder import transformer
 
 STEPS = 500  # recorded for a mask
 SPARSITY = 0.9

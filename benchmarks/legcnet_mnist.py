@@ -15,7 +15,7 @@ from replication.legcnet import procedure as legcnet
 from replication.legcnet.mnist.evidence import ALL, PT, evidence, keep_mask
 from replication.legcnet.mnist.rows import Digits
 from replication.networks.models import legcnet_mnist
-from replication.networks.stacked import stack
+from replication.networks.stacked import stack_models
 
 ROWS = 42_000
 SECONDS, GIGABYTES = 60, 4  # claims, on 2 cores
@@ -44,7 +44,7 @@ def largest_difference(found: legcnet.Evidence, columns: list[int]) -> float:
 
 
 def main() -> None:
-    digits, network = made_up(), stack([legcnet_mnist(seed=1)])
+    digits, network = made_up(), stack_models([legcnet_mnist(seed=1)])
     found, whole, peak = _common.measure(
         lambda: evidence(network, digits, PT, seed=1, names=ALL), repeats=1, warm_up=False
     )

@@ -10,7 +10,7 @@ import torch
 
 from replication.networks.ensemble import MLPBatch, initialise
 from replication.networks.models import from_ensemble
-from replication.networks.train import advance
+from replication.networks.training import advance
 
 EPOCHS, CLAIMED = 5, 100  # times the NumPy loop's throughput
 BATCHES = (1, 16, 256, 4096)

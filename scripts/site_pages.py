@@ -27,8 +27,7 @@ from mkdocs.structure.files import File
 from mkdocs.structure.toc import AnchorLink
 from mkdocs.utils import get_relative_url
 
-from replication import course
-from replication import ledger as results
+from replication import course, ledger
 from replication.runner import LocalPool, SuiteError, claim, plan, replicate, suite_file
 from replication.runner.spec import NOTEBOOKS, SUITE_FILE
 
@@ -189,7 +188,7 @@ def _lesson_page(root: Path, lesson: course.Lesson) -> str:
     if not labels:
         return "\n\n".join([*parts, f"Not rendered yet. The notebook: {download}."])
     shown, *others = (f"[{label}](../{REPORTS}/{label}.html)" for label in labels)
-    run = results.read(root / "replication" / "results" / f"{labels[0]}.json")
+    run = ledger.read(root / "replication" / "results" / f"{labels[0]}.json")
     told = (
         f"The report of {shown}, commit {(run['environment']['commit'] or 'unknown')[:10]}; the notebook: {download}."
     )

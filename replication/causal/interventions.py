@@ -67,7 +67,7 @@ def sgd_paths(problem: Any, batches: Batches, *, lr: float, held: Tensor | None 
     return torch.stack(path)
 
 
-def interventions(problem: Any, batches: Batches, *, lr: float) -> pd.DataFrame:
+def intervene(problem: Any, batches: Batches, *, lr: float) -> pd.DataFrame:
     """Rise of the loss on all of (x, y) by three interventions on each prunable weight, one weight at a time.
 
     Training is `sgd_paths` over `batches`. Setting back: after a step the weight is put where it was before, and the

@@ -51,7 +51,7 @@ class Method:
         return Mask.from_counts(ranked, kept=Mask.from_scores(previous.restrict(other), sparsity=sparsity).counts)
 
 
-def methods(*, lr: float, seed: int) -> dict[str, Method]:
+def all_methods(*, lr: float, seed: int) -> dict[str, Method]:
     """Return every method by name.
 
     Each is the criterion of its name with global selection, which is the paper's, but for causal_lamp (the causal

@@ -10,7 +10,7 @@ from torch import nn
 
 from ccprune.mask import cubic
 from ccprune.training import evaluate
-from replication.causal.methods import Method, methods
+from replication.causal.methods import Method, all_methods
 from replication.causal.protocols import Point, gradual, start
 from replication.causal.setting import Setting
 from replication.data.images import Images
@@ -212,7 +212,7 @@ def _walk(network: Network, images: Images, setting: Setting, *, names: Sequence
 
     Raises ValueError for names that are no methods.
     """
-    known: dict[str, Method | None] = {"dense": None, **methods(lr=setting.lr, seed=seed)}
+    known: dict[str, Method | None] = {"dense": None, **all_methods(lr=setting.lr, seed=seed)}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"names must be among {', '.join(known)}; got {', '.join(unknown)}")

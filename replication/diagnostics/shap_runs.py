@@ -21,7 +21,7 @@ from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import CONTROLS, fresh_masks, run
 from replication.networks import models
 from replication.networks.ensemble import initialise
-from replication.networks.train import Trained
+from replication.networks.training import Trained
 
 QUANTITIES = ("spearman", "kendall", "top_k", "shared")
 

@@ -4,9 +4,11 @@ from replication.ledger.announcement import announce
 from replication.ledger.cell import AUTHORS, OUTCOMES, PROFILES, VERDICTS, Cell
 from replication.ledger.files import collect, parse, read, write
 from replication.ledger.numbers import format_number
+from replication.ledger.paired import sign_test
 from replication.ledger.raw import place, raw_digest, raw_path, read_raw
 from replication.ledger.storage import save, signature
 from replication.ledger.tabular import row_cells, sample_cells
+from replication.ledger.units import Units
 
 __all__ = [
     "AUTHORS",
@@ -14,6 +16,7 @@ __all__ = [
     "PROFILES",
     "VERDICTS",
     "Cell",
+    "Units",
     "announce",
     "collect",
     "format_number",
@@ -26,6 +29,7 @@ __all__ = [
     "row_cells",
     "sample_cells",
     "save",
+    "sign_test",
     "signature",
     "write",
 ]

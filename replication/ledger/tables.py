@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger.cell import AUTHORS, COMPARED, PAPERS, PROFILES, Cell
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.numbers import format_number
@@ -105,7 +105,7 @@ def rows(folder: str | os.PathLike, *, judge: Judge, declared: Iterable[Cell] = 
     ValueError
         If a result or its raw runs are not valid, or two runs of one profile have the same number.
     """
-    contents = results.collect(folder)
+    contents = ledger.collect(folder)
     if any(content["profile"] != "smoke" for _, content in contents):
         contents = [(path, content) for path, content in contents if content["profile"] != "smoke"]
     # A run is skipped if it also has a result of a larger profile: all its numbers would be dropped.

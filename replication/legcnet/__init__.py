@@ -1,1 +1,96 @@
-"""Paper A, LEGCNet (arXiv 2308.09955): its procedure, its tables, and what follows from our runs of it."""
+"""Paper A, LEGCNet (arXiv 2308.09955): its procedure, its tables, and what follows from our runs of it.
+
+The names below are imported on first use, because most of their modules need torch, which the command line does not.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from replication.legcnet.by_hand import by_hand_cells
+    from replication.legcnet.cells import trajectory_cells
+    from replication.legcnet.choices import agreement
+    from replication.legcnet.figures import PRINTED, figure, fresh_cells
+    from replication.legcnet.procedure import (
+        AUTHORS_MIN_RANGE,
+        LEVEL,
+        SETTINGS,
+        Evidence,
+        Settings,
+        WindowSettings,
+        evidence,
+        keep_masks,
+        masks,
+        tests,
+        with_recording,
+    )
+    from replication.legcnet.rankings import shifted_p_value
+    from replication.legcnet.repaired_verdicts import control_cells
+    from replication.legcnet.runs import CONTROLS, fresh_runs, rerun_authors, run
+    from replication.legcnet.verdicts import author_cells, comparisons, mask_cells, resolution_cell
+
+__all__ = [
+    "AUTHORS_MIN_RANGE",
+    "CONTROLS",
+    "LEVEL",
+    "PRINTED",
+    "SETTINGS",
+    "Evidence",
+    "Settings",
+    "WindowSettings",
+    "agreement",
+    "author_cells",
+    "by_hand_cells",
+    "comparisons",
+    "control_cells",
+    "evidence",
+    "figure",
+    "fresh_cells",
+    "fresh_runs",
+    "keep_masks",
+    "mask_cells",
+    "masks",
+    "rerun_authors",
+    "resolution_cell",
+    "run",
+    "shifted_p_value",
+    "tests",
+    "trajectory_cells",
+    "with_recording",
+]
+
+_MODULES = {
+    "AUTHORS_MIN_RANGE": "procedure",
+    "CONTROLS": "runs",
+    "LEVEL": "procedure",
+    "PRINTED": "figures",
+    "SETTINGS": "procedure",
+    "Evidence": "procedure",
+    "Settings": "procedure",
+    "WindowSettings": "procedure",
+    "agreement": "choices",
+    "author_cells": "verdicts",
+    "by_hand_cells": "by_hand",
+    "comparisons": "verdicts",
+    "control_cells": "repaired_verdicts",
+    "evidence": "procedure",
+    "figure": "figures",
+    "fresh_cells": "figures",
+    "fresh_runs": "runs",
+    "keep_masks": "procedure",
+    "mask_cells": "verdicts",
+    "masks": "procedure",
+    "rerun_authors": "runs",
+    "resolution_cell": "verdicts",
+    "run": "runs",
+    "shifted_p_value": "rankings",
+    "tests": "procedure",
+    "trajectory_cells": "cells",
+    "with_recording": "procedure",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

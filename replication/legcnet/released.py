@@ -12,9 +12,9 @@ from replication.legcnet import figures
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.procedure import SETTINGS
 from replication.legcnet.runs import run
-from replication.networks.ensemble import MLPBatch, initialise, stack
+from replication.networks.ensemble import MLPBatch, initialise, stack_mlps
 from replication.networks.masks import masks_from_lists
-from replication.networks.train import Trained
+from replication.networks.training import Trained
 
 # Rows of table 2 for PT whose masks are not the released ones, or not released.
 _WITHOUT_MASKS = ("banknote", "iris3f", "vowel")
@@ -72,7 +72,7 @@ def load(files: Literal["authors", "planted"], trials: int, *, seed: int = 0) ->
 def _authors(trials: int) -> Released:
     data = {name: tabular.load(name, preprocessing="authors", source="authors") for name in SETTINGS}
     starts = {
-        name: stack(authors.initial_weights(name)[:trials], output=settings.output)
+        name: stack_mlps(authors.initial_weights(name)[:trials], output=settings.output)
         for name, settings in SETTINGS.items()
     }
     masks = {

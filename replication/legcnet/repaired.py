@@ -16,7 +16,7 @@ from replication.legcnet import procedure as legcnet
 from replication.legcnet.rankings import RANDOM, REVERSED, TESTS, Rankings, rankings
 from replication.legcnet.runs import CHUNK, run
 from replication.networks.ensemble import MLPBatch, initialise
-from replication.networks.train import Trained, accuracy, advance
+from replication.networks.training import Trained, accuracy, advance
 
 __all__ = ["MATCHED", "RANDOM", "REVERSED", "TESTS", "Rankings", "mask", "operations", "rankings", "runs"]
 

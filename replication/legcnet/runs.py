@@ -10,9 +10,9 @@ from torch import Tensor
 
 from replication.data import Dataset, authors
 from replication.legcnet import procedure as legcnet
-from replication.networks.ensemble import MLPBatch, initialise, stack
+from replication.networks.ensemble import MLPBatch, initialise, stack_mlps
 from replication.networks.masks import masks_from_lists, remove_lowest, remove_random
-from replication.networks.train import Trained, accuracy, macro_f1, train
+from replication.networks.training import Trained, accuracy, macro_f1, train
 
 # Every method is compared at the same count of removed weights with the random and magnitude masks named here.
 CONTROLS = {"ft": ("random", "magnitude"), "pt": ("random_pt", "magnitude_pt")}
@@ -45,7 +45,7 @@ def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5,
     scratch; magnitude and random at FT's count, of which the random seed is not released; and magnitude_after, see
     `_after_training`. Raises DataUnavailable.
     """
-    ensemble = stack(authors.initial_weights(data.name)[:trials], output=settings.output)
+    ensemble = stack_mlps(authors.initial_weights(data.name)[:trials], output=settings.output)
     count = ensemble.weights.shape[1]
     keep = {"dense": torch.ones(trials, count, dtype=torch.bool)}
     for method in ("ft", "pt"):

@@ -11,8 +11,8 @@ from replication.ledger import Cell, row_cells
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.procedure import Settings
 from replication.legcnet.runs import run
-from replication.networks.ensemble import OUTPUTS, MLPBatch, stack
-from replication.networks.train import accuracy, advance, macro_f1, outputs
+from replication.networks.ensemble import OUTPUTS, MLPBatch, stack_mlps
+from replication.networks.training import accuracy, advance, macro_f1, outputs
 
 RULES = ("all outputs rounded", "largest output")
 # Printed accuracies and F1 have four decimals, some rounded and some cut off.
@@ -40,7 +40,7 @@ def search_dense_row(
     """
     rows = []
     for variant, output, reduction, lr in product(data, OUTPUTS, ("mean", "sum"), rates):
-        curves = _curves(stack(networks, output=output), variant, lr=lr, reduction=reduction, epochs=epochs)
+        curves = _curves(stack_mlps(networks, output=output), variant, lr=lr, reduction=reduction, epochs=epochs)
         for rule, network in product(RULES, range(len(networks))):
             seen = curves[rule]["train"][:, network]
             reached = torch.nonzero(seen >= benchmark)[:, 0]

@@ -1,4 +1,4 @@
-"""Compiled kernels of `replication.networks.train` for tensors on the CPU.
+"""Compiled kernels of `replication.networks.training` for tensors on the CPU.
 
 Each network is trained by one thread in scalar arithmetic, so its numbers do not depend on the number of networks in
 the batch or on the number of threads.

@@ -135,10 +135,10 @@ def initialise(
     for i in range(count):
         generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,)))
         networks.append(tuple(torch.from_numpy(generator.normal(0.0, scale, shape)) for shape in shapes))
-    return stack(networks, output=output)
+    return stack_mlps(networks, output=output)
 
 
-def stack(networks: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], *, output: str = "sigmoid") -> MLPBatch:
+def stack_mlps(networks: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], *, output: str = "sigmoid") -> MLPBatch:
     """Make an `MLPBatch` of networks (W1 (h, d), b1 (h,), W2 (o, h), b2 (o,)), or raise ValueError without any."""
     if not networks:
         raise ValueError("networks must not be empty")

@@ -100,7 +100,7 @@ class ModelBatch:
             self.parameters[name].masked_fill_(~part, 0.0)
 
 
-def stack(models: Sequence[nn.Module]) -> ModelBatch:
+def stack_models(models: Sequence[nn.Module]) -> ModelBatch:
     """Make a `ModelBatch` of copies of models of one shape, on their device.
 
     Parameters

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ccprune.lyapunov import window_count
 from replication.networks.ensemble import MLPBatch
-from replication.networks.train import accuracy, advance
+from replication.networks.training import accuracy, advance
 
 _BLOCK = 256  # updates per call of `advance` in `separation`, which does not store the weights
 

@@ -14,16 +14,22 @@ from replication.null.error_rates import (
     surrogate_series,
 )
 from replication.null.planted import Roc, auc, planted_cells, roc
+from replication.null.series import KINDS, noise, null_cells, null_exponents, rejection_rates
 
 __all__ = [
+    "KINDS",
     "Roc",
     "auc",
     "false_positive_rate",
+    "noise",
     "noise_series",
+    "null_cells",
+    "null_exponents",
     "p_values",
     "planted_cells",
     "planted_series",
     "power",
+    "rejection_rates",
     "roc",
     "surrogate_series",
 ]

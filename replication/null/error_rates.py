@@ -12,7 +12,7 @@ from ccprune.stats import Interval, mean_interval
 from ccprune.stats.surrogates import Surrogate, phase_randomised
 from replication.ledger.paired import share_interval
 from replication.legcnet.procedure import WindowSettings
-from replication.null.noise import noise, null_exponents
+from replication.null.series import noise, null_exponents
 
 #: Function of a seed that returns the series of an effect (K,) and of causes (K, M).
 Draw = Callable[[int], tuple[Tensor, Tensor]]

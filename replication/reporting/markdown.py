@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from replication import ledger as results
+from replication import ledger
 
 
 def number(value: float | None) -> str:
     """Format a number with four significant digits; verdicts.csv has more."""
-    return "–" if value is None else results.format_number(float(f"{value:.4g}"))
+    return "–" if value is None else ledger.format_number(float(f"{value:.4g}"))
 
 
 def with_interval(row: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import units
 from replication.ledger.environment import lock
 from replication.ledger.storage import as_json, from_json
@@ -96,14 +96,14 @@ def _results(root: Path, runs: dict[str, Run]) -> Iterator[Problem]:
         yield "replication/results", "no results"
     for path in paths:
         name, label = f"replication/results/{path.name}", path.name.removesuffix(".json")
-        raw = results.raw_path(path)
+        raw = ledger.raw_path(path)
         try:
-            content = results.read(path)
+            content = ledger.read(path)
         except ValueError as error:
             yield name, _INVALID + str(error).removeprefix(f"{path}: ")
             continue
         try:
-            results.read_raw(path, content)
+            ledger.read_raw(path, content)
         except ValueError as error:
             yield f"replication/raw/{raw.name}", _INVALID + str(error).removeprefix(f"{raw}: ")
         if as_json(content) != path.read_text(encoding="utf-8"):

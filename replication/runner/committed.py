@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import Cell
 from replication.ledger.tables import Judge
 
@@ -91,7 +91,7 @@ def compare_runs(labels: Iterable[str], before: Path, after: Path, *, judge: Jud
 def _cells(path: Path, judge: Judge) -> list[Cell]:
     """Return the cells of a result file, none if it is missing or cannot be read."""
     try:
-        return judge(path, results.read(path))
+        return judge(path, ledger.read(path))
     except (OSError, ValueError):
         return []
 
@@ -102,4 +102,4 @@ def _text(cell: Cell) -> str:
 
 
 def _numbers(cell: Cell) -> tuple[str, ...]:
-    return tuple(results.format_number(value) for value in (cell.ours, cell.ci_low, cell.ci_high, cell.p_value))
+    return tuple(ledger.format_number(value) for value in (cell.ours, cell.ci_low, cell.ci_high, cell.p_value))

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import pandas as pd
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import Cell
 from replication.ledger.raw import columns
 from replication.ledger.tables import Judge
@@ -118,14 +118,14 @@ def differences(old: Path, new: Path, *, judge: Judge) -> list[str]:
     list of str
         One line for each difference: of fields, of cells, and of columns of the raw runs.
     """
-    contents = [results.read(path) for path in (old, new)]
+    contents = [ledger.read(path) for path in (old, new)]
     fields = ({name: content[name] for name in content.keys() - _NOT_COMPARED} for content in contents)
     found = [f"{where}: {_said(one, other)}" for where, one, other in _unequal("", *fields)]
     if len(found) > _SHOWN:
         found = [*found[:_SHOWN], f"{len(found) - _SHOWN} further differences of fields"]
     pairs = list(zip((old, new), contents, strict=True))
     found += cell_differences(*(judge(path, content) for path, content in pairs))
-    return found + raw_differences(*(results.read_raw(path, content) for path, content in pairs))
+    return found + raw_differences(*(ledger.read_raw(path, content) for path, content in pairs))
 
 
 def cell_differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:

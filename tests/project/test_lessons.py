@@ -72,10 +72,19 @@ def test_the_last_cell_of_a_lesson_leads_to_the_next(name):
 @each
 def test_a_lesson_hands_its_results_over_in_at_most_ten_lines(name):
     (cell,) = [
-        cell for cell in notebooks.cells(FOLDER / name) if cell.kind == "code" and "results.write(" in cell.source
+        cell for cell in notebooks.cells(FOLDER / name) if cell.kind == "code" and "ledger.write(" in cell.source
     ]
     lines = [line for line in cell.source.splitlines() if not line.startswith("#")]
     assert len(lines) <= 10 and "parameters=" not in cell.source and "notebook=" not in cell.source
+
+
+@each
+def test_a_lesson_imports_from_packages_and_without_other_names_for_their_contents(name):
+    text = "\n".join(cell.source for cell in notebooks.cells(FOLDER / name))
+    found = re.findall(r"^from (replication[\w.]*) import (\([^)]*\)|.*)", text, flags=re.M)
+    for package, names in found:
+        assert ROOT.joinpath(*package.split("."), "__init__.py").is_file(), package
+        assert " as " not in names, names
 
 
 @each

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from ccprune import cli
-from replication import course
-from replication import ledger as results
+from replication import course, ledger
 from replication.course import Exercise
 
 ROOT = Path(__file__).parents[2]
@@ -55,10 +54,10 @@ def project(tmp_path):
     for name, seconds in (("a", 11.2), ("b", 70.0), ("slow", 4000.0)):
         profile = "paper" if name == "slow" else "default"
         path = root / "replication" / "results" / f"{name}.{profile}.json"
-        results.write(
+        ledger.write(
             path, notebook="01_one.ipynb", parameters={"profile": profile}, seeds=[], data_checksums={}, cells=[]
         )
-        results.save(path, results.read(path) | {"wall_seconds": seconds, "peak_memory_mb": 10 * seconds})
+        ledger.save(path, ledger.read(path) | {"wall_seconds": seconds, "peak_memory_mb": 10 * seconds})
     return root
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ccprune import cli
-from replication import ledger as results
+from replication import ledger
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def test_replicate_then_report(project, capfd):
     assert cli.main(["replicate", "--profile", "smoke"]) == 0
     assert {name: (out / name).read_bytes() for name in made} == made
     smoke = out / ".smoke"
-    assert results.read(smoke / "results" / "one.smoke.json")["profile"] == "smoke"
+    assert ledger.read(smoke / "results" / "one.smoke.json")["profile"] == "smoke"
     assert "**Smoke profile" in (smoke / "README.md").read_text()
     assert ",smoke," in (smoke / "verdicts.csv").read_text()
 
@@ -103,7 +103,7 @@ def test_other_parameters_need_a_folder_of_their_own(project, capfd):
         assert "give --out FOLDER" in capfd.readouterr().err
     other = project.root / "other"
     assert cli.main(["replicate", "-p", "size=5", "-p", "names=['b']", "--seed", "3", "--out", str(other)]) == 0
-    used = results.read(other / "results" / "one.default.json")["parameters"]
+    used = ledger.read(other / "results" / "one.default.json")["parameters"]
     assert (used["size"], used["names"], used["seed"]) == (5, ["b"], 3)
     assert cli.main(["replicate", "-p", "sise=5", "--out", str(other)]) == 2
     assert "the notebook has no parameter 'sise' (did you mean size" in capfd.readouterr().err
@@ -158,11 +158,11 @@ def test_contradicting_results_end_with_1(project, capfd):
     project.write_suite("")
     where = {"paper": "legcnet", "table": "1", "dataset": "iris", "method": "ft", "quantity": "epochs"}
     judged = {"kind": "figure", "origin": "printed", "published": 3, "ours": 3, "n": 1, "verdict": "identical"}
-    cell = results.Cell(**where, **judged, profile="default")
+    cell = ledger.Cell(**where, **judged, profile="default")
     for name in ("a", "b"):
         path = project.out / "results" / f"{name}.default.json"
         parameters = {"profile": "default"}
-        results.write(path, notebook="x.ipynb", parameters=parameters, seeds=[], data_checksums={}, cells=[cell])
+        ledger.write(path, notebook="x.ipynb", parameters=parameters, seeds=[], data_checksums={}, cells=[cell])
     assert cli.main(["report"]) == 1
     assert "a.default.json and b.default.json both have" in capfd.readouterr().err
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ccprune import cli
-from replication import ledger as results
+from replication import ledger
 from replication.runner import SuiteError, cluster, stamps
 
 distributed = pytest.importorskip("distributed")
@@ -33,7 +33,7 @@ def pool(dask_cluster, project):
 
 
 def numbers(folder: Path) -> dict[str, list]:
-    return {path.name: results.read(path)["cells"] for path in sorted((folder / "results").glob("*.json"))}
+    return {path.name: ledger.read(path)["cells"] for path in sorted((folder / "results").glob("*.json"))}
 
 
 def test_a_sweep_spreads_and_gives_the_same_numbers(project, pool, tmp_path):

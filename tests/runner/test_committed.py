@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import Cell
 from replication.reporting.judging import judge
 from replication.runner import committed, placing
@@ -38,7 +38,7 @@ def test_null_times_and_new_numbers_are_not_compared():
 
 
 def save(folder, *cells, skipped=()):
-    return results.write(
+    return ledger.write(
         folder / "results" / "a.default.json",
         notebook="x.ipynb",
         parameters={"profile": "default", "seeds": 5},
@@ -63,10 +63,10 @@ def test_runs_are_compared_where_both_folders_have_them(tmp_path):
 def test_a_result_that_left_out_more_is_poorer(tmp_path):
     path = save(tmp_path, CELL)
     less = {"what": "the authors' files, re-run", "why": "no network"}
-    new = results.read(path) | {"skipped": [less]}
+    new = ledger.read(path) | {"skipped": [less]}
     assert "this run left out the authors' files, re-run (no network)" in placing.why_kept(path, new)
     assert placing.why_kept(path, new | {"parameters": {"profile": "default", "seeds": 6}}) == "", "another question"
-    assert placing.why_kept(path, results.read(path)) == ""
+    assert placing.why_kept(path, ledger.read(path)) == ""
     save(tmp_path, CELL, skipped=[less])
     assert placing.why_kept(path, new) == "", "the one that is here left it out too"
     assert placing.why_kept(tmp_path / "none.json", new) == ""

@@ -15,7 +15,7 @@ import torch
 from ccprune import cli
 from ccprune.cli import doctor
 from ccprune.cli.doctor import Check, Line, Missing, examine
-from replication import ledger as results
+from replication import ledger
 from replication.cli import clone_checks, resources
 from replication.cli.clone_checks import Clone, checks
 from replication.data import _torchvision
@@ -204,14 +204,14 @@ def test_memory_is_held_against_what_committed_runs_took(clone, monkeypatch):
     assert look("Memory", clone).detail == "4.0 GiB"
     folder = clone.out / "results"
     for name in ("small", "large"):
-        results.write(
+        ledger.write(
             folder / f"{name}.paper.json",
             notebook="x.ipynb", parameters={"profile": "paper"}, seeds=[], data_checksums={}, cells=[],
         )  # fmt: skip
     (folder / "spoilt.paper.json").write_text("{")
     peaks = {"small.paper.json": 2048.0, "large.paper.json": 3072.0}
-    read = results.read
-    monkeypatch.setattr(results, "read", lambda path: read(path) | {"peak_memory_mb": peaks[path.name]})
+    read = ledger.read
+    monkeypatch.setattr(ledger, "read", lambda path: read(path) | {"peak_memory_mb": peaks[path.name]})
     assert look("Memory", clone).detail == "4.0 GiB; the largest peak of a committed result is 3.0 GiB (large.paper)"
     peaks["large.paper.json"] = 5120.0
     assert (look("Memory", clone).state, look("Memory", clone).required) == ("missing", False)

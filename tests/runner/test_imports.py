@@ -1,5 +1,6 @@
 """Oracle: what Python itself loads when a notebook's imports are carried out in a process of its own."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -59,12 +60,13 @@ def test_names_that_a_package_imports_when_asked_are_followed_where_they_are_men
     )
     (package / "lazy" / "own.py").write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import p.c\n")
 
-    def found(code):
-        return relative(closure([package], [code]), package) & {"a.py", "c.py", "lazy/own.py"}
+    def found(*code):
+        return relative(closure([package], code), package) & {"a.py", "c.py", "lazy/own.py"}
 
     assert found("from p import lazy") == found("import p.lazy as q\nq.k()") == set()
     assert found("from p.lazy import f") == found("import p.lazy\np.lazy.f(1).x") == {"a.py"}
     assert found("import p.lazy as q\nprint(q.h)") == found("from p import lazy as q\nq.h()") == {"lazy/own.py"}
+    assert found("from p import lazy", "def f():\n    return lazy.h()") == {"lazy/own.py"}  # two cells
 
 
 def test_a_name_that_is_no_module_leads_to_its_module_alone(package):
@@ -86,13 +88,14 @@ def test_code_that_cannot_be_read_leads_everywhere(package):
 def test_it_holds_all_that_python_loads():
     """Two notebooks that lead far; imports inside functions are held as well, so it may be more."""
     for path in (NOTEBOOKS[1], NOTEBOOKS[3]):
-        lines = [line for text in code_of(path) for line in text.splitlines() if line.startswith(("import", "from"))]
+        nodes = [node for text in code_of(path) for node in ast.parse(text).body]
+        lines = [ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
         loaded = (
             "[m.__file__ for n, m in sys.modules.items() if n.startswith(('ccprune', 'replication')) and m.__file__]"
         )
-        told = f"import json, sys; print(json.dumps({loaded}))"
+        show = f"import json, sys; print(json.dumps({loaded}))"
         done = subprocess.run(
-            [sys.executable, "-c", "\n".join([*lines, told])], capture_output=True, text=True, check=True
+            [sys.executable, "-c", "\n".join([*lines, show])], capture_output=True, text=True, check=True
         )
         loaded = {Path(name) for name in json.loads(done.stdout.splitlines()[-1])}
         held = set(closure(SOURCE_FOLDERS, code_of(path)))

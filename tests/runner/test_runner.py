@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from ccprune._util.files import write_atomic
-from replication import ledger as results
+from replication import ledger
 from replication.runner import execution as runner
 from replication.runner import placing, requirements, stamps
 
@@ -26,7 +26,7 @@ def test_a_good_run_and_a_second_call(project):
     out = project.out
     (outcome,) = project.run()
     assert (outcome.status, outcome.why) == ("done", "")
-    content = results.read(out / "results" / "one.default.json")
+    content = ledger.read(out / "results" / "one.default.json")
     assert content["parameters"]["size"] == 4
     page = (out / "reports" / "one.default.html").read_text()
     assert "$OUT/one.default.json" in page  # the injected cell, without the scratch folder's name
@@ -179,7 +179,7 @@ def test_a_result_must_be_there_and_of_this_run(project):
 
     def problem(notebook="good.ipynb", **parameters):
         arguments = {"notebook": notebook, "parameters": parameters, "seeds": [], "data_checksums": {}, "cells": []}
-        return placing._result_problem(results.write(path, **arguments).read_text(), asked)
+        return placing._result_problem(ledger.write(path, **arguments).read_text(), asked)
 
     used = dict(asked.parameters)
     assert problem(**used) is None
@@ -315,13 +315,13 @@ def test_units_outlive_a_failure_and_are_removed_with_the_result_in_place(projec
     (folder / ".half.tmp").write_text("")
     used = "dict(profile=profile, seed=seed, size=size, rate=rate, names=names, extra=extra)"
     more = f"parameters={used}, seeds=[seed], data_checksums={{}}, cells=[]"
-    writing = f"from replication import ledger as results\nresults.write(out, notebook='good.ipynb', {more})"
+    writing = f"from replication import ledger\nledger.write(out, notebook='good.ipynb', {more})"
     project.write_notebook("good.ipynb", UNITS, writing, parameters=parameters)
     (outcome,) = project.run()
     assert (outcome.status, outcome.why) == ("done", "")
     assert (project.out / "computed").read_text() == "aba"  # the damaged one alone
     assert not (project.out / "units").exists()
-    assert "units" not in results.read(project.out / "results" / "one.default.json")["parameters"]
+    assert "units" not in ledger.read(project.out / "results" / "one.default.json")["parameters"]
     page = (project.out / "reports" / "one.default.html").read_text()
     assert str(project.root) not in page and "$OUT/units/one.default" in page
     folder.mkdir(parents=True)  # as a call leaves it that is killed before it removes the units

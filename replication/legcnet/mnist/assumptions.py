@@ -11,7 +11,7 @@ from replication.legcnet.mnist.rows import Digits
 from replication.legcnet.mnist.runs import Effort
 from replication.legcnet.mnist.training import Trained, measure, train
 from replication.networks.models import legcnet_mnist
-from replication.networks.stacked import stack
+from replication.networks.stacked import stack_models
 
 
 def dense_runs(assumed: Mapping[str, Digits], *, seeds: Sequence[int] = (1, 2, 3, 4), effort: Effort) -> pd.DataFrame:
@@ -22,7 +22,7 @@ def dense_runs(assumed: Mapping[str, Digits], *, seeds: Sequence[int] = (1, 2, 3
     parts = []
     for name, digits in assumed.items():
         for seed in seeds:
-            trained = train(stack([legcnet_mnist(seed=seed)]), digits, seed=seed, **asdict(effort))
+            trained = train(stack_models([legcnet_mnist(seed=seed)]), digits, seed=seed, **asdict(effort))
             parts.append(_rows(trained, digits, effort).assign(assumed=name, network=seed))
     return pd.concat(parts, ignore_index=True)
 
@@ -33,7 +33,7 @@ def rounding(digits: Digits, *, seed: int, copies: int, effort: Effort) -> pd.Da
     Each weight goes up, down or stays, at random; the first copy is the run itself. What differs is what no one who
     repeats the run on another machine can hope to repeat.
     """
-    networks = stack([legcnet_mnist(seed=seed)] * copies)
+    networks = stack_models([legcnet_mnist(seed=seed)] * copies)
     generator = torch.Generator().manual_seed(seed)
     for value in networks.parameters.values():
         towards = torch.randint(-1, 2, value.shape, generator=generator)

@@ -14,7 +14,7 @@ from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measu
 from replication.legcnet.procedure import Evidence, WindowSettings
 from replication.networks.masks import jaccard_pruned, remove_lowest, remove_random
 from replication.networks.models import legcnet_mnist
-from replication.networks.stacked import ModelBatch, stack
+from replication.networks.stacked import ModelBatch, stack_models
 
 # Controls with the same count of removed weights, in the same layers; magnitude by the dense network's final weights.
 CONTROLS = {
@@ -111,7 +111,7 @@ def fresh(
     by the dense network's final weights; magnitude_after as in `rerun_authors`.
     """
     for seed in seeds:
-        network = stack([legcnet_mnist(seed=seed)])
+        network = stack_models([legcnet_mnist(seed=seed)])
         options = {"seed": seed, "batch_size": effort.batch_size}
         everywhere = evidence(network, digits, pt, names=ALL, **options)
         # The last two layers' exponents come last.
@@ -136,7 +136,7 @@ def fresh(
 def _initial(trial: int) -> ModelBatch:
     model = legcnet_mnist(seed=0)
     model.load_state_dict(authors_mnist.initial_state(trial))
-    return stack([model])
+    return stack_models([model])
 
 
 def _train(network: ModelBatch, keep: dict[str, Tensor], digits: Digits, effort: Effort, *, seed: int) -> Trained:
@@ -152,7 +152,7 @@ def _outcome(
     dense = trained.networks.select([names.index("dense")])
     smallest = remove_lowest(dense.weights.abs(), cut)
     dense.apply_(smallest)
-    networks = stack([*(trained.networks.model(i) for i in range(len(names))), dense.model(0)])
+    networks = stack_models([*(trained.networks.model(i) for i in range(len(names))), dense.model(0)])
     masks = torch.cat([masks, smallest])
     kept, last = masks.sum(1), _count(networks, LAST_TWO[1:])
     rows = pd.DataFrame([asdict(found) for found in measure(networks, digits, batch_size=effort.batch_size)])

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ccprune.mask import prunable
-from replication.causal.interventions import interventions, loss_of, places, sgd_paths
+from replication.causal.interventions import intervene, loss_of, places, sgd_paths
 from replication.data.synthetic import idle_quadratic
 from replication.networks import models
 
@@ -55,7 +55,7 @@ def test_a_path_is_that_of_torch_s_sgd(small):
 
 def test_freezing_and_removing_are_what_they_are_by_hand(small):
     problem, batches = small
-    found = interventions(problem, batches, lr=RATE)
+    found = intervene(problem, batches, lr=RATE)
     names = [(name, i) for name, weight in prunable(problem.model).items() for i in range(weight.numel())]
     assert len(found) == len(names) == int(places(problem.model).sum()) < len(places(problem.model))
     model = trained(problem, batches)
@@ -70,7 +70,7 @@ def test_freezing_and_removing_are_what_they_are_by_hand(small):
 
 def test_setting_back_is_what_it_is_by_hand(small):
     problem, batches = small
-    found, total_rise = interventions(problem, batches, lr=RATE)["setting back"], 0.0
+    found, total_rise = intervene(problem, batches, lr=RATE)["setting back"], 0.0
     for step in range(len(batches)):
         before, after = (trained(problem, batches[:count]) for count in (step, step + 1))
         mixed = copy.deepcopy(after)
@@ -91,7 +91,7 @@ def test_on_a_quadratic_all_three_have_closed_forms(device):
     lost = h * (best.square() - (end - best).square()) / 2
     x, y = problem.x.to(device), problem.y.to(device)
     moved = SimpleNamespace(model=problem.model.to(device), x=x, y=y, loss=problem.loss)
-    found = interventions(moved, [(x, y)] * steps, lr=RATE)
+    found = intervene(moved, [(x, y)] * steps, lr=RATE)
     for name, known in {"setting back": gained, "freezing": gained, "removing": lost}.items():
         assert torch.allclose(torch.tensor(found[name].to_numpy()), known.double(), atol=1e-9), name
 
@@ -99,7 +99,7 @@ def test_on_a_quadratic_all_three_have_closed_forms(device):
 def test_a_weight_that_nothing_reaches_causes_nothing(small):
     problem, batches = small
     problem.x[:, 1] = 0  # batches are views of it
-    found = interventions(problem, batches, lr=RATE)
+    found = intervene(problem, batches, lr=RATE)
     dead = [row * 3 + 1 for row in range(4)]
     assert (found.loc[dead] == 0).all(axis=None)
     assert (found.drop(index=dead).abs().max() > 0).all()
@@ -113,4 +113,4 @@ def test_a_held_of_another_width_is_refused(small):
 
 def test_no_batches_are_refused(small):
     with pytest.raises(ValueError, match="batches must hold at least one mini-batch"):
-        interventions(small[0], [], lr=RATE)
+        intervene(small[0], [], lr=RATE)

@@ -7,7 +7,7 @@ from torch import nn
 from ccprune import criteria
 from ccprune.mask import prunable
 from ccprune.recording import Recorder
-from replication.causal.methods import methods
+from replication.causal.methods import all_methods
 from replication.networks import models
 
 RATE = 0.1
@@ -58,7 +58,7 @@ def assert_same(found, expected):
 )
 def test_causal_criteria_are_the_methods_of_paper_b_on_the_same_records(name, method, pairing, recorded):
     model = models.mlp((6, 5, 3), seed=0)
-    optimizer, chosen = torch.optim.SGD(model.parameters(), lr=RATE), methods(lr=RATE, seed=0)[method]
+    optimizer, chosen = torch.optim.SGD(model.parameters(), lr=RATE), all_methods(lr=RATE, seed=0)[method]
     store = chosen.store(model)
     with Recorder(model, optimizer, [store], pairing=pairing) as recorder:
         train(model, recorder, optimizer, 400)

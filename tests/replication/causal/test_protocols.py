@@ -11,7 +11,7 @@ from ccprune import lasso, scores
 from ccprune.mask import Mask, jaccard_kept, prunable
 from ccprune.recording import Recorder
 from replication.causal import protocols
-from replication.causal.methods import methods
+from replication.causal.methods import all_methods
 from replication.causal.setting import Setting
 from replication.data.images import batches
 from replication.networks.models import mlp
@@ -25,7 +25,7 @@ def start(images, seed=0):
 
 
 def path(begin, images, name, **options):
-    chosen = None if name == "dense" else methods(lr=SETTING.lr, seed=0)[name]
+    chosen = None if name == "dense" else all_methods(lr=SETTING.lr, seed=0)[name]
     options = {"levels": LEVELS, "between": 1, "after": 1, "seed": 0} | options
     return list(protocols.gradual(begin, images, SETTING, chosen, **options))
 
@@ -38,7 +38,7 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", ["dense", *methods(lr=1.0, seed=0)])
+@pytest.mark.parametrize("name", ["dense", *all_methods(lr=1.0, seed=0)])
 def test_every_method_prunes_exactly_as_much_as_asked_and_stays_so(digits, name):
     begin = start(digits)
     before = state(begin.model)

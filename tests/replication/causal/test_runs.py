@@ -10,7 +10,7 @@ from ccprune.mask import cubic
 from ccprune.training import evaluate
 from replication.causal import robustness, runs
 from replication.causal.flatness import runs as flatness_runs
-from replication.causal.methods import methods
+from replication.causal.methods import all_methods
 from replication.causal.protocols import gradual, start
 from replication.causal.setting import Setting
 from replication.ledger.units import Units
@@ -115,7 +115,7 @@ def test_stations_reach_one_total_in_the_same_epochs_between_or_in_all(digits, t
     assert table.sparsity.tolist() == pytest.approx([0.9] * 10, abs=1e-3)
     begin = start(network(0), digits, SETTING, epochs=1, seed=0)
     steps = {"levels": cubic(0.9, iterations=2), "only": (0.9,), "between": 2, "after": 1, "seed": 0}
-    (point,) = gradual(begin, digits, SETTING, methods(lr=SETTING.lr, seed=0)["causal"], **steps)
+    (point,) = gradual(begin, digits, SETTING, all_methods(lr=SETTING.lr, seed=0)["causal"], **steps)
     row = table[(table.stations == 2) & (table.between == 2) & (table.method == "causal")].iloc[0]
     assert row.test_loss == evaluate(point.model, digits.x_test, digits.y_test, normalise=digits.normalise).loss
     with pytest.raises(ValueError, match=r"counts must divide their largest, 4; got \[3\]"):
@@ -138,7 +138,7 @@ def test_mislabelled_changes_exactly_the_share_to_other_classes(digits):
 
 def test_robustness_has_a_reference_that_agrees_with_itself(digits):
     training, held = runs.hold_out(digits, count=150, seed=0)
-    method = methods(lr=SETTING.lr, seed=0)["causal"]
+    method = all_methods(lr=SETTING.lr, seed=0)["causal"]
     schedule = {"levels": (0.5, 0.9), "before": 2, "between": 1, "after": 1, "seeds": (0,)}
     table = robustness.run(network, training, held, SETTING, method, **schedule)
     assert list(table.condition.unique()) == list(robustness.conditions(seed=0)) and len(table) == 16

@@ -19,7 +19,7 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from replication import figures as plots
+from replication import figures
 from replication.diagnostics.shap_runs import NOISE_FLOOR
 from replication.reporting import figure as report
 
@@ -36,7 +36,7 @@ def drawn(draw):
 
 
 def figure_of(name, *, size=(6.0, 3.0), place=(0.08, 0.1, 0.86, 0.84)):
-    plots.style()
+    figures.style()
     figure = plt.figure(figsize=size)
     DRAWN[name](figure.add_axes(place))
     return figure
@@ -58,31 +58,31 @@ def waves(count, length):
 
 @drawn
 def weight_series(ax):
-    plots.weight_series(waves(9, 200), steps_per_epoch=10, ax=ax)
+    figures.weight_series(waves(9, 200), steps_per_epoch=10, ax=ax)
 
 
 @drawn
 def stretching(ax):
     k = torch.arange(11, dtype=torch.float64)
     curves = torch.stack([-5 + i / 4 + (1 - torch.exp(-k * (i + 1) / 3)) for i in range(5)])
-    plots.stretching(curves, labels=[f"weight {i}" for i in range(5)], ax=ax)
+    figures.stretching(curves, labels=[f"weight {i}" for i in range(5)], ax=ax)
 
 
 @drawn
 def exponents_and_risk(ax):
     k = torch.arange(80, dtype=torch.float64)
-    plots.exponents_and_risk(1 - torch.exp(-k / 20) + 0.1 * torch.sin(k), torch.exp(-k / 15), label="weight 3", ax=ax)
+    figures.exponents_and_risk(1 - torch.exp(-k / 20) + 0.1 * torch.sin(k), torch.exp(-k / 15), label="weight 3", ax=ax)
 
 
 @drawn
 def p_values(ax):
-    plots.p_values(torch.logspace(-7, -0.1, 30), ax=ax)
+    figures.p_values(torch.logspace(-7, -0.1, 30), ax=ax)
 
 
 @drawn
 def separations(ax):
     t, i = torch.arange(100) / 100, torch.arange(1, 6)[:, None]
-    plots.separations(torch.exp(i * t / 2), torch.exp(-i * t), steps_per_epoch=10, ax=ax)
+    figures.separations(torch.exp(i * t / 2), torch.exp(-i * t), steps_per_epoch=10, ax=ax)
 
 
 @drawn
@@ -90,7 +90,7 @@ def paired_epochs(ax):
     dense = 30 + np.arange(25)
     wide = {"dense": dense, "ft": 100 - dense + 5 * np.cos(dense)}
     parts = [pd.DataFrame({"network": range(25), "method": name, "epochs": v}) for name, v in wide.items()]
-    plots.paired_epochs(pd.concat(parts), "ft", budget=100, ax=ax)
+    figures.paired_epochs(pd.concat(parts), "ft", budget=100, ax=ax)
 
 
 @drawn
@@ -101,25 +101,25 @@ def differences(ax):
         for j, reference in enumerate(("dense", "random"))
     ]
     columns = ["quantity", "method", "reference", "estimate", "low", "high", "n"]
-    plots.differences(pd.DataFrame(rows, columns=columns), "epochs", ax=ax)
+    figures.differences(pd.DataFrame(rows, columns=columns), "epochs", ax=ax)
 
 
 @drawn
 def rejection_rates(ax):
     ways = ["one_lag", "smallest_p", "bic_lag", "corrected", "augmented", "smallest_p_f", "both"]
     table = pd.DataFrame({way: [0.05 + i / 10, 0.9 - i / 9, 0.3] for i, way in enumerate(ways)}, index=list("abc"))
-    plots.rejection_rates(table, n="40 risks of 60 series", ax=ax)
+    figures.rejection_rates(table, n="40 risks of 60 series", ax=ax)
 
 
 @drawn
 def exponent_spread(ax):
-    plots.exponent_spread({f"noise {i}": waves(1, 200) * (i + 1) / 4 + i for i in range(3)}, ax=ax)
+    figures.exponent_spread({f"noise {i}": waves(1, 200) * (i + 1) / 4 + i for i in range(3)}, ax=ax)
 
 
 @drawn
 def jaccards(ax):
     table = pd.DataFrame(np.linspace(0, 1, 12).reshape(3, 4), index=list("abc"), columns=list("wxyz"))
-    plots.jaccards(table, n="20 trials", ax=ax)
+    figures.jaccards(table, n="20 trials", ax=ax)
 
 
 @drawn
@@ -131,27 +131,27 @@ def accuracy_against_sparsity(ax):
         for level in LEVELS
     ]
     table = pd.DataFrame(rows, columns=["method", "seed", "level", "test_accuracy"])
-    plots.accuracy_against_sparsity(table, marks={"causal": 0.99, "random": 0.93}, ax=ax)
+    figures.accuracy_against_sparsity(table, marks={"causal": 0.99, "random": 0.93}, ax=ax)
 
 
 @drawn
 def step_prediction(ax):
     x = -(np.linspace(0, 1, 30) ** 2)
-    plots.step_prediction(x, {"same mini-batch": x * 1.05, "consecutive": x + 0.3 * np.sin(40 * x)}, ax=ax)
+    figures.step_prediction(x, {"same mini-batch": x * 1.05, "consecutive": x + 0.3 * np.sin(40 * x)}, ax=ax)
 
 
 @drawn
 def rank_correlations(ax):
     names = list("abcd")
     table = pd.DataFrame(np.cos(np.subtract.outer(np.arange(4), np.arange(4))), index=names, columns=names)
-    plots.rank_correlations(table, n="3 seeds", ax=ax)
+    figures.rank_correlations(table, n="3 seeds", ax=ax)
 
 
 @drawn
 def selection_frequencies(ax):
     at = np.linspace(0, 1, 2000)
     values = {f"statistic {i}": at ** (i + 1) for i in range(4)}
-    plots.selection_frequencies(values, threshold=0.75, ax=ax)
+    figures.selection_frequencies(values, threshold=0.75, ax=ax)
 
 
 @drawn
@@ -159,20 +159,20 @@ def intervals(ax):
     rows = [(f"row {i}", 2.0**i, 1.6**i, 2.5**i, "ab"[i // 3]) for i in range(6)]
     table = pd.DataFrame(rows, columns=["name", "estimate", "low", "high", "group"])
     label = "ratio to the dense network at sparsity 0.9, 95% interval (n = 3 seeds)"
-    plots.intervals(table, label=label, reference=1.0, log=True, ax=ax)
+    figures.intervals(table, label=label, reference=1.0, log=True, ax=ax)
 
 
 @drawn
 def loss_slices(ax):
     at = np.linspace(-0.5, 0.5, 11)
     found = {name: (at, [i / 2 + (j + i + 1) * at**2 for j in range(3)]) for i, name in enumerate(METHODS[:4])}
-    plots.loss_slices(found, label="loss (nats)", ax=ax)
+    figures.loss_slices(found, label="loss (nats)", ax=ax)
 
 
 @drawn
 def loss_surface(ax):
     at = np.linspace(-1, 1, 15)
-    plots.loss_surface(at, at[:, None] ** 2 + 2 * at**2 + at[:, None] * at, title="dense", top=3.0, ax=ax)
+    figures.loss_surface(at, at[:, None] ** 2 + 2 * at**2 + at[:, None] * at, title="dense", top=3.0, ax=ax)
 
 
 @drawn
@@ -180,7 +180,7 @@ def known_answer(ax):
     at = np.linspace(0, 1, 9)
     rows = [(name, s, x, 1 - x ** (8 - i)) for i, name in enumerate(METHODS[:6]) for s in range(2) for x in at]
     curves = pd.DataFrame(rows, columns=["method", "seed", "sparsity", "r2"])
-    plots.known_answer(curves, idle=0.5, title="dead", ax=ax)
+    figures.known_answer(curves, idle=0.5, title="dead", ax=ax)
 
 
 @drawn
@@ -190,13 +190,13 @@ def roc_areas(ax):
         for i, c in enumerate(METHODS[:4])
         for j, p in enumerate(("dead", "noise, only"))
     ]
-    plots.roc_areas(pd.DataFrame(rows, columns=["criterion", "problem", "auc", "low", "high", "seeds"]), ax=ax)
+    figures.roc_areas(pd.DataFrame(rows, columns=["criterion", "problem", "auc", "low", "high", "seeds"]), ax=ax)
 
 
 @drawn
 def shap_bars(ax):
     found = {name: np.arange(1, 4) / (i + 2) for i, name in enumerate(METHODS)}
-    plots.shap_bars(found, names=("width", "length", "height"), n="10 networks", ax=ax)
+    figures.shap_bars(found, names=("width", "length", "height"), n="10 networks", ax=ax)
 
 
 @drawn
@@ -204,7 +204,7 @@ def shap_agreements(ax):
     at = np.linspace(-1, 1, 8)
     values = {"ft": 0.6 + 0.2 * at, "pt": 0.2 + 0.1 * at, "random": 0.4 * at, NOISE_FLOOR: -0.5 + 0.1 * at}
     parts = [pd.DataFrame({"network": range(8), "method": name, "spearman": v}) for name, v in values.items()]
-    plots.shap_agreements(pd.concat(parts), ax=ax)
+    figures.shap_agreements(pd.concat(parts), ax=ax)
 
 
 @drawn
@@ -217,7 +217,7 @@ def epsilon_by_width(ax):
         for x in [(i + 1) / width]
     ]
     names = ["method", "width", "seed", "when", "removed", "epsilon_test", "epsilon_ball", "epsilon_ball_upper"]
-    plots.epsilon_by_width(pd.DataFrame(rows, columns=names), ax=ax)
+    figures.epsilon_by_width(pd.DataFrame(rows, columns=names), ax=ax)
 
 
 @drawn
@@ -229,7 +229,7 @@ def time_against_operations(ax):
         for t in [2 * (1 + i * work)]
     ]
     columns = ["form", "work", "median", "low", "high", "n", "relative"]
-    plots.time_against_operations(pd.DataFrame(rows, columns=columns), ax=ax)
+    figures.time_against_operations(pd.DataFrame(rows, columns=columns), ax=ax)
 
 
 @drawn
@@ -237,7 +237,7 @@ def spectral_densities(ax):
     values = np.geomspace(0.1, 10, 40)
     row = {"xmin": 0.5, "mp_edge": 4.0, "alpha": 2.5, "alpha_error": 0.2, "measurable": True, "traps": 1.0}
     table = pd.DataFrame(row, index=["fc1.weight"])
-    plots.spectral_densities({"fc1.weight": (values, np.sqrt(values[5:]))}, table, axes=[ax])
+    figures.spectral_densities({"fc1.weight": (values, np.sqrt(values[5:]))}, table, axes=[ax])
 
 
 @drawn
@@ -248,7 +248,7 @@ def alphas(ax):
         for i, method in enumerate(METHODS[:3])
     ]
     columns = ["parameter", "method", "estimate", "low", "high", "published"]
-    plots.alphas(pd.DataFrame(rows, columns=columns), n="5 networks", ax=ax)
+    figures.alphas(pd.DataFrame(rows, columns=columns), n="5 networks", ax=ax)
 
 
 @drawn
@@ -324,7 +324,7 @@ def test_samples_in_the_legend_differ_in_grey(figure):
 @pytest.mark.parametrize(("high", "said"), [(0.5, ["0.02", "0.05", "0.1", "0.2", "0.5"]), (50, ["0.1", "1", "10"])])
 def test_logarithmic_intervals_have_a_few_numbers(high, said):
     table = pd.DataFrame({"name": ["a"], "estimate": [high / 2], "low": [0.02], "high": [high]})
-    ax = plots.intervals(table, label="ratio, 95% interval (n = 3 seeds)", log=True)
+    ax = figures.intervals(table, label="ratio, 95% interval (n = 3 seeds)", log=True)
     ax.figure.canvas.draw()
     low, high = ax.get_xlim()
     assert [text.get_text() for text in ax.get_xticklabels() if low <= text.get_position()[0] <= high] == said

@@ -14,7 +14,7 @@ import torch
 import ccprune
 from ccprune import stats
 from ccprune._util.files import write_atomic
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import Cell, environment, storage
 
 CELL = Cell(
@@ -54,12 +54,12 @@ def save(folder: Path, name: str, *cells: Cell, profile: str = "default", **chan
         "data_checksums": {"cancer": "ab" * 32},
         "cells": cells,
     }
-    return results.write(folder / "results" / f"{name}.{profile}.json", **(arguments | changes))
+    return ledger.write(folder / "results" / f"{name}.{profile}.json", **(arguments | changes))
 
 
 def test_written_file_holds_what_a_reader_needs(tmp_path):
     path = save(tmp_path, "tables", CELL, AUTHORS, figures={"curve": np.arange(3) / 4}, skipped=[])
-    content = results.read(path)
+    content = ledger.read(path)
     assert [Cell.from_dict(cell) for cell in content["cells"]] == [CELL, AUTHORS]
     assert content["parameters"] == {"profile": "default", "seed": 0}  # without the path it was written to
     assert content["figures"] == {"curve": [0.0, 0.25, 0.5]}
@@ -135,17 +135,17 @@ def test_cell_refuses(change, error, message):
         replace(CELL, **change)
 
 
-@pytest.mark.parametrize("outcome", results.OUTCOMES)
+@pytest.mark.parametrize("outcome", ledger.OUTCOMES)
 def test_no_outcome_of_a_claim_can_become_a_verdict_on_a_figure(outcome):
     """An undecided claim was once counted as a figure that is not reproduced."""
     for kind in ("claim", "control"):
         assert replace(CLAIM, kind=kind, outcome=outcome).verdict == ""
-        for verdict in results.VERDICTS:
+        for verdict in ledger.VERDICTS:
             with pytest.raises(ValueError, match="verdict must be one of ''"):
                 replace(CLAIM, kind=kind, outcome=outcome, verdict=verdict)
     with pytest.raises(ValueError, match="verdict must be one of 'identical'"):
         replace(CELL, verdict=outcome)
-    assert not set(results.OUTCOMES) & set(results.VERDICTS)
+    assert not set(ledger.OUTCOMES) & set(ledger.VERDICTS)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_atomic_write_replaces_and_is_readable_by_others(tmp_path):
 def signed(text: str) -> str:
     """The text with the signature of what it holds now."""
     content = json.loads(text)
-    return json.dumps(content | {"signature": results.signature(content)})
+    return json.dumps(content | {"signature": ledger.signature(content)})
 
 
 @pytest.mark.parametrize(
@@ -229,17 +229,17 @@ def test_read_names_the_file_and_the_fault(tmp_path, damage, message):
     path = save(tmp_path, "tables", CELL)
     path.write_text(damage(path.read_text()))
     with pytest.raises(ValueError, match=message) as caught:
-        results.read(path)
+        ledger.read(path)
     assert str(path) in str(caught.value)
 
 
 def test_signature_is_of_the_content_whatever_its_spacing(tmp_path):
     path = save(tmp_path, "tables", CELL)
-    content = results.read(path)
+    content = ledger.read(path)
     path.write_text(json.dumps(content, indent=4))
-    assert results.read(path) == content
-    results.save(path, content | {"energy_joules": 3.5})
-    assert results.read(path)["energy_joules"] == 3.5 and results.read(path)["signature"] != content["signature"]
+    assert ledger.read(path) == content
+    ledger.save(path, content | {"energy_joules": 3.5})
+    assert ledger.read(path)["energy_joules"] == 3.5 and ledger.read(path)["signature"] != content["signature"]
 
 
 def test_lock_tells_what_is_installed_otherwise(tmp_path):
@@ -256,14 +256,14 @@ def test_collect_refuses_a_misnamed_file(tmp_path):
     path = save(tmp_path, "tables", CELL)
     path.rename(path.with_name("tables.paper.json"))
     with pytest.raises(ValueError, match="must end with the profile, 'default'"):
-        results.collect(tmp_path)
-    assert results.collect(tmp_path / "nothing") == []
+        ledger.collect(tmp_path)
+    assert ledger.collect(tmp_path / "nothing") == []
 
 
 def test_skipped_reasons_lose_this_machines_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("CCPRUNE_DATA", "/some/folder/data")
     why = f"not in /some/folder/data nor {sys.prefix}/share nor {Path.home()}/x"
-    content = results.read(save(tmp_path, "tables", skipped=[{"what": "vowel", "why": why}]))
+    content = ledger.read(save(tmp_path, "tables", skipped=[{"what": "vowel", "why": why}]))
     assert content["skipped"][0]["why"].startswith("not in $CCPRUNE_DATA nor ")
     assert sys.prefix not in content["skipped"][0]["why"]
 
@@ -283,7 +283,7 @@ def test_skipped_reasons_lose_this_machines_folders(tmp_path, monkeypatch):
     ],
 )
 def test_format_number(number, text):
-    assert results.format_number(number) == text
+    assert ledger.format_number(number) == text
 
 
 def test_a_measured_cell_is_ours_alone():
@@ -301,67 +301,67 @@ RAW = pd.DataFrame(
 
 def test_raw_runs_come_back_from_their_own_file(tmp_path):
     path = save(tmp_path, "tables", CELL, raw=RAW)
-    content = results.read(path)
-    pd.testing.assert_frame_equal(results.read_raw(path, content)[RAW.columns], RAW)
-    results.place(path, content)
-    placed = results.read(path)
-    assert placed["raw"] is None and placed["raw_sha256"] == results.raw_digest(results.raw_path(path))
-    assert results.raw_path(path) == tmp_path / "raw" / "tables.default.parquet"
-    again = results.read_raw(path, placed)
+    content = ledger.read(path)
+    pd.testing.assert_frame_equal(ledger.read_raw(path, content)[RAW.columns], RAW)
+    ledger.place(path, content)
+    placed = ledger.read(path)
+    assert placed["raw"] is None and placed["raw_sha256"] == ledger.raw_digest(ledger.raw_path(path))
+    assert ledger.raw_path(path) == tmp_path / "raw" / "tables.default.parquet"
+    again = ledger.read_raw(path, placed)
     assert again.network.tolist() == [0, 1, 2] and again.epochs.isna().tolist() == [False, True, False]
-    results.place(path, placed)
-    assert results.read(path) == placed, "placed once, it stays"
+    ledger.place(path, placed)
+    assert ledger.read(path) == placed, "placed once, it stays"
 
 
 def test_raw_runs_that_were_changed_or_lost_are_named(tmp_path):
     path = save(tmp_path, "tables", CELL, raw=RAW)
-    results.place(path, results.read(path))
-    content, raw = results.read(path), results.raw_path(path)
+    ledger.place(path, ledger.read(path))
+    content, raw = ledger.read(path), ledger.raw_path(path)
     raw.write_bytes(raw.read_bytes() + b" ")
     with pytest.raises(ValueError, match="tables.default.parquet: .* was changed after it was written"):
-        results.read_raw(path, content)
+        ledger.read_raw(path, content)
     raw.unlink()
     with pytest.raises(ValueError, match="tables.default.parquet: .* is missing"):
-        results.read_raw(path, content)
+        ledger.read_raw(path, content)
 
 
 def test_a_result_without_raw_runs_removes_those_of_an_older_one(tmp_path):
     path = save(tmp_path, "tables", CELL, raw=RAW)
-    results.place(path, results.read(path))
-    assert results.raw_path(path).is_file()
+    ledger.place(path, ledger.read(path))
+    assert ledger.raw_path(path).is_file()
     path = save(tmp_path, "tables", CELL)
-    assert results.read_raw(path, results.read(path)) is None
-    results.place(path, results.read(path))
-    assert not results.raw_path(path).exists()
+    assert ledger.read_raw(path, ledger.read(path)) is None
+    ledger.place(path, ledger.read(path))
+    assert not ledger.raw_path(path).exists()
 
 
 def test_a_result_that_was_cut_off_while_it_was_placed_has_its_raw_runs(tmp_path, monkeypatch):
     path = save(tmp_path, "tables", CELL, raw=RAW)
-    results.place(path, results.read(path))
-    before = results.read(path)
+    ledger.place(path, ledger.read(path))
+    before = ledger.read(path)
     path = save(tmp_path, "tables", CELL, raw=RAW.assign(epochs=7.0))
-    newer = results.read(path)
-    results.save(path, before)  # as it was: `write` has taken its place
+    newer = ledger.read(path)
+    ledger.save(path, before)  # as it was: `write` has taken its place
 
     def cut_off(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("replication.ledger.raw.save", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        results.place(path, newer)
-    assert results.read_raw(path, results.read(path)).epochs.isna().any(), "the old result, with its own"
+        ledger.place(path, newer)
+    assert ledger.read_raw(path, ledger.read(path)).epochs.isna().any(), "the old result, with its own"
     monkeypatch.undo()
     monkeypatch.setattr(Path, "replace", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        results.place(path, newer)
-    assert (results.read_raw(path, results.read(path)).epochs == 7).all(), "the new result, with its own"
+        ledger.place(path, newer)
+    assert (ledger.read_raw(path, ledger.read(path)).epochs == 7).all(), "the new result, with its own"
 
 
 def test_notebook_and_parameters_are_those_announced(tmp_path):
     path, given = tmp_path / "tables.default.json", {"seeds": [0], "data_checksums": {}, "cells": []}
     with pytest.raises(ValueError, match="notebook and parameters must be given"):
-        results.write(path, **given)
+        ledger.write(path, **given)
     assert not path.exists()
-    results.announce(path, notebook="01_x.ipynb", parameters={"profile": "default", "rate": 0.1})
-    content = results.read(results.write(path, **given))
+    ledger.announce(path, notebook="01_x.ipynb", parameters={"profile": "default", "rate": 0.1})
+    content = ledger.read(ledger.write(path, **given))
     assert (content["notebook"], content["parameters"]) == ("01_x.ipynb", {"profile": "default", "rate": 0.1})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import Cell, tables
 from replication.reporting.judging import judge
 
@@ -30,7 +30,7 @@ MEASURED = replace(FIGURE, table="mask", kind="measurement", origin="", publishe
 
 
 def save(folder: Path, name: str, *cells: Cell, profile: str = "default") -> Path:
-    return results.write(
+    return ledger.write(
         folder / "results" / f"{name}.{profile}.json",
         notebook="01_tables.ipynb",
         parameters={"profile": profile},

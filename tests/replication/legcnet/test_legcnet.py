@@ -14,9 +14,9 @@ from ccprune.lyapunov import windowed_exponents
 from replication.data import Dataset, authors, load
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.procedure import SETTINGS, Settings, WindowSettings
-from replication.networks.ensemble import initialise, stack
+from replication.networks.ensemble import initialise, stack_mlps
 from replication.networks.masks import jaccard_pruned, masks_from_lists, remove_lowest, remove_random
-from replication.networks.train import accuracy, advance
+from replication.networks.training import accuracy, advance
 from replication.networks.trajectory import record
 
 RECORDING = WindowSettings(epochs=9, window=20, steps=3, max_lag=3)
@@ -219,7 +219,7 @@ def test_errors_name_the_argument(call, message):
 
 def overlap_with_published(name, method):
     data, settings = load(name, preprocessing="authors"), SETTINGS[name]
-    found = legcnet.masks(stack(authors.initial_weights(name)[:5]), data, settings, method=method)
+    found = legcnet.masks(stack_mlps(authors.initial_weights(name)[:5]), data, settings, method=method)
     return jaccard_pruned(found, masks_from_lists(authors.masks(name, method), found.shape[1]))
 
 

@@ -28,7 +28,7 @@ from replication.legcnet.rankings import shifted_p_value
 from replication.legcnet.repaired import MATCHED, RANDOM, TESTS, mask, operations, rankings
 from replication.legcnet.runs import run
 from replication.networks.ensemble import initialise
-from replication.null import noise as surrogates
+from replication.null import series as surrogates
 
 SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=40, max_lag=4)
 # Trained in few epochs: enough to tell a good mask from a bad one.

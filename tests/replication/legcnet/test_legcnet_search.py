@@ -24,7 +24,7 @@ from replication.legcnet import (
     search as legcnet_search,
 )
 from replication.legcnet.runs import run
-from replication.networks.ensemble import initialise, stack
+from replication.networks.ensemble import initialise, stack_mlps
 from replication.networks.masks import jaccard_pruned, masks_from_lists
 
 SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "pt", epochs=15, max_lag=5)
@@ -95,7 +95,7 @@ def test_vowel_s_row_comes_out_of_one_combination_only(authors_files):
 
 def test_vowel_s_masks_from_scratch_give_the_printed_rows(authors_files):
     vowel, settings = load("vowel", preprocessing="authors", source="authors"), legcnet.SETTINGS["vowel"]
-    start = stack(authors.initial_weights("vowel")[2:3], output=settings.output)
+    start = stack_mlps(authors.initial_weights("vowel")[2:3], output=settings.output)
     for method, printed in (("ft", (34, 14, 0.7538, 0.74)), ("pt", (28, 20, 0.7538, 0.7441))):
         keep = legcnet.masks(start, vowel, settings, method=method)
         outcome = run(vowel, settings, start, keep)
@@ -106,7 +106,7 @@ def test_vowel_s_masks_from_scratch_give_the_printed_rows(authors_files):
 
 def test_banknote_ft_masks_are_the_released_ones_without_the_last_window(authors_files):
     banknote, settings = load("banknote", preprocessing="authors", source="authors"), legcnet.SETTINGS["banknote"]
-    start = stack(authors.initial_weights("banknote")[:5])
+    start = stack_mlps(authors.initial_weights("banknote")[:5])
     released = masks_from_lists(authors.masks("banknote", "ft"), 40)
     derived = legcnet.masks(start, banknote, settings, method="ft")
     assert pd.Series(jaccard_pruned(derived, released).tolist()).eq(1).all()

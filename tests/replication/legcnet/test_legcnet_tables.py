@@ -12,7 +12,7 @@ from replication.legcnet import procedure as legcnet
 from replication.legcnet import runs as legcnet_runs
 from replication.legcnet import verdicts as judge
 from replication.networks.ensemble import initialise
-from replication.networks.train import accuracy, train
+from replication.networks.training import accuracy, train
 
 SMALL = legcnet.with_recording(
     legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=30, max_lag=5), "pt", epochs=15, max_lag=5

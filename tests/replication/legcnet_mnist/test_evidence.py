@@ -10,14 +10,14 @@ from replication.legcnet.mnist.evidence import ALL, LAST_TWO, evidence, keep_mas
 from replication.legcnet.mnist.rows import order
 from replication.legcnet.procedure import Evidence, WindowSettings
 from replication.networks.models import legcnet_mnist
-from replication.networks.stacked import stack
+from replication.networks.stacked import stack_models
 
 RECORDING = WindowSettings(epochs=12, window=50, steps=3, max_lag=2)
 
 
 @pytest.fixture(scope="module")
 def network():
-    return stack([legcnet_mnist(seed=2)])
+    return stack_models([legcnet_mnist(seed=2)])
 
 
 @pytest.fixture(scope="module")

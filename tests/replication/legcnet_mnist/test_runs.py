@@ -12,7 +12,7 @@ from replication.legcnet.procedure import WindowSettings
 from replication.legcnet.verdicts import comparisons
 from replication.networks.masks import remove_lowest
 from replication.networks.models import legcnet_mnist
-from replication.networks.stacked import stack
+from replication.networks.stacked import stack_models
 
 EFFORT = runs.Effort(batch_size=16, benchmark=0.3, budget=12)
 FT = WindowSettings(epochs=30, window=50, steps=3, max_lag=2)
@@ -54,7 +54,7 @@ def test_magnitude_after_is_the_dense_network_without_its_smallest_weights(outco
 
 
 def test_a_mask_is_the_one_made_by_hand(outcomes, small):
-    network = stack([legcnet_mnist(seed=3)])
+    network = stack_models([legcnet_mnist(seed=3)])
     found = evidence.evidence(network, small, FT, seed=3, batch_size=16)
     keep = evidence.keep_mask(found, network, FT)
     names = outcomes[0].rows.method.tolist()
@@ -81,7 +81,7 @@ def test_the_authors_masks_and_their_script(small):
 def test_masks_from_scratch_beside_the_released_ones(small):
     table = runs.masks_from_scratch(small, batch_size=16, ft=FT, pt=PT, trials=[3])
     assert table.released.tolist() == [138, 133]
-    network = stack([legcnet_mnist(seed=3)])  # trial 3's initial state
+    network = stack_models([legcnet_mnist(seed=3)])  # trial 3's initial state
     keep = evidence.keep_mask(evidence.evidence(network, small, PT, seed=3, batch_size=16), network, PT)
     ours = set((~keep[0, 39_200:]).nonzero()[:, 0].tolist())
     theirs = set(authors_mnist.removed(3, "pt"))
@@ -141,7 +141,8 @@ def test_assumptions_are_tried_one_by_one(small):
     other = Digits(small.x_train / 255, small.y_train, small.x_test / 255, small.y_test, "unit")
     table = assumptions.dense_runs({"raw": small, "unit": other}, seeds=(1, 2), effort=EFFORT)
     assert table[["assumed", "network"]].to_numpy().tolist() == [["raw", 1], ["raw", 2], ["unit", 1], ["unit", 2]]
-    alone = training.train(stack([legcnet_mnist(seed=2)]), small, seed=2, batch_size=16, benchmark=0.3, budget=12)
+    network = stack_models([legcnet_mnist(seed=2)])
+    alone = training.train(network, small, seed=2, batch_size=16, benchmark=0.3, budget=12)
     assert table.epochs[1] == alone.epochs[0]
     found = assumptions.cells(table, dataset="mnist5k", profile="smoke")
     assert found[0].ours == pytest.approx(table.accuracy_printed[:2].mean()) and len(found) == 4
@@ -157,7 +158,7 @@ def test_rounding_moves_all_copies_but_the_first_by_a_unit_in_the_last_place(sma
 
     monkeypatch.setattr(assumptions, "train", spy)
     table = assumptions.rounding(small, seed=1, copies=3, effort=runs.Effort(16, 1.0, 2))
-    start = stack([legcnet_mnist(seed=1)]).weights[0]
+    start = stack_models([legcnet_mnist(seed=1)]).weights[0]
     moved = (seen["weights"] - start).abs()
     assert not bool(moved[0].any()) and bool(moved[1].any()) and not torch.equal(moved[1], moved[2])
     assert bool((moved <= 1.2e-7 * start.abs() + 1e-45).all())

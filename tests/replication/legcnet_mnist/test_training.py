@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from replication.legcnet.mnist import training
 from replication.networks.models import legcnet_mnist
-from replication.networks.stacked import stack
+from replication.networks.stacked import stack_models
 
 
 def by_hand(digits, seed, keep, epochs):
@@ -45,7 +45,7 @@ def masks(count):
 
 def test_training_is_the_authors_loop(small):
     keep = masks(2)
-    networks = stack([legcnet_mnist(seed=4)] * 2)
+    networks = stack_models([legcnet_mnist(seed=4)] * 2)
     found = training.train(networks, small, seed=4, keep=keep, batch_size=16, benchmark=None, budget=3)
     for index in range(2):
         expected, _ = by_hand(small, 4, keep[index], 3)
@@ -56,7 +56,7 @@ def test_training_is_the_authors_loop(small):
 
 def test_it_stops_after_the_first_epoch_at_the_benchmark(small):
     keep = torch.cat([torch.ones(1, 41_000, dtype=torch.bool), masks(1)])
-    networks = stack([legcnet_mnist(seed=4)] * 2)
+    networks = stack_models([legcnet_mnist(seed=4)] * 2)
     curves = [by_hand(small, 4, part, 25)[1] for part in keep]
     benchmark = (max(curves[0][:8]) + max(curves[0][8:])) / 2  # not reached at once
     found = training.train(networks, small, seed=4, keep=keep, batch_size=16, benchmark=benchmark, budget=25)
@@ -67,11 +67,11 @@ def test_it_stops_after_the_first_epoch_at_the_benchmark(small):
     whole, _ = by_hand(small, 4, keep[0], int(found.epochs[0]) + 1)
     # Rounding differs, and grows in training.
     torch.testing.assert_close(found.networks.weights[0], whole, rtol=1e-2, atol=5e-3)
-    assert torch.equal(networks.weights[0], stack([legcnet_mnist(seed=4)]).weights[0])
+    assert torch.equal(networks.weights[0], stack_models([legcnet_mnist(seed=4)]).weights[0])
 
 
 def test_measures_are_right_and_as_printed(small):
-    networks = stack([legcnet_mnist(seed=4)])
+    networks = stack_models([legcnet_mnist(seed=4)])
     networks = training.train(networks, small, seed=4, batch_size=16, benchmark=None, budget=25).networks
     (found,) = training.measure(networks, small, batch_size=16)
     guess = networks.model(0)(small.x_test).argmax(1).numpy()
@@ -85,10 +85,10 @@ def test_measures_are_right_and_as_printed(small):
 
 
 def test_null_an_untrained_network_guesses(small):
-    (found,) = training.measure(stack([legcnet_mnist(seed=0)]), small)
+    (found,) = training.measure(stack_models([legcnet_mnist(seed=0)]), small)
     assert found.accuracy < 0.3
 
 
 def test_a_bad_benchmark_is_named(small):
     with pytest.raises(ValueError, match=r"benchmark must be None or lie in \(0, 1\], got 92"):
-        training.train(stack([legcnet_mnist(seed=0)]), small, seed=0, benchmark=92)
+        training.train(stack_models([legcnet_mnist(seed=0)]), small, seed=0, benchmark=92)

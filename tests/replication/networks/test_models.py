@@ -18,7 +18,7 @@ from ccprune.mask import prunable
 from replication.networks import models
 from replication.networks.ensemble import initialise
 from replication.networks.models import from_ensemble, sigmoid_mlp
-from replication.networks.train import outputs
+from replication.networks.training import outputs
 
 
 def sigmoid(z):

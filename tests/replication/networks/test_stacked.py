@@ -9,7 +9,7 @@ from torch.nn.functional import mse_loss
 
 from ccprune.mask import Mask
 from replication.networks.models import legcnet_mnist, resnet20
-from replication.networks.stacked import stack
+from replication.networks.stacked import stack_models
 
 
 def networks(device="cpu", count=3):
@@ -32,7 +32,7 @@ def batches(device="cpu", count=20):
 
 def test_steps_are_those_of_torch_sgd_under_a_mask(device):
     models = networks(device)
-    together = stack(models)
+    together = stack_models(models)
     keep = torch.rand(3, 45, generator=torch.Generator().manual_seed(1)).to(device) > 0.3
     together.apply_(keep)
     kept = together.split(keep)
@@ -57,7 +57,7 @@ def test_steps_are_those_of_torch_sgd_under_a_mask(device):
 def test_models_are_copied_and_left_alone():
     models = networks()
     before = copy.deepcopy(models[0].state_dict())
-    together = stack(models)
+    together = stack_models(models)
     x, y = next(batches())
     twice = together.select([0, 0, 2])
     together.sgd_(x, y, loss=mse_loss, lr=0.5)
@@ -72,13 +72,13 @@ def test_models_are_copied_and_left_alone():
 
 
 def test_split_is_the_inverse_of_weights():
-    together = stack(networks())
+    together = stack_models(networks())
     parts = together.split(together.weights)
     assert all(torch.equal(parts[name], together.parameters[name]) for name in together.prunable)
 
 
 def test_a_weight_that_is_pruned_stays_zero_even_if_it_diverged():
-    together = stack(networks(count=1))
+    together = stack_models(networks(count=1))
     together.parameters["0.weight"][0, 0, 0] = float("inf")
     keep = torch.ones(1, 45, dtype=torch.bool)
     keep[0, 0] = False
@@ -88,9 +88,9 @@ def test_a_weight_that_is_pruned_stays_zero_even_if_it_diverged():
 
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="models must not be empty"):
-        stack([])
+        stack_models([])
     with pytest.raises(ValueError, match="models must have no buffers"):
-        stack([resnet20(1, 10, seed=0)])
-    together = stack([legcnet_mnist(seed=0)])
+        stack_models([resnet20(1, 10, seed=0)])
+    together = stack_models([legcnet_mnist(seed=0)])
     with pytest.raises(ValueError, match=r"keep must be bool of shape \(1, 41000\)"):
         together.apply_(torch.ones(2, 41000, dtype=torch.bool))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from replication.networks.ensemble import initialise
-from replication.networks.train import accuracy, advance
+from replication.networks.training import accuracy, advance
 from replication.networks.trajectory import (
     linear_separation,
     perturbations,

@@ -11,7 +11,7 @@ from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.stats.surrogates import block_bootstrap
 from replication import null as calibrate
 from replication.legcnet import procedure as legcnet
-from replication.null import noise as surrogates
+from replication.null import series as surrogates
 
 
 def test_without_a_cause_the_rate_is_the_level_and_corrections_hold_it_for_all_weights():

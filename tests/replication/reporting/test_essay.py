@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import Cell, notebooks
 from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, rows, texts
 from replication.ledger.tables import rows as all_rows
@@ -71,7 +71,7 @@ def written(folder: Path, *, empty: bool = False) -> Path:
     for name, cells in (("01", LEGCNET), ("03", CAUSAL)):
         path = folder / "replication" / "results" / f"{name}.paper.json"
         more = {"parameters": {"profile": "paper"}, "seeds": [], "data_checksums": {}}
-        results.write(path, notebook=f"{name}.ipynb", cells=[] if empty else cells, **more)
+        ledger.write(path, notebook=f"{name}.ipynb", cells=[] if empty else cells, **more)
     for name, text in texts(rows(folder / "replication", judge=judge)).items():
         (folder / "replication" / name).write_text(text, encoding="utf-8")
     return folder / "replication"
@@ -246,7 +246,7 @@ def markdown(shown) -> list[str]:
 
 def test_the_essay_reads_the_committed_tables(monkeypatch, tmp_path):
     out = tmp_path / "does_it_replicate.smoke.json"
-    results.announce(out, notebook=NOTEBOOK.name, parameters={"profile": "smoke", "seed": 0})
+    ledger.announce(out, notebook=NOTEBOOK.name, parameters={"profile": "smoke", "seed": 0})
     shown, names = read_aloud(monkeypatch, ROOT / "notebooks", out=str(out), profile="smoke")
     lines = markdown(shown)
     # A line that says so would be a misspelt question: every question has rows in the committed tables.
@@ -254,7 +254,7 @@ def test_the_essay_reads_the_committed_tables(monkeypatch, tmp_path):
     assert sum(isinstance(one, plt.Figure) for one in shown) == 3
     rows = sum(len((ROOT / "replication" / name).read_text().splitlines()) - 1 for name in TABLES)
     assert f"{rows:,} numbers" in lines[0]
-    content = results.read(out)
+    content = ledger.read(out)
     assert content["cells"] == [], "they would enter the table that they were counted in"
     assert content["figures"]["sentences"] == statements.english(statements.facts(names["rows"]))
 

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import Cell
 from replication.reporting import judging as cache
 
@@ -22,11 +22,11 @@ def result(tmp_path):
         for method in ("dense", "causal")
         for level in (0.5, 0.9)
     ]
-    results.write(
+    ledger.write(
         path, notebook="03_phase_shift.ipynb", parameters=parameters, seeds=[], data_checksums={}, cells=[],
         raw=pd.DataFrame(rows),
     )  # fmt: skip
-    results.place(path, results.read(path))
+    ledger.place(path, ledger.read(path))
     return path
 
 
@@ -35,7 +35,7 @@ def entry(result):
 
 
 def test_the_cache_gives_what_is_concluded(result):
-    content, found = results.read(result), cache.cached(result.parent.parent)
+    content, found = ledger.read(result), cache.cached(result.parent.parent)
     first = found(result, content)
     assert first == cache.judge(result, content) and entry(result).is_file()
     assert found(result, content) == first
@@ -43,27 +43,27 @@ def test_the_cache_gives_what_is_concluded(result):
 
 def test_an_entry_is_used_while_nothing_changed_and_not_after(result):
     found = cache.cached(result.parent.parent)
-    found(result, results.read(result))
+    found(result, ledger.read(result))
     known = json.loads(entry(result).read_text())
     known["cells"] = known["cells"][:1]
     entry(result).write_text(json.dumps(known))
-    assert len(found(result, results.read(result))) == 1, "this one was used"
-    results.save(result, results.read(result) | {"energy_joules": 1.0})
-    assert len(found(result, results.read(result))) > 1
+    assert len(found(result, ledger.read(result))) == 1, "this one was used"
+    ledger.save(result, ledger.read(result) | {"energy_joules": 1.0})
+    assert len(found(result, ledger.read(result))) > 1
 
 
 @pytest.mark.parametrize("damage", ["", "{}", '{"key": 3}', "[1]"])
 def test_an_unreadable_entry_is_concluded_anew(result, damage):
-    found, content = cache.cached(result.parent.parent), results.read(result)
+    found, content = cache.cached(result.parent.parent), ledger.read(result)
     first = found(result, content)
     entry(result).write_text(damage)
     assert found(result, content) == first
 
 
 def test_changed_raw_runs_are_an_error_whatever_is_kept(result):
-    found, content = cache.cached(result.parent.parent), results.read(result)
+    found, content = cache.cached(result.parent.parent), ledger.read(result)
     found(result, content)
-    raw = results.raw_path(result)
+    raw = ledger.raw_path(result)
     raw.write_bytes(raw.read_bytes()[:-1])
     with pytest.raises(ValueError, match="was changed"):
         found(result, content)
@@ -72,7 +72,7 @@ def test_changed_raw_runs_are_an_error_whatever_is_kept(result):
 def test_null_without_raw_runs_there_is_nothing_to_keep(tmp_path):
     path = tmp_path / "results" / "plain.smoke.json"
     cell = Cell(paper="causal", table="t", dataset="d", method="m", quantity="q", ours=1.0, profile="smoke")
-    results.write(
+    ledger.write(
         path,
         notebook="03_phase_shift.ipynb",
         parameters={"profile": "smoke"},
@@ -80,5 +80,5 @@ def test_null_without_raw_runs_there_is_nothing_to_keep(tmp_path):
         data_checksums={},
         cells=[cell],
     )
-    assert cache.cached(tmp_path)(path, results.read(path)) == [cell]
+    assert cache.cached(tmp_path)(path, ledger.read(path)) == [cell]
     assert not (tmp_path / ".cache").exists()

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from replication import ledger as results
+from replication import ledger
 from replication.causal import released as figures
 from replication.causal.released.rows import rows as made
 from replication.reporting import counts, essay, released, statements, write_report
@@ -18,7 +18,7 @@ def output(folder, change=lambda content: None):
     (folder / "paper").mkdir(parents=True)
     (folder / "paper" / figures.FILE).write_text(json.dumps(content), encoding="utf-8")
     path = folder / "results" / "a.default.json"
-    results.write(path, notebook="01.ipynb", parameters={"profile": "default"}, seeds=[], data_checksums={}, cells=[])
+    ledger.write(path, notebook="01.ipynb", parameters={"profile": "default"}, seeds=[], data_checksums={}, cells=[])
     write_report(folder)
     return (folder / "README.md").read_text(encoding="utf-8")
 

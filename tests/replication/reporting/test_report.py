@@ -6,8 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ccprune._util.files import write_atomic
-from replication import figures as plots
-from replication import ledger as results
+from replication import figures, ledger
 from replication.ledger import Cell
 from replication.reporting import counts, figure, write_report
 
@@ -29,7 +28,7 @@ CLAIM = replace(
 
 def save(folder, name, *cells, profile="default", **more):
     path = folder / "results" / f"{name}.{profile}.json"
-    return results.write(
+    return ledger.write(
         path,
         notebook="01.ipynb",
         parameters={"profile": profile},
@@ -222,7 +221,7 @@ def test_the_figure_is_the_same_whatever_style_the_caller_has_set():
     rows = [asdict(OURS), asdict(TRIALS[0])]
     plain = figure.verdict_figure(rows)
     with matplotlib.rc_context():
-        plots.style()
+        figures.style()
         assert figure.verdict_figure(rows) == plain
 
 

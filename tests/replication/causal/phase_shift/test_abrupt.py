@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from replication import ledger as results
+from replication import ledger
 from replication.causal.phase_shift.abrupt import abrupt_power, abrupt_robustness
 from replication.causal.phase_shift.change_point import change_point
 from replication.causal.phase_shift.verdicts import wide
@@ -46,7 +46,7 @@ def test_a_corner_out_of_range_is_named():
 def test_the_one_abrupt_curve_loses_its_verdict_without_its_last_total_or_a_seed():
     """MLP on MNIST, seven totals, three seeds: abrupt as a whole, not robustly, so that its claim is undecided."""
     path = ROOT / "replication" / "results" / "phase_shift-mnist_mlp.paper.json"
-    rows = results.read_raw(path, results.read(path))
+    rows = ledger.read_raw(path, ledger.read(path))
     curve = wide(rows[rows.seed < 3], "causal", "test_accuracy")[SEVEN]
     points, runs = curve.columns.to_numpy(), curve.to_numpy()
     assert change_point(points, runs, axis="log_density").abrupt

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from replication.legcnet import procedure as legcnet
-from replication.null import noise as surrogates
+from replication.null import series as surrogates
 
 
 @pytest.mark.parametrize(

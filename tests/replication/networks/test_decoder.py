@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from ccprune.mask import Mask, prunable
 from ccprune.recording import Recorder, SquaredUpdates
 from replication.data.text import batches
-from replication.networks.transformer import transformer
+from replication.networks.decoder import transformer
 
 SMALL = {"context": 12, "width": 16, "heads": 2, "layers": 2}
 

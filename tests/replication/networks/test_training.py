@@ -16,9 +16,9 @@ from sklearn.metrics import f1_score
 from replication.data import authors, load
 from replication.legcnet.procedure import SETTINGS
 from replication.networks import _train_torch
-from replication.networks.ensemble import MLPBatch, initialise, stack
+from replication.networks.ensemble import MLPBatch, initialise, stack_mlps
 from replication.networks.masks import masks_from_lists
-from replication.networks.train import accuracy, advance, macro_f1, outputs, train
+from replication.networks.training import accuracy, advance, macro_f1, outputs, train
 
 PARTS = ("w1", "b1", "w2", "b2")
 SIZES = [(4, 6, 3), (3, 5, 1), (1, 1, 2)]
@@ -316,7 +316,7 @@ def moved(x=X, y=Y, **changes):
         (lambda: initialise((4, 1, 3), 0, seed=0), ValueError, "count must be at least 1"),
         (lambda: initialise((4, 1, 3), 1, seed=0, scale=0), ValueError, "scale must be positive"),
         (lambda: initialise((4, 1, 3), 1, seed=0, output="tanh"), ValueError, "output must be one of .* got 'tanh'"),
-        (lambda: stack([]), ValueError, "networks must not be empty"),
+        (lambda: stack_mlps([]), ValueError, "networks must not be empty"),
         (lambda: replace(E4, b1=E4.b1[:, :5]), ValueError, r"b1 must have shape \(2, 6\), got \(2, 5\)"),
         (lambda: replace(E4, w1=E4.w1[0]), ValueError, "w1, w2 must have shapes"),
         (lambda: replace(E4, b2=E4.b2.float()), TypeError, "b2 must be float64, got torch.float32"),
@@ -337,7 +337,7 @@ TABLE_2 = ("cancer", "titanic", "iris")
 def rerun(name, keep):
     data, settings = load(name, preprocessing="authors"), SETTINGS[name]
     trial = PAPER["table1_trial"][name] - 1
-    start = stack(authors.initial_weights(name)[trial : trial + 1])
+    start = stack_mlps(authors.initial_weights(name)[trial : trial + 1])
     options = {"lr": settings.lr, "epochs": 250, "benchmark": settings.benchmark}
     return train(start, data.x_train, data.y_train, data.x_test, data.y_test, keep=keep, **options)
 
