@@ -38,12 +38,12 @@ def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
                     files.add(path)
                     waiting.append(path)
 
-    for text in code:
-        try:
-            tree = ast.parse(text)
-        except SyntaxError:
-            return sorted(path for package in known.values() for path in _everything(package))
-        add(_imported(tree, ()))
+    try:
+        # One tree, because a cell uses what another one imports.
+        tree = ast.Module([node for text in code for node in ast.parse(text).body], type_ignores=[])
+    except SyntaxError:
+        return sorted(path for package in known.values() for path in _everything(package))
+    add(_imported(tree, ()))
     while waiting:
         path = waiting.pop()
         package = next(package for package in known.values() if path.is_relative_to(package))
