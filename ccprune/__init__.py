@@ -8,7 +8,8 @@
         ...
     print(ccprune.report(model, mask))
 
-`compare` runs these steps for several criteria, sparsities and seeds, and returns one table. Importing the package
+`compare` runs these steps for several criteria, sparsities and seeds, and returns one table. `pilot` does the same from
+raw data to a page that says whether pruning is worth it. Importing the package
 imports none of its modules, so that the command line starts quickly. The names in `__all__` are imported on first use.
 """
 
@@ -17,14 +18,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ccprune._api import prune, record, score
+    from ccprune._pilot import Pilot, pilot
     from ccprune.comparison import Comparison, compare
     from ccprune.mask import Mask
     from ccprune.measure import report
 
 __version__ = "0.1.0"
-__all__ = ["Comparison", "Mask", "compare", "prune", "record", "report", "score"]
+__all__ = ["Comparison", "Mask", "Pilot", "compare", "pilot", "prune", "record", "report", "score"]
 
-_MODULES = {"Comparison": "comparison", "compare": "comparison", "Mask": "mask", "report": "measure"}
+_MODULES = {
+    "Comparison": "comparison",
+    "compare": "comparison",
+    "Mask": "mask",
+    "Pilot": "_pilot",
+    "pilot": "_pilot",
+    "report": "measure",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command `ccprune`. `doctor` needs the installed package alone; the other commands need a clone of the project."""
+"""The command `ccprune`. `doctor` and `pilot` need the installed package alone; the others need a clone."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from ccprune.cli import doctor
+from ccprune.cli import doctor, pilot
 
 _DESCRIPTION = "Pruning by chaos and causality: a library, and the replication of two papers."
 _DOCTOR = """\
@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if refusal is None and options.command is _doctor:
         return _doctor(root, options)
+    if refusal is None and options.command is pilot.run:
+        return pilot.run(options)
     if refusal is None and root is None:
         refusal = _NO_CLONE
     if refusal is not None:
@@ -74,6 +76,7 @@ def build_parser(root: Path | None) -> argparse.ArgumentParser:
     checked = commands.add_parser("doctor", help="check the installation", description=_DOCTOR, **how)
     checked.set_defaults(command=_doctor)
     checked.add_argument("--out", type=Path, metavar="FOLDER", help="output folder of the runs (default: replication)")
+    pilot.add(commands, how)
     try:
         _replication(root).add(commands)
     except _Unavailable as error:

@@ -1,0 +1,33 @@
+"""Metrics of a pilot: what is compared on validation and test samples, larger is better."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ccprune import training
+from ccprune._util.inputs import call, rows, samples
+from ccprune._util.modes import eval_mode
+
+
+def accuracy(model: nn.Module, x: Any, y: Tensor) -> float:
+    """Return the fraction of samples whose largest output is that of their class, in eval mode."""
+    return training.evaluate(model, x, y, normalise=lambda part: part).accuracy
+
+
+@torch.no_grad()
+def r_squared(model: nn.Module, x: Any, y: Tensor) -> float:
+    """Return 1 minus the squared error over that of the targets' mean, in eval mode; 0 for targets without spread."""
+    error = torch.zeros((), dtype=torch.float64)
+    count = samples(x)
+    with eval_mode(model):
+        for first in range(0, count, 1000):
+            part, targets = rows((x, y), slice(first, first + 1000), count=count)
+            error += (call(model, part).double() - targets.double()).square().sum().cpu()
+    spread = (y.double() - y.double().mean(0)).square().sum().cpu()
+    return float(1 - error / spread) if spread else 0.0
+
+
+def bounds(metric: Any) -> tuple[float, float]:
+    """Return the smallest and largest possible value of a built-in metric, and infinities for others."""
+    return (0.0 if metric is accuracy else float("-inf"), 1.0 if metric in (accuracy, r_squared) else float("inf"))

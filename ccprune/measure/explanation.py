@@ -1,0 +1,197 @@
+"""Explanations of outputs by the inputs' features, and how far two models agree in them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy import stats
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from ccprune._util.checks import at_least
+from ccprune._util.modes import eval_mode
+
+
+class Agreement(NamedTuple):
+    """Agreement of two models on which features matter.
+
+    Attributes
+    ----------
+    rank_correlation : float
+        Spearman's correlation of the importances, in [-1, 1]; 0 if one model uses all features equally.
+    top_k : float
+        Share of the k most important features that both have in common, in [0, 1].
+    k : int
+    """
+
+    rank_correlation: float
+    top_k: float
+    k: int
+
+
+@torch.no_grad()
+def shapley_values(model: nn.Module, x: Tensor, background: Tensor, *, permutations: int = 16, seed: int = 0) -> Tensor:
+    """Estimate Shapley values by random orders of the features, in eval mode.
+
+    The value of a set of features is the mean output over the background samples, with these features taken from x.
+    Each order is used forwards and backwards. For every sample and output the values sum to the output minus the mean
+    output of the background, without sampling error.
+
+    Parameters
+    ----------
+    model : Module
+        Maps (n, ...) to (n, o); left unchanged.
+    x : Tensor (n, ...)
+        Explained samples.
+    background : Tensor (m, ...)
+        Samples that stand for unknown features.
+    permutations : int
+        Number of random orders, each of which is also used backwards.
+    seed : int
+
+    Returns
+    -------
+    Tensor (n, features, o), float64
+
+    Raises
+    ------
+    ValueError
+        If the samples differ in shape or there are none, or if the model's outputs are no tensor (n, o).
+
+    References
+    ----------
+    Strumbelj and Kononenko (2014); Lundberg and Lee (2017). The orders are paired as in Mitchell et al. (2022).
+    """
+    at_least(1, permutations=permutations)
+    if x.ndim < 2 or not len(x) or not len(background) or background.shape[1:] != x.shape[1:]:
+        shapes = f"{tuple(x.shape)} and {tuple(background.shape)}"
+        raise ValueError(f"x and background must be samples (n, ...) and (m, ...) of the same features, got {shapes}")
+    flat, other = x.flatten(1), background.flatten(1)
+    features = flat.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    total: Tensor | None = None
+    with eval_mode(model):
+        for _ in range(permutations):
+            order = torch.randperm(features, generator=generator)
+            for one in (order, order.flip(0)):
+                steps = _walk(model, flat, other, one.to(x.device), x.shape[1:])  # (features + 1, n, o)
+                found = torch.empty_like(steps[1:])
+                found[one] = steps[1:] - steps[:-1]
+                total = found if total is None else total + found
+    assert total is not None
+    return total.transpose(0, 1) / (2 * permutations)
+
+
+def _walk(model: nn.Module, x: Tensor, background: Tensor, order: Tensor, shape: torch.Size) -> Tensor:
+    """Return the mean outputs while the features of x replace those of the background one by one in this order."""
+    rows = background.repeat(len(x), 1, 1)  # (n, m, features)
+    means = []
+    for place in range(len(order) + 1):
+        if place:
+            rows[:, :, order[place - 1]] = x[:, None, order[place - 1]]
+        outputs = model(rows.reshape(-1, *shape))
+        means.append(_outputs(outputs, rows.shape[0] * rows.shape[1]).reshape(len(x), len(background), -1).mean(1))
+    return torch.stack(means)
+
+
+def integrated_gradients(model: nn.Module, x: Tensor, baseline: Tensor, *, steps: int = 32) -> Tensor:
+    """Integrate the gradients of the outputs on the straight line from a baseline to x (midpoint rule), in eval mode.
+
+    For every sample and output the values sum to the output minus that of the baseline, up to the rule's error.
+
+    Parameters
+    ----------
+    model : Module
+        Maps (n, ...) to (n, o); left unchanged.
+    x : Tensor (n, ...)
+        Explained samples.
+    baseline : Tensor (...)
+        A sample at which no feature is present, such as the mean of the training samples.
+    steps : int
+
+    Returns
+    -------
+    Tensor (n, features, o), float64
+
+    Raises
+    ------
+    ValueError
+        As `shapley_values`.
+
+    References
+    ----------
+    Sundararajan, Taly and Yan (2017), equation 3.
+    """
+    at_least(1, steps=steps)
+    if x.ndim < 2 or not len(x) or baseline.shape != x.shape[1:]:
+        raise ValueError(f"baseline must be one sample of x, got {tuple(baseline.shape)} for {tuple(x.shape)}")
+    total = 0.0
+    with eval_mode(model), torch.enable_grad():
+        for step in range(steps):
+            rows = (baseline + (step + 0.5) / steps * (x - baseline)).detach().requires_grad_(True)
+            outputs = _outputs(model(rows * 1.0), len(rows))  # an in-place layer may not change a leaf
+            slopes = [
+                torch.autograd.grad(outputs[:, place].sum(), rows, retain_graph=place + 1 < outputs.shape[1])[0]
+                for place in range(outputs.shape[1])
+            ]
+            total = total + torch.stack(slopes, -1).double().flatten(1, -2)
+    assert isinstance(total, Tensor)
+    return total * (x - baseline).double().flatten(1)[..., None] / steps
+
+
+def _outputs(outputs: object, count: int) -> Tensor:
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != count:
+        got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(f"model must give outputs (n, o), got {got} for {count} samples")
+    return outputs.double()
+
+
+def importance(values: Tensor, shape: torch.Size | None = None, *, side: int = 16) -> Tensor:
+    """Return each feature's mean absolute value over samples and outputs.
+
+    Parameters
+    ----------
+    values : Tensor (n, features, o)
+        From `shapley_values` or `integrated_gradients`.
+    shape : Size, optional
+        Shape of one sample. For an image (channels, height, width) the features are then at most side x side patches,
+        whose importance is the mean over their pixels and channels.
+    side : int
+
+    Returns
+    -------
+    Tensor (features,), float64
+    """
+    found = values.abs().mean((0, 2))
+    if shape is None or len(shape) != 3:
+        return found
+    height, width = min(side, shape[1]), min(side, shape[2])
+    return adaptive_avg_pool2d(found.reshape(shape).mean(0, keepdim=True), (height, width)).flatten()
+
+
+def agreement(a: ArrayLike, b: ArrayLike, *, k: int = 5) -> Agreement:
+    """Compare the importances (d,) of the same features in two models.
+
+    Where importances are tied at the k-th place, the tied features share the remaining places. `k` is at most d - 1.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or if there are fewer than 2 features.
+    """
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
+        raise ValueError(f"a and b must be importances of 2 or more features, got {first.shape} and {second.shape}")
+    at_least(1, k=k)
+    k = min(k, len(first) - 1)
+    constant = np.ptp(first) == 0 or np.ptp(second) == 0
+    correlation = 0.0 if constant else float(stats.spearmanr(first, second).statistic)
+    return Agreement(correlation, float(np.minimum(_places(first, k), _places(second, k)).sum() / k), k)
+
+
+def _places(values: np.ndarray, k: int) -> np.ndarray:
+    """Return each feature's share of one of the k places: 1, 0, or a fraction for tied features."""
+    last = np.sort(values)[-k]
+    above, tied = values > last, values == last
+    return above + tied * (k - above.sum()) / tied.sum()

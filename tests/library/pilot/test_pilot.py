@@ -1,0 +1,234 @@
+"""`ccprune.pilot` as a whole, on a small table: the page, the stored units, and what is refused before any training."""
+
+import json
+import re
+import sys
+
+import cloudpickle
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, TensorDataset
+
+import ccprune
+from ccprune._pilot import OutOfTime, _runs
+
+TIMES = ["seconds_dense", "seconds_exported", "joules_dense", "joules_exported", "price"]
+
+
+def planted(count=400, *, signal=3.0, seed=0):
+    """Two classes, told apart by 2 of 12 features, or by none."""
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(count) % 2
+    x = torch.randn(count, 12, generator=generator)
+    x[:, :2] += signal * (y[:, None] - 0.5)
+    return x, y
+
+
+def make(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 2))
+
+
+def settings(folder, **changed):
+    x, y = planted()
+    return {
+        "make": make,
+        "train": (x[:200], y[:200]),
+        "validation": (x[200:300], y[200:300]),
+        "test": (x[300:], y[300:]),
+        "optimizer": lambda parameters: torch.optim.Adam(parameters, lr=0.01),
+        "criteria": ("magnitude", "causal", "random"),
+        "sparsities": (0.5, 0.9),
+        "schedules": ("one_shot",),
+        "seeds": 2,
+        "before": 6,
+        "recorded": 1,
+        "after": 2,
+        "batch_size": 50,
+        "folder": folder,
+        "progress": False,
+    } | changed
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pilot")
+    return ccprune.pilot(**settings(folder / "page", schedules=("one_shot", "gradual")))
+
+
+def test_the_page_and_its_numbers_agree(finished):
+    stored = json.loads((finished.folder / "pilot.json").read_text())
+    assert stored["recommendation"]["answer"] == finished.recommendation.answer
+    page = (finished.folder / "index.html").read_text()
+    assert finished.sentence in page and all(sentence in page for sentence in stored["sentences"])
+    table = pd.read_csv(finished.folder / "table.csv")
+    assert len(table) == 1 + 3 * 2 * 2 == len(finished.table)
+    pd.testing.assert_series_equal(table["validation"], finished.table["validation"].reset_index(drop=True))
+    for name in ("panels.svg", "layers.svg"):
+        assert (finished.folder / name).read_text().startswith("<?xml")
+
+
+def test_every_network_has_its_exact_sparsity_and_every_measure(finished):
+    runs = finished.runs[finished.runs["method"] != "dense"]
+    assert len(runs) == 2 * 12
+    weights = 12 * 24 + 24 * 2
+    assert ((runs["achieved"] - runs["sparsity"]).abs() * weights <= 0.5 + 1e-9).all()
+    measures = finished.table[["validation", "test", "macs", "file", "agreement", "top_k"]]
+    assert measures.notna().all().all()
+    assert finished.table["speed"].notna().sum() == 12  # all but dense
+    assert (finished.table.loc["dense"]["macs"] == 1).all()
+    assert (finished.table["macs"].drop("dense", level="method") < 0.6).all()
+
+
+def test_the_reasons_name_every_weight_with_its_rank_and_threshold(finished):
+    table = pd.read_parquet(finished.folder / "reasons.parquet")
+    assert len(table) == 12 * 24 + 24 * 2
+    assert table.loc[table["kept"], "score"].min() >= table["threshold"].iloc[0]
+    assert table.loc[~table["kept"], "score"].max() <= table["threshold"].iloc[0]
+    assert sorted(table["rank"]) == list(range(1, len(table) + 1))
+    assert table["kept"].sum() == (table["rank"] <= table["kept"].sum()).sum()
+
+
+def test_the_planted_table_is_pruned_and_noise_is_not(finished, tmp_path):
+    # 2 of 12 features matter: at most a sixth of the first layer's weights is needed.
+    assert finished.recommendation.answer == "prune" and finished.recommendation.sparsity == 0.9
+    x, y = planted(signal=0.0)
+    parts = {"train": (x[:200], y[:200]), "validation": (x[200:300], y[200:300]), "test": (x[300:], y[300:])}
+    noise = ccprune.pilot(**settings(tmp_path / "noise", seeds=3, criteria=("magnitude",), **parts))
+    assert noise.recommendation.answer == "nothing_learned"
+    assert not noise.recommendation.better
+
+
+def test_a_pilot_that_was_interrupted_gives_the_same_numbers(tmp_path, monkeypatch):
+    whole = ccprune.pilot(**settings(tmp_path / "whole"))
+    branch, calls = _runs.branch, []
+
+    def failing(*args, **kwargs):
+        calls.append(1)
+        if len(calls) % 3 == 0:
+            raise KeyboardInterrupt
+        return branch(*args, **kwargs)
+
+    monkeypatch.setattr(_runs, "branch", failing)
+    for _ in range(20):
+        try:
+            parts = ccprune.pilot(**settings(tmp_path / "parts"))
+            break
+        except KeyboardInterrupt:
+            pass
+    assert len(calls) > 14  # it was interrupted, and went on
+    columns = [name for name in whole.runs if name not in TIMES]
+    pd.testing.assert_frame_equal(parts.runs[columns], whole.runs[columns])
+    assert parts.recommendation == whole.recommendation
+
+
+def test_two_workers_give_the_numbers_of_one(tmp_path):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import a test
+    one = ccprune.pilot(**settings(tmp_path / "one", criteria=("magnitude",)))
+    two = ccprune.pilot(**settings(tmp_path / "two", criteria=("magnitude",), workers=2))
+    columns = [name for name in one.runs if name not in TIMES]
+    pd.testing.assert_frame_equal(two.runs[columns], one.runs[columns])
+
+
+def test_time_that_ends_leaves_units_from_which_the_next_call_goes_on(tmp_path):
+    with pytest.raises(OutOfTime, match="0 of 8 units are stored"):
+        ccprune.pilot(**settings(tmp_path / "page", criteria=("magnitude", "random", "causal"), seeds=1, seconds=0.0))
+    found = ccprune.pilot(**settings(tmp_path / "page", seeds=1))
+    assert found.recommendation.answer == "unknown"
+
+
+def test_a_dry_run_stores_nothing(tmp_path):
+    assert ccprune.pilot(**settings(tmp_path / "page", dry_run=True)) > 0
+    assert not (tmp_path / "page").exists()
+
+
+def test_other_settings_do_not_take_the_stored_units(tmp_path):
+    first = ccprune.pilot(**settings(tmp_path / "page", criteria=("magnitude",)))
+    other = ccprune.pilot(**settings(tmp_path / "page", criteria=("magnitude",), before=7))
+    assert first.table["validation"].tolist() != other.table["validation"].tolist()
+
+
+def test_loaders_own_loops_and_own_metrics_are_taken(tmp_path):
+    x, y = planted()
+    loader = DataLoader(TensorDataset(x[:200], y[:200]), batch_size=50, shuffle=True)
+
+    def fit(model, optimizer, epochs, recorder, seed):
+        torch.manual_seed(seed)
+        for _ in range(epochs):
+            for part, labels in loader:
+                loss = cross_entropy(model(part), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                if recorder is not None:
+                    recorder.before(loss)
+                optimizer.step()
+                if recorder is not None and recorder.pairing == "same_batch":
+                    recorder.after(cross_entropy(model(part), labels).detach())
+
+    def error(model, x, y):
+        return (model(x).argmax(1) != y).double().mean()
+
+    options = {"fit": fit, "train": loader, "metric": error, "better": "smaller", "margin": 0.05}
+    found = ccprune.pilot(**settings(tmp_path / "page", criteria=("causal",), **options))
+    assert found.table.loc["dense"]["validation"].item() < 0.2
+    assert found.recommendation.answer in ("prune", "do_not_prune")
+
+
+def test_regression_tables_need_no_model(tmp_path):
+    x, _ = planted()
+    table = pd.DataFrame(x.numpy()).rename(columns=str).assign(target=(x[:, 0] - 2 * x[:, 1]).numpy())
+    options = {"train": table, "target": "target", "validation": None, "test": None, "make": None}
+    found = ccprune.pilot(**settings(tmp_path / "page", criteria=("magnitude",), before=20, **options))
+    assert found.table.loc["dense"]["validation"].item() > 0.8  # R squared
+
+
+def test_the_page_is_japanese_on_request(tmp_path):
+    found = ccprune.pilot(**settings(tmp_path / "page", criteria=("magnitude",), language="ja"))
+    page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert '<html lang="ja">' in page and "枝刈り" in found.sentence
+    assert not re.search(r"\{\w+[:}]|\$\w", page)  # no place that was not filled
+
+
+X, Y = planted()
+GOOD = (X[:200], Y[:200])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"train": (X[:200] * float("nan"), Y[:200])}, "train must be finite"),
+        ({"validation": (X[:50][Y[:50] == 0], Y[:50][Y[:50] == 0])}, "validation must have samples of every class"),
+        ({"validation": (X[:50], Y[:49])}, "validation must have as many x as y"),
+        ({"validation": None}, "validation must be given"),
+        ({"make": lambda seed: make(0)}, "make must use its seed"),
+        ({"make": lambda seed: nn.Linear(12, 2)}, "make must give the same model"),
+        ({"make": lambda seed: "model"}, "make must return a Module"),
+        ({"make": None}, "make must be given"),
+        ({"optimizer": lambda p: torch.optim.SGD(p, lr=1e20)}, "optimizer and loss must train the model"),
+        ({"criteria": ("magnitudes",)}, "name must be one of"),
+        ({"sparsities": (0.5, 1.5)}, "sparsities must be"),
+        ({"schedules": ("slow",)}, "schedules must be"),
+        ({"recorded": 9}, "recorded must be at most before"),
+        ({"metric": lambda model, x, y: 1.0}, "margin must be given"),
+        ({"better": "smaller"}, "better must be 'larger'"),
+        ({"margin": -1}, "margin must be"),
+        ({"language": "fr"}, "language must be one of"),
+        ({"target": "y"}, "target is for tables"),
+        ({"seeds": 0}, "seeds must be an integer of at least 1"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_training(tmp_path, monkeypatch, changed, message):
+    monkeypatch.setattr(_runs, "start", lambda *args: pytest.fail("training began"))
+    with pytest.raises((ValueError, TypeError), match=message):
+        ccprune.pilot(**settings(tmp_path / "page", **changed))
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_folder_of_other_files_is_refused_and_left(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(ValueError, match="folder must be new, empty or of an earlier pilot"):
+        ccprune.pilot(**settings(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
