@@ -1,6 +1,7 @@
 """Counts of weights that the design of the authors' runs fixes: schedules of cuts, and what one cut leaves."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 from replication.causal.released.figures import Figure
@@ -52,6 +53,7 @@ def by_design(figure: Figure) -> int | None:
     return None
 
 
+@cache
 def _weights(network: str) -> int:
     from replication.networks import models
 
