@@ -108,5 +108,5 @@ def test_every_public_name_is_imported_within_a_second_and_a_half_after_torch():
         "import time, torch; start = time.perf_counter(); import ccprune; "
         "[getattr(ccprune, name) for name in ccprune.__all__]; print(time.perf_counter() - start)"
     )
-    # The quickest of three: the first may find files that were not read before, and other tests may be running.
-    assert min(float(run(code).stdout) for _ in range(3)) < 1.5
+    # One of three: the first may find files that were not read before, and other tests may be running.
+    assert any(float(run(code).stdout) < 1.5 for _ in range(3))
