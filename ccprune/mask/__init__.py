@@ -2,6 +2,7 @@
 
 from ccprune.mask._allocation import ALLOCATIONS
 from ccprune.mask._core import Mask
+from ccprune.mask._coupled import Group, attention_heads, coupled_channels
 from ccprune.mask._enforcement import Enforcement
 from ccprune.mask._kinds import Axes, register_kind
 from ccprune.mask._names import unwrap
@@ -15,9 +16,12 @@ __all__ = [
     "SCOPES",
     "Axes",
     "Enforcement",
+    "Group",
     "LayerFloorWarning",
     "Mask",
     "Rewind",
+    "attention_heads",
+    "coupled_channels",
     "cubic",
     "drop_lowest",
     "geometric",

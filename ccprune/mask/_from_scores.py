@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ccprune._util.checks import at_least, listed
 from ccprune.mask._allocation import ALLOCATIONS, protected
-from ccprune.mask._select import channel_scores, drop_lowest, n_of_m, select
+from ccprune.mask._coupled import Group, rows, unit_scores
+from ccprune.mask._select import drop_lowest, n_of_m, select
 
 if TYPE_CHECKING:
     from ccprune.mask._core import Mask
@@ -162,32 +163,39 @@ class FromScores:
         scores: Mapping[str, Tensor],
         *,
         share: float | Mapping[str, float],
+        groups: Mapping[str, Group] | None = None,
         norm: str = "sum",
         allocation: str = "uniform",
         protect: Iterable[str] = (),
         min_per_layer: int = 0,
         previous: "Mask | None" = None,
     ) -> Self:
-        """Prune whole output channels (dimension 0: rows of linear layers, filters of convolutions).
+        """Prune whole output channels, or attention heads and channels with all weights that are coupled to them.
 
-        The channels with the lowest sum ("sum") or Euclidean norm ("l2") of their weights' scores are pruned:
-        floor(share * channels + 1/2) of each tensor ("uniform") or of all ("global"). The other arguments are those of
-        `from_scores`, with channels in place of weights. Protect the output layer unless outputs are to be pruned.
-        `share` is a fraction of channels; the fraction of weights is the mask's `sparsity`. Transposed layers,
-        whose dimension 0 are inputs, refuse the mask: leave them out of the scores with `skip`.
+        Channels are dimension 0 of each tensor (rows of linear layers, filters of convolutions), or else the units of
+        `groups`, from `mask.attention_heads` and `mask.coupled_channels` (``heads | channels``). Those with the lowest
+        sum ("sum") or Euclidean norm ("l2") of their weights' scores are pruned: floor(share * channels + 1/2) of each
+        tensor or group ("uniform") or of all ("global"). The other arguments are those of `from_scores`, with channels
+        in place of weights, and with names of groups in place of names of parameters. Protect the output layer unless
+        outputs are to be pruned; the units of `groups` do not reach the outputs. `share` is a fraction of channels; the
+        fraction of weights is the mask's `sparsity`. Without `groups`, transposed layers, whose dimension 0 are inputs,
+        refuse the mask: leave them out of the scores with `skip`.
 
         Raises
         ------
         ValueError
-            As in `from_scores`, for an unknown norm, and for scores whose sum is NaN, with the name of the parameter.
+            As in `from_scores`, for an unknown norm, for scores whose sum is NaN, with the name, and for a parameter of
+            a group without scores.
         """
         _check(scores)
         at_least(0, min_per_layer=min_per_layer)
-        earlier = _earlier(scores, previous)
-        if earlier is not None:
-            earlier = {name: keep.reshape(len(scores[name]), -1).any(1) for name, keep in earlier.items()}
+        found = rows(scores) if groups is None else groups
+        units = unit_scores(scores, found, norm)  # raises if a parameter has no scores
+        earlier = None
+        if previous is not None and _earlier(scores, previous) is not None:
+            earlier = {name: group.sums(previous.keep) > 0 for name, group in found.items()}
         chosen = select(
-            {name: channel_scores(name, score, norm) for name, score in scores.items()},
+            units,
             fraction=share,
             allocation=allocation,
             protect=protect,
@@ -196,10 +204,12 @@ class FromScores:
             asked="share",
             allocations=ALLOCATIONS[:2],
         )
-        rows = {name: keep.reshape(-1, *[1] * (scores[name].ndim - 1)) for name, keep in chosen.items()}
-        keep = {name: row.expand(scores[name].shape).clone() for name, row in rows.items()}
+        keep = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
+        for name, flags in chosen.items():
+            for part in (*found[name].outputs, *found[name].inputs):
+                keep[part.parameter] &= part.spread(flags.to(keep[part.parameter].device), scores[part.parameter].ndim)
         both = keep if previous is None else {n: k & previous.keep[n].to(k.device) for n, k in keep.items()}
-        return cls(both, structured=True)
+        return cls(both, structured=groups is None)
 
     @classmethod
     def from_threshold(cls, scores: Mapping[str, Tensor], *, threshold: float) -> Self:

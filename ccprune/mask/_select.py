@@ -15,7 +15,6 @@ from ccprune._util.checks import listed
 from ccprune.mask._allocation import ALLOCATIONS, erk, lamp, parts, protected
 
 SCOPES = ("global", "layer")
-NORMS = ("sum", "l2")
 
 
 class LayerFloorWarning(UserWarning):
@@ -165,14 +164,3 @@ def n_of_m(name: str, score: Tensor, allowed: Tensor, *, n: int, m: int) -> Tens
     order = order.gather(1, free.gather(1, order).byte().argsort(dim=1, stable=True))
     keep = free.scatter(1, order[:, : m - n], False)
     return keep.reshape(score.movedim(1, -1).shape).movedim(-1, 1).contiguous()
-
-
-def channel_scores(name: str, score: Tensor, norm: str) -> Tensor:
-    """Return the sum or Euclidean norm (channels,) over all dimensions but the first, in float64."""
-    if norm not in NORMS:
-        raise ValueError(f"norm must be one of {NORMS}, got {norm!r}")
-    rows = score.double().reshape(len(score), -1)
-    total = rows.sum(1) if norm == "sum" else rows.square().sum(1).sqrt()
-    if bool(total.isnan().any()):
-        raise ValueError(f"scores[{name!r}] has channels with both inf and -inf: their sum is not a number")
-    return total

@@ -218,7 +218,7 @@ def test_channels_take_protection_floor_and_an_earlier_mask():
         (
             lambda v: Mask.from_channels({"a": torch.tensor([[math.inf, -math.inf]])}, share=0.5),
             ValueError,
-            r"scores\['a'\] has channels with both inf and -inf",
+            r"scores of 'a' have channels with both inf and -inf",
         ),
         (lambda v: Mask.from_channels({"a": torch.tensor([[math.nan]])}, share=0.5), ValueError, "holds NaN"),
         (lambda v: Mask({"a": torch.ones(0, 5, dtype=torch.bool)}), ValueError, "at least one weight"),
