@@ -208,7 +208,6 @@ def pilot(
         make,
         optimizer or _adam,
         data.batches,
-        data.batch,
         loss or (cross_entropy if data.classifies else mse_loss),
         tuple(criteria or _default_criteria(weights, recorded * ((data.sizes["train"] or 0) // batch_size))),
         before,

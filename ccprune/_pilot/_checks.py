@@ -134,7 +134,7 @@ def _own_trial(setting: Setting, model: nn.Module) -> Trial:
             began = time.perf_counter()
             setting.fit(model, optimizer, 1, None, epoch)
             seconds = time.perf_counter() - began
-    x, y = setting.batch
+    ((x, y),) = setting.first(0)
     with torch.no_grad():
         value = mean_loss(setting.loss, call(model, x), y).item()
     if not math.isfinite(value):

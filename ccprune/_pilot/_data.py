@@ -69,8 +69,8 @@ def load(
         raise ValueError(f"target is for tables and paths of CSV files, got target={target!r} with other data")
     if validation is None:
         raise ValueError("validation must be given where train is no table")
-    held = [_gathered(part, name, device) for name, part in (("validation", validation), ("test", test))]
-    source = _batches(train, batch_size, device)
+    held = [gathered(part, name, device) for name, part in (("validation", validation), ("test", test))]
+    source = training_batches(train, batch_size, device)
     first = next(iter(source(seed)(0)), None)
     if first is None:
         raise ValueError("train must hold at least one sample, got none")
@@ -90,14 +90,15 @@ def load(
     return data
 
 
-def _batches(train: Any, batch_size: int, device: torch.device) -> Callable[[int], Any]:
+def training_batches(train: Any, batch_size: int, device: torch.device) -> Callable[[int], Any]:
+    """Return a function that maps a seed to the mini-batches of an epoch."""
     pair = _pair(train)
     if pair is not None:
         x, y = (mapped(lambda one: one.to(device), _tensor(part)) for part in pair)
         if samples(x) != samples(y) or not samples(x):
             raise ValueError(f"train must have as many x as y, at least 1, got {samples(x)} and {samples(y)}")
         return lambda seed: Shuffled(x, y, batch_size, seed=1_000_003 * seed)
-    if not isinstance(train, Iterable) or isinstance(train, Mapping):
+    if not isinstance(train, Iterable) or isinstance(train, Mapping | Tensor | np.ndarray | str):
         raise TypeError(
             "train must be a pair (x, y), an iterable of batches such as a DataLoader, a DataFrame or the path of a "
             f"CSV file, got {type(train).__name__}"
@@ -137,7 +138,7 @@ def _tensor(value: Any) -> Any:
     return value
 
 
-def _gathered(part: Any, name: str, device: torch.device) -> Samples | None:
+def gathered(part: Any, name: str, device: torch.device) -> Samples | None:
     """Return all samples of a part as one pair (x, y)."""
     if part is None:
         return None

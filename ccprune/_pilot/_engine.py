@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -15,9 +17,12 @@ from ccprune import training
 from ccprune._util.modes import copied
 from ccprune.mask import Mask, schedules
 from ccprune.mask._prunable import Chosen
+from ccprune.scores.reconstruction import reconstruct
 
 #: How a network gets to its sparsity: at once, or in rounds between which it is trained and scored again.
 SCHEDULES = ("one_shot", "gradual")
+#: Mini-batches by which remaining weights are corrected.
+CALIBRATION = 16
 _ROUNDS = 3  # of the gradual schedule, fewer where there are fewer epochs
 
 Fit = Callable[[nn.Module, Optimizer, int, Any, int], object]
@@ -25,12 +30,11 @@ Fit = Callable[[nn.Module, Optimizer, int, Any, int], object]
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What is trained, and how. The attributes are the arguments of `ccprune.pilot`."""
+    """What is trained, and how. The attributes are arguments of `ccprune.pilot` and `ccprune.compare`."""
 
     make: Callable[[int], nn.Module]
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer]
     batches: Callable[[int], Any]
-    batch: tuple[Any, Any]
     loss: Callable[[Any, Any], Tensor]
     criteria: Sequence[str]
     before: int
@@ -39,6 +43,13 @@ class Setting:
     fit: Fit | None = None
     only: Chosen | None = None
     skip: Chosen = ()
+    allocation: str = "global"
+
+    def first(self, seed: int, count: int = 1) -> list[tuple[Any, Any]]:
+        """Return the first mini-batches of a seed, which scores and corrections use."""
+        with torch.random.fork_rng(devices=[]):  # a loader draws its order from the global generator
+            torch.manual_seed(seed)
+            return list(islice(self.batches(seed)(0), count))
 
     def train(
         self,
@@ -76,7 +87,7 @@ class Setting:
 
     def score(self, name: str, model: nn.Module, lr: float, seed: int, store: Any) -> dict[str, Tensor]:
         """Return the scores of one criterion."""
-        x, y = self.batch
+        ((x, y),) = self.first(seed)
         return registry.score(
             name,
             model,
@@ -151,9 +162,13 @@ def branch(
     *,
     sparsity: float = 0.0,
     schedule: str = "one_shot",
+    corrected: bool = False,
     watch: Callable[[nn.Module], float] | None = None,
 ) -> Branch:
-    """Prune a copy of the network by one criterion, or by none, and train it for `after` more epochs."""
+    """Prune a copy of the network by one criterion, or by none, and train it for `after` more epochs.
+
+    With `corrected`, the remaining weights are corrected after each pruning, by `scores.reconstruction.reconstruct`.
+    """
     model = copied(begin.model)
     optimizer = setting.optimizer(model.parameters())
     optimizer.load_state_dict(copy.deepcopy(begin.optimizer.state_dict()))
@@ -167,8 +182,11 @@ def branch(
         epochs = setting.after // rounds + (setting.after % rounds if place == rounds - 1 else 0)
         again = criterion is not None and place < rounds - 1
         if criterion is not None:
-            mask = Mask.from_scores(scores, sparsity=step, previous=mask)
-            mask.apply_(model)
+            mask = Mask.from_scores(scores, sparsity=step, previous=mask, allocation=setting.allocation)
+            if corrected:
+                reconstruct(model, mask, setting.first(seed, CALIBRATION))
+            else:
+                mask.apply_(model)
         if not epochs:
             continue
         common = {"seed": seed, "mask": mask}

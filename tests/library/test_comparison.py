@@ -13,8 +13,9 @@ from torch.nn.functional import cross_entropy
 
 import ccprune
 from ccprune import training as minibatch
+from ccprune._util.batches import Shuffled
 from ccprune.comparison import accuracy
-from ccprune.mask import Mask
+from ccprune.mask import Mask, prunable
 from ccprune.scores import magnitude, random
 from ccprune.scores.reconstruction import reconstruct
 
@@ -141,6 +142,46 @@ def test_accuracy_leaves_the_model_in_its_mode():
     assert model.training
 
 
+def test_the_gradual_schedule_prunes_in_three_rounds_to_the_exact_count():
+    found = run(("magnitude", "causal"), schedules=("one_shot", "gradual"), sparsities=(0.8,), after=3, seeds=1)
+    assert set(found.runs.method) == {"dense", "magnitude", "causal", "magnitude, gradual", "causal, gradual"}
+    weights = sum(weight.numel() for weight in prunable(make(0)).values())
+    assert ((found.runs.achieved - 0.8).abs() * weights)[found.runs.method != "dense"].max() <= 0.5
+    wide = found.runs.set_index("method").accuracy
+    assert wide["causal, gradual"] != wide["causal"] or wide["magnitude, gradual"] != wide["magnitude"]
+
+
+def test_a_loader_and_a_loop_of_ones_own_give_what_tensors_give():
+    class Ordered:
+        """The mini-batches of `Shuffled`, an epoch further each time."""
+
+        def __init__(self):
+            self.epoch = 0
+
+        def __iter__(self):
+            self.epoch += 1
+            return iter(Shuffled(*TRAIN, 32, seed=0)(0))
+
+    def fit(model, optimizer, epochs, recorder, seed):
+        minibatch.fit(model, lambda _: iter(Ordered()), epochs=epochs, optimizer=optimizer, recorder=recorder)
+
+    options = {"sparsities": (0.5,), "seeds": 1, "before": 2, "after": 1, "optimizer": sgd, "criteria": ("magnitude",)}
+    own = ccprune.compare(make, Ordered(), TEST, fit=fit, **options)
+    same = ccprune.compare(make, Ordered(), TEST, **options)
+    pd.testing.assert_frame_equal(own.runs, same.runs)
+
+
+def test_several_metrics_are_measured_on_the_same_networks():
+    def error(model, x, y):
+        return 1 - accuracy(model, x, y)
+
+    found = run(metric=[accuracy, error])
+    pd.testing.assert_series_equal(found.runs.error, 1 - found.runs.accuracy, check_names=False)
+    assert found.metric == "accuracy" and found.by("error").table["mean"].iloc[0] == found.runs.error.iloc[0::6].mean()
+    with pytest.raises(ValueError, match="metric must be one of"):
+        found.by("seed")
+
+
 @pytest.mark.parametrize(
     "options, error, message",
     [
@@ -152,6 +193,7 @@ def test_accuracy_leaves_the_model_in_its_mode():
         ({"reference": "snip"}, ValueError, "reference must be one of"),
         ({"updated": ["snip"]}, ValueError, r"updated must be some of criteria=\('magnitude', 'random'\)"),
         ({"updated": "random"}, ValueError, "updated must be some of"),
+        ({"schedules": "gradual"}, ValueError, "schedules must be some of"),
         ({"seeds": 0}, ValueError, "seeds must be an integer of at least 1"),
         ({"before": 0}, ValueError, "before must be an integer of at least 1"),
         ({"recorded": 3}, ValueError, "recorded must be at most before=2, got 3"),
@@ -167,7 +209,8 @@ def test_errors_name_the_argument(options, error, message):
     [
         ((X, Y[:5]), ValueError, "train must have as many x as y, at least 1, got 240 and 5"),
         ((X[:0], Y[:0]), ValueError, "train must have as many x as y"),
-        ((X.numpy(), Y), TypeError, r"train must be a pair of Tensors \(x, y\)"),
+        (X, TypeError, r"train must be a pair \(x, y\), an iterable of batches"),
+        ({"x": X}, TypeError, r"train must be a pair \(x, y\), an iterable of batches"),
     ],
 )
 def test_bad_data_is_named(train, error, message):
