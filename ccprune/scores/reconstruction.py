@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ccprune._util.checks import at_least, fraction, listed
 from ccprune._util.inputs import Inputs
 from ccprune.mask import Mask, drop_lowest, prunable
-from ccprune.mask._names import matched, require_axes
+from ccprune.mask._names import require_axes
 from ccprune.mask._prunable import Chosen, chosen
 from ccprune.mask._select import n_of_m, pruned_count
 from ccprune.scores._functional import finite, widened
@@ -28,9 +28,9 @@ _Pruning = Callable[[Hessians, str], tuple[Tensor, Tensor]]
 def obs(model: nn.Module, x: Inputs, *, damping: float = 0.01) -> dict[str, Tensor]:
     """Saliency w^2 / (2 [H^-1]_jj) of the layer-wise optimal brain surgeon (Hassibi and Stork, 1993, eq. 5), float64.
 
-    H is the sum of x x^T over the inputs x of the layer. The saliency is half the squared error of the layer's output
-    if weight j is pruned and the others of its row are corrected. It is 0 where input j is 0 in all samples. Arguments
-    and errors are those of `reconstruct`.
+    H is the sum of x x^T over the inputs x of the layer (Dong, Chen and Pan, 2017). The saliency is half the squared
+    error of the layer's output if weight j is pruned and the others of its row are corrected. It is 0 where input j is
+    0 in all samples. Arguments and errors are those of `reconstruct`.
     """
     weights = prunable(model)
     hessians, found = Hessians(model, x, weights, damping), {}
@@ -64,7 +64,7 @@ def sparsegpt(
     sparsity : float
         Pruned fraction of each layer: exactly floor(sparsity * weights + 1/2) weights are pruned.
     n, m : int
-        In place of `sparsity`: n of every m consecutive weights along the inputs are kept, as in `Mask.from_n_m`.
+        In place of `sparsity`: n of every m consecutive inputs are kept, as in `Mask.from_n_m`.
     frozen, only, skip
         Which weights are pruned, as in `criteria.score`.
 
@@ -89,10 +89,8 @@ def sparsegpt(
         at_least(0, n=n)
         at_least(max(1, n), m=m)
         require_axes(model, weights)
-        if wrong := [name for name, weight in weights.items() if weight.shape[1] % m]:
-            raise ValueError(
-                f"m must divide the inputs of every layer, {m} does not those of {listed(wrong)}: use skip"
-            )
+        if wrong := [name for name, weight in weights.items() if weight[0].numel() % m]:
+            raise ValueError(f"m must divide the inputs of every layer, not so m={m} of {listed(wrong)}: use skip")
         choose, requested = partial(_best, n, m), 1 - n / m
     else:
         raise ValueError(f"either sparsity or n and m must be given, got sparsity={sparsity}, n={n} and m={m}")
@@ -122,17 +120,18 @@ def reconstruct(model: nn.Module, mask: Mask, x: Inputs, *, damping: float = 0.0
     skip : collection of str and Module
         Weights that are pruned without a correction, as in `mask.prunable`.
 
+    Returns
+    -------
+    Module
+        The same model. Weights whose inputs are 0 in all samples keep their values unless they are pruned; SparseGPT's
+        code sets all of them to zero.
+
     Raises
     ------
     TypeError, ValueError
         As in `Mask.apply_`; for weights that are not used by calling linear layers or convolutions (such as recurrent
         layers, transposed convolutions, `nn.MultiheadAttention`), with their names; for inputs that are not finite; and
         for a damping that is negative, or too small for linearly dependent inputs.
-
-    Notes
-    -----
-    Weights with an input that is 0 in all samples have no error. SparseGPT's code sets all of them to zero. Here those
-    that are not pruned keep their values.
 
     Examples
     --------
@@ -141,9 +140,7 @@ def reconstruct(model: nn.Module, mask: Mask, x: Inputs, *, damping: float = 0.0
     >>> int((reconstruct(layer, mask, x).weight != 0).sum())
     8
     """
-    if mask.structured:
-        require_axes(model, mask.keep)
-    weights = {name: weight for name, weight, keep in matched(model, mask.keep) if not bool(keep.all())}
+    weights = {name: weight for name, weight, keep in mask._matches(model) if not bool(keep.all())}
     if weights:
         ids = {id(weight) for weight in prunable(model, frozen=True, only=weights, skip=skip).values()}
         corrected = {name: weight for name, weight in weights.items() if id(weight) in ids}

@@ -198,6 +198,10 @@ def test_groups_of_a_convolution_share_an_exact_count_and_channels_are_groups_of
     assert mask.total - mask.kept == int(0.37 * mask.total + 0.5)
     keep = sparsegpt(layer, x, n=1, m=4).keep["weight"]
     assert bool((keep.sum(1) == 1).all())  # of the 4 channels of each group at each position
+    narrow, x = nn.Conv2d(3, 6, 2), torch.randn(5, 3, 6, 6)
+    found = sparsegpt(narrow, x, n=2, m=4).keep["weight"]  # groups span positions, as in Mask.from_n_m
+    by_size = Mask.from_n_m({"weight": torch.arange(72.0).reshape(6, 3, 2, 2)}).keep["weight"]
+    assert all(bool((one.movedim(1, -1).reshape(-1, 4).sum(1) == 2).all()) for one in (found, by_size))
 
 
 def test_layers_follow_with_the_inputs_that_pruned_layers_give():
@@ -431,7 +435,7 @@ def test_frozen_weights_and_a_choice_of_weights():
         ({"n": 2}, "either sparsity or n and m must be given"),
         ({"sparsity": 50}, "sparsity must lie in"),
         ({"n": 5, "m": 4}, "m must be an integer of at least 5"),
-        ({"n": 2, "m": 3}, r"m must divide the inputs of every layer, 3 does not those of \['weight'\]"),
+        ({"n": 2, "m": 3}, r"m must divide the inputs of every layer, not so m=3 of \['weight'\]"),
         ({"sparsity": 0.5, "damping": -1.0}, "damping must be a number of at least 0, got -1.0"),
         ({"sparsity": 0.5, "damping": float("nan")}, "damping must be a number of at least 0"),
     ],
