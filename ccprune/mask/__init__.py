@@ -8,6 +8,7 @@ from ccprune.mask._kinds import Axes, register_kind
 from ccprune.mask._names import unwrap
 from ccprune.mask._overlap import jaccard_kept
 from ccprune.mask._prunable import prunable
+from ccprune.mask._search import allocate, sensitivity
 from ccprune.mask._select import SCOPES, LayerFloorWarning, drop_lowest
 from ccprune.mask.schedules import Rewind, cubic, geometric
 
@@ -20,6 +21,7 @@ __all__ = [
     "LayerFloorWarning",
     "Mask",
     "Rewind",
+    "allocate",
     "attention_heads",
     "coupled_channels",
     "cubic",
@@ -28,5 +30,6 @@ __all__ = [
     "jaccard_kept",
     "prunable",
     "register_kind",
+    "sensitivity",
     "unwrap",
 ]

@@ -14,7 +14,7 @@ from torch import nn
 
 import ccprune
 from ccprune import criteria
-from ccprune.mask import prunable
+from ccprune.mask import ALLOCATIONS, prunable
 
 #: What a criterion cannot score, and the message.
 CANNOT = (
@@ -65,3 +65,26 @@ def test_a_real_model_is_scored_masked_reported_and_trained(name):
             value.backward()
             optimizer.step()
     assert mask.check(model).loc["all", "violations"] == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", MODELS)
+def test_every_allocation_to_a_real_model_is_exact(name):
+    model = MODELS[name]()[0]
+    scores = ccprune.score("magnitude", model)
+    total = sum(score.numel() for score in scores.values())
+    for allocation in ALLOCATIONS:
+        mask = None
+        for sparsity in (0.2, 0.7, 0.9):
+            mask = ccprune.Mask.from_scores(
+                scores, sparsity=sparsity, allocation=allocation, min_per_layer=2, previous=mask
+            )
+            wanted = [score.numel() for score in scores.values()] if allocation == "uniform" else [total]
+            assert total - mask.kept == sum(int(sparsity * n + 0.5) for n in wanted), (allocation, sparsity)
+            assert all(mask.counts[key] >= min(2, score.numel()) for key, score in scores.items())
+    parts = {key.split(".")[0]: 0.1 * (i % 9) for i, key in enumerate(scores)}
+    mask = ccprune.Mask.from_scores(scores, sparsity=parts)
+    for part, sparsity in parts.items():
+        names = [key for key in scores if key.split(".")[0] == part]
+        size = sum(scores[key].numel() for key in names)
+        assert size - sum(mask.counts[key] for key in names) == int(sparsity * size + 0.5), part
