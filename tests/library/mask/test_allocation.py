@@ -1,7 +1,10 @@
 """Allocation of a sparsity to layers. Oracles: the rule of RigL's code, the formula of LAMP pair by pair."""
 
+import itertools
 import math
+import re
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -166,3 +169,35 @@ def test_errors_name_the_argument(call, message):
     values["a"][0, 0] = given.pop("scores", 0.5)
     with pytest.raises(ValueError, match=message):
         (Mask.from_channels if "share" in given else Mask.from_scores)(values, **given)
+
+
+def test_the_examples_of_the_page_run():
+    pytest.importorskip("torch_pruning")
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "masks.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    names: dict = {}
+    torch.manual_seed(0)
+    exec(first, names)
+    total = 20 * 64 + 64 * 64 + 64 * 3
+    assert {names[mask].kept for mask in ("erk", "mask")} == {total - math.floor(0.9 * total + 0.5)}
+    assert names["parts"].counts["3.weight"] == 96 and names["mask"].check(names["model"]).loc["all", "violations"] == 0
+    previous = None
+    for sparsity in names["steps"]:
+        previous = Mask.from_scores(names["scores"], sparsity=sparsity, previous=previous)
+    assert previous.counts == names["mask"].counts
+    exec(second, names)
+    assert names["mask"].counts["self_attn.in_proj_weight"] * 2 == 3 * 16 * 16 == 24 * 32
+    assert names["mask"].counts["linear1.weight"] == names["mask"].counts["linear2.weight"] == 32 * 16
+
+
+@pytest.mark.parametrize(("channels", "kernel"), [(8, (3, 3)), (4, (2,)), (3, (4, 4)), (2, (2, 3)), (12, ())])
+def test_two_of_four_of_convolutions(channels, kernel):
+    """The algorithm of TensorRT's guide, and else the rows of the weight with channels last."""
+    score = scores(6, {"w": (5, channels, *kernel)})["w"]
+    keep = Mask.from_n_m({"w": score}).keep["w"]
+    last = [0, *range(2, score.ndim), 1]
+    flat = Mask.from_n_m({"w": score.permute(last).flatten(1)}).keep["w"]
+    assert torch.equal(keep.permute(last).flatten(1), flat) and int(keep.sum()) * 2 == keep.numel()
+    for place in itertools.product(range(5), *map(range, kernel)) if channels % 4 == 0 else ():
+        for c in range(0, channels, 4):
+            assert sum(int(keep[place[0], c + i][place[1:]]) for i in range(4)) == 2
