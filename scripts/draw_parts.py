@@ -18,7 +18,7 @@ BOXES = {
     "replication.data": ("networks data", "what is trained, and on what", 30, 330, 290),
     "replication.runner": ("runner", "runs notebooks", 340, 330, 130),
     "replication.ledger": ("ledger", "results, raw runs, units, tables", 30, 420, 440),
-    "ccprune.interface": ("cli comparison _api _pilot criteria", "what users call", 550, 60, 430),
+    "ccprune.interface": ("cli comparison _api _pilot trainers criteria", "what users call", 550, 60, 430),
     "ccprune.scores": ("scores export distributed online", "scores and what uses masks", 550, 180, 430),
     "ccprune.model": (
         "recording lasso flatness measure training mask",

@@ -63,6 +63,11 @@ class Blocks:
             places, dtype=torch.int64, device=self._devices[0]
         )  # the tensor of each piece, feature by feature
 
+    @property
+    def sums(self) -> list[Tensor]:
+        """Sums (features, weights) of each block."""
+        return [block.sums for block in self._blocks]
+
     def remember(self, changes: Mapping[str, Tensor]) -> None:
         """Store the changes as those of the previous step without adding a record."""
         flat = self._flat(changes)

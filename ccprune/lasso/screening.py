@@ -18,6 +18,7 @@ and S is close to a plain sum of squared updates.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,6 +103,20 @@ class Screen:
         """Mark the next step as not following the last; with momentum it only provides the previous step."""
         if self._blocks is not None:
             self._blocks.follows = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the records in plain tensors; without momentum they are all that the next steps need."""
+        sums = [] if self._blocks is None else self._blocks.sums
+        return {"rows": [row.clone() for row in self._rows], "sums": [part.clone() for part in sums]}
+
+    def load_state_dict(self, state: Mapping[str, Any], like: Mapping[str, Tensor]) -> None:
+        """Replace the records by saved ones of changes with the names, shapes, types and devices of `like`."""
+        self._blocks = None
+        if state["sums"]:
+            self._blocks = Blocks(like, features=3 if self.momentum else 1, dtype=self.dtype)
+            torch._foreach_copy_(self._blocks.sums, state["sums"])
+        device = next(iter(like.values())).device
+        self._rows = [row.to(device, copy=True) for row in state["rows"]]
 
     @property
     def records(self) -> int:

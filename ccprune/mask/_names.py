@@ -4,17 +4,18 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.optim.swa_utils import AveragedModel
 
 from ccprune._util.checks import listed
 from ccprune.mask._kinds import Axes, axes_of
 
 #: Layers that exports can make smaller.
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the module inside `torch.compile`, DataParallel and DistributedDataParallel, or a plain model itself.
+    """Return the module inside `torch.compile`, DataParallel, DistributedDataParallel or AveragedModel, or the model.
 
     Its parameters are shared with the wrapper and have the names that `prunable` returns.
     """
@@ -64,8 +65,11 @@ def matched(model: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[str, Ten
     first: dict[int, str] = {}
     for name, stays in keep.items():
         if name not in found:
-            pruned = f"; {name}_orig is: torch.nn.utils.prune.remove first" if f"{name}_orig" in found else ""
-            raise ValueError(f"model has no parameter {name!r}{pruned}; it has {listed(sorted(found))}")
+            hint = f"; {name}_orig is: torch.nn.utils.prune.remove first" if f"{name}_orig" in found else ""
+            inside = [longer.removesuffix(f".{name}") for longer in found if longer.endswith(f".{name}")]
+            if not hint and len(inside) == 1:
+                hint = f"; pass its attribute {inside[0]}"
+            raise ValueError(f"model has no parameter {name!r}{hint}; it has {listed(sorted(found))}")
         module, attribute = found[name]
         parameter = getattr(module, attribute)
         require_numbers(name, parameter)
@@ -114,4 +118,4 @@ def _inner(module: nn.Module) -> str | None:
     # The attribute identifies a compiled model, because importing torch._dynamo for its class takes seconds.
     if "_orig_mod" in module._modules:
         return "_orig_mod"
-    return "module" if isinstance(module, _PARALLEL) else None
+    return "module" if isinstance(module, _WRAPPERS) else None

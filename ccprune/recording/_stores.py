@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ccprune._util.changes import check_changes
 from ccprune._util.checks import at_least
+from ccprune._util.stateful import Stateful
 from ccprune.recording._rows import Layout, Rows
 
 _FORMAT = "ccprune records 1"
@@ -169,8 +170,10 @@ class MemoryMapped(Rows):
         self._end += len(data)
 
 
-class SquaredUpdates:
+class SquaredUpdates(Stateful):
     """Store of sum_t dtheta_t^2 per weight in float64, a score that does not use the loss."""
+
+    _held = ("_sums",)
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from ccprune._util.changes import check_changes
+from ccprune._util.stateful import Stateful
 from ccprune.mask import prunable
 
 
-class Movement:
+class Movement(Stateful):
     """sum_t theta_t dtheta_t per weight, float64 (movement pruning: Sanh, Wolf and Rush, 2020, section 4).
 
     The class is a store of `ccprune.recording.Recorder`. The paper's score is -sum_t theta_t dL/dtheta_t. For plain
@@ -22,6 +23,8 @@ class Movement:
     model : Module
         The recorded model. theta_t is its weight after step t minus the change.
     """
+
+    _held = ("_sums",)
 
     def __init__(self, model: nn.Module) -> None:
         self._weights = prunable(model)

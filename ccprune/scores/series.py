@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ccprune._util.changes import check_changes
 from ccprune._util.checks import at_least
+from ccprune._util.stateful import Stateful
 from ccprune.granger import granger_test
 from ccprune.lyapunov import windowed_exponents
 from ccprune.mask import prunable
@@ -63,12 +64,14 @@ def legcnet(
     return {name: part.reshape(value.shape[1:]) for (name, value), part in zip(exponents.items(), parts, strict=True)}
 
 
-class WeightSeries:
+class WeightSeries(Stateful):
     """Store of `ccprune.recording` with the weights after every recorded step and the loss.
 
     It holds T P numbers for T records of P weights, in the weights' precision, float32 at least, on their device. It
     needs pairing="consecutive", with which alone the changes of the loss add up to the loss.
     """
+
+    _held = ("_rows", "_losses")
 
     def __init__(self, model: nn.Module) -> None:
         self._weights = prunable(model)

@@ -1,0 +1,284 @@
+"""Pruning by a schedule during training, whatever runs the training."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ccprune import criteria
+from ccprune._util.checks import at_least, fraction
+from ccprune._util.inputs import Inputs
+from ccprune.mask import Enforcement, Mask
+from ccprune.mask._allocation import ALLOCATIONS, protected
+from ccprune.mask._enforcement import after_steps
+from ccprune.mask._prunable import Chosen, chosen
+from ccprune.measure import SparsityReport, report
+from ccprune.online import _state
+from ccprune.trainers._recorder import StepRecorder
+
+UNITS = ("step", "epoch")
+_PARTS = ("settings", "mask", "steps", "epochs", "pruned_at", "recorder", "store")
+
+
+class GradualPruner:
+    """Prunes a model by a schedule while it is trained; the mask holds after every step of the optimisers.
+
+        schedule = dict(zip(range(100, 600, 100), cubic(0.9, iterations=5)))
+        with GradualPruner(model, optimizer, schedule=schedule, criterion="causal_consecutive") as pruner:
+            for x, y in batches:
+                loss = cross_entropy(model(x), y)
+                optimizer.zero_grad(); loss.backward()
+                pruner.before(loss)
+                optimizer.step()
+        print(pruner.report())
+
+    Steps that a `torch.amp.GradScaler` omits are not counted. A criterion that uses the training has recorded all steps
+    so far.
+
+    Parameters
+    ----------
+    model : Module
+    *optimizers : Optimizer
+        All optimisers that train prunable weights. Steps of the first are counted.
+    schedule : {int: float}
+        Number of steps or epochs after which weights are pruned, and the sparsity that is then reached. The sparsities
+        must not decrease; those of `mask.cubic` and `mask.geometric` do not.
+    unit : str, default "step"
+        "step", or "epoch", for which `end_epoch` must be called at the end of each epoch.
+    criterion : str, default "magnitude"
+        One of `criteria.registered()`, but not one with pairing "same_batch", which needs a second forward pass.
+    averaged : iterable of Module
+        Copies of the model with averaged weights, such as `torch.optim.swa_utils.AveragedModel` or the attribute
+        `module` of timm's ModelEmaV3. They are pruned with the model and follow its mask.
+    allocation, protect, min_per_layer
+        As in `Mask.from_scores`.
+    only, skip
+        As in `mask.prunable`.
+    may_skip : bool, default False
+        Whether a step may be omitted after `before`, as in `recording.Recorder`.
+    **given
+        Arguments x, y, loss, lr and seed of `criteria.score` for criteria that need them.
+
+    Attributes
+    ----------
+    mask : Mask
+        Current mask, which keeps all weights at first.
+    steps, epochs : int
+        Numbers of steps and of ended epochs, including those before a checkpoint.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an invalid argument, with its name; during training as `criteria.score`, `Mask.from_scores` and `Recorder`;
+        at the end of the context if pruned weights are not zero.
+    RuntimeError
+        If several processes train together, and for a step without its `before` if the criterion uses the training.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *optimizers: Optimizer,
+        schedule: Mapping[int, float],
+        unit: str = "step",
+        criterion: str = "magnitude",
+        averaged: Iterable[nn.Module] = (),
+        allocation: str = "global",
+        protect: Iterable[str] = (),
+        min_per_layer: int = 0,
+        only: Chosen | None = None,
+        skip: Chosen = (),
+        may_skip: bool = False,
+        **given: Any,
+    ) -> None:
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            raise RuntimeError("GradualPruner works in one process; ccprune.distributed prunes in several")
+        if not optimizers:
+            raise TypeError("optimizers must hold at least one optimizer")
+        if unit not in UNITS:
+            raise ValueError(f"unit must be one of {UNITS}, got {unit!r}")
+        self._model, self._averaged, self._unit = model, tuple(averaged), unit
+        self._schedule, self._given = _checked(schedule), given
+        self._criterion = _known(criterion, given)
+        self._mask = Mask.ones_like(model, only=only, skip=skip)
+        at_least(0, min_per_layer=min_per_layer)
+        if allocation not in ALLOCATIONS:
+            raise ValueError(f"allocation must be one of {ALLOCATIONS}, got {allocation!r}")
+        self._rules: dict[str, Any] = {
+            "allocation": allocation,
+            "protect": sorted(protected(self._mask.keep, protect)),
+            "min_per_layer": min_per_layer,
+        }
+        self.steps = self.epochs = self._pruned_at = 0
+        self._store: Any = None
+        self._recorder: StepRecorder | None = None
+        weights = {name: parameter for name, parameter, _ in self._mask._matches(model)}
+        handles = [*after_steps(optimizers, self._enforce, weights)]
+        if self._criterion.store is not None:
+            with chosen(model, weights):
+                self._store = self._criterion.store(model)
+            self._recorder = StepRecorder(
+                model,
+                optimizers[0],
+                [self._store],
+                pairing="consecutive",
+                may_skip=may_skip,
+                only=only,
+                skip=skip,
+            )
+        handles.append(optimizers[0].register_step_post_hook(lambda *_: self._after_step()))
+        self._enforcement = Enforcement(handles, self._violations)
+
+    @property
+    def mask(self) -> Mask:
+        """Current mask; pruning creates a new object."""
+        return self._mask
+
+    @property
+    def records_loss(self) -> bool:
+        """Whether the criterion uses the training, so that `before` must be called for each step."""
+        return self._recorder is not None
+
+    def before(self, loss: Tensor | Sequence[Tensor]) -> None:
+        """Record the loss before a step, as `Recorder.before`; without effect if the criterion does not use it.
+
+        Within a step that evaluates a closure, the method may be called from the closure.
+        """
+        if self._recorder is not None:
+            self._recorder.before(loss)
+
+    def restart(self) -> None:
+        """Restart the recorder, as `Recorder.restart`; call it if anything but a step has changed the weights."""
+        if self._recorder is not None:
+            self._recorder.restart()
+
+    def end_epoch(self, epochs: int | None = None) -> None:
+        """Count an epoch, or set the number of ended epochs, and prune if the schedule says so."""
+        self.epochs = self.epochs + 1 if epochs is None else epochs
+        if self._unit == "epoch":
+            self._prune(self.epochs)
+
+    def report(self, example_input: Inputs | None = None, **options: Any) -> SparsityReport:
+        """Return `ccprune.report` of the model and the current mask, with the same options."""
+        return report(self._model, self._mask, example_input, **options)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the state needed to resume, in plain tensors, numbers and strings.
+
+        Store it with the states of the model and the optimisers, before the end of the context, because a record that
+        has begun is lost there. A TypeError is raised for a store of a registered criterion that has no state.
+        """
+        if self._store is not None and not hasattr(self._store, "load_state_dict"):
+            raise TypeError(f"criterion {self._criterion.name!r} must have a store with state_dict and load_state_dict")
+        return {
+            "settings": self._settings,
+            "mask": self._mask.state_dict(),
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "pruned_at": self._pruned_at,
+            "recorder": None if self._recorder is None else self._recorder.state_dict(),
+            "store": None if self._store is None else self._store.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from a `state_dict`; load the states of the model, its copies and the optimisers first.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a part does not fit the settings or the model; the message names it.
+        """
+        _state.parts("state", state, _PARTS)
+        _state.same("state['settings']", state["settings"], self._settings)
+        mask = Mask.from_state_dict(state["mask"])
+        mask = replace(mask, keep=_state.tensors("state['mask']", mask.keep, self._mask.keep, torch.bool))
+        numbers = _state.counts("state's counts", [state[name] for name in ("steps", "epochs", "pruned_at")], 3)
+        if any(mask._violations(self._model).values()):
+            raise ValueError("state['mask'] must be true of the model: load the model's state first")
+        if self._recorder is not None:
+            self._recorder.check(state["recorder"])
+            self._recorder.load_state_dict(state["recorder"])
+            self._store.load_state_dict(state["store"], self._recorder._changes)
+        self._mask, (self.steps, self.epochs, self._pruned_at) = mask, numbers
+        self._enforce()
+
+    def close(self) -> None:
+        """Stop recording and enforcing, and check that pruned weights are zero."""
+        self.__exit__(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        self._enforcement.remove()
+        if self._recorder is not None:
+            self._recorder.__exit__(kind, *error)
+        if kind is None:
+            self._enforcement.check()
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        own = {"criterion": self._criterion.name, "schedule": dict(self._schedule), "unit": self._unit}
+        return own | self._rules
+
+    def _after_step(self) -> None:
+        if self._recorder is not None:
+            self._recorder.ended()
+        self.steps += 1
+        if self._unit == "step":
+            self._prune(self.steps)
+
+    def _prune(self, number: int) -> None:
+        due = [at for at in self._schedule if self._pruned_at < at <= number]
+        if not due:
+            return
+        names = [*self._mask.keep]
+        scores = criteria.score(self._criterion.name, self._model, store=self._store, only=names, **self._given)
+        self._mask = Mask.from_scores(scores, sparsity=self._schedule[due[-1]], previous=self._mask, **self._rules)
+        self._pruned_at = due[-1]
+        self._enforce()
+        self.restart()  # pruning is not a change that a step has made
+
+    def _enforce(self) -> None:
+        if self._pruned_at:
+            for model in (self._model, *self._averaged):
+                self._mask.apply_(model)
+
+    def _violations(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for model in (self._model, *self._averaged):
+            found = {name: found.get(name, 0) + count for name, count in self._mask._violations(model).items()}
+        return found
+
+
+def _checked(schedule: Mapping[int, float]) -> dict[int, float]:
+    """Return the schedule in its order, or raise TypeError or ValueError."""
+    if not isinstance(schedule, Mapping) or not schedule:
+        raise TypeError(f"schedule must be a mapping of numbers of steps or epochs to sparsities, got {schedule!r}")
+    for number, sparsity in schedule.items():
+        at_least(1, **{"a key of schedule": number})
+        fraction(f"schedule[{number}]", sparsity)
+    found = {int(number): float(schedule[number]) for number in sorted(schedule)}
+    if [*found.values()] != sorted(found.values()):
+        raise ValueError(f"schedule must have sparsities that do not decrease, got {[*found.values()]}")
+    return found
+
+
+def _known(name: str, given: Mapping[str, Any]) -> criteria.Criterion:
+    """Return the criterion, or raise ValueError if it cannot be used here or with the given arguments."""
+    found = criteria.known(name)
+    if found.pairing == "same_batch":
+        raise ValueError(
+            f"criterion must not need the loss after each step, {name!r} does: 'causal_consecutive' is the causal "
+            "score without it"
+        )
+    optional = ("model", "store", "y", "loss")
+    lacking = [key for key, needed in found.takes.items() if needed and key not in optional and key not in given]
+    unknown = sorted(given.keys() - (set(criteria.GIVEN) - {"model", "store"}))
+    if lacking or unknown:
+        raise TypeError(f"given must have the arguments {lacking} of {name!r}, and no unknown ones, got {unknown}")
+    return found
