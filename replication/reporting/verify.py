@@ -1,6 +1,7 @@
 """Check of the committed files against the results and raw runs, without running anything."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,7 +61,7 @@ def problems(root: Path, runs: Iterable[Run], *, judge: Judge = judge) -> list[s
     for name, problem in _results(root, {run.label: run for run in runs}):
         found.setdefault(name, []).append(problem)
         valid = valid and not problem.startswith(_INVALID)
-    for name, problem in [*_skipped(root, runs), *_benchmarks(root)]:
+    for name, problem in [*_units(root, runs), *_skipped(root, runs), *_benchmarks(root)]:
         found.setdefault(name, []).append(problem)
     if valid:  # files made from invalid results would have the same problems
         try:
@@ -128,6 +129,22 @@ def _results(root: Path, runs: dict[str, Run]) -> Iterator[Problem]:
         for path in sorted((folder / part).glob(ending)):
             if path.stem not in known:
                 yield f"replication/{part}/{path.name}", "it belongs to no result"
+
+
+def _units(root: Path, runs: Iterable[Run]) -> Iterator[Problem]:
+    labels = {run.label for run in runs}
+    for path in sorted((root / "replication" / units.FOLDER).glob("*/*.json")):
+        try:
+            text = path.read_text(encoding="utf-8")
+            content = from_json(text)
+            intact = units.Units(path.parent).read(content["key"]) == content["rows"]
+            intact = intact and json.dumps(content, indent=1) + "\n" == text
+        except (ValueError, KeyError, TypeError):
+            intact = False
+        if not intact:
+            yield path.relative_to(root).as_posix(), "it was changed after it was written"
+        elif path.parent.name not in labels:
+            yield path.relative_to(root).as_posix(), "no such run in the suite"
 
 
 def _skipped(root: Path, runs: Iterable[Run]) -> Iterator[Problem]:

@@ -138,7 +138,7 @@ def cell(content: dict, **where) -> dict:
 
 
 def edit_derived(edit: Editor) -> None:
-    """Edit 12 files that the commands make from others."""
+    """Edit 13 files that the commands make."""
     edit.replace("replication/verdicts.csv", "0.8759", "0.8758")
     edit.replace("replication/measurements.csv", "0.05,", "0.050,")
     edit.replace("replication/README.md", "| our runs |", "| our run |")
@@ -151,6 +151,8 @@ def edit_derived(edit: Editor) -> None:
     edit.cut_passages("README.md", 2)
     edit.replace("README.ja.md", "| 71 |", "| 112 |")
     edit.replace("codecheck.yml", '  - file: "replication/verdicts.csv"\n', "")
+    for unit in [name for name in manifest.outputs(edit.clone) if "/units/" in name][:1]:
+        edit.replace(unit, '"seed": ', '"seed": 1')
 
 
 def test_the_untouched_results_pass(clone, runs):
@@ -165,7 +167,6 @@ def test_edits_beside_valid_results(clone, runs):
     edit.replace("replication/paper/legcnet_tables.json", "0.8759", "0.1234")
     edit.replace("replication/paper/causal_released.json", "0.98", "0.980")
     edit.replace("replication/reports/start_here.paper.html", "pruned", "pruned well")
-    edit.replace(sorted(manifest.outputs(clone))[-10], '"seed": 0', '"seed": 1')  # a unit of a long run
     edit.replace(IRIS, "0.03333333333333333", "0.033333333333333330")
     edit.replace(CANCER, "\n}\n", "\n}\n\n")
     edit.add("replication/results/notes.txt", "all identical\n")

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from replication.runner import sources
-from replication.runner.sources import changed_since
+from replication.runner.sources import changed_since, is_ancestor
 
 
 @pytest.fixture
@@ -63,6 +63,28 @@ def test_a_moved_file_is_the_same_and_a_moved_and_edited_one_is_not(clone):
     sources._differing.cache_clear()
     (root / "ccprune" / "moved.py").write_text("x = 1\n" * 19)
     assert changed(root, first) == ["ccprune/moved.py", "notebooks/a.ipynb"]
+
+
+def test_published_figures_and_data_are_sources_of_every_result(clone):
+    root, git = clone
+    first = git("rev-parse", "HEAD")
+    for name in ("paper/tables.json", "data/files/iris.csv", "README.md"):
+        (root / "replication" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "replication" / name).write_text("1\n")
+    git("add", ".")
+    assert changed(root, first) == ["replication/data/files/iris.csv", "replication/paper/tables.json"]
+
+
+def test_a_commit_belongs_to_the_history_or_does_not(clone, tmp_path_factory):
+    root, git = clone
+    first = git("rev-parse", "HEAD")
+    assert is_ancestor(root, first) is True
+    git("checkout", "-b", "other")
+    git("commit", "--allow-empty", "-m", "second")
+    second = git("rev-parse", "HEAD")
+    git("checkout", "-")
+    assert is_ancestor(root, second) is False and is_ancestor(root, "0" * 40) is False
+    assert is_ancestor(tmp_path_factory.mktemp("none"), first) is None
 
 
 @pytest.mark.parametrize("commit", [None, "0" * 40])
