@@ -33,7 +33,6 @@ from replication.networks.decoder import transformer
 
 CRITERIA = ("random", "magnitude", "wanda_row", "obs", "causal")
 SPARSITIES = (0.5, 0.7, 0.9)
-CALIBRATION = 12  # mini-batches: 768 images, 12,288 tokens
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
@@ -43,9 +42,10 @@ class Task:
 
     name: str
     make: Callable[[int], nn.Module]
-    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer]
+    lr: float  # of Adam
     epoch: Callable[[int, int], Batches]  # of seed and epoch
-    epochs: int  # the last of which is recorded
+    epochs: int  # before the recorded one
+    calibration: int  # mini-batches
     test: list[tuple[Tensor, Tensor]]
 
 
@@ -58,8 +58,7 @@ def lenet() -> Task:
         return Shuffled(x, digits.y_train, 64, seed=1000 * seed)(number)
 
     make = partial(models.lenet, 1, 28, 10)
-    sgd = partial(SGD, lr=0.02, momentum=0.9)
-    return Task("LeNet, mnist5k", lambda seed: make(seed=seed), sgd, epoch, 5, test)
+    return Task("LeNet, mnist5k", lambda seed: make(seed=seed), 1e-3, epoch, 4, 12, test)
 
 
 def decoder() -> Task:
@@ -72,8 +71,7 @@ def decoder() -> Task:
     def epoch(seed: int, number: int) -> Batches:
         return pieces(pages.train, steps=150, seed=1000 * seed + number)
 
-    adam = partial(Adam, lr=3e-3)
-    return Task("transformer, text", lambda seed: make(seed=seed), adam, epoch, 4, test)
+    return Task("transformer, text", lambda seed: make(seed=seed), 3e-3, epoch, 3, 8, test)
 
 
 def loss_of(outputs: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
@@ -82,12 +80,11 @@ def loss_of(outputs: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
 
 
 def trained(task: Task, seed: int) -> tuple[nn.Module, criteria.Recording]:
-    """The dense network and the recording of its last epoch."""
+    """The dense network, trained by Adam, and the recording of a last epoch of plain SGD."""
     torch.manual_seed(seed)
     model = task.make(seed)
-    optimizer = task.optimizer(model.parameters())
 
-    def train(numbers: Iterable[int], recording: criteria.Recording | None = None) -> None:
+    def train(optimizer: Optimizer, numbers: Iterable[int], recording: criteria.Recording | None = None) -> None:
         for number in numbers:
             for x, y in task.epoch(seed, number):
                 loss = loss_of(model(x), y)
@@ -99,9 +96,10 @@ def trained(task: Task, seed: int) -> tuple[nn.Module, criteria.Recording]:
                 if recording is not None:
                     recording.after(loss_of(model(x), y))
 
-    train(range(task.epochs - 1))
-    with criteria.Recording(model, optimizer, CRITERIA) as recording:
-        train([task.epochs - 1], recording)
+    train(Adam(model.parameters(), lr=task.lr), range(task.epochs))
+    sgd = SGD(model.parameters(), lr=0.01)
+    with criteria.Recording(model, sgd, CRITERIA) as recording:
+        train(sgd, [task.epochs], recording)
     return model, recording
 
 
@@ -120,7 +118,7 @@ def losses(task: Task, model: nn.Module) -> tuple[float, float]:
 def measured(task: Task, seed: int) -> Iterator[dict]:
     """One row per method and sparsity, which is that of every layer."""
     model, recording = trained(task, seed)
-    inputs = list(islice(task.epoch(seed, 0), CALIBRATION))
+    inputs = list(islice(task.epoch(seed, 0), task.calibration))
     found = {
         name: criteria.score(name, model, x=inputs, seed=seed, store=recording.stores.get(name)) for name in CRITERIA
     }

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("lyapunov", "granger", "training", "pipeline", "legcnet_mnist", "recorder", "lasso", "growth")
+NAMES = ("lyapunov", "granger", "training", "pipeline", "legcnet_mnist", "recorder", "lasso", "growth", "one_shot")
 
 
 def main() -> None:

@@ -112,7 +112,7 @@ def cholesky(name: str, matrix: Tensor) -> Tensor:
 
 def _layers(model: nn.Module, names: dict[int, str]) -> dict[nn.Module, tuple[str, str]]:
     """Return {layer: (name, attribute)} of weights by id, or raise ValueError for weights of layers of other kinds."""
-    found, unserved = {}, []
+    found, unserved = {}, set()
     views: dict[str, tuple[Axes, int]] = {}
     for layer in model.modules():
         kind = kind_of(layer)
@@ -125,11 +125,11 @@ def _layers(model: nn.Module, names: dict[int, str]) -> dict[nn.Module, tuple[st
             if linear and matrix and views.setdefault(name, view) == view:
                 found[layer] = name, attribute
             else:
-                unserved.append(f"{name} of {type(layer).__name__}")
+                unserved.add(f"{name} of {type(layer).__name__}")
     if unserved:
         raise ValueError(
             "weights must be used in linear layers and convolutions only to be reconstructed, got "
-            f"{listed(unserved)}: leave them out with skip"
+            f"{listed(sorted(unserved))}: leave them out with skip"
         )
     return found
 

@@ -118,9 +118,10 @@ def readme(contents: Contents) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Each script tests claims of speed. It measures ccprune and its peers in one run, on the same data, and",
-        "compares their results before it writes a file. `make bench` runs all scripts and writes `results/`,",
-        "`speed.png` and this page (`plot.py`).",
+        "Each script but `one_shot` tests claims of speed. It measures ccprune and its peers in one run, on the same",
+        "data, and compares their results before it writes a file. `one_shot` measures the loss of networks that are",
+        "pruned without retraining: *update* is a correction of the remaining weights, and 95% intervals are over",
+        "networks. `make bench` runs all scripts and writes `results/`, `speed.png` and this page (`plot.py`).",
         "",
         "The column *seconds* is the shortest of a few repeats. *peak MB* is the memory that the repeats added to the",
         "process. *error* is the error against a reference; the note defines it.",

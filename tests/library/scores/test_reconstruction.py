@@ -343,7 +343,7 @@ class Uncalled(nn.Module):
 
 
 REFUSED = {
-    "a recurrent layer": (lambda: nn.LSTM(4, 3), "weight_ih_l0 of LSTM', 'weight_hh_l0 of LSTM"),
+    "a recurrent layer": (lambda: nn.LSTM(4, 3), "weight_hh_l0 of LSTM', 'weight_ih_l0 of LSTM"),
     "a transposed convolution": (lambda: nn.Sequential(nn.ConvTranspose1d(4, 2, 3)), "0.weight of ConvTranspose1d"),
     "attention": (lambda: nn.TransformerEncoderLayer(4, 2, 8), "self_attn.in_proj_weight of MultiheadAttention"),
     "a tied embedding": (Tied, "head.weight of Embedding"),
