@@ -90,15 +90,26 @@ def _print_sources(root: Path, *, each: bool) -> None:
     """Print the number of results made from the present sources, and the files that changed since the others."""
     count = Counter()
     for name, content in _valid_results(root):
-        commit = content["environment"]["commit"]
-        changed = changed_since(root, commit, content["notebook"], packages=SOURCE_FOLDERS)
+        changed = _changed(root, content)
         count["unknown" if changed is None else "changed" if changed else "same"] += 1
         if each:
-            files = "unknown commit" if changed is None else shorten(changed) or "nothing"
-            print(f"  {name}, made at {(commit or 'no commit')[:10]}: {files}")
+            print(f"  {_made(name, content, changed)}")
     text = f"{count['same']} results were made from the present sources, {count['changed']} from earlier ones"
     unknown = f", {count['unknown']} at a commit that this clone does not have" if count["unknown"] else ""
     print(f"sources: {text}{unknown}" + ("" if each else "; --sources lists the files"))
+
+
+def _changed(root: Path, content: dict[str, Any]) -> list[str] | None:
+    """List the sources that changed since a result was made, or return None if its commit or notebook is unknown."""
+    try:
+        return changed_since(root, content["environment"]["commit"], content["notebook"], packages=SOURCE_FOLDERS)
+    except OSError:  # no such notebook, which `verify.problems` reports
+        return None
+
+
+def _made(name: str, content: dict[str, Any], changed: list[str] | None) -> str:
+    files = "unknown commit" if changed is None else shorten(changed) or "nothing"
+    return f"{name}, made at {(content['environment']['commit'] or 'no commit')[:10]}: {files}"
 
 
 def _rerun(root: Path, runs: list, options: argparse.Namespace) -> list[str]:
@@ -110,4 +121,8 @@ def _rerun(root: Path, runs: list, options: argparse.Namespace) -> list[str]:
     problems = rerun.rerun_changes(root, chosen, folder, judge=judge, stream=sys.stderr, jobs=options.jobs)
     if chosen:
         print(f"results: {'confirmed' if not problems else f'{len(problems)} differences'}")
+    for name, content in _valid_results(root):
+        changed = _changed(root, content) if any(line.startswith(f"{name}: ") for line in problems) else []
+        if changed:
+            print(f"sources that changed since {_made(name, content, changed)}")
     return problems

@@ -30,6 +30,7 @@ class Run(Protocol):
 
     label: str
     profile: str
+    notebook: str
     parameters: dict[str, Any]
     needs: tuple[str, ...]
 
@@ -119,6 +120,8 @@ def _results(root: Path, runs: dict[str, Run]) -> Iterator[Problem]:
         if label not in runs:
             yield name, "no such run in the suite"
             continue
+        if content["notebook"] != runs[label].notebook:
+            yield name, f"its notebook must be {runs[label].notebook}, got {content['notebook']}"
         given, stored = runs[label].parameters, content["parameters"]
         differing = [key for key in sorted(given | stored) if given.get(key, ...) != stored.get(key, ...)]
         # A run with stored units is being made with new parameters, which the index shows.
