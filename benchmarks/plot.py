@@ -12,6 +12,7 @@ def main() -> None:
     contents = read(HERE)
     (HERE / PICTURE).write_bytes(draw(contents))
     (HERE / PAGE).write_text(readme(contents), encoding="utf-8")
+    print("run `ccprune report`, which renews the manifest and the pages that show these results")
 
 
 if __name__ == "__main__":
