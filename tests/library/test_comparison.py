@@ -15,7 +15,7 @@ import ccprune
 from ccprune import training as minibatch
 from ccprune._util.batches import Shuffled
 from ccprune.comparison import accuracy
-from ccprune.mask import Mask, prunable
+from ccprune.mask import ALLOCATIONS, Mask, prunable
 from ccprune.scores import magnitude, random
 from ccprune.scores.reconstruction import reconstruct
 
@@ -151,6 +151,18 @@ def test_the_gradual_schedule_prunes_in_three_rounds_to_the_exact_count():
     assert wide["causal, gradual"] != wide["causal"] or wide["magnitude, gradual"] != wide["magnitude"]
 
 
+def test_the_allocation_is_that_of_the_masks():
+    options = {"seeds": 1, "before": 1, "after": 0, "reference": "magnitude", "sparsities": [0.8]}
+    for allocation in ALLOCATIONS:
+        runs = run(["magnitude"], allocation=allocation, **options).runs.set_index("method")
+        # One epoch on the same mini-batches, by hand.
+        model = make(0)
+        minibatch.fit(model, Shuffled(*TRAIN, 32, seed=0), epochs=1, optimizer=sgd(model.parameters()))
+        mask = ccprune.prune(model, magnitude(model), sparsity=0.8, allocation=allocation)
+        assert runs.loc["magnitude", "achieved"] == mask.sparsity
+        assert runs.loc["magnitude", "accuracy"] == accuracy(model, *TEST)
+
+
 def test_a_loader_and_a_loop_of_ones_own_give_what_tensors_give():
     class Ordered:
         """The mini-batches of `Shuffled`, an epoch further each time."""
@@ -190,6 +202,7 @@ def test_several_metrics_are_measured_on_the_same_networks():
         ({"criteria": ("random", "random")}, ValueError, "criteria must be different names from"),
         ({"sparsities": (0.5, 1.5)}, ValueError, r"sparsities must be different numbers in \[0, 1\]"),
         ({"sparsities": ()}, ValueError, "sparsities must be"),
+        ({"allocation": "layer"}, ValueError, "allocation must be one of .* got 'layer'"),
         ({"reference": "snip"}, ValueError, "reference must be one of"),
         ({"updated": ["snip"]}, ValueError, r"updated must be some of criteria=\('magnitude', 'random'\)"),
         ({"updated": "random"}, ValueError, "updated must be some of"),
