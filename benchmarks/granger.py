@@ -61,7 +61,7 @@ def compare(risk: torch.Tensor, exponents: torch.Tensor, lags: int) -> tuple[lis
     size = f"{count} causes x {lags} lags, {WINDOWS} windows"
     some = exponents[:, :SUBSET].numpy()
     scale = count / some.shape[1]
-    told = f"measured on {some.shape[1]} causes" if scale > 1 else "one pair a call"
+    sampled = f"measured on {some.shape[1]} causes" if scale > 1 else "one pair a call"
     rows, claims = [], []
     cores = torch.get_num_threads()
     for threads in sorted({1, cores}):
@@ -71,7 +71,7 @@ def compare(risk: torch.Tensor, exponents: torch.Tensor, lags: int) -> tuple[lis
                 lambda: by_statsmodels(risk.numpy(), some, lags), repeats=2, warm_up=False
             )
             slow *= scale
-            rows.append(_common.row(TASK, f"statsmodels, {used}", size, slow, peak, None, f"{used}; {told}"))
+            rows.append(_common.row(TASK, f"statsmodels, {used}", size, slow, peak, None, f"{used}; {sampled}"))
             found, quick, peak = _common.measure(
                 lambda: granger_test(risk, exponents, max_lag=lags), repeats=3 if count > 10**5 else 10
             )

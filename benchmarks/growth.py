@@ -96,15 +96,15 @@ def main() -> None:
         for size in sizes:
             found = _common.alone("growth.py", "--point", way, json.dumps(others | {name: size}))
             seconds.append(found["seconds"])
-            told = ", ".join(f"{value} {key}" for key, value in (others | {name: size}).items())
-            rows.append(_common.row(f"{way}, {name}", "ccprune", told, found["seconds"], found["peak_mb"]))
+            sized = ", ".join(f"{value} {key}" for key, value in (others | {name: size}).items())
+            rows.append(_common.row(f"{way}, {name}", "ccprune", sized, found["seconds"], found["peak_mb"]))
         rows[-1]["note"] = f"seconds grow with the power {exponent(sizes, seconds):.2f} of {name}"
     for way, sizes in LIMITED:
         found = _common.alone("growth.py", "--point", way, json.dumps(sizes | {"max_bytes": LIMIT}))
         answer = _held(way, sizes)
-        told = ", ".join(f"{value} {key}" for key, value in sizes.items())
+        sized = ", ".join(f"{value} {key}" for key, value in sizes.items())
         task = f"{way}, at most {LIMIT // 2**20} MiB"
-        rows.append(_common.row(task, "ccprune", told, found["seconds"], found["peak_mb"], None, "answer included"))
+        rows.append(_common.row(task, "ccprune", sized, found["seconds"], found["peak_mb"], None, "answer included"))
         if found["peak_mb"] is not None:
             most = LIMIT / 2**20 + answer
             claims.append(_common.claim(f"MiB of {task} of work, beside the answer", found["peak_mb"], most=most))

@@ -22,7 +22,7 @@ from ccprune.recording import Recorder
 from replication.data import text
 
 MB, PERCENT, NUMBERS = 100, 10, 2  # claims for ResNet-18
-PROCESSES = 3  # whose lowest peak is told
+PROCESSES = 3  # whose lowest peak is remark
 
 
 def held_bytes() -> int:
@@ -95,14 +95,14 @@ def compare(name: str, batch: int) -> tuple[list[dict], list[dict]]:
     for kind in case.kinds:
         forward = ", a forward pass among it" if kind == "same_batch" else ""
         took, numbers = lone[kind]
-        told = (
+        remark = (
             f"{medians[kind] / medians['plain'] - 1:+.1%} of the step{forward}; MB: peak beyond training at "
             f"{case.size(case.small)}; {numbers:.2f} float32 numbers per weight held"
         )
         peak = added(in_a_process(name, kind, 6), plain)
-        rows.append(_common.row(task, f"ccprune, {kind}", size, medians[kind], peak, note=told))
-        told = f"{took / medians['plain']:.2%} of the step; without forward passes, measured by itself"
-        rows.append(_common.row(task, f"ccprune, {kind}, recording alone", size, took, note=told))
+        rows.append(_common.row(task, f"ccprune, {kind}", size, medians[kind], peak, note=remark))
+        remark = f"{took / medians['plain']:.2%} of the step; without forward passes, measured by itself"
+        rows.append(_common.row(task, f"ccprune, {kind}, recording alone", size, took, note=remark))
     if name == "ResNet-18":
         more = mask_of(name, weights)
         share = 100 * lone["consecutive"][0] / medians["plain"]

@@ -71,7 +71,7 @@ def main() -> None:
     x, y, lr = data.x_train, data.y_train, settings.lr
     size = f"1 network, 1 epoch of {len(x)} samples"
 
-    def told(tool: str, each: float, peak: float | None, error: float | None = None) -> dict:
+    def one_row(tool: str, each: float, peak: float | None, error: float | None = None) -> dict:
         note = f"{1 / each:.0f} networks per second"
         note += "" if error is None else "; error: largest difference of a weight from the NumPy loop"
         return _common.row(TASK, tool, size, each, peak, error, note)
@@ -83,14 +83,14 @@ def main() -> None:
         once, by_torch, torch_peak = _common.measure(lambda: plain_torch(first, x, y, lr), repeats=3)
     slow = seconds / EPOCHS
     error = _differ(once, plain_loop(parts(first, 0), x.numpy(), y.numpy(), lr, 1))
-    rows = [told("NumPy loop", slow, peak), told("plain torch", by_torch, torch_peak, error)]
+    rows = [one_row("NumPy loop", slow, peak), one_row("plain torch", by_torch, torch_peak, error)]
     claims, cores = [], torch.get_num_threads()
     for count in sorted({1, cores}):
         for batch in BATCHES:
             with _common.threads(count):
                 found, each, peak = measure_ours(initialise(first.sizes, batch, seed=0), x, y, lr)
             rows.append(
-                told(f"ccprune, batch {batch}, {count} thread(s)", each, peak, _differ(parts(found, 0), expected))
+                one_row(f"ccprune, batch {batch}, {count} thread(s)", each, peak, _differ(parts(found, 0), expected))
             )
             if batch == 256 and count == cores:
                 text = f"training, networks per second, batch {batch}, {count} thread(s), times the NumPy loop"
@@ -99,7 +99,8 @@ def main() -> None:
         if torch.cuda.is_available():
             start = initialise(first.sizes, batch, seed=0).to("cuda")
             found, each, peak = measure_ours(start, x.cuda(), y.cuda(), lr)
-            rows.append(told(f"ccprune, batch {batch}, CUDA", each, peak, _differ(parts(found.to("cpu"), 0), expected)))
+            error = _differ(parts(found.to("cpu"), 0), expected)
+            rows.append(one_row(f"ccprune, batch {batch}, CUDA", each, peak, error))
         else:
             rows.append(_common.row(TASK, f"ccprune, batch {batch}, CUDA", size, None, note="no CUDA device here"))
     _common.save("training", rows, claims)

@@ -189,12 +189,12 @@ def _lesson_page(root: Path, lesson: course.Lesson) -> str:
         return "\n\n".join([*parts, f"Not rendered yet. The notebook: {download}."])
     shown, *others = (f"[{label}](../{REPORTS}/{label}.html)" for label in labels)
     run = ledger.read(root / "replication" / "results" / f"{labels[0]}.json")
-    told = (
+    sentence = (
         f"The report of {shown}, commit {(run['environment']['commit'] or 'unknown')[:10]}; the notebook: {download}."
     )
     if others:
-        told += f" The same notebook's other runs: {', '.join(others)}."
-    return "\n\n".join([*parts, told, f"<!-- report: {labels[0]} -->"])
+        sentence += f" The same notebook's other runs: {', '.join(others)}."
+    return "\n\n".join([*parts, sentence, f"<!-- report: {labels[0]} -->"])
 
 
 def _report(root: Path, label: str) -> str:

@@ -46,10 +46,10 @@ def listed(names: Collection[str]) -> str:
     return _first([repr(name) for name in names])
 
 
-def shorten(items: Sequence[str], most: int = 5) -> str:
+def shorten(items: Sequence[str], most: int = 5, separator: str = ", ") -> str:
     """Return the first items and the number of the others, for sentences."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
+    return separator.join(items[:most]) + more
 
 
 def _first(items: Sequence[str], most: int = 5) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
 
+from ccprune._util.checks import shorten
+
 _WIDTH = 110  # characters of a line
 
 
@@ -115,7 +117,7 @@ def _packages() -> str:
     lines = [] if done.returncode == 0 else done.stdout.strip().splitlines()
     ours = [line for line in lines if line.startswith("ccprune")]
     if ours:
-        raise Broken("; ".join(ours[:5]) + (f"; and {len(ours) - 5} more" if len(ours) > 5 else ""))
+        raise Broken(shorten(ours, separator="; "))
     return "no conflicts of this project" + (f", {len(lines)} of other packages" if lines else "")
 
 

@@ -154,7 +154,7 @@ def separation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list
     return cells
 
 
-def within(table: pd.DataFrame) -> pd.DataFrame:
+def share_in_range(table: pd.DataFrame) -> pd.DataFrame:
     """Return the share of networks with alpha between 2 and 6 by method, on each layer and on all; NA is outside."""
     low, high = WELL_TRAINED
     inside = table.assign(inside=table.alpha.between(low, high).fillna(False).astype(bool))

@@ -75,7 +75,7 @@ def facts(rows: Sequence[Row]) -> Facts:
     return Facts(
         Counter(row["verdict"] for row in printed if row["profile"] == AUTHORS),
         Counter(row["verdict"] for row in printed if row["profile"] != AUTHORS),
-        outside(rows),
+        count_outside(rows),
         tallies,
         (min(own), max(own)) if own else None,
         (min(another), max(another)) if another else None,
@@ -96,7 +96,7 @@ def bullets(rows: Sequence[Row]) -> str:
     return "\n".join(f"- {text}" for texts in english(facts(rows)).values() for text in texts)
 
 
-def outside(rows: Sequence[Row]) -> tuple[int, float, int, int] | None:
+def count_outside(rows: Sequence[Row]) -> tuple[int, float, int, int] | None:
     """Count the figures of the six small datasets outside our range, and the number expected by chance.
 
     The distribution by chance is that of figures of one of our own networks in place of the printed trial, over all

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccprune._util.checks import shorten
 from replication import ledger
 from replication.ledger import Cell
 from replication.ledger.tables import Judge
@@ -35,9 +36,7 @@ class Comparison:
         text = f"{self.equal} of {total} numbers equal to the committed ones"
         if not self.differing:
             return text
-        more = len(self.differing) - 5
-        named = "; ".join(self.differing[:5]) + (f"; and {more} more" if more > 0 else "")
-        return f"{text}, differing: {named}"
+        return f"{text}, differing: {shorten(self.differing, separator='; ')}"
 
 
 def compare(old: Iterable[Cell], new: Iterable[Cell]) -> Comparison:

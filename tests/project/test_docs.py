@@ -31,8 +31,8 @@ LESSONS = tomllib.loads((ROOT / course.LESSONS).read_text())["lesson"]
 def site(tmp_path_factory):
     pytest.importorskip("mkdocs")
     folder = tmp_path_factory.mktemp("site")
-    told = subprocess.run(
-        # Not --quiet: what is not told is not counted, and "strict" then lets warnings pass.
+    built = subprocess.run(
+        # Not --quiet: what is not printed is not counted, and "strict" then lets warnings pass.
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
@@ -40,7 +40,7 @@ def site(tmp_path_factory):
         text=True,
         check=False,
     )
-    assert told.returncode == 0 and "WARNING" not in told.stderr, told.stderr
+    assert built.returncode == 0 and "WARNING" not in built.stderr, built.stderr
     return folder
 
 
@@ -207,7 +207,7 @@ def test_python_on_the_page_about_slurm_compiles():
 @pytest.fixture(scope="module")
 def address(site):
     class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *told):
+        def log_message(self, *args):
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site)) as server:
@@ -231,7 +231,7 @@ def view(browser, address):
     """A page that collects what it complains about and what it asks others for."""
     view = browser.new_page(viewport={"width": 1280, "height": 900})
     view.wrong = []
-    view.on("console", lambda told: told.type == "error" and view.wrong.append(told.text))
+    view.on("console", lambda message: message.type == "error" and view.wrong.append(message.text))
     view.on("pageerror", lambda error: view.wrong.append(str(error)))
     # Going to the next page ends what this one still waits for, as its icon: nobody's fault.
     view.on("requestfailed", lambda one: "ERR_ABORTED" in (one.failure or "") or view.wrong.append(one.url))

@@ -160,7 +160,7 @@ def test_nothing_outside_the_folder_is_touched(project, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda path: path.unlink(), "no notebook 01_one.ipynb"),
         (lambda path: path.write_text("{}"), "not a notebook of format 4"),
@@ -172,12 +172,12 @@ def test_nothing_outside_the_folder_is_touched(project, tmp_path):
         ),
     ],
 )
-def test_nothing_is_left_of_a_copy_that_cannot_be_made(project, tmp_path, monkeypatch, capsys, spoil, told):
+def test_nothing_is_left_of_a_copy_that_cannot_be_made(project, tmp_path, monkeypatch, capsys, spoil, message):
     monkeypatch.chdir(project)
     spoil(project / "notebooks" / "01_one.ipynb")
     before = sorted(os.listdir(tmp_path))
     assert cli.main(["course", "new", str(tmp_path / "course")]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert sorted(os.listdir(tmp_path)) == before
 
 

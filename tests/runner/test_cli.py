@@ -18,10 +18,10 @@ def test_replicate_then_report(project, capfd):
     project.write_suite(project.entry("one", default="{}", smoke="{}"))
     out = project.out
     assert cli.main(["replicate"]) == 0
-    told = capfd.readouterr()
-    assert told.out.splitlines() == ["1 done, 0 unchanged, 0 skipped, 0 failed", str(out / "README.md")]
-    assert told.err.splitlines()[0] == "[0/1] start     one.default"
-    assert told.err.splitlines()[1].startswith("[1/1] done      one.default  (")
+    printed = capfd.readouterr()
+    assert printed.out.splitlines() == ["1 done, 0 unchanged, 0 skipped, 0 failed", str(out / "README.md")]
+    assert printed.err.splitlines()[0] == "[0/1] start     one.default"
+    assert printed.err.splitlines()[1].startswith("[1/1] done      one.default  (")
     made = {name: (out / name).read_bytes() for name in ("README.md", "verdicts.csv", "verdicts.svg")}
     for name in made:
         (out / name).unlink()
@@ -63,10 +63,10 @@ def test_a_failing_run_ends_with_1_and_its_traceback(project, capfd):
     project.write_suite(project.entry("bad", "bad.ipynb"))
     elsewhere = project.root / "elsewhere"
     assert cli.main(["replicate", "--out", str(elsewhere)]) == 1
-    told = capfd.readouterr()
-    assert "FAILED bad.default: cell 3 failed:\n    1 / 0\n" in told.err
-    assert "ZeroDivisionError: division by zero" in told.err
-    assert "0 done, 0 unchanged, 0 skipped, 1 failed" in told.out
+    printed = capfd.readouterr()
+    assert "FAILED bad.default: cell 3 failed:\n    1 / 0\n" in printed.err
+    assert "ZeroDivisionError: division by zero" in printed.err
+    assert "0 done, 0 unchanged, 0 skipped, 1 failed" in printed.out
     assert "failed; see reports/bad.default.failed.ipynb" in (elsewhere / "README.md").read_text()
 
 
@@ -89,8 +89,8 @@ def test_a_dry_run_tells_and_does_nothing(project, capfd, monkeypatch):
     project.write_notebook("good.ipynb", project.writing("good.ipynb"), "1 / 0")
     assert cli.main(["replicate", "one"]) == 1
     assert cli.main(["status", "one"]) == 0
-    told = "run: changed: notebook; the last run failed, see reports/one.default.failed.ipynb"
-    assert capfd.readouterr().out.splitlines()[-1].endswith(told)
+    line = "run: changed: notebook; the last run failed, see reports/one.default.failed.ipynb"
+    assert capfd.readouterr().out.splitlines()[-1].endswith(line)
     (project.out / "results" / "one.default.json").write_text("{")
     assert cli.main(["status", "one"]) == 1
     assert "one.default.json" in capfd.readouterr().err

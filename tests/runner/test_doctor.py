@@ -80,16 +80,16 @@ def test_only_what_is_required_fails(required, state, status, monkeypatch, capfd
     monkeypatch.setattr(doctor, "examine", lambda check: line)
     monkeypatch.chdir(tmp_path)  # no clone: what the wheel has
     assert cli.main(["doctor"]) == status
-    told = capfd.readouterr().out.splitlines()
-    assert told[0].split() == [state, "thing", "here", "or", "there"]
-    assert [len(line) > 110 for line in told] == [False] * len(told)
-    assert told[-1].endswith("Required: thing." if status else "Everything that is required works.")
+    printed = capfd.readouterr().out.splitlines()
+    assert printed[0].split() == [state, "thing", "here", "or", "there"]
+    assert [len(line) > 110 for line in printed] == [False] * len(printed)
+    assert printed[-1].endswith("Required: thing." if status else "Everything that is required works.")
     if state == "missing":
-        assert told[1].strip() == "effect: xxxxxxxx" + " y" * (len(told[1].strip()) // 2 - 8)
+        assert printed[1].strip() == "effect: xxxxxxxx" + " y" * (len(printed[1].strip()) // 2 - 8)
 
 
 @pytest.mark.parametrize(
-    ("status", "printed", "state", "told"),
+    ("status", "printed", "state", "detail"),
     [
         (0, "No broken requirements found.\n", "works", "no conflicts of this project"),
         (
@@ -102,11 +102,11 @@ def test_only_what_is_required_fails(required, state, status, monkeypatch, capfd
         (1, "", "missing", "pip is not installed"),
     ],
 )
-def test_packages_are_those_that_pip_checks(monkeypatch, status, printed, state, told):
+def test_packages_are_those_that_pip_checks(monkeypatch, status, printed, state, detail):
     done = SimpleNamespace(returncode=status, stdout=printed)
     monkeypatch.setattr(doctor.subprocess, "run", lambda command, **how: done)
     found = examine(LIBRARY["Packages"])
-    assert found.state == state and found.detail.startswith(told) and found.required
+    assert found.state == state and found.detail.startswith(detail) and found.required
 
 
 def test_versions_are_held_against_the_lock(clone):
@@ -243,8 +243,8 @@ def test_folders_that_cannot_be_written_or_are_full(clone, monkeypatch):
 def test_data_that_is_not_here_costs_runs(clone, no_data):
     found = look("Authors' files", clone)
     assert (found.state, found.detail) == ("missing", "0 of 2 on this machine; missing: data/Iris.csv, data/vowel.csv")
-    told = "1 of 2 paper runs skipped; a part left out of 1 of 1 smoke runs; ccprune data get authors downloads them"
-    assert found.effect == told
+    effect = "1 of 2 paper runs skipped; a part left out of 1 of 1 smoke runs; ccprune data get authors downloads them"
+    assert found.effect == effect
     assert look("Image sets", clone).effect == "1 of 2 paper runs skipped; ccprune data get images downloads them"
     assert look("Runs", clone).detail == "smoke 1 of 1, about 0 min; default 0 of 0, about 0 min; " + (
         "paper 0 of 2, about 0 min on two cores"

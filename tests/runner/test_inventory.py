@@ -66,8 +66,8 @@ def test_the_list_reads_as_a_user_wants_it(folders, capfd):
         "2 of 3 on this machine; ccprune data get downloads the others",
     ]
     assert cli.main(["data", "list", "images"]) == 0
-    told = capfd.readouterr().out
-    assert "images:mnist" in told and "authors" not in told and told.endswith("\n1 of 1 on this machine\n")
+    printed = capfd.readouterr().out
+    assert "images:mnist" in printed and "authors" not in printed and printed.endswith("\n1 of 1 on this machine\n")
 
 
 def test_null_a_suite_without_data(project, capfd):
@@ -109,10 +109,10 @@ def test_check_tells_a_changed_file_and_one_nobody_pinned(folders, capfd):
         for path in (test, train)
         for line in (f"not pinned  $CCPRUNE_DATA/mnist/{path.name}", f"{'':12}sha256:{digest(path.read_bytes())}")
     ]
-    told = capfd.readouterr().out.splitlines()
-    assert told[:1] == ["ok          $CCPRUNE_DATA/chaotic-pruning/data/vowel.csv"]
-    assert told[1:5] == unpinned
-    assert told[-1] == "2 ok, 0 differs, 2 not pinned, 0 unreadable"
+    printed = capfd.readouterr().out.splitlines()
+    assert printed[:1] == ["ok          $CCPRUNE_DATA/chaotic-pruning/data/vowel.csv"]
+    assert printed[1:5] == unpinned
+    assert printed[-1] == "2 ok, 0 differs, 2 not pinned, 0 unreadable"
 
     iris.write_bytes(b"corrupt")
     train.unlink()
@@ -173,17 +173,17 @@ def test_get_fetches_what_is_missing_and_says_what_cannot_be_had(folders, tmp_pa
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr(authors, "BASE_URL", f"http://127.0.0.1:{server.server_port}/")
         assert cli.main(["data", "get", "authors"]) == 1
-        told = capfd.readouterr().out.splitlines()
-        assert told[:2] == ["authors:data/vowel.csv ... downloaded", "authors:data/Iris.csv ... unavailable"]
-        assert told[3].startswith("data/Iris.csv of paper A's repository is not on this machine, and its download")
-        assert told[-1] == "0 were present, 1 downloaded, 1 unavailable"
+        printed = capfd.readouterr().out.splitlines()
+        assert printed[:2] == ["authors:data/vowel.csv ... downloaded", "authors:data/Iris.csv ... unavailable"]
+        assert printed[3].startswith("data/Iris.csv of paper A's repository is not on this machine, and its download")
+        assert printed[-1] == "0 were present, 1 downloaded, 1 unavailable"
         assert (folders[0] / "chaotic-pruning/data/vowel.csv").read_bytes() == VOWEL
 
         put(served, "data/Iris.csv", b"corrupt")
         assert cli.main(["data", "get", "authors"]) == 1
-        told = capfd.readouterr().out
-        assert "another checksum than the pinned one" in told
-        assert "1 were present, 0 downloaded, 1 unavailable" in told
+        printed = capfd.readouterr().out
+        assert "another checksum than the pinned one" in printed
+        assert "1 were present, 0 downloaded, 1 unavailable" in printed
         put(served, "data/Iris.csv", IRIS)
         assert cli.main(["data", "get", "authors"]) == 0
         assert capfd.readouterr().out.splitlines()[-1] == "1 were present, 1 downloaded, 0 unavailable"
@@ -193,10 +193,10 @@ def test_get_fetches_what_is_missing_and_says_what_cannot_be_had(folders, tmp_pa
 def test_without_a_network_get_says_why_once(folders, monkeypatch, capfd):
     monkeypatch.setattr(authors, "BASE_URL", "http://127.0.0.1:9/")  # a port that refuses at once
     assert cli.main(["data", "get", "authors"]) == 1
-    told = capfd.readouterr().out.splitlines()
-    assert told[:2] == [f"authors:data/{name}.csv ... unavailable" for name in ("vowel", "Iris")]
-    assert [line[:13] for line in told if "paper A's repository" in line] == ["data/vowel.cs"]
-    assert told[-3:] == ["The same applies to 1 more.", "", "0 were present, 0 downloaded, 2 unavailable"]
+    printed = capfd.readouterr().out.splitlines()
+    assert printed[:2] == [f"authors:data/{name}.csv ... unavailable" for name in ("vowel", "Iris")]
+    assert [line[:13] for line in printed if "paper A's repository" in line] == ["data/vowel.cs"]
+    assert printed[-3:] == ["The same applies to 1 more.", "", "0 were present, 0 downloaded, 2 unavailable"]
 
 
 def test_runs_after_a_skipped_one_are_skipped_too():

@@ -74,7 +74,7 @@ def test_what_makes_a_run_stale(project, monkeypatch):
     stamp()
     assert why(replaced={"seed": 1}) == "changed: parameters (seed)"
     edited = "its result or report was changed"
-    for path, text, told in [
+    for path, text, reason in [
         (package / "train.py", "x = 1", "changed: package (ccprune/train.py)"),
         (package / "train.py", "x = 2", "changed: package (ccprune/train.py)"),
         (package / "data" / "table.csv", "1,2", "changed: package (ccprune/data/table.csv)"),
@@ -87,7 +87,7 @@ def test_what_makes_a_run_stale(project, monkeypatch):
         (out / "reports" / "one.default.html", "edited", edited),
     ]:
         write_atomic(path, text)
-        assert why() == told
+        assert why() == reason
         stamp()
     write_atomic(package / "__pycache__" / "train.pyc", "")
     write_atomic(package / "unrelated.py", "x = 1")

@@ -210,8 +210,8 @@ def test_runs_that_wait_for_each_other(project):
     project.write_suite(*(project.entry(a, default="{}", after=f'["{b}"]') for a, b in ("ab", "bc", "ca")))
     with pytest.raises(suite.SuiteError, match="a: after: the run depends on itself") as caught:
         project.plan()
-    told = [line.split(": ")[1] for line in str(caught.value).splitlines()]
-    assert told == ["a", "b", "c"]
+    names = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert names == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,9 @@ def replace(path, old, new):
 def test_what_was_made_is_confirmed(root, capfd):
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     assert cli.main(["verify", "--seed", "3"]) == 0
-    told = capfd.readouterr().out.splitlines()
-    assert told[0] == "files: as the commands wrote them"
-    assert told[1].startswith("re-run (--seed 3): ") and told[2] == "results: confirmed"
+    printed = capfd.readouterr().out.splitlines()
+    assert printed[0] == "files: as the commands wrote them"
+    assert printed[1].startswith("re-run (--seed 3): ") and printed[2] == "results: confirmed"
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
@@ -76,9 +76,9 @@ def test_what_was_made_is_confirmed(root, capfd):
 def test_what_was_changed_by_hand_is_found(root, capfd, name, old, new, finding):
     replace(root / "replication" / name, old, new)
     assert cli.main(["verify", "--no-rerun"]) == 1
-    told = capfd.readouterr().out.splitlines()
-    assert any(line.startswith(f"  replication/{name}: {finding}") for line in told), told
-    assert told[0] == ("files: 2 problems" if name == "manifest.json" else "files: 1 problem"), told
+    printed = capfd.readouterr().out.splitlines()
+    assert any(line.startswith(f"  replication/{name}: {finding}") for line in printed), printed
+    assert printed[0] == ("files: 2 problems" if name == "manifest.json" else "files: 1 problem"), printed
 
 
 def sign(root, change):
@@ -93,8 +93,8 @@ def sign(root, change):
 def test_a_verdict_that_does_not_follow_is_found_though_it_is_signed_again(root, capfd):
     sign(root, lambda content: content["cells"][0].update(ours=2))
     assert cli.main(["verify", "--no-rerun"]) == 1
-    told = capfd.readouterr().out
-    assert "results/one.default.json: legcnet 1 good.ipynb ft epochs has verdict 'identical', but 'outside'" in told
+    printed = capfd.readouterr().out
+    assert "results/one.default.json: legcnet 1 good.ipynb ft epochs has verdict 'identical', but 'outside'" in printed
 
 
 def test_what_no_file_contradicts_is_found_by_running_again(root, capfd):
@@ -107,15 +107,15 @@ def test_what_no_file_contradicts_is_found_by_running_again(root, capfd):
     sign(root, change)
     assert cli.main(["verify", "--no-rerun"]) == 0
     assert cli.main(["verify", "--seed", "0", "--seconds", "5"]) == 1
-    told = capfd.readouterr().out
-    assert "results: 3 differences" in told
+    printed = capfd.readouterr().out
+    assert "results: 3 differences" in printed
     for finding in (
         f"data_checksums.iris: '{'0' * 64}' committed, 'nothing' in the re-run",
         "seeds[0]: 7 committed, 0 in the re-run",
         "legcnet 1 good.ipynb ft epochs: n 100000 committed, 1 in the re-run; note 'within the range' committed, '' in "
         "the re-run; ours 2 committed, 3 in the re-run; verdict 'outside' committed, 'identical' in the re-run",
     ):
-        assert f"  one.default: {finding}\n" in told
+        assert f"  one.default: {finding}\n" in printed
 
 
 def test_files_that_are_too_many_or_too_few(root, capfd):
@@ -123,14 +123,14 @@ def test_files_that_are_too_many_or_too_few(root, capfd):
     shutil.copy(folder / "results" / "one.default.json", folder / "results" / "gone.default.json")
     (folder / "reports" / "two.default.html").rename(folder / "reports" / "extra.default.html")
     assert cli.main(["verify", "--no-rerun"]) == 1
-    told = capfd.readouterr().out
+    printed = capfd.readouterr().out
     for finding in (
         "reports/gone.default.html: the report of gone.default.json is missing",
         "results/gone.default.json: no such run in the suite",
         "reports/two.default.html: the report of two.default.json is missing",
         "reports/extra.default.html: it belongs to no result",
     ):
-        assert finding in told
+        assert finding in printed
 
 
 def test_a_suite_that_asks_for_something_else(root, capfd):
@@ -158,10 +158,10 @@ def test_raw_runs_that_were_changed_swapped_or_left_over(root, capfd):
     frame.assign(accuracy=0.8).to_parquet(raw)
     capfd.readouterr()
     assert cli.main(["verify", "--no-rerun"]) == 1
-    told = capfd.readouterr().out
+    printed = capfd.readouterr().out
     changed = "it cannot be used: the file with the raw runs of one.default.json was changed"
-    assert f"raw/one.default.parquet: {changed}" in told
-    assert "raw/extra.default.parquet: it belongs to no result" in told
+    assert f"raw/one.default.parquet: {changed}" in printed
+    assert "raw/extra.default.parquet: it belongs to no result" in printed
 
 
 def test_nothing_to_verify(project, monkeypatch, capfd):
@@ -191,7 +191,7 @@ CELL = results.Cell(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"ours": 3 + 1e-9}, []),
         ({"ours": 3.1}, ["legcnet 1 iris ft epochs: ours 3.0 committed, 3.1 in the re-run"]),  # within its interval
@@ -212,8 +212,8 @@ CELL = results.Cell(
         ),
     ],
 )
-def test_what_another_run_confirms(change, told):
-    assert rerun.cell_differences([CELL], [replace_fields(CELL, **change)]) == told
+def test_what_another_run_confirms(change, expected):
+    assert rerun.cell_differences([CELL], [replace_fields(CELL, **change)]) == expected
 
 
 def test_null_of_times_only_what_is_measured_is_not_compared():

@@ -141,9 +141,9 @@ def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
         for measure in MEASURES:
             pairs = np.stack([ours[measure], theirs[measure]]).astype(float)
             usable = (pairs > 0).all(axis=0)
-            told = [] if usable.all() else [f"not positive, so without a ratio: {_seeds(seeds[~usable])}"]
+            missing = [] if usable.all() else [f"not positive, so without a ratio: {_seeds(seeds[~usable])}"]
             numbers = _geometric(np.log(pairs[0, usable] / pairs[1, usable]))
-            rows.append(where | {"measure": measure} | numbers | {"note": "; ".join([*remarks, *told])})
+            rows.append(where | {"measure": measure} | numbers | {"note": "; ".join([*remarks, *missing])})
     return pd.DataFrame(rows)
 
 
@@ -151,7 +151,7 @@ def summary(raw: pd.DataFrame, *, classes: int, dataset: str, architecture: str)
     """What a run says of flatness in sentences: the claim, its controls, the flattest network, the ruined ones."""
     table = comparisons(raw, classes=classes)
     seeds = raw.seed.nunique()
-    told = [
+    sentences = [
         f"{dataset}, {architecture}, {seeds} seed{'s' * (seeds > 1)}: ratios of the claimed measures on the remaining "
         "weights, and at how many sparsities the method is flatter or sharper."
     ]
@@ -162,18 +162,18 @@ def summary(raw: pd.DataFrame, *, classes: int, dataset: str, architecture: str)
             rows = part[(part.method == method) & (part.reference == reference)]
             if len(rows):
                 measures = [_range(name, rows[rows.measure == name]) for name in dict.fromkeys(rows.measure)]
-                told.append(f"{method.capitalize()} over {reference}: {', '.join(measures)}.")
+                sentences.append(f"{method.capitalize()} over {reference}: {', '.join(measures)}.")
     own = raw.assign(ruined=ruined(raw, classes=classes))[raw.weights == "remaining"]
     flattest = own.loc[own.trace.idxmin()]
-    told.append(
+    sentences.append(
         f"The lowest trace of all {len(own)} networks belongs to {flattest.method} at {flattest.level:g}, whose test "
         f"accuracy is {flattest.test_accuracy:.3f}."
     )
     lost = own[own.ruined].groupby(["method", "level"], sort=False).seed
     names = [f"{method} at {level:g} ({_seeds(part)})" for (method, level), part in lost]
     if names:
-        told.append(f"Ruined and left out: {', '.join(names)}.")
-    return " ".join(told)
+        sentences.append(f"Ruined and left out: {', '.join(names)}.")
+    return " ".join(sentences)
 
 
 def _range(measure: str, rows: pd.DataFrame) -> str:

@@ -176,8 +176,8 @@ def abrupt(x: np.ndarray) -> list[Family]:
     sticks = np.stack([first, np.ones_like(first)], 1)
     ramps = _pairs(first, _between(x, _SECOND))
     return [
-        Family("stick", True, _fall, _stick_told, sticks[_stick_told(x, sticks)], np.array([gap / _FIRST, 0.0])),
-        Family("ramp", False, _fall, _ramp_told, ramps[_ramp_told(x, ramps)], gap / np.array([_FIRST, _SECOND])),
+        Family("stick", True, _fall, _stick_allowed, sticks[_stick_allowed(x, sticks)], np.array([gap / _FIRST, 0.0])),
+        Family("ramp", False, _fall, _ramp_allowed, ramps[_ramp_allowed(x, ramps)], gap / np.array([_FIRST, _SECOND])),
     ]
 
 
@@ -210,16 +210,16 @@ def _pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.stack(np.meshgrid(first, second, indexing="ij"), -1).reshape(-1, 2)
 
 
-def _stick_told(x: np.ndarray, theta: np.ndarray) -> np.ndarray:
+def _stick_allowed(x: np.ndarray, theta: np.ndarray) -> np.ndarray:
     return (theta[:, 0] >= x[1]) & (theta[:, 0] <= x[-2])
 
 
-def _ramp_told(x: np.ndarray, theta: np.ndarray) -> np.ndarray:
+def _ramp_allowed(x: np.ndarray, theta: np.ndarray) -> np.ndarray:
     a, b = theta.T
     left_a, right_a, left_b, right_b = (np.searchsorted(x, c, side=side) for c in (a, b) for side in ("left", "right"))
     inside, a_point, b_point = left_b - right_a, left_a < right_a, left_b < right_b
-    told = (inside >= 2) | (a_point & (inside == 1)) | (a_point & b_point & (inside == 0))
-    return told & (a >= 0) & (a < b) & (b <= 1)
+    identified = (inside >= 2) | (a_point & (inside == 1)) | (a_point & b_point & (inside == 0))
+    return identified & (a >= 0) & (a < b) & (b <= 1)
 
 
 def _wide(x: np.ndarray, theta: np.ndarray) -> np.ndarray:

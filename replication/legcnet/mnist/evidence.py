@@ -80,10 +80,10 @@ def keep_mask(
     Where the risk never changes, or there are too few windows for the lags, nothing is removed.
     """
     results = legcnet.tests(found, max_lag=recording.max_lag)
-    return within(legcnet.keep_masks(results, found.exponents.shape[2]), network, names=names)
+    return whole_masks(legcnet.keep_masks(results, found.exponents.shape[2]), network, names=names)
 
 
-def within(keep: Tensor, network: ModelBatch, *, names: Sequence[str] = LAST_TWO) -> Tensor:
+def whole_masks(keep: Tensor, network: ModelBatch, *, names: Sequence[str] = LAST_TWO) -> Tensor:
     """Masks (B, S) over the weights of `names` as masks (B, M) over all prunable ones; the others stay."""
     sizes = {name: network.parameters[name][0].numel() for name in network.prunable}
     parts = dict(zip(names, keep.split([sizes[name] for name in names], dim=1), strict=True))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from replication.data import authors_mnist
-from replication.legcnet.mnist.evidence import ALL, FT, LAST_TWO, PT, evidence, keep_mask, within
+from replication.legcnet.mnist.evidence import ALL, FT, LAST_TWO, PT, evidence, keep_mask, whole_masks
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits
 from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, train
 from replication.legcnet.procedure import Evidence, WindowSettings
@@ -128,7 +128,7 @@ def fresh(
             removed = _removed(keep[method])
             keep[random] = _random(removed, network, names, seed=seed)
             sizes = torch.cat([dense.parameters[name].flatten(1) for name in names], 1)
-            keep[magnitude] = within(remove_lowest(sizes.abs(), removed), network, names=names)
+            keep[magnitude] = whole_masks(remove_lowest(sizes.abs(), removed), network, names=names)
         trained = _train(network, keep, digits, effort, seed=seed)
         yield _outcome(trained, keep, digits, effort, number=seed, cut=_removed(keep["ft"]))
 
@@ -167,7 +167,7 @@ def _outcome(
 
 
 def _random(removed: Tensor, network: ModelBatch, names: Sequence[str], *, seed: int) -> Tensor:
-    return within(remove_random(removed, _count(network, names), seed=seed), network, names=names)
+    return whole_masks(remove_random(removed, _count(network, names), seed=seed), network, names=names)
 
 
 def _removed(keep: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def test_a_shift_is_found_and_its_absence_too():
 
 
 def test_share_of_networks_within_2_to_6():
-    found = alpha.within(table(range(4), shift=2.0))
+    found = alpha.share_in_range(table(range(4), shift=2.0))
     assert found.loc["dense"].tolist() == [1, 1, 1, 1]  # 2.5 to 4.53
     assert found.loc["ft"].tolist() == [1, 1, 0, 0]  # the third layer's lie above 6
 

@@ -6,7 +6,7 @@ from torch.nn.functional import mse_loss, one_hot
 
 from ccprune.lyapunov import windowed_exponents
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.mnist.evidence import ALL, LAST_TWO, evidence, keep_mask, within
+from replication.legcnet.mnist.evidence import ALL, LAST_TWO, evidence, keep_mask, whole_masks
 from replication.legcnet.mnist.rows import order
 from replication.legcnet.procedure import Evidence, WindowSettings
 from replication.networks.models import legcnet_mnist
@@ -89,7 +89,7 @@ def test_without_a_change_of_risk_nothing_is_removed(network):
 def test_masks_of_some_layers_become_masks_of_all(network):
     keep = torch.zeros(2, 1800, dtype=torch.bool)
     keep[1, 3] = True
-    whole = within(keep, network)
+    whole = whole_masks(keep, network)
     assert whole.shape == (2, 41_000) and bool(whole[:, :39_200].all())
     assert whole[0, 39_200:].sum() == 0 and whole[1, 39_200:].nonzero().tolist() == [[3]]
 
