@@ -1,5 +1,6 @@
 """Loss on lines and planes through the weights."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,10 +69,10 @@ def slice_1d(
     TypeError, ValueError
         As `sharpness`; ValueError also if the direction does not fit the model.
     """
-    given = None if direction is None else [direction]
-    return _slice(
-        model, loss, data, given, dimensions=1, radius=radius, points=points, mask=mask, seed=seed, only=only, skip=skip
-    )
+    coordinates = _coordinates(radius, points)
+    with measuring(model, loss, data, mask, only, skip) as landscape:
+        directions = _directions(landscape, None if direction is None else [direction], 1, seed)
+        return _slice(landscape, coordinates, directions)
 
 
 def slice_2d(
@@ -91,35 +92,12 @@ def slice_2d(
 
     The first of two random directions is that of `slice_1d` with the same seed.
     """
-    return _slice(
-        model,
-        loss,
-        data,
-        directions,
-        dimensions=2,
-        radius=radius,
-        points=points,
-        mask=mask,
-        seed=seed,
-        only=only,
-        skip=skip,
-    )
+    coordinates = _coordinates(radius, points)
+    with measuring(model, loss, data, mask, only, skip) as landscape:
+        return _slice(landscape, coordinates, _directions(landscape, directions, 2, seed))
 
 
-def _slice(
-    model: nn.Module,
-    loss: Loss,
-    data: Data,
-    given: Sequence[Mapping[str, Tensor]] | None,
-    *,
-    dimensions: int,
-    radius: float,
-    points: int,
-    mask: Mask | None,
-    seed: int,
-    only: Chosen | None,
-    skip: Chosen,
-) -> SliceResult:
+def _coordinates(radius: float, points: int) -> Tensor:
     if not 0 < radius < math.inf:
         raise ValueError(f"radius must be finite and above 0, got {radius!r}")
     at_least(3, points=points)
@@ -127,23 +105,29 @@ def _slice(
         raise ValueError(f"points must be odd, so that the model itself is one of them, got {points}")
     half = points // 2
     # With this order of operations the middle is exactly 0 and the coordinates are exactly symmetric.
-    coordinates = torch.arange(-half, half + 1, dtype=torch.float64) * radius / half
-    with measuring(model, loss, data, mask, only, skip) as landscape:
-        if given is None:
-            generator = torch.Generator().manual_seed(seed)
-            directions = [landscape.random_direction(generator) for _ in range(dimensions)]
-        else:
-            if len(given) != dimensions:
-                raise ValueError(f"directions must be {dimensions}, got {len(given)}")
-            directions = [_fitting(landscape, direction) for direction in given]
-        losses = torch.empty([points] * dimensions, dtype=torch.float64)
-        for index in torch.cartesian_prod(*[torch.arange(points)] * dimensions).reshape(-1, dimensions).tolist():
-            offset = {
-                name: sum(float(coordinates[i]) * step[name] for i, step in zip(index, directions, strict=True))
-                for name in landscape.weights
-            }
-            losses[tuple(index)] = landscape.value(offset)
-        return SliceResult(coordinates=coordinates, losses=losses, samples=landscape.samples)
+    return torch.arange(-half, half + 1, dtype=torch.float64) * radius / half
+
+
+def _directions(
+    landscape: Landscape, given: Sequence[Mapping[str, Tensor]] | None, count: int, seed: int
+) -> list[Weights]:
+    if given is None:
+        generator = torch.Generator().manual_seed(seed)
+        return [landscape.random_direction(generator) for _ in range(count)]
+    if len(given) != count:
+        raise ValueError(f"directions must be {count}, got {len(given)}")
+    return [_fitting(landscape, direction) for direction in given]
+
+
+def _slice(landscape: Landscape, coordinates: Tensor, directions: Sequence[Weights]) -> SliceResult:
+    losses = torch.empty([len(coordinates)] * len(directions), dtype=torch.float64)
+    for index in itertools.product(range(len(coordinates)), repeat=len(directions)):
+        offset = {
+            name: sum(float(coordinates[i]) * step[name] for i, step in zip(index, directions, strict=True))
+            for name in landscape.weights
+        }
+        losses[index] = landscape.value(offset)
+    return SliceResult(coordinates=coordinates, losses=losses, samples=landscape.samples)
 
 
 def _fitting(landscape: Landscape, direction: Mapping[str, Tensor]) -> Weights:
