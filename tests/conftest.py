@@ -6,7 +6,7 @@ import torch
 NOWHERE = "http://127.0.0.1:9/"  # a port that refuses at once
 LIBRARY = Path(__file__).parent / "library"
 #: Files that take minutes, which start first so that no worker is left alone with one of them at the end.
-LONGEST = ("test_replication_smoke.py", "test_solutions.py", "test_faults.py")
+LONGEST = ("test_replication_smoke.py", "test_faults.py", "test_docs.py", "test_runner.py", "test_cluster.py")
 
 
 @pytest.hookimpl(tryfirst=True)
