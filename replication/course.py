@@ -5,7 +5,6 @@ import math
 import os
 import re
 import tempfile
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import ccprune
 from replication import ledger as results
 from replication.ledger import notebooks
 from replication.ledger.notebooks import NOTEBOOKS
+from replication.ledger.reading import read_toml, texts
 from replication.reporting.markdown import table
 
 LESSONS = NOTEBOOKS / "lessons.toml"
@@ -106,13 +106,17 @@ def lessons(root: Path) -> list[Lesson]:
     ValueError
         If a notebook has no heading, or an exercise has no number or no requirements.
     """
-    listed = tomllib.loads((root / LESSONS).read_text(encoding="utf-8"))["lesson"]
+    listed = read_toml(root / LESSONS).get("lesson")
+    if not isinstance(listed, list):
+        raise ValueError(f"{LESSONS}: it must hold tables [[lesson]]")
     measured = [results.read(path) for path in sorted((root / "replication" / "results").glob("*.default.json"))]
     return [_lesson(root, entry, [run for run in measured if run["notebook"] == entry["notebook"]]) for entry in listed]
 
 
 def _lesson(root: Path, entry: dict[str, str], runs: Sequence[dict]) -> Lesson:
-    name = entry["notebook"]
+    if not isinstance(entry, dict) or entry.keys() != {"notebook", "part", "goal"}:
+        raise ValueError(f"{LESSONS}: a lesson must have notebook, part and goal, got {entry!r}")
+    name = texts(root / LESSONS, entry)["notebook"]
     if Path(name).name != name:
         raise ValueError(f"{LESSONS}: notebook must be a file name, got {name!r}")
     cells = notebooks.cells(root / NOTEBOOKS / name)

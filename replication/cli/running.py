@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from replication import ledger
 from replication.ledger import PROFILES
 from replication.ledger.notebooks import NOTEBOOKS
 from replication.reporting import codecheck, manifest, write_report
@@ -134,12 +135,15 @@ def _status(root: Path, options: argparse.Namespace) -> int:
 
 
 def _print_status(root: Path, runs: Sequence[Run], out: Path) -> int:
-    try:
-        print("\n".join(status.lines(status.statuses(root, runs, out))))
-    except ValueError as error:
-        print(f"ccprune: {error}", file=sys.stderr)
-        return 1
-    return 0
+    found = list(status.statuses(root, runs, out))
+    print("\n".join(status.lines(found)))
+    spoiled = [one.label for one in found if one.result == status.UNREADABLE]
+    for label in spoiled:
+        try:
+            ledger.read(out / "results" / f"{label}.json")
+        except ValueError as error:
+            print(f"ccprune: {error}", file=sys.stderr)
+    return 1 if spoiled else 0
 
 
 def _folder(root: Path, profile: str) -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from replication.ledger.reading import read_json
+
 
 def announce(path: str | os.PathLike, *, notebook: str, parameters: Mapping[str, Any]) -> None:
     """Store the notebook and parameters of a result file that is about to be written, for `ledger.write`.
@@ -41,7 +43,7 @@ def announced(path: str | os.PathLike) -> dict[str, Any]:
         If nothing was announced for this file.
     """
     try:
-        return json.loads(_file(path).read_text(encoding="utf-8"))
+        return read_json(_file(path))
     except FileNotFoundError:
         raise ValueError(
             f"notebook and parameters must be given outside `ccprune replicate`: nothing was announced for {path}"

@@ -85,15 +85,16 @@ def lock(path: Path) -> dict[str, Any] | None:
     """
     try:
         content = path.read_bytes()
-    except OSError:
+        lines = content.decode()
+    except (OSError, UnicodeDecodeError):
         return None
     differing = []
-    for name, pinned in re.findall(r"^([\w.-]+)==([^\s;]+)", content.decode(), re.MULTILINE):
+    for name, pinned in re.findall(r"^([\w.-]+)==([^\s;]+)", lines, re.MULTILINE):
         try:
             installed = version(name)
         except PackageNotFoundError:
             continue
-        if Version(installed).public != Version(pinned).public:  # torch's "+cpu" is the same version
+        if Version(installed).public != pinned.partition("+")[0]:  # torch's "+cpu" is the same version
             differing.append(f"{name} {installed}")
     return {"sha256": hashlib.sha256(content).hexdigest(), "differing": differing}
 

@@ -15,6 +15,7 @@ from replication.ledger.cell import AUTHORS, PROFILES, Cell
 from replication.ledger.environment import cost, environment, portable
 from replication.ledger.legacy import upgraded
 from replication.ledger.raw import columns
+from replication.ledger.reading import InvalidFile, read_text
 from replication.ledger.storage import from_json, save, signature
 
 SCHEMA = 3
@@ -42,7 +43,14 @@ FIELDS = {
 }
 
 # Keys of a result's environment that the index shows.
-_ENVIRONMENT = {"python", "packages", "platform", "threads", "commit", "dirty"}
+_ENVIRONMENT = {
+    "python": str,
+    "packages": dict,
+    "platform": str,
+    "threads": int | None,
+    "commit": str | None,
+    "dirty": bool | None,
+}
 
 
 def write(
@@ -134,14 +142,14 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
-        As `parse`; the message also names the file.
+    InvalidFile
+        As `read_text` and `parse`; the message names the file.
     """
-    path = Path(path)
+    text = read_text(path)
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(text)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InvalidFile(path, error) from error
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -166,7 +174,7 @@ def parse(text: str) -> dict[str, Any]:
     try:
         content = upgraded(content)
         _validate(content)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError, IndexError) as error:
         raise ValueError(f"not a result file: {error}") from error
     return content
 
@@ -216,8 +224,13 @@ def _validate(content: dict[str, Any]) -> None:
         if not isinstance(checksum, str) or not re.fullmatch(r"[0-9a-f]{64}", checksum):
             raise ValueError(f"data_checksums[{name!r}] must be a SHA-256 in hex, got {checksum!r}")
     stated = content["environment"]
-    if lacking := sorted(_ENVIRONMENT - stated.keys()):
+    if lacking := sorted(_ENVIRONMENT.keys() - stated.keys()):
         raise ValueError(f"environment must have {', '.join(lacking)}")
+    for name, kind in _ENVIRONMENT.items():
+        if not isinstance(stated[name], kind):
+            raise TypeError(f"environment.{name} must be {getattr(kind, '__name__', kind)}, got {stated[name]!r}")
+    if not _are_text(stated["packages"].values()):
+        raise TypeError(f"environment.packages must be texts, got {stated['packages']!r}")
     commit = stated["commit"]
     if commit is not None and not (isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40,64}", commit)):
         raise ValueError(f"environment.commit must be the hash of a commit or None, got {commit!r}")

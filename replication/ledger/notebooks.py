@@ -1,11 +1,12 @@
 """Notebook files: their cells and parameters."""
 
 import ast
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from replication.ledger.reading import read_json
 
 #: Folder of the notebooks in the project's folder.
 NOTEBOOKS = Path("notebooks")
@@ -56,7 +57,7 @@ def cells(path: Path) -> list[Cell]:
     if not path.is_file():
         raise FileNotFoundError(f"no notebook {path.name} in {path.parent.name}/")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["nbformat"] != 4:
             raise ValueError(f"its format is {content['nbformat']}")
         return [

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from ccprune._util.files import write_atomic_bytes
-from replication.ledger.storage import save
+from replication.ledger.journal import commit
+from replication.ledger.reading import InvalidFile
+from replication.ledger.storage import signed
 
 #: Folder of the raw runs in an output folder.
 FOLDER = "raw"
@@ -36,13 +37,10 @@ def columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
 def place(result: str | os.PathLike, content: Mapping[str, Any]) -> Path:
     """Write a result file, and move the raw runs inside the content to their own file.
 
-    An interrupted call leaves the old result with its raw runs, or the new result with the new ones. To this end the
-    new raw runs are stored beside the old ones until the result has been written.
-
     Parameters
     ----------
     result : path-like
-        Path of the result file.
+        Path of the result file, OUT/results/RUN.PROFILE.json.
     content : mapping
         As `replication.ledger.read` returns it.
 
@@ -50,23 +48,39 @@ def place(result: str | os.PathLike, content: Mapping[str, Any]) -> Path:
     -------
     Path
         Path of the result file.
+
+    Raises
+    ------
+    ValueError
+        As `placed`.
+    OSError
+        As `replication.ledger.journal.commit`.
     """
-    path = raw_path(result)
+    result = Path(result)
+    label = result.name.removesuffix(".json")
+    commit(result.parent.parent, label, placed(label, content))
+    return result
+
+
+def placed(label: str, content: Mapping[str, Any]) -> dict[str, bytes | None]:
+    """Return the files of a result for `replication.ledger.journal.commit`: the result file and its raw runs.
+
+    Raises
+    ------
+    ValueError
+        If the raw runs inside the content are no table.
+    """
+    result, raw = f"results/{label}.json", f"{FOLDER}/{label}.parquet"
     if content["raw"] is None:
-        save(result, content)
-        if content["raw_sha256"] is None:
-            path.unlink(missing_ok=True)
-        return Path(result)
+        return {result: signed(content).encode()} | ({raw: None} if content["raw_sha256"] is None else {})
     held = io.BytesIO()
-    pd.DataFrame(content["raw"]).to_parquet(held, index=False, compression="zstd")
-    write_atomic_bytes(_next(path), held.getvalue())
-    save(result, {**content, "raw": None, "raw_sha256": hashlib.sha256(held.getvalue()).hexdigest()})
-    _next(path).replace(path)
-    return Path(result)
-
-
-def _next(path: Path) -> Path:
-    return path.with_name(f"{path.name}.next")
+    try:
+        pd.DataFrame(content["raw"]).to_parquet(held, index=False, compression="zstd")
+    except (TypeError, ValueError, AttributeError) as error:  # of pandas and of Arrow, whose errors derive from these
+        raise ValueError(f"raw must be columns of equal length, each of one type: {error}") from error
+    digest = hashlib.sha256(held.getvalue()).hexdigest()
+    text = signed({**content, "raw": None, "raw_sha256": digest})
+    return {raw: held.getvalue(), result: text.encode()}
 
 
 def read_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> pd.DataFrame | None:
@@ -87,16 +101,17 @@ def read_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> pd.DataFr
     Raises
     ------
     ValueError
-        If the file is missing, or its checksum differs from the one in the result.
+        If the file is missing, its checksum differs from the one in the result, or it is not a Parquet file.
     """
     if content["raw"] is not None:
         return pd.DataFrame(content["raw"])
     if content["raw_sha256"] is None:
         return None
     path = raw_path(result)
-    if raw_digest(_next(path)) == content["raw_sha256"]:  # `place` was interrupted before it moved the file
-        return pd.read_parquet(_next(path))
     if raw_digest(path) != content["raw_sha256"]:
         state = "was changed after it was written" if path.is_file() else "is missing"
         raise ValueError(f"{path}: the file with the raw runs of {Path(result).name} {state}")
-    return pd.read_parquet(path)
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InvalidFile(path, error) from error

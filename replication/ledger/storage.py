@@ -3,11 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ccprune._util.files import write_atomic
+
+#: Largest depth of JSON. Results have five levels.
+DEPTH = 50
+_TOO_DEEP = f"it must be nested at most {DEPTH} deep"
 
 
 def signature(content: Mapping[str, Any]) -> str:
@@ -45,8 +49,13 @@ def save(path: str | os.PathLike, content: Mapping[str, Any]) -> Path:
     Path
         Path of the file.
     """
-    write_atomic(path, as_json({**content, "signature": signature(content)}))
+    write_atomic(path, signed(content))
     return Path(path)
+
+
+def signed(content: Mapping[str, Any]) -> str:
+    """Return the text of a result file with its signature. `content` is as `replication.ledger.read` returns it."""
+    return as_json({**content, "signature": signature(content)})
 
 
 def as_json(content: Mapping[str, Any]) -> str:
@@ -55,7 +64,13 @@ def as_json(content: Mapping[str, Any]) -> str:
 
 
 def from_json(text: str) -> Any:
-    """Parse JSON, or raise ValueError if a number is not finite or an object has a key twice."""
+    """Parse JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, a number is not finite, an object has a key twice, or it is nested deeper than `DEPTH`.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -67,4 +82,17 @@ def from_json(text: str) -> Any:
     def refuse(name: str) -> None:
         raise ValueError(f"numbers must be finite, got {name}")
 
-    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    try:
+        content = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    level, depth = [content], 0
+    while level := [value for parent in level if isinstance(parent, dict | list) for value in _inside(parent)]:
+        depth += 1
+        if depth > DEPTH:
+            raise ValueError(_TOO_DEEP)
+    return content
+
+
+def _inside(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return parent.values() if isinstance(parent, dict) else parent

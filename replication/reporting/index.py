@@ -1,6 +1,5 @@
 """Index of an output folder: README.md, the tables, their pages and a figure, made from its results."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from typing import Any
 from ccprune._util.files import write_atomic
 from replication import ledger as results
 from replication.ledger import units
+from replication.ledger.reading import read_skipped
 from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, Judge, Row, rows, texts
 from replication.reporting import counts, released, statements
 from replication.reporting.claims import margins, sections
@@ -238,8 +238,7 @@ def _versions(contents: list) -> str:
 
 def _missing(folder: Path, contents: list, unmade: list[str]) -> str:
     """Return a table of what was left out, as a whole or in part, and of the runs that failed last."""
-    noted = folder / "skipped.json"
-    skipped = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
+    skipped = read_skipped(folder)
     lines = [[label, "all", why] for label, why in sorted(skipped.items())]
     lines += [[label, "all", "not made yet"] for label in unmade if label not in skipped]
     for label in sorted(path.name for path in (folder / units.FOLDER).glob("*")):

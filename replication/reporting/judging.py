@@ -23,6 +23,7 @@ from replication.ledger.cell import Cell
 from replication.ledger.claims import outcome_of
 from replication.ledger.environment import SOURCE_FOLDERS
 from replication.ledger.figures import verdict_exact
+from replication.ledger.reading import read_json
 from replication.ledger.tables import Judge
 
 # For each notebook with stored figures, the module whose function `judged` computes their verdicts.
@@ -50,12 +51,20 @@ def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]
     Returns
     -------
     list of Cell
+
+    Raises
+    ------
+    ValueError
+        If a column or value of the raw runs is missing or of another type.
     """
     stored = [Cell.from_dict(values) for values in content["cells"]]
     name = _JUDGES.get(content["notebook"])
     if name is None or raw is None:
         return stored
-    return stored + import_module(name).cells(raw, content)
+    try:
+        return stored + import_module(name).cells(raw, content)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"the raw runs of {content['notebook']} lack what its verdicts need: {error!r}") from error
 
 
 def contradictions(content: Mapping[str, Any]) -> Iterator[str]:
@@ -115,7 +124,7 @@ def cached(folder: Path) -> Judge:
         key = hashlib.sha256(f"{content['signature']} {content['raw_sha256']} {_sources()}".encode()).hexdigest()
         entry = kept / f"{path.stem}.json"
         try:
-            known = json.loads(entry.read_text(encoding="utf-8"))
+            known = read_json(entry)
             if known["key"] == key:
                 return [Cell.from_dict(values) for values in known["cells"]]
         except (OSError, ValueError, KeyError, TypeError):

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from ccprune._util.files import write_atomic
+from replication.ledger.reading import read_json
 
 
 class Digests:
@@ -16,10 +17,9 @@ class Digests:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "digests.json"
         try:
-            known = json.loads(self._file.read_text(encoding="utf-8"))
+            self._known: dict[str, list] = read_json(self._file)
         except (OSError, ValueError):
-            known = {}
-        self._known: dict[str, list] = known if isinstance(known, dict) else {}
+            self._known = {}
 
     def of(self, path: Path) -> str:
         """Return the SHA-256 in hex of the file's content."""

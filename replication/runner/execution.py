@@ -1,6 +1,5 @@
 """Execution of a plan: runs notebooks in a pool, checks each result, and moves valid ones into the output folder."""
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,9 +8,13 @@ from typing import Any, Literal, TextIO
 
 from ccprune._util.checks import shorten
 from ccprune._util.files import write_atomic
-from replication.ledger import units
+from replication import ledger as results
+from replication.ledger import journal, units
 from replication.ledger.environment import portable
+from replication.ledger.reading import SKIPPED, InvalidFile, read_skipped
+from replication.ledger.storage import as_json
 from replication.runner import stamps
+from replication.runner.errors import SuiteError
 from replication.runner.placing import place, why_failed, why_kept
 from replication.runner.pools import Pool, Task
 from replication.runner.progress import Progress
@@ -86,13 +89,16 @@ def replicate(
     ------
     ValueError
         If a run depends on one that is not among `runs`.
+    SuiteError
+        If what a killed call left in the output folder cannot be completed or removed.
     """
     labels = {run.label for run in runs}
     if alone := [run.label for run in runs if not labels.issuperset(one.label for one in run.after)]:
         raise ValueError(f"runs must contain the runs that others depend on, got {shorten(alone)} without them")
-    for part in ("results", "reports", ".cache", f"{units.FOLDER}/*"):
-        for leftover in out.glob(f"{part}/.*.tmp"):  # files of a call that was killed during a write
-            leftover.unlink()
+    try:
+        journal.recover(out)  # of a call that was killed
+    except OSError as error:
+        raise SuiteError(_write_failure(error)) from error
     ended: dict[str, Outcome] = {}
     waiting: list[Run] = []
     for run in runs:
@@ -137,7 +143,10 @@ def replicate(
         finally:
             for one in active.values():
                 one.task.stop()
-    _note_skipped(out, ended.values())
+    try:
+        _note_skipped(out, ended.values())
+    except OSError as error:  # the next call notes them
+        stream.write(f"{_write_failure(error)}\n")
     return [ended[run.label] for run in runs]
 
 
@@ -192,8 +201,8 @@ class _ActiveRun:
         why = why_failed(self.run, returned)
         try:
             if why is None:
-                kept.unlink(missing_ok=True)
-                if poorer := why_kept(out / "results" / f"{self.run.label}.json", json.loads(returned.result)):
+                if poorer := why_kept(out / "results" / f"{self.run.label}.json", results.parse(returned.result)):
+                    kept.unlink(missing_ok=True)
                     stamps.write(out, self.run, self._made_from)
                     return Outcome(self.run, "kept", returned.seconds, poorer)
                 place(out, self.run, returned, self._made_from)
@@ -203,12 +212,17 @@ class _ActiveRun:
                 why += f"\npartly executed notebook: {kept}"
         except OSError as error:
             why = f"{why}\n{_write_failure(error)}" if why else _write_failure(error)
+        except ValueError as error:
+            why = f"the notebook wrote a result file that is not valid: {error}"
         return Outcome(self.run, "failed", returned.seconds, why)
 
 
 def _note_skipped(out: Path, outcomes: Iterable[Outcome]) -> None:
-    path = out / "skipped.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path = out / SKIPPED
+    try:
+        before = read_skipped(out)
+    except InvalidFile:  # it stays as it is, and the report, which needs it, states what is wrong
+        return
     noted = dict(before)
     for outcome in outcomes:
         label = outcome.run.label
@@ -217,7 +231,7 @@ def _note_skipped(out: Path, outcomes: Iterable[Outcome]) -> None:
         else:
             noted[label] = portable(outcome.why)
     if noted and noted != before:
-        write_atomic(path, json.dumps(noted, indent=1, sort_keys=True) + "\n")
+        write_atomic(path, as_json(noted))
     if not noted:
         path.unlink(missing_ok=True)
 

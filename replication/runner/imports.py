@@ -41,7 +41,7 @@ def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
     try:
         # One tree, because a cell uses what another one imports.
         tree = ast.Module([node for text in code for node in ast.parse(text).body], type_ignores=[])
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError):
         return sorted(path for package in known.values() for path in _everything(package))
     add(_imported(tree, ()))
     while waiting:
@@ -49,7 +49,7 @@ def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
         package = next(package for package in known.values() if path.is_relative_to(package))
         inside = path.relative_to(package.parent).with_suffix("").parts
         # The parent package is the folder, both for a module and for a package's __init__.
-        add(_imported_by(path.read_text(encoding="utf-8"), inside[:-1]))
+        add(_imported_by(path.read_bytes(), inside[:-1]))
     folders = {path.parent for path in files} - set(known.values())
     return sorted(files | {path for folder in folders for path in _data(folder)})
 
@@ -66,8 +66,11 @@ def _data(folder: Path) -> Iterator[Path]:
 
 
 @cache  # most notebooks import the same files
-def _imported_by(text: str, parent: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_imported(ast.parse(text), parent))
+def _imported_by(text: bytes, parent: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(_imported(ast.parse(text), parent))
+    except (SyntaxError, ValueError, RecursionError):  # no Python now; when it is mended, its digest changes
+        return ()
 
 
 def _imported(tree: ast.AST, parent: tuple[str, ...]) -> Iterator[str]:
@@ -114,9 +117,12 @@ def _bound(node: ast.AST, parent: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _offered(text: str, parent: tuple[str, ...]) -> dict[str, str]:
+def _offered(text: bytes, parent: tuple[str, ...]) -> dict[str, str]:
     """Return the lazy imports of a package's `__init__`: dotted names by name."""
-    blocks = [node for node in ast.parse(text).body if _for_types(node)]
+    try:
+        blocks = [node for node in ast.parse(text).body if _for_types(node)]
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
     return dict(names for block in blocks for node in block.body for names in _bound(node, parent))
 
 
@@ -126,7 +132,7 @@ def _files(package: Path, dotted: str) -> Iterator[Path]:
     for part in dotted.split("."):
         own = folder / "__init__.py"
         if parent and own.is_file():
-            source = _offered(own.read_text(encoding="utf-8"), parent).get(part)
+            source = _offered(own.read_bytes(), parent).get(part)
             if source:
                 yield from _files(package, source)
         module = folder / f"{part}.py"

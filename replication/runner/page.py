@@ -46,6 +46,8 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
     # Widgets do not work without a kernel, and their scripts would fail. For widgets without a state nbconvert uses
     # the other forms of their output, such as the picture of a figure.
     notebook.metadata.pop("widgets", None)
+    for number, cell in enumerate(notebook.cells):  # papermill gives the cell that it adds a random one
+        cell["id"] = f"cell-{number}"
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.register_filter("markdown2html", _markdown)
     body, _ = exporter.from_notebook_node(notebook)

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ccprune._util.files import write_atomic
 from replication import ledger as results
-from replication.ledger import units
+from replication.ledger import journal, units
+from replication.ledger.raw import placed
 from replication.runner import stamps
 from replication.runner.process import Returned
 from replication.runner.spec import Run
@@ -35,11 +35,24 @@ def why_kept(path: Path, new: dict[str, Any]) -> str:
 
 
 def place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
-    """Store report, result and stamp in this order, so that an interrupted call leads to a new run."""
-    write_atomic(out / "reports" / f"{run.label}.html", returned.report)
-    content = json.loads(returned.result) | {
-        "energy_joules": returned.energy,
-        "report_sha256": hashlib.sha256(returned.report.encode()).hexdigest(),
+    """Store result, raw runs, report and stamp together, without the notebook of an earlier failure.
+
+    Raises
+    ------
+    ValueError
+        If the raw runs in the result are no table.
+    OSError
+        As `replication.ledger.journal.commit`.
+    """
+    report = returned.report.encode()
+    digest = hashlib.sha256(report).hexdigest()
+    content = results.parse(returned.result) | {"energy_joules": returned.energy, "report_sha256": digest}
+    files = placed(run.label, content)
+    stamp = stamps.text(out, run, made_from, files[f"results/{run.label}.json"], report)
+    files |= {
+        f"reports/{run.label}.html": report,
+        f"reports/{run.label}.failed.ipynb": None,
+        stamps.name(run): stamp.encode(),
     }
     path = out / "results" / f"{run.label}.json"
     for old in (path, results.raw_path(path)):  # for `committed.compare_runs`
@@ -47,8 +60,7 @@ def place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) ->
             before = out / BEFORE / old.parent.name / old.name
             before.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(old, before)
-    results.place(path, content)
-    stamps.write(out, run, made_from)
+    journal.commit(out, run.label, files)
     units.remove(out, run.label)  # the result now holds all their rows
 
 

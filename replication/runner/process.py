@@ -9,15 +9,19 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from replication.ledger.notebooks import NOTEBOOKS
+from replication.ledger.reading import InvalidFile, read_json, read_text
 from replication.runner.spec import Run
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _LOG_CHARACTERS = 3000
+#: File with the failure of a notebook in its scratch folder.
+FAILURE = "error.json"
 #: Beginning of a command that is to end with this process, given a pipe as its standard input.
 GUARDED = (sys.executable, "-P", str(Path(__file__).with_name("guard.py")))
 
@@ -134,17 +138,13 @@ class NotebookProcess:
         """Return the files and the exit status of the ended process, and remove its folder."""
         self._process.stdin.close()
         self._reader.join(timeout=5)  # a daemon that survives the guard may hold the pipe open
-        error, energy = self._text("error.json"), self._text("energy.json")
         try:
-            return Returned(
+            return read_returned(
+                self._folder,
+                self._result,
                 status=self._process.returncode,
                 seconds=time.monotonic() - self._began,
                 log=self._log.decode("utf-8", errors="replace")[-_LOG_CHARACTERS:].strip(),
-                error=json.loads(error) if error else None,
-                result=self._text(self._result.name),
-                report=self._text("report.html"),
-                executed=self._text("executed.ipynb"),
-                energy=json.loads(energy) if energy else None,
             )
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -163,6 +163,52 @@ class NotebookProcess:
             while block := pipe.read1():
                 self._log = (self._log + block)[-4 * _LOG_CHARACTERS :]
 
-    def _text(self, name: str) -> str | None:
-        path = self._folder / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+def read_returned(folder: Path, result: Path, *, status: int, seconds: float, log: str) -> Returned:
+    """Read the files of an ended process. One that cannot be read is an error of the run, because notebooks can write.
+
+    Parameters
+    ----------
+    folder : Path
+        Scratch folder of the process.
+    result : Path
+        Path of the result file.
+    status, seconds, log
+        As in `Returned`.
+
+    Returns
+    -------
+    Returned
+    """
+    problems: list[str] = []
+
+    def read(path: Path, reader: Callable[[Path], Any]) -> Any:
+        try:
+            return reader(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            problems.append(f"the notebook left a file that cannot be read: {error}".replace(str(folder), "$OUT"))
+            return None
+
+    texts = [read(path, read_text) for path in (result, folder / "report.html", folder / "executed.ipynb")]
+    error = read(folder / FAILURE, _failure)
+    energy = read(folder / "energy.json", _energy)
+    if error is None and problems:
+        error = {"cell": None, "source": None, "text": problems[0]}
+    return Returned(status, seconds, log, error, *texts, energy)
+
+
+def _failure(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    cell = content.get("cell")
+    if not isinstance(content.get("text"), str) or not (cell is None or isinstance(content.get("source"), str)):
+        raise InvalidFile(path, "it must have the texts of a failure")
+    return {"cell": cell, "source": content.get("source"), "text": content["text"]}
+
+
+def _energy(path: Path) -> float | None:
+    content = read_json(path, float | int | None)
+    if isinstance(content, bool) or (content is not None and content < 0):
+        raise InvalidFile(path, "it must hold an energy in joules or null")
+    return content

@@ -15,6 +15,7 @@ from ccprune._util.files import write_atomic
 from replication.ledger import notebooks
 from replication.ledger.environment import SOURCE_FOLDERS, package_versions
 from replication.ledger.notebooks import NOTEBOOKS
+from replication.ledger.reading import read_json
 from replication.runner import requirements
 from replication.runner.digests import Digests
 from replication.runner.imports import closure
@@ -56,7 +57,7 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> str:
 def why_not_current(out: Path, root: Path, run: Run) -> str | None:
     """Return why a run must be run again, or None if its result and report were made from the present sources."""
     try:
-        stamp = json.loads(_stamp(out, run).read_text(encoding="utf-8"))
+        stamp = read_json(_stamp(out, run))
         then, content = stamp["made_from"], [stamp["result"], stamp["report"]]
         then.items()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -71,12 +72,21 @@ def why_not_current(out: Path, root: Path, run: Run) -> str | None:
     return f"changed: {changed}" if changed else None
 
 
+def name(run: Run) -> str:
+    """Return the path of a run's stamp in the output folder."""
+    return f".cache/{run.label}.json"
+
+
 def write(out: Path, run: Run, made_from: dict[str, Any]) -> None:
     """Write the stamp of a run whose result and report are stored."""
-    result, report = (_digest(path.read_bytes()) for path in _files(out, run))
+    write_atomic(_stamp(out, run), text(out, run, made_from, *(path.read_bytes() for path in _files(out, run))))
+
+
+def text(out: Path, run: Run, made_from: dict[str, Any], result: bytes, report: bytes) -> str:
+    """Return the text of the stamp of a run with this result and report."""
     made_from = with_data(made_from, run, Digests(out / ".cache"))
-    text = json.dumps({"made_from": made_from, "result": result, "report": report}, indent=1)
-    write_atomic(_stamp(out, run), text + "\n")
+    content = {"made_from": made_from, "result": _digest(result), "report": _digest(report)}
+    return json.dumps(content, indent=1) + "\n"
 
 
 def _code(cells: Iterable[notebooks.Cell]) -> dict[str, str]:
@@ -99,7 +109,7 @@ def _files(out: Path, run: Run) -> tuple[Path, Path]:
 
 
 def _stamp(out: Path, run: Run) -> Path:
-    return out / ".cache" / f"{run.label}.json"
+    return out / name(run)
 
 
 def _digests(folder: Path, paths: Iterable[Path]) -> dict[str, str]:

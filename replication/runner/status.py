@@ -8,6 +8,9 @@ from replication import ledger as results
 from replication.runner import requirements, stamps
 from replication.runner.spec import Run
 
+#: Description of a result file that is not valid. Reading it states why.
+UNREADABLE = "unreadable"
+
 
 @dataclass(frozen=True)
 class Status:
@@ -18,7 +21,7 @@ class Status:
     label : str
         Label of the run.
     result : str
-        "commit COMMIT, SECONDS s" of the result file, or "none".
+        "commit COMMIT, SECONDS s" of the result file, "none", or `UNREADABLE`.
     next : str
         Effect of the next call: "nothing", "run: REASON" or "needs DATA: ...".
     """
@@ -43,15 +46,14 @@ def statuses(root: Path, runs: Sequence[Run], out: Path) -> Iterator[Status]:
     Yields
     ------
     Status
-
-    Raises
-    ------
-    ValueError
-        If a result file is not valid.
     """
     for run in runs:
         path = out / "results" / f"{run.label}.json"
-        yield Status(run.label, _describe_result(path) if path.is_file() else "none", _next(root, run, out))
+        try:
+            described = _describe_result(path) if path.is_file() else "none"
+        except ValueError:
+            described = UNREADABLE
+        yield Status(run.label, described, _next(root, run, out))
 
 
 def lines(all_statuses: Iterable[Status]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -11,6 +10,7 @@ from typing import Any
 
 from replication.ledger import PROFILES
 from replication.ledger.errors import suggestion
+from replication.ledger.reading import InvalidFile, read_toml
 from replication.runner import requirements
 from replication.runner.errors import SuiteError
 from replication.runner.limits import Limit, limit
@@ -69,19 +69,21 @@ class SuiteFile:
 def read(path: Path) -> SuiteFile:
     """Read and check a suite file, or raise SuiteError with one line for each problem."""
     try:
-        text = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise SuiteError(f"{path.name}: {error}") from error
+        text = read_toml(path)
+    except InvalidFile as error:
+        raise SuiteError(str(error)) from error
+    runs, stated = text.get("run", []), text.get("limits", {})
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs) or not isinstance(stated, dict):
+        raise SuiteError(f"{path.name}: it must hold tables [[run]] and a table [limits]")
     problems = [
         f"unknown key {key!r}{suggestion(key, ('run', 'limits'))}" for key in text if key not in ("run", "limits")
     ]
     limits = {}
-    for name, stated in text.get("limits", {}).items():
+    for name, table in stated.items():
         try:
-            limits[name] = limit(stated)
+            limits[name] = limit(table)
         except ValueError as error:
             problems.append(f"limits: {name}: {error}")
-    runs = text.get("run", [])
     for run in runs:
         problems += [f"{run.get('name')}: {problem}" for problem in _problems(run)]
     if not problems:

@@ -16,8 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from replication.runner.process import FAILURE
+
 KERNEL = "ccprune"
-_FAILURE = "error.json"
 _PAGE_SECONDS = 600  # for the page of the report
 
 
@@ -40,13 +41,13 @@ def main(job_file: str) -> int:
         try:
             _write_failure(report, folder)
         except OSError as problem:  # a full disk
-            print(f"{report['text']}\n({_FAILURE} could not be written: {problem.strerror})", flush=True)
+            print(f"{report['text']}\n({FAILURE} could not be written: {problem.strerror})", flush=True)
         return 1
     return 0
 
 
 def _write_failure(report: dict[str, Any], folder: Path) -> None:
-    (folder / _FAILURE).write_text(json.dumps(report), encoding="utf-8")
+    (folder / FAILURE).write_text(json.dumps(report), encoding="utf-8")
 
 
 def _run(job: dict[str, Any], folder: Path) -> None:
@@ -92,7 +93,7 @@ def _limited(seconds: float, folder: Path) -> Iterator[None]:
     faulthandler.dump_traceback_later(seconds, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
-    (folder / _FAILURE).unlink()
+    (folder / FAILURE).unlink()
 
 
 def _measured(execute: Callable[[], object]) -> float | None:

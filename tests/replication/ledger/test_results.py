@@ -16,7 +16,7 @@ import ccprune
 from ccprune import stats
 from ccprune._util.files import write_atomic
 from replication import ledger
-from replication.ledger import Cell, environment, storage
+from replication.ledger import Cell, environment, journal, storage
 
 CELL = Cell(
     paper="legcnet",
@@ -349,14 +349,17 @@ def test_a_result_that_was_cut_off_while_it_was_placed_has_its_raw_runs(tmp_path
     def cut_off(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("replication.ledger.raw.save", cut_off)
+    monkeypatch.setattr(journal, "write_atomic", cut_off)
     with pytest.raises(KeyboardInterrupt):
         ledger.place(path, newer)
+    journal.recover(tmp_path)
     assert ledger.read_raw(path, ledger.read(path)).epochs.isna().any(), "the old result, with its own"
     monkeypatch.undo()
-    monkeypatch.setattr(Path, "replace", cut_off)
+    monkeypatch.setattr(journal, "_complete", cut_off)
     with pytest.raises(KeyboardInterrupt):
         ledger.place(path, newer)
+    monkeypatch.undo()
+    journal.recover(tmp_path)
     assert (ledger.read_raw(path, ledger.read(path)).epochs == 7).all(), "the new result, with its own"
 
 
