@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from replication import ledger
-from replication.ledger import PROFILES
+from replication.ledger import PROFILES, journal
 from replication.ledger.notebooks import NOTEBOOKS
 from replication.reporting import codecheck, manifest, write_report
 from replication.reporting.index import INDEX
@@ -125,6 +125,10 @@ def _report(root: Path, options: argparse.Namespace) -> int:
     if not (out / "results").is_dir():
         raise SuiteError(f"{out} has no results: run ccprune replicate first")
     with locked(out):
+        try:
+            journal.recover(out)  # of a call that was killed
+        except OSError as error:
+            raise SuiteError(f"{out} cannot be written: {error}") from error
         return _write_report(root, out)
 
 
