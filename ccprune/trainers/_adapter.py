@@ -13,7 +13,7 @@ from ccprune.trainers._pruner import GradualPruner
 
 def missing(package: str, error: ModuleNotFoundError) -> Exception:
     """Return the error for a package that is not installed, or the error itself if another module is missing."""
-    if error.name != package:
+    if (error.name or "").partition(".")[0] != package:
         return error
     return ImportError(f"ccprune.trainers.{package} needs {package}: pip install 'ccprune[trainers]'")
 
