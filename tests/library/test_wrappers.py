@@ -9,12 +9,28 @@ from torch import nn
 
 import ccprune
 from ccprune import criteria, flatness
+from ccprune.mask import unwrap
 from ccprune.measure import latency, operations
+from ccprune.trainers import GradualPruner
 
 CE = nn.functional.cross_entropy
 X = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
-WRAPPERS = {"DataParallel": nn.DataParallel, "compiled": lambda model: torch.compile(model, backend="eager")}
+WRAPPERS = {
+    "DataParallel": nn.DataParallel,
+    "compiled": lambda model: torch.compile(model, backend="eager"),
+    "DistributedDataParallel": nn.parallel.DistributedDataParallel,
+}
+
+
+@pytest.fixture(autouse=True)
+def process_group(request, tmp_path):
+    if "wrap" not in request.fixturenames or request.getfixturevalue("wrap") != "DistributedDataParallel":
+        yield
+        return
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
 
 
 def made() -> nn.Module:
@@ -57,6 +73,51 @@ def test_measurements_and_choices_of_wrapped_models(wrap):
             recording.before(loss)
             optimizer.step()
     assert list(ccprune.score("movement", model, recording=recording)) == ["0.weight", "2.weight"]
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS)
+def test_wrapped_models_are_pruned_and_compared(wrap):
+    model = WRAPPERS[wrap](made())
+    mask = ccprune.prune(model, ccprune.score("magnitude", model), sparsity=0.5)
+    assert list(mask.keep) == ["0.weight", "2.weight"]
+    inner = unwrap(model)
+    assert int((inner[0].weight == 0).sum() + (inner[2].weight == 0).sum()) == 32
+
+    def compared(wrapping):
+        return ccprune.compare(
+            lambda seed: wrapping(made()),
+            (X, Y),
+            (X, Y),
+            optimizer=lambda parameters: torch.optim.SGD(parameters, 0.1),
+            criteria=["magnitude", "movement"],
+            sparsities=[0.5],
+            seeds=2,
+            before=2,
+            after=1,
+            batch_size=8,
+            reference="dense",
+        ).runs
+
+    assert compared(WRAPPERS[wrap]).equals(compared(lambda model: model))
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS)
+def test_a_pruner_takes_wrapped_models(wrap):
+    def trained(model):
+        optimizer = torch.optim.AdamW(model.parameters(), 0.01)
+        settings = {"schedule": {2: 0.25, 4: 0.5}, "criterion": "causal_consecutive"}
+        with GradualPruner(model, optimizer, **settings) as pruner:
+            for _ in range(6):
+                loss = CE(model(X), Y)
+                optimizer.zero_grad()
+                loss.backward()
+                pruner.before(loss)
+                optimizer.step()
+        return pruner
+
+    pruner, expected = trained(WRAPPERS[wrap](made())), trained(made())
+    assert all(torch.equal(keep, expected.mask.keep[name]) for name, keep in pruner.mask.keep.items())
+    assert pruner.report(X).layers.equals(expected.report(X).layers)
 
 
 def test_an_optimizer_that_holds_another_names_its_attribute():

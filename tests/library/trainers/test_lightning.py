@@ -185,3 +185,14 @@ def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
     (code,) = [code for code in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "lightning" in code]
     exec(compile(code, "docs/trainers.md", "exec"), {})
     assert "(90.0000% requested)" in capsys.readouterr().out
+
+
+def test_a_mask_is_enforced_with_the_optimizer_of_a_module(tmp_path):
+    """`self.optimizers()` returns a wrapper, which shares the hooks of the optimiser in it."""
+    module, pruning, _ = fit(tmp_path, epochs=1)
+    with pruning.pruner.mask.enforce(module, module.optimizers()):
+        nn.functional.cross_entropy(module.network(X), Y).backward()
+        module.trainer.optimizers[0].step()
+        assert not violations(pruning.pruner.mask, module)
+    module.trainer.optimizers[0].step()
+    assert violations(pruning.pruner.mask, module)
