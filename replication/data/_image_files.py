@@ -1,37 +1,34 @@
-"""Readers of image sets' files. A file whose content is not as expected raises `CorruptData` with its path."""
+"""Readers of image sets' files. A file whose content is not as expected raises `CorruptData` with its path.
+
+The files may be from anywhere. Images are decoded as PNG and JPEG only. What is decompressed or decoded is limited by
+the size that the set should have.
+"""
 
 import gzip
 import hashlib
 import io
+import math
 import pickle
 import struct
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
 
 from replication.ledger.errors import CorruptData
+from replication.ledger.reading import InvalidFile, check_regular, read_bytes
 
 Part = tuple[np.ndarray, np.ndarray]  # x (n, c, h, w) uint8 and y (n,) int64
 
-_BROKEN = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    SyntaxError,  # Pillow's, for a broken PNG
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    pickle.UnpicklingError,
-)
+#: File formats of images. Pillow's others are many, and EPS runs another program.
+_FORMATS = ("PNG", "JPEG")
+_BATCH_BYTES = 2**28  # of images that are read from a parquet file at once
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,21 @@ class ImageSet:
     train: int
     test: int
 
+    @property
+    def most_images(self) -> int:
+        """Largest number of images in a part."""
+        return max(self.train, self.test)
+
+    @property
+    def most_bytes(self) -> int:
+        """Largest size of a file of the set, also after decompression: twice all pixels, and room for headers."""
+        return 2 * (self.train + self.test) * math.prod(self.shape) + 2**20
+
+    @property
+    def most_image_bytes(self) -> int:
+        """Largest size of an image's file."""
+        return 2 * math.prod(self.shape) + 2**16
+
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
@@ -51,10 +63,18 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except (FileNotFoundError, PermissionError):
         raise
-    except _BROKEN as error:
+    except InvalidFile as error:
+        raise CorruptData(str(error)) from error
+    except Exception as error:  # the errors of the formats' libraries have no common class
         raise CorruptData(
             f"{path} cannot be read ({type(error).__name__}: {error}). It was not changed; move it away and try again."
         ) from error
+
+
+def check_source(path: Path) -> None:
+    """Raise CorruptData for another kind of file than a regular one."""
+    with _reading(path):
+        check_regular(path, math.inf)
 
 
 def _part(x: np.ndarray, y: np.ndarray, kind: ImageSet) -> Part:
@@ -62,19 +82,28 @@ def _part(x: np.ndarray, y: np.ndarray, kind: ImageSet) -> Part:
         raise ValueError(f"images must have shape {kind.shape}, got {x.shape[1:]}")
     if y.shape != (len(x),):
         raise ValueError(f"labels must have shape ({len(x)},), got {y.shape}")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(f"labels must be integers without gaps, got {y.dtype}")
     if len(y) and not 0 <= y.min() <= y.max() < kind.classes:
         raise ValueError(f"labels must lie in 0..{kind.classes - 1}, got {y.min()}..{y.max()}")
     return x, y.astype(np.int64)
 
 
-def _decode(encoded: Sequence[bytes], kind: ImageSet) -> np.ndarray:
-    """Return images (n, c, h, w) from PNG or JPEG files. A grey image of a colour set becomes three equal channels."""
+def _decode(encoded: Iterable[bytes | None], count: int, kind: ImageSet) -> np.ndarray:
+    """Return `count` images (n, c, h, w) from PNG or JPEG files.
+
+    A grey image of a colour set becomes three equal channels.
+    """
+    if count > kind.most_images:
+        raise ValueError(f"there must be at most {kind.most_images} images, got {count}")
     channels, height, width = kind.shape
-    x = np.empty((len(encoded), *kind.shape), dtype=np.uint8)
-    for row, content in enumerate(encoded):
+    x = np.empty((count, *kind.shape), dtype=np.uint8)
+    for row, content in zip(range(count), encoded, strict=True):
         if content is None:
             raise ValueError(f"image {row} has no content")
-        with Image.open(io.BytesIO(content)) as image:
+        if len(content) > kind.most_image_bytes:
+            raise ValueError(f"image {row} must have at most {kind.most_image_bytes} bytes, got {len(content)}")
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             if image.size != (width, height):
                 raise ValueError(f"image {row} must have (w, h) = {(width, height)}, got {image.size}")
             pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
@@ -87,32 +116,58 @@ def read_parquet(path: Path, kind: ImageSet) -> Part:
     import pyarrow.parquet as pq  # not needed for other files
 
     with _reading(path):
+        check_regular(path, kind.most_bytes)
         with pq.ParquetFile(path) as file:
             columns = file.schema_arrow.names
             image = next((name for name in ("image", "img") if name in columns), None)
             if image is None or "label" not in columns:
                 raise ValueError(f"columns must be 'image' or 'img', and 'label', got {columns}")
-            table = file.read(columns=[f"{image}.bytes", "label"]).flatten()
-        return _part(_decode(table.column(f"{image}.bytes").to_pylist(), kind), table.column("label").to_numpy(), kind)
+            about = file.metadata
+            if about.num_rows > kind.most_images:
+                raise ValueError(f"there must be at most {kind.most_images} images, got {about.num_rows}")
+            groups = [about.row_group(i).total_byte_size for i in range(about.num_row_groups)]
+            if sum(groups) > kind.most_bytes:
+                raise ValueError(f"it must have at most {kind.most_bytes} bytes decompressed, got {sum(groups)}")
+            # A value that is stored once may be in every row, so a batch can be as large as its rows times a group.
+            rows = min(1024, max(1, _BATCH_BYTES // max([1, *groups])))
+            batches = file.iter_batches(rows, columns=[f"{image}.bytes"], use_threads=False)
+            encoded = (value.as_py() for batch in batches for value in batch.column(0).field("bytes"))
+            x = _decode(encoded, about.num_rows, kind)
+            return _part(x, file.read(columns=["label"], use_threads=False).column(0).to_numpy(), kind)
 
 
 def read_idx(images: Path, labels: Path, kind: ImageSet) -> Part:
     """Read two files in MNIST's idx format (yann.lecun.com/exdb/mnist), plain or as .gz."""
-    x, y = _idx_array(images), _idx_array(labels)
+    x, y = _idx_array(images, 3, kind), _idx_array(labels, 1, kind)
     with _reading(images):
         return _part(x[:, None], y, kind)
 
 
-def _idx_array(path: Path) -> np.ndarray:
+def _idx_array(path: Path, dimensions: int, kind: ImageSet) -> np.ndarray:
     with _reading(path):
-        content = path.read_bytes()
+        content = read_bytes(path, kind.most_bytes)
         if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        if content[:3] != b"\0\0\x08":
-            raise ValueError("not an idx file of unsigned bytes")
-        shape = struct.unpack_from(f">{content[3]}I", content, 4)
+            with gzip.open(io.BytesIO(content)) as file:
+                content = _Limited(file, kind.most_bytes).read()
+        if content[:4] != bytes([0, 0, 8, dimensions]):
+            raise ValueError(f"not an idx file of unsigned bytes with {dimensions} dimensions")
+        shape = struct.unpack_from(f">{dimensions}I", content, 4)
         # A copy, because torch needs writable memory.
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape).copy()
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape).copy()
+
+
+class _Limited:
+    """Stream that raises ValueError after `limit` bytes."""
+
+    def __init__(self, stream: IO[bytes], limit: int):
+        self._stream, self._limit, self._left = stream, limit, limit
+
+    def read(self, size: int | None = None) -> bytes:
+        content = self._stream.read(self._left + 1 if size is None else size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise ValueError(f"it has more than {self._limit} bytes decompressed")
+        return content
 
 
 def read_cifar10(path: Path, kind: ImageSet) -> tuple[Part, Part]:
@@ -125,15 +180,18 @@ def read_cifar10(path: Path, kind: ImageSet) -> tuple[Part, Part]:
 
     published = torchvision.datasets.CIFAR10
     with _reading(path):
-        files = _files_of(path)
+        wanted = {name for name, _ in (*published.train_list, *published.test_list)}
+        files = _files_of(path, wanted, kind.most_bytes)
         return tuple(_cifar_part(files, batches, kind) for batches in (published.train_list, published.test_list))
 
 
-def _files_of(path: Path) -> dict[str, bytes]:
+def _files_of(path: Path, wanted: set[str], limit: int) -> dict[str, bytes]:
     if path.is_dir():
-        return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
-    with tarfile.open(path) as tar:
-        return {Path(member.name).name: tar.extractfile(member).read() for member in tar if member.isfile()}
+        return {name: read_bytes(path / name, limit) for name in wanted if (path / name).exists()}
+    check_regular(path, limit)
+    with gzip.open(path) as file, tarfile.open(fileobj=_Limited(file, limit), mode="r|") as tar:
+        members = ((Path(member.name).name, member) for member in tar if member.isfile())
+        return {name: tar.extractfile(member).read() for name, member in members if name in wanted}
 
 
 def _cifar_part(files: dict[str, bytes], batches: Sequence[Sequence[str]], kind: ImageSet) -> Part:
@@ -155,16 +213,30 @@ def read_tiny_imagenet(path: Path, kind: ImageSet) -> tuple[Part, Part]:
     The class numbers follow the sorted WordNet ids, as in hub copies.
     """
     root = "tiny-imagenet-200"
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        label = {wnid: i for i, wnid in enumerate(sorted(archive.read(f"{root}/wnids.txt").decode().split()))}
-        train = sorted(name for name in archive.namelist() if name.startswith(f"{root}/train/") and name[-1] == "G")
-        rows = [line.split("\t") for line in archive.read(f"{root}/val/val_annotations.txt").decode().splitlines()]
-        test = [f"{root}/val/images/{row[0]}" for row in rows]
-        targets = [label[name.split("/")[2]] for name in train], [label[row[1]] for row in rows]
-        return tuple(
-            _part(_decode([archive.read(name) for name in names], kind), np.asarray(y), kind)
-            for names, y in zip((train, test), targets, strict=True)
-        )
+    with _reading(path):
+        check_regular(path, kind.most_bytes)
+        with zipfile.ZipFile(path) as archive:
+
+            def text(name: str) -> str:
+                return _member(archive, f"{root}/{name}", kind.most_bytes).decode()
+
+            label = {wnid: i for i, wnid in enumerate(sorted(text("wnids.txt").split()))}
+            train = sorted(name for name in archive.namelist() if name.startswith(f"{root}/train/") and name[-1] == "G")
+            rows = [line.split("\t") for line in text("val/val_annotations.txt").splitlines()]
+            test = [f"{root}/val/images/{row[0]}" for row in rows]
+            targets = [label[name.split("/")[2]] for name in train], [label[row[1]] for row in rows]
+            parts = []
+            for names, y in zip((train, test), targets, strict=True):
+                encoded = (_member(archive, name, kind.most_image_bytes) for name in names)
+                parts.append(_part(_decode(encoded, len(names), kind), np.asarray(y), kind))
+            return tuple(parts)
+
+
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    size = archive.getinfo(name).file_size  # zipfile reads no more than this
+    if size > limit:
+        raise ValueError(f"{name} must have at most {limit} bytes, got {size}")
+    return archive.read(name)
 
 
 def read_mnist5k() -> tuple[Part, Part]:

@@ -124,7 +124,7 @@ def _parquet(name: str, folder: Path, kind: ImageSet) -> Found | None:
 
 def _shards(folder: Path, split: str) -> list[Path]:
     whole = folder / f"{split}.parquet"
-    return [whole] if whole.is_file() else sorted(folder.glob(f"{split}-*.parquet"))
+    return [whole] if whole.exists() else sorted(folder.glob(f"{split}-*.parquet"))
 
 
 def _read_shards(train: list[Path], test: list[Path], kind: ImageSet) -> tuple[Part, Part]:
@@ -154,7 +154,7 @@ def _idx(folder: Path, kind: ImageSet, source: str) -> Found | None:
         pair = []
         for stem in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
             # The compressed file is preferred, because it contains a checksum.
-            pair += [path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()][:1]
+            pair += [path for path in (folder / f"{stem}.gz", folder / stem) if path.exists()][:1]
         pairs.append(pair)
     if any(len(pair) < 2 for pair in pairs):
         return None
@@ -180,6 +180,8 @@ def _pinned(name: str) -> list[tuple[str, list[str], str]]:
 def _download(name: str, cache: Path, relative: str, urls: list[str], md5: str) -> None:
     # Not torchvision's downloader: it has no timeout, prints its progress into reports, and accepts a partly unpacked
     # file of an interrupted call as complete.
+    if (cache / relative).exists():
+        files.check_source(cache / relative)  # pooch would wait for a pipe
     for url in urls:
         store = pooch.create(cache, "", registry={relative: f"md5:{md5}"}, urls={relative: url}, retry_if_failed=1)
         try:

@@ -14,7 +14,6 @@ the initial weights are pickles, which run code when they are loaded.
 
 import hashlib
 import io
-import json
 import os
 from functools import cache
 from importlib import resources
@@ -25,6 +24,7 @@ import numpy as np
 import pooch
 
 from replication.ledger.errors import CorruptData, DataUnavailable, suggestion
+from replication.ledger.reading import InvalidFile, read_bytes, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +89,7 @@ def path(relative: str) -> Path:
     DataUnavailable
         If it is not on this machine and cannot be downloaded.
     CorruptData
-        If its SHA-256 differs from the pinned one. The file is not changed.
+        If it is not a regular file, or its SHA-256 differs from the pinned one. The file is not changed.
     """
     return _fetch(relative)[0]
 
@@ -175,7 +175,7 @@ def _published_masks() -> dict[str, dict[str, list[list[int]]]]:
             f"{PUBLISHED} is missing: the published figures are part of the clone, not of the installed package; "
             "clone the repository and install it with `pip install -e .`"
         )
-    return json.loads(PUBLISHED.read_text())["authors_masks"]
+    return read_json(PUBLISHED)["authors_masks"]
 
 
 def _folders() -> list[Path]:
@@ -190,12 +190,15 @@ def _find(relative: str) -> Path | None:
         raise ValueError(
             f"relative must be one of the authors' files, got {relative!r}{suggestion(relative, registry())}"
         )
-    return next((folder / relative for folder in _folders() if (folder / relative).is_file()), None)
+    return next((folder / relative for folder in _folders() if (folder / relative).exists()), None)
 
 
 def _fetch(relative: str) -> tuple[Path, bytes]:
     file = _find(relative) or _download(relative)
-    content = file.read_bytes()
+    try:
+        content = read_bytes(file)
+    except InvalidFile as error:
+        raise CorruptData(str(error)) from error
     actual, expected = hashlib.sha256(content).hexdigest(), registry()[relative]
     if actual != expected:
         raise CorruptData(

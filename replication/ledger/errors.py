@@ -9,7 +9,7 @@ class DataUnavailable(RuntimeError):
 
 
 class CorruptData(RuntimeError):
-    """Raised if the checksum of a data file differs from the pinned one."""
+    """Raised if a data file cannot be used: its checksum differs from the pinned one, or its content is invalid."""
 
 
 def suggestion(word: str, words: Iterable[str]) -> str:

@@ -23,21 +23,33 @@ class InvalidFile(ValueError):
         super().__init__(f"{path}: {problem}; restore or delete this file")
 
 
-def read_text(path: str | os.PathLike) -> str:
-    """Return the text of a regular file of at most `LIMIT` bytes in UTF-8.
+def check_regular(path: str | os.PathLike, limit: float | None = None) -> None:
+    """Check that a path is a regular file of at most `limit` bytes, by default `LIMIT`. Reading a pipe would wait without end.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     InvalidFile
-        If it is another kind of file, too large, or not UTF-8.
+        If it is another kind of file, or too large.
     """
-    about = os.stat(path)  # a pipe would be waited for without end
+    limit = LIMIT if limit is None else limit
+    about = os.stat(path)
     if not stat.S_ISREG(about.st_mode):
         raise InvalidFile(path, "it is not a regular file")
-    if about.st_size > LIMIT:
-        raise InvalidFile(path, f"it has {about.st_size:,} bytes, more than {LIMIT:,}")
+    if about.st_size > limit:
+        raise InvalidFile(path, f"it has {about.st_size:,} bytes, more than {limit:,}")
+
+
+def read_bytes(path: str | os.PathLike, limit: float | None = None) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes; errors as `check_regular`."""
+    check_regular(path, limit)
+    return Path(path).read_bytes()
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Return the text of a file in UTF-8; errors as `check_regular`, and InvalidFile if it is not UTF-8."""
+    check_regular(path)
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

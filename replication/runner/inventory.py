@@ -1,6 +1,7 @@
 """Inventory of the suite's data sets: whether and where each is on this machine, which runs need it, its checksums."""
 
 import hashlib
+import math
 import os
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from replication.ledger import PROFILES
 from replication.ledger.environment import portable
 from replication.ledger.errors import suggestion
+from replication.ledger.reading import InvalidFile, check_regular
 from replication.runner import requirements
 from replication.runner.errors import SuiteError
 from replication.runner.spec import Run, plan
@@ -150,6 +152,8 @@ def check(data: DataSet) -> Iterator[FileCheck]:
         algorithm = expected.partition(":")[0] if expected else "sha256"
         try:
             digest = _digest(path, algorithm)
+        except InvalidFile:
+            yield FileCheck(path, "unreadable", "not a regular file", expected)
         except OSError as error:
             yield FileCheck(path, "unreadable", error.strerror or type(error).__name__, expected)
         else:
@@ -158,6 +162,7 @@ def check(data: DataSet) -> Iterator[FileCheck]:
 
 
 def _digest(path: Path, algorithm: str) -> str:
+    check_regular(path, limit=math.inf)
     begun = partial(hashlib.new, algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         return f"{algorithm}:{hashlib.file_digest(file, begun).hexdigest()}"
