@@ -69,6 +69,8 @@ class GradualPruner:
         Current mask, which keeps all weights at first.
     steps, epochs : int
         Numbers of steps and of ended epochs, including those before a checkpoint.
+    records_loss : bool
+        Whether the criterion uses the training, so that `before` must be called for each step.
 
     Raises
     ------
@@ -108,12 +110,10 @@ class GradualPruner:
         at_least(0, min_per_layer=min_per_layer)
         if allocation not in ALLOCATIONS:
             raise ValueError(f"allocation must be one of {ALLOCATIONS}, got {allocation!r}")
-        self._rules: dict[str, Any] = {
-            "allocation": allocation,
-            "protect": sorted(protected(self._mask.keep, protect)),
-            "min_per_layer": min_per_layer,
-        }
+        safe = sorted(protected(self._mask.keep, protect))
+        self._rules: dict[str, Any] = {"allocation": allocation, "protect": safe, "min_per_layer": min_per_layer}
         self.steps = self.epochs = self._pruned_at = 0
+        self.records_loss = self._criterion.store is not None
         self._store: Any = None
         self._recorder: StepRecorder | None = None
         weights = {name: parameter for name, parameter, _ in self._mask._matches(model)}
@@ -137,11 +137,6 @@ class GradualPruner:
     def mask(self) -> Mask:
         """Current mask; pruning creates a new object."""
         return self._mask
-
-    @property
-    def records_loss(self) -> bool:
-        """Whether the criterion uses the training, so that `before` must be called for each step."""
-        return self._recorder is not None
 
     def before(self, loss: Tensor | Sequence[Tensor]) -> None:
         """Record the loss before a step, as `Recorder.before`; without effect if the criterion does not use it.

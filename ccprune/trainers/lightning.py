@@ -20,8 +20,8 @@ class PruningCallback(Adapter, Callback):
         print(callback.report)
 
     Gradient accumulation and all precisions are supported. The mask and the state of the schedule are in the Trainer's
-    checkpoints. The copies of Lightning's callbacks `WeightAveraging`, `EMAWeightAveraging` and
-    `StochasticWeightAveraging` follow the mask.
+    checkpoints, and a checkpoint without them is refused. The copies of Lightning's callbacks `WeightAveraging`,
+    `EMAWeightAveraging` and `StochasticWeightAveraging` follow the mask.
 
     Parameters
     ----------
@@ -36,11 +36,6 @@ class PruningCallback(Adapter, Callback):
         From the beginning of the training on.
     report : SparsityReport
         From the end of the training on.
-
-    Raises
-    ------
-    TypeError, ValueError, RuntimeError
-        As in `GradualPruner`, when the training begins, and for a checkpoint that was made without this callback.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -28,7 +28,8 @@ class PruningCallback(Adapter, TrainerCallback):
     ccprune.pt of each checkpoint, and a training resumes with the `output_dir` in which it was interrupted.
 
     A criterion that uses the training takes the loss from the model's outputs, "loss" or the first one. A Trainer that
-    computes the loss outside of the model is refused.
+    computes the loss outside of the model is refused, and so is `load_best_model_at_end`, because the best model may be
+    from before the last pruning.
 
     Parameters
     ----------
@@ -43,12 +44,6 @@ class PruningCallback(Adapter, TrainerCallback):
         From the beginning of the training on.
     report : SparsityReport
         From the end of the training on.
-
-    Raises
-    ------
-    TypeError, ValueError, RuntimeError
-        As in `GradualPruner`, when the training begins; also with `load_best_model_at_end`, because the best model may
-        be from before the last pruning; and for a checkpoint that was made without this callback.
     """
 
     _shares = False  # whether losses are those of shares of a batch, which are summed
