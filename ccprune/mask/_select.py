@@ -6,6 +6,7 @@ A unit is a weight or an output channel.
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -66,27 +67,32 @@ def _select(
     shapes = [score.shape for score in scores.values()]
     if allocation == "lamp":
         scores = {name: lamp(name, s, None if earlier is None else ~earlier[name]) for name, s in scores.items()}
-    flat = torch.cat([score.flatten().to(device, torch.float64) for score in scores.values()])
-    gone = torch.zeros_like(flat, dtype=torch.bool)
-    if earlier is not None:
-        gone = ~torch.cat([earlier[name].to(device) for name in scores])
     sizes = [score.numel() for score in scores.values()]
-    lost = [int(part.sum()) for part in gone.split(sizes)]
+    lost = [0 if earlier is None else sizes[place] - int(earlier[name].sum()) for place, name in enumerate(scores)]
     # The largest number of pruned units in each layer, without a floor (free) and with it (most).
     free = [g if name in safe else n for name, n, g in zip(scores, sizes, lost, strict=True)]
     most = [max(g, min(n, size - min_per_layer)) for n, size, g in zip(free, sizes, lost, strict=True)]
-    wanted = [pruned_count(fraction, n) for n in (sizes if allocation == "uniform" else [len(flat)])]
+    wanted = [pruned_count(fraction, n) for n in (sizes if allocation == "uniform" else [sum(sizes)])]
     count = sum(wanted)
     if count > sum(most):
         raise ValueError(
             f"{asked} {fraction} cannot be reached with protect={listed(sorted(safe))} and "
-            f"min_per_layer={min_per_layer}: the largest reachable is {sum(most) / len(flat)}"
+            f"min_per_layer={min_per_layer}: the largest reachable is {sum(most) / sum(sizes)}"
         )
     if count < sum(lost):
         raise ValueError(
-            f"{asked} {fraction} would bring pruned weights back: previous has already {sum(lost) / len(flat)}"
+            f"{asked} {fraction} would bring pruned weights back: previous has already {sum(lost) / sum(sizes)}"
         )
 
+    if allocation in ("global", "lamp"):
+        keep = _by_threshold(scores, count - sum(lost), safe, earlier)
+        if all(size - int(part.sum()) <= limit for size, part, limit in zip(sizes, keep.values(), most, strict=True)):
+            return keep
+    # The rest needs the order of all units: 36 bytes each.
+    flat = torch.cat([score.flatten().to(device, torch.float64) for score in scores.values()])
+    gone = torch.zeros_like(flat, dtype=torch.bool)
+    if earlier is not None:
+        gone = ~torch.cat([earlier[name].to(device) for name in scores])
     unfloored = None
     if allocation == "erk":
         unfloored, wanted = erk(shapes, count, lost, free), erk(shapes, count, lost, most)
@@ -116,6 +122,45 @@ def _select(
     return {name: part.to(score.device) for (name, score), part in zip(scores.items(), keep.split(sizes), strict=True)}
 
 
+def _by_threshold(
+    scores: Mapping[str, Tensor], count: int, safe: set[str], earlier: Mapping[str, Tensor] | None
+) -> dict[str, Tensor]:
+    """Keep all units but the `count` lowest of those that may go, and those already gone; ties go by index."""
+    keep, able = {}, {}
+    for name, score in scores.items():
+        keep[name] = torch.ones(score.numel(), dtype=torch.bool) if earlier is None else earlier[name].clone()
+        keep[name] = keep[name].to(score.device)
+        if name not in safe:
+            able[name] = score.flatten() if earlier is None else score.flatten()[keep[name]]
+    if count:
+        small = all(part.dtype in (torch.float32, torch.float16, torch.bfloat16) for part in able.values())
+        kind = torch.float32 if small else torch.float64
+        device = next(iter(able.values())).device
+        threshold = _smallest(torch.cat([part.to(device, kind) for part in able.values()]), count)
+        count -= sum(int((part.to(kind) < threshold).sum()) for part in able.values())
+        for name, part in able.items():
+            part = part.to(kind)
+            low, ties = part < threshold, part == threshold
+            tied = int(ties.sum())
+            if tied > count:
+                ties[ties.nonzero()[count:]] = False
+            count -= min(tied, count)
+            if earlier is None:
+                keep[name] = ~(low | ties)
+            else:
+                keep[name][keep[name].clone()] = ~(low | ties)
+    return keep
+
+
+def _smallest(values: Tensor, count: int) -> float:
+    """Return the `count`-th smallest value. The values are put into another order."""
+    if values.is_cuda:
+        return float(values.kthvalue(count).values)
+    array = values.numpy()
+    array.partition(count - 1)
+    return float(array[count - 1])
+
+
 def lowest_first(score: Tensor, gone: Tensor | None = None) -> Tensor:
     """Return indices (units,) in pruning order: already pruned first, then ascending score, ties by index."""
     order = score.argsort(stable=True)
@@ -131,7 +176,9 @@ def drop_lowest(score: Tensor, count: int) -> Tensor:
 
 def pruned_count(fraction: float, units: int) -> int:
     """Return the number of pruned units, with half a unit rounded up."""
-    return math.floor(fraction * units + 0.5)
+    # A half may be one of the decimal that was written (as a float, 0.145 * 100 is below 14.5) or of a computed float.
+    decimal = math.floor(Fraction(repr(float(fraction))) * units + Fraction(1, 2))
+    return max(decimal, math.floor(fraction * units + 0.5))
 
 
 def _places(score: Tensor, gone: Tensor) -> Tensor:
