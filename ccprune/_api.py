@@ -20,6 +20,7 @@ def record(
     may_skip: bool = False,
     only: Chosen | None = None,
     skip: Chosen = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> criteria.Recording:
     """Record training for the criteria that use it; the recording is a context manager.
 
@@ -28,7 +29,7 @@ def record(
     `torch.amp.GradScaler`, which omits steps, `may_skip=True` is needed. The arguments and errors are those of
     `criteria.Recording`.
     """
-    return criteria.Recording(model, optimizer, names, may_skip=may_skip, only=only, skip=skip)
+    return criteria.Recording(model, optimizer, names, may_skip=may_skip, only=only, skip=skip, options=options)
 
 
 def score(

@@ -31,9 +31,9 @@ def movement(store: scores.Movement) -> Scores:
     return store.scores
 
 
-def legcnet(store: scores.WeightSeries) -> Scores:
+def legcnet(store: scores.WeightExponents) -> Scores:
     """1 - p of the Granger test of a weight's Lyapunov exponents against the training loss (LEGCNet, section 3.6)."""
-    return scores.legcnet_of_records(store)
+    return scores.legcnet_of_exponents(store)
 
 
 def squared_updates(store: SquaredUpdates) -> Scores:
@@ -102,7 +102,7 @@ register("obs", scores.obs)
 # Criteria that do not use the loss have the pairing that needs no second forward pass.
 register("movement", movement, store=scores.Movement, pairing="consecutive")
 register("squared_updates", squared_updates, store=_squares, pairing="consecutive")
-register("legcnet", legcnet, store=scores.WeightSeries, pairing="consecutive")
+register("legcnet", legcnet, store=scores.WeightExponents, pairing="consecutive")
 register("causal", causal, store=_screen, pairing="same_batch")
 register("causal_consecutive", causal, store=_screen, pairing="consecutive")
 register("causal_exact", causal_exact, store=_rows, pairing="same_batch")

@@ -1,11 +1,12 @@
 """Records of one training run for several criteria."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ccprune._util.checks import listed
 from ccprune.criteria._registry import known, registered
 from ccprune.mask import prunable
 from ccprune.mask._prunable import Chosen, chosen
@@ -27,6 +28,8 @@ class Recording:
         As in `Recorder`.
     names : collection of str, optional
         Names of criteria, by default all registered ones. Criteria that record nothing are ignored.
+    options : {name: {argument: value}}, optional
+        Arguments of a criterion's store, such as `{"legcnet": {"risk": held_out_loss}}`, see `scores.WeightExponents`.
 
     Attributes
     ----------
@@ -38,7 +41,8 @@ class Recording:
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        ValueError for an unknown name; otherwise as in `Recorder`.
+        ValueError for an unknown name, and for options of a criterion that is not recorded; otherwise as in `Recorder`
+        and in the stores.
     """
 
     def __init__(
@@ -50,20 +54,27 @@ class Recording:
         may_skip: bool = False,
         only: Chosen | None = None,
         skip: Chosen = (),
+        options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.only, self.skip = only, skip
         weights = prunable(model, only=only, skip=skip)
         taken = registered().values() if names is None else [known(name) for name in names]
         self.stores: dict[str, Any] = {}
-        shared: dict[tuple[Any, str], Store] = {}
+        options = options or {}
+        shared: dict[tuple[Any, str, str | None], Store] = {}
         for criterion in taken:
             if criterion.store is not None and criterion.pairing is not None:
-                key = (criterion.store, criterion.pairing)
+                own = options.get(criterion.name)
+                key = (criterion.store, criterion.pairing, criterion.name if own else None)
                 if key not in shared:
                     with chosen(model, weights):
-                        shared[key] = criterion.store(model)
+                        shared[key] = criterion.store(model, **(own or {}))
                 self.stores[criterion.name] = shared[key]
-        kept = {pairing: [store for (_, own), store in shared.items() if own == pairing] for pairing in PAIRINGS}
+        if not options.keys() <= self.stores.keys():
+            raise ValueError(
+                f"options must be for criteria that are recorded, {list(self.stores)}, got {listed(list(options))}"
+            )
+        kept = {pairing: [store for (_, held, _), store in shared.items() if held == pairing] for pairing in PAIRINGS}
         self._recorders = [
             Recorder(model, optimizer, stores, pairing=pairing, may_skip=may_skip, only=only, skip=skip)
             for pairing, stores in kept.items()

@@ -40,7 +40,7 @@ class Criterion:
 
     name: str
     function: Callable[..., Scores]
-    store: Callable[[nn.Module], Store] | None = None
+    store: Callable[..., Store] | None = None
     pairing: str | None = None
 
     @cached_property
@@ -63,7 +63,7 @@ def register(
     name: str,
     function: Callable[..., Scores],
     *,
-    store: Callable[[nn.Module], Store] | None = None,
+    store: Callable[..., Store] | None = None,
     pairing: str | None = None,
 ) -> None:
     """Add a criterion, in place of an earlier one of the same name; those of the library cannot be replaced.
@@ -75,7 +75,8 @@ def register(
         Takes some of `GIVEN` by name, nothing else without a default, and returns {name: Tensor}, larger = keep.
     store : callable, optional
         Maps a model to the store of its training, see `ccprune.recording.Store`. The function gets the filled store
-        as the argument `store`. Criteria with the same `store` and pairing share one store.
+        as the argument `store`. Criteria with the same `store` and pairing share one store. Keyword arguments of
+        `store` are the `options` of `Recording`.
     pairing : str, optional
         Pairing of the recorder, "same_batch" or "consecutive". It is required with `store` and not allowed without.
 

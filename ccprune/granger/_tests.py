@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ccprune._util.checks import at_least, rows_within
 from ccprune._util.series import Series, as_tensor, finite
+from ccprune.granger._cpu import BLOCK
 from ccprune.granger._sums import Own, Sums, by_depth, own_regressions
 
 MAX_BYTES = 2**28  # default working memory
@@ -169,6 +170,7 @@ def granger_test(
     # few copies of the result.
     each = 8 * (4 * len(effect) + 6 * (max_lag + augment) * len(effect) + 12 * max_lag)
     most = rows_within(max_bytes, each, "one cause")
+    most = most // BLOCK * BLOCK or most  # whole blocks of the kernel, with the same last digits whatever max_bytes is
     answer = causes.new_empty(4, max_lag, causes.shape[1], dtype=torch.float64)
     infeasible = causes.new_empty(causes.shape[1], dtype=torch.bool)
     counts = effect.shape[0] - augment - torch.arange(1, max_lag + 1, dtype=torch.float64, device=causes.device)

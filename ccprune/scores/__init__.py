@@ -2,7 +2,7 @@
 
 The scores use the weights alone (`magnitude`, `lamp`, `random`), derivatives of the loss (`snip`, `grasp`, `fisher`,
 `obd`), the inputs of the layers (`wanda`, `obs`), the network without data (`synflow`), or the training (`Movement`,
-`legcnet`, `legcnet_of_records`; the causal scores are in `ccprune.lasso`). `ranks` makes any score comparable within
+`legcnet`, `legcnet_of_exponents`; the causal scores are in `ccprune.lasso`). `ranks` makes any score comparable within
 layers or rows only. `ccprune.criteria` registers all scores by name.
 
 Scores are computed with the model in eval mode. Half-precision weights and the batch are converted to float32. Frozen
@@ -15,17 +15,26 @@ from ccprune.scores.flow import synflow
 from ccprune.scores.gradients import fisher, grasp, obd, snip
 from ccprune.scores.movement import Movement
 from ccprune.scores.reconstruction import obs
-from ccprune.scores.series import PRUNE, WeightSeries, legcnet, legcnet_of_records
+from ccprune.scores.series import (
+    PRUNE,
+    WeightExponents,
+    WeightSeries,
+    legcnet,
+    legcnet_of_exponents,
+    legcnet_of_records,
+)
 from ccprune.scores.weights import lamp, magnitude, random, ranks
 
 __all__ = [
     "PRUNE",
     "Movement",
+    "WeightExponents",
     "WeightSeries",
     "fisher",
     "grasp",
     "lamp",
     "legcnet",
+    "legcnet_of_exponents",
     "legcnet_of_records",
     "magnitude",
     "obd",

@@ -16,7 +16,6 @@ from torch.optim import SGD
 from ccprune import criteria
 from ccprune._util.batches import Shuffled
 from ccprune._util.checks import at_least
-from ccprune.scores import legcnet_of_records
 from ccprune.stats import mean_interval
 from ccprune.training import fit
 from replication.causal.known_answers import Question, questions
@@ -161,7 +160,9 @@ def _scored(
     model, size = copy.deepcopy(problem.model), question.batch_size
     optimizer = SGD(model.parameters(), lr=question.lr)
     batches = Shuffled(problem.x, problem.y, size, seed=1_000 * seed)
-    with criteria.Recording(model, optimizer, names) as recording:
+    # LEGCNet has the authors' smallest range; the library's criterion has no unit.
+    options = {"legcnet": {"min_range": AUTHORS_MIN_RANGE}} if "legcnet" in names else None
+    with criteria.Recording(model, optimizer, names, options=options) as recording:
         epochs = max(1, round(steps * size / len(problem.x)))
         fit(model, batches, epochs=epochs, optimizer=optimizer, loss=problem.loss, recorder=recording)
     states: dict[str, nn.Module] = dict(zip(STATES, (problem.model, model), strict=True))
@@ -169,9 +170,6 @@ def _scored(
         for name in names:
             store = recording.stores.get(name)
             if state == "start" and store is not None:
-                continue
-            if name == "legcnet":  # with the authors' smallest range; the library's criterion has no unit
-                yield state, name, legcnet_of_records(store, min_range=AUTHORS_MIN_RANGE)
                 continue
             given: dict[str, Any] = {"x": problem.x, "y": problem.y, "loss": problem.loss, "lr": question.lr}
             # Not the problem's seed: random scores from the same numbers would depend on the idle weights' positions.

@@ -85,7 +85,7 @@ def test_each_name_stands_for_its_function(recorded):
     assert_same(criteria.score("wanda_row", model, x=x), rows)
     assert_same(criteria.score("magnitude_layer", model), layer)
     series = recording.stores["legcnet"]
-    assert_same(criteria.score("legcnet", model, store=series), scores.legcnet_of_records(series))
+    assert_same(criteria.score("legcnet", model, store=series), scores.legcnet_of_exponents(series))
 
 
 def assert_same(found, expected):
