@@ -127,7 +127,8 @@ def compare(
     fit : callable, optional
         Own training function, as in `ccprune.pilot`.
     criteria : sequence of str
-        Names from `ccprune.criteria`. Criteria that store a row per step need steps x weights x 4 bytes.
+        Names from `ccprune.criteria`. Criteria that store a row per step need steps x weights x 4 bytes; "legcnet"
+        needs about (100 + steps / 3) bytes a weight.
     sparsities : sequence of float
         Pruned fractions of the prunable weights, in [0, 1].
     allocation : str, default "global"

@@ -11,18 +11,12 @@ places, all uses count. The model is not changed.
 """
 
 from ccprune.scores.activations import wanda
+from ccprune.scores.exponents import WeightExponents, legcnet_of_exponents
 from ccprune.scores.flow import synflow
 from ccprune.scores.gradients import fisher, grasp, obd, snip
 from ccprune.scores.movement import Movement
 from ccprune.scores.reconstruction import obs
-from ccprune.scores.series import (
-    PRUNE,
-    WeightExponents,
-    WeightSeries,
-    legcnet,
-    legcnet_of_exponents,
-    legcnet_of_records,
-)
+from ccprune.scores.series import PRUNE, WeightSeries, legcnet, legcnet_of_records
 from ccprune.scores.weights import lamp, magnitude, random, ranks
 
 __all__ = [

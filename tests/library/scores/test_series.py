@@ -197,10 +197,12 @@ def test_store_of_exponents_names_bad_arguments():
         scores.WeightExponents(model, window=5)
     with pytest.raises(ValueError, match="max_bytes=100 is too little"):
         scores.WeightExponents(model, max_bytes=100)
+    with pytest.raises(TypeError, match="risk must be a function of the model, got float"):
+        scores.WeightExponents(model, risk=0.5)
     store = scores.WeightExponents(model, window=6, risk=lambda _: float("nan"))
     with pytest.raises(ValueError, match="the store holds no window of 6 records"):
         scores.legcnet_of_exponents(store)
-    with pytest.raises(ValueError, match="risk must be finite, got nan at the end of window 1"):
+    with pytest.raises(ValueError, match="risk must return one finite number, got nan"):
         for _ in range(6):
             store.update(loss, change)
     store = scores.WeightExponents(model, window=6)
