@@ -231,3 +231,14 @@ def test_uncounted_products_are_named_in_the_summary():
     model = Far(nn.Linear(3, 3))
     found = report(model, Mask.from_scores(scores_of(model), sparsity=0.5), torch.randn(2, 5, 3))
     assert "not counted: _cdist_forward (1 calls)" in found.summary
+
+
+def test_the_compressed_size_of_a_large_model_is_estimated_to_a_percent():
+    model = nn.Linear(2000, 1500)  # 12 MB
+    for sparsity in (0.0, 0.5, 0.9):
+        mask = Mask.from_scores({"weight": model.weight.detach().abs()}, sparsity=sparsity)
+        mask.apply_(model)
+        file = io.BytesIO()
+        torch.save(model.state_dict(), file)
+        found = ccprune.report(model, mask).forms.loc["masked", "compressed_bytes"]
+        assert found == pytest.approx(len(zlib.compress(file.getvalue())), rel=0.01)
