@@ -42,14 +42,27 @@ def sync_folder(folder: str | os.PathLike) -> None:
         os.close(handle)
 
 
+def require_plain(path: Path) -> None:
+    """Raise ValueError if the path is a link, a folder or a device, which a file must not replace."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ValueError(f"path must be a new or a regular file, got {path}, which is a link, a folder or a device")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary file beside the path, which replaces the path at the end and is deleted after an error."""
+    """Yield a temporary file beside the path, which replaces the path at the end and is deleted after an error.
+
+    The permissions of a file at the path are kept. ValueError is raised for a link, a folder or a device.
+    """
     path = Path(path)
+    require_plain(path)
+    mode = path.stat().st_mode & 0o777 if path.exists() else None
     temporary = _new_file(path)
     try:
         yield temporary
         _finish(temporary)
+        if mode is not None:
+            os.chmod(temporary, mode)
         os.replace(temporary, path)
         sync_folder(path.parent)
     except BaseException:

@@ -1,5 +1,6 @@
 """A model and its mask in one safetensors file, which contains only tensors and text and no executable content."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -24,7 +25,8 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
 
     The mask takes one bit per weight: uint8 tensors "ccprune.mask/NAME" hold the flattened mask in the format of
     `numpy.packbits`. The text metadata are format, mask (JSON of name -> shape), tied (JSON of name -> name that holds
-    the values) and requested (the requested sparsity, if known). Any safetensors reader can read the weights.
+    the values), digests (JSON of name -> SHA-256 of the values) and requested (the requested sparsity, if known). Any
+    safetensors reader can read the weights.
 
     Raises
     ------
@@ -50,7 +52,13 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
     for name, keep in mask.keep.items():
         tensors[_MASK + name] = torch.from_numpy(np.packbits(keep.cpu().numpy()))
         shapes[name] = list(keep.shape)
-    metadata = {"format": FORMAT, "mask": json.dumps(shapes), "tied": json.dumps(tied)}
+    digests = {name: _digest(value) for name, value in tensors.items()}
+    metadata = {
+        "format": FORMAT,
+        "mask": json.dumps(shapes),
+        "tied": json.dumps(tied),
+        "digests": json.dumps(digests),
+    }
     if mask.requested is not None:
         metadata["requested"] = repr(mask.requested)
     with replacing(path) as temporary:
@@ -88,6 +96,8 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
         stored |= {name: stored[holder] for name, holder in json.loads(metadata["tied"]).items()}
         if any(bool(stored[name][~keep].any()) for name, keep in mask.keep.items()):
             raise ValueError("pruned weights are not zero")
+        digests = json.loads(metadata.get("digests", "{}"))  # files of earlier versions have none
+        changed = [name for name, value in tensors.items() if name in digests and digests[name] != _digest(value)]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: its mask or metadata do not fit together ({error})") from error
     state = _state(model)
@@ -104,10 +114,12 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
             )
     held: dict[object, str] = {}
     for name, value in state.items():
-        if not torch.equal(stored[held.setdefault(_identity(name, value), name)], stored[name]):
+        if _digest(stored[held.setdefault(_identity(name, value), name)]) != _digest(stored[name]):
             raise ValueError(
                 f"{path} has different values for {held[_identity(name, value)]!r} and {name!r}, the model one tensor"
             )
+    if changed or not digests.keys() <= tensors.keys():
+        raise ValueError(f"{path} is damaged: its values of {listed(changed or sorted(digests))} are not those saved")
     mask.check(model)  # raises if the names or shapes of the mask are not those of the model
     model.load_state_dict({own: stored[plain] for own, plain in plain_names(model).items()})
     return mask
@@ -121,6 +133,11 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     if others:
         raise ValueError(f"model's state must be tensors, got others: {listed(others)}")
     return state
+
+
+def _digest(value: Tensor) -> str:
+    """Return the SHA-256 (hex) of the bytes of the values, by which NaN is equal to itself."""
+    return hashlib.sha256(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def _identity(name: str, value: Tensor) -> object:

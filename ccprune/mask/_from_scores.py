@@ -233,12 +233,20 @@ class FromScores:
         return cls({name: drop_lowest(score, score.numel() - kept[name]) for name, score in scores.items()})
 
 
+_EXACT = 2**53  # the largest integer up to which float64 has every one
+
+
 def _check(scores: Mapping[str, Tensor]) -> None:
     if not scores:
         raise ValueError("scores must name at least one parameter")
     for name, score in scores.items():
         if score.is_meta:
             raise ValueError(f"scores[{name!r}] must have values, got a tensor on the meta device")
+        if score.is_complex():
+            raise TypeError(f"scores[{name!r}] must be real numbers, got {score.dtype}: take their absolute values")
+        whole = not score.is_floating_point() and score.dtype != torch.bool
+        if whole and score.numel() and int(score.abs().max()) > _EXACT:
+            raise ValueError(f"scores[{name!r}] must be integers of at most 2^53, which are compared exactly")
         if bool(score.isnan().any()):
             raise ValueError(f"scores[{name!r}] holds NaN")
 

@@ -85,9 +85,9 @@ def _select(
         )
 
     if allocation in ("global", "lamp"):
-        keep = _by_threshold(scores, count - sum(lost), safe, earlier)
-        if all(size - int(part.sum()) <= limit for size, part, limit in zip(sizes, keep.values(), most, strict=True)):
-            return keep
+        found = _by_threshold(scores, count - sum(lost), safe, earlier)
+        if all(size - int(part.sum()) <= limit for size, part, limit in zip(sizes, found.values(), most, strict=True)):
+            return found
     # The rest needs the order of all units: 36 bytes each.
     flat = torch.cat([score.flatten().to(device, torch.float64) for score in scores.values()])
     gone = torch.zeros_like(flat, dtype=torch.bool)

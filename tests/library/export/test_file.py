@@ -177,3 +177,18 @@ def test_save_refuses_and_leaves_the_file_that_was_there(saved):
     with pytest.raises(ValueError, match=r"state must be tensors, got others: \['_extra_state'\]"):
         export.save(path, extra, Mask({"weight": torch.ones(2, 2, dtype=torch.bool)}))
     assert path.read_bytes() == content and [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_every_flipped_bit_is_found(tmp_path):
+    model = nn.Linear(6, 5)
+    path = export.save(tmp_path / "model", model, Mask.ones_like(model))
+    content = path.read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    for place in torch.randint(8, len(content), (120,), generator=generator).tolist():
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << (place % 8)
+        path.write_bytes(damaged)
+        with pytest.raises(
+            ValueError, match=r"is damaged|whole safetensors|must have been written|must hold|has '|mask"
+        ):
+            export.load(path, nn.Linear(6, 5))

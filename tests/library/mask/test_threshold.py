@@ -83,3 +83,10 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 4e6
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     bytes_a_weight, kept = done.stdout.split()
     assert float(bytes_a_weight) <= 10 and int(kept) == 400_000
+
+
+def test_scores_that_have_no_exact_order_are_refused():
+    with pytest.raises(TypeError, match=r"scores\['a'\] must be real numbers, got torch.complex64"):
+        Mask.from_scores({"a": torch.ones(4, dtype=torch.complex64)}, sparsity=0.5)
+    with pytest.raises(ValueError, match=r"scores\['a'\] must be integers of at most 2\^53"):
+        Mask.from_scores({"a": torch.tensor([2**60, 2**60 + 1])}, sparsity=0.5)
