@@ -197,3 +197,15 @@ def test_what_is_planned_and_looked_for_needs_no_torch():
         "r.problem('device:cuda'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # it takes seconds to import
+
+
+@pytest.mark.parametrize("package", ["ccprune", "replication"])
+def test_a_clone_whose_code_is_not_the_imported_one_is_refused(package, project, capfd):
+    """Its notebooks would run with other code than that which their stamps and commit name."""
+    project.write_suite(project.entry("one"))
+    (project.root / package).mkdir(exist_ok=True)
+    (project.root / package / "__init__.py").write_text("")
+    for command in ("replicate", "report", "status", "verify"):
+        assert cli.main([command]) == 2
+        assert f"has its own {package}, but this environment imports" in capfd.readouterr().err
+    assert not (project.out / "results").exists() or not any((project.out / "results").iterdir())
