@@ -60,7 +60,8 @@ def stretching_curves(
         Last k that is returned; None is `steps`.
     max_bytes : int, default `MAX_BYTES`
         Working memory in bytes on devices other than the CPU, where all points of a series are compared at once. Series
-        that do not fit together are processed in blocks. The CPU needs a few times one series per thread.
+        that do not fit together are processed in blocks. The CPU needs a few times one series per thread, or a few
+        times 16 series of at most 200 points.
 
     Returns
     -------
@@ -91,7 +92,8 @@ def stretching_curves(
     limit = float("inf") if neighbourhood is None else float(neighbourhood)
     values = series.detach().to(torch.float64).contiguous()
     if values.device.type == "cpu":
-        curves = _lyapunov_cpu.stretching_curves(values.numpy(), embed_dim, delay, theiler, steps, upto, limit)
+        width = _lyapunov_cpu.block_width(series.shape[1] - delay * (embed_dim - 1) - steps, embed_dim, limit)
+        curves = _lyapunov_cpu.stretching_curves(values.numpy(), embed_dim, delay, theiler, steps, upto, limit, width)
         return torch.from_numpy(curves)
     return _lyapunov_torch.stretching_curves(values, embed_dim, delay, theiler, steps, upto, limit, max_bytes)
 

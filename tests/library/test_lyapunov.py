@@ -6,6 +6,8 @@ NumPy reference below, which compares every pair and knows nothing of sorting, b
 import itertools
 import json
 import math
+import platform
+import re
 from pathlib import Path
 
 import numba
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from ccprune.lyapunov import _cpu as _lyapunov_cpu
 from ccprune.lyapunov import _exponents, exponents_of, growth_rates, slopes, stretching_curves, windowed_exponents
 from ccprune.lyapunov import _torch as _lyapunov_torch
 from ccprune.lyapunov._exponents import has_jump
@@ -78,6 +81,16 @@ def by_torch(series, *, embed_dim=2, delay=1, theiler=0, steps=20, neighbourhood
     return _lyapunov_torch.stretching_curves(series, embed_dim, delay, theiler, steps, steps, limit, 2**22)
 
 
+def searched(series, width, *, embed_dim=2, delay=1, theiler=0, steps=20, neighbourhood=None):
+    limit = math.inf if neighbourhood is None else neighbourhood
+    arguments = embed_dim, delay, theiler, steps, steps, limit
+    return torch.from_numpy(_lyapunov_cpu.stretching_curves(series.numpy(), *arguments, width))
+
+
+def by_sorting(series, **options):
+    return searched(series, 0, **options)
+
+
 def on_cuda(series, **options):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
@@ -86,7 +99,9 @@ def on_cuda(series, **options):
     return curves.cpu()
 
 
-paths = pytest.mark.parametrize("curves", [stretching_curves, by_torch, on_cuda], ids=["compiled", "torch", "cuda"])
+paths = pytest.mark.parametrize(
+    "curves", [stretching_curves, by_sorting, by_torch, on_cuda], ids=["compiled", "sorted", "torch", "cuda"]
+)
 
 
 @paths
@@ -96,6 +111,8 @@ def test_equals_tisean_within_its_printed_precision(run, curves):
     extent = float(series.max() - series.min())
     options = {name: run[name] for name in ("embed_dim", "delay", "theiler", "steps")}
     ours = curves(series, **options, neighbourhood=run["epsilon"] or extent / 1000)[0].numpy()
+    # No point of these series has an exact copy, so that the neighbourhood does not matter, and none is the default.
+    assert torch.equal(curves(series, **options)[0], torch.from_numpy(ours))
     theirs = np.array(run["S"])
     assert run["k"] == list(range(run["steps"] + 1))
     # "%e" prints 7 significant digits; the last 1e-12 is for the conversion of the decimals themselves.
@@ -110,6 +127,44 @@ def test_equals_brute_force(options, decimals, curves):
     series = walks(6, 70, decimals=decimals)
     expected = np.array([reference(row, **options) for row in series.numpy()])
     np.testing.assert_allclose(curves(series, **options).numpy(), expected, rtol=0, atol=1e-12)
+
+
+def difficult(n):
+    """Series with ties, twins, constants, jumps, trends, values whose squares underflow, and both ends of float64."""
+    rng = np.random.default_rng(n)
+    walk = rng.standard_normal((40, n)).cumsum(1)
+    still = np.where(np.arange(n) < n - 2, 0.0, walk[:5])
+    ends = np.where(rng.random((3, n)) < 0.5, -1.7e308, 1.7e308)
+    parts = [walk, walk.cumsum(1), walk[:20].round(), walk[:9] > 0, np.full((7, n), 0.1), still, walk[:3] * 5e-324]
+    parts += [
+        np.arange(n)[None] ** 1.5,
+        10.0 ** rng.uniform(-200, 0, (9, n)),
+        np.sign(walk[:9]) * 1e-170 + (walk[:9] > 1),
+        ends,
+    ]
+    return torch.from_numpy(rng.permutation(np.concatenate(parts)))
+
+
+@pytest.mark.parametrize("options", [o for o in OPTIONS if o["embed_dim"] > 1], ids=str)
+@pytest.mark.parametrize("n", [31, 50, 90, 200])
+def test_both_compiled_searches_give_the_same_bits(options, n):
+    series = difficult(n)
+    expected = by_sorting(series, **options).numpy()
+    for width in (1, 3, 8, 16):
+        np.testing.assert_array_equal(searched(series, width, **options).numpy(), expected)
+    np.testing.assert_array_equal(stretching_curves(series, **options).numpy(), expected)
+
+
+def test_short_series_are_compared_side_by_side_in_vector_registers():
+    assert _lyapunov_cpu.block_width(46, 2, math.inf) > 8 and _lyapunov_cpu.block_width(5000, 2, math.inf) == 0
+    if platform.machine() != "x86_64":
+        pytest.skip("names the instructions of x86-64")
+    compiled = numba.njit(_lyapunov_cpu._compare_pairs.py_func)
+    block = np.zeros((5, 48 * 16))
+    compiled(block[4], 16, 2, 1, 0, 46, block[:4], np.zeros(46 * 16, np.int64))
+    (code,) = compiled.inspect_asm().values()
+    # Sums of several squares that are compared at once; squares alone are vectorised even where the search is not.
+    assert re.search(r"\bv?addpd\b.*\n(.*\n){0,8}.*\bv?cmp\w*pd\b", code)
 
 
 @paths
