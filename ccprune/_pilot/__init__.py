@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pandas as pd
@@ -18,14 +20,14 @@ from torch.optim import Optimizer
 from ccprune._pilot._checks import MARKER, check_arguments, check_factory, require_extra, trial
 from ccprune._pilot._data import Data, load
 from ccprune._pilot._engine import SCHEDULES, Fit, Setting
-from ccprune._pilot._metrics import accuracy, bounds, r_squared
+from ccprune._pilot._metrics import Metric, accuracy, bounds, r_squared
 from ccprune._pilot._page import price, sentences, write_page
 from ccprune._pilot._reasons import reasons
 from ccprune._pilot._rules import Recommendation, recommend, tabulate
-from ccprune._pilot._runs import Metric, OutOfTime, Plan, example, first_start, run
+from ccprune._pilot._runs import OutOfTime, Plan, example, run, stored_start
 from ccprune._util.files import write_atomic
 from ccprune._util.inputs import samples
-from ccprune.criteria import known
+from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask, prunable
 from ccprune.mask._prunable import Chosen
 
@@ -189,6 +191,8 @@ def pilot(
         folder=folder,
         recorded=recorded,
         before=before,
+        criteria=criteria,
+        seconds=seconds,
         after=after,
         seeds=seeds,
         batch_size=batch_size,
@@ -217,9 +221,7 @@ def pilot(
         only,
         skip,
     )
-    for name in setting.criteria:
-        known(name)
-    tried = trial(setting, seed)
+    tried = trial(setting, data, metric, seed)
     plan = Plan(
         setting,
         data,
@@ -229,16 +231,16 @@ def pilot(
         tuple(schedules),
         folder,
         inputs=_digest(setting, data, metric, weights, tried.loss),
-        explained=_explained(data),
+        explained=_explained(data, make(seed)),
+        sign=1 if better == "larger" else -1,
     )
     if dry_run:
         return tried.seconds_an_epoch * (before + after * (len(plan.branches) + 1)) * seeds
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
     rows, layers = run(plan, workers=workers, seconds=seconds, progress=progress)
-    sign = 1 if better == "larger" else -1
-    table = tabulate(rows, margin=margin, sign=sign, bounds=bounds(metric))
-    found = recommend(table, rows, layers, margin=margin, sign=sign)
+    table = tabulate(rows, margin=margin, sign=plan.sign, bounds=bounds(metric))
+    found = recommend(table, rows, layers, margin=margin, sign=plan.sign)
     answer = sentences(found, margin, language)[0]
     runs, screened = pd.DataFrame(rows), pd.DataFrame(layers)
     result = Pilot(found, table, runs, screened, folder, answer, samples(example(plan)))
@@ -268,16 +270,20 @@ def _perceptron(features: int, outputs: int, seed: int) -> nn.Module:
         return nn.Sequential(nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, outputs))
 
 
-def _explained(data: Data) -> bool:
-    """Whether the inputs are one tensor of numbers, whose features can be explained."""
+def _explained(data: Data, model: nn.Module) -> bool:
+    """Whether features can be explained: inputs are one tensor of numbers, and outputs have one row a sample."""
     x = data.batch[0]
-    return isinstance(x, Tensor) and x.is_floating_point() and x[0].numel() > 1
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2 or x[0].numel() < 2:
+        return False
+    with torch.no_grad(), eval_mode(model):
+        outputs = model(x[:2])
+    return isinstance(outputs, Tensor) and outputs.ndim == 2
 
 
 def _digest(setting: Setting, data: Data, metric: Metric, weights: dict[str, nn.Parameter], loss: float) -> str:
     """Return the hash of everything that the networks depend on.
 
-    Functions are known by their names, and by what they do in the trial: its loss and the model's first weights.
+    Functions are known by their code, and by what they do in the trial: its loss and the model's first weights.
     """
     model = setting.make(0)
     described = {
@@ -287,11 +293,25 @@ def _digest(setting: Setting, data: Data, metric: Metric, weights: dict[str, nn.
         "weights": [float(weight.detach().double().sum()) for weight in model.parameters()],
         "pruned": sorted(weights),
         "optimizer": repr(setting.optimizer(model.parameters())),
-        "functions": [getattr(one, "__qualname__", repr(one)) for one in (setting.fit, setting.loss, metric)],
+        "functions": [_described(one) for one in (setting.fit, setting.loss, metric)],
         "trial": loss,
         "epochs": [setting.before, setting.recorded, setting.after],
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _described(value: Any) -> Any:
+    """Return what a function does, as its code and what that holds, without addresses, which differ in each process."""
+    if isinstance(value, partial):
+        return [_described(one) for one in (value.func, *value.args, *sorted(value.keywords.items()))]
+    if isinstance(value, CodeType):
+        return [value.co_code.hex(), value.co_names, [_described(one) for one in value.co_consts]]
+    if isinstance(value, frozenset):
+        return sorted(map(repr, value))
+    if hasattr(value, "__code__"):
+        held = [cell.cell_contents for cell in value.__closure__ or ()]
+        return [value.__qualname__, _described(value.__code__), _described((value.__defaults__, held))]
+    return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _write(plan: Plan, result: Pilot, margin: float, language: str) -> None:
@@ -301,7 +321,7 @@ def _write(plan: Plan, result: Pilot, margin: float, language: str) -> None:
     lists = ["curve", "importance", "before", "price", "shuffled"]
     result.runs.drop(columns=lists).to_csv(folder / "runs.csv", index=False)
     result.layers.to_csv(folder / "layers.csv", index=False)
-    begun = first_start(plan)
+    begun = stored_start(plan, int(result.runs["seed"].iloc[0]))
     criterion = found.method or plan.setting.criteria[0]
     sparsity = found.sparsity or plan.sparsities[0]
     scores = begun.scores[criterion]

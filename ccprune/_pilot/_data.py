@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,7 @@ def load(
         raise ValueError("validation must be given where train is no table")
     held = [gathered(part, name, device) for name, part in (("validation", validation), ("test", test))]
     source = training_batches(train, batch_size, device)
-    first = next(iter(source(seed)(0)), None)
-    if first is None:
-        raise ValueError("train must hold at least one sample, got none")
+    (first,) = first_batches(source, seed, 1)
     whole = source(seed) if isinstance(source(seed), Shuffled) else None
     data = Data(
         batches=source,
@@ -90,6 +89,13 @@ def load(
     return data
 
 
+def first_batches(source: Callable[[int], Any], seed: int, count: int) -> list[Samples]:
+    """Return the first mini-batches of a seed, the same ones at each call."""
+    with torch.random.fork_rng(devices=[]):  # a loader draws its order from the global generator
+        torch.manual_seed(seed)
+        return list(islice(source(seed)(0), count))
+
+
 def training_batches(train: Any, batch_size: int, device: torch.device) -> Callable[[int], Any]:
     """Return a function that maps a seed to the mini-batches of an epoch."""
     pair = _pair(train)
@@ -103,6 +109,8 @@ def training_batches(train: Any, batch_size: int, device: torch.device) -> Calla
             "train must be a pair (x, y), an iterable of batches such as a DataLoader, a DataFrame or the path of a "
             f"CSV file, got {type(train).__name__}"
         )
+    if iter(train) is train:
+        raise TypeError(f"train must be readable in every epoch, as a DataLoader is, got {type(train).__name__}")
     return lambda seed: _Loader(train, device)
 
 
@@ -114,6 +122,11 @@ class _Loader:
     device: torch.device
 
     def __call__(self, epoch: int) -> Iterable[Samples]:
+        # A generator of the loader's own goes on from epoch to epoch, and would be elsewhere after an interruption.
+        for holder in (self.loader, getattr(self.loader, "sampler", None)):
+            generator = getattr(holder, "generator", None)
+            if isinstance(generator, torch.Generator):
+                generator.manual_seed(int(torch.randint(2**62, ())))
         for x, y in batches(self.loader, name="train"):
             yield mapped(lambda one: one.to(self.device), x), mapped(lambda one: one.to(self.device), y)
 
@@ -167,7 +180,7 @@ def _joined(parts: list[Any]) -> Any:
 
 
 def _check(data: Data, targets: Any) -> None:
-    """Raise ValueError for values that are not finite, and for classes that only one part has."""
+    """Raise ValueError for values that are not finite, one class, and classes that only one part has."""
     parts = {"train": data.batch, "validation": data.validation, "test": data.test}
     for name, part in parts.items():
         for value in tensors(part):
@@ -176,6 +189,8 @@ def _check(data: Data, targets: Any) -> None:
     if not data.classifies or not isinstance(targets, Tensor):
         return
     trained = set(targets.unique().tolist())
+    if len(trained) < 2:
+        raise ValueError(f"train must have samples of 2 or more classes, got only class {trained.pop()}")
     for name in ("validation", "test"):
         part = parts[name]
         if part is None:

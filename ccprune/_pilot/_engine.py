@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch.optim import Optimizer
 
 from ccprune import criteria as registry
 from ccprune import training
+from ccprune._pilot._data import first_batches
 from ccprune._util.modes import copied
 from ccprune.mask import Mask, schedules
 from ccprune.mask._prunable import Chosen
@@ -47,9 +47,7 @@ class Setting:
 
     def first(self, seed: int, count: int = 1) -> list[tuple[Any, Any]]:
         """Return the first mini-batches of a seed, which scores and corrections use."""
-        with torch.random.fork_rng(devices=[]):  # a loader draws its order from the global generator
-            torch.manual_seed(seed)
-            return list(islice(self.batches(seed)(0), count))
+        return first_batches(self.batches, seed, count)
 
     def train(
         self,
@@ -80,7 +78,10 @@ class Setting:
                 seed=noise,
             )
             return
-        with nullcontext() if mask is None else mask.enforce(model, optimizer):
+        device = next(model.parameters()).device
+        own = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+        with own, nullcontext() if mask is None else mask.enforce(model, optimizer):
+            torch.manual_seed(noise)
             if recorder is not None:
                 recorder.restart()
             self.fit(model, optimizer, epochs, recorder, noise)

@@ -1,5 +1,6 @@
 """Metrics of a pilot: what is compared on validation and test samples, larger is better."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 from ccprune import training
 from ccprune._util.inputs import call, rows, samples
 from ccprune._util.modes import eval_mode
+
+Metric = Callable[[nn.Module, Any, Any], float]
 
 
 def accuracy(model: nn.Module, x: Any, y: Tensor) -> float:
@@ -23,9 +26,24 @@ def r_squared(model: nn.Module, x: Any, y: Tensor) -> float:
     with eval_mode(model):
         for first in range(0, count, 1000):
             part, targets = rows((x, y), slice(first, first + 1000), count=count)
-            error += (call(model, part).double() - targets.double()).square().sum().cpu()
+            outputs = call(model, part)
+            if outputs.shape != targets.shape:  # their difference would have a row for every pair of samples
+                raise ValueError(
+                    f"y must have the shape of the outputs, {tuple(outputs.shape)}, got {tuple(targets.shape)}"
+                )
+            error += (outputs.double() - targets.double()).square().sum().cpu()
     spread = (y.double() - y.double().mean(0)).square().sum().cpu()
     return float(1 - error / spread) if spread else 0.0
+
+
+def metric_value(metric: Metric, model: nn.Module, x: Any, y: Any) -> float:
+    """Return the metric as a float, or raise TypeError if it is not one number."""
+    value = metric(model, x, y)
+    try:
+        return value.item() if isinstance(value, Tensor) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise TypeError(f"metric must return one number, got {got}") from None
 
 
 def bounds(metric: Any) -> tuple[float, float]:

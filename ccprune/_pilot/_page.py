@@ -32,7 +32,7 @@ def _texts() -> dict[str, Any]:
 def sentences(found: Recommendation, margin: float, language: str) -> list[str]:
     """Return the recommendation in words, the answer first."""
     text = _texts()[language]
-    where = {"method": found.method, "schedule": text.get(found.schedule, ""), "sparsity": found.sparsity}
+    where = {"method": found.method, "schedule": text.get(found.schedule, ""), "sparsity": _percent(found.sparsity)}
     lines = [text[found.answer].format(margin=margin, **where)]
     if found.answer == "prune":
         if found.as_good:
@@ -46,11 +46,16 @@ def sentences(found: Recommendation, margin: float, language: str) -> list[str]:
     if found.answer == "do_not_prune":
         lines.append(text["worse"].format(count=found.worse[0], total=found.worse[1], reach=found.reach))
     if found.answer in ("prune", "do_not_prune"):
-        names = [f"{method} {sparsity:g} ({text[schedule]})" for method, schedule, sparsity in found.better]
+        names = [f"{method} {_percent(sparsity)} ({text[schedule]})" for method, schedule, sparsity in found.better]
         lines.append(text["better"].format(names=shorten(names)) if names else text["not_better"])
         if found.protected:
-            lines.append(text["protected"].format(lowest=min(SCREENED), names=shorten(list(found.protected))))
+            lines.append(text["protected"].format(lowest=_percent(min(SCREENED)), names=shorten(list(found.protected))))
     return lines
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent with all its digits, because 99.7% of the weights are not 100% of them."""
+    return f"{100 * share:.6g}%"
 
 
 def price(runs: pd.DataFrame) -> float | None:
@@ -67,7 +72,7 @@ def write_page(plan: Plan, result: "Pilot", *, margin: float, language: str, pla
     """Write `index.html` with its two pictures into the folder."""
     text = _texts()[language]
     _save(_panels(result.table, text), plan, "panels.svg")
-    _save(_layers(result.layers, result.runs), plan, "layers.svg")
+    _save(_layers(result.layers, result.runs, plan.sign), plan, "layers.svg")
     seeds = result.runs["seed"].nunique()
     lines = sentences(result.recommendation, margin, language)[1:] + _costs(result, text)
     if seeds < planned:
@@ -136,7 +141,7 @@ def _table(table: pd.DataFrame, text: dict[str, Any]) -> str:
         shown = {
             "method": method,
             "schedule": text.get(schedule, ""),
-            "sparsity": "" if dense else f"{sparsity:.0%}",
+            "sparsity": "" if dense else _percent(sparsity),
             "validation": between(row, "validation"),
             "difference": "" if dense else between(row, "validation_difference"),
             "test": "" if dense else between(row, "test_difference"),
@@ -165,7 +170,7 @@ def _panels(table: pd.DataFrame, text: dict[str, Any]) -> Any:
             pruned.groupby(level=["method", "schedule"], sort=False) if column in table else ()
         ):
             part = part.droplevel(["method", "schedule"]).sort_index()
-            values = part[column].replace(np.inf, np.nan)
+            values = part[column].replace([np.inf, -np.inf], np.nan)
             style = {
                 "color": f"C{place // pruned.index.get_level_values('schedule').nunique()}",
                 "marker": "o",
@@ -185,22 +190,24 @@ def _panels(table: pd.DataFrame, text: dict[str, Any]) -> Any:
     return figure
 
 
-def _layers(layers: pd.DataFrame, runs: pd.DataFrame) -> Any:
-    """Draw a map of layers and sparsities, whose colour is the change of the metric."""
+def _layers(layers: pd.DataFrame, runs: pd.DataFrame, sign: int) -> Any:
+    """Draw a map of layers and sparsities with the change of the metric, the darker the worse."""
     from matplotlib.figure import Figure
 
     before = runs["before"].dropna().iloc[0][-1]
     change = layers.pivot(index="layer", columns="sparsity", values="validation").loc[layers["layer"].unique()] - before
     figure = Figure(figsize=(10, 0.8 + 0.32 * len(change)), layout="constrained")
     ax = figure.subplots()
-    shown = ax.imshow(change, aspect="auto", cmap="magma")
-    ax.set_xticks(range(change.shape[1]), [f"{sparsity:.0%}" for sparsity in change.columns])
+    change = change.replace([np.inf, -np.inf], np.nan)
+    shown = ax.imshow(change, aspect="auto", cmap="magma" if sign > 0 else "magma_r")
+    ax.set_xticks(range(change.shape[1]), [_percent(sparsity) for sparsity in change.columns])
     ax.set_yticks(range(len(change)), change.index)
     middle = (change.min().min() + change.max().max()) / 2
     for row in range(len(change)):
         for column in range(change.shape[1]):
             value = change.iloc[row, column]
-            ax.text(column, row, f"{value:+.3f}", ha="center", va="center", color="w" if value < middle else "k")
+            color = "w" if sign * (value - middle) < 0 else "k"
+            ax.text(column, row, f"{value:+.3f}", ha="center", va="center", color=color)
     figure.colorbar(shown)
     return figure
 

@@ -123,7 +123,7 @@ def recommend(
     common: dict[str, Any] = {
         "better": _better(rows, list(pruned.index), sign),
         "protected": _protected(layers, dense, margin, sign),
-        "worse": (int((pruned["validation_difference_high"] < -margin).sum()), len(pruned)),
+        "worse": (int((pruned["validation_difference_high"].fillna(-np.inf) < -margin).sum()), len(pruned)),
         "reach": float(width.min() / 2),
     }
     largest: dict[tuple[str, str], float] = {}
@@ -147,7 +147,7 @@ def recommend(
 def _interval(values: np.ndarray, name: str, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
     """Return the mean and its interval, without the part of it that lies outside the metric's bounds."""
     row = {name: float(values.mean())}
-    if len(values) > 1:
+    if len(values) > 1 and np.isfinite(values).all():
         interval = mean_interval(values)
         row |= {f"{name}_low": max(interval.low, bounds[0]), f"{name}_high": min(interval.high, bounds[1])}
     return row
@@ -166,7 +166,8 @@ def _better(
 ) -> tuple[tuple[str, str, float], ...]:
     """Return the pruned networks whose gain over dense has an interval above 0, at a level corrected for their number.
 
-    The correction is Bonferroni's, over all cells of the grid.
+    The correction is Bonferroni's, over all cells of the grid. Gains without any spread, as a few seeds easily have on
+    few samples, have no interval that could show something.
     """
     dense = {row["seed"]: row["validation"] for row in rows if row["method"] == DENSE}
     found = []
@@ -176,7 +177,9 @@ def _better(
             for row in rows
             if (row["method"], row["schedule"], row["sparsity"]) == key
         ]
-        if len(gains) > 1 and student_interval(gains, confidence_level=1 - 0.05 / len(keys)).low > 0:
+        if not np.isfinite(gains).all() or np.allclose(gains, gains[0], rtol=1e-9):
+            continue
+        if student_interval(gains, confidence_level=1 - 0.05 / len(keys)).low > 0:
             found.append(key)
     return tuple(found)
 

@@ -1,5 +1,6 @@
 """The runs of a pilot, each a unit that is stored when it is complete."""
 
+import math
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from ccprune import export
 from ccprune._pilot._data import Data
 from ccprune._pilot._engine import Branch, Setting, Start, branch, start
+from ccprune._pilot._metrics import Metric, metric_value
 from ccprune._util.files import replacing
 from ccprune._util.inputs import mapped, rows, samples, tensors
 from ccprune._util.units import Rows, Units
@@ -30,8 +32,6 @@ SHUFFLES = 39
 _SHOWN = ("study", "method", "schedule", "sparsity", "seed")
 _EXPLAINED = 20  # samples, and as many for the background
 _MOST_FEATURES = 50  # for Shapley values; integrated gradients explain larger inputs
-
-Metric = Callable[[nn.Module, Any, Any], float]
 
 
 class OutOfTime(RuntimeError):
@@ -51,6 +51,7 @@ class Plan:
     folder: Path
     inputs: str
     explained: bool
+    sign: int  # 1 if larger values of the metric are better, else -1
 
     @property
     def branches(self) -> list[tuple[str, str, float]]:
@@ -70,10 +71,12 @@ class Plan:
     def measured(self, model: nn.Module, *, test: bool = False) -> float | None:
         """Return the metric on the validation or test samples."""
         part = self.data.test if test else self.data.validation
-        if part is None:
-            return None
-        value = self.metric(model, *part)
-        return value.item() if isinstance(value, Tensor) else float(value)
+        return None if part is None else self.value(model, *part)
+
+    def value(self, model: nn.Module, x: Any, y: Any) -> float:
+        """Return the metric; NaN, as of a network whose outputs overflow, becomes the worst value there is."""
+        value = metric_value(self.metric, model, x, y)
+        return -self.sign * math.inf if math.isnan(value) else value
 
 
 def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> tuple[Rows, Rows]:
@@ -93,15 +96,14 @@ def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> t
             f"seconds={seconds} ended before one seed was complete; {_stored(plan)} of {plan.total} units are stored "
             f"in {plan.folder}, and the same call goes on from there"
         )
-    layers = _units(plan).get(
-        _key(plan, plan.seeds[0], "layers"), partial(_layers, plan, _Started(plan, plan.seeds[0]))
-    )
+    first = found[0][0]["seed"]  # the first complete one
+    layers = _units(plan).get(_key(plan, first, "layers"), partial(_layers, plan, _Started(plan, first)))
     return [row for one in found for row in one], layers
 
 
-def first_start(plan: Plan) -> Start:
-    """Return the trained and scored network of the first seed."""
-    return _Started(plan, plan.seeds[0]).start
+def stored_start(plan: Plan, seed: int) -> Start:
+    """Return the trained and scored network of a seed."""
+    return _Started(plan, seed).start
 
 
 def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, progress: bool) -> Rows | None:
@@ -143,11 +145,13 @@ class _Started:
             optimizer = setting.optimizer(model.parameters())
             try:
                 stored = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
+                if not set(setting.criteria) <= set(stored["scores"]):
+                    raise KeyError("criteria")
                 model.load_state_dict(stored["model"])
                 optimizer.load_state_dict(stored["optimizer"])
                 return Start(model, optimizer, stored["scores"], stored["curve"], stored["seconds"])
             except (OSError, RuntimeError, KeyError, ValueError, EOFError):
-                pass  # a file that cannot be read is written anew
+                pass  # a file that cannot be read, or lacks a criterion, is written anew
         begun = start(setting, self.seed, self.plan.measured)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
@@ -178,7 +182,7 @@ def _shuffled(plan: Plan, model: nn.Module) -> list[float]:
     found = []
     for _ in range(SHUFFLES):
         order = torch.randperm(count, generator=generator).to(tensors(y)[0].device)
-        found.append(float(plan.metric(model, x, rows(y, order, count=count))))
+        found.append(plan.value(model, x, rows(y, order, count=count)))
     return found
 
 
@@ -197,7 +201,7 @@ def _row(
     """Return all measures of one network but its speed."""
     forms = report(found.model, mask, example(plan)).forms.loc[DENSE if method == DENSE else "masked"]
     goal = started.start.curve[-1]
-    reached = [epoch for epoch, value in enumerate(found.curve, 1) if value >= goal]
+    reached = [epoch for epoch, value in enumerate(found.curve, 1) if plan.sign * (value - goal) >= 0]
     return {
         "seed": started.seed,
         "method": method,

@@ -41,12 +41,15 @@ def read_tables(train: Any, validation: Any, test: Any, *, target: str | None, s
     frames = {name: _read(part, name) for name, part in (("train", train), ("validation", validation), ("test", test))}
     whole = frames["train"]
     assert whole is not None
+    twice = whole.columns[whole.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"train must have different column names, got {listed(list(map(str, twice)))} more than once")
     if target is None or target not in whole.columns:
         raise ValueError(f"target must be one of the columns {listed(list(map(str, whole.columns)))}, got {target!r}")
     for name, frame in frames.items():
         if frame is None:
             continue
-        if set(frame.columns) != set(whole.columns):
+        if len(frame.columns) != len(whole.columns) or set(frame.columns) != set(whole.columns):
             odd = sorted(map(str, set(frame.columns) ^ set(whole.columns)))
             raise ValueError(f"{name} must have the columns of train, they differ by {listed(odd)}")
         empty = frame.isna().sum()
@@ -83,12 +86,16 @@ def _read(part: Any, name: str) -> pd.DataFrame | None:
 
 def _classes(column: pd.Series) -> tuple[str, ...] | None:
     """Return the names of the classes, or None for a target that is a number."""
-    values = pd.unique(column)
+    values = pd.unique(column).tolist()
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         whole = np.all(np.asarray(values) == np.round(np.asarray(values, dtype=float)))
         if not whole or len(values) > MOST_CLASSES:
             return None
-    return tuple(str(value) for value in sorted(values))
+    if len(values) < 2:
+        raise ValueError(f"target must be a column with 2 or more values, got only {values[0]} in {column.name!r}")
+    if len(values) > max(MOST_CLASSES, len(column) // 5):
+        raise ValueError(f"target must have classes of 5 or more rows, got {len(values)} classes in {column.name!r}")
+    return tuple(map(str, sorted(values, key=_by_type)))
 
 
 def _split(frame: pd.DataFrame, target: str | None, seed: int) -> dict[str, pd.DataFrame | None]:
@@ -112,6 +119,8 @@ def _encoded(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, to
     for column in train.columns:
         if column == target:
             continue
+        if pd.api.types.is_complex_dtype(train[column]):
+            raise ValueError(f"train must have real numbers, got complex ones in {column!r}")
         if pd.api.types.is_numeric_dtype(train[column]) and not pd.api.types.is_bool_dtype(train[column]):
             mean, spread = float(train[column].mean()), float(train[column].std(ddof=0))
             for name, frame in frames.items():
@@ -119,7 +128,14 @@ def _encoded(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, to
                 columns[name].append((frame[column].to_numpy(dtype=float) - mean) / (spread or 1.0))
             features.append(str(column))
             continue
-        categories = sorted(pd.unique(train[column]))
+        if pd.api.types.is_datetime64_any_dtype(train[column]) or pd.api.types.is_timedelta64_dtype(train[column]):
+            raise ValueError(f"train must have dates as numbers, such as days, got {train[column].dtype} in {column!r}")
+        if (count := train[column].nunique()) > max(MOST_CLASSES, len(train) // 5):
+            raise ValueError(
+                f"train must have categories of 5 or more rows, got {count} categories in {column!r}; "
+                "leave out columns that only identify a row"
+            )
+        categories = sorted(pd.unique(train[column]), key=_by_type)
         for name, frame in frames.items():
             unknown = sorted(map(str, set(pd.unique(frame[column])) - set(categories)))
             if unknown:
@@ -130,6 +146,11 @@ def _encoded(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, to
         raise ValueError(f"train must have a column beside the target {target!r}, got none")
     stacked = {name: torch.from_numpy(np.stack(values, 1).astype(np.float32)) for name, values in columns.items()}
     return stacked, tuple(features)
+
+
+def _by_type(value: Any) -> tuple[str, Any]:
+    """Return a key by which values of different types, such as numbers and text, can be sorted."""
+    return "text" if isinstance(value, str) else "", value
 
 
 def _targets(column: pd.Series, trained: pd.Series, classes: tuple[str, ...] | None, name: str) -> torch.Tensor:

@@ -26,7 +26,7 @@ def test_a_starter_file_is_written_once_and_runs(tmp_path, monkeypatch, capsys):
     text = (tmp_path / "mine.py").read_text().replace("FILE = None", 'FILE = "houses.csv"')
     for before, after in {
         'TARGET = "target"': 'TARGET = "sold"',
-        '"before": 20, "recorded": 5, "after": 6': '"before": 2, "after": 1',
+        '"before": 20, "recorded": 5, "after": 6': '"before": 2, "after": 2',
         '"seeds": 3': '"criteria": ("random",), "sparsities": (0.5,)',
     }.items():
         assert before in text
