@@ -1,5 +1,6 @@
 """`ccprune.pilot` as a whole, on a small table: the page, the stored units, and what is refused before any training."""
 
+import functools
 import json
 import re
 import sys
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 import ccprune
@@ -151,6 +152,39 @@ def test_other_settings_do_not_take_the_stored_units(tmp_path):
     assert first.table["validation"].tolist() != other.table["validation"].tolist()
 
 
+def test_functions_are_known_by_what_they_do(tmp_path, monkeypatch):
+    x, y = planted()
+    started, starts = _runs.start, []
+    monkeypatch.setattr(_runs, "start", lambda *args: starts.append(1) or started(*args))
+    generator = torch.Generator()
+
+    def call(power, **changed):
+        loader = DataLoader(TensorDataset(x[:200], y[:200]), batch_size=50, shuffle=True, generator=generator)
+        metric = functools.partial(
+            lambda model, x, y, power: (model(x).argmax(1) == y).double().mean() ** power, power=power
+        )
+        options = {"train": loader, "metric": metric, "margin": 0.1, "criteria": ("magnitude",), "seeds": 1}
+        return ccprune.pilot(**settings(tmp_path, **options | {"sparsities": (0.5,), "before": 1} | changed)).table
+
+    first = call(1)
+    pd.testing.assert_frame_equal(call(1), first)  # the same function, loader and generator, in another state
+    assert len(starts) == 1
+    assert call(2)["validation"].iloc[0] != first["validation"].iloc[0]
+    both = call(1, criteria=("magnitude", "random"))  # the stored network has no scores of the second
+    assert both.loc["magnitude"]["validation"].item() == first.loc["magnitude"]["validation"].item()
+
+
+def test_networks_whose_metric_overflows_are_the_worst_and_do_not_end_the_pilot(tmp_path):
+    def perplexity(model, x, y):
+        empty = (model[0].weight == 0).double().mean()
+        return float("nan") if empty > 0.7 else (model(x).argmax(1) != y).double().mean()
+
+    options = {"metric": perplexity, "better": "smaller", "margin": 1.0, "criteria": ("magnitude",)}
+    found = ccprune.pilot(**settings(tmp_path / "page", **options))
+    assert (found.recommendation.answer, found.recommendation.sparsity) == ("prune", 0.5)
+    assert found.table.loc["magnitude", "one_shot", 0.9]["validation"] == float("inf")
+
+
 def test_loaders_own_loops_and_own_metrics_are_taken(tmp_path):
     x, y = planted()
     loader = DataLoader(TensorDataset(x[:200], y[:200]), batch_size=50, shuffle=True)
@@ -174,6 +208,10 @@ def test_loaders_own_loops_and_own_metrics_are_taken(tmp_path):
     options = {"fit": fit, "train": loader, "metric": error, "better": "smaller", "margin": 0.05}
     found = ccprune.pilot(**settings(tmp_path / "page", criteria=("causal",), **options))
     assert found.table.loc["dense"]["validation"].item() < 0.2
+    for row in found.runs.to_dict("records"):
+        goal = next(one[-1] for one in found.runs.query(f"seed == {row['seed']}")["before"].dropna())
+        reached = [epoch for epoch, value in enumerate(row["curve"], 1) if value <= goal]
+        assert row["epochs_to_dense"] == (reached[0] if reached else None) or not reached
     assert found.recommendation.answer in ("prune", "do_not_prune")
 
 
@@ -218,6 +256,22 @@ GOOD = (X[:200], Y[:200])
         ({"language": "fr"}, "language must be one of"),
         ({"target": "y"}, "target is for tables"),
         ({"seeds": 0}, "seeds must be an integer of at least 1"),
+        ({"seconds": float("nan")}, "seconds must be a number"),
+        ({"criteria": ("random", "random")}, "criteria must be different"),
+        ({"after": 1, "schedules": ("gradual",)}, "after must be at least 2 with the gradual"),
+        ({"train": (part for part in [GOOD])}, "train must be readable in every epoch"),
+        ({"train": (X[:200], Y[:200] * 0)}, "train must have samples of 2 or more classes"),
+        ({"metric": lambda model, x, y: float("nan"), "margin": 0.1}, "metric must be a number"),
+        ({"metric": lambda model, x, y: model(x), "margin": 0.1}, "metric must return one number"),
+        ({"fit": lambda model, optimizer, epochs, recorder, seed: None}, "fit must train the model"),
+        ({"optimizer": torch.optim.LBFGS}, "optimizer must fit, but a trial step failed.*closure"),
+        # R squared and squared errors would give numbers for these, but not what they mean.
+        ({"train": (X, X[:, 0]), "validation": (X, X[:, 0]), "test": None}, "y must have the shape of the outputs"),
+        (
+            {"train": (X, X[:, :2].gt(0).float()), "validation": (X, X[:, :2].gt(0).float()), "test": None}
+            | {"loss": binary_cross_entropy_with_logits},
+            "metric must be given for targets that are whole numbers or only 0 and 1",
+        ),
     ],
 )
 def test_bad_arguments_are_refused_before_any_training(tmp_path, monkeypatch, changed, message):

@@ -112,3 +112,7 @@ def test_better_than_dense_is_said_with_a_correction_for_the_number_of_networks(
     assert np.mean(called) <= 0.11  # at most 5% and, of 100 cases, nearly 3 standard deviations
     found = _answer({"causal": (-0.05, -0.05, 0.1), "random": (0.1, 0.1, 0.1)})
     assert {key[0] for key in found.better} == {"causal"} and len(found.better) == 2
+
+
+def test_equal_gains_of_few_seeds_are_no_evidence_of_a_better_network():
+    assert not _answer({"causal": (-0.01, -0.01, -0.01)}, noise=0.0, seeds=2).better

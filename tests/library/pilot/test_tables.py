@@ -66,6 +66,11 @@ def test_a_path_is_read(tmp_path):
     assert len(table.train[0]) == 36
 
 
+def test_columns_of_numbers_and_text_have_both_as_categories():
+    table = read_tables(_with("town", lambda c: c.replace("Kobe", 7)), None, None, target="sold", seed=0)
+    assert table.features[1:4] == ("town=7", "town=Lima", "town=Oslo")
+
+
 def _with(column, values):
     frame = _frame()
     frame[column] = values(frame[column])
@@ -88,6 +93,19 @@ def _with(column, values):
         ),
         (_with("size", lambda c: c.where(c.index > 2, np.inf)), None, "sold", "train must be finite"),
         (_frame().iloc[:0], None, "sold", "train must have at least one row"),
+        (_frame().set_axis(["size", "town", "flat", "flat", "sold"], axis=1), None, "sold", "different column names"),
+        (
+            _with("size", lambda c: pd.Timestamp("2020") + pd.to_timedelta(c, "D")),
+            None,
+            "sold",
+            "dates as numbers.*size",
+        ),
+        (
+            _with("town", lambda c: [f"row {row}" for row in c.index]),
+            None,
+            "sold",
+            "categories of 5 or more rows.*town",
+        ),
         (_frame()[["sold"]], None, "sold", "train must have a column beside the target"),
     ],
 )
