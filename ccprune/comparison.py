@@ -172,8 +172,7 @@ def compare(
     at_least(0, after=after)
     if recorded > before:
         raise ValueError(f"recorded must be at most before={before}, got {recorded}")
-    device = next(make(seed).parameters()).device
-    batches, held = training_batches(train, batch_size, device), gathered(test, "test", device)
+    batches, held = training_batches(train, batch_size), gathered(test, "test")
     setting = Setting(make, optimizer, batches, loss, criteria, before, recorded, after, fit, only, skip, allocation)
     rows = []
     for one in range(seed, seed + seeds):

@@ -96,11 +96,11 @@ def first_batches(source: Callable[[int], Any], seed: int, count: int) -> list[S
         return list(islice(source(seed)(0), count))
 
 
-def training_batches(train: Any, batch_size: int, device: torch.device) -> Callable[[int], Any]:
+def training_batches(train: Any, batch_size: int, device: torch.device | None = None) -> Callable[[int], Any]:
     """Return a function that maps a seed to the mini-batches of an epoch."""
     pair = _pair(train)
     if pair is not None:
-        x, y = (mapped(lambda one: one.to(device), _tensor(part)) for part in pair)
+        x, y = (_moved(device, _tensor(part)) for part in pair)
         if samples(x) != samples(y) or not samples(x):
             raise ValueError(f"train must have as many x as y, at least 1, got {samples(x)} and {samples(y)}")
         return lambda seed: Shuffled(x, y, batch_size, seed=1_000_003 * seed)
@@ -119,7 +119,7 @@ class _Loader:
     """Mini-batches of a loader, whose order follows from the generator that training seeds."""
 
     loader: Iterable[Any]
-    device: torch.device
+    device: torch.device | None
 
     def __call__(self, epoch: int) -> Iterable[Samples]:
         # A generator of the loader's own goes on from epoch to epoch, and would be elsewhere after an interruption.
@@ -128,10 +128,15 @@ class _Loader:
             if isinstance(generator, torch.Generator):
                 generator.manual_seed(int(torch.randint(2**62, ())))
         for x, y in batches(self.loader, name="train"):
-            yield mapped(lambda one: one.to(self.device), x), mapped(lambda one: one.to(self.device), y)
+            yield _moved(self.device, x), _moved(self.device, y)
 
     def after(self, epochs: int) -> "_Loader":
         return self
+
+
+def _moved(device: torch.device | None, value: Any) -> Any:
+    """Return the value with its tensors on the device, or as it is where none is given."""
+    return value if device is None else mapped(lambda one: one.to(device), value)
 
 
 def _pair(part: Any) -> Samples | None:
@@ -151,7 +156,7 @@ def _tensor(value: Any) -> Any:
     return value
 
 
-def gathered(part: Any, name: str, device: torch.device) -> Samples | None:
+def gathered(part: Any, name: str, device: torch.device | None = None) -> Samples | None:
     """Return all samples of a part as one pair (x, y)."""
     if part is None:
         return None
@@ -164,7 +169,7 @@ def gathered(part: Any, name: str, device: torch.device) -> Samples | None:
     else:
         found = list(batches(part, name=name))
     x, y = (_joined([one[place] for one in found]) for place in (0, 1))
-    return mapped(lambda one: one.to(device), x), mapped(lambda one: one.to(device), y)
+    return _moved(device, x), _moved(device, y)
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -131,7 +131,8 @@ def _by_threshold(
         keep[name] = torch.ones(score.numel(), dtype=torch.bool) if earlier is None else earlier[name].clone()
         keep[name] = keep[name].to(score.device)
         if name not in safe:
-            able[name] = score.flatten() if earlier is None else score.flatten()[keep[name]]
+            flat = score.detach().flatten()
+            able[name] = flat if earlier is None else flat[keep[name]]
     if count:
         small = all(part.dtype in (torch.float32, torch.float16, torch.bfloat16) for part in able.values())
         kind = torch.float32 if small else torch.float64

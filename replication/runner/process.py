@@ -195,7 +195,8 @@ def read_returned(folder: Path, result: Path, *, status: int, seconds: float, lo
     error = read(folder / FAILURE, _failure)
     energy = read(folder / "energy.json", _energy)
     if error is None and problems:
-        error = {"cell": None, "source": None, "text": problems[0]}
+        # The reason may be in the output alone: on a full disk the worker cannot write its own file either.
+        error = {"cell": None, "source": None, "text": f"{problems[0]}\n{log}".strip()}
     return Returned(status, seconds, log, error, *texts, energy)
 
 

@@ -41,7 +41,7 @@ def test_series_with_gradients_are_tested():
     assert torch.equal(found, expected) and not found.requires_grad
 
 
-@pytest.mark.parametrize("wrong", [{"a": 0.5}, "0.5", None, [0.5], torch.tensor([0.5])])
+@pytest.mark.parametrize("wrong", [{0.5}, "0.5", None, [0.5], torch.tensor([0.5])])
 def test_a_sparsity_that_is_no_number_is_a_type_error(wrong):
     scores = {"a": torch.arange(8.0)}
     calls = {

@@ -134,7 +134,7 @@ def test_a_lesson_is_its_report_or_says_that_there_is_none(site, lesson):
         ROOT / "notebooks" / lesson["notebook"]
     ).read_bytes()
     body = page[page.index("<article") : page.index("</article>")]
-    assert (body.count("data:image/png") > 0) != ("Not rendered yet" in body)
+    assert bool(re.search("data:image/(png|svg)", body)) != ("Not rendered yet" in body)
     assert "<h1" in body and body.count("<h1") == 1
 
 

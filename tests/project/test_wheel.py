@@ -74,7 +74,8 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ccprune").rglob("*.py")}
     metadata = [name for name in names if name.startswith(f"ccprune-{wheel.name.split('-')[1]}.dist-info/")]
-    assert set(names) - set(metadata) == sources | {"ccprune/py.typed"}
+    data = {f"ccprune/{name}" for name in ("py.typed", "_pilot/page.html", "_pilot/texts.toml")}
+    assert set(names) - set(metadata) == sources | data
     assert {Path(name).name for name in metadata} == {
         *("METADATA", "WHEEL", "RECORD", "LICENSE", "entry_points.txt", "top_level.txt")
     }

@@ -48,13 +48,21 @@ def test_a_sweep_spreads_and_gives_the_same_numbers(project, pool, tmp_path):
     assert {outcome.status for outcome in project.run(pool=pool)} == {"unchanged"}
 
 
+#: Code by which a notebook finds the Dask worker: the parent of its process' guard.
+PARENT = """
+parent = os.getppid()
+for _ in range(2):
+    parent = int(Path(f"/proc/{parent}/stat").read_text().rsplit(")", 1)[1].split()[1])
+"""
+
+
 def test_a_worker_that_is_killed_loses_nothing(project, pool):
     """The notebook begins on one worker, which is killed, and ends on another."""
     begun = project.root / "begun"
     wait = (
         "import os, time\nfrom pathlib import Path\n"
         f"first = not Path({str(begun)!r}).exists()\n"
-        f"parent = int(Path(f'/proc/{{os.getppid()}}/stat').read_text().rsplit(')', 1)[1].split()[1])\n"
+        f"{PARENT}"
         f"Path({str(begun)!r}).write_text(str(parent))\n"
         "time.sleep(600 if first else 0)"
     )
@@ -81,7 +89,7 @@ def test_a_worker_that_is_killed_loses_nothing(project, pool):
 def test_a_notebook_that_kills_every_worker_is_reported(project, pool):
     kill = (
         "import os, signal\nfrom pathlib import Path\n"
-        "parent = int(Path(f'/proc/{os.getppid()}/stat').read_text().rsplit(')', 1)[1].split()[1])\n"
+        f"{PARENT}"
         "os.kill(parent, signal.SIGKILL)\nimport time; time.sleep(600)"
     )
     project.write_notebook("bad.ipynb", kill)

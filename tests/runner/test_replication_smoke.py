@@ -137,8 +137,10 @@ def test_solutions_run_and_show_something(name, replicated):
         pytest.skip("the smoke profile has no run of it that needs no data from elsewhere")
     report = replicated.out / "reports" / f"{cheapest()[name].label}.html"
     assert report.is_file(), replicated.first[1]
-    ran = re.findall(r'id="cell-id=solution-\d+"(.*?)(?=id="cell-id=|</body>)', report.read_text(), flags=re.S)
-    assert len(ran) == len(solutions(ROOT / NOTEBOOKS / name)) > 0
+    count = len(solutions(ROOT / NOTEBOOKS / name))
+    cells = re.findall(r'id="cell-id=[^"]+"(.*?)(?=id="cell-id=|</body>)', report.read_text(), flags=re.S)
+    ran = cells[-count:]  # the solutions are the last cells of the copy
+    assert len(ran) == count > 0 and all("solution with code, number" in cell for cell in ran)
     for cell in ran:
         _code, area, shown = cell.partition('<div class="output_area">')
         assert area, "a solution must print or draw what it finds"

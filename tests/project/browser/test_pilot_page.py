@@ -23,6 +23,7 @@ def folder(tmp_path_factory):
             target="target",
             criteria=("magnitude", "random"),
             sparsities=(0.5, 0.9),
+            schedules=("one_shot",),
             seeds=2,
             before=2,
             recorded=1,
