@@ -87,12 +87,12 @@ def _read(part: Any, name: str) -> pd.DataFrame | None:
 def _classes(column: pd.Series) -> tuple[str, ...] | None:
     """Return the names of the classes, or None for a target that is a number."""
     values = pd.unique(column).tolist()
+    if len(values) < 2:
+        raise ValueError(f"target must be a column with 2 or more values, got only {values[0]} in {column.name!r}")
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         whole = np.all(np.asarray(values) == np.round(np.asarray(values, dtype=float)))
         if not whole or len(values) > MOST_CLASSES:
             return None
-    if len(values) < 2:
-        raise ValueError(f"target must be a column with 2 or more values, got only {values[0]} in {column.name!r}")
     if len(values) > max(MOST_CLASSES, len(column) // 5):
         raise ValueError(f"target must have classes of 5 or more rows, got {len(values)} classes in {column.name!r}")
     return tuple(map(str, sorted(values, key=_by_type)))

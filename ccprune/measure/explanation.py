@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -184,9 +183,11 @@ def agreement(a: ArrayLike, b: ArrayLike, *, k: int = 5) -> Agreement:
     if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
         raise ValueError(f"a and b must be importances of 2 or more features, got {first.shape} and {second.shape}")
     at_least(1, k=k)
+    from scipy.stats import spearmanr  # slow to import
+
     k = min(k, len(first) - 1)
     constant = np.ptp(first) == 0 or np.ptp(second) == 0
-    correlation = 0.0 if constant else float(stats.spearmanr(first, second).statistic)
+    correlation = 0.0 if constant else float(spearmanr(first, second).statistic)
     return Agreement(correlation, float(np.minimum(_places(first, k), _places(second, k)).sum() / k), k)
 
 

@@ -24,7 +24,7 @@ class InvalidFile(ValueError):
 
 
 def check_regular(path: str | os.PathLike, limit: float | None = None) -> None:
-    """Check that a path is a regular file of at most `limit` bytes, by default `LIMIT`. Reading a pipe would wait without end.
+    """Check that a path is a regular file of at most `limit` bytes (`LIMIT`). Reading a pipe would wait without end.
 
     Raises
     ------

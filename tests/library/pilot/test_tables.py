@@ -93,6 +93,7 @@ def _with(column, values):
         ),
         (_with("size", lambda c: c.where(c.index > 2, np.inf)), None, "sold", "train must be finite"),
         (_frame().iloc[:0], None, "sold", "train must have at least one row"),
+        (_frame().assign(still=1.5), None, "still", "target must be a column with 2 or more values, got only 1.5"),
         (_frame().set_axis(["size", "town", "flat", "flat", "sold"], axis=1), None, "sold", "different column names"),
         (
             _with("size", lambda c: pd.Timestamp("2020") + pd.to_timedelta(c, "D")),
