@@ -22,7 +22,9 @@ class Digests:
             self._known = {}
 
     def of(self, path: Path) -> str:
-        """Return the SHA-256 in hex of the file's content."""
+        """Return the SHA-256 in hex of the file's content; of a pipe or device, which may never end, its kind."""
+        if not path.is_file():
+            return "no regular file"
         about = path.stat()
         state = [about.st_size, about.st_mtime_ns]
         remembered = self._known.get(str(path))

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 
+import pytest
+
 from replication.runner.digests import Digests
 
 
@@ -36,3 +38,10 @@ def test_a_memory_that_cannot_be_kept_is_done_without(tmp_path):
     data = tmp_path / "data"
     data.write_text("one")
     assert Digests(data / "no folder").of(data) == sha("one")
+
+
+def test_a_pipe_is_not_read(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("needs pipes with names")
+    os.mkfifo(tmp_path / "pipe")
+    assert Digests(tmp_path).of(tmp_path / "pipe") == "no regular file"
