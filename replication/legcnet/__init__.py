@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from replication.legcnet.by_hand import by_hand_cells
     from replication.legcnet.cells import trajectory_cells
     from replication.legcnet.choices import agreement
-    from replication.legcnet.figures import PRINTED, figure, fresh_cells
+    from replication.legcnet.figures import PRINTED, figure, fresh_cells, published
     from replication.legcnet.procedure import (
         AUTHORS_MIN_RANGE,
         LEVEL,
@@ -50,6 +50,7 @@ __all__ = [
     "keep_masks",
     "mask_cells",
     "masks",
+    "published",
     "rerun_authors",
     "resolution_cell",
     "run",
@@ -76,6 +77,7 @@ _MODULES = {
     "evidence": "procedure",
     "figure": "figures",
     "fresh_cells": "figures",
+    "published": "figures",
     "fresh_runs": "runs",
     "keep_masks": "procedure",
     "mask_cells": "verdicts",
