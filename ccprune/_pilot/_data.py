@@ -15,7 +15,7 @@ from torch import Tensor
 from ccprune._pilot._tables import Table, read_tables
 from ccprune._util.batches import Shuffled
 from ccprune._util.checks import listed
-from ccprune._util.inputs import batches, mapped, samples, tensors
+from ccprune._util.inputs import batches, mapped, raw_bytes, samples, tensors
 
 Samples = tuple[Any, Any]
 
@@ -98,11 +98,9 @@ def first_batches(source: Callable[[int], Any], seed: int, count: int) -> list[S
 
 def training_batches(train: Any, batch_size: int, device: torch.device | None = None) -> Callable[[int], Any]:
     """Return a function that maps a seed to the mini-batches of an epoch."""
-    pair = _pair(train)
+    pair = _pair(train, "train")
     if pair is not None:
-        x, y = (_moved(device, _tensor(part)) for part in pair)
-        if samples(x) != samples(y) or not samples(x):
-            raise ValueError(f"train must have as many x as y, at least 1, got {samples(x)} and {samples(y)}")
+        x, y = _moved(device, pair)
         return lambda seed: Shuffled(x, y, batch_size, seed=1_000_003 * seed)
     if not isinstance(train, Iterable) or isinstance(train, Mapping | Tensor | np.ndarray | str):
         raise TypeError(
@@ -135,15 +133,18 @@ class _Loader:
 
 
 def _moved(device: torch.device | None, value: Any) -> Any:
-    """Return the value with its tensors on the device, or as it is where none is given."""
+    """Return the value with its tensors on the device, or as it is where none is given. Pairs stay pairs."""
     return value if device is None else mapped(lambda one: one.to(device), value)
 
 
-def _pair(part: Any) -> Samples | None:
-    """Return (x, y) if the part is a pair of samples and targets, not an iterable of batches."""
-    if isinstance(part, tuple) and len(part) == 2:
-        return part
-    return None
+def _pair(part: Any, name: str) -> Samples | None:
+    """Return (x, y) as tensors if the part is a pair of as many samples as targets, None for an iterable of batches."""
+    if not isinstance(part, tuple) or len(part) != 2:
+        return None
+    x, y = map(_tensor, part)
+    if samples(x) != samples(y) or not samples(x):
+        raise ValueError(f"{name} must have as many x as y, at least 1, got {samples(x)} and {samples(y)}")
+    return x, y
 
 
 def _tensor(value: Any) -> Any:
@@ -160,16 +161,11 @@ def gathered(part: Any, name: str, device: torch.device | None = None) -> Sample
     """Return all samples of a part as one pair (x, y)."""
     if part is None:
         return None
-    pair = _pair(part)
-    if pair is not None:
-        found = [tuple(_tensor(value) for value in pair)]
-        if samples(found[0][0]) != samples(found[0][1]) or not samples(found[0][0]):
-            got = " and ".join(str(samples(value)) for value in found[0])
-            raise ValueError(f"{name} must have as many x as y, at least 1, got {got}")
-    else:
+    pair = _pair(part, name)
+    if pair is None:
         found = list(batches(part, name=name))
-    x, y = (_joined([one[place] for one in found]) for place in (0, 1))
-    return _moved(device, x), _moved(device, y)
+        pair = _joined([x for x, _ in found]), _joined([y for _, y in found])
+    return _moved(device, pair)
 
 
 def _joined(parts: list[Any]) -> Any:
@@ -212,5 +208,5 @@ def _digest(value: Any) -> str:
     state = hashlib.sha256()
     for tensor in tensors(value):
         state.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        state.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        state.update(raw_bytes(tensor))
     return state.hexdigest()

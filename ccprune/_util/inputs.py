@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, nn, uint8
 from torch.nn.functional import cross_entropy
 
 #: A tensor, a tuple of positional arguments, a mapping of keyword arguments, or batches (inputs, targets) of these.
@@ -27,6 +27,11 @@ def mapped(function: Callable[[Tensor], Any], value: Any) -> Any:
         parts = [mapped(function, one) for one in value]
         return parts if isinstance(value, list) else tuple(parts)
     return value
+
+
+def raw_bytes(value: Tensor) -> bytes:
+    """Return the bytes of a tensor's values, for hashes; by them NaN is equal to itself."""
+    return value.detach().cpu().contiguous().reshape(-1).view(uint8).numpy().tobytes()
 
 
 def tensors(value: Any) -> list[Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ccprune._util.checks import listed
 from ccprune._util.files import replacing
+from ccprune._util.inputs import raw_bytes
 from ccprune.mask import Mask
 from ccprune.mask._names import plain_names
 
@@ -136,8 +137,8 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _digest(value: Tensor) -> str:
-    """Return the SHA-256 (hex) of the bytes of the values, by which NaN is equal to itself."""
-    return hashlib.sha256(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+    """Return the SHA-256 (hex) of the bytes of the values."""
+    return hashlib.sha256(raw_bytes(value)).hexdigest()
 
 
 def _identity(name: str, value: Tensor) -> object:

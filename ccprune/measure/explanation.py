@@ -188,11 +188,11 @@ def agreement(a: ArrayLike, b: ArrayLike, *, k: int = 5) -> Agreement:
     k = min(k, len(first) - 1)
     constant = np.ptp(first) == 0 or np.ptp(second) == 0
     correlation = 0.0 if constant else float(spearmanr(first, second).statistic)
-    return Agreement(correlation, float(np.minimum(_places(first, k), _places(second, k)).sum() / k), k)
+    return Agreement(correlation, float(np.minimum(top_places(first, k), top_places(second, k)).sum() / k), k)
 
 
-def _places(values: np.ndarray, k: int) -> np.ndarray:
-    """Return each feature's share of one of the k places: 1, 0, or a fraction for tied features."""
+def top_places(values: np.ndarray, k: int) -> np.ndarray:
+    """Return each value's share of one of the k largest places: 1, 0, or a fraction for values tied at the k-th."""
     last = np.sort(values)[-k]
     above, tied = values > last, values == last
     return above + tied * (k - above.sum()) / tied.sum()

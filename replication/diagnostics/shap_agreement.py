@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ccprune._util.checks import at_least
+from ccprune.measure.explanation import top_places
 
 #: Dense network of another initialisation, whose agreement with the dense network is the noise floor.
 NOISE_FLOOR = "dense_other"
@@ -64,7 +65,7 @@ def agreement(a: ArrayLike, b: ArrayLike, *, top: int) -> Agreement:
     at_least(1, top=top)
     if top > len(a):
         raise ValueError(f"top must be at most {len(a)}, the number of features, got {top}")
-    top_k = float(np.minimum(_places(a, top), _places(b, top)).sum() / top)
+    top_k = float(np.minimum(top_places(a, top), top_places(b, top)).sum() / top)
     shared = float(np.minimum(a / a.sum(), b / b.sum()).sum()) if a.any() and b.any() else 0.0
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return Agreement(0.0, 0.0, top_k, shared)
@@ -77,10 +78,3 @@ def _checked(values: ArrayLike, name: str) -> np.ndarray:
     if array.ndim != 1 or len(array) < 2 or not np.isfinite(array).all() or (array < 0).any():
         raise ValueError(f"{name} must be at least 2 finite values of at least 0 in one dimension, got {values!r}")
     return array
-
-
-def _places(values: np.ndarray, top: int) -> np.ndarray:
-    """Return the share of one of the `top` places for each feature: 1, 0, or a fraction for tied features."""
-    last = np.sort(values)[-top]
-    above, tied = values > last, values == last
-    return above + tied * (top - above.sum()) / tied.sum()
