@@ -19,6 +19,7 @@ from ccprune.mask._names import plain_names
 
 FORMAT = "ccprune-mask-1"
 _MASK = "ccprune.mask/"
+_UNSEALED = {"format", "mask", "tied", "requested"}  # metadata of files of earlier versions, which have no digests
 
 
 def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
@@ -26,8 +27,8 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
 
     The mask takes one bit per weight: uint8 tensors "ccprune.mask/NAME" hold the flattened mask in the format of
     `numpy.packbits`. The text metadata are format, mask (JSON of name -> shape), tied (JSON of name -> name that holds
-    the values), digests (JSON of name -> SHA-256 of the values) and requested (the requested sparsity, if known). Any
-    safetensors reader can read the weights.
+    the values), requested (requested sparsity, if known), digests (JSON of name -> SHA-256 of the values) and sealed
+    (SHA-256 of the other texts). Any safetensors reader can read the weights.
 
     Raises
     ------
@@ -58,10 +59,10 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
         "format": FORMAT,
         "mask": json.dumps(shapes),
         "tied": json.dumps(tied),
-        "digests": json.dumps(digests),
     }
     if mask.requested is not None:
         metadata["requested"] = repr(mask.requested)
+    metadata |= {"digests": json.dumps(digests), "sealed": _seal(metadata)}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
     return path
@@ -97,8 +98,11 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
         stored |= {name: stored[holder] for name, holder in json.loads(metadata["tied"]).items()}
         if any(bool(stored[name][~keep].any()) for name, keep in mask.keep.items()):
             raise ValueError("pruned weights are not zero")
-        digests = json.loads(metadata.get("digests", "{}"))  # files of earlier versions have none
-        changed = [name for name, value in tensors.items() if name in digests and digests[name] != _digest(value)]
+        sealed = not metadata.keys() <= _UNSEALED
+        if sealed and metadata["sealed"] != _seal(metadata):
+            raise ValueError("the metadata were changed")
+        digests = json.loads(metadata["digests"]) if sealed else {}
+        changed = [name for name, value in tensors.items() if sealed and digests.get(name) != _digest(value)]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: its mask or metadata do not fit together ({error})") from error
     state = _state(model)
@@ -134,6 +138,12 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     if others:
         raise ValueError(f"model's state must be tensors, got others: {listed(others)}")
     return state
+
+
+def _seal(metadata: dict[str, str]) -> str:
+    """Return the SHA-256 (hex) of the metadata but for the digests."""
+    kept = {key: value for key, value in metadata.items() if key not in ("digests", "sealed")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(value: Tensor) -> str:
