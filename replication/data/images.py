@@ -16,7 +16,7 @@ on the mirror. `Images.source` and `Images.checksum` identify the copy.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,8 +31,10 @@ from replication.ledger.errors import CorruptData
 __all__ = ["AUGMENT", "NAMES", "Images", "available", "batches", "fetch", "load", "paths"]
 
 NAMES = tuple(sources.SETS)
-AUGMENT = ("none", "flip", "flip_crop")
+AUGMENT = ("none", "flip", "flip_crop", "flip_erase")
 CROP_PADDING = 4  # pixels of black on each side
+# Random erasing with the defaults of torchvision's transform, but for the probability, which is that of the follow-up.
+_ERASED, _AREAS, _LOG_RATIOS, _TRIES = 0.1, (0.02, 0.33), (np.log(0.3), np.log(3.3)), 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +178,8 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch of the training part in random order.
 
-    Order, flips and crops are drawn on the CPU and depend only on (seed, epoch), not on device and batch size. Every
-    image occurs once. The last batch may be smaller.
+    Order, flips, crops and rectangles are drawn on the CPU and depend only on (seed, epoch), not on device and batch
+    size. Every image occurs once. The last batch may be smaller.
 
     Parameters
     ----------
@@ -188,8 +190,10 @@ def batches(
     seed, epoch : int
         Seed and number of the epoch, at least 0.
     augment : str, default "none"
-        "none", "flip" or "flip_crop". "flip" mirrors an image left to right with probability 1/2. "flip_crop" before
-        pads it with four black pixels on each side and crops it at a random position (He et al., 2016, section 4.2).
+        "none", "flip", "flip_crop" or "flip_erase". "flip" mirrors an image left to right with probability 1/2.
+        "flip_crop" before pads it with four black pixels on each side and crops it at a random position (He et al.,
+        2016, section 4.2). "flip_erase" then makes a random rectangle black with probability 0.1 (Zhong et al., 2020,
+        algorithm 1; 2 to 33% of the image, sides in a ratio of 0.3 to 3.3).
 
     Yields
     ------
@@ -214,6 +218,7 @@ def _batches(images: Images, size: int, generator: torch.Generator, augment: str
     order = torch.randperm(n, generator=generator).to(device)
     flips = (torch.rand(n, generator=generator) < 0.5).to(device)
     corners = torch.randint(2 * CROP_PADDING + 1, (n, 2), generator=generator).to(device)
+    boxes = _rectangles(n, images.x_train.shape[2:], generator).to(device) if augment == "flip_erase" else None
     for start in range(0, n, size):
         part = slice(start, start + size)
         x = images.x_train[order[part]]
@@ -221,6 +226,8 @@ def _batches(images: Images, size: int, generator: torch.Generator, augment: str
             x = _crop(x, corners[part])
         if augment != "none":
             x = torch.where(flips[part].view(-1, 1, 1, 1), x.flip(-1), x)
+        if boxes is not None:
+            x = _erase(x, boxes[part])
         yield images.normalise(x), images.y_train[order[part]]
 
 
@@ -229,6 +236,33 @@ def _crop(x: Tensor, corners: Tensor) -> Tensor:
     padded = functional.pad(x, [CROP_PADDING] * 4)
     windows = padded.unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)  # (k, c, 9, 9, h, w), a view
     return windows[torch.arange(len(x), device=x.device), :, corners[:, 0], corners[:, 1]]
+
+
+def _rectangles(n: int, size: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw first row, last row + 1, first column and last column + 1 of n rectangles (n, 4), most of them empty.
+
+    As `torchvision.transforms.RandomErasing`: of ten rectangles the first that is smaller than the image in both sides.
+    """
+    height, width = size
+    draws = torch.rand(n, _TRIES, 2, generator=generator, dtype=torch.float64)
+    place = torch.rand(n, 2, generator=generator, dtype=torch.float64)
+    erased = torch.rand(n, generator=generator) < _ERASED
+    areas = height * width * (_AREAS[0] + (_AREAS[1] - _AREAS[0]) * draws[..., 0])
+    ratios = torch.exp(_LOG_RATIOS[0] + (_LOG_RATIOS[1] - _LOG_RATIOS[0]) * draws[..., 1])
+    sides = torch.stack([(areas * ratios).sqrt().round(), (areas / ratios).sqrt().round()], -1)
+    limits = torch.tensor([height, width], dtype=torch.float64)
+    fits = (sides < limits).all(-1)
+    chosen = sides[torch.arange(n), fits.int().argmax(1)] * (erased & fits.any(1))[:, None]
+    first = (place * (limits - chosen + 1)).floor()
+    return torch.stack([first, first + chosen], -1).flatten(1).long()
+
+
+def _erase(x: Tensor, boxes: Tensor) -> Tensor:
+    """Make the rectangles (k, 4) of images x (k, c, h, w) black."""
+    rows, columns = (torch.arange(size, device=x.device) for size in x.shape[2:])
+    top, bottom, left, right = boxes.T[..., None]
+    inside = ((rows >= top) & (rows < bottom))[:, :, None] & ((columns >= left) & (columns < right))[:, None, :]
+    return x.masked_fill(inside[:, None], 0)
 
 
 def _generator(*seeds: int) -> torch.Generator:

@@ -29,7 +29,7 @@ from replication.data.images import Images
 def follow_up(
     model: nn.Module,
     images: Images,
-    held: Images,
+    held: Images | None,
     setting: Setting,
     protocol: Protocol,
     *,
@@ -48,7 +48,8 @@ def follow_up(
     model : Module
         The network to begin with. It is not changed.
     images, held : Images
-        As from `runs.hold_out`: images to train on and test with; held-out images as the test part of `held`.
+        As from `runs.hold_out`: images to train on and test with; held-out images as the test part of `held`. None
+        where all training images are trained on, as in the authors' runs.
     setting : Setting
         How the network is trained; the recorded steps have its batch size, label smoothing and augmentation.
     protocol : Protocol
@@ -133,7 +134,7 @@ class _Walk:
         self,
         model: nn.Module,
         images: Images,
-        held: Images,
+        held: Images | None,
         setting: Setting,
         protocol: Protocol,
         seed: int,
@@ -145,14 +146,14 @@ class _Walk:
         self.mask, self.cuts = Mask.ones_like(self.model), []
         self._optimizer = setting.sgd(self.model)
         self.stage = self._done = 0  # the stage in progress, and the epochs of it that are done
-        self._test, self._valid, self._before = [], [], None
+        self._test, self._valid, self._before, self._best = [], [], None, None
         if (found := checkpoint.read()) is not None:
             self.model.load_state_dict(found["model"])
             self._optimizer.load_state_dict(found["optimizer"])
             self.mask = Mask({name: found["mask"][name].to(keep.device) for name, keep in self.mask.keep.items()})
             self.cuts = [Cut(**cut) for cut in found["cuts"]]
             self.stage, self._done, self._before = found["stage"], found["done"], found["before"]
-            self._test, self._valid = found["test"], found["valid"]
+            self._test, self._valid, self._best = found["test"], found["valid"], found["best"]
 
     def train(self, stage: int) -> None:
         done = self._done if stage == self.stage else 0
@@ -189,7 +190,8 @@ class _Walk:
         epochs = sum(self._protocol.stages[: len(self.cuts)]) if self._ended else self._protocol.epochs
         recorded = self._protocol.recorded * len(self.cuts) if method in RECORDED else 0
         measured = {"before_final": self._before, "test": tuple(self._test), "valid": tuple(self._valid)}
-        return Run(method, self.model, self.mask, tuple(self.cuts), epochs=epochs, recorded=recorded, **measured)
+        measured |= {"epochs": epochs, "recorded": recorded, "best": self._best}
+        return Run(method, self.model, self.mask, tuple(self.cuts), **measured)
 
     @property
     def _ended(self) -> bool:
@@ -197,8 +199,12 @@ class _Walk:
 
     def _after_epoch(self, done: int) -> None:
         if self.stage == self._protocol.iterations:
-            self._test.append(_accuracy(self.model, self._images))
-            self._valid.append(_accuracy(self.model, self._held))
+            accuracy = _accuracy(self.model, self._images)
+            if accuracy > max(self._test, default=-1.0):
+                self._best = copy.deepcopy(self.model.state_dict())
+            self._test.append(accuracy)
+            if self._held is not None:
+                self._valid.append(_accuracy(self.model, self._held))
         self._checkpoint.write(
             model=self.model.state_dict(),
             optimizer=self._optimizer.state_dict(),
@@ -209,6 +215,7 @@ class _Walk:
             before=self._before,
             test=self._test,
             valid=self._valid,
+            best=self._best,
         )
 
 

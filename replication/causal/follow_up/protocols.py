@@ -1,6 +1,7 @@
 """The protocols of paper B's follow-up as values, the ways to choose weights under them, and what a run returns."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -127,9 +128,12 @@ class Run:
     before_final : float
         Test accuracy after the last cut, before the final training.
     test, valid : tuple of float
-        Accuracy on test and held-out images after each epoch of the final training. Empty if the run ended early.
+        Accuracy on test and held-out images after each epoch of the final training. Empty if the run ended early, and
+        `valid` also without held-out images.
     epochs, recorded : int
         Epochs of training and recorded epochs.
+    best : dict of str to Tensor, or None
+        State of the network after the first epoch with the highest test accuracy. None if the run ended early.
     """
 
     method: str
@@ -141,6 +145,7 @@ class Run:
     valid: tuple[float, ...]
     epochs: int
     recorded: int
+    best: dict[str, Any] | None
 
     @property
     def outcome(self) -> str | None:
@@ -153,7 +158,8 @@ class Run:
 
         `best_on_test` is the highest test accuracy of any epoch, as the authors' figures are. It is biased upwards.
         `chosen_on_validation` is the test accuracy of the first epoch with the highest held-out accuracy, and
-        `last_epoch` that of the last epoch. They are None if the run ended early, because a fit had no coefficients.
+        `last_epoch` that of the last epoch. They are None if the run ended early, because a fit had no coefficients;
+        the second is None also without held-out images.
         """
         ended = not self.test
         return {
@@ -164,7 +170,7 @@ class Run:
             "least_density": self.mask.least_density,
             "before_final": self.before_final,
             "best_on_test": None if ended else max(self.test),
-            "chosen_on_validation": None if ended else self.test[self.valid.index(max(self.valid))],
+            "chosen_on_validation": self.test[self.valid.index(max(self.valid))] if self.valid else None,
             "last_epoch": None if ended else self.test[-1],
             "outcome": self.outcome,
             "epochs": self.epochs,
