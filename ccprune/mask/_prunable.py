@@ -1,8 +1,9 @@
 """The weights of a model that are scored and pruned, and the choice among them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain
 
 from torch import Tensor, nn
 
@@ -33,7 +34,8 @@ def prunable(
         unimportance.
     only : collection of str and Module, optional
         Modules, or names of modules or parameters. Only their weights are included: of a module the weights of all
-        layers in it, and any parameter that is named itself. An embedding is included if it is named.
+        layers in it, and any parameter that is named itself. An embedding is included if it is named. A tied weight may
+        be named by any of its names, and is returned under the same one.
     skip : collection of str and Module
         Modules, or names of modules or parameters, that are left out, under all of their names.
 
@@ -49,33 +51,28 @@ def prunable(
     if chosen_names is not None and chosen_names[0] == id(unwrap(model)):
         parameters = {name: module._parameters[attribute] for name, (module, attribute) in owners(model).items()}
         return {name: parameters[name] for name in chosen_names[1] if name in parameters}  # type: ignore[misc]
-    found: dict[str, nn.Parameter] = {}
     taken, left_out = _Selection(model, only, "only"), _Selection(model, skip, "skip")
-    seen: set[int] = set()
-    for name, (module, attribute, default) in candidates(model).items():
+    known, found = candidates(model), {}
+    names = _one_name(model, known)
+    for name, (module, attribute, default) in known.items():
         weight = module._parameters.get(attribute)
-        named = taken.names(module, weight)
-        if left_out.holds(module, weight) or not (
-            default if only is None else named or default and taken.holds(module)
-        ):
+        wanted = default if only is None else taken.names(module, weight) or (default and taken.holds(module))
+        if left_out.holds(module, weight) or not wanted:
             continue
         if weight is None:
             raise ValueError(
                 f"model's {name!r} is not a parameter but computed from others: {_remedy(module, attribute)}, or leave "
                 "it out with skip"
             )
+        found[names[id(weight)]] = weight
+    found |= {names[id(one)]: one for one in taken.parameters.values() if not left_out.holds(None, one)}
+    for name, weight in found.items():
         require_numbers(name, weight)
-        if id(weight) not in seen:
-            seen.add(id(weight))
-            found[name] = weight
-    for name, weight in taken.parameters.items():
-        if id(weight) not in seen and not left_out.holds(None, weight):
-            require_numbers(name, weight)
-            seen.add(id(weight))
-            found[name] = weight
     if not found:
         raise ValueError("model has no prunable weights: no linear, convolution or other layer of a known kind")
-    left = {name: weight for name, weight in found.items() if frozen or weight.requires_grad}
+    # The order does not depend on the choice, because ties and random scores do.
+    ordered = {name: found[name] for name in (*known, *found) if name in found}
+    left = {name: weight for name, weight in ordered.items() if frozen or weight.requires_grad}
     asleep = [name for name, weight in taken.parameters.items() if not frozen and not weight.requires_grad]
     if not left or asleep:
         raise ValueError(
@@ -106,6 +103,15 @@ def candidates(model: nn.Module) -> dict[str, tuple[nn.Module, str, bool]]:
             if kind is not None and module._parameters.get(attribute, module) is not None:  # None: not used
                 found[plain(f"{prefix}.{attribute}" if prefix else attribute)] = (module, attribute, kind.default)
     return found
+
+
+def _one_name(model: nn.Module, known: Mapping[str, tuple[nn.Module, str, bool]]) -> dict[int, str]:
+    """Return {id of a parameter: name}: of tied names, the first of a layer that is pruned by default, or the first."""
+    defaults = {name: place for name, place in known.items() if place[2]}
+    names: dict[int, str] = {}
+    for name, (module, attribute, *_) in chain(defaults.items(), known.items(), owners(model).items()):
+        names.setdefault(id(module._parameters.get(attribute)), name)
+    return names
 
 
 class _Selection:

@@ -123,7 +123,14 @@ def test_tied_weights_are_left_out_under_all_names_and_frozen_ones_are_named():
     model.table = nn.Embedding(4, 8)
     model.table.weight = model.auxiliary.weight
     assert "auxiliary.weight" not in prunable(model, skip=["table"])
-    assert list(prunable(model, only=["table"])) == ["table.weight"]
+    chosen = (["table"], ["table.weight"], [model.table], ["auxiliary"], ["auxiliary.weight"], ["table", "auxiliary"])
+    assert all(list(prunable(model, only=only)) == ["auxiliary.weight"] for only in chosen)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with ccprune.record(model, optimizer, names=["movement"], only=["table"]) as recording:
+        for _ in range(3):
+            recording.before(CE(model(X), Y))
+            optimizer.step()
+    assert list(ccprune.score("movement", model, recording=recording, only=["auxiliary"])) == ["auxiliary.weight"]
     model.body.requires_grad_(False)
     with pytest.raises(ValueError, match=r"all frozen, \['body.weight'\]"):
         prunable(model, only=["body.weight", "last"])
