@@ -1,10 +1,12 @@
 """Verdicts on a published figure: identical to a re-run, or within the noise of single runs."""
 
+from collections.abc import Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from ccprune._util.checks import inside_unit_interval
 from ccprune.stats.intervals import check_sample
@@ -74,6 +76,50 @@ def prediction_range(sample: ArrayLike, *, confidence_level: float = 0.95) -> tu
         return float(below if below == above else below + (rank - np.floor(rank)) * (above - below))
 
     return at((1 - confidence_level) / 2), at((1 + confidence_level) / 2)
+
+
+def pooled_range(
+    sample: ArrayLike, groups: Sequence[ArrayLike], *, confidence_level: float = 0.95
+) -> tuple[float, float] | None:
+    """Return the central range of one further run where each setting has too few runs for `prediction_range`.
+
+    The standard deviation of single runs is pooled over settings, on the logarithm where all values are positive. The
+    range is mean -/+ t s sqrt(1 + 1/n) with Student's t for the pooled degrees of freedom. It has its nominal coverage
+    where single runs are normal with the same standard deviation in all settings.
+
+    Parameters
+    ----------
+    sample : array_like (n,)
+        Single runs of the setting.
+    groups : sequence of array_like
+        Single runs of every setting, the sample's too.
+    confidence_level : float, default 0.95
+        Coverage, between 0 and 1.
+
+    Returns
+    -------
+    low, high : float
+        None with fewer than 2 degrees of freedom.
+
+    Raises
+    ------
+    ValueError
+        If the sample is empty, a value is not finite, or the confidence level is not between 0 and 1.
+    """
+    inside_unit_interval(confidence_level=confidence_level)
+    values, parts = np.asarray(sample, float), [np.asarray(part, float) for part in groups]
+    if not len(values) or not all(np.isfinite(part).all() for part in (values, *parts)):
+        raise ValueError("sample and groups must have finite values, at least one in the sample")
+    freedom = sum(len(part) - 1 for part in parts)
+    if freedom < 2:
+        return None
+    logarithmic = all((part > 0).all() for part in (values, *parts))
+    if logarithmic:
+        values, parts = np.log(values), [np.log(part) for part in parts]
+    spread = np.sqrt(sum(((part - part.mean()) ** 2).sum() for part in parts) / freedom * (1 + 1 / len(values)))
+    half = stats.t.ppf((1 + confidence_level) / 2, freedom) * spread
+    ends = values.mean() - half, values.mean() + half
+    return (float(np.exp(ends[0])), float(np.exp(ends[1]))) if logarithmic else (float(ends[0]), float(ends[1]))
 
 
 def verdict_sample(

@@ -1,6 +1,7 @@
 """Networks of the released figures, trained again by their scripts, with what their authors measured on them."""
 
 import copy
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from curvlinops import HessianLinearOperator
 from scipy.sparse.linalg import eigsh
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -158,9 +158,13 @@ def hessian_eigenvalues(model: nn.Module, x: Tensor, y: Tensor, *, count: int, s
     model = copy.deepcopy(model).eval()
     parameters = [weight.requires_grad_() for weight in model.parameters()]
     data = list(zip(x.split(_BATCH), y.split(_BATCH), strict=True))
-    hessian = HessianLinearOperator(model, nn.CrossEntropyLoss(), parameters, data, check_deterministic=False)
-    start = torch.randn(hessian.shape[1], generator=torch.Generator().manual_seed(seed)).numpy()
-    values = eigsh(hessian.to_scipy(), k=count, which="LM", tol=1e-2, v0=start, return_eigenvectors=False)
+    # curvlinops and forward mode call torch.jit.script, which is deprecated, on first use.
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        from curvlinops import HessianLinearOperator
+
+        hessian = HessianLinearOperator(model, nn.CrossEntropyLoss(), parameters, data, check_deterministic=False)
+        start = torch.randn(hessian.shape[1], generator=torch.Generator().manual_seed(seed)).numpy()
+        values = eigsh(hessian.to_scipy(), k=count, which="LM", tol=1e-2, v0=start, return_eigenvectors=False)
     return sorted(values.tolist(), key=abs, reverse=True)
 
 

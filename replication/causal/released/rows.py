@@ -59,7 +59,7 @@ _WITHOUT_TRAINING = ("fit_log_mlpnet", "fit_log_lenet_sklearn", "fit_log_mlpnet_
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table of verdicts, and the released figures that it stands for."""
+    """One row of the table of verdicts, and the released figures that it stands for, the published one first."""
 
     cell: Cell
     figures: tuple[Figure, ...]
@@ -74,12 +74,17 @@ def rows(released: Released) -> list[Row]:
     groups: dict[tuple[Any, ...], list[Figure]] = {}
     for figure in released.figures:
         groups.setdefault(_key(figure), []).append(figure)
-    return [Row(_cell(_shown(members), members, released), tuple(members)) for members in groups.values()]
+    return [_row(members, released) for members in groups.values()]
 
 
 def cells(released: Released) -> list[Cell]:
     """The rows as cells; those that nothing of ours answers have the verdict "not_run" and the reason in the note."""
     return [row.cell for row in rows(released)]
+
+
+def _row(members: Sequence[Figure], released: Released) -> Row:
+    shown = _shown(members)
+    return Row(_cell(shown, members, released), (shown, *(figure for figure in members if figure is not shown)))
 
 
 def _key(figure: Figure) -> tuple[Any, ...]:

@@ -1,0 +1,105 @@
+"""Answers to the released figures of LeNet on CIFAR-10, from the networks that `repeats` trains again."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from replication.causal.follow_up.fits import FITS
+from replication.causal.released.figures import Figure, Released
+from replication.causal.released.rows import rows
+from replication.ledger.cell import Cell
+from replication.ledger.figures import pooled_range
+from replication.ledger.tabular import mean_fields
+
+_GROUPS = ("lenet_cifar10_accuracy", "hessian_eigenvalues", "noise_tolerance")
+#: Measurements of ours beside theirs: quantities of `repeats.measure` that depend neither on the scale of the weights
+#: nor on the pruned ones, and accuracies of other epochs.
+_OURS = ("last_epoch", "before_final", "relative_noise", "top_eigenvalue", "relative_top_eigenvalue")
+
+
+def answers(raw: pd.DataFrame, released: Released, *, network: str, dataset: str, profile: str) -> list[Cell]:
+    """Return the released figures that the runs answer, and measurements of ours.
+
+    A released figure is one run. It is compared with the range of single runs of ours, whose spread is pooled over
+    methods and sparsities (`ledger.figures.pooled_range`). The fit behind a causal figure was not recorded: it is
+    within noise, or outside, if it is so for every fit that was run, and underspecified if the fits differ. A figure
+    of which no method was trained twice has no range, and is left out.
+
+    Parameters
+    ----------
+    raw : DataFrame
+        Rows of `repeats.repeat_runs`.
+    released : Released
+        The released figures.
+    network, dataset : str
+        What was trained.
+    profile : str
+        The run's profile. Figures are answered by the profile "paper" only, because shorter runs have another protocol.
+    """
+    found, taken = [], cache(partial(sample, raw))
+    if profile == "paper":
+        for row in rows(released):
+            figure = row.figures[0]
+            if (figure.network, figure.dataset) == (network, dataset) and figure.group in _GROUPS:
+                found += _answer(row.cell, figure, taken)
+    return found + list(_measurements(raw, {"paper": "causal", "dataset": dataset, "profile": profile}, network))
+
+
+def sample(raw: pd.DataFrame, quantity: str, level: float | None = None) -> pd.Series:
+    """Return the values that answer a released quantity, one for each network, by (method, total, seed).
+
+    Raises
+    ------
+    ValueError
+        If no run can answer the quantity.
+    """
+    keys = ["method", "total", "seed"]
+    if quantity == "test_accuracy":
+        return raw[raw.quantity == "best_on_test"].set_index(keys).value
+    if quantity == "test_loss_without_noise":
+        return raw[raw.quantity == "loss"].set_index(keys).value
+    if quantity == "relative_test_loss_median":
+        chosen = raw[(raw.quantity == "noise") & np.isclose(raw["at"].astype(float), level, rtol=1e-6)]
+        return chosen.groupby(keys, sort=False).value.median()
+    listed = raw[raw.quantity == "eigenvalue"].groupby(keys, sort=False).value
+    if quantity == "eigenvalue_smallest_listed":
+        return listed.min()
+    if quantity == "eigenvalues_listed_negative":
+        return listed.apply(lambda values: float((values < 0).sum()))
+    if quantity.startswith("eigenvalue_"):
+        rank = int(quantity.removeprefix("eigenvalue_"))
+        return listed.apply(lambda values: float(values.nlargest(rank).iloc[-1]))
+    raise ValueError(f"quantity must be one that runs answer, got {quantity!r}")
+
+
+def _answer(cell: Cell, figure: Figure, taken: Callable[..., pd.Series]) -> Iterator[Cell]:
+    values = taken(figure.quantity, figure.details.get("level"))
+    groups = {key: part.to_numpy() for key, part in values.groupby(level=["method", "total"])}
+    names = FITS if figure.method == "causal" else [figure.method]
+    chosen = {name: groups[name, figure.sparsity] for name in names if (name, figure.sparsity) in groups}
+    ranges = {name: pooled_range(runs, list(groups.values())) for name, runs in chosen.items()}
+    if not ranges or None in ranges.values():
+        return
+    inside = {name: low <= cell.published <= high for name, (low, high) in ranges.items()}
+    verdict = (
+        "underspecified" if len(set(inside.values())) > 1 else "within_noise" if all(inside.values()) else "outside"
+    )
+    spans = (
+        f"{name}: {chosen[name].mean():.4g}, range {low:.4g} to {high:.4g}" for name, (low, high) in ranges.items()
+    )
+    runs = np.concatenate(list(chosen.values()))
+    note = f"single runs by {'; '.join(spans)}"
+    yield replace(cell, ours=float(runs.mean()), n=len(runs), verdict=verdict, note=note, profile="paper")
+
+
+def _measurements(raw: pd.DataFrame, where: dict[str, Any], network: str) -> Iterator[Cell]:
+    chosen = raw[raw.quantity.isin(_OURS)]
+    means = chosen.groupby(["method", "total", "quantity", "at", "seed"], sort=False, dropna=False).value.mean()
+    for (method, total, quantity, at), part in means.groupby(level=[0, 1, 2, 3], sort=False, dropna=False):
+        words = quantity.replace("_", " ") + ("" if pd.isna(at) else f", radius {at:g}")
+        names = {"table": f"repeats-{network}", "method": method, "sparsity": float(total), "quantity": words}
+        yield Cell(**where, **names, **mean_fields(part.tolist()))
