@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
 
 from replication.data import _image_sources, images
 from replication.data._image_files import read_parquet
@@ -224,3 +225,20 @@ def test_a_hubs_cifar10_is_the_known_one_up_to_its_encoding():
     # Known of the original test pixels: (0.4942, 0.4851, 0.4504) and (0.2467, 0.2429, 0.2616).
     np.testing.assert_allclose(x.mean((0, 2, 3)) / 255, [0.4942, 0.4851, 0.4504], atol=1e-3)
     np.testing.assert_allclose(x.std((0, 2, 3)) / 255, [0.2467, 0.2429, 0.2616], atol=3e-3)
+
+
+def test_erased_rectangles_are_those_of_torchvision():
+    # Oracle: torchvision's transform, image by image; both erase the same share of images and pixels.
+    white = torch.full((4000, 1, 32, 32), 255, dtype=torch.uint8)
+    white[0] = 0  # so that the channel is not constant
+    labels = torch.zeros(len(white), dtype=torch.int64)
+    part = Images.from_tensors("white", white, labels, white[:2], labels[:2], classes=1, source="zip")
+    seen = torch.cat([x for x, _ in batches(part, batch_size=1000, seed=0, epoch=0, augment="flip_erase")])
+    erased = (seen < seen.max()).float().mean((1, 2, 3))
+    ours = erased[(erased > 0) & (erased < 1)]
+    torch.manual_seed(0)
+    transform = torchvision.transforms.RandomErasing(p=1.0)
+    theirs = torch.stack([(transform(torch.ones(1, 32, 32)) == 0).float().mean() for _ in range(400)])
+    assert len(ours) / len(white) == pytest.approx(0.1, abs=0.02)
+    assert float(ours.mean()) == pytest.approx(float(theirs.mean()), abs=0.02)
+    assert ks_2samp(ours.numpy(), theirs.numpy()).pvalue > 0.01

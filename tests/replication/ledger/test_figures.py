@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from ccprune import stats
 from replication.ledger import VERDICTS
-from replication.ledger.figures import prediction_range, verdict_exact, verdict_sample
+from replication.ledger.figures import pooled_range, prediction_range, verdict_exact, verdict_sample
 
 
 def exponential(n: int, seed: int = 0) -> np.ndarray:
@@ -78,3 +79,39 @@ def test_verdict_sample_allows_for_printed_decimals():
     assert verdict_sample(0.8761, sample, decimals=4) == "outside"
     with pytest.raises(ValueError, match="free of NaN"):
         verdict_sample(0.8759, [0.8, float("nan")], decimals=4)
+
+
+def test_pooled_range_is_a_prediction_interval_of_few_runs():
+    # Oracle: with one setting it is the textbook interval of one further normal value.
+    values = [0.71, -0.72, 0.74]
+    low, high = pooled_range(values, [values])
+    half = t.ppf(0.975, 2) * np.std(values, ddof=1) * np.sqrt(4 / 3)
+    assert (low, high) == pytest.approx((np.mean(values) - half, np.mean(values) + half))
+    logs = pooled_range(np.exp(values), [np.exp(values)])
+    assert logs == pytest.approx((np.exp(low), np.exp(high)))
+    assert pooled_range([1.0], [[1.0], [2.0, 3.0]]) is None  # one degree of freedom
+    with pytest.raises(ValueError, match="finite"):
+        pooled_range([np.nan], [[1.0, 2.0, 3.0]])
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3])
+def test_pooled_range_has_its_coverage_where_settings_scatter_alike_and_power_against_a_shift(runs):
+    generator = np.random.default_rng(runs)
+    groups = 100 * np.exp(0.05 * generator.standard_normal((2000, 6, 2)))
+    further = 100 * np.exp(0.05 * generator.standard_normal(2000))
+    ranges = [pooled_range(part[0][:runs] if runs < 3 else [*part[0], part[1][0]], list(part)) for part in groups]
+    inside = np.mean([low <= value <= high for (low, high), value in zip(ranges, further, strict=True)])
+    shifted = np.mean([low <= 1.4 * value <= high for (low, high), value in zip(ranges, further, strict=True)])
+    assert 0.935 < inside < 0.965
+    assert shifted < 0.2  # 40% away is seven standard deviations of single runs
+
+
+def test_pooled_range_is_too_narrow_where_a_setting_scatters_more():
+    # What the assumption of equal scatter is worth: a setting with three times the others' scatter is covered rarely.
+    generator = np.random.default_rng(0)
+    spread = np.array([3, 1, 1, 1, 1, 1])
+    groups = 100 * np.exp(0.05 * spread[:, None] * generator.standard_normal((2000, 6, 2)))
+    further = 100 * np.exp(0.15 * generator.standard_normal(2000))
+    ranges = [pooled_range(part[0], list(part)) for part in groups]
+    inside = np.mean([low <= value <= high for (low, high), value in zip(ranges, further, strict=True)])
+    assert 0.6 < inside < 0.85
