@@ -1,9 +1,8 @@
-"""Confidence intervals of a mean or a median, and paired differences."""
+"""Confidence intervals of a mean, and paired differences."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,31 +41,21 @@ class PairedDifference:
 def bootstrap_interval(
     sample: ArrayLike,  # (n,)
     *,
-    statistic: Literal["mean", "median"] = "mean",
     confidence_level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """Bias-corrected and accelerated bootstrap interval (BCa; Efron 1987) of the mean or the median.
+    """Bias-corrected and accelerated bootstrap interval (BCa; Efron 1987) of the mean; of equal values, of zero width.
 
     Parameters
     ----------
     sample : (n,)
-        Values of independent runs, n >= 2, finite. A run without a finite value (benchmark never reached) is an error
-        here; the caller has to count and report such runs.
-    statistic : str, default "mean"
-        "mean" or "median".
+        Values of independent runs, n >= 2, finite. Runs without a finite value (benchmark never reached) are for the
+        caller to count and report.
     confidence_level : float, default 0.95
         Coverage, between 0 and 1.
     resamples : int, default 10,000
-        Number of bootstrap samples.
-    seed : int, default 0
-        Seed of the bootstrap samples; the interval is reproducible.
-
-    Returns
-    -------
-    Interval
-        Interval, of zero width if all values are equal.
+        Number of bootstrap samples, which `seed` reproduces.
 
     Raises
     ------
@@ -74,25 +63,20 @@ def bootstrap_interval(
         If an argument is outside its range.
     """
     values = check_sample(sample, "sample")
-    statistics = {"mean": np.mean, "median": np.median}
-    if statistic not in statistics:
-        raise ValueError(f"statistic must be 'mean' or 'median', got {statistic!r}")
     inside_unit_interval(confidence_level=confidence_level)
     at_least(1, resamples=resamples)
-    of = statistics[statistic]
-    n, estimate = len(values), float(of(values))
+    n, estimate = len(values), float(np.mean(values))
     if np.all(values == values[0]):
         return Interval(float(values[0]), float(values[0]), float(values[0]), n)
 
-    drawn = np.concatenate([of(values.take(places), axis=1) for places in _draws(_places, n, resamples, seed)])
+    drawn = np.concatenate([values.take(places).mean(1) for places in _draws(_places, n, resamples, seed)])
     # Half of the ties count as below, so that a symmetric sample has no bias. Clipping keeps the quantile finite.
     below = (np.sum(drawn < estimate) + 0.5 * np.sum(drawn == estimate)) / resamples
     bias = ndtri(np.clip(below, 0.5 / resamples, 1 - 0.5 / resamples))
-    left_out = np.concatenate([of(others, axis=1) for others in _left_out(values)])
+    left_out = np.concatenate([others.mean(1) for others in _left_out(values)])
     gap = left_out.mean() - left_out
     spread = np.sum(gap**2)
-    # The jackknife of the median can be constant although the sample is not; then it does not estimate skewness.
-    acceleration = np.sum(gap**3) / (6 * spread**1.5) if spread > 0 else 0.0
+    acceleration = np.sum(gap**3) / (6 * spread**1.5) if spread > 0 else 0.0  # values may differ by rounding alone
     z = bias + ndtri([(1 - confidence_level) / 2, (1 + confidence_level) / 2])
     low, high = np.quantile(drawn, ndtr(bias + z / (1 - acceleration * z)))
     return Interval(estimate, float(low), float(high), n)
@@ -132,10 +116,8 @@ def mean_interval(sample: ArrayLike, *, confidence_level: float = 0.95, seed: in
 
     Parameters
     ----------
-    sample : (n,)
-        Values of independent runs, finite.
-    confidence_level, seed
-        As in `bootstrap_interval`.
+    sample, confidence_level, seed
+        As in `bootstrap_interval`; one value is enough.
 
     Raises
     ------
@@ -158,28 +140,21 @@ def paired_difference(
     seed: int = 0,
     permutations: int = 10_000,
 ) -> PairedDifference:
-    """Mean of a - b over pairs (the same initialisation under two methods), its interval and a sign-flip p-value.
-
-    The interval is that of `mean_interval`: Student's for few pairs, the bootstrap's from `BOOTSTRAP_FROM` pairs on.
+    """Mean of a - b over pairs, with the interval of `mean_interval` and a sign-flip p-value.
 
     Under the null hypothesis of no difference, the sign of each pair's difference is positive or negative with equal
     probability. The p-value is therefore the share of sign patterns whose mean is at least as far from 0 as the mean
     observed. Up to `EXACT_PAIRS` pairs every pattern is counted. With more pairs `permutations` patterns are drawn and
-    the observed pattern is added to them (Phipson and Smyth 2010), so p is never 0.
+    the observed pattern is added to them (Phipson and Smyth 2010), so p is never 0. It is 1 if all differences are 0.
 
     Parameters
     ----------
     a, b : (n,)
-        Paired runs, n >= 2, finite.
+        Paired runs (the same initialisation under two methods), n >= 2, finite.
     confidence_level, seed
         As in `bootstrap_interval`.
     permutations : int, default 10,000
         Number of sign patterns that are drawn if n > `EXACT_PAIRS`.
-
-    Returns
-    -------
-    PairedDifference
-        Difference, with p = 1 if all differences are 0.
 
     Raises
     ------

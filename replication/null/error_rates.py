@@ -9,7 +9,7 @@ from torch import Tensor
 from ccprune._util.checks import at_least
 from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.stats import Interval, mean_interval
-from ccprune.stats.surrogates import Surrogate, phase_randomised
+from ccprune.stats.surrogates import phase_randomised
 from replication.ledger.paired import share_interval
 from replication.legcnet.procedure import WindowSettings
 from replication.null.series import noise, null_exponents
@@ -58,14 +58,9 @@ def noise_series(kind: str, *, windows: int, weights: int, recording: WindowSett
     return draw
 
 
-def surrogate_series(
-    effect: Tensor, causes: Tensor, *, surrogate: Surrogate = phase_randomised, **options: int
-) -> Draw:
-    """Return a draw of the given effect (K,) and surrogates of the given causes (K, M).
-
-    `surrogate` is a function of `ccprune.stats.surrogates`, and `options` are its further arguments.
-    """
-    return lambda seed: (effect, surrogate(causes, seed=seed, **options))
+def surrogate_series(effect: Tensor, causes: Tensor) -> Draw:
+    """Return a draw of the given effect (K,) and phase-randomised surrogates of the given causes (K, M)."""
+    return lambda seed: (effect, phase_randomised(causes, seed=seed))
 
 
 def planted_series(strength: float, *, windows: int, weights: int) -> Draw:

@@ -12,14 +12,14 @@ def exponential(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).exponential(10.0, n)
 
 
-@pytest.mark.parametrize(("statistic", "n"), [("mean", 12), ("mean", 41), ("median", 41)])
-def test_bootstrap_agrees_with_scipy_bca(statistic, n):
+@pytest.mark.parametrize("n", [12, 41])
+def test_bootstrap_agrees_with_scipy_bca(n):
     sample = exponential(n) ** 2
-    ours = stats.bootstrap_interval(sample, statistic=statistic, resamples=100_000)
+    ours = stats.bootstrap_interval(sample, resamples=100_000)
     theirs = scipy_stats.bootstrap(
-        (sample,), getattr(np, statistic), n_resamples=100_000, method="BCa", rng=np.random.default_rng(9)
+        (sample,), np.mean, n_resamples=100_000, method="BCa", rng=np.random.default_rng(9)
     ).confidence_interval
-    assert ours.estimate == pytest.approx(getattr(np, statistic)(sample))
+    assert ours.estimate == pytest.approx(np.mean(sample))
     # Two independent Monte Carlo runs.
     width = theirs.high - theirs.low
     assert ours.low == pytest.approx(theirs.low, abs=0.02 * width)
@@ -58,14 +58,13 @@ def test_bootstrap_does_not_depend_on_memory_chunks(monkeypatch):
     assert stats.bootstrap_interval(sample, resamples=999) == whole
 
 
-@pytest.mark.parametrize("statistic", ["mean", "median"])
-def test_bootstrap_of_equal_values_has_no_width(statistic):
-    assert stats.bootstrap_interval([0.1] * 7, statistic=statistic) == stats.Interval(0.1, 0.1, 0.1, 7)
+def test_bootstrap_of_equal_values_has_no_width():
+    assert stats.bootstrap_interval([0.1] * 7) == stats.Interval(0.1, 0.1, 0.1, 7)
 
 
 def test_bootstrap_of_a_nearly_constant_sample_is_finite():
-    for statistic in ("mean", "median"):
-        interval = stats.bootstrap_interval([0.9] * 9 + [1.0], statistic=statistic)
+    for sample in ([0.9] * 9 + [1.0], [1.0] * 9 + [1.0 + 2**-52]):
+        interval = stats.bootstrap_interval(sample)
         assert np.isfinite([interval.low, interval.high]).all()
         assert interval.low <= interval.high
 
@@ -77,7 +76,6 @@ def test_bootstrap_of_a_nearly_constant_sample_is_finite():
         ({"sample": [[1.0, 2.0]]}, "one-dimensional"),
         ({"sample": [1.0, float("nan")]}, "sample must be finite, got nan at index 1"),
         ({"sample": [1.0, float("inf")]}, "finite"),
-        ({"sample": [1.0, 2.0], "statistic": "mode"}, "statistic"),
         ({"sample": [1.0, 2.0], "confidence_level": 95}, "confidence_level"),
         ({"sample": [1.0, 2.0], "resamples": 0}, "resamples"),
     ],
