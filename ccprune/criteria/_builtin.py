@@ -51,7 +51,7 @@ def causal_exact(store: InMemory) -> Scores:
     from ccprune import lasso  # imported here because its solvers are slow to import and seldom needed
 
     changes, losses = store.records()
-    return lasso.as_scores(lasso.ranking(changes, losses), store.layout.shapes)
+    return store.layout.tensors(lasso.ranking(changes, losses))
 
 
 def causal_sgd(store: InMemory, lr: float) -> Scores:
@@ -70,7 +70,7 @@ def causal_sgd(store: InMemory, lr: float) -> Scores:
         stop="lowest",
         tol=5e-8,
     )
-    return lasso.as_scores(found, store.layout.shapes)
+    return store.layout.tensors(found.coef.abs())
 
 
 def _screen(_: nn.Module) -> Store:

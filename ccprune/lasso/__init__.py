@@ -2,7 +2,6 @@
 
 `exact` returns a solution with a duality gap that certifies it. `truncated_gradient` takes the authors' stochastic
 steps. `Screen` needs no stored trajectory and checks the condition under which it agrees with `truncated_gradient`.
-`by_tensor` and `as_scores` convert between weight tensors and columns.
 """
 
 from ccprune.lasso.certified import exact, path, ranking
@@ -10,7 +9,6 @@ from ccprune.lasso.condition import LIMIT, Condition
 from ccprune.lasso.problem import Gap, LassoResult, duality_gap, lambda_max, objective
 from ccprune.lasso.screening import Screen
 from ccprune.lasso.stochastic import record_weights, truncated_gradient
-from ccprune.lasso.tensors import as_scores, by_tensor
 
 __all__ = [
     "LIMIT",
@@ -18,8 +16,6 @@ __all__ = [
     "Gap",
     "LassoResult",
     "Screen",
-    "as_scores",
-    "by_tensor",
     "duality_gap",
     "exact",
     "lambda_max",

@@ -1,9 +1,8 @@
 """Sums over the records for `ccprune.lasso.Screen`, computed one block of weights at a time.
 
-Features are computed in float64 in a buffer of the size of a block: the features of all weights at once would need
-more memory than the sums and would not fit in the processor's cache. A block may span several tensors, so that many
-small tensors need few calls. A compiled kernel was no faster, and its compiler takes 45 MB, as much as the sums of a
-ResNet-18.
+Features are computed in float64 in a buffer of the size of a block: those of all weights at once would need more memory
+than the sums and would not fit in the processor's cache. A block may span several tensors, so that many small tensors
+need few calls. A compiled kernel was no faster.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -59,9 +58,8 @@ class Blocks:
             previous = torch.zeros(size, dtype=kind, device=device) if features > 1 else None
             self._blocks.append(_Block(pieces, sums, previous))
         places = [index for block in self._blocks for _ in range(features) for index, _ in block.pieces]
-        self._places = torch.tensor(
-            places, dtype=torch.int64, device=self._devices[0]
-        )  # the tensor of each piece, feature by feature
+        # The tensor of each piece, feature by feature.
+        self._places = torch.tensor(places, dtype=torch.int64, device=self._devices[0])
 
     @property
     def sums(self) -> list[Tensor]:
@@ -104,13 +102,7 @@ class Blocks:
             self.remember(changes)
 
     def largest(self, records: int) -> dict[str, Tensor]:
-        """Return the largest |sum| / records among each weight's features, float64, in the weights' shapes and layout.
-
-        Raises
-        ------
-        ValueError
-            If a sum is not finite.
-        """
+        """Return the largest |sum| / records of each weight's features, float64; raise ValueError if not finite."""
         return self._laid_out(records, torch.float64, lambda score: score)
 
     def above(self, records: int, threshold: float) -> dict[str, Tensor]:

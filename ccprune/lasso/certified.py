@@ -36,9 +36,8 @@ class _Point:
 def exact(X: Tensor, y: Tensor, alpha: float, *, tol: float = 1e-6) -> LassoResult:
     """Solve the Lasso of `objective` to a relative duality gap of at most `tol`.
 
-    At most T coefficients are non-zero, however many weights there are (P > T), so a solution cannot give a mask of
-    moderate sparsity; `ranking` also orders the weights outside the solution. For alpha >= `lambda_max` all
-    coefficients are zero. Rescaling X and alpha by the same factor changes only the units of the result.
+    At most T coefficients are non-zero, however many weights there are, so a solution cannot give a mask of moderate
+    sparsity; `ranking` also orders the weights outside the solution. For alpha >= `lambda_max` all coefficients are 0.
 
     Parameters
     ----------
@@ -51,11 +50,6 @@ def exact(X: Tensor, y: Tensor, alpha: float, *, tol: float = 1e-6) -> LassoResu
         Penalty, above 0, in units of y times X.
     tol : float, default 1e-6
         Largest relative duality gap, between 0 and 1; see `duality_gap`.
-
-    Returns
-    -------
-    LassoResult
-        On X's device.
 
     Raises
     ------
@@ -90,18 +84,17 @@ def path(X: Tensor, y: Tensor, alphas: Sequence[float], *, tol: float = 1e-6) ->
 def ranking(X: Tensor, y: Tensor, *, alphas: Sequence[float] | int = 20, tol: float = 1e-6) -> Tensor:
     """Score all P weights by the exact Lasso, including those beyond the T that a solution can hold.
 
-    A larger score means that the weight enters the path earlier. The score of a weight that enters is the penalty at
-    which it enters. Between two penalties of the grid this is |x_k . r| / T at the larger one, limited to the interval
-    between the two. The score of a weight that never enters is |x_k . r| / T at the smallest penalty, which is at most
-    that penalty, so that all weights are on one scale.
+    The score of a weight is the penalty at which it enters the path: between two penalties of the grid, |x_k . r| / T
+    at the larger one, limited to the interval between the two. If it never enters, the score is |x_k . r| / T at the
+    smallest penalty, which is at most that penalty.
 
     Parameters
     ----------
     X, y, tol
         As in `exact`.
     alphas : sequence of float, or int, default 20
-        Grid of penalties, or its length, at least 2. A grid given by its length is evenly spaced in logarithm from
-        `lambda_max` to a hundredth of it. The finer the grid, the more exact is the order of entry.
+        Grid of penalties, or its length, at least 2, from `lambda_max` to a hundredth of it, evenly spaced in
+        logarithm. The finer the grid, the more exact is the order of entry.
 
     Returns
     -------

@@ -4,11 +4,10 @@ The bound covers the effect of predictions on the mask. The effect of unequal st
 
 A step of the solver changes g to (I - eta x_t x_t') g + eta y_t x_t, averaged over the batch, and then moves every
 coefficient towards 0. The matrix does not increase the norm of g as long as eta ||x_t||^2 <= 2, and neither does the
-move towards 0. So ||g||_2 grows by at most eta |y_t| ||x_t||_2 in a step, and |x_t . g| <= ||x_t||_2 ||g||_2. This
-holds for every alpha and every order of the records, because the largest records are assumed to coincide with the
-largest steps of each pass, for any `power_t`. Where dL keeps one sign the bound is tight (within a factor of 3 on LeNet
-under the 2025 protocol). Elsewhere it is looser, which matters little: predictions grow with the fourth power of the
-learning rate, so a factor of 16 in the bound is a factor of 2 in the learning rate.
+move towards 0. So ||g||_2 grows by at most eta |y_t| ||x_t||_2 in a step, and |x_t . g| <= ||x_t||_2 ||g||_2. The
+largest records are assumed to coincide with the largest steps of each pass, so this holds for every alpha, `power_t`
+and order of the records. Where dL keeps one sign the bound is tight (within a factor of 3 on LeNet under the 2025
+protocol). Elsewhere it is looser, which matters little: predictions grow with the fourth power of the learning rate.
 """
 
 from collections.abc import Mapping
@@ -31,10 +30,8 @@ class Condition:
 
     Attributes
     ----------
-    prediction : float
-        Upper bound on |x_t . g| of any record at any step of the solver, in units of dL.
-    spread : float
-        Root mean square of dL.
+    prediction, spread : float
+        Upper bound on |x_t . g| of any record at any step of the solver, and root mean square of dL, in units of dL.
     tensor : str
         Name of the tensor with the largest `prediction`; "all" for one fit over all tensors.
     records : int

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ccprune.lasso import _correlation_cpu
+from ccprune.lasso import _cpu
 
 _BLOCK = 2**22  # entries of X held in float64 at once (32 MiB)
 
@@ -124,7 +124,7 @@ def correlation(X: Tensor, residual: Tensor) -> Tensor:
     residual = residual.to(X.device, torch.float64) / len(X)
     if X.device.type == "cpu" and X.dtype == torch.float32 and X.stride(1) == 1:
         flat = flat_rows(X).numpy()
-        return torch.from_numpy(_correlation_cpu.correlation(flat, X.stride(0), residual.numpy(), X.shape[1]))
+        return torch.from_numpy(_cpu.correlation(flat, X.stride(0), residual.numpy(), X.shape[1]))
     return torch.cat([block.T @ residual for _, block in blocks(X)])
 
 

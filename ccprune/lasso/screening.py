@@ -7,10 +7,7 @@ with one number per weight:
     g_k is not 0  <=>  |sum_t w_t dL_t (dtheta_k,t)^2| > alpha,    w_t = (record t's step sizes) / (sum of step sizes)
     g_k is not 0  <=>  |S_k| / T > alpha,    S_k = sum_t dL_t (dtheta_k,t)^2,    where all steps are equal (power_t = 0)
 
-With decreasing steps, early records have larger weights. The order is random in the authors' program, so the weighted
-mean is S_k / T on average and differs from it by std(w) / mean(w) times its standard error (`record_weights`). The
-threshold is the same for every exponent, but the difference is three to four times as large with t^-0.25 (2024) as with
-t^-0.1.
+With decreasing steps, early records have larger weights; `record_weights` says how much that matters.
 
 |S| / T is a covariance without centring, in the unit of loss times weight^2. Alpha therefore scales with the square of
 the learning rate, or with its cube where dL is computed on the same mini-batch. In that case dL is close to its mean,
@@ -44,11 +41,9 @@ class Screen:
         the current step, and the product of the two changes (Shah et al. 2024). A weight is kept if any of the three
         exceeds the threshold. The first update then adds no record and only provides the previous step.
     dtype : torch.dtype, default torch.float64
-        Type of the sums: torch.float64, or torch.float32, which halves their memory. In both cases dL times a feature
-        is computed and added in float64. Rounding the sum to float32 after each record changes |S| by at most 2^-24
-        times the sum over the records of the value of |S| at each record, that is by at most T 2^-24 (3e-5 for 500
-        records) of the sum of the absolute values of the terms. Over 500 records the change was 2e-6 at most and 2e-7
-        typically. A mask with a given number of weights then differs in weights whose scores agree to six digits. In
+        Type of the sums: torch.float64, or torch.float32, which halves their memory. Terms are computed and added in
+        float64. Rounding the sum to float32 after each record changes |S| by at most T 2^-24 (3e-5 for 500 records) of
+        the sum of the absolute values of the terms; measured over 500 records, by 2e-6 at most and 2e-7 typically. In
         float32 the absolute value of dL times a feature may range from 1e-57 to 1e19.
 
     Raises
@@ -127,10 +122,7 @@ class Screen:
     def scores(self) -> dict[str, Tensor]:
         """|S| / T of every weight, float64; with momentum the largest of the three. The ranking needs no condition.
 
-        Raises
-        ------
-        ValueError
-            Before the first record, or if sums overflowed `dtype`.
+        A ValueError is raised before the first record, and if sums overflowed `dtype`.
         """
         records = len(self._table())
         if records == 0:
@@ -149,8 +141,6 @@ class Screen:
     ) -> Condition:
         """Bound the predictions of `truncated_gradient` for any order of the records and any alpha.
 
-        The derivation is in `ccprune.lasso.condition`.
-
         Parameters
         ----------
         eta0, power_t, batch_size, max_iter
@@ -160,11 +150,6 @@ class Screen:
         scale : float, default 1.0
             Factor of the squared changes before the fit: 1 / learning rate^2 in the 2025 protocol. A factor of dL does
             not change whether the condition holds.
-
-        Returns
-        -------
-        Condition
-            The bound, and whether it is small enough.
 
         Raises
         ------
@@ -192,8 +177,6 @@ class Screen:
 
     def masks(self, alphas: Sequence[float], *, condition: Condition | None = None) -> tuple[Mask, ...]:
         """Return one mask per penalty, with the weights that `truncated_gradient` would keep with equal steps.
-
-        The method needs no memory beyond that of the masks.
 
         Parameters
         ----------

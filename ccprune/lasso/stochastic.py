@@ -2,16 +2,14 @@
 
 Step t adds eta_t r_t x_t to the coefficients, where r_t = y_t - x_t . g and eta_t = eta0 / t^power_t. It then moves
 every coefficient towards 0, but never past it, by the part of u that has not been applied to it yet, where u is the
-total penalty alpha * (sum of step sizes) so far. Every step updates every weight, so the applied and the outstanding
-penalty of a coefficient add up to u, and at any time
+total penalty alpha * (sum of step sizes) so far. Every step updates every weight, so at any time
 
     g = soft(A, u),   A = sum over the steps so far of eta_t r_t x_t,   soft(a, u) = sign(a) max(|a| - u, 0)
 
-holds exactly. If A > u the coefficient is positive and the whole of u has been applied; if |A| <= u it is 0 and |A| has
-been applied. Therefore only A is stored, one number per weight. The formula also gives the fit where predictions
-x_t . g are negligible against y: then r = y, and g_k is not 0 if and only if |sum_i w_i y_i x_ik| > alpha, where w_i is
-the share of record i in the sum of all step sizes (`record_weights`). `ccprune.lasso.Screen` is this with w_i = 1 / T,
-which is power_t = 0.
+holds exactly: if A > u the whole of u has been applied, and if |A| <= u, |A| has been applied. Therefore only A is
+stored. Where predictions x_t . g are negligible against y, r = y, and g_k is not 0 if and only if
+|sum_i w_i y_i x_ik| > alpha, where w_i is the share of record i in the sum of all step sizes (`record_weights`).
+`ccprune.lasso.Screen` is this with w_i = 1 / T, which is power_t = 0.
 """
 
 from typing import Literal, get_args
@@ -22,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import softshrink
 
 from ccprune._util.checks import at_least
-from ccprune.lasso import _stochastic_cpu
+from ccprune.lasso import _cpu
 from ccprune.lasso.problem import LassoResult, check, check_penalty, duality_gap, flat_rows
 
 #: Stopping rules; see `truncated_gradient`.
@@ -45,14 +43,10 @@ def truncated_gradient(
 ) -> LassoResult:
     """Fit the Lasso of `objective` by the authors' stochastic solver, which in general stops before the minimum.
 
-    The defaults are the fit of 2024. With `batch_size=1` the steps are those of scikit-learn's
-    SGDRegressor(penalty="l1", alpha=alpha, fit_intercept=False, learning_rate="invscaling", eta0=eta0,
-    power_t=power_t), including its shuffled order.
-
-    The fit of June 2025 is `power_t=0.1, eta0=0.2, batch_size=16, max_iter=30, stop="lowest", tol=5e-8,
-    alpha=1e-3 / (2 P)` with X divided by the squared learning rate and y by its mean. Its loss has no factor 1/2, so
-    its step 0.1 is 0.2 here, and its penalty and tolerance are halved. Step sizes have units, so unlike that of
-    `exact` the result is not equivariant under a change of the units of X.
+    The defaults are the fit of 2024; that of June 2025 is the criterion "causal_sgd". With `batch_size=1` the steps are
+    those of scikit-learn's SGDRegressor(penalty="l1", alpha=alpha, fit_intercept=False, learning_rate="invscaling",
+    eta0=eta0, power_t=power_t), including its shuffled order. Step sizes have units, so unlike that of `exact` the
+    result is not equivariant under a change of the units of X.
 
     Parameters
     ----------
@@ -71,10 +65,9 @@ def truncated_gradient(
         Largest number of passes over the records.
     stop : str, default "last_record"
         Loss that the loss of a pass is compared with. The loss of a record is (y_t - x_t . g)^2 / 2 before its step.
-        "last_record", the rule of 2024, compares the *sum* over the pass with the loss of the *last record* of an
-        earlier pass, the latest whose sum was below its own comparison value. A sum over T records is hardly ever below
-        the loss of one record. So the first pass counts as an improvement, the next two do not, and with `patience=2`
-        the fit ends after 3 passes whatever the coefficients are, even if they diverge, which `duality_gap` shows.
+        "last_record", the rule of 2024, compares the *sum* over the pass with the loss of the *last record* of the
+        latest earlier pass that was an improvement. A sum over T records is hardly ever below the loss of one record.
+        So with `patience=2` the fit ends after 3 passes, even if the coefficients diverge, which `duality_gap` shows.
         "lowest", the rule of 2025 and of scikit-learn, compares the mean over the pass with the lowest earlier mean.
     patience, tol : int and float, default 2 and 1e-4
         The fit stops after `patience` consecutive passes whose loss is not at least `tol` below the compared loss.
@@ -130,11 +123,10 @@ def record_weights(
 ) -> Tensor:
     """Share of each record in the sum of the step sizes of `truncated_gradient`.
 
-    Where predictions are negligible, the mask of the fit is |sum_i w_i y_i x_ik| > alpha with these weights w. Early
-    steps are larger, so with `power_t` > 0 the weights are unequal and the mask differs from that of the screen, which
-    weights all records equally. In a random order the weighted mean differs from the plain mean by std(w) / mean(w)
-    times the standard error of the plain mean. Over 3 passes through 150 records std(w) / mean(w) is about 0.13 with
-    `power_t=0.25` and 0.04 with 0.1. For any number of records it is below 0.16 and 0.05.
+    Where predictions are negligible, the mask of the fit is |sum_i w_i y_i x_ik| > alpha with these weights w. With
+    `power_t` > 0 early steps are larger, and the mask differs from that of the screen, which weights all records
+    equally: the weighted mean differs from the plain mean by std(w) / mean(w) times the standard error of the plain
+    mean. Over 3 passes std(w) / mean(w) is below 0.16 with `power_t=0.25` and 0.05 with 0.1.
 
     Parameters
     ----------
@@ -204,12 +196,10 @@ def _permutation(count: int, seed: int | None) -> np.ndarray:
 def _one_pass(
     X: Tensor, y: Tensor, order: np.ndarray, batch_size: int, rates: np.ndarray, thresholds: np.ndarray, sums: Tensor
 ) -> tuple[float, float]:
-    """Make one pass over the records, updating `sums` (P,); return the sum of the losses and the last record's loss."""
+    """Make the pass of `_cpu.one_pass` on any device."""
     if X.device.type == "cpu":
         flat = flat_rows(X).numpy()
-        return _stochastic_cpu.one_pass(
-            flat, X.stride(0), y.numpy(), order, batch_size, rates, thresholds, sums.numpy()
-        )
+        return _cpu.one_pass(flat, X.stride(0), y.numpy(), order, batch_size, rates, thresholds, sums.numpy())
     total, last = one_pass_torch(X, y, order, batch_size, rates, thresholds, sums).tolist()
     return total, last
 

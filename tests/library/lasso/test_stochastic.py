@@ -5,7 +5,7 @@ import torch
 from sklearn.linear_model import SGDRegressor
 
 from ccprune.lasso import record_weights, truncated_gradient
-from ccprune.lasso._stochastic_cpu import one_pass
+from ccprune.lasso._cpu import one_pass
 from ccprune.lasso.stochastic import one_pass_torch, step_sizes
 
 
