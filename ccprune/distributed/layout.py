@@ -4,8 +4,9 @@ A part is a range of entries in row-major order. For a tensor sharded by `fully_
 rows of dimension 0. For a replicated tensor (DDP) it is an equal share of the entries, so that nothing is stored twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,7 +16,10 @@ from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.nn.parallel import DistributedDataParallel
 
 from ccprune._util.checks import listed
+from ccprune.distributed._agreement import agree
 from ccprune.mask import prunable
+from ccprune.mask._names import owners
+from ccprune.mask._prunable import Chosen
 
 
 @dataclass(frozen=True)
@@ -53,72 +57,77 @@ class Layout:
     device: torch.device
 
     @classmethod
-    def of(cls, model: nn.Module) -> "Layout":
+    def of(cls, model: nn.Module, *, only: Chosen | None = None, skip: Chosen = ()) -> "Layout":
         """Create the layout of a model under `fully_shard`, under DDP, or replicated manually; every rank must call it.
 
-        With a mesh of two dimensions (replicas of sharded models) the parts are those of the shards.
+        With a mesh of two dimensions (replicas of sharded models) the parts are those of the shards. `only` and `skip`
+        choose weights as in `mask.prunable`.
 
         Raises
         ------
         ValueError
             If no process group was initialised. If some prunable weights are sharded and some not, if they are sharded
             on several dimensions or another one than 0, if they are on different meshes, or if they are replicated and
-            differ between ranks (the message names the weight).
+            differ between ranks (the message names the weight). Also as in `mask.prunable`, and for a choice that
+            differs between ranks.
         """
         if not dist.is_initialized():
             raise ValueError("model needs a process group: call torch.distributed.init_process_group first")
-        weights = prunable(resharded(model))
-        name, first = next(iter(weights.items()))
-        sharded = isinstance(first, DTensor)
-        for other, weight in weights.items():
-            if isinstance(weight, DTensor) != sharded:
-                raise ValueError(f"model's weights must be all sharded or all replicated, got {name!r} and {other!r}")
-        if not sharded:
+        everything = [*resharded(model).parameters()]
+        mesh = next((weight.device_mesh for weight in everything if isinstance(weight, DTensor)), None)
+        if mesh is None:
             parallel = [module for module in model.modules() if isinstance(module, DistributedDataParallel)]
-            group = parallel[0].process_group if parallel else dist.group.WORLD
+            meshes = (parallel[0].process_group if parallel else dist.group.WORLD,)
+        else:
+            meshes = tuple(mesh.get_group(dim) for dim in range(mesh.ndim))
+        weights: dict[str, nn.Parameter] = {}
+        parts: dict[str, Part] = {}
+        group, device = meshes[0], everything[0].device
+
+        def check() -> dict[str, Any]:
+            nonlocal group
+            weights.update(prunable(model, only=only, skip=skip))
+            group = meshes[_sharded_over(weights) or 0]
+            for name, weight in weights.items():
+                parts[name] = part = _part(weight, group)
+                if isinstance(weight, DTensor) and (held := _local(weight).numel()) != part.stop - part.start:
+                    raise ValueError(
+                        f"model's {name!r} must be sharded like torch.chunk, got {held} entries for {part}"
+                    )
+            return {"weights that only and skip choose": [(name, tuple(w.shape)) for name, w in weights.items()]}
+
+        agree(meshes, device, check)
+        sharded = isinstance(next(iter(weights.values())), DTensor)
+        if not sharded:
             _check_equal(weights, group)
-            parts = {name: _part(weight, group, weight.numel()) for name, weight in weights.items()}
-            return cls(parts, False, group, (group,), first.device)
-        mesh = first.device_mesh
-        for other, weight in weights.items():
-            if weight.device_mesh != mesh or weight.placements != first.placements:
-                raise ValueError(
-                    f"model's {other!r} must be sharded as {name!r} over {mesh}, {first.placements}; "
-                    f"got {weight.device_mesh}, {weight.placements}"
-                )
-        over = [dim for dim, placement in enumerate(first.placements) if not isinstance(placement, Replicate)]
-        # The type is compared exactly, because a strided shard (of tensor-parallel models) has no contiguous rows.
-        if len(over) != 1 or type(first.placements[over[0]]) is not Shard or first.placements[over[0]].dim != 0:
-            raise ValueError(f"model's {name!r} must be sharded once, on dimension 0, got {first.placements}")
-        group = mesh.get_group(over[0])
-        if mesh.get_local_rank(over[0]) != dist.get_rank(group):
-            raise ValueError(f"model's mesh must list ranks in the order of their group, got {mesh}")
-        parts = {name: _part(weight, group, weight.shape[0]) for name, weight in weights.items()}
-        for name, part in parts.items():
-            held = weights[name].to_local().numel()
-            if held != part.stop - part.start:
-                raise ValueError(f"model's {name!r} must be sharded like torch.chunk, got {held} entries for {part}")
-        meshes = tuple(mesh.get_group(dim) for dim in range(mesh.ndim))
-        return cls(parts, True, group, meshes, first.to_local().device)
+        return cls(parts, sharded, group, meshes, device)
+
+    def agree(self, check: Callable[[], Mapping[str, Any]]) -> None:
+        """Raise an error on every rank if `check` raises one on any, or if its results, by name, differ."""
+        agree(self.meshes, self.device, check)
+
+    def weights(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        """Return the model's weights of the layout, or raise ValueError that names those that it lacks."""
+        found = {name: module._parameters[attribute] for name, (module, attribute) in owners(resharded(model)).items()}
+        if lacking := self.parts.keys() - found.keys():
+            raise ValueError(f"model must have the weights of the layout, it lacks {listed(sorted(lacking))}")
+        return {name: found[name] for name in self.parts}
 
     def held(self, model: nn.Module) -> dict[str, Tensor]:
         """Return this rank's data of each weight without a copy: its shard, or the whole replicated tensor.
 
         ValueError is raised if the weights are not those of the layout; the message names them.
         """
-        weights = prunable(resharded(model), frozen=True)
-        lacking = self.parts.keys() - weights.keys()
-        if lacking:
-            raise ValueError(f"model must have the prunable weights of the layout, it lacks {listed(sorted(lacking))}")
-        for name, part in self.parts.items():
-            weight = weights[name]
+        weights = self.weights(model)
+        for name, weight in weights.items():
+            part = self.parts[name]
             if weight.shape != part.shape or isinstance(weight, DTensor) != self.sharded:
                 raise ValueError(
                     f"model's {name!r} must be {'sharded' if self.sharded else 'replicated'} as in the layout, {part}; "
                     f"got {type(weight).__name__} of shape {tuple(weight.shape)}"
                 )
         with torch.no_grad():
-            return {name: self._local(weights[name]) for name in self.parts}
+            return {name: _local(weight) for name, weight in weights.items()}
 
     def own(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the rank's part of each weight: its shard, or its share of the entries as a vector; errors as `held`.
@@ -130,17 +139,30 @@ class Layout:
     def cut(self, name: str, weight: Tensor) -> Tensor:
         """Return the rank's part of a weight, or of a tensor of its shape that is sharded or replicated like it."""
         if self.sharded:
-            return self._local(weight)
+            return _local(weight)
         return weight.flatten()[self.parts[name].start : self.parts[name].stop]
 
     def whole(self, name: str, part: Tensor) -> Tensor:
         """Gather the parts of all ranks to the whole tensor on every rank; every rank must call it.
 
-        ValueError is raised if the size of the part is not that of this rank's part.
+        ValueError is raised on every rank if the name or a part is not that of the layout, or the names differ.
         """
+        self.agree(lambda: {"name": self.check({name: part}, "part")})
+        return self.gathered(name, part)
+
+    def check(self, parts: Mapping[str, Tensor], argument: str) -> list[str]:
+        """Return the names, or raise ValueError for none and for a part that is not this rank's."""
+        if not parts:
+            raise ValueError(f"{argument} must name at least one parameter")
+        for name, found in parts.items():
+            own = self.parts.get(name)
+            if own is None or found.numel() != own.stop - own.start:
+                raise ValueError(f"{argument}[{name!r}] must be of this rank's {own}, got shape {tuple(found.shape)}")
+        return [*parts]
+
+    def gathered(self, name: str, part: Tensor) -> Tensor:
+        """Gather the parts, which have been checked, of all ranks to the whole tensor on every rank."""
         own = self.parts[name]
-        if part.numel() != own.stop - own.start:
-            raise ValueError(f"part of {name!r} must be this rank's of {own}, got shape {tuple(part.shape)}")
         padded = part.new_zeros(own.chunk)
         padded[: part.numel()] = part.flatten()
         found = part.new_empty(dist.get_world_size(self.group), own.chunk)
@@ -161,9 +183,6 @@ class Layout:
             value /= dist.get_world_size(group)
         return value
 
-    def _local(self, weight: Tensor) -> Tensor:
-        return weight.to_local() if isinstance(weight, DTensor) else weight
-
 
 def resharded(model: nn.Module) -> nn.Module:
     """Return the model; under FSDP2 the sharded parameters of its modules are restored.
@@ -177,10 +196,38 @@ def resharded(model: nn.Module) -> nn.Module:
     return model
 
 
-def _part(weight: Tensor, group: dist.ProcessGroup, units: int) -> Part:
-    """Return the part of a rank in units of rows (sharded) or entries (replicated), divided as by `torch.chunk`, which
-    `Shard` uses too.
-    """
+def _local(weight: Tensor) -> Tensor:
+    return weight.to_local() if isinstance(weight, DTensor) else weight
+
+
+def _sharded_over(weights: Mapping[str, Tensor]) -> int | None:
+    """Return the dimension of the mesh over which rows are sharded, None without shards, or raise ValueError."""
+    name, first = next(iter(weights.items()))
+    for other, weight in weights.items():
+        if isinstance(weight, DTensor) != isinstance(first, DTensor):
+            raise ValueError(f"model's weights must be all sharded or all replicated, got {name!r} and {other!r}")
+        if isinstance(weight, DTensor) and (weight.device_mesh, weight.placements) != (
+            first.device_mesh,
+            first.placements,
+        ):
+            raise ValueError(
+                f"model's {other!r} must be sharded as {name!r} over {first.device_mesh}, {first.placements}; "
+                f"got {weight.device_mesh}, {weight.placements}"
+            )
+    if not isinstance(first, DTensor):
+        return None
+    mesh, over = first.device_mesh, [dim for dim, one in enumerate(first.placements) if not isinstance(one, Replicate)]
+    # The type is compared exactly, because a strided shard (of tensor-parallel models) has no contiguous rows.
+    if len(over) != 1 or type(first.placements[over[0]]) is not Shard or first.placements[over[0]].dim != 0:
+        raise ValueError(f"model's {name!r} must be sharded once, on dimension 0, got {first.placements}")
+    if mesh.get_local_rank(over[0]) != dist.get_rank(mesh.get_group(over[0])):
+        raise ValueError(f"model's mesh must list ranks in the order of their group, got {mesh}")
+    return over[0]
+
+
+def _part(weight: Tensor, group: dist.ProcessGroup) -> Part:
+    """Return the part of a rank in rows (sharded) or entries (replicated), divided as by `torch.chunk` and `Shard`."""
+    units = len(weight) if isinstance(weight, DTensor) else weight.numel()
     chunk = -(-units // dist.get_world_size(group))
     start = min(units, dist.get_rank(group) * chunk)
     size = weight.numel() // units if units else 0  # entries per unit

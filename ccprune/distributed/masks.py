@@ -1,18 +1,22 @@
 """Masks with an exact number of pruned weights when the scores are distributed over several ranks."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune._util.checks import fraction
+from ccprune._util.inputs import raw_bytes
 from ccprune.distributed._selection import drop_lowest
-from ccprune.distributed.layout import Layout, resharded
-from ccprune.mask import ALLOCATIONS, Enforcement, Mask, prunable
+from ccprune.distributed.layout import Layout, Part
+from ccprune.mask import ALLOCATIONS, Enforcement, Mask
 from ccprune.mask._enforcement import after_steps
+from ccprune.mask._from_scores import check_scores
 from ccprune.mask._select import pruned_count
 
 
@@ -54,45 +58,63 @@ class ShardedMask:
         Raises
         ------
         ValueError
-            As `Mask.from_scores`, and if the size of scores is not that of the part. NaN on one rank raises on all.
+            As `Mask.from_scores`, if the size of scores is not that of the part, and for arguments that differ between
+            ranks. An error on one rank is one on all.
         """
-        fraction("sparsity", sparsity)
-        if allocation not in ALLOCATIONS[:2]:
-            raise ValueError(f"allocation must be one of {ALLOCATIONS[:2]}, got {allocation!r}")
-        _check(scores, layout)
+
+        def check() -> dict[str, Any]:
+            fraction("sparsity", sparsity)
+            if allocation not in ALLOCATIONS[:2]:
+                raise ValueError(f"allocation must be one of {ALLOCATIONS[:2]}, got {allocation!r}")
+            names = layout.check(scores, "scores")
+            check_scores(scores)
+            return {"sparsity": float(sparsity), "allocation": allocation, "names of scores": names}
+
+        layout.agree(check)
         families = [list(scores)] if allocation == "global" else [[name] for name in scores]
         counts = [
             (names, pruned_count(sparsity, sum(layout.parts[name].shape.numel() for name in names)))
             for names in families
         ]
-        return cls.from_parts(drop_lowest(scores, counts, layout), layout)
+        return cls._gathered(drop_lowest(scores, counts, layout), layout)
 
     @classmethod
     def from_parts(cls, keep: Mapping[str, Tensor], layout: Layout) -> "ShardedMask":
         """Create the mask from {name: bool Tensor} of this rank's parts; every rank must call it.
 
         The parts of replicated weights are gathered, one byte per weight, because each rank masks whole tensors.
+        ValueError is raised on every rank for a part that is not of the layout, and if ranks have different names.
         """
+        layout.agree(lambda: {"names of keep": layout.check(keep, "keep")})
+        return cls._gathered(keep, layout)
+
+    @classmethod
+    def _gathered(cls, keep: Mapping[str, Tensor], layout: Layout) -> "ShardedMask":
         kept = layout.total(torch.stack([part.sum() for part in keep.values()])).tolist()
         if layout.sharded:
             keep = {name: part.reshape(-1, *layout.parts[name].shape[1:]) for name, part in keep.items()}
         else:
-            keep = {name: layout.whole(name, part.to(torch.uint8)).bool() for name, part in keep.items()}
+            keep = {name: layout.gathered(name, part.to(torch.uint8)).bool() for name, part in keep.items()}
         return cls(keep, dict(zip(keep, kept, strict=True)), layout)
 
     @classmethod
     def from_mask(cls, mask: Mask, layout: Layout) -> "ShardedMask":
-        """Create the rank's part of an ordinary mask, which every rank has, without communication; inverse of `gather`.
+        """Create the rank's part of an ordinary mask; every rank must call it with the same one. Inverse of `gather`.
 
-        ValueError is raised for a name or shape that is not in the layout.
+        ValueError is raised on every rank for a name or shape that is not in the layout, and for different masks.
         """
-        keep = {}
-        for name, whole in mask.keep.items():
-            part = layout.parts.get(name)
-            if part is None or whole.shape != part.shape:
-                raise ValueError(f"mask's {name!r} must be as in the layout, {part}, got shape {tuple(whole.shape)}")
-            flat = whole.to(layout.device).flatten()
-            keep[name] = flat[part.start : part.stop].reshape(-1, *part.shape[1:]) if layout.sharded else whole
+
+        def check() -> dict[str, Any]:
+            for name, whole in mask.keep.items():
+                if name not in layout.parts or whole.shape != layout.parts[name].shape:
+                    raise ValueError(f"mask's {name!r} must be as in the layout, got shape {tuple(whole.shape)}")
+            digests = {name: hashlib.sha256(raw_bytes(whole)).hexdigest() for name, whole in mask.keep.items()}
+            return {"names of mask": [*digests], "mask": digests}
+
+        layout.agree(check)
+        keep = mask.keep
+        if layout.sharded:
+            keep = {name: _rows(whole.to(layout.device), layout.parts[name]) for name, whole in keep.items()}
         return cls(keep, mask.counts, layout)
 
     @property
@@ -128,7 +150,7 @@ class ShardedMask:
         """
         if not optimizers:
             raise ValueError("optimizers must be all that train pruned weights, got none")
-        weights = prunable(resharded(model), frozen=True)
+        weights = self.layout.weights(model)
         pruned = {name: weights[name] for name, keep in self.keep.items() if not bool(keep.all())}
         handles = after_steps(optimizers, partial(self.apply_, model), pruned)
         self.apply_(model)
@@ -142,18 +164,8 @@ class ShardedMask:
         """Gather the mask of the whole tensors on every rank, one byte per weight; every rank must call it."""
         if not self.layout.sharded:
             return Mask(self.keep)
-        return Mask({name: self.layout.whole(name, keep.to(torch.uint8)).bool() for name, keep in self.keep.items()})
+        return Mask({name: self.layout.gathered(name, keep.to(torch.uint8)).bool() for name, keep in self.keep.items()})
 
 
-def _check(scores: Mapping[str, Tensor], layout: Layout) -> None:
-    if not scores:
-        raise ValueError("scores must name at least one parameter")
-    for name, score in scores.items():
-        part = layout.parts.get(name)
-        if part is None or score.numel() != part.stop - part.start:
-            raise ValueError(f"scores[{name!r}] must be of this rank's {part}, got shape {tuple(score.shape)}")
-    # The number of NaN is summed over all ranks before one raises, so that no rank waits for another.
-    bad = layout.total(torch.stack([score.isnan().sum() for score in scores.values()])).tolist()
-    for name, count in zip(scores, bad, strict=True):
-        if count:
-            raise ValueError(f"scores[{name!r}] holds NaN")
+def _rows(whole: Tensor, part: Part) -> Tensor:
+    return whole.flatten()[part.start : part.stop].reshape(-1, *part.shape[1:])

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -47,9 +46,10 @@ class Recorder(recorder.Recorder):
         pairing: str = "same_batch",
         may_skip: bool = False,
     ) -> None:
-        layout.held(model)
+        layout.agree(lambda: {"pairing": pairing, "may_skip": may_skip, "weights": [*layout.held(model)]})
         self._layout = layout
-        super().__init__(resharded(model), optimizer, stores, pairing=pairing, may_skip=may_skip)
+        names = [*layout.parts]
+        super().__init__(resharded(model), optimizer, stores, pairing=pairing, may_skip=may_skip, only=names)
 
     def _current(self) -> list[Tensor]:
         resharded(self._model)  # a loss taken after the step may have left parameters whole
@@ -82,14 +82,16 @@ class Screen(lasso.Screen):
     def condition(self, **settings: Any) -> lasso.Condition:
         """Compute `lasso.Screen.condition` from the norms of whole tensors; every rank must call it.
 
-        ValueError is raised on every rank if the numbers of records differ, which means that a rank left out a step.
+        ValueError is raised on every rank for settings that differ, and for records, if a rank left out a step.
         """
-        table = self._table()
-        ends = torch.tensor([len(table), -len(table)], device=self._layout.device)
-        dist.all_reduce(ends, op=dist.ReduceOp.MAX, group=self._layout.group)
-        most, fewest = ends[0].item(), -ends[1].item()
-        if most != fewest:
-            raise ValueError(f"ranks must hold the same records, got {fewest} to {most}")
+        table = torch.empty(0)
+
+        def check() -> dict[str, Any]:
+            nonlocal table
+            table = self._table()
+            return {"number of records": len(table), "settings": sorted(settings.items())}
+
+        self._layout.agree(check)
         table[:, 1:] = self._layout.total(table[:, 1:].square()).sqrt().cpu()
         self._whole = table
         try:
@@ -99,12 +101,17 @@ class Screen(lasso.Screen):
 
     def masks(self, alphas: Sequence[float], *, condition: lasso.Condition | None = None) -> tuple[ShardedMask, ...]:
         """Create masks as `lasso.Screen.masks`; every rank must call it."""
-        for alpha in alphas:
-            check_penalty(alpha)
+
+        def check() -> dict[str, Any]:
+            for alpha in alphas:
+                check_penalty(alpha)
+            return {"alphas": [float(alpha) for alpha in alphas], "condition": condition, "records": len(self._rows)}
+
+        self._layout.agree(check)
         super().masks([], condition=condition)  # raises if the condition does not hold
         scores = self.scores
         return tuple(
-            ShardedMask.from_parts({name: score > alpha for name, score in scores.items()}, self._layout)
+            ShardedMask._gathered({name: score > alpha for name, score in scores.items()}, self._layout)
             for alpha in alphas
         )
 

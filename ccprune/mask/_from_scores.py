@@ -93,7 +93,7 @@ class FromScores:
         >>> Mask.from_scores(scores, sparsity={"body": 0.5, "head": 0.0}, allocation="uniform").counts
         {'body.0': 4, 'body.1': 4, 'head': 4}
         """
-        _check(scores)
+        check_scores(scores)
         at_least(0, min_per_layer=min_per_layer)
         keep = select(
             scores,
@@ -145,7 +145,7 @@ class FromScores:
         >>> Mask.from_n_m({"weight": torch.tensor([[4.0, 1.0, 3.0, 2.0]])}).keep["weight"].tolist()
         [[True, False, True, False]]
         """
-        _check(scores)
+        check_scores(scores)
         at_least(0, n=n)
         at_least(max(1, n), m=m)
         earlier, safe = _earlier(scores, previous), protected(scores, protect)
@@ -187,7 +187,7 @@ class FromScores:
             As in `from_scores`, for an unknown norm, for scores whose sum is NaN, with the name, and for a parameter of
             a group without scores.
         """
-        _check(scores)
+        check_scores(scores)
         at_least(0, min_per_layer=min_per_layer)
         found = rows(scores) if groups is None else groups
         units = unit_scores(scores, found, norm)  # raises if a parameter has no scores
@@ -214,7 +214,7 @@ class FromScores:
     @classmethod
     def from_threshold(cls, scores: Mapping[str, Tensor], *, threshold: float) -> Self:
         """Keep the weights with a score above the threshold, or raise ValueError that names a parameter with NaN."""
-        _check(scores)
+        check_scores(scores)
         return cls({name: score > threshold for name, score in scores.items()})
 
     @classmethod
@@ -224,7 +224,7 @@ class FromScores:
         Equal scores are pruned in the same order as in `from_scores`. A ValueError is raised for NaN, for names other
         than those of the scores, and for a count outside 0..weights.
         """
-        _check(scores)
+        check_scores(scores)
         if kept.keys() != scores.keys():
             raise ValueError(f"kept must name the parameters {listed(sorted(scores))}, got {listed(sorted(kept))}")
         for name, score in scores.items():
@@ -236,7 +236,8 @@ class FromScores:
 _EXACT = 2**53  # the largest integer up to which float64 has every one
 
 
-def _check(scores: Mapping[str, Tensor]) -> None:
+def check_scores(scores: Mapping[str, Tensor]) -> None:
+    """Raise TypeError or ValueError, with the name, for scores that cannot be ranked exactly."""
     if not scores:
         raise ValueError("scores must name at least one parameter")
     for name, score in scores.items():

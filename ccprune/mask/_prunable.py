@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import chain
 
 from torch import Tensor, nn
 
@@ -107,10 +106,12 @@ def candidates(model: nn.Module) -> dict[str, tuple[nn.Module, str, bool]]:
 
 def _one_name(model: nn.Module, known: Mapping[str, tuple[nn.Module, str, bool]]) -> dict[int, str]:
     """Return {id of a parameter: name}: of tied names, the first of a layer that is pruned by default, or the first."""
-    defaults = {name: place for name, place in known.items() if place[2]}
+    places = owners(model)
     names: dict[int, str] = {}
-    for name, (module, attribute, *_) in chain(defaults.items(), known.items(), owners(model).items()):
-        names.setdefault(id(module._parameters.get(attribute)), name)
+    for name in (*(name for name, (*_, default) in known.items() if default), *known, *places):
+        if name in places:  # not computed from others
+            module, attribute = places[name]
+            names.setdefault(id(module._parameters[attribute]), name)
     return names
 
 

@@ -18,7 +18,8 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
 from ccprune.distributed import Layout, Recorder, Screen, ShardedMask
-from ccprune.recording import SquaredUpdates
+from ccprune.recording import PAIRINGS, SquaredUpdates
+from ccprune.trainers import GradualPruner
 
 sys.path.insert(0, str(Path(__file__).parent))
 import problem  # noqa: E402
@@ -153,9 +154,56 @@ def traffic(device):
 def said(call, *args, **options):
     try:
         call(*args, **options)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         return str(error)
     return "no error"
+
+
+def disagreements(device):
+    """What each rank is told where their arguments differ; no rank waits for the other."""
+    rank, found = dist.get_rank(), {}
+    model = wrapped("fsdp", problem.network().to(device), device)
+    layout, optimizer = Layout.of(model), problem.optimizer(model)
+    scores = {name: part.abs() for name, part in layout.own(model).items()}
+    keep, names = {name: part > 0 for name, part in scores.items()}, [*scores]
+    mask = ShardedMask.from_scores(scores, layout, sparsity=0.5).gather()
+    screen = Screen(layout)
+    screen.update(1.0, scores)
+
+    def make(scores=scores, sparsity=0.5, **options):
+        return ShardedMask.from_scores(scores, layout, sparsity=sparsity, **options)
+
+    found["choices"] = said(Layout.of, model, only=["0", "3"][: 1 + rank])
+    found["unknown choice"] = said(Layout.of, model, skip=["3", "4.w"][rank : rank + 1])
+    found["sparsities"] = said(make, sparsity=0.25 * (1 + rank))
+    found["sparsity of one"] = said(make, sparsity=0.5 + rank)
+    found["allocations"] = said(make, allocation=("global", "uniform")[rank])
+    found["orders"] = said(make, {name: scores[name] for name in (names, names[::-1])[rank]})
+    found["parts"] = said(ShardedMask.from_parts, {name: keep[name] for name in names[rank:]}, layout)
+    found["masks"] = said(ShardedMask.from_mask, [mask, mask.shuffled(seed=0)][rank], layout)
+    found["pairings"] = said(Recorder, model, optimizer, [screen], layout=layout, pairing=PAIRINGS[rank])
+    found["settings"] = said(screen.condition, max_iter=10 + rank)
+    found["alphas"] = said(screen.masks, [1.0, 2.0][: 1 + rank])
+    found["tensors"] = said(layout.whole, names[rank], scores[names[rank]])
+    found["a size of one"] = said(layout.whole, names[0], scores[names[0]][:rank])
+    found["trainer"] = said(GradualPruner, model, optimizer, schedule={1: 0.5})
+    return found
+
+
+def chosen(kind, device):
+    """Training, masks and enforcement of one layer of the model."""
+    model = wrapped(kind, problem.network().to(device), device)
+    optimizer, layout = problem.optimizer(model), Layout.of(model, skip=["0", "5.weight"])
+    squares = SquaredUpdates()
+    with Recorder(model, optimizer, [squares], layout=layout, pairing="consecutive") as recorder:
+        problem.train(
+            model, optimizer, recorder, [(half(x).to(device), half(y).to(device)) for x, y in problem.batches()]
+        )
+    mask = ShardedMask.from_scores(squares.scores, layout, sparsity=0.5)
+    with mask.enforce(model, optimizer):
+        optimizer.step()
+    zeros = {name: int((whole(weight) == 0).sum()) for name, weight in model.named_parameters()}
+    return mask.gather().counts, list(zeros.values())
 
 
 def errors(device):
@@ -215,7 +263,9 @@ def main(backend, out, alpha, script):
     found = {"errors": errors(device) | {"no group": without_group}, "traffic": traffic(device)}
     for kind, pairing in problem.TRAINED:
         found["training", kind, pairing] = training(kind, pairing, device, alpha)
+    found["disagreements"] = disagreements(device)
     for kind in ("ddp", "fsdp"):
+        found["chosen", kind] = chosen(kind, device)
         found["nothing", kind] = nothing(kind, device)
         found["selection", kind] = selection(kind, device)
     found["selection", "plain"] = selection("plain", device)
