@@ -38,15 +38,7 @@ class StepRecorder(Protocol):
 
 @dataclass(frozen=True)
 class History:
-    """Result of `fit`.
-
-    Attributes
-    ----------
-    loss : tuple of float
-        Mean training loss of each epoch, with the weights as they were at each step.
-    steps : int
-        Number of optimiser steps.
-    """
+    """Result of `fit`: each epoch's mean training loss, with the weights of each step, and the number of steps."""
 
     loss: tuple[float, ...]
     steps: int
@@ -54,14 +46,7 @@ class History:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy and mean loss of a model on samples.
-
-    Attributes
-    ----------
-    accuracy : float
-        Fraction in [0, 1].
-    loss : float
-    """
+    """Accuracy, in [0, 1], and mean loss of a model on samples."""
 
     accuracy: float
     loss: float
@@ -70,7 +55,7 @@ class Evaluation:
 def converged(losses: Sequence[float], *, tol: float = 1e-4, patience: int = 5) -> bool:
     """Return True once each of the last `patience` epochs has improved the best earlier loss by less than `tol`.
 
-    The 2024 protocol ends training by this rule, or after 200 epochs. The default values are those of its authors.
+    The 2024 protocol ends training by this rule, with these values, or after 200 epochs.
     """
     best, idle = float("inf"), 0
     for loss in losses:
@@ -92,7 +77,6 @@ def fit(
     autocast: torch.dtype | None = None,
     channels_last: bool = False,
     stop: Callable[[Sequence[float]], bool] | None = None,
-    on_epoch: Callable[[int, float], None] | None = None,
     seed: int = 0,
 ) -> History:
     """Train the model in place, in train mode.
@@ -123,8 +107,6 @@ def fit(
         weights keep it after training.
     stop : callable, optional
         Maps the losses of the epochs so far to whether training ends, such as `converged`.
-    on_epoch : callable, optional
-        Called with (epoch, loss) after each epoch.
     seed : int
         Seed of the random numbers drawn during training (dropout). The state of the global generators is restored.
 
@@ -184,8 +166,6 @@ def fit(
             losses.append(total.item() / count)
             if not math.isfinite(losses[-1]):
                 raise ValueError(f"training loss of epoch {epoch} is {losses[-1]}: training diverged")
-            if on_epoch is not None:
-                on_epoch(epoch, losses[-1])
             if stop is not None and stop(losses):
                 break
     return History(tuple(losses), steps)
@@ -201,7 +181,7 @@ def evaluate(
     batch_size: int = 1000,
     loss: Loss = cross_entropy,
 ) -> Evaluation:
-    """Return accuracy and mean loss on all samples, in eval mode; the modes of all modules are restored.
+    """Return accuracy and mean loss on all samples, in eval mode; the model is left unchanged.
 
     Parameters
     ----------
@@ -252,6 +232,5 @@ def _own_random_numbers(device: torch.device) -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
-def _random_state(device: torch.device) -> list[Tensor]:
-    # Both states are stored in host memory, so that the host does not wait for the device.
+def _random_state(device: torch.device) -> list[Tensor]:  # in host memory, so that the host need not wait
     return [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])

@@ -1,13 +1,9 @@
 """Recorder of the change of the loss and of every prunable weight in a training step.
 
-It works with any torch model and optimiser, through the optimiser's step hook. There are two pairings of the changes.
-
-"same_batch" (the follow-up's code, 2025) takes the loss of one mini-batch before and after the step, so that only the
-step lies between them. It costs a second forward pass.
-"consecutive" (the paper, Shah et al., 2024) takes dL[t] = L[t+1] - L[t] between consecutive mini-batches, with
-dtheta[t] = theta[t+1] - theta[t]. T steps yield T - 1 records.
-
-With both, the recorder holds one number per weight, a copy of the weights before the step, which becomes their change.
+There are two pairings of the changes. "same_batch" (the follow-up's code, 2025) takes the loss of one mini-batch before
+and after the step, which costs a second forward pass. "consecutive" (the paper, Shah et al., 2024) takes
+dL[t] = L[t+1] - L[t] between consecutive mini-batches, with dtheta[t] = theta[t+1] - theta[t]: T steps yield T - 1
+records. The recorder holds one number per weight, a copy of the weights before the step, which becomes their change.
 """
 
 from collections.abc import Sequence
@@ -40,16 +36,16 @@ class Recorder:
 
     With "same_batch", call `recorder.after(loss)` after the step, with the new loss of the same mini-batch. With
     gradient accumulation, both methods take the losses of all micro-batches of the step, as `before([loss_1, loss_2])`.
+    For optimisers that take a closure, call `before(loss)` once, before `step(closure)`.
 
-    Masks, momentum, weight decay and schedules need no special handling: the actual weight changes are recorded. Call
-    `restart()` after other changes of the weights between two steps (weights were loaded, a mask was applied). For
-    optimisers that take a closure, call `before(loss)` once, before `step(closure)`. Changes of half-precision weights
-    are float32. The changes are buffers of the recorder, which the next step overwrites.
+    Any torch optimiser, masks and schedules are served: the actual weight changes are recorded, those of half-precision
+    weights as float32. Call `restart()` after other changes of the weights between two steps (weights were loaded, a
+    mask was applied).
 
     Parameters
     ----------
     model : Module
-        The weights `mask.prunable(model)` are recorded, which are those that are not frozen.
+        The weights `mask.prunable(model)` are recorded.
     optimizer : Optimizer
         Must hold every recorded weight.
     stores : sequence of Store

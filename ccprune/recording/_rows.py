@@ -3,8 +3,7 @@
 A row holds the features of the Granger-Lasso, the squared changes of all weights, together with the change of the loss.
 With momentum there are three features per weight, from two consecutive steps: dtheta_t^2, dtheta_{t+1}^2 and
 dtheta_t dtheta_{t+1}. The loss change is then that of the later step (Shah et al., 2024). Rows hold these features and
-not dtheta, so that a file larger than memory is the regression's matrix without conversion. A change of 1e-12 has a
-square of 1e-24, far above the smallest float32, 1e-38.
+not dtheta, so that a file larger than memory is the regression's matrix without conversion.
 """
 
 import math
@@ -53,10 +52,7 @@ class Layout:
         return self.weights * (3 if self.momentum else 1)
 
     def tensors(self, values: Tensor) -> dict[str, Tensor]:
-        """Return one value per feature as {name: Tensor of the weight's shape}, or (3, *shape) with momentum.
-
-        A ValueError is raised unless `values` has shape (width,).
-        """
+        """Return values (width,) as {name: Tensor of the weight's shape}, or (3, *shape) with momentum."""
         if values.shape != (self.width,):
             raise ValueError(f"values must have shape ({self.width},), got {tuple(values.shape)}")
         leading = (3,) if self.momentum else ()
@@ -78,11 +74,6 @@ class Rows:
         if self._layout is None:
             raise ValueError("the store holds no records")
         return self._layout
-
-    @property
-    def columns(self) -> dict[str, slice]:
-        """`layout.columns`."""
-        return self.layout.columns
 
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
         """Append a row, or raise ValueError for names or shapes other than those of the first record."""

@@ -1,7 +1,4 @@
-"""Stores for the changes of a recorder: rows in memory, rows in a file, or one running sum per weight.
-
-The module `_rows` defines the rows.
-"""
+"""Stores for the changes of a recorder: rows (see `_rows`) in memory or in a file, or one running sum per weight."""
 
 import json
 import shutil
@@ -51,10 +48,9 @@ class InMemory(Rows):
         return len(self._features)
 
     def records(self) -> tuple[Tensor, Tensor]:
-        """Return features (T, P), or (T, 3 P) with momentum, and float64 loss changes (T,).
+        """Return features (T, P), or (T, 3 P) with momentum, and float64 loss changes (T,); ValueError without rows.
 
-        The method needs the memory of the features twice. The features are shared with the store. A ValueError is
-        raised if there are no rows.
+        The method needs the memory of the features twice. The features are shared with the store.
         """
         if not self._features:
             raise ValueError("the store holds no records")
@@ -70,11 +66,9 @@ class InMemory(Rows):
 class MemoryMapped(Rows):
     """Rows in a new file, float32. `records` maps the file, so that it may be larger than memory.
 
-    The file is one line of JSON, followed by rows of one float64 (loss change) and the features. It grows by whole rows
-    and holds no count, so that a killed program leaves a file with every row but the one being written. Each row waits
-    for the device.
-
-    A ValueError is raised for a `limit_bytes` below 1, and a FileExistsError if the file exists.
+    The file is one line of JSON, followed by rows of one float64 (loss change) and the features. It holds no count, so
+    that a killed program leaves a file with every row but the one being written. Each row waits for the device. A
+    ValueError is raised for a `limit_bytes` below 1, and a FileExistsError if the file exists.
     """
 
     def __init__(self, path: str | Path, *, limit_bytes: int, momentum: bool = False) -> None:
@@ -112,18 +106,15 @@ class MemoryMapped(Rows):
         return 4 * (2 + self.layout.width)
 
     def records(self) -> tuple[Tensor, Tensor]:
-        """Return features (T, P), or (T, 3 P) with momentum, and float64 loss changes (T,).
+        """Return features (T, P), or (T, 3 P) with momentum, and float64 loss changes (T,); ValueError without rows.
 
         The features are the mapped file. Reading them takes no additional memory, and writing to them changes the file.
-        A ValueError is raised if there are no rows.
         """
         if not len(self):
             raise ValueError("the store holds no records")
-        rows = np.memmap(
-            self._path, "<f4", mode="r+", offset=self._begin, shape=(len(self), 2 + self.layout.width)
-        ).view(np.ndarray)
-        loss = rows[:, :2].flatten().view("<f8")
-        return torch.from_numpy(rows[:, 2:]), torch.from_numpy(loss)
+        shape = (len(self), 2 + self.layout.width)
+        rows = np.memmap(self._path, "<f4", mode="r+", offset=self._begin, shape=shape).view(np.ndarray)
+        return torch.from_numpy(rows[:, 2:]), torch.from_numpy(rows[:, :2].flatten().view("<f8"))
 
     def close(self) -> None:
         """Close the file for writing. `records` can still be called."""
@@ -170,22 +161,23 @@ class MemoryMapped(Rows):
         self._end += len(data)
 
 
-class SquaredUpdates(Stateful):
-    """Store of sum_t dtheta_t^2 per weight in float64, a score that does not use the loss."""
+class Sums(Stateful):
+    """Base class of stores of one float64 sum of products per weight."""
 
     _held = ("_sums",)
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
 
+    @torch.no_grad()
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
         """Add one step, or raise ValueError for names or shapes other than those of the first record."""
+        check_changes(delta_weights, self._sums or None)
         if not self._sums:
             self._sums = {name: torch.zeros_like(change, dtype=torch.float64) for name, change in delta_weights.items()}
-        check_changes(delta_weights, self._sums)
         for name, change in delta_weights.items():
-            wide = change.double()  # a square in float32 would lose digits that the sum keeps
-            self._sums[name].addcmul_(wide, wide)
+            wide = change.double()  # a product in float32 would lose digits that the sum keeps
+            self._sums[name].addcmul_(self._factor(name, wide), wide)
 
     @property
     def scores(self) -> dict[str, Tensor]:
@@ -193,3 +185,13 @@ class SquaredUpdates(Stateful):
         if not self._sums:
             raise ValueError("the store holds no records")
         return {name: total.clone() for name, total in self._sums.items()}
+
+    def _factor(self, name: str, change: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class SquaredUpdates(Sums):
+    """Store of sum_t dtheta_t^2 per weight in float64, a score that does not use the loss."""
+
+    def _factor(self, name: str, change: Tensor) -> Tensor:
+        return change

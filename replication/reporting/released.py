@@ -11,11 +11,12 @@ from replication.causal.released import Released
 from replication.causal.released.costs import core_hours
 from replication.causal.released.rows import cells, rows
 from replication.causal.released.statements import statements
-from replication.causal.released.text import Statement, listed
+from replication.causal.released.text import CLAIMS, Statement, listed
 from replication.ledger.cell import Cell
 from replication.reporting.counts import Row, released_rows
 from replication.reporting.essay import locate
 from replication.reporting.markdown import table
+from replication.reporting.statements import claims_b, facts
 
 _NAMES = {"lenet": "LeNet", "resnet20": "ResNet-20"}
 # Cores that the stated hours are for.
@@ -59,6 +60,7 @@ def section(figures: Released, found: Sequence[Row]) -> list[str]:
         Rows of the table of verdicts, for the counts.
     """
     blocks = [overview(figures, found), f"The file: [{released.FILE}](paper/{released.FILE})."]
+    blocks += ["### The three claims, answered twice", answered_twice(figures, found)]
     for one in statements(figures):
         blocks += statement(one)
     return blocks
@@ -67,6 +69,24 @@ def section(figures: Released, found: Sequence[Row]) -> list[str]:
 def lesson(figures: Released) -> str:
     """All statements as Markdown under headings of a lesson."""
     return "\n\n".join(block for one in statements(figures) for block in statement(one, heading="####"))
+
+
+def answered_twice(figures: Released, found: Sequence[Row]) -> str:
+    """A table in Markdown with the paper's three claims, each answered by its authors' files and by our runs."""
+    theirs: dict[str, list[str]] = {}
+    for one in statements(figures):
+        if one.claim:
+            theirs.setdefault(one.claim, []).append(one.answer)
+    ours = claims_b(facts(found))
+    lines = [
+        [
+            text,
+            " ".join(theirs.get(name, ["–"])),
+            f"{ours[name][0].upper()}{ours[name][1:]}." if name in ours else "Not run here.",
+        ]
+        for name, text in CLAIMS.items()
+    ]
+    return table(["claim", "its authors' files", "our runs"], lines)
 
 
 def statement(one: Statement, *, heading: str = "###") -> list[str]:

@@ -87,7 +87,7 @@ def facts(rows: Sequence[Row]) -> Facts:
 def english(counted: Facts) -> dict[str, list[str]]:
     """Return the sentences in Markdown by paper, "legcnet" and "causal"."""
     a = [*_figures_a(counted), *_claims_a(counted), *_explanation(counted)]
-    b = [*_accuracy_b(counted), *_drop_and_flatness(counted), *_figures_b(counted), *_what_would_change(counted)]
+    b = [*_claims_b(counted), *_figures_b(counted), *_what_would_change(counted)]
     return {"legcnet": a or ["Nothing of paper A was run here."], "causal": b or ["Nothing of paper B was run here."]}
 
 
@@ -209,43 +209,47 @@ def _explanation(counted: Facts) -> list[str]:
     ]
 
 
-def _accuracy_b(counted: Facts) -> list[str]:
+def claims_b(counted: Facts) -> dict[str, str]:
+    """Return what our runs say on paper B's claims "accuracy", "drop" and "flatness", in a clause each."""
     magnitude, updates, dense = (
         counted.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "dense")
     )
-    if not magnitude:
-        return []
-    text = (
-        f"**Paper B's accuracy**: against magnitude pruning of as many weights, causal pruning is better in "
-        f"{magnitude.holds_alone} and worse in {magnitude.fails_alone} of {magnitude.cases} cases (a dataset, a "
-        f"network and a sparsity) tested alone, and in {magnitude.holds} and {magnitude.fails} after correction for "
-        "their number"
-    )
-    if updates:
-        text += (
-            f"; against its own score without the loss, squared updates, in {updates.holds_alone} and "
-            f"{updates.fails_alone} of {updates.cases} tested alone"
-        )
-    if dense:
-        text += (
-            f"; the dense accuracy is kept to a percentage point in {dense.holds_alone} and lost in "
-            f"{dense.fails_alone} of {dense.cases}"
-        )
-    return [f"{text}."]
-
-
-def _drop_and_flatness(counted: Facts) -> list[str]:
     drops, flat = (counted.tallies.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
-    parts = []
+    found = {}
+    if magnitude:
+        found["accuracy"] = (
+            f"against magnitude pruning of as many weights, causal pruning is better in {magnitude.holds_alone} and "
+            f"worse in {magnitude.fails_alone} of {magnitude.cases} cases (a dataset, a network and a sparsity) tested "
+            f"alone, and in {magnitude.holds} and {magnitude.fails} after correction for their number"
+        )
+        if updates:
+            found["accuracy"] += (
+                f"; against its own score without the loss, squared updates, in {updates.holds_alone} and "
+                f"{updates.fails_alone} of {updates.cases} tested alone"
+            )
+        if dense:
+            found["accuracy"] += (
+                f"; the dense accuracy is kept to a percentage point in {dense.holds_alone} and lost in "
+                f"{dense.fails_alone} of {dense.cases}"
+            )
     if drops:
-        parts.append(f"an abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves")
+        found["drop"] = f"an abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves"
     if flat:
-        parts.append(
+        found["flatness"] = (
             f"the Hessian's top eigenvalue and trace on the remaining weights are lower than the dense network's in "
             f"{flat.holds_alone} and higher in {flat.fails_alone} of {flat.cases} cases tested alone, {flat.holds} and "
             f"{flat.fails} after correction"
         )
-    return [f"**Its phase shift and flatter minima**: {'; '.join(parts)}; all else is undecided."] if parts else []
+    return found
+
+
+def _claims_b(counted: Facts) -> list[str]:
+    found = claims_b(counted)
+    rest = [found[name] for name in ("drop", "flatness") if name in found]
+    lines = [f"**Paper B's accuracy**: {found['accuracy']}."] if "accuracy" in found else []
+    return lines + (
+        [f"**Its phase shift and flatter minima**: {'; '.join(rest)}; all else is undecided."] if rest else []
+    )
 
 
 def _figures_b(counted: Facts) -> list[str]:

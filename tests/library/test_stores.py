@@ -69,7 +69,7 @@ def test_rows_are_squared_changes_beside_the_loss_change(make):
     np.testing.assert_allclose(X.numpy(), flat(data) ** 2, rtol=1e-6)
     assert (X > 0).all()  # changes of 1e-7 are not lost in float32
     assert y.dtype == torch.float64 and y.tolist() == [float(loss) for loss, _ in data]
-    assert store.columns == {"a": slice(0, 6), "b": slice(6, 10)}
+    assert store.layout.columns == {"a": slice(0, 6), "b": slice(6, 10)}
     fill(store, changes(2, seed=1))  # more after having been read
     again = store.records()[0]
     assert again.shape == (9, WEIGHTS) and torch.equal(again[:7], X)
@@ -89,7 +89,7 @@ def test_momentum_has_three_features_of_steps_that_follow_each_other(make):
     parts = store.layout.tensors(X[0])
     assert parts["a"].shape == (3, 2, 3)
     np.testing.assert_allclose(parts["b"][2].numpy(), change[0, 6:] * change[1, 6:], rtol=1e-6)
-    assert torch.equal(X.unflatten(1, (3, -1))[0, 1, store.columns["b"]], parts["b"][1])
+    assert torch.equal(X.unflatten(1, (3, -1))[0, 1, store.layout.columns["b"]], parts["b"][1])
 
 
 def test_values_go_back_to_the_weights_places(make):
@@ -120,7 +120,7 @@ def test_float64_is_kept_in_memory_and_rounded_once_in_a_file(tmp_path):
 def test_a_store_without_records_says_so(make):
     store = make()
     assert len(store) == 0
-    for call in (store.records, lambda: store.columns, lambda: store.layout, lambda: SquaredUpdates().scores):
+    for call in (store.records, lambda: store.layout, lambda: SquaredUpdates().scores):
         with pytest.raises(ValueError, match="the store holds no records"):
             call()
 
@@ -202,7 +202,7 @@ def test_a_file_cut_short_anywhere_holds_its_whole_rows(tmp_path, momentum):
         cut.write_bytes(whole[:size])
         found = MemoryMapped.open(cut)
         count = (size - header) // row
-        assert len(found) == count and found.columns == store.columns and found.layout.momentum == momentum
+        assert len(found) == count and found.layout == store.layout
         if count:
             assert torch.equal(found.records()[0], X[:count]) and torch.equal(found.records()[1], y[:count])
     for size in (0, 1, header - 1):

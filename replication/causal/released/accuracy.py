@@ -79,8 +79,13 @@ def resnet20(released: Released) -> Statement:
         (f"{s:g}", _runs(causal[s]), _runs(magnitude[s]), decimals(mean, signed=True), f"{p:.2g}")
         for s, mean, p in zip(common, means, corrected, strict=True)
     ]
+    answer = (
+        f"ResNet-20, {count(runs, 'repetition')}: causal pruning is better at {len(ahead)} of {len(common)} sparsities "
+        f"(significantly at {len(shown[1])}) and worse at {len(behind)} (significantly at {len(shown[-1])})."
+    )
     head = ("sparsity", "causal, repetitions", "magnitude, repetitions", "difference of means", "p, Holm")
-    return Statement("Accuracy by sparsity and repetition, ResNet-20 on CIFAR-10", text, caveat, head, tuple(lines))
+    title = "Accuracy by sparsity and repetition, ResNet-20 on CIFAR-10"
+    return Statement(title, text, caveat, head, tuple(lines), "accuracy", answer)
 
 
 def lenet(released: Released) -> Statement:
@@ -103,12 +108,17 @@ def lenet(released: Released) -> Statement:
         f"pruning for {trained['magnitude']} without training between its cuts. The script of the dense network was "
         "not released; it may have had another learning rate, and then its lead is not the price of pruning."
     )
+    answer = (
+        f"LeNet, one run each with unequal epochs: better at {sum(d > 0 for d in differences)} of {len(differences)} "
+        "sparsities."
+    )
     head = ("sparsity", "causal", "magnitude", "dense")
     lines = [
         (f"{s:g}", f"{values['causal'][s]:.4f}", f"{values['magnitude'][s]:.4f}", f"{dense:.4f}")
         for s in values["causal"]
     ]
-    return Statement("Accuracy by sparsity, LeNet on CIFAR-10", text, caveat, head, tuple(lines))
+    title = "Accuracy by sparsity, LeNet on CIFAR-10"
+    return Statement(title, text, caveat, head, tuple(lines), "accuracy", answer)
 
 
 def ablation(released: Released) -> Statement:

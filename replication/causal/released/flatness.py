@@ -36,12 +36,16 @@ def eigenvalues(released: Released) -> Statement:
         for network, sparsity in dict.fromkeys((network, sparsity) for network, _, sparsity in ratios)
     ]
     head = ("network", "sparsity", "causal / dense", "magnitude / dense")
-    return Statement("Flatness: the top eigenvalue", text.strip(), caveat, head, tuple(lines))
+    answer = (
+        f"By the top eigenvalue {flatter} of {count(len(ratios), 'pruned network')} {'is' if flatter == 1 else 'are'} "
+        "flatter than the dense one (one network each)."
+    )
+    return Statement("Flatness: the top eigenvalue", text.strip(), caveat, head, tuple(lines), "flatness", answer)
 
 
 def noise(released: Released) -> Statement:
     """Median relative test loss under noise at each level: causal against magnitude pruning and dense."""
-    levels, lines, parts = released.noise_levels, [], []
+    levels, lines, parts, ahead = released.noise_levels, [], [], {}
     for network, methods in released.noise_draws.items():
         medians = {method: [median(one) for one in part] for method, part in methods.items()}
         better = {
@@ -50,6 +54,7 @@ def noise(released: Released) -> Statement:
         }
         name = _NAMES.get(network, network)
         parts.append(f"{len(better['magnitude'])} and {len(better['dense'])} on {name}")
+        ahead[name] = len(better["dense"])
         at = max(range(len(levels)), key=lambda i: levels[i] if levels[i] <= 0.01 else -1)
         lines.append((name, *(f"{medians[method][at]:.4f}" for method in ("causal", "magnitude", "dense"))))
     text = (
@@ -65,9 +70,13 @@ def noise(released: Released) -> Statement:
         "are within the scatter of the draws. Training budgets differ as above."
     )
     head = ("network", *(f"{method}: loss at noise {levels[at]:.2g} / loss without" for method in _SHOWN))
-    return Statement(
-        f"Flatness: tolerance to noise at sparsity {listed(sorted(sparsities))}", text, caveat, head, tuple(lines)
+    fewer = [name for name, count in ahead.items() if count > len(levels) / 2]
+    answer = (
+        "With absolute noise on the weights the loss rises less than the dense network's at most levels in "
+        f"{len(fewer)} of {count(len(ahead), 'network')}{f' ({listed(fewer)})' if fewer else ''}."
     )
+    title = f"Flatness: tolerance to noise at sparsity {listed(sorted(sparsities))}"
+    return Statement(title, text, caveat, head, tuple(lines), "flatness", answer)
 
 
 _SHOWN = ("causal", "magnitude", "dense")

@@ -92,7 +92,11 @@ def drops(released: Released) -> Statement:
         for shape, holds in zip(shapes, alone, strict=True)
     ]
     head = ("curve", "state", "runs × sparsities", "corner", "lost before", "p, line", "p, smooth", "abrupt")
-    return Statement("The shape of the drop", text, caveat.strip(), head, tuple(lines))
+    answer = (
+        f"An abrupt drop is shown in {sum(after)} of {count(len(shapes), 'released curve')}; in {len(early)} of them "
+        f"more than {100 * HELD:g}% of the fall comes before the corner."
+    )
+    return Statement("The shape of the drop", text, caveat.strip(), head, tuple(lines), "drop", answer)
 
 
 def _shape(released: Released, name: str, state: str, group: str, wanted: dict) -> Shape | None:

@@ -4,6 +4,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+#: The paper's three claims, by the names that `Statement.claim` has, in its words shortened.
+CLAIMS = {
+    "accuracy": "Accuracy is kept where magnitude pruning of as many weights loses it",
+    "drop": "Accuracy holds and then drops abruptly, a phase shift",
+    "flatness": "The minima are flatter than the dense network's",
+}
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -19,6 +26,10 @@ class Statement:
         What limits the finding, in a sentence or two.
     head, lines
         A small table, empty where there is none.
+    claim
+        Claim of the paper that the finding is about, one of `CLAIMS`, empty where it is about none.
+    answer
+        The finding on that claim in one short sentence, for the table that answers each claim twice.
     """
 
     title: str
@@ -26,6 +37,8 @@ class Statement:
     caveat: str
     head: tuple[str, ...] = ()
     lines: tuple[tuple[str, ...], ...] = ()
+    claim: str = ""
+    answer: str = ""
 
 
 def listed(items: Iterable[object]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from replication.causal import released
 from replication.causal.released import accuracy, checks, flatness, shape, statements
-from replication.causal.released.text import decimals, listed, span
+from replication.causal.released.text import CLAIMS, decimals, listed, span
 
 FIGURES = released.load()
 
@@ -130,3 +130,15 @@ def test_numbers_in_sentences():
     assert decimals(0.00105) == "0.0011" and decimals(-0.01735, signed=True) == "-0.0174"
     assert span([0.0042, 0.00105]) == "0.0011 to 0.0042" and span([1.0, 1.0], 1) == "1.0"
     assert listed([0.1, 0.3, 0.5]) == "0.1, 0.3 and 0.5" and listed(["a"]) == "a"
+
+
+def test_each_claim_of_the_paper_has_an_answer_that_follows_the_file():
+    found = statements.statements(FIGURES)
+    assert {one.claim for one in found} == {"", *CLAIMS}
+    assert all(bool(one.claim) == bool(one.answer) for one in found)
+    assert "0 of 14" in flatness.eigenvalues(FIGURES).answer
+    high = changed(lambda f: 1e9 if (f.quantity, f.method) == ("eigenvalue_1", "dense") else f.value)
+    assert "14 of 14" in flatness.eigenvalues(high).answer
+    better = changed(lambda f: f.value + 0.1 * (f.method == "causal"))
+    assert "better at 6 of 6 sparsities (significantly at 6)" in accuracy.resnet20(better).answer
+    assert "better at 6" not in accuracy.resnet20(FIGURES).answer
