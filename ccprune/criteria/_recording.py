@@ -14,13 +14,11 @@ from ccprune.recording import PAIRINGS, Recorder, Store
 
 
 class Recording:
-    """Records that several criteria need from one training run, usable in place of a `Recorder`.
+    """Records that several criteria need from one training run, with the methods of `Recorder`.
 
         with criteria.Recording(model, optimizer) as recording:
             training.fit(model, batches, ..., recorder=recording)
-        criteria.score("causal", model, store=recording.stores["causal"])
-
-    It has one `Recorder` for each necessary pairing, all on the same steps. Its methods are those of `Recorder`.
+        criteria.score("causal", model, recording=recording)
 
     Parameters
     ----------
@@ -41,8 +39,7 @@ class Recording:
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        ValueError for an unknown name, and for options of a criterion that is not recorded; otherwise as in `Recorder`
-        and in the stores.
+        For an unknown name, and for options of a criterion that is not recorded; otherwise as in `Recorder`.
     """
 
     def __init__(

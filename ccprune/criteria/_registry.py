@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from ccprune.mask import prunable
 from ccprune.mask._names import require_values
 from ccprune.mask._prunable import Chosen, chosen
 from ccprune.recording import PAIRINGS, Store
+
+if TYPE_CHECKING:
+    from ccprune.criteria._recording import Recording
 
 #: Arguments that a criterion's function may take: the model as it is, a batch x and y with its mean loss, the learning
 #: rate of the recorded steps, a seed, and the criterion's store, filled by a `Recorder`.
@@ -51,7 +54,7 @@ class Criterion:
 
     @property
     def source(self) -> str:
-        """First paragraph of the function's docstring in one line, or an empty string without a docstring."""
+        """First paragraph of the function's docstring in one line, or an empty string."""
         return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
 
 
@@ -74,17 +77,16 @@ def register(
     function : callable
         Takes some of `GIVEN` by name, nothing else without a default, and returns {name: Tensor}, larger = keep.
     store : callable, optional
-        Maps a model to the store of its training, see `ccprune.recording.Store`. The function gets the filled store
-        as the argument `store`. Criteria with the same `store` and pairing share one store. Keyword arguments of
-        `store` are the `options` of `Recording`.
+        Maps a model to the store of its training, see `ccprune.recording.Store`, which the function then takes as
+        `store`. Criteria with the same `store` and pairing share one store. Keyword arguments are the `options` of
+        `Recording`.
     pairing : str, optional
-        Pairing of the recorder, "same_batch" or "consecutive". It is required with `store` and not allowed without.
+        Pairing of the recorder, "same_batch" or "consecutive"; given if and only if there is a `store`.
 
     Raises
     ------
     ValueError
-        For a name of one of the library's criteria, for a function that requires another argument, if only one of
-        `store` and the function's argument of this name is given, or for an invalid, missing or superfluous pairing.
+        If an argument is invalid; the message names it.
     """
     if name in _OWN:
         raise ValueError(f"name must not be one of the library's own criteria, got {name!r}")
@@ -127,6 +129,7 @@ def score(
     lr: float | None = None,
     seed: int = 0,
     store: Any = None,
+    recording: "Recording | None" = None,
     frozen: bool = False,
     only: Chosen | None = None,
     skip: Chosen = (),
@@ -148,8 +151,9 @@ def score(
     lr : float
         Learning rate of the recorded steps.
     seed : int
-    store
-        The filled store of the criterion, from `Recording.stores`.
+    recording, store
+        For criteria that use the training: what `ccprune.record` returned, with `name` among its `names`, whose `only`
+        and `skip` apply unless others are given; or the filled store of the criterion.
     frozen : bool, default False
         Whether weights with `requires_grad=False` are scored. A recording has none of them.
     only, skip : collection of str and Module
@@ -163,6 +167,15 @@ def score(
         for each prunable weight.
     """
     criterion = known(name)
+    if recording is not None and name in recording.stores:
+        store = recording.stores[name]
+        if only is None and not skip:
+            only, skip = recording.only, recording.skip
+    if store is None and criterion.store is not None:
+        raise ValueError(
+            f"recording must be of the criterion {name!r}, which looks at training: "
+            f"record(model, optimizer, names=[{name!r}]) makes one"
+        )
     given = {"model": model, "x": x, "y": y, "loss": loss, "lr": lr, "seed": seed, "store": store}
     # Batches have their own targets, and with its own loss a model may need none.
     without_y = x is not None and (not is_inputs(x) or (loss is not None and not isinstance(x, Tensor)))

@@ -148,14 +148,15 @@ def test_restart_reaches_every_recorder():
 
 def test_what_a_criterion_needs_is_asked_for_by_name():
     model = nn.Linear(3, 2)
-    for name, lacking in (
-        ("snip", "'x', 'y'"),
-        ("wanda", "'x'"),
-        ("causal", "'store'"),
-        ("causal_sgd", "'store', 'lr'"),
+    for name, message in (
+        ("snip", r"\['x', 'y'\] must be given: the criterion 'snip'"),
+        ("wanda", r"\['x'\] must be given: the criterion 'wanda'"),
+        ("causal", "recording must be of the criterion 'causal'"),
     ):
-        with pytest.raises(ValueError, match=rf"\[{lacking}\] must be given: the criterion '{name}'"):
+        with pytest.raises(ValueError, match=message):
             criteria.score(name, model)
+    with pytest.raises(ValueError, match=r"\['lr'\] must be given: the criterion 'causal_sgd'"):
+        criteria.score("causal_sgd", model, store=InMemory())
     with pytest.raises(ValueError, match="name must be one of .*'wanda'.*, got 'hessian'"):
         criteria.score("hessian", model)
     with pytest.raises(ValueError, match="name must be one of"):
