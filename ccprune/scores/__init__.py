@@ -16,11 +16,10 @@ from ccprune.scores.flow import synflow
 from ccprune.scores.gradients import fisher, grasp, obd, snip
 from ccprune.scores.movement import Movement
 from ccprune.scores.reconstruction import obs
-from ccprune.scores.series import PRUNE, WeightSeries, legcnet, legcnet_of_records
+from ccprune.scores.series import WeightSeries, legcnet, legcnet_of_records
 from ccprune.scores.weights import lamp, magnitude, random, ranks
 
 __all__ = [
-    "PRUNE",
     "Movement",
     "WeightExponents",
     "WeightSeries",

@@ -1,32 +1,23 @@
 """Models as functions of detached weights, float32 at least, for the computation of scores."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.checks import listed
 from ccprune._util.inputs import batches, call, mapped, tensors
 from ccprune._util.modes import eval_mode, in_steps, replaced
 from ccprune.mask import prunable, unwrap
 
 
 class FunctionalModel:
-    """The model as a function of its prunable weights, with their values; tied tensors occur once.
+    """The model as a function of its prunable weights; tied tensors occur once, narrower types than `dtype` widened.
 
-    Parameters
-    ----------
-    model : Module
-    dtype : dtype
-        Floating-point values of a narrower type are converted to this type.
-
-    Attributes
-    ----------
-    weights : {name: Tensor}
-        Detached weights under the names of `mask.prunable`.
-    rest : {id: Tensor}
-        All other parameters, and copies of the buffers, by the `id` of the model's tensor.
+    `weights` are detached, under the names of `mask.prunable`. `rest` has all other parameters, and copies of the
+    buffers, by the `id` of the model's tensor.
     """
 
     def __init__(self, model: nn.Module, *, dtype: torch.dtype = torch.float32) -> None:
@@ -89,6 +80,12 @@ class Mean:
             return
         for mean, value in zip(self.values, values, strict=True):
             mean += (value.detach() - mean) * (count / self.count)
+
+
+def require_called(names: Iterable[str], called: Container[str]) -> None:
+    """Raise ValueError with the names of weights that are not among those whose layers were called."""
+    if silent := [name for name in names if name not in called]:
+        raise ValueError(f"model's {listed(silent)} were not used by calling their layers: leave them out with skip")
 
 
 def finite(score: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from ccprune._util.checks import listed
 from ccprune._util.modes import capture_inputs, replaced
 from ccprune.mask import Axes, prunable
 from ccprune.mask._kinds import axes_of, kind_of
-from ccprune.scores._functional import FunctionalModel, eager_eval, widened_batches
+from ccprune.scores._functional import FunctionalModel, eager_eval, require_called, widened_batches
 
 _ELEMENTS = 2**24  # of the inputs that are multiplied at once
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -43,10 +43,7 @@ class Hessians:
 
         self._pass(self._layers, meet, self._batches[:1])
         self.order = [*dict.fromkeys(met.values())]
-        if silent := [name for name in names if name not in self.order]:
-            raise ValueError(
-                f"model's {listed(silent)} were not used by calling their layers: leave them out with skip"
-            )
+        require_called(names, self.order)
 
     def matrices(self, name: str, value: Tensor) -> Tensor:
         """Return a tensor of the weight's shape as (groups, outputs, inputs)."""

@@ -10,20 +10,18 @@ from ccprune._util.inputs import Inputs
 from ccprune._util.modes import capture_inputs, replaced
 from ccprune.mask import prunable
 from ccprune.mask._kinds import kind_of
-from ccprune.scores._functional import FunctionalModel, eager_eval, finite, widened_batches
+from ccprune.scores._functional import FunctionalModel, eager_eval, finite, require_called, widened_batches
 
 
 def wanda(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     """|theta_ij| ||x_j||_2, where x_j is the layer's input j over all samples (Wanda: Sun et al., 2024, eq. 1).
 
-    The paper compares scores within each output row only. Use `ranks(wanda(model, x), within="row")` for its masks.
-    Compared over whole layers or the network, the same scores are another criterion.
+    The paper compares scores within each output row only; the criterion "wanda_row" does so.
 
     Parameters
     ----------
     model : Module
-        Forward hooks on its layers record one pass and are removed afterwards. Every weight must be used by calling its
-        layer.
+        Every weight must be used by calling its layer.
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
         Calibration inputs, as in `snip`. Labels are not used.
 
@@ -32,14 +30,13 @@ def wanda(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     {name: Tensor}
         Scores in the weights' precision, float32 at least. In a linear layer, all positions before the last dimension
         are samples. A convolution is treated as the linear layer on its patches, where input j is a channel at one
-        position of the kernel, over all samples and positions. If a layer is called twice, or layers share a weight,
-        the inputs of all calls count.
+        position of the kernel. If a layer is called twice, or layers share a weight, the inputs of all calls count.
 
     Raises
     ------
     ValueError
-        If there is no sample, if a score is not finite, or if the layer of a weight was not called, with the name of
-        the weight (`nn.MultiheadAttention` uses its output projection's weight without calling the layer).
+        If there is no sample, if a score is not finite, or, with its name, for a weight whose layer was not called
+        (`nn.MultiheadAttention` uses its output projection's weight so).
     """
     look = FunctionalModel(model)
     weights = look.weights
@@ -71,12 +68,7 @@ def wanda(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     with capture_inputs(used, note), eager_eval(model), torch.no_grad():
         for inputs, _ in widened_batches(x):
             look(weights, inputs)
-    silent = [name for name in weights if name not in energies]
-    if silent:
-        raise ValueError(
-            f"model's {listed(silent)} were not used by calling their layers, their inputs are not seen: leave them "
-            "out with skip"
-        )
+    require_called(weights, energies)
     return finite({name: weight.abs() * energies[name].sqrt().to(weight.dtype) for name, weight in weights.items()})
 
 

@@ -11,10 +11,8 @@ def synflow(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     """Synaptic flow |theta| dR/d|theta| (Tanaka, Kunin, Yamins and Ganguli, 2020, eq. 1 and 2), float64.
 
     R is the sum of the outputs for one input of ones, of the network with the absolute values of its parameters and
-    buffers, as in the authors' code. In a network of linear layers and ReLUs without biases, the score of a weight is
-    the sum, over all paths from inputs to outputs through this weight, of the product of the absolute weights along the
-    path, and the scores of every layer sum to R. The paper prunes in 100 rounds and scores again after each round. In a
-    single round at high sparsity, whole layers are pruned.
+    buffers, as in the authors' code. The paper prunes in 100 rounds and scores again after each round. In a single
+    round at high sparsity, whole layers are pruned.
 
     Parameters
     ----------

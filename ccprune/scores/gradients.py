@@ -59,11 +59,10 @@ def grasp(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entr
 
     g and H are the gradient and the Hessian of the loss with respect to the prunable weights. The paper's S(-theta) =
     -theta * (H g) is, up to a factor of 2 and to first order, the change of the squared gradient norm when the weight
-    is set to zero. The paper prunes the weights with the *highest* S. This function returns -S, so that larger = keep.
-    A negative score means that training would be faster without the weight. The paper's softmax temperature of 200 is
-    omitted. The score was proposed for networks before training.
+    is set to zero; it prunes the weights with the *highest* S. This function returns -S, so that larger = keep. The
+    paper's softmax temperature of 200 is omitted. The score was proposed for networks before training.
 
-    Arguments, precision and errors are those of `snip`. H g needs a second backward pass (float32 for half precision).
+    Arguments, precision and errors are those of `snip`.
     """
     look, products, mean = FunctionalModel(model), Mean(), Mean()
     weights = [weight.requires_grad_() for weight in look.weights.values()]
@@ -86,15 +85,12 @@ def fisher(
 ) -> dict[str, Tensor]:
     """Diagonal of the empirical Fisher information (Kunstner, Balles and Hennig, 2019), float64.
 
-    It is the mean over samples of the squared gradient of the log-likelihood. It is called empirical because the labels
-    are those of the data. The errors are those of `snip`.
+    It is the mean over samples of the squared gradient of the log-likelihood, with the labels of the data.
 
     Parameters
     ----------
-    model : Module
-        In eval mode during the computation. It returns logits, or what else `loss` takes.
-    x, y
-        Inputs, and class labels or what else `loss` takes, as in `snip`.
+    model, x, y
+        As in `snip`, with its errors.
     loss : callable
         Maps (outputs, y) to the mean negative log-likelihood.
     chunk : int

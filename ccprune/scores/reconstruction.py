@@ -104,8 +104,9 @@ def reconstruct(model: nn.Module, mask: Mask, x: Inputs, *, damping: float = 0.0
     """Prune by the mask of any criterion, correct the remaining weights of pruned layers in place, return the model.
 
     Layers follow in the order of their use, each with the inputs that it has once the earlier ones are pruned. The
-    remaining weights of each row are the least-squares solution for the layer's outputs, as of the optimal brain
-    surgeon that prunes all weights of a row at once. The cost is that of one linear system for each row.
+    remaining weights of each row are the least-squares solution for the layer's outputs, one linear system for each
+    row, as of the optimal brain surgeon that prunes all weights of a row at once. Weights whose inputs are 0 in all
+    samples keep their values unless they are pruned; SparseGPT's code sets all of them to zero.
 
     Parameters
     ----------
@@ -113,18 +114,12 @@ def reconstruct(model: nn.Module, mask: Mask, x: Inputs, *, damping: float = 0.0
         Changed in place, unless an error is raised. Layers without pruned weights, and biases, do not change.
     mask : Mask
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
-        Calibration inputs, as in `snip`. The model is called on them once for each pruned layer. Without at least as
-        many samples (or positions) as a layer has inputs, the correction depends on the damping.
+        Calibration inputs, as in `snip`, read once for each pruned layer. Without at least as many samples (or
+        positions) as a layer has inputs, the correction depends on the damping.
     damping : float, default 0.01
         Fraction of the mean of the diagonal of the Hessian that is added to the diagonal.
     skip : collection of str and Module
         Weights that are pruned without a correction, as in `mask.prunable`.
-
-    Returns
-    -------
-    Module
-        The same model. Weights whose inputs are 0 in all samples keep their values unless they are pruned; SparseGPT's
-        code sets all of them to zero.
 
     Raises
     ------

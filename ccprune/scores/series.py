@@ -12,7 +12,6 @@ from ccprune.granger import granger_test
 from ccprune.lyapunov import windowed_exponents
 from ccprune.mask import prunable
 
-PRUNE = ("noncausal", "causal")
 #: Treatments of weights that cannot be tested.
 UNTESTABLE = ("keep", "prune")
 STEPS = 3  # number of steps for which neighbours are followed, as in the paper's PT setting
@@ -24,11 +23,11 @@ def legcnet(
     *,
     max_lag: int,
     test: str = "ssr_chi2",
-    augment: int = 0,
-    prune: str = "noncausal",
     untestable: str = "keep",
 ) -> dict[str, Tensor]:
-    """Granger score of each weight's Lyapunov exponents against the misclassification risk (LEGCNet, section 3.6).
+    """Return 1 - p of the Granger test of each weight's exponents against the risk (LEGCNet, section 3.6).
+
+    p is the smallest p-value over the lags. Weights without a causal effect are thereby pruned first.
 
     Parameters
     ----------
@@ -36,30 +35,24 @@ def legcnet(
         Exponents per window, from `lyapunov.windowed_exponents`.
     risk : Tensor (K,)
         Misclassification risk at the windows' ends.
-    max_lag, test, augment
+    max_lag, test
         As in `granger.granger_test`.
-    prune : str
-        With "noncausal", the score is 1 - p, so that weights without a causal effect are pruned first (section 3.6).
-        With "causal", it is p, the other reading (section 4). p is the smallest p-value over the lags.
     untestable : str
-        With "keep", weights that cannot be tested score 1, as in the authors' scripts, which keep them. With "prune",
-        they score 0. A weight with constant exponents, such as one that training never moves, cannot be tested.
+        Weights with constant exponents, such as those that training never moves, cannot be tested. With "keep" they
+        score 1, as in the authors' scripts, which keep them. With "prune" they score 0.
 
     Raises
     ------
     TypeError, ValueError
         For an invalid argument, with its name.
     """
-    if prune not in PRUNE:
-        raise ValueError(f"prune must be one of {PRUNE}, got {prune!r}")
     if untestable not in UNTESTABLE:
         raise ValueError(f"untestable must be one of {UNTESTABLE}, got {untestable!r}")
     if not exponents:
         raise ValueError("exponents must name at least one parameter")
     columns = torch.cat([value.flatten(1) for value in exponents.values()], 1)
-    result = granger_test(risk, columns, max_lag=max_lag, test=test, augment=augment)
-    score = 1.0 - result.min_p if prune == "noncausal" else result.min_p
-    score = torch.where(result.infeasible, 1.0 if untestable == "keep" else 0.0, score)
+    result = granger_test(risk, columns, max_lag=max_lag, test=test)
+    score = torch.where(result.infeasible, 1.0 if untestable == "keep" else 0.0, 1.0 - result.min_p)
     parts = score.split([value[0].numel() for value in exponents.values()])
     return {name: part.reshape(value.shape[1:]) for (name, value), part in zip(exponents.items(), parts, strict=True)}
 
@@ -67,9 +60,8 @@ def legcnet(
 class WeightSeries(Stateful):
     """Store of `ccprune.recording` with the weights after every recorded step and the loss.
 
-    It holds T P numbers for T records of P weights, in the weights' precision, float32 at least, on their device, so
-    that windows can be chosen after training; `WeightExponents` needs less memory. It needs pairing="consecutive", with
-    which alone the changes of the loss add up to the loss.
+    It holds T P numbers, in the weights' precision, float32 at least, so that windows can be chosen after training;
+    `WeightExponents` needs less memory. With pairing="consecutive" alone the changes of the loss add up to the loss.
     """
 
     _held = ("_rows", "_losses")
@@ -126,9 +118,7 @@ def legcnet_of_records(
     stride = stride_of(window)
     needed = stride * (3 * max_lag + 1) + window
     if len(loss) < needed:
-        raise ValueError(
-            f"store must hold {needed} records for max_lag={max_lag} and window={window}, it has {len(loss)}"
-        )
+        raise ValueError(f"store must hold {needed} records for {max_lag=} and {window=}, it has {len(loss)}")
     exponents = windowed_exponents(weights, window=window, stride=stride, steps=STEPS, min_range=min_range)
     ends = torch.arange(len(exponents), device=loss.device) * stride + window - 1
     return legcnet(store.tensors(exponents), loss[ends], max_lag=max_lag, test="ssr_f", untestable=untestable)

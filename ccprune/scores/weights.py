@@ -28,9 +28,9 @@ def random(model: nn.Module, *, seed: int) -> dict[str, Tensor]:
 def lamp(model: nn.Module) -> dict[str, Tensor]:
     """Layer-adaptive magnitude (Lee et al., 2021, "Layer-adaptive sparsity for the magnitude-based pruning", eq. 1).
 
-    The score is w^2 divided by the sum of the squares of the weights of its layer that are not smaller. In a ranking
-    over all layers, each layer keeps at least its largest weight. Of equal weights the earlier counts as the smaller,
-    as in `Mask.from_scores`, whose allocation "lamp" computes the same from any scores in place of the magnitudes.
+    The score is w^2 divided by the sum of the squares of the weights of its layer that are not smaller, so that each
+    layer keeps at least its largest weight. Of equal weights the earlier counts as the smaller. The allocation "lamp"
+    of `Mask.from_scores` computes the same from any scores.
     """
     return {name: layer_adaptive(name, weight) for name, weight in magnitude(model).items()}
 
@@ -38,10 +38,9 @@ def lamp(model: nn.Module) -> dict[str, Tensor]:
 def ranks(scores: Mapping[str, Tensor], *, within: str, rows: Mapping[str, int] | None = None) -> dict[str, Tensor]:
     """Return ranks in (0, 1) within each tensor ("layer") or each output unit or channel ("row").
 
-    Weights are thereby compared within these groups only. The lowest of n scores becomes 0.5 / n and the highest
-    1 - 0.5 / n. Of equal scores the earlier has the lower rank, as in `Mask.from_scores`. A mask over all layers that
-    is made from ranks prunes the same share of every group, up to rounding.
-    `rows` gives the axis of the output units of tensors where it is not the first, as in transposed convolutions.
+    A mask over all layers that is made from ranks prunes the same share of every group, up to rounding. The lowest of n
+    scores becomes 0.5 / n and the highest 1 - 0.5 / n. Of equal scores the earlier has the lower rank. `rows` gives
+    the axis of the output units of tensors where it is not the first, as in transposed convolutions.
 
     Raises
     ------

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from ccprune.granger import GrangerResult, benjamini_hochberg, granger_test
 from ccprune.lyapunov import exponents_of
-from ccprune.scores import PRUNE
 from replication.data import Dataset
 from replication.networks.ensemble import MLPBatch
 from replication.networks.masks import remove_lowest
 from replication.networks.trajectory import windows
 
+PRUNE = ("noncausal", "causal")
 RISKS = ("test", "train", "heldout")
 LEVEL = 0.05
 # The authors round windows and exponents to so many decimals, and take a window of a smaller range for constant.

@@ -26,32 +26,27 @@ def evidence(windows=60):
     return {name: torch.from_numpy(value) for name, value in exponents.items()}, torch.from_numpy(risk)
 
 
-@pytest.mark.parametrize("prune", scores.PRUNE)
-def test_legcnet_score_is_one_minus_the_smallest_p_of_statsmodels(prune):
+def test_legcnet_score_is_one_minus_the_smallest_p_of_statsmodels():
     grangercausalitytests = pytest.importorskip("statsmodels.tsa.stattools").grangercausalitytests
     exponents, risk = evidence()
-    found = scores.legcnet(exponents, risk, max_lag=3, prune=prune)
+    found = scores.legcnet(exponents, risk, max_lag=3)
     for name, series in exponents.items():
         assert found[name].shape == series.shape[1:]
         for index in np.ndindex(*series.shape[1:]):
             if name == "2.weight" and index == (0, 1):
-                expected = 1.0  # stays under either reading
+                expected = 1.0
             else:
                 pair = np.column_stack([risk, series[(slice(None), *index)]])
                 p = min(result[0]["ssr_chi2test"][1] for result in grangercausalitytests(pair, 3).values())
-                expected = 1 - p if prune == "noncausal" else p
+                expected = 1 - p
             assert float(found[name][index]) == pytest.approx(expected, abs=1e-8)
-    cause = found["0.weight"][1, 2]
-    assert cause > 0.999 if prune == "noncausal" else cause < 0.001
+    assert found["0.weight"][1, 2] > 0.999
 
 
-def test_legcnet_passes_its_options_on():
+def test_legcnet_passes_its_test_on():
     exponents, risk = evidence()
     plain = scores.legcnet(exponents, risk, max_lag=2)["0.weight"]
-    for options in ({"test": "ssr_f"}, {"augment": 1}):
-        assert not torch.equal(scores.legcnet(exponents, risk, max_lag=2, **options)["0.weight"], plain)
-    with pytest.raises(ValueError, match="prune must be one of"):
-        scores.legcnet(exponents, risk, max_lag=2, prune="both")
+    assert not torch.equal(scores.legcnet(exponents, risk, max_lag=2, test="ssr_f")["0.weight"], plain)
     with pytest.raises(ValueError, match="exponents must name at least one parameter"):
         scores.legcnet({}, risk, max_lag=2)
 
