@@ -88,8 +88,8 @@ class Hessian:
 class _Anchored(nn.Module):
     """The model with a second output, a zero that depends on every weight and whose second derivatives are zero.
 
-    curvlinops multiplies by several vectors with `vmap`, which fails where a product does not depend on the vectors,
-    that is for a weight in which the loss is linear or constant. With the second output every product depends on them.
+    curvlinops multiplies by several vectors with `vmap`, which fails for a weight in which the loss is linear or
+    constant, because there a product does not depend on the vectors. With the second output every product does.
     """
 
     def __init__(self, landscape: Landscape) -> None:

@@ -1,6 +1,6 @@
 """Largest eigenvalues of a symmetric operator by block Lanczos, with residuals that measure their accuracy."""
 
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,23 +8,13 @@ from torch import Tensor
 FLOOR = 1e-3
 
 
-class Symmetric(Protocol):
-    """A symmetric (n, n) matrix, available only through products."""
+def block_lanczos(operator: Any, start: Tensor, *, tol: float, max_products: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the k largest eigenvalues of a symmetric (n, n) operator with `@`, starting from a block (n, k).
 
-    def __matmul__(self, vectors: Tensor, /) -> Tensor:
-        """Multiply by vectors (n, b)."""
-        ...
-
-
-def block_lanczos(
-    operator: Symmetric, start: Tensor, *, tol: float, max_products: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute the k largest eigenvalues of a symmetric operator (n, n), starting from the block `start` (n, k).
-
-    The method is block Lanczos (Golub and Underwood, 1977) with full reorthogonalisation. With a block of k vectors, an
-    eigenvalue of multiplicity up to k is found with its multiplicity. The images of all blocks are stored, so that
-    residuals need no further product. The iteration ends as soon as all residuals are within `tol`, when the space is
-    exhausted, or before `max_products` would be exceeded.
+    The method is block Lanczos (Golub and Underwood, 1977) with full reorthogonalisation. An eigenvalue of multiplicity
+    up to k is found with its multiplicity. The images of all blocks are stored, so that residuals need no further
+    product. The iteration ends as soon as all residuals are within `tol`, when the space is exhausted, or before
+    `max_products` would be exceeded.
 
     Returns
     -------

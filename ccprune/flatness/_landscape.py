@@ -32,13 +32,11 @@ class Landscape:
     keep : dict of bool Tensor
         True for the weights that remain; without a mask, all True.
     norms : dict of Tensor (out, 1, ...)
-        Norm of the remaining weights of each filter. A filter is one index of a weight's output axis, which is the
-        first dimension of most: the weights into one neuron of a linear layer, or into one channel of a convolution (Li
-        et al., 2018, section 4).
+        Norm of the remaining weights of each filter: those into one neuron of a linear layer, or into one channel of a
+        convolution (Li et al., 2018, section 4).
     batches : list of (x, y)
         Data on the device of the weights.
     samples : int
-        Number of samples.
     base : float
         Loss of the unperturbed model.
     """

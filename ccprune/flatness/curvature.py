@@ -22,8 +22,8 @@ class EigenResult:
     values : Tensor (k,)
         Eigenvalues, float64, in descending order; the largest, not those of largest absolute value.
     residuals : Tensor (k,)
-        |H v - value v| / |value| for the unit vectors below; H has an eigenvalue within residual * |value| of the
-        value. The divisor is at least a thousandth of the largest absolute value.
+        |H v - value v| / |value|: H has an eigenvalue within residual * |value| of the value. The divisor is at least a
+        thousandth of the largest absolute value.
     converged : Tensor (k,) of bool
         residual <= tolerance.
     vectors : tuple of k {parameter name: Tensor}
@@ -45,10 +45,7 @@ class EigenResult:
 
 @dataclass(frozen=True)
 class TraceResult:
-    """Result of `trace`: estimate, standard error over the probes (one product each), and the problem size.
-
-    `weights` is the size of the Hessian, and `samples` the number of samples over which the loss is averaged.
-    """
+    """Result of `trace`: estimate, standard error over the probes (one product each), and size as in `EigenResult`."""
 
     estimate: float
     stderr: float
@@ -74,8 +71,7 @@ def top_eigenvalues(
     """Compute the k largest eigenvalues of the Hessian of the mean loss in the remaining prunable weights.
 
     The method uses Hessian-vector products as in PyHessian (Yao et al., 2020), here those of curvlinops, and block
-    Lanczos on the model's device. It finds an eigenvalue of multiplicity up to k with its multiplicity, and stops once
-    the residuals are within the tolerance.
+    Lanczos on the model's device. It finds an eigenvalue of multiplicity up to k with its multiplicity.
 
     Parameters
     ----------
@@ -91,23 +87,17 @@ def top_eigenvalues(
         parameters are never included.
     scale : str, default "none"
         "none": H. "filter": D H D, where D is the norm of the remaining weights of each weight's filter. This is the
-        curvature along relative changes of filters, which does not change under a rescaling between ReLU layers. D is
-        the filter-wise operator of Kwon et al. (2021, section 3), here also for the rows of linear layers, which they
-        scale weight by weight.
+        curvature along relative changes of filters, which does not change under a rescaling between ReLU layers (Kwon
+        et al., 2021, section 3, here also for the rows of linear layers, which they scale weight by weight).
     tol : float, default 1e-3
-        Largest relative residual, between 0 and 1. The error of a well separated eigenvalue is proportional to the
-        square of its residual.
+        Largest relative residual, between 0 and 1, at which the method stops. The error of a well separated eigenvalue
+        is proportional to the square of its residual.
     max_products : int, default 100
         Largest number of products. Two numbers per weight and product are stored.
     seed : int, default 0
         Seed of the starting block.
     only, skip : collection of str and Module
         Weights that are measured, and weights that are left out, as in `mask.prunable`. A mask names the same.
-
-    Returns
-    -------
-    EigenResult
-        Eigenvalues, eigenvectors and residuals.
 
     Raises
     ------
@@ -150,23 +140,10 @@ def trace(
 ) -> TraceResult:
     """Estimate the trace of the Hessian of the mean loss in the remaining prunable weights, with a standard error.
 
-    Hutchinson's estimator (1990; Yao et al., 2020) is the mean of v'Hv over probes v of random signs. The probes are
-    independent, so their spread gives the standard error. Hutch++ (Meyer et al., 2021) gained little at equal cost on a
-    LeNet, whose trace is spread over many eigenvalues.
-
-    Parameters
-    ----------
-    model, loss, data, mask, scale, only, skip
-        As in `top_eigenvalues`.
-    probes : int, default 20
-        Number of probes, at least 2.
-    seed : int, default 0
-        Seed of the signs; the signs of a weight do not depend on the mask.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `top_eigenvalues`, and for fewer than 2 probes.
+    Hutchinson's estimator (1990; Yao et al., 2020) is the mean of v'Hv over `probes`, at least 2, of random signs. The
+    signs of a weight depend on the `seed` but not on the mask. The other arguments, and errors, are those of
+    `top_eigenvalues`. Hutch++ (Meyer et al., 2021) gained little at equal cost on a LeNet, whose trace is spread over
+    many eigenvalues.
     """
     at_least(2, probes=probes)
     with measuring(model, loss, data, mask, only, skip) as landscape:

@@ -28,10 +28,8 @@ class SharpnessResult:
         Increase for each draw or after each step; float64 on the CPU.
     loss : float
         Loss of the unperturbed model.
-    radius : float
-        Relative size of the perturbations.
-    mode : str
-        "random" or "worst".
+    radius, mode
+        As given.
     weights, samples : int
         Number of remaining weights, and number of samples over which the loss is averaged.
     """
@@ -75,13 +73,11 @@ def sharpness(
         4). The Gaussian numbers of a weight depend on the seed but not on the mask or the values of the model, so that
         differences can be paired.
         "worst": largest loss found when no filter is perturbed beyond the radius (Keskar et al., 2017; in units of
-        filter norms as in Kwon et al., 2021). The search starts at a random point. Each step moves to the maximum of
-        the linearised loss, where each filter's gradient is scaled to the full length (Foret et al., 2021, equation 2,
-        filter by filter). Where the loss is convex, no step decreases it. The result is a lower bound of the maximum.
-    draws : int, default 10
-        Number of directions for "random", at least 2.
-    steps : int, default 10
-        Number of steps for "worst".
+        filter norms as in Kwon et al., 2021), a lower bound of the maximum. The search starts at a random point. Each
+        step moves to the maximum of the linearised loss, where each filter's gradient is scaled to the full length
+        (Foret et al., 2021, equation 2, filter by filter).
+    draws, steps : int, default 10
+        Number of directions for "random", at least 2, and of steps for "worst".
     seed : int, default 0
         Seed of the directions.
 

@@ -58,11 +58,9 @@ def slice_1d(
     points : int, default 21
         Number of values of a, odd and at least 3.
     direction : {prunable parameter name: Tensor}, optional
-        Direction, for instance an eigenvector or the difference to another minimum. It is restricted to the remaining
-        weights and otherwise used unchanged. None: a Gaussian direction in which each filter's part has the norm of the
-        filter's remaining weights (Li et al., 2018, section 4), so that a is a relative change.
-    seed : int, default 0
-        Seed of the Gaussian direction.
+        Such as an eigenvector or the difference to another minimum; only its remaining weights are used. None: a
+        Gaussian direction of this `seed` in which each filter's part has the norm of the filter's remaining weights (Li
+        et al., 2018, section 4), so that a is a relative change.
 
     Raises
     ------
@@ -71,8 +69,7 @@ def slice_1d(
     """
     coordinates = _coordinates(radius, points)
     with measuring(model, loss, data, mask, only, skip) as landscape:
-        directions = _directions(landscape, None if direction is None else [direction], 1, seed)
-        return _slice(landscape, coordinates, directions)
+        return _slice(landscape, coordinates, None if direction is None else [direction], 1, seed)
 
 
 def slice_2d(
@@ -94,7 +91,7 @@ def slice_2d(
     """
     coordinates = _coordinates(radius, points)
     with measuring(model, loss, data, mask, only, skip) as landscape:
-        return _slice(landscape, coordinates, _directions(landscape, directions, 2, seed))
+        return _slice(landscape, coordinates, directions, 2, seed)
 
 
 def _coordinates(radius: float, points: int) -> Tensor:
@@ -108,18 +105,16 @@ def _coordinates(radius: float, points: int) -> Tensor:
     return torch.arange(-half, half + 1, dtype=torch.float64) * radius / half
 
 
-def _directions(
-    landscape: Landscape, given: Sequence[Mapping[str, Tensor]] | None, count: int, seed: int
-) -> list[Weights]:
+def _slice(
+    landscape: Landscape, coordinates: Tensor, given: Sequence[Mapping[str, Tensor]] | None, count: int, seed: int
+) -> SliceResult:
     if given is None:
         generator = torch.Generator().manual_seed(seed)
-        return [landscape.random_direction(generator) for _ in range(count)]
-    if len(given) != count:
+        directions = [landscape.random_direction(generator) for _ in range(count)]
+    elif len(given) != count:
         raise ValueError(f"directions must be {count}, got {len(given)}")
-    return [_fitting(landscape, direction) for direction in given]
-
-
-def _slice(landscape: Landscape, coordinates: Tensor, directions: Sequence[Weights]) -> SliceResult:
+    else:
+        directions = [_fitting(landscape, direction) for direction in given]
     losses = torch.empty([len(coordinates)] * len(directions), dtype=torch.float64)
     for index in itertools.product(range(len(coordinates)), repeat=len(directions)):
         offset = {
@@ -127,7 +122,7 @@ def _slice(landscape: Landscape, coordinates: Tensor, directions: Sequence[Weigh
             for name in landscape.weights
         }
         losses[index] = landscape.value(offset)
-    return SliceResult(coordinates=coordinates, losses=losses, samples=landscape.samples)
+    return SliceResult(coordinates, losses, landscape.samples)
 
 
 def _fitting(landscape: Landscape, direction: Mapping[str, Tensor]) -> Weights:
