@@ -50,13 +50,12 @@ class SparsityReport:
         One row per parameter that the mask does not name. Columns: kind (type of its module, with "frozen" for a
         prunable layer that is not trained), dimensions, weights.
     forms : DataFrame
-        Rows dense, masked and, if given, exported. Columns: parameters (of the whole model without pruned weights);
-        with an example macs and flops of one example (2 FLOPs per multiply-add), which for masked are those of a kernel
-        that skips zeros, and which are missing for sparse kernels, because torch's counter does not support them;
-        file_bytes (size of the saved state_dict) and compressed_bytes (the same with zlib, of more than 8 MiB estimated
-        from 32 blocks; missing for dense where pruned weights of the model are already zero, because their values are
-        then unknown); and if requested the seconds of a forward pass over the example batch as median, low, high
-        (quartiles), and relative (median over that of dense).
+        Rows dense, masked and, if given, exported. Columns: parameters (without pruned weights); with an example macs
+        and flops of one example (2 FLOPs per multiply-add; masked: of a kernel that skips zeros; missing for sparse
+        kernels, which torch's counter does not support); file_bytes (size of the saved state_dict) and compressed_bytes
+        (the same with zlib, of more than 8 MiB estimated from 32 blocks; missing for dense where the model's pruned
+        weights are already zero); and if requested the seconds of a forward pass over the example batch as median, low,
+        high (quartiles), and relative (median over that of dense).
     notes : tuple of str
         Further lines of the summary: products that were not counted, and weights that other modules share.
     """
@@ -116,17 +115,14 @@ def report(
     Parameters
     ----------
     model : Module
-        Model; left unchanged.
+        Left unchanged.
     mask : Mask
-        Mask of the model.
     example_input : Tensor (n, ...), tuple, mapping, or iterable of batches, optional
         Batch with which multiply-adds and FLOPs are counted, as in `ccprune.measure.operations.count`.
     exported : Module, optional
         Result of `ccprune.export` for the model, whose parameters, file and time are reported too.
     latency : bool, default False
-        Whether forward passes on the example are timed.
-    repeats : int, default 100
-        Number of timed passes of each form.
+        Whether `repeats` forward passes of each form on the example are timed.
 
     Raises
     ------

@@ -15,13 +15,8 @@ from ccprune._util.modes import eval_mode
 class Agreement(NamedTuple):
     """Agreement of two models on which features matter.
 
-    Attributes
-    ----------
-    rank_correlation : float
-        Spearman's correlation of the importances, in [-1, 1]; 0 if one model uses all features equally.
-    top_k : float
-        Share of the k most important features that both have in common, in [0, 1].
-    k : int
+    `rank_correlation` is Spearman's, of the importances, in [-1, 1]; 0 if one model uses all features equally. `top_k`
+    is the share of the k most important features that both have in common, in [0, 1].
     """
 
     rank_correlation: float
@@ -31,11 +26,10 @@ class Agreement(NamedTuple):
 
 @torch.no_grad()
 def shapley_values(model: nn.Module, x: Tensor, background: Tensor, *, permutations: int = 16, seed: int = 0) -> Tensor:
-    """Estimate Shapley values by random orders of the features, in eval mode.
+    """Estimate Shapley values by random orders of the features, each used forwards and backwards, in eval mode.
 
-    The value of a set of features is the mean output over the background samples, with these features taken from x.
-    Each order is used forwards and backwards. For every sample and output the values sum to the output minus the mean
-    output of the background, without sampling error.
+    The value of a set of features is the mean output over the background samples, with these features taken from x. For
+    every sample and output the values sum to the output minus the mean output of the background.
 
     Parameters
     ----------
@@ -46,8 +40,7 @@ def shapley_values(model: nn.Module, x: Tensor, background: Tensor, *, permutati
     background : Tensor (m, ...)
         Samples that stand for unknown features.
     permutations : int
-        Number of random orders, each of which is also used backwards.
-    seed : int
+        Number of random orders, drawn from `seed`.
 
     Returns
     -------
@@ -97,26 +90,9 @@ def _walk(model: nn.Module, x: Tensor, background: Tensor, order: Tensor, shape:
 def integrated_gradients(model: nn.Module, x: Tensor, baseline: Tensor, *, steps: int = 32) -> Tensor:
     """Integrate the gradients of the outputs on the straight line from a baseline to x (midpoint rule), in eval mode.
 
-    For every sample and output the values sum to the output minus that of the baseline, up to the rule's error.
-
-    Parameters
-    ----------
-    model : Module
-        Maps (n, ...) to (n, o); left unchanged.
-    x : Tensor (n, ...)
-        Explained samples.
-    baseline : Tensor (...)
-        A sample at which no feature is present, such as the mean of the training samples.
-    steps : int
-
-    Returns
-    -------
-    Tensor (n, features, o), float64
-
-    Raises
-    ------
-    ValueError
-        As `shapley_values`.
+    For every sample and output the values sum to the output minus that of the baseline, up to the rule's error. The
+    baseline (...) is a sample at which no feature is present, such as the mean of the training samples. The other
+    arguments, the result and errors are as in `shapley_values`.
 
     References
     ----------
@@ -147,20 +123,10 @@ def _outputs(outputs: object, count: int) -> Tensor:
 
 
 def importance(values: Tensor, shape: torch.Size | None = None, *, side: int = 16) -> Tensor:
-    """Return each feature's mean absolute value over samples and outputs.
+    """Return each feature's mean absolute value (features,) over samples and outputs of values (n, features, o).
 
-    Parameters
-    ----------
-    values : Tensor (n, features, o)
-        From `shapley_values` or `integrated_gradients`.
-    shape : Size, optional
-        Shape of one sample. For an image (channels, height, width) the features are then at most side x side patches,
-        whose importance is the mean over their pixels and channels.
-    side : int
-
-    Returns
-    -------
-    Tensor (features,), float64
+    For images of a shape (channels, height, width) the features are at most side x side patches, whose importance is
+    the mean over their pixels and channels.
     """
     found = values.abs().mean((0, 2))
     if shape is None or len(shape) != 3:
@@ -172,12 +138,8 @@ def importance(values: Tensor, shape: torch.Size | None = None, *, side: int = 1
 def agreement(a: ArrayLike, b: ArrayLike, *, k: int = 5) -> Agreement:
     """Compare the importances (d,) of the same features in two models.
 
-    Where importances are tied at the k-th place, the tied features share the remaining places. `k` is at most d - 1.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ, or if there are fewer than 2 features.
+    Where importances are tied at the k-th place, the tied features share the remaining places. `k` is at most d - 1. A
+    ValueError is raised if the lengths differ, or if there are fewer than 2 features.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1 or len(first) < 2:

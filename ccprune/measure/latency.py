@@ -1,8 +1,7 @@
 """Measured time of a network without a mask, with a mask, and with sparse layers.
 
-A mask sets weights to zero. A dense kernel multiplies zeros like any other number, and `Mask.enforce` adds work to
-every training step. Fewer operations save time only if a kernel skips them; `sparse` creates a network with such
-kernels.
+A dense kernel multiplies zeros like any other number, and `Mask.enforce` adds work to every training step. Fewer
+operations save time only if a kernel skips them; `sparse` creates a network with such kernels.
 """
 
 import itertools
@@ -60,11 +59,9 @@ class SparseLinear(nn.Module):
     Parameters
     ----------
     values : Parameter (kept,)
-        Kept weights, row by row; they can be trained.
+        Weights at the positions that are True in `keep`, row by row; they can be trained.
     keep : bool Tensor (out, in)
-        True at the positions of the kept weights.
     bias : Parameter (out,) or None
-        Bias.
     """
 
     def __init__(self, values: nn.Parameter, keep: Tensor, bias: nn.Parameter | None) -> None:
@@ -88,16 +85,15 @@ class SparseLinear(nn.Module):
         return y.T.reshape(*x.shape[:-1], self.shape[0])
 
     def _csr(self, *, check: bool) -> Tensor:
-        """Return the weight (out, in) as a view of `values`, through which gradients are propagated to `values`."""
+        """Return the weight (out, in) as a view of `values`, which thereby gets gradients."""
         return torch.sparse_csr_tensor(self.row_starts, self.columns, self.values, self.shape, check_invariants=check)
 
 
 def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     """Copy a model with `SparseLinear` in place of the linear layers that the mask names.
 
-    The outputs are those of the masked model, up to rounding. Layers that the mask does not name, and convolutions of
-    which it prunes no weight, stay dense. The copy can be used for inference and training. The parameters of a sparse
-    layer are named "values" instead of "weight".
+    The outputs are those of the masked model, up to rounding. Layers of which the mask prunes no weight may stay dense.
+    The copy can be trained. The parameters of a sparse layer are named "values" instead of "weight".
 
     Raises
     ------
@@ -125,40 +121,20 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     left = {id(parameter) for parameter in whole.parameters()}
     dense = [name for name, value in mask.keep.items() if id(parameters[name]) in left and not bool(value.all())]
     if dense:
-        raise ValueError(
-            f"mask must prune weights of nn.Linear layers only, no others have a sparse form: got {listed(dense)}"
-        )
+        raise ValueError(f"mask must prune weights of nn.Linear layers only, for a sparse form: got {listed(dense)}")
     return whole[0]
 
 
 def inference(model: nn.Module, example: Inputs, *, repeats: int = 100, warmup: int = 10) -> Timing:
     """Time a forward pass over the batch `example`, in eval mode and without gradients.
 
-    `example` is a Tensor (n, ...), or a tuple of positional or a mapping of keyword arguments of the model. Of an
-    iterable of batches, the inputs of the first one are taken. `warmup` untimed calls precede the `repeats` timed
-    calls. Each call is timed until it has finished on the device. The model is left unchanged.
+    `example` is a Tensor (n, ...), a tuple of positional or a mapping of keyword arguments of the model, or an iterable
+    of batches, of which the first is taken. `warmup` untimed calls precede the `repeats` timed calls. Each call is
+    timed until it has finished on the device. The model is left unchanged.
     """
     inputs = first_inputs(example, name="example")
     with eval_mode(model), torch.no_grad():
         return _timed({"": lambda: call(model, inputs)}, tensors(inputs)[0].device, repeats, warmup)[""]
-
-
-def training_step(
-    model: nn.Module,
-    x: Any,
-    y: Any,
-    *,
-    mask: Mask | None = None,
-    loss: Loss = cross_entropy,
-    repeats: int = 100,
-    warmup: int = 10,
-) -> Timing:
-    """Time a step of plain SGD on the batch (x, y): forward, backward and update, in train mode, on a copy.
-
-    An epoch takes as many steps as it has batches. With a mask, the step includes enforcing it. The learning rate is 0,
-    which needs the same work and makes all steps equal.
-    """
-    return _timed({"": _step(copied(model), x, y, mask, loss)}, tensors(x)[0].device, repeats, warmup)[""]
 
 
 def compare(
@@ -172,21 +148,22 @@ def compare(
     repeats: int = 100,
     warmup: int = 10,
 ) -> pd.DataFrame:
-    """Time `inference` and `training_step` on one batch, for copies of the model in several forms.
+    """Time `inference` and a step of SGD (forward, backward, update) on one batch, for copies of the model.
 
     The forms alternate call by call, in changing order, so that other load on the machine affects all forms equally.
+    The learning rate is 0, which needs the same work and makes all steps equal.
 
     Parameters
     ----------
     model : Module
-        Model; left unchanged.
+        Left unchanged.
     mask : Mask
-        Mask of the forms "masked" and "sparse".
+        Of the forms "masked" and "sparse".
     x, y : Tensor (n, ...), Tensor
         Batch on the model's device; x may be a tuple or mapping of the model's arguments, y what else `loss` takes.
     forms : sequence of str, default `FORMS`
         "dense" (the model without the mask) and any of "masked" (the same tensors with zeros, enforced in training) and
-        "sparse" (see `sparse`; not available for models with pruned convolutions).
+        "sparse" (see `sparse`).
     loss : callable, default cross-entropy
         (outputs, y) -> mean loss.
     repeats, warmup : int, default 100 and 10
@@ -251,9 +228,7 @@ def _timed(
         # The order changes, because a call is slightly slower after one that filled the caches with other data.
         for order in itertools.islice(itertools.cycle(itertools.permutations(calls)), warmup + repeats):
             for name in order:
-                # torch.utils.benchmark.Timer is not used, because its timeit(1) makes two extra calls before each timed
-                # one.
-                wait()
+                wait()  # timeit(1) of torch.utils.benchmark makes two extra calls before each timed one
                 start = time.perf_counter()
                 calls[name]()
                 wait()

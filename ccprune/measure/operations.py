@@ -1,11 +1,9 @@
 """Operations of one forward pass, dense and without pruned weights.
 
 Three numbers that are often confused are reported separately. A multiply-add (MAC) is one product and its addition to a
-sum. A FLOP is one floating-point operation. There are 2 for each multiply-add, and additions of biases are not counted,
-as in torch's counter. The "Flops" of paper A (tables 1 and 2) are neither; they are the numbers of remaining weights.
-
-Pruned operations are saved only by a kernel that skips them. Dense kernels multiply zeros like any other number; see
-`ccprune.measure.latency` for the measured time.
+sum. There are 2 FLOPs for each multiply-add, and additions of biases are not counted, as in torch's counter. The
+"Flops" of paper A (tables 1 and 2) are neither; they are the numbers of remaining weights. Pruned operations are saved
+only by a kernel that skips them; see `ccprune.measure.latency` for the measured time.
 """
 
 import math
@@ -47,20 +45,19 @@ _WITH_VECTOR = {"mv": 0, "addmv": 1, "dot": 0, "vdot": 0}
 def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.DataFrame:
     """Count multiply-adds and FLOPs of a forward pass in eval mode, for one example.
 
-    Every weight needs one multiply-add at each output position of a linear or convolution layer, whatever its stride,
-    padding, groups and dilation, at each input position of a transposed convolution, at each step of a recurrent layer,
-    and at each query, key or value of attention. Products with padded zeros count, as in torch's counter. A layer that
-    is used twice counts twice.
+    Every weight needs one multiply-add at each output position of a linear or convolution layer, at each input position
+    of a transposed convolution, at each step of a recurrent layer, and at each query, key or value of attention.
+    Products with padded zeros count, as in torch's counter. A layer that is used twice counts twice.
 
     Parameters
     ----------
     model : Module
-        Model on the device of `example`; left unchanged.
+        On the device of `example`; left unchanged.
     example : Tensor (n, ...), tuple, mapping, or iterable of batches
         Batch of any size; the work is divided by n. A tuple holds positional and a mapping keyword arguments of the
         model. Of an iterable such as a DataLoader, the first batch is used, without its targets.
     mask : Mask, optional
-        Mask; weights that it does not name all count as kept.
+        Weights that it does not name all count as kept.
 
     Returns
     -------
@@ -68,9 +65,8 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
         One row per weight tensor that can be pruned (see `ccprune.mask.prunable`) or that the mask names, by the name
         of its parameter ("conv1.weight"; tied weights under the first name). The row "other" has the products that
         torch's counter found outside the calls of these layers, such as attention scores, einsum, or weights of kinds
-        that are not linear, whose uses are 0. There no mask is taken into account. For products
-        that cannot be counted there is a row "not counted: KERNEL" with the number of calls in `uses`; the row "all",
-        which is the last, is then a lower bound. Columns:
+        that are not linear, without a mask. For products that cannot be counted there is a row "not counted: KERNEL"
+        with the number of calls in `uses`; the row "all", which is the last, is then a lower bound. Columns:
         weights and kept (numbers of weights); uses (calls of the layer in one pass, 0 if the layer is never called);
         macs_dense, macs_kept, flops_dense, flops_kept (for one example); paper_flops ("Flops" of paper A, equal to
         kept).
@@ -79,7 +75,7 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     ------
     ValueError
         If the example has no rows, or its work is not a whole number per row (the model mixes batch elements; pass one
-        row). If the mask does not fit the model. If a layer does less work than its kind.
+        row), if the mask does not fit the model, or if a layer does less work than its kind.
     """
     model, example = unwrap(model), first_inputs(example, name="example")
     rows_given = samples(example)

@@ -135,7 +135,6 @@ LOOKS = {
     "worst sharpness": lambda model: flatness.sharpness(model, CE, (X, Y), radius=0.1, mode="worst", steps=2),
     "operations": lambda model: operations.count(model, X),
     "time": lambda model: latency.inference(model, X, repeats=2, warmup=0),
-    "time of a step": lambda model: latency.training_step(model, X, Y, repeats=2, warmup=0),
     "time of all forms": lambda model: latency.compare(model, half(model), X, Y, repeats=1, warmup=0),
     "report": lambda model: ccprune.report(model, half(model), X, latency=True, repeats=2),
     "csr": lambda model: export.csr(model, half(model), X, repeats=1),

@@ -35,6 +35,12 @@ def batch(*shape, dtype=torch.float32):
     return torch.randn(*shape, 7, generator=generator, dtype=dtype), torch.arange(shape[0]) % 3
 
 
+def time_steps(model, x, y, *, mask=None, loss=nn.functional.cross_entropy, repeats=1, warmup=0):
+    """Times of the training steps of `latency.compare`, of one form."""
+    step = latency._step(latency.copied(model), x, y, mask, loss)
+    return latency._timed({"": step}, x.device, repeats, warmup)[""]
+
+
 EVAL, TRAIN = (False, False), (True, True)  # of the model and of its layer
 
 
@@ -92,7 +98,7 @@ def test_inference_calls_the_model_so_often_in_eval_mode_and_times_all_but_the_w
 def test_the_time_is_that_of_the_call():
     model = Counting(wait=0.01)
     assert min(latency.inference(model, batch(4)[0], repeats=3, warmup=0).seconds) >= 0.01
-    assert min(latency.training_step(model, *batch(4), repeats=3, warmup=0).seconds) >= 0.01
+    assert min(time_steps(model, *batch(4), repeats=3, warmup=0).seconds) >= 0.01
 
 
 def test_the_warm_up_is_not_timed(monkeypatch):
@@ -106,7 +112,7 @@ def test_training_steps_run_in_train_mode_on_a_copy(masked, device):
     model, state, random = watched()
     mask = Mask({"layer.weight": torch.arange(21).reshape(3, 7) > 4}) if masked else None
     x, y = (part.to(device) for part in batch(4))
-    found = latency.training_step(model.to(device), x, y, mask=mask, repeats=3, warmup=2)
+    found = time_steps(model.to(device), x, y, mask=mask, repeats=3, warmup=2)
     assert model.calls == [(TRAIN, True, 5 if masked else 0)] * 5
     assert len(found.seconds) == 3 and min(found.seconds) > 0
     assert_untouched(model.to("cpu"), state, random)
@@ -131,7 +137,7 @@ def test_a_training_step_goes_backward_updates_and_enforces(monkeypatch):
     model[2].p = 0.0
     handle = register_optimizer_step_pre_hook(before_step)
     try:
-        latency.training_step(model, *batch(4), mask=random_mask(model), loss=loss, repeats=2, warmup=0)
+        time_steps(model, *batch(4), mask=random_mask(model), loss=loss, repeats=2, warmup=0)
     finally:
         handle.remove()
     assert log == ["apply"] + ["loss", "backward", "step", "apply"] * 2
@@ -273,7 +279,7 @@ IMAGES = torch.zeros(2, 1, 16, 16), torch.arange(2)
     [
         (lambda: latency.inference(mlp(), batch(1)[0], repeats=0), "repeats must be an integer of at least 1, got 0"),
         (lambda: latency.inference(mlp(), batch(1)[0], warmup=-1), "warmup must be an integer of at least 0, got -1"),
-        (lambda: latency.training_step(mlp(), *batch(1), repeats=True), "repeats must be .*, got True"),
+        (lambda: time_steps(mlp(), *batch(1), repeats=True), "repeats must be .*, got True"),
         (
             lambda: latency.sparse(CONV, random_mask(CONV)),
             r"nn.Linear layers only, .* got \['conv1.weight', 'conv2.weight'\]",
