@@ -38,15 +38,13 @@ class Comparison:
     ----------
     runs : DataFrame
         One row per method, sparsity and seed. The columns are method (criterion, or "dense"), sparsity (requested),
-        seed, achieved (sparsity of the mask), and the measured value, whose column has the name in `metric`.
+        seed, achieved (sparsity of the mask), and the measured values by the names of the metrics.
     table : DataFrame
         One row per method and sparsity. The columns mean, low and high are those of `stats.mean_interval` over n seeds.
         The columns difference, difference_low, difference_high and p_value are those of `stats.paired_difference`: the
         method's value minus that of `reference` at the same seed and sparsity. One seed has no interval and no p-value.
-    reference : str
-        Method with which the others are compared.
-    metric : str
-        Name of the measured quantity.
+    reference, metric : str
+        Method with which the others are compared, and name of the quantity in `table`.
     """
 
     runs: pd.DataFrame
@@ -111,8 +109,8 @@ def compare(
     """Prune one model by several criteria to the same sparsities, with the same number of training steps for each.
 
     For each seed, a network is trained for `before` epochs, the last of which are recorded for all criteria at once.
-    Copies of the network and of its optimiser are pruned, and trained under the mask for `after` more epochs. One copy,
-    "dense", is not pruned and is trained equally long. All copies are trained on the same mini-batches.
+    Copies of the network and of its optimiser are pruned, and trained under the mask for `after` more epochs, on the
+    same mini-batches. One copy, "dense", is not pruned and is trained equally long.
 
     Parameters
     ----------
@@ -127,8 +125,7 @@ def compare(
     fit : callable, optional
         Own training function, as in `ccprune.pilot`.
     criteria : sequence of str
-        Names from `ccprune.criteria`. Criteria that store a row per step need steps x weights x 4 bytes; "legcnet"
-        needs about (100 + steps / 3) bytes a weight.
+        Names from `ccprune.criteria`. Criteria that store a row per step need steps x weights x 4 bytes.
     sparsities : sequence of float
         Pruned fractions of the prunable weights, in [0, 1].
     allocation : str, default "global"
@@ -139,10 +136,9 @@ def compare(
     seeds, seed : int
         Number of seeds, and the first of them. The seeds seed, seed + 1, ... determine the model, the order of the
         samples, and the random numbers of training and criteria.
-    before, after : int
-        Number of epochs before and after pruning; `before` is at least 1 and `after` at least 0.
-    recorded : int
-        Number of recorded epochs, the last of `before`.
+    before, recorded, after : int
+        Number of epochs before pruning, at least 1; of those that are recorded, the last of `before`; and of epochs
+        after pruning, at least 0.
     batch_size : int
         Samples in a mini-batch.
     loss : callable

@@ -11,17 +11,10 @@ from ccprune._util.inputs import rows, samples, tensors
 
 @dataclass(frozen=True, eq=False)
 class Shuffled:
-    """Callable that returns the mini-batches of an epoch in a random order.
+    """Callable that returns the mini-batches of an epoch, of (n, ...) tensors, tuples or mappings, in a random order.
 
-    The order of epoch e follows from seed + e alone, is drawn on the CPU and is the same on every device. Each epoch
-    has every sample once. Its last mini-batch may be smaller; a single sample that is left over is added to the one
-    before, because batch norm cannot be trained on one sample.
-
-    Parameters
-    ----------
-    x, y : Tensor (n, ...), or tuple or mapping of such
-    batch_size : int
-    seed : int
+    The order of epoch e follows from seed + e alone and is the same on every device. The last mini-batch may be
+    smaller; a single sample that is left over is added to the one before, because batch norm needs two.
     """
 
     x: Any

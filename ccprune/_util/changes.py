@@ -10,11 +10,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def check_changes(delta_weights: Mapping[str, Tensor], like: Mapping[str, Tensor] | Shapes | None = None) -> Shapes:
-    """Return the shapes of the changes.
-
-    A TypeError is raised for a change that is not a Tensor, and a ValueError unless there is at least one change, and
-    one for each weight of `like`, which has tensors or their shapes.
-    """
+    """Return the shapes of the changes, or raise TypeError or ValueError unless they fit `like`, tensors or shapes."""
     for name, change in delta_weights.items():
         if not isinstance(change, Tensor):
             raise TypeError(f"delta_weights[{name!r}] must be a Tensor, got {type(change).__name__}")

@@ -38,20 +38,15 @@ def inside_unit_interval(**arguments: float) -> None:
 def differing(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str:
     """Return the first names whose values differ, each with both values, and the number of the others."""
     names = [name for name in dict.fromkeys([*expected, *got]) if expected.get(name) != got.get(name)]
-    return _first([f"{name!r}: {expected.get(name)} expected, got {got.get(name)}" for name in names])
+    return f"[{shorten([f'{name!r}: {expected.get(name)} expected, got {got.get(name)}' for name in names])}]"
 
 
 def listed(names: Collection[str]) -> str:
     """Return the first names and the number of the others, for messages."""
-    return _first([repr(name) for name in names])
+    return f"[{shorten([repr(name) for name in names])}]"
 
 
 def shorten(items: Sequence[str], most: int = 5, separator: str = ", ") -> str:
     """Return the first items and the number of the others, for sentences."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return separator.join(items[:most]) + more
-
-
-def _first(items: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(items) - most} others" if len(items) > most else ""
-    return f"[{', '.join(items[:most])}{more}]"

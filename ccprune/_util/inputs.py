@@ -64,17 +64,10 @@ def samples(value: Any) -> int:
 
 
 def batches(x: Any, y: Any = None, *, name: str = "x") -> Iterator[tuple[Any, Any]]:
-    """Yield the batches (inputs, targets), each with at least one sample.
+    """Yield the batches (inputs, targets), each with at least one sample, or raise TypeError or ValueError.
 
     `x` holds inputs, with the targets `y`, or is an iterable of batches: of pairs (inputs, targets), or of inputs alone
     as tensors or mappings, whose targets are None.
-
-    Raises
-    ------
-    TypeError
-        If there is no tensor in `x`, if batches come with `y`, or if a batch is not a pair.
-    ValueError
-        If there is no sample, or not one target for each input.
     """
     if is_inputs(x):
         yield _checked(_plain(x), y, name)
@@ -89,9 +82,8 @@ def batches(x: Any, y: Any = None, *, name: str = "x") -> Iterator[tuple[Any, An
     for batch in x:
         pair = (batch, None) if isinstance(batch, Tensor | Mapping) else tuple(batch)
         if len(pair) > 2 or not pair:
-            raise TypeError(
-                f"{name} must have batches (inputs, targets), got a batch of {[type(one).__name__ for one in pair]}"
-            )
+            kinds = [type(one).__name__ for one in pair]
+            raise TypeError(f"{name} must have batches (inputs, targets), got a batch of {kinds}")
         inputs, targets = pair if len(pair) == 2 else (pair[0], None)
         if not isinstance(inputs, Tensor) or len(inputs):
             yield _checked(_plain(inputs), targets, name)

@@ -57,10 +57,10 @@ def kept_buffers(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def replaced(model: nn.Module, tensors: Mapping[int, Tensor]) -> Iterator[None]:
-    """Replace parameters and buffers, given by the `id` of the model's own, within the block.
+    """Replace parameters and buffers, given by the `id` of the model's own, wherever they are used within the block.
 
-    A parameter is replaced wherever it is used. Each attribute of a module is replaced once, although the module may
-    have several names: `torch.func.functional_call` would replace it under each name, and restore a replacement.
+    Of a module with several names, `torch.func.functional_call` would replace an attribute under each name, and restore
+    a replacement.
     """
     places = [
         (held, name, value)

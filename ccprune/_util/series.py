@@ -13,8 +13,8 @@ Series = Any
 def has_jump(series: Tensor, *, threshold: float) -> Tensor:
     """Return True (N,) where splitting the series lowers the sum of squares about the mean by more than the threshold.
 
-    The function finds the optimal partition under a penalty of `threshold` per change point (Killick et al., 2012), in
-    the squared units of the series. MATLAB's `ischange(x, "mean")` has threshold 1.
+    The partition is optimal under a penalty of `threshold` per change point (Killick et al., 2012), in the squared
+    units of the series. MATLAB's `ischange(x, "mean")` has threshold 1.
     """
     check_series("series", series)
     if not threshold > 0:

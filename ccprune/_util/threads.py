@@ -13,8 +13,7 @@ _Result = TypeVar("_Result")
 def torch_threads_kept(kernel: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Wrap a kernel so that torch has as many threads after its call as before.
 
-    A parallel loop of numba sets the number of threads for torch as well, on which torch's float32 sums depend. Without
-    the wrapper, training after the first computed exponent would differ from training before it.
+    A parallel loop of numba sets the number of threads for torch as well, on which torch's float32 sums depend.
     """
 
     @wraps(kernel)

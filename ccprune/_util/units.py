@@ -15,14 +15,9 @@ Rows = list[dict[str, Any]]
 
 
 class Units:
-    """Store of units, with one JSON file for each: its key, rows, commit and seconds.
+    """Store of units, with one JSON file in `folder` for each: its key, rows, commit and seconds.
 
-    Parameters
-    ----------
-    folder : Path or None
-        Folder of the units. With None nothing is stored, and every unit is computed.
-    shown : sequence of str
-        Entries of a key that are part of the file's name.
+    Without a folder nothing is stored, and every unit is computed. `shown` entries of a key are part of a file's name.
     """
 
     def __init__(self, folder: Path | None, shown: Sequence[str]) -> None:
@@ -30,19 +25,9 @@ class Units:
         self._shown = shown
 
     def get(self, key: Mapping[str, Scalar], compute: Callable[[], Rows]) -> Rows:
-        """Return the stored rows of a unit, or compute and store them.
+        """Return the stored rows of a unit, or compute rows that JSON can hold, and store them.
 
-        Parameters
-        ----------
-        key : mapping of str to scalar
-            Everything that the rows depend on except the code, and nothing else.
-        compute : callable
-            Function without arguments that returns the rows, whose values JSON must be able to hold.
-
-        Returns
-        -------
-        list of dict
-            The rows. They are computed again if the file is unreadable, was changed, or has another key.
+        The key has everything that the rows depend on except the code, and nothing else.
         """
         stored = self.read(key)
         if stored is not None:
@@ -65,29 +50,7 @@ class Units:
             return None
 
     def store(self, key: Mapping[str, Scalar], rows: Rows, *, commit: str | None, seconds: float | None) -> Path:
-        """Store the rows of a unit atomically.
-
-        Parameters
-        ----------
-        key : mapping of str to scalar
-            As in `get`.
-        rows : list of dict
-            The rows.
-        commit : str or None
-            Version of the code.
-        seconds : float or None
-            Wall time of the computation.
-
-        Returns
-        -------
-        Path
-            Path of the file.
-
-        Raises
-        ------
-        ValueError
-            If the units have no folder.
-        """
+        """Store the rows of a unit atomically, and return the file's path; raise ValueError without a folder."""
         if self._folder is None:
             raise ValueError("folder must be given to store units, got None")
         content = {"key": dict(key), "rows": rows, "commit": commit, "seconds": seconds}
@@ -100,7 +63,6 @@ class Units:
         return None
 
     def _file_name(self, key: Mapping[str, Scalar]) -> str:
-        """Return a name made of a readable part of the key and the hash of the whole key."""
         shown = "-".join(key[n] if isinstance(key[n], str) else f"{n}{key[n]}" for n in self._shown if n in key)
         return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', shown)}-{_digest(key)[:12]}.json"
 

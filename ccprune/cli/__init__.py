@@ -38,18 +38,7 @@ class _Unavailable(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Arguments after the program's name; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
+    """Run the command line, by default with the arguments of the process, and return the exit status."""
     root = find_clone()
     parser = build_parser(root)
     options, unknown = parser.parse_known_args(arguments)

@@ -30,17 +30,9 @@ class Broken(Exception):
 class Check:
     """One check.
 
-    Attributes
-    ----------
-    name : str
-        Subject of the check.
-    probe : callable
-        Returns a version, a device or the like. Raises `Missing` or, if the subject does not work, `Broken` or any
-        other exception.
-    effect : str or callable
-        What does not work without the subject, or a function without arguments that returns it.
-    required : bool, default False
-        Whether nothing works without the subject.
+    `probe` returns a version, a device or the like. It raises `Missing` or, if the subject does not work, `Broken` or
+    any other exception. `effect` is what does not work without the subject, or a function that returns it. Nothing
+    works without a `required` subject.
     """
 
     name: str

@@ -167,7 +167,7 @@ def test_the_summary_says_what_the_sparsity_is_a_fraction_of():
         "left out: 1152 in GRU ['cell.weight_ih_l0', 'cell.weight_hh_l0']",
         "left out: 256 in Linear, frozen ['frozen.weight']",
         "left out: 172 in biases and other vectors ['cell.bias_ih_l0', 'cell.bias_hh_l0', 'frozen.bias', "
-        "'norm.weight', 'norm.bias' and 2 others]",
+        "'norm.weight', 'norm.bias' and 2 more]",
         "'head.weight' is also 'words.weight' of Embedding, which is pruned with it",
         "most of the matrices are left out",
     ):
