@@ -131,8 +131,7 @@ def compare(
     allocation : str, default "global"
         How each sparsity is allocated to the layers, as in `Mask.from_scores`.
     schedules : sequence of {"one_shot", "gradual"}
-        Pruning at once, or in three rounds between which the network is trained and scored again. The rows of the
-        latter are named "NAME, gradual".
+        Pruning at once, or in three rounds with training and new scores between them, whose rows are "NAME, gradual".
     seeds, seed : int
         Number of seeds, and the first of them. The seeds seed, seed + 1, ... determine the model, the order of the
         samples, and the random numbers of training and criteria.

@@ -83,13 +83,11 @@ def fit(
 
     Parameters
     ----------
-    model : Module
     batches : callable
         Maps an epoch, counted from 0, to its mini-batches (inputs, labels) on the model's device. Inputs are a Tensor,
         or a tuple or mapping of the model's arguments.
     epochs : int
         Maximum number of epochs, at least 1.
-    optimizer : Optimizer
     loss : callable
         Maps (outputs, labels) to the mean loss.
     scheduler : LRScheduler, optional
@@ -185,20 +183,13 @@ def evaluate(
 
     Parameters
     ----------
-    model : Module
     x, y : Tensor (n, ...), Tensor (n,) of int64
         Inputs in their stored form, and classes, on the model's device. x may be a tuple or mapping of the model's
-        arguments.
+        arguments. A ValueError is raised if there are no samples, or if x and y differ in length.
     normalise : callable
-        Maps stored inputs to the model's inputs. It is called for each batch.
-    batch_size : int
+        Maps the stored inputs of a batch to the model's inputs.
     loss : callable
         Maps (outputs, labels) to the mean loss.
-
-    Raises
-    ------
-    ValueError
-        If there are no samples, or if x and y differ in length.
     """
     count = samples(x)
     if not count or count != len(y):

@@ -16,15 +16,8 @@ def block_lanczos(operator: Any, start: Tensor, *, tol: float, max_products: int
     product. The iteration ends as soon as all residuals are within `tol`, when the space is exhausted, or before
     `max_products` would be exceeded.
 
-    Returns
-    -------
-    values : Tensor (k,)
-        Eigenvalues in descending order, float64.
-    vectors : Tensor (n, k)
-        Unit eigenvectors.
-    residuals : Tensor (k,)
-        Relative residuals. The divisor is at least FLOOR times the largest absolute eigenvalue; without this limit an
-        eigenvalue 0 could never converge.
+    Returns eigenvalues (k,) in descending order, float64, unit eigenvectors (n, k), and relative residuals (k,). Their
+    divisor is at least FLOOR times the largest absolute eigenvalue, so that an eigenvalue 0 can converge.
     """
     n, k = start.shape
     block = torch.linalg.qr(start).Q

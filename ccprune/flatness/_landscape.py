@@ -25,20 +25,9 @@ Weights = dict[str, Tensor]
 class Landscape:
     """A loss as a function of offsets from the present weights, on fixed data; created by `measuring`.
 
-    Attributes
-    ----------
-    weights : dict of Tensor
-        Prunable weights by name. Only these are perturbed; biases and norm parameters are fixed.
-    keep : dict of bool Tensor
-        True for the weights that remain; without a mask, all True.
-    norms : dict of Tensor (out, 1, ...)
-        Norm of the remaining weights of each filter: those into one neuron of a linear layer, or into one channel of a
-        convolution (Li et al., 2018, section 4).
-    batches : list of (x, y)
-        Data on the device of the weights.
-    samples : int
-    base : float
-        Loss of the unperturbed model.
+    Only the prunable `weights` are perturbed, by name. `keep` is True for those that remain. `norms` (out, 1, ...) are
+    those of the remaining weights of each filter: the weights into one neuron of a linear layer, or into one channel of
+    a convolution (Li et al., 2018, section 4). `base` is the loss of the unperturbed model.
     """
 
     def __init__(

@@ -28,8 +28,6 @@ class SharpnessResult:
         Increase for each draw or after each step; float64 on the CPU.
     loss : float
         Loss of the unperturbed model.
-    radius, mode
-        As given.
     weights, samples : int
         Number of remaining weights, and number of samples over which the loss is averaged.
     """

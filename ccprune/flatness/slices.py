@@ -16,17 +16,10 @@ from ccprune.mask._prunable import Chosen
 
 @dataclass(frozen=True, eq=False)
 class SliceResult:
-    """Mean losses on a line or a plane; the middle point is the unperturbed model.
+    """Mean losses of `samples` samples on a line or a plane; the middle point is the unperturbed model.
 
-    Attributes
-    ----------
-    coordinates : Tensor (points,)
-        Coordinates along each direction; float64 on the CPU.
-    losses : Tensor (points,) or (points, points)
-        `losses[i, j]` is the loss at coordinates[i] along the first direction and coordinates[j] along the second;
-        float64 on the CPU.
-    samples : int
-        Number of samples over which the loss is averaged.
+    `losses` (points,) or (points, points) are those at the `coordinates` (points,) along each direction: `losses[i, j]`
+    at coordinates[i] along the first and coordinates[j] along the second. Both are float64 on the CPU.
     """
 
     coordinates: Tensor

@@ -42,8 +42,8 @@ def exact(X: Tensor, y: Tensor, alpha: float, *, tol: float = 1e-6) -> LassoResu
     Parameters
     ----------
     X : Tensor (T, P)
-        Squared weight changes, float32 or float64. Read in blocks of columns on its device. The remaining small
-        problems are solved in float64 on the CPU, whatever the device.
+        Squared weight changes, float32 or float64, read in blocks of columns on its device. The small problems of the
+        working sets are solved in float64 on the CPU.
     y : Tensor (T,)
         Loss changes.
     alpha : float
@@ -60,8 +60,7 @@ def exact(X: Tensor, y: Tensor, alpha: float, *, tol: float = 1e-6) -> LassoResu
 
     Examples
     --------
-    The squared changes of one weight correlate with the loss changes, so its coefficient is
-    (x . y / T - alpha) / (x . x / T) = (10 / 4 - 0.5) / (20 / 4).
+    The coefficient of the first weight is (x . y / T - alpha) / (x . x / T) = (10 / 4 - 0.5) / (20 / 4).
 
     >>> y = torch.tensor([1.0, -1.0, 2.0, -2.0])
     >>> X = torch.stack([y * 2, torch.tensor([1.0, 1.0, 0.0, 0.0])], dim=1)

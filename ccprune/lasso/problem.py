@@ -2,9 +2,9 @@
 
 minimise over g (P,):   ||y - X g||^2 / (2 T) + alpha |g|_1
 
-y (T,) are loss changes and X (T, P) squared weight changes, one row per recorded step. There is no intercept and no
-standardisation (Shah et al. 2024; in scikit-learn's notation). Entries of X may be 1e-13 and stored in float32, so
-every sum is computed in float64, one block of columns at a time; the whole of X is never copied.
+y (T,) are loss changes and X (T, P) squared weight changes, one row per recorded step, without intercept and
+standardisation (Shah et al. 2024; in scikit-learn's notation). Entries of X may be 1e-13, so every sum is computed in
+float64, one block of columns at a time.
 """
 
 from collections.abc import Iterator
@@ -42,8 +42,7 @@ class LassoResult:
     iterations : int
         Number of working sets solved (`exact`), or of passes over the records (`truncated_gradient`).
     converged : bool
-        True if the solver's stopping rule was met, False if it reached its limit on iterations. Only the stopping rule
-        of `exact` is the duality gap.
+        Whether the solver's stopping rule was met, which only for `exact` is the duality gap.
     """
 
     coef: Tensor

@@ -30,26 +30,20 @@ from ccprune.mask import Mask
 class Screen:
     """Streaming store of the screening statistic, updated by `update` after each training step.
 
-    It stores one number per prunable weight (three and the previous change with `momentum`), and for each step dL and
-    one norm per tensor. Sums stay on the device of the weights. No step waits for the device, except the first with
-    `momentum`.
+    It holds one number per prunable weight (three and the previous change with `momentum`), on its device, and for each
+    step dL and one norm per tensor. No step waits for the device, except the first with `momentum`.
 
     Parameters
     ----------
     momentum : bool, default False
-        Use three features per weight instead of its squared change: the squared change of the previous step, that of
-        the current step, and the product of the two changes (Shah et al. 2024). A weight is kept if any of the three
-        exceeds the threshold. The first update then adds no record and only provides the previous step.
+        Use three features per weight: the squared change of the previous step, that of the current step, and the
+        product of the two changes (Shah et al. 2024). A weight is kept if any of the three exceeds the threshold. The
+        first update then adds no record.
     dtype : torch.dtype, default torch.float64
         Type of the sums: torch.float64, or torch.float32, which halves their memory. Terms are computed and added in
         float64. Rounding the sum to float32 after each record changes |S| by at most T 2^-24 (3e-5 for 500 records) of
         the sum of the absolute values of the terms; measured over 500 records, by 2e-6 at most and 2e-7 typically. In
         float32 the absolute value of dL times a feature may range from 1e-57 to 1e19.
-
-    Raises
-    ------
-    ValueError
-        If `dtype` is another type.
     """
 
     def __init__(self, *, momentum: bool = False, dtype: torch.dtype = torch.float64) -> None:
@@ -63,14 +57,8 @@ class Screen:
     def update(self, delta_loss: Tensor | float, delta_weights: Mapping[str, Tensor]) -> None:
         """Add one step: its change of the loss (0-d) and of every weight {name: Tensor}. Tensors are not stored.
 
-        The call temporarily needs 2 MB of memory (6 MB with momentum), and 32 times as much on an accelerator.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is invalid; the message names it, and the screen is unchanged. On a device other than the CPU
-            a step with a value that is not finite is left out too, but the error is raised once, by the next access to
-            the records.
+        A TypeError or ValueError names an invalid argument, and the screen is unchanged. On a device other than the CPU
+        a step with a value that is not finite is left out, too, but the next access to the records raises the error.
         """
         self._check(delta_loss, delta_weights)
         if self._blocks is None:
@@ -148,8 +136,7 @@ class Screen:
         scope : str, default "layer"
             "layer": one fit for each tensor (2024). "global": one fit over all tensors (2025).
         scale : float, default 1.0
-            Factor of the squared changes before the fit: 1 / learning rate^2 in the 2025 protocol. A factor of dL does
-            not change whether the condition holds.
+            Factor of the squared changes before the fit: 1 / learning rate^2 in the 2025 protocol.
 
         Raises
         ------
@@ -178,17 +165,9 @@ class Screen:
     def masks(self, alphas: Sequence[float], *, condition: Condition | None = None) -> tuple[Mask, ...]:
         """Return one mask per penalty, with the weights that `truncated_gradient` would keep with equal steps.
 
-        Parameters
-        ----------
-        alphas : sequence of float
-            Penalties, in units of dL times weight^2.
-        condition : Condition, optional
-            Condition for the settings of the solver; by default `condition()`, with those of the 2024 protocol.
-
-        Raises
-        ------
-        ValueError
-            If the condition does not hold (the message states the ratio and the limit) or belongs to other records.
+        The penalties `alphas` are in units of dL times weight^2. The `condition` for the settings of the solver is by
+        default `condition()`, with those of the 2024 protocol. A ValueError is raised if it does not hold (the message
+        states the ratio and the limit) or belongs to other records.
         """
         for alpha in alphas:
             check_penalty(alpha)

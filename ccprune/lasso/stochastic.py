@@ -51,18 +51,15 @@ def truncated_gradient(
     Parameters
     ----------
     X : Tensor (T, P)
-        Squared weight changes, float32 or float64. Copied only if its rows are not contiguous; the computation is in
-        float64 on its device.
+        Squared weight changes, float32 or float64; the computation is in float64 on its device.
     y : Tensor (T,)
         Loss changes.
     alpha : float
         Penalty, at least 0, in units of y times X.
     eta0, power_t : float, default 0.01 and 0.25
         Step size `eta0 / t**power_t` at step t = 1, 2, ..., counted over all passes.
-    batch_size : int, default 1
-        Number of records whose gradients are averaged in each step; the last batch of a pass may be smaller.
-    max_iter : int, default 1000
-        Largest number of passes over the records.
+    batch_size, max_iter : int, default 1 and 1000
+        Number of records whose gradients are averaged in each step, and largest number of passes over the records.
     stop : str, default "last_record"
         Loss that the loss of a pass is compared with. The loss of a record is (y_t - x_t . g)^2 / 2 before its step.
         "last_record", the rule of 2024, compares the *sum* over the pass with the loss of the *last record* of the
@@ -73,11 +70,6 @@ def truncated_gradient(
         The fit stops after `patience` consecutive passes whose loss is not at least `tol` below the compared loss.
     seed : int or None, default None
         Seed of the order of the records, as scikit-learn's `random_state`. None: the recorded order.
-
-    Returns
-    -------
-    LassoResult
-        `duality_gap` bounds the distance from the minimum; `iterations` is the number of passes.
 
     Raises
     ------
@@ -133,17 +125,12 @@ def record_weights(
     records, max_iter : int
         Number of records T, and number of passes over them (`LassoResult.iterations`).
     power_t, batch_size, seed
-        As in `truncated_gradient`.
+        As in `truncated_gradient`; a ValueError names an invalid argument.
 
     Returns
     -------
     Tensor (T,), float64
         Weights in the order of the records; their sum is 1.
-
-    Raises
-    ------
-    ValueError
-        If an argument is invalid; the message names it.
     """
     at_least(1, records=records)
     check_steps(1.0, power_t, batch_size, max_iter)

@@ -34,22 +34,15 @@ def shapley_values(model: nn.Module, x: Tensor, background: Tensor, *, permutati
     Parameters
     ----------
     model : Module
-        Maps (n, ...) to (n, o); left unchanged.
-    x : Tensor (n, ...)
-        Explained samples.
-    background : Tensor (m, ...)
-        Samples that stand for unknown features.
+        Maps (n, ...) to a Tensor (n, o), or a ValueError is raised; left unchanged.
+    x, background : Tensor (n, ...), Tensor (m, ...)
+        Explained samples, and samples of the same shape that stand for unknown features.
     permutations : int
         Number of random orders, drawn from `seed`.
 
     Returns
     -------
     Tensor (n, features, o), float64
-
-    Raises
-    ------
-    ValueError
-        If the samples differ in shape or there are none, or if the model's outputs are no tensor (n, o).
 
     References
     ----------

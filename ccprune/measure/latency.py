@@ -164,8 +164,8 @@ def compare(
     forms : sequence of str, default `FORMS`
         "dense" (the model without the mask) and any of "masked" (the same tensors with zeros, enforced in training) and
         "sparse" (see `sparse`).
-    loss : callable, default cross-entropy
-        (outputs, y) -> mean loss.
+    loss : callable
+        Maps (outputs, y) to the mean loss.
     repeats, warmup : int, default 100 and 10
         Number of timed calls of each form, and of untimed calls before them.
 
@@ -178,7 +178,7 @@ def compare(
     Raises
     ------
     ValueError
-        If a form is unknown or "dense" is missing, for fewer than 1 repeats or a negative warmup, and as `sparse`.
+        For an invalid argument, with its name, and as `sparse`.
     """
     if not set(forms) <= set(FORMS) or "dense" not in forms:
         raise ValueError(f"forms must be 'dense' and any others of {FORMS}, got {tuple(forms)}")

@@ -17,15 +17,11 @@ def synflow(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     Parameters
     ----------
     model : Module
-        Computed in float64, because R grows with the product of the layers' widths and overflows float32.
+        Computed in float64, because R grows with the product of the layers' widths and overflows float32. A ValueError
+        is raised if it overflows float64 too.
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
         As in `snip`. Only the shape of one sample of the first batch is used. Integers (tokens) and flags have no ones
         and are themselves the input, with ones for all of their samples.
-
-    Raises
-    ------
-    ValueError
-        If there is no sample, or if R overflows float64 too.
     """
     inputs = first_inputs(x, name="x")
     whole = any(not value.is_floating_point() for value in tensors(inputs))

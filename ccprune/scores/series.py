@@ -97,20 +97,13 @@ def legcnet_of_records(
 
     Parameters
     ----------
-    store : WeightSeries
-    window : int
-        Number of steps in a window.
-    max_lag : int
-        Largest lag in windows. The records must contain more than 3 max_lag + 1 windows.
+    window, max_lag : int
+        Number of steps in a window, and largest lag in windows. A ValueError is raised unless the records contain more
+        than 3 max_lag + 1 windows.
     untestable : str
         As in `legcnet`.
     min_range : float
         As in `lyapunov.windowed_exponents`, in the units of the weights.
-
-    Raises
-    ------
-    ValueError
-        For an invalid argument, with its name, and for too few records.
     """
     at_least(1, max_lag=max_lag)
     at_least(2, window=window)

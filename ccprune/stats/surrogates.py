@@ -15,20 +15,14 @@ def phase_randomised(series: Tensor, *, seed: int) -> Tensor:
     Parameters
     ----------
     series : Tensor (n, M)
-        One series per column, time along the rows; columns are randomised independently of each other.
+        One series of at least 2 finite floating-point numbers per column; a ValueError is raised for anything else.
     seed : int
-        Seed; the surrogate is the same on every device.
+        Of random phases for each column, the same on every device.
 
     Returns
     -------
     Tensor (n, M)
         Surrogate, in the dtype of the series, computed in float64.
-
-    Raises
-    ------
-    ValueError
-        If the shape is another one, there are fewer than 2 rows, the dtype is not floating-point, or a value is not
-        finite.
     """
     _check(series)
     n = len(series)
