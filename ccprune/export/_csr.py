@@ -8,7 +8,7 @@ from ccprune._util.modes import capture_inputs
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
-from ccprune.measure.latency import Timing, inference, sparse
+from ccprune.measure.latency import Timing, inferences, sparse
 
 
 def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> Exported:
@@ -61,8 +61,9 @@ def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> 
         for layer in layers:
             twin = sparse(layer, Mask({"weight": keep}))
             for x in inputs.get(layer, ()):
-                dense.append(inference(layer, x, repeats=repeats))
-                fast.append(inference(twin, x, repeats=repeats))
+                times = inferences({"dense": layer, "sparse": twin}, x, repeats=repeats)
+                dense.append(times["dense"])
+                fast.append(times["sparse"])
         wins = _total(fast, "high") < _total(dense, "low")
         if wins:
             winners[name] = keep

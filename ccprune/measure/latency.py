@@ -8,6 +8,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -132,9 +133,19 @@ def inference(model: nn.Module, example: Inputs, *, repeats: int = 100, warmup: 
     of batches, of which the first is taken. `warmup` untimed calls precede the `repeats` timed calls. Each call is
     timed until it has finished on the device. The model is left unchanged.
     """
+    return inferences({"": model}, example, repeats=repeats, warmup=warmup)[""]
+
+
+def inferences(
+    models: Mapping[str, nn.Module], example: Inputs, *, repeats: int = 100, warmup: int = 10
+) -> dict[str, Timing]:
+    """Time `inference` of several models, which alternate call by call, so that other load affects all equally."""
     inputs = first_inputs(example, name="example")
-    with eval_mode(model), torch.no_grad():
-        return _timed({"": lambda: call(model, inputs)}, tensors(inputs)[0].device, repeats, warmup)[""]
+    with ExitStack() as stack, torch.no_grad():
+        for model in models.values():
+            stack.enter_context(eval_mode(model))
+        passes = {name: partial(call, model, inputs) for name, model in models.items()}
+        return _timed(passes, tensors(inputs)[0].device, repeats, warmup)
 
 
 def compare(
@@ -187,13 +198,11 @@ def compare(
         "masked": lambda: mask.apply_(copied(model)),
         "sparse": lambda: sparse(model, mask),
     }
-    networks, device = {form: make[form]().eval() for form in forms}, tensors(x)[0].device
-    with torch.no_grad():
-        passes = {form: partial(call, network, x) for form, network in networks.items()}
-        found = {"inference": _timed(passes, device, repeats, warmup)}
+    networks = {form: make[form]() for form in forms}
+    found = {"inference": inferences(networks, x, repeats=repeats, warmup=warmup)}
     enforced = {"masked": mask}
     steps = {form: _step(network, x, y, enforced.get(form), loss) for form, network in networks.items()}
-    found["training step"] = _timed(steps, device, repeats, warmup)
+    found["training step"] = _timed(steps, tensors(x)[0].device, repeats, warmup)
     rows = [
         (task, form, timing.median, timing.low, timing.high, repeats, timing.median / timings["dense"].median)
         for task, timings in found.items()
