@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ccprune
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import notebooks
 from replication.ledger.notebooks import NOTEBOOKS
 from replication.ledger.reading import read_toml, texts
@@ -109,7 +109,7 @@ def lessons(root: Path) -> list[Lesson]:
     listed = read_toml(root / LESSONS).get("lesson")
     if not isinstance(listed, list):
         raise ValueError(f"{LESSONS}: it must hold tables [[lesson]]")
-    measured = [results.read(path) for path in sorted((root / "replication" / "results").glob("*.default.json"))]
+    measured = [ledger.read(path) for path in sorted((root / "replication" / "results").glob("*.default.json"))]
     return [_lesson(root, entry, [run for run in measured if run["notebook"] == entry["notebook"]]) for entry in listed]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ccprune._util.files import write_atomic
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import units
 from replication.ledger.reading import read_skipped
 from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, Judge, Row, rows, texts
@@ -88,7 +88,7 @@ def make_report(
     folder = Path(folder)
     found = rows(folder, judge=judge, declared=released.declared(folder))
     printed = [row for row in counts.figure_rows(found) if row["origin"] == "printed"]
-    contents, made = results.collect(folder), pages(found)
+    contents, made = ledger.collect(folder), pages(found)
     unmade = sorted(set(expected) - {path.stem for path, _ in contents})
     index = _index(folder, contents, found, notebooks, list(made), unmade, with_figure=bool(printed))
     tables = {f"{FOLDER}/{name}": text for name, text in made.items()}

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from ccprune._util.files import write_atomic
-from replication import ledger as results
+from replication import ledger
 from replication.data import authors
 from replication.ledger.cell import Cell
 from replication.ledger.claims import outcome_of
@@ -106,7 +106,7 @@ def judge(path: Path, content: Mapping[str, Any]) -> list[Cell]:
 
     `content` is the result file at `path`, as `replication.ledger.read` returns it.
     """
-    return cells_of(content, results.read_raw(path, content))
+    return cells_of(content, ledger.read_raw(path, content))
 
 
 def cached(folder: Path) -> Judge:
@@ -118,7 +118,7 @@ def cached(folder: Path) -> Judge:
     kept = folder / ".cache" / "verdicts"
 
     def judge_cached(path: Path, content: Mapping[str, Any]) -> list[Cell]:
-        raw = results.read_raw(path, content)  # a changed file is an error, also with a cache entry
+        raw = ledger.read_raw(path, content)  # a changed file is an error, also with a cache entry
         if raw is None:
             return cells_of(content, None)
         key = hashlib.sha256(f"{content['signature']} {content['raw_sha256']} {_sources()}".encode()).hexdigest()

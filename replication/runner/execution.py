@@ -8,7 +8,7 @@ from typing import Any, Literal, TextIO
 
 from ccprune._util.checks import shorten
 from ccprune._util.files import write_atomic
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import journal, units
 from replication.ledger.environment import portable
 from replication.ledger.reading import SKIPPED, InvalidFile, read_skipped
@@ -201,7 +201,7 @@ class _ActiveRun:
         why = why_failed(self.run, returned)
         try:
             if why is None:
-                if poorer := why_kept(out / "results" / f"{self.run.label}.json", results.parse(returned.result)):
+                if poorer := why_kept(out / "results" / f"{self.run.label}.json", ledger.parse(returned.result)):
                     kept.unlink(missing_ok=True)
                     stamps.write(out, self.run, self._made_from)
                     return Outcome(self.run, "kept", returned.seconds, poorer)

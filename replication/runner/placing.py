@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import journal, units
 from replication.ledger.raw import placed
 from replication.runner import stamps
@@ -24,7 +24,7 @@ def why_kept(path: Path, new: dict[str, Any]) -> str:
     that are not on this machine.
     """
     try:
-        old = results.read(path)
+        old = ledger.read(path)
     except (OSError, ValueError):
         return ""
     before, now = ({entry["what"]: entry["why"] for entry in content["skipped"]} for content in (old, new))
@@ -46,7 +46,7 @@ def place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) ->
     """
     report = returned.report.encode()
     digest = hashlib.sha256(report).hexdigest()
-    content = results.parse(returned.result) | {"energy_joules": returned.energy, "report_sha256": digest}
+    content = ledger.parse(returned.result) | {"energy_joules": returned.energy, "report_sha256": digest}
     files = placed(run.label, content)
     stamp = stamps.text(out, run, made_from, files[f"results/{run.label}.json"], report)
     files |= {
@@ -55,7 +55,7 @@ def place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) ->
         stamps.name(run): stamp.encode(),
     }
     path = out / "results" / f"{run.label}.json"
-    for old in (path, results.raw_path(path)):  # for `committed.compare_runs`
+    for old in (path, ledger.raw_path(path)):  # for `committed.compare_runs`
         if old.is_file():
             before = out / BEFORE / old.parent.name / old.name
             before.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def _result_problem(text: str | None, run: Run) -> str | None:
     if text is None:
         return "the notebook ended without writing its result file (parameter 'out')"
     try:
-        content = results.parse(text)
+        content = ledger.parse(text)
     except ValueError as error:
         return f"the notebook wrote a result file that is not valid: {error}"
     if content["notebook"] != run.notebook:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from replication import ledger as results
+from replication import ledger
 from replication.runner import requirements, stamps
 from replication.runner.spec import Run
 
@@ -65,7 +65,7 @@ def lines(all_statuses: Iterable[Status]) -> Iterator[str]:
 
 
 def _describe_result(path: Path) -> str:
-    content = results.read(path)
+    content = ledger.read(path)
     environment = content["environment"]
     commit = (environment["commit"] or "none")[:10] + ("+" if environment["dirty"] else "")
     return f"commit {commit}, {content['wall_seconds']:.0f} s"

@@ -55,13 +55,13 @@ class Project:
     def writing(notebook: str, size: str = "size") -> str:
         """Code that writes a result of its own parameters, but for the size, which can be another."""
         return f"""
-from replication import ledger as results
+from replication import ledger
 if out:
     used = dict(profile=profile, seed=seed, size={size}, rate=rate, names=names, extra=extra)
-    cell = results.Cell(paper="legcnet", table="1", dataset={notebook!r}, method="ft", quantity="epochs", published=3,
+    cell = ledger.Cell(paper="legcnet", table="1", dataset={notebook!r}, method="ft", quantity="epochs", published=3,
         kind="figure", origin="printed", ours=size, n=1, verdict="identical" if size == 3 else "outside",
         profile=profile)
-    results.write(out, notebook={notebook!r}, seeds=[seed], data_checksums={{}}, parameters=used, cells=[cell])
+    ledger.write(out, notebook={notebook!r}, seeds=[seed], data_checksums={{}}, parameters=used, cells=[cell])
 """
 
 

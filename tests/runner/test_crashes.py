@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from replication import ledger as results
+from replication import ledger
 from replication.ledger import journal
 from replication.runner import SuiteError, execution, replicate, stamps
 from replication.runner.process import Returned
@@ -116,7 +116,7 @@ def make(project, tmp_path, monkeypatch):
             more = {"seeds": [version], "data_checksums": {}, "cells": [], "parameters": run.parameters}
             if run.name == "one" or version == 1:
                 more["raw"] = raw  # the second run loses its raw runs
-            text = results.write(path, notebook=run.notebook, **more).read_text()
+            text = ledger.write(path, notebook=run.notebook, **more).read_text()
             made[run.label] = Returned(0, 1.0, "", None, text, f"page {version}", "{}", None)
         return Pool(made)
 
@@ -132,8 +132,8 @@ def call(project, out: Path, pool: Pool) -> list[str]:
 def assert_whole(out: Path) -> dict[str, int]:
     """Every result has its own raw runs and report; returns the versions."""
     versions = {}
-    for path, content in results.collect(out):
-        results.read_raw(path, content)
+    for path, content in ledger.collect(out):
+        ledger.read_raw(path, content)
         report = out / "reports" / f"{path.stem}.html"
         assert hashlib.sha256(report.read_bytes()).hexdigest() == content["report_sha256"]
         versions[path.stem] = content["seeds"][0]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ccprune import cli
-from replication import ledger as results
+from replication import ledger
 from replication.ledger.units import Units
 from replication.runner import rerun
 
@@ -84,9 +84,9 @@ def test_what_was_changed_by_hand_is_found(root, capfd, name, old, new, finding)
 def sign(root, change):
     """Change the content of a result, sign it again, and renew the report."""
     path = root / "replication" / "results" / "one.default.json"
-    content = results.read(path)
+    content = ledger.read(path)
     change(content)
-    results.save(path, content)
+    ledger.save(path, content)
     assert cli.main(["report"]) == 0
 
 
@@ -149,8 +149,8 @@ def test_raw_runs_that_were_changed_swapped_or_left_over(root, capfd):
     folder = root / "replication"
     path = folder / "results" / "one.default.json"
     frame = pd.DataFrame({"study": ["fresh"], "network": [0], "accuracy": [0.9]})
-    content = results.read(path)
-    results.place(path, content | {"raw": {name: frame[name].tolist() for name in frame}})
+    content = ledger.read(path)
+    ledger.place(path, content | {"raw": {name: frame[name].tolist() for name in frame}})
     assert cli.main(["report"]) == 0
     assert cli.main(["verify", "--no-rerun"]) == 0
     raw = folder / "raw" / "one.default.parquet"
@@ -184,7 +184,7 @@ def test_the_sample_is_drawn_by_its_seed_within_its_budget(root):
     assert [run.name for run in rerun.sample(runs, folder, seconds=10, seed=0)] == ["two"]
 
 
-CELL = results.Cell(
+CELL = ledger.Cell(
     paper="legcnet", table="1", dataset="iris", method="ft", quantity="epochs", kind="claim", ours=3.0, ci_low=2.5,
     ci_high=3.5, n=5, outcome="holds", profile="default",
 )  # fmt: skip

@@ -18,11 +18,11 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize(("content", "told"), SPOILED.items())
-def test_the_file_and_what_to_do_are_named(tmp_path, content, told):
+@pytest.mark.parametrize(("content", "message"), SPOILED.items())
+def test_the_file_and_what_to_do_are_named(tmp_path, content, message):
     path = tmp_path / "skipped.json"
     path.write_bytes(content)
-    with pytest.raises(reading.InvalidFile, match=rf"skipped.json: .*{told}.*; restore or delete this file"):
+    with pytest.raises(reading.InvalidFile, match=rf"skipped.json: .*{message}.*; restore or delete this file"):
         reading.read_skipped(tmp_path)
 
 

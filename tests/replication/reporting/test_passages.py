@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replication import ledger as results
+from replication import ledger
 from replication.reporting import manifest, passages, statements
 from replication.reporting.index import write_report
 from replication.reporting.verify import NOTEBOOKS_LINK, expected, problems
@@ -51,9 +51,9 @@ def test_readme_counts_are_those_of_the_table():
         for whose, authors in (("the authors' files, re-run", True), ("our runs", False)):
             chosen = [row for row in committed() if row["kind"] == "figure" and row["table"] in numbers]
             count = Counter(row["verdict"] for row in chosen if (row["profile"] == "authors") == authors)
-            expected.append([name, whose, str(count.total()), *(str(count[verdict]) for verdict in results.VERDICTS)])
+            expected.append([name, whose, str(count.total()), *(str(count[verdict]) for verdict in ledger.VERDICTS)])
     count = Counter(row["verdict"] for row in committed() if row["table"].startswith("released_"))
-    verdicts = [str(count[verdict]) for verdict in results.VERDICTS]
+    verdicts = [str(count[verdict]) for verdict in ledger.VERDICTS]
     expected.append(["B: released in files", "our runs", str(count.total()), *verdicts])
     assert found == expected
 
@@ -99,7 +99,7 @@ def test_readme_counts_the_outcomes_of_claims():
     claims = [row for row in committed() if row["kind"] == "claim"]
     assert sum(int(line[1]) for line in found) == len(claims)
     count = Counter(row["outcome"] for row in claims)
-    for column, outcome in enumerate(results.OUTCOMES, start=2):
+    for column, outcome in enumerate(ledger.OUTCOMES, start=2):
         assert sum(int(line[column]) for line in found) == count[outcome]
 
 
@@ -115,7 +115,7 @@ def test_japanese_tables_hold_the_rows_of_the_claims():
     text, rows = (ROOT / "docs" / "ja" / "questions.md").read_text(encoding="utf-8"), committed()
     claims = {(row["dataset"], row["method"]): row for row in rows if row["table"] == "keeps_accuracy"}
     found = lines(text, "legcnet-ja")
-    words = dict(zip(results.OUTCOMES, ("成り立つ", "成り立たない", "判定できない", "設定が不明"), strict=True))
+    words = dict(zip(ledger.OUTCOMES, ("成り立つ", "成り立たない", "判定できない", "設定が不明"), strict=True))
     assert [(line[0], line[1][-2:].lower()) for line in found] == list(claims)
     for line, claim in zip(found, claims.values(), strict=True):
         assert float(line[2].split()[0]) == pytest.approx(float(claim["ours"]), rel=1e-3)
