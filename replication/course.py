@@ -26,17 +26,7 @@ _NEEDS = re.compile(r"\*Needs: (.+), about (\d+) minutes?\.\*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Exercise:
-    """Exercise of a lesson.
-
-    Attributes
-    ----------
-    number : int
-        Number within the lesson.
-    needs : str
-        Requirements beyond the notebook.
-    minutes : int
-        Approximate time.
-    """
+    """Exercise of a lesson: its number, its requirements beyond the notebook, and its approximate time."""
 
     number: int
     needs: str
@@ -90,21 +80,8 @@ class Lesson:
 def lessons(root: Path) -> list[Lesson]:
     """Return the lessons in order.
 
-    Parameters
-    ----------
-    root : Path
-        The clone. Times are read from its replication/results.
-
-    Returns
-    -------
-    list of Lesson
-
-    Raises
-    ------
-    FileNotFoundError
-        If a notebook is missing.
-    ValueError
-        If a notebook has no heading, or an exercise has no number or no requirements.
+    Times are read from replication/results in the clone `root`. A FileNotFoundError is raised if a notebook is missing,
+    and a ValueError if it has no heading, or an exercise no number or no requirements.
     """
     listed = read_toml(root / LESSONS).get("lesson")
     if not isinstance(listed, list):

@@ -16,15 +16,15 @@ on the mirror. `Images.source` and `Images.checksum` identify the copy.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from replication.data import _image_sources as sources
+from replication.data._augmentation import CROP_PADDING, crop, draw_rectangles, erase
 from replication.data._image_sources import available, fetch, paths
 from replication.ledger.errors import CorruptData
 
@@ -32,9 +32,6 @@ __all__ = ["AUGMENT", "NAMES", "Images", "available", "batches", "fetch", "load"
 
 NAMES = tuple(sources.SETS)
 AUGMENT = ("none", "flip", "flip_crop", "flip_erase")
-CROP_PADDING = 4  # pixels of black on each side
-# Random erasing with the defaults of torchvision's transform, but for the probability, which is that of the follow-up.
-_ERASED, _AREAS, _LOG_RATIOS, _TRIES = 0.1, (0.02, 0.33), (np.log(0.3), np.log(3.3)), 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +109,7 @@ class Images:
     def sample(self, count: int, *, seed: int) -> tuple[Tensor, Tensor]:
         """Return `count` random training images, drawn without replacement and normalised, and their labels.
 
-        The first images of a set are not a random sample, because files may be sorted by class. Errors are as in
-        `take`.
+        The first images of a set are no random sample: files may be sorted by class. Errors are as in `take`.
         """
         part = self.take(train=count, seed=seed)
         return self.normalise(part.x_train), part.y_train
@@ -142,16 +138,7 @@ class Images:
 def load(name: str, *, device: torch.device | str = "cpu") -> Images:
     """Load an image set onto a device. It is downloaded into the user's cache if necessary.
 
-    Parameters
-    ----------
-    name : str
-        "mnist", "mnist5k", "fashion_mnist", "cifar10" or "tiny_imagenet".
-    device : device or str, default "cpu"
-        Device of the tensors.
-
-    Returns
-    -------
-    Images
+    `name` is "mnist", "mnist5k", "fashion_mnist", "cifar10" or "tiny_imagenet".
 
     Raises
     ------
@@ -183,8 +170,6 @@ def batches(
 
     Parameters
     ----------
-    images : Images
-        The image set.
     batch_size : int
         Number k of images in a batch, at least 1.
     seed, epoch : int
@@ -197,9 +182,7 @@ def batches(
 
     Yields
     ------
-    x : Tensor (k, c, h, w), float32
-        Normalised images.
-    y : Tensor (k,), int64
+    Normalised images (k, c, h, w), float32, and their labels (k,), int64.
 
     Raises
     ------
@@ -218,51 +201,17 @@ def _batches(images: Images, size: int, generator: torch.Generator, augment: str
     order = torch.randperm(n, generator=generator).to(device)
     flips = (torch.rand(n, generator=generator) < 0.5).to(device)
     corners = torch.randint(2 * CROP_PADDING + 1, (n, 2), generator=generator).to(device)
-    boxes = _rectangles(n, images.x_train.shape[2:], generator).to(device) if augment == "flip_erase" else None
+    boxes = draw_rectangles(n, images.x_train.shape[2:], generator).to(device) if augment == "flip_erase" else None
     for start in range(0, n, size):
         part = slice(start, start + size)
         x = images.x_train[order[part]]
         if augment == "flip_crop":
-            x = _crop(x, corners[part])
+            x = crop(x, corners[part])
         if augment != "none":
             x = torch.where(flips[part].view(-1, 1, 1, 1), x.flip(-1), x)
         if boxes is not None:
-            x = _erase(x, boxes[part])
+            x = erase(x, boxes[part])
         yield images.normalise(x), images.y_train[order[part]]
-
-
-def _crop(x: Tensor, corners: Tensor) -> Tensor:
-    """Crop from each padded image the window whose upper left corner is at (row, column) in `corners` (k, 2)."""
-    padded = functional.pad(x, [CROP_PADDING] * 4)
-    windows = padded.unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)  # (k, c, 9, 9, h, w), a view
-    return windows[torch.arange(len(x), device=x.device), :, corners[:, 0], corners[:, 1]]
-
-
-def _rectangles(n: int, size: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Draw first row, last row + 1, first column and last column + 1 of n rectangles (n, 4), most of them empty.
-
-    As `torchvision.transforms.RandomErasing`: of ten rectangles the first that is smaller than the image in both sides.
-    """
-    height, width = size
-    draws = torch.rand(n, _TRIES, 2, generator=generator, dtype=torch.float64)
-    place = torch.rand(n, 2, generator=generator, dtype=torch.float64)
-    erased = torch.rand(n, generator=generator) < _ERASED
-    areas = height * width * (_AREAS[0] + (_AREAS[1] - _AREAS[0]) * draws[..., 0])
-    ratios = torch.exp(_LOG_RATIOS[0] + (_LOG_RATIOS[1] - _LOG_RATIOS[0]) * draws[..., 1])
-    sides = torch.stack([(areas * ratios).sqrt().round(), (areas / ratios).sqrt().round()], -1)
-    limits = torch.tensor([height, width], dtype=torch.float64)
-    fits = (sides < limits).all(-1)
-    chosen = sides[torch.arange(n), fits.int().argmax(1)] * (erased & fits.any(1))[:, None]
-    first = (place * (limits - chosen + 1)).floor()
-    return torch.stack([first, first + chosen], -1).flatten(1).long()
-
-
-def _erase(x: Tensor, boxes: Tensor) -> Tensor:
-    """Make the rectangles (k, 4) of images x (k, c, h, w) black."""
-    rows, columns = (torch.arange(size, device=x.device) for size in x.shape[2:])
-    top, bottom, left, right = boxes.T[..., None]
-    inside = ((rows >= top) & (rows < bottom))[:, :, None] & ((columns >= left) & (columns < right))[:, None, :]
-    return x.masked_fill(inside[:, None], 0)
 
 
 def _generator(*seeds: int) -> torch.Generator:

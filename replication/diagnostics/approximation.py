@@ -7,19 +7,18 @@ hidden layer of sigmoids, as an upper bound over the ball.
 Distances are Euclidean distances of the outputs, so for o probabilities or sigmoids they are at most sqrt(o).
 """
 
-import copy
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ccprune._util.checks import at_least
 from replication.data import Dataset
 from replication.diagnostics._ball_bound import largest_possible, layers_of
+from replication.diagnostics._ball_search import check_radius, largest_in_ball, largest_on
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import run
 from replication.networks import models
@@ -27,110 +26,8 @@ from replication.networks.ensemble import MLPBatch, initialise
 from replication.networks.masks import remove_lowest, remove_random
 
 WIDTHS = (4, 8, 16, 32, 64, 128, 256, 512)
-# Random points evaluated for each start of an ascent.
-_SAMPLE = 16
 # Spawn key of the random masks, far above those of initialisations, which are their indices.
 _MASK_KEY = 2_000_000
-
-
-@dataclass(frozen=True)
-class SampleMaximum:
-    """Largest distance over given inputs, and the index of that input."""
-
-    distance: float
-    index: int
-
-
-@dataclass(frozen=True, eq=False)
-class BallMaximum:
-    """Result of `largest_in_ball`.
-
-    Attributes
-    ----------
-    distance : float
-        Largest distance that was found, a lower bound of the maximum over the ball.
-    point : Tensor (d,)
-        Its input.
-    reached : Tensor (starts,)
-        Distance at the end of each ascent. If most agree, more starts will hardly find a larger one.
-    sampled : float
-        Largest distance over the random sample, before the ascents.
-    """
-
-    distance: float
-    point: Tensor
-    reached: Tensor
-    sampled: float
-
-
-def largest_on(dense: nn.Module, pruned: nn.Module, x: Tensor) -> SampleMaximum:
-    """Return the largest distance of the models' outputs over inputs x (n, ...), computed in float64 and eval mode.
-
-    The index is the first one if several distances are equal. ValueError is raised if there are no inputs, the shapes
-    of the outputs differ, or outputs are not finite.
-    """
-    if len(x) == 0:
-        raise ValueError("x must hold at least one input, got none")
-    with torch.no_grad():
-        distances = _distances(*_in_float64(dense, pruned), x.double())
-    return SampleMaximum(float(distances.max()), int(distances.argmax()))
-
-
-def largest_in_ball(
-    dense: nn.Module,
-    pruned: nn.Module,
-    *,
-    inputs: int,
-    radius: float = 1.0,
-    starts: int = 64,
-    steps: int = 100,
-    seed: int = 0,
-) -> BallMaximum:
-    """Search for the largest distance of the outputs over inputs with a norm of at most `radius` (a lower bound).
-
-    The search is projected gradient ascent in float64 from all starts at once. Half of the starts are uniform random
-    points of the ball, the others are the best of a sample of 16 points per start. A step along the gradient is
-    projected onto the ball and accepted if the distance grows. The next step of this start is then 1.5 times as long,
-    otherwise half as long. `upper_bound` bounds the maximum from above.
-
-    Parameters
-    ----------
-    dense, pruned : Module
-        Models with inputs (n, d), which are not changed.
-    inputs : int
-        Number of inputs d.
-    radius : float, default 1.0
-    starts, steps : int
-        Numbers of starts, at least 2, and of steps.
-    seed : int, default 0
-
-    Raises
-    ------
-    ValueError
-        If the radius is not positive and finite or a number is too small, and as `largest_on`.
-    """
-    _check_radius(radius)
-    at_least(1, inputs=inputs, steps=steps)
-    at_least(2, starts=starts)
-    f, g = _in_float64(dense, pruned)
-    device = next((parameter.device for parameter in f.parameters()), torch.device("cpu"))
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(_SAMPLE * starts, inputs, generator=generator, dtype=torch.float64)
-    depth = torch.rand(_SAMPLE * starts, 1, generator=generator, dtype=torch.float64) ** (1 / inputs)
-    sample = (radius * depth * drawn / drawn.norm(dim=1, keepdim=True)).to(device)
-    with torch.no_grad():
-        distances = _distances(f, g, sample)
-    best = sample[distances.argsort(descending=True)[: starts - starts // 2]]
-    x, length = torch.cat([sample[: starts // 2], best]), sample.new_full((starts, 1), radius / 4)
-    value, slope = _ascent(f, g, x)
-    for _ in range(steps):
-        moved = x + length * slope
-        moved = moved * (radius / moved.norm(dim=1, keepdim=True)).clamp_max(1.0)
-        there, slope_there = _ascent(f, g, moved)
-        better = (there > value)[:, None]
-        x, slope = torch.where(better, moved, x), torch.where(better, slope_there, slope)
-        value, length = torch.maximum(value, there), torch.where(better, 1.5 * length, length / 2)
-    return BallMaximum(float(value.max()), x[value.argmax()], value, float(distances.max()))
 
 
 def upper_bound(dense: nn.Module, pruned: nn.Module, *, radius: float = 1.0, boxes: int = 1000) -> float:
@@ -170,7 +67,7 @@ def upper_bound(dense: nn.Module, pruned: nn.Module, *, radius: float = 1.0, box
     the largest rise over an interval of this length, which is centred at 0 or as near to it as the networks' ranges
     permit. Softmax is 1/2-Lipschitz; its bound stays above the maximum for any number of boxes.
     """
-    _check_radius(radius)
+    check_radius(radius)
     (f, output), (g, other) = (layers_of(model, name) for model, name in ((dense, "dense"), (pruned, "pruned")))
     if output != other or [p.shape for p in vars(f).values()] != [p.shape for p in vars(g).values()]:
         raise ValueError(f"pruned must have the layers of dense, got {pruned} and {dense}")
@@ -222,7 +119,7 @@ def by_width(
         epsilon_ball (`largest_in_ball`), epsilon_ball_upper (`upper_bound`), radius, and test_in_ball (share of test
         inputs in the ball).
     """
-    _check_radius(radius)
+    check_radius(radius)
     at_least(1, seeds=seeds, boxes=boxes)
     for width in widths:
         at_least(1, widths=width)
@@ -267,33 +164,3 @@ def _epsilons(
         "epsilon_ball": ball.distance,
         "epsilon_ball_upper": upper_bound(*pair, radius=radius, boxes=boxes),
     }
-
-
-def _check_radius(radius: float) -> None:
-    if not 0 < radius < math.inf:
-        raise ValueError(f"radius must be positive and finite, got {radius!r}")
-
-
-def _in_float64(*given: nn.Module) -> list[nn.Module]:
-    """Return copies in float64 and eval mode, so that the models are not changed."""
-    return [copy.deepcopy(model).double().eval().requires_grad_(False) for model in given]
-
-
-def _distances(f: nn.Module, g: nn.Module, x: Tensor) -> Tensor:
-    ours, theirs = f(x), g(x)
-    if ours.shape != theirs.shape:
-        raise ValueError(
-            f"pruned must give outputs of shape {tuple(ours.shape)} as dense does, got {tuple(theirs.shape)}"
-        )
-    distances = (ours - theirs).flatten(1).norm(dim=1)
-    if not bool(distances.isfinite().all()):
-        raise ValueError("dense and pruned must give finite outputs, got infinite or NaN")
-    return distances
-
-
-def _ascent(f: nn.Module, g: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distances (n,) at x (n, d) and their normalised gradients (n, d), 0 where the gradient is 0."""
-    x = x.detach().requires_grad_()
-    distances = _distances(f, g, x)
-    (slope,) = torch.autograd.grad(distances.sum(), x)
-    return distances.detach(), slope / slope.norm(dim=1, keepdim=True).clamp_min(torch.finfo(slope.dtype).tiny)

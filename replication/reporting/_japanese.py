@@ -5,9 +5,10 @@ from typing import Any
 
 from replication.ledger import OUTCOMES
 from replication.reporting import counts
+from replication.reporting._english import percent
 from replication.reporting.counts import Row, claim_of
 from replication.reporting.markdown import number, table, with_interval
-from replication.reporting.statements import facts, percent
+from replication.reporting.statements import facts
 
 _FIGURES = ("数値", "比較の相手", "異なる数値", "完全一致", "誤差の範囲内", "範囲外", "条件不足", "未実行")
 _WHOSE = ("著者のファイルの再実行", "新しい初期値での追試")

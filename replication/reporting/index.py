@@ -67,23 +67,8 @@ def make_report(
 ) -> Report:
     """Make the report of an output folder from its results, raw runs, units and skipped.json, and write nothing.
 
-    Parameters
-    ----------
-    folder : path-like
-        The output folder.
-    judge : Judge
-        Function of path and content of a result that returns its cells.
-    notebooks, expected
-        As in `write_report`.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    ValueError
-        If a result file or its raw runs are not valid, or two results have the same number.
+    Arguments are as in `write_report`; `judge` maps path and content of a result to its cells. A ValueError is raised
+    if a result file or its raw runs are not valid, or two results have the same number.
     """
     folder = Path(folder)
     found = rows(folder, judge=judge, declared=released.declared(folder))

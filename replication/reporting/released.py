@@ -13,10 +13,11 @@ from replication.causal.released.rows import cells, rows
 from replication.causal.released.statements import statements
 from replication.causal.released.text import CLAIMS, Statement, listed
 from replication.ledger.cell import Cell
+from replication.reporting._english import claims_b
 from replication.reporting.counts import Row, released_rows
 from replication.reporting.essay import locate
 from replication.reporting.markdown import table
-from replication.reporting.statements import claims_b, facts
+from replication.reporting.statements import facts
 
 _NAMES = {"lenet": "LeNet", "resnet20": "ResNet-20"}
 # Cores that the stated hours are for.

@@ -1,6 +1,6 @@
 """Sentences on the results of each paper, for README, index, essay and the Japanese page.
 
-`facts` computes the counts, and `english` and `_japanese.answers` make sentences of them.
+`facts` computes the counts, and `_english` and `_japanese` make sentences of them.
 """
 
 from collections import Counter
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from replication.ledger import AUTHORS
+from replication.reporting._english import paper_a, paper_b
 from replication.reporting.counts import Row, cases, figure_rows, released_rows
 
 
@@ -86,9 +87,10 @@ def facts(rows: Sequence[Row]) -> Facts:
 
 def english(counted: Facts) -> dict[str, list[str]]:
     """Return the sentences in Markdown by paper, "legcnet" and "causal"."""
-    a = [*_figures_a(counted), *_claims_a(counted), *_explanation(counted)]
-    b = [*_claims_b(counted), *_figures_b(counted), *_what_would_change(counted)]
-    return {"legcnet": a or ["Nothing of paper A was run here."], "causal": b or ["Nothing of paper B was run here."]}
+    return {
+        "legcnet": paper_a(counted) or ["Nothing of paper A was run here."],
+        "causal": paper_b(counted) or ["Nothing of paper B was run here."],
+    }
 
 
 def bullets(rows: Sequence[Row]) -> str:
@@ -159,117 +161,3 @@ def best_trials(rows: Sequence[Row], method: str = "ft") -> tuple[int, int, floa
 def _tally(chosen: Sequence[Row]) -> Tally:
     count, alone = (Counter(row[column] for row in chosen) for column in ("outcome", "outcome_alone"))
     return Tally(len(chosen), count["holds"], count["does_not_hold"], alone["holds"], alone["does_not_hold"])
-
-
-def _figures_a(counted: Facts) -> list[str]:
-    theirs, ours = counted.theirs, counted.ours
-    if not theirs and not ours:
-        return []
-    text = "**Paper A's figures**"
-    if theirs:
-        text += (
-            f": of {sum(theirs.values())} distinct figures in tables 1 to 3 its authors' files give "
-            f"{theirs['identical']} to the last digit, {theirs['outside']} differ, and {theirs['underspecified']} "
-            "depend on something that was not released"
-        )
-    if ours:
-        text += (
-            f"{';' if theirs else ':'} {ours['within_noise']} are in the range of our single runs, {ours['outside']} "
-            f"do not, and {ours['underspecified']} cannot be judged"
-        )
-    if counted.chance is not None:
-        seen, expected, low, high = counted.chance
-        text += f" (by chance alone {expected:.1f} would be outside, with a 95% range of {low} to {high}; {seen} are)"
-    return [f"{text}."]
-
-
-def _claims_a(counted: Facts) -> list[str]:
-    epochs, accuracy = (counted.tallies.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
-    parts, random = [], counted.tallies["random masks"]
-    if epochs:
-        parts.append(
-            f"fewer epochs are shown in {epochs.holds} of {epochs.cases} cases (a dataset with FT or PT), and more "
-            f"epochs in {epochs.fails}"
-        )
-    if accuracy:
-        text = f"accuracy is kept to a percentage point in {accuracy.holds} of {accuracy.cases}"
-        if random.cases:
-            text += f", and under random masks of the same count in {random.holds} of {random.cases}"
-        parts.append(text)
-    return [f"**Its claims**: {'; '.join(parts)}."] if parts else []
-
-
-def _explanation(counted: Facts) -> list[str]:
-    if counted.own_risk is None or counted.another_risk is None:
-        return []
-    own, another = percent(counted.own_risk), percent(counted.another_risk)
-    return [
-        f"**Its explanation**: the Granger test calls {own} of the weights causal when it is given "
-        f"their own network's errors, and {another} when it is given another network's."
-    ]
-
-
-def claims_b(counted: Facts) -> dict[str, str]:
-    """Return what our runs say on paper B's claims "accuracy", "drop" and "flatness", in a clause each."""
-    magnitude, updates, dense = (
-        counted.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "dense")
-    )
-    drops, flat = (counted.tallies.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
-    found = {}
-    if magnitude:
-        found["accuracy"] = (
-            f"against magnitude pruning of as many weights, causal pruning is better in {magnitude.holds_alone} and "
-            f"worse in {magnitude.fails_alone} of {magnitude.cases} cases (a dataset, a network and a sparsity) tested "
-            f"alone, and in {magnitude.holds} and {magnitude.fails} after correction for their number"
-        )
-        if updates:
-            found["accuracy"] += (
-                f"; against its own score without the loss, squared updates, in {updates.holds_alone} and "
-                f"{updates.fails_alone} of {updates.cases} tested alone"
-            )
-        if dense:
-            found["accuracy"] += (
-                f"; the dense accuracy is kept to a percentage point in {dense.holds_alone} and lost in "
-                f"{dense.fails_alone} of {dense.cases}"
-            )
-    if drops:
-        found["drop"] = f"an abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves"
-    if flat:
-        found["flatness"] = (
-            f"the Hessian's top eigenvalue and trace on the remaining weights are lower than the dense network's in "
-            f"{flat.holds_alone} and higher in {flat.fails_alone} of {flat.cases} cases tested alone, {flat.holds} and "
-            f"{flat.fails} after correction"
-        )
-    return found
-
-
-def _claims_b(counted: Facts) -> list[str]:
-    found = claims_b(counted)
-    rest = [found[name] for name in ("drop", "flatness") if name in found]
-    lines = [f"**Paper B's accuracy**: {found['accuracy']}."] if "accuracy" in found else []
-    return lines + (
-        [f"**Its phase shift and flatter minima**: {'; '.join(rest)}; all else is undecided."] if rest else []
-    )
-
-
-def _figures_b(counted: Facts) -> list[str]:
-    every, (counts, same) = sum(counted.released.values()), counted.designed
-    open_ = counted.released["not_run"]
-    sentence = (
-        f"**Figures that paper B's authors released**: of {every} distinct figures {every - open_ - counts} are "
-        f"compared with our runs, {counts} are counts that the design of a run fixes ({same} of them identical when "
-        f"computed here), and {open_} have no run of the same protocol here yet."
-    )
-    return [sentence] if every else []
-
-
-def _what_would_change(counted: Facts) -> list[str]:
-    figures = "runs of those protocols" if counted.released else "a comparison with figures of its authors"
-    sentence = "for paper B more seeds, its own schedule of hundreds of epochs on larger networks, and"
-    tested = any(isinstance(claim, tuple) and claim[0] == "causal" for claim in counted.tallies)
-    return [f"**What would change this**: {sentence} {figures}."] if tested else []
-
-
-def percent(ends: tuple[float, float], to: str = " to ") -> str:
-    """Return two shares as a range in percent, such as "94 to 96%"."""
-    return to.join(dict.fromkeys(f"{100 * end:.0f}" for end in ends)) + "%"

@@ -97,12 +97,7 @@ def ruined(raw: pd.DataFrame, *, classes: int) -> pd.Series:
 def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
     """Ratio of every measure to the reference's, paired by seed.
 
-    Parameters
-    ----------
-    raw : DataFrame
-        As in `cells`.
-    classes : int
-        Number of classes of the data, for `ruined`.
+    Arguments are as in `cells` and `ruined`.
 
     Returns
     -------

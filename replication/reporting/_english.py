@@ -1,0 +1,130 @@
+"""English sentences on the results of each paper, made of the counts in `statements.Facts`."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from replication.reporting.statements import Facts
+
+
+def paper_a(counted: "Facts") -> list[str]:
+    """Return the sentences on paper A's figures, claims and explanation."""
+    return [*_figures_a(counted), *_claims_a(counted), *_explanation(counted)]
+
+
+def paper_b(counted: "Facts") -> list[str]:
+    """Return the sentences on paper B's claims and figures."""
+    return [*_claims_b(counted), *_figures_b(counted), *_what_would_change(counted)]
+
+
+def _figures_a(counted: "Facts") -> list[str]:
+    theirs, ours = counted.theirs, counted.ours
+    if not theirs and not ours:
+        return []
+    text = "**Paper A's figures**"
+    if theirs:
+        text += (
+            f": of {sum(theirs.values())} distinct figures in tables 1 to 3 its authors' files give "
+            f"{theirs['identical']} to the last digit, {theirs['outside']} differ, and {theirs['underspecified']} "
+            "depend on something that was not released"
+        )
+    if ours:
+        text += (
+            f"{';' if theirs else ':'} {ours['within_noise']} are in the range of our single runs, {ours['outside']} "
+            f"do not, and {ours['underspecified']} cannot be judged"
+        )
+    if counted.chance is not None:
+        seen, expected, low, high = counted.chance
+        text += f" (by chance alone {expected:.1f} would be outside, with a 95% range of {low} to {high}; {seen} are)"
+    return [f"{text}."]
+
+
+def _claims_a(counted: "Facts") -> list[str]:
+    epochs, accuracy = (counted.tallies.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
+    parts, random = [], counted.tallies["random masks"]
+    if epochs:
+        parts.append(
+            f"fewer epochs are shown in {epochs.holds} of {epochs.cases} cases (a dataset with FT or PT), and more "
+            f"epochs in {epochs.fails}"
+        )
+    if accuracy:
+        text = f"accuracy is kept to a percentage point in {accuracy.holds} of {accuracy.cases}"
+        if random.cases:
+            text += f", and under random masks of the same count in {random.holds} of {random.cases}"
+        parts.append(text)
+    return [f"**Its claims**: {'; '.join(parts)}."] if parts else []
+
+
+def _explanation(counted: "Facts") -> list[str]:
+    if counted.own_risk is None or counted.another_risk is None:
+        return []
+    own, another = percent(counted.own_risk), percent(counted.another_risk)
+    return [
+        f"**Its explanation**: the Granger test calls {own} of the weights causal when it is given "
+        f"their own network's errors, and {another} when it is given another network's."
+    ]
+
+
+def claims_b(counted: "Facts") -> dict[str, str]:
+    """Return what our runs say on paper B's claims "accuracy", "drop" and "flatness", in a clause each."""
+    magnitude, updates, dense = (
+        counted.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "dense")
+    )
+    drops, flat = (counted.tallies.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
+    found = {}
+    if magnitude:
+        found["accuracy"] = (
+            f"against magnitude pruning of as many weights, causal pruning is better in {magnitude.holds_alone} and "
+            f"worse in {magnitude.fails_alone} of {magnitude.cases} cases (a dataset, a network and a sparsity) tested "
+            f"alone, and in {magnitude.holds} and {magnitude.fails} after correction for their number"
+        )
+        if updates:
+            found["accuracy"] += (
+                f"; against its own score without the loss, squared updates, in {updates.holds_alone} and "
+                f"{updates.fails_alone} of {updates.cases} tested alone"
+            )
+        if dense:
+            found["accuracy"] += (
+                f"; the dense accuracy is kept to a percentage point in {dense.holds_alone} and lost in "
+                f"{dense.fails_alone} of {dense.cases}"
+            )
+    if drops:
+        found["drop"] = f"an abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves"
+    if flat:
+        found["flatness"] = (
+            f"the Hessian's top eigenvalue and trace on the remaining weights are lower than the dense network's in "
+            f"{flat.holds_alone} and higher in {flat.fails_alone} of {flat.cases} cases tested alone, {flat.holds} and "
+            f"{flat.fails} after correction"
+        )
+    return found
+
+
+def _claims_b(counted: "Facts") -> list[str]:
+    found = claims_b(counted)
+    rest = [found[name] for name in ("drop", "flatness") if name in found]
+    lines = [f"**Paper B's accuracy**: {found['accuracy']}."] if "accuracy" in found else []
+    return lines + (
+        [f"**Its phase shift and flatter minima**: {'; '.join(rest)}; all else is undecided."] if rest else []
+    )
+
+
+def _figures_b(counted: "Facts") -> list[str]:
+    every, (counts, same) = sum(counted.released.values()), counted.designed
+    open_ = counted.released["not_run"]
+    sentence = (
+        f"**Figures that paper B's authors released**: of {every} distinct figures {every - open_ - counts} are "
+        f"compared with our runs, {counts} are counts that the design of a run fixes ({same} of them identical when "
+        f"computed here), and {open_} have no run of the same protocol here yet."
+    )
+    return [sentence] if every else []
+
+
+def _what_would_change(counted: "Facts") -> list[str]:
+    figures = "runs of those protocols" if counted.released else "a comparison with figures of its authors"
+    sentence = "for paper B more seeds, its own schedule of hundreds of epochs on larger networks, and"
+    tested = any(isinstance(claim, tuple) and claim[0] == "causal" for claim in counted.tallies)
+    return [f"**What would change this**: {sentence} {figures}."] if tested else []
+
+
+def percent(ends: tuple[float, float], to: str = " to ") -> str:
+    """Return two shares as a range in percent, such as "94 to 96%"."""
+    return to.join(dict.fromkeys(f"{100 * end:.0f}" for end in ends)) + "%"
