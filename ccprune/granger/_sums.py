@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ccprune._util.threads import one_thread
 from ccprune.granger import _cpu as _granger_cpu
 
 # The condition is measured by the sum over the columns of 1 / (share of variance not explained by the other columns),
@@ -69,6 +70,7 @@ class Own(NamedTuple):
         """The effect without its first c rows, (T,)."""
         return self.effect[self.depth :]
 
+    @one_thread()
     def directions(self) -> tuple[Tensor, Tensor]:
         """Return Q (T, c + 1) and the residual of the target (T,)."""
         basis, _ = torch.linalg.qr(_columns(self.effect, self.depth))
@@ -99,6 +101,7 @@ def by_depth(effect: Tensor, causes: Tensor, own: Sequence[Own], *, augment: int
         yield one.depth, _sums(one, causes, found, augment)
 
 
+@one_thread()  # the last digits of LAPACK's factors depend on the number of threads
 def _own(effect: Tensor, depth: int) -> Own:
     columns, target = _columns(effect, depth), effect[depth:]
     basis, triangle = torch.linalg.qr(columns)
@@ -120,22 +123,20 @@ def _residual(target: Tensor, basis: Tensor) -> Tensor:
 
 def _compiled(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
     """Compute the sums on the CPU, all depths in one call."""
-    deepest, count = own[0].depth, len(effect)
-    triangles, fits = np.zeros((len(own), deepest + 1, deepest + 1)), np.zeros((len(own), deepest + 1))
+    deepest = own[0].depth
+    columns, fits = np.zeros((len(own), deepest + 1, deepest + 1)), np.zeros((len(own), deepest + 1))
     for place, one in enumerate(own):
         width = len(one.fitted)
-        triangles[place, :width, :width], fits[place, :width] = one.triangle, one.fitted
+        columns[place, :width, :width], fits[place, :width] = one.triangle.T, one.fitted
     needy = [place for place, one in enumerate(own) if one.from_columns]
     from_columns = np.full(len(own), -1)
     from_columns[needy] = range(len(needy))
-    bases, residuals = np.zeros((len(needy), count, deepest + 1)), np.zeros((len(needy), count))
-    for index, place in enumerate(needy):
-        basis, residual = own[place].directions()
-        bases[index, : len(basis), : basis.shape[1]], residuals[index, : len(basis)] = basis, residual
+    bases = np.zeros((len(needy), len(effect), _granger_cpu.table_width(deepest)))
+    for table, place in zip(bases, needy, strict=True):
+        rows = torch.cat([part.view(len(own[place].target), -1) for part in own[place].directions()], 1)
+        table[: rows.shape[0], : rows.shape[1]] = rows
     series = causes.T.contiguous().numpy()
-    found = _granger_cpu.explained(
-        series, effect.numpy(), deepest, augment, from_columns, triangles, fits, bases, residuals
-    )
+    found = _granger_cpu.explained(series, effect.numpy(), deepest, augment, from_columns, columns, fits, bases)
     for place in range(len(own)):
         yield _Explained(*torch.from_numpy(found[:, place]))
 

@@ -6,7 +6,8 @@ the last `l` values of the effect and a constant (Granger, 1969; LEGCNet section
 per lag and projected out. This leaves a small batched least-squares problem per lag; see `ccprune.granger._sums`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +17,12 @@ from torch import Tensor
 
 from ccprune._util.checks import at_least, rows_within
 from ccprune._util.series import Series, as_tensor, finite
+from ccprune._util.threads import one_thread
 from ccprune.granger._cpu import BLOCK
 from ccprune.granger._sums import Own, Sums, by_depth, own_regressions
 
 MAX_BYTES = 2**28  # default working memory
+_ENOUGH = 2**21  # products of the effect with the lags of the causes that are worth a second thread, some milliseconds
 _UNTESTED = Sums(0.0, 1.0, 1.0, 1.0)  # replaces the sums of infeasible tests, giving statistic 0 and p-value 1
 
 
@@ -176,9 +179,11 @@ def granger_test(
     counts = effect.shape[0] - augment - torch.arange(1, max_lag + 1, dtype=torch.float64, device=causes.device)
     for first in range(0, causes.shape[1], most):
         block = slice(first, first + most)
-        *found, failed = _all_lags(effect, causes[:, block].to(torch.float64), own, augment)
-        sums = Sums(*(torch.where(failed, unit, part) for part, unit in zip(found, _UNTESTED, strict=True)))
-        answer[0, :, block], answer[1, :, block] = _tests(sums, counts[:, None], test)
+        part = causes[:, block].to(torch.float64)
+        with one_thread(part.numel() * own[0].depth < _ENOUGH):
+            *found, failed = _all_lags(effect, part, own, augment)
+            sums = Sums(*(torch.where(failed, unit, one) for one, unit in zip(found, _UNTESTED, strict=True)))
+            answer[0, :, block], answer[1, :, block] = _tests(sums, counts[:, None], test)
         answer[2, :, block], answer[3, :, block] = found[1], found[2]
         infeasible[block] = failed.any(0)
     return GrangerResult(
@@ -199,17 +204,27 @@ def _tests(sums: Sums, counts: Tensor, test: str) -> tuple[Tensor, Tensor]:
     ratio = sums.gain / sums.joint_ssr
     if test == "ssr_chi2":
         statistic = counts * ratio
-        p_value = special.chdtrc(lags.cpu().numpy(), statistic.cpu().numpy())
-    else:
-        statistic = ratio / lags * sums.freedom
-        p_value = special.fdtrc(lags.cpu().numpy(), sums.freedom.cpu().numpy(), statistic.cpu().numpy())
-    return statistic, torch.as_tensor(p_value, device=counts.device)
+        return statistic, _tail(special.chdtrc, lags, statistic)
+    statistic = ratio / lags * sums.freedom
+    return statistic, _tail(special.fdtrc, lags, sums.freedom, statistic)
+
+
+def _tail(function: Callable[..., np.ndarray], lags: Tensor, *arguments: Tensor) -> Tensor:
+    """Return the upper tail of a distribution, whose arguments (L, M) are divided among torch's threads."""
+    workers = torch.get_num_threads()
+    parts = zip(*(value.cpu().tensor_split(workers, 1) for value in arguments), strict=True)
+    with ThreadPoolExecutor(workers) as pool:
+        found = pool.map(lambda part: function(lags.cpu().numpy(), *(value.numpy() for value in part)), parts)
+        return torch.from_numpy(np.concatenate(list(found), 1)).to(lags.device)
 
 
 def _all_lags(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> tuple[Tensor, ...]:
     """Return the `Sums` with 1..L lags, and whether a test is infeasible; each (L, M), for causes (K, M)."""
     count = len(effect)
-    longest = torch.maximum(_longest_still(effect[:, None]), _longest_still(causes))
+    longest = _longest_still(effect[:, None]).repeat(causes.shape[1])
+    # A constant stretch that matters covers the middle of a series, because count is above 3 times the largest depth.
+    still = causes[count // 2] == causes[count // 2 - 1]
+    longest[still] = torch.maximum(longest[still], _longest_still(causes[:, still]))
     rows: list[tuple[Tensor, ...]] = []
     for depth, sums in by_depth(effect, (causes - causes.mean(0)).T, own, augment=augment):
         target = effect[depth:]
