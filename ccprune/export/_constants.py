@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ def other(example: Tensor) -> Tensor:
     return example.flip(0) + noise * example.std(correction=0)
 
 
-def watched(network: nn.Module, examples: Sequence[Tensor]) -> dict[nn.Module, Inputs]:
+def watched(network: nn.Module, examples: Sequence[Any]) -> dict[nn.Module, Inputs]:
     """Record the inputs of each linear and convolution layer."""
     seen: dict[nn.Module, Inputs] = {}
     calls: Counter[nn.Module] = Counter()

@@ -1,17 +1,20 @@
 """Linear layers in compressed sparse rows (CSR), where measurements show that they are faster."""
 
+from typing import Any
+
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.inputs import Inputs, first_inputs, tensors
 from ccprune._util.modes import capture_inputs
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
-from ccprune.measure.latency import Timing, inferences, sparse
+from ccprune.measure.latency import Timing, fused, inferences, sparse
 
 
-def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> Exported:
+def csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) -> Exported:
     """Copy a masked model with `ccprune.measure.latency.SparseLinear` layers where these are faster on the CPU.
 
     Each pruned linear layer is timed in both forms on the inputs that it receives for the example batch. It becomes
@@ -24,7 +27,7 @@ def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> 
         Model on the CPU.
     mask : Mask
         Mask of the model.
-    example : Tensor (n, ...)
+    example : Tensor (n, ...), tuple or mapping
         Batch of the size that will be used.
     repeats : int, default 30
         Number of timed passes of each form.
@@ -40,10 +43,12 @@ def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> 
     ValueError
         If the mask does not fit the model, or the example is not on the CPU.
     """
-    if example.device.type != "cpu":
-        raise ValueError(f"example must be on the CPU, got {example.device}: use semi_structured or structured on CUDA")
+    example = first_inputs(example, name="example")
+    device = tensors(example)[0].device
+    if device.type != "cpu":
+        raise ValueError(f"example must be on the CPU, got {device}: use semi_structured or structured on CUDA")
     network = masked_copy(model, mask)
-    found = owners(network)
+    found, direct = owners(network), fused(network)
     inputs = _inputs(network, example)
     # Tied weights are decided together, over all layers that share them.
     users: dict[int, list[nn.Module]] = {}
@@ -53,7 +58,7 @@ def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> 
     for name, keep in mask.keep.items():
         module, attribute = found[name]
         layers = users[id(module._parameters[attribute])]
-        reason = _obstacle(layers, keep, [x for layer in layers for x in inputs.get(layer, ())])
+        reason = _obstacle(layers, keep, direct, [x for layer in layers for x in inputs.get(layer, ())])
         if reason:
             rows[name] = ("dense", float("nan"), float("nan"), reason)
             continue
@@ -76,7 +81,7 @@ def csr(model: nn.Module, mask: Mask, example: Tensor, *, repeats: int = 30) -> 
     return Exported(network, table)
 
 
-def _inputs(network: nn.Module, example: Tensor) -> dict[nn.Module, list[Tensor]]:
+def _inputs(network: nn.Module, example: Any) -> dict[nn.Module, list[Tensor]]:
     """Return the inputs of each linear layer in one forward pass."""
     found: dict[nn.Module, list[Tensor]] = {}
 
@@ -88,9 +93,12 @@ def _inputs(network: nn.Module, example: Tensor) -> dict[nn.Module, list[Tensor]
     return found
 
 
-def _obstacle(layers: list[nn.Module], keep: Tensor, inputs: list[Tensor]) -> str:
-    if any(type(layer) is not nn.Linear for layer in layers):
-        return "not a plain linear layer: torch has no sparse form"
+def _obstacle(layers: list[nn.Module], keep: Tensor, direct: set[nn.Module], inputs: list[Tensor]) -> str:
+    for layer in layers:
+        if type(layer) is not nn.Linear:
+            return f"torch has no sparse form of {type(layer).__name__}"
+        if layer in direct:
+            return "TransformerEncoderLayer uses the weight without a call of the layer"
     if bool(keep.all()):
         return "nothing pruned"
     if layers[0].weight.dtype not in (torch.float32, torch.float64):

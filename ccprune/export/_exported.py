@@ -1,11 +1,13 @@
 """Result type and helper functions of all exports."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.inputs import call, tensors
 from ccprune._util.modes import copied, eval_mode
 from ccprune.mask import Mask, unwrap
 
@@ -32,10 +34,10 @@ def masked_copy(model: nn.Module, mask: Mask) -> nn.Module:
     return mask.apply_(copied(unwrap(model))).eval()
 
 
-def outputs(model: nn.Module, example: Tensor) -> Tensor:
-    """Return the output in eval mode, keeping the global random state; raises TypeError unless it is one Tensor."""
+def outputs(model: nn.Module, inputs: Any) -> list[Tensor]:
+    """Return the output tensors in eval mode, keeping the global random state; raises TypeError if there are none."""
     with eval_mode(model), torch.no_grad():
-        found = model(example)
-    if not isinstance(found, Tensor):
-        raise TypeError(f"model must return one Tensor, got {type(found)}")
-    return found
+        found = call(model, inputs)
+    if not tensors(found):
+        raise TypeError(f"model must return Tensors, alone or in a tuple or mapping, got {type(found).__name__}")
+    return tensors(found)

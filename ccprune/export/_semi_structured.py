@@ -11,6 +11,7 @@ from ccprune._util.checks import listed
 from ccprune.export._exported import Exported, masked_copy
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
+from ccprune.measure.latency import fused
 
 # Torch's float32 kernels need 1:2 sparsity, and its int8 kernels are for quantised models.
 DTYPES = (torch.float16, torch.bfloat16)
@@ -21,7 +22,8 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
 
     The export is for CUDA devices of compute capability 8.0 or newer, in float16 or bfloat16. Create the mask with
     `Mask.from_n_m`. Outputs are those of the masked model, up to rounding in this precision. Layers whose sizes the
-    kernels do not support stay dense, with torch's reason.
+    kernels do not support stay dense, with torch's reason, and so do all layers but linear ones: TensorRT has such
+    kernels for convolutions.
 
     Returns
     -------
@@ -36,9 +38,11 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
     """
     mask.check(model)
     found = owners(model)
-    chosen = [name for name, keep in mask.keep.items() if type(found[name][0]) is nn.Linear and not bool(keep.all())]
+    reasons = {name: _obstacle(found[name][0], keep, fused(model)) for name, keep in mask.keep.items()}
+    chosen = [name for name, reason in reasons.items() if not reason]
     if not chosen:
-        raise ValueError(f"mask must prune weights of linear layers, got {listed(sorted(mask.keep))}")
+        kinds = [f"{name} of {type(found[name][0]).__name__}" for name in mask.keep]
+        raise ValueError(f"mask must prune weights of linear layers, got {listed(kinds)}")
     for name in chosen:
         module, keep = found[name][0], mask.keep[name]
         if not two_of_four(keep):
@@ -49,7 +53,7 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
             raise ValueError(f"model's {name!r} must be of one of {DTYPES}, got {module.weight.dtype}")
     network = masked_copy(model, mask)
     copies = owners(network)
-    rows = {name: ("dense", "nothing pruned, or not a linear layer") for name in mask.keep}
+    rows = {name: ("dense", reason) for name, reason in reasons.items()}
     made: dict[int, nn.Parameter] = {}  # by the identity of the weight, so that tied layers stay tied
     for name in chosen:
         weight = copies[name][0].get_parameter("weight")
@@ -66,6 +70,14 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
             module.weight = made[id(module.weight)]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["form", "reason"]).rename_axis("parameter")
     return Exported(network, table)
+
+
+def _obstacle(module: nn.Module, keep: Tensor, fused: set[nn.Module]) -> str:
+    if type(module) is not nn.Linear:
+        return f"torch's kernels multiply the weights of linear layers only, not those of {type(module).__name__}"
+    if module in fused:
+        return "TransformerEncoderLayer uses the weight without a call of the layer"
+    return "nothing pruned" if bool(keep.all()) else ""
 
 
 def two_of_four(keep: Tensor) -> bool:

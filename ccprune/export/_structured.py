@@ -2,20 +2,22 @@
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.inputs import Inputs, first_inputs, mapped
 from ccprune.export import _constants as constants
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
-from ccprune.mask._names import Layer, layers
+from ccprune.mask._coupled import traced
+from ccprune.mask._kinds import Axes, axes_of
+from ccprune.mask._names import Layer, layers, owners
 
 
-def structured(model: nn.Module, mask: Mask, example: Tensor, *, tol: float = 1e-5) -> Exported:
+def structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e-5) -> Exported:
     """Copy a masked model without its empty channels, which torch-pruning (Fang et al., 2023) removes.
 
     A channel without weights still has a constant output, which its bias and the following norms determine. This
@@ -27,10 +29,9 @@ def structured(model: nn.Module, mask: Mask, example: Tensor, *, tol: float = 1e
     Parameters
     ----------
     model : Module
-        Model with one Tensor as input and one Tensor as output.
     mask : Mask
         Mask, preferably from `Mask.from_channels` with the output layer protected.
-    example : Tensor (n, ...)
+    example : Tensor (n, ...), tuple or mapping
         Batch for tracing the model; the outputs are checked on it and on other values of the same shape.
     tol : float, default 1e-5
         Largest allowed difference of outputs, absolute and relative; the default is for float32.
@@ -48,33 +49,30 @@ def structured(model: nn.Module, mask: Mask, example: Tensor, *, tol: float = 1e
     ValueError
         If the mask does not fit the model, torch-pruning cannot trace the model, or the outputs change.
     """
-    try:
-        import torch_pruning
-    except ImportError as error:
-        raise ImportError("export.structured needs torch-pruning: pip install torch-pruning") from error
+    example = first_inputs(example, name="example")
     network = masked_copy(model, mask)
-    examples = (example, constants.other(example))
+    examples = (example, mapped(constants.other, example))
     before = [outputs(network, x) for x in examples]
     seen = constants.watched(network, examples)
     trainable = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
-    rows = {id(module): _Row(name, module) for name, module in layers(network).items()}
-    for parameter in network.parameters():
-        parameter.requires_grad_(parameter.is_floating_point())  # torch-pruning follows gradients
-    graph = torch_pruning.DependencyGraph()
-    with warnings.catch_warnings(), torch.enable_grad(), torch.random.fork_rng([example.device] * example.is_cuda):
+    rows = {id(module): _Row(name, module.weight, Axes()) for name, module in layers(network).items()}
+    places, known = owners(network), layers(network)
+    for name in [name for name in mask.keep if name not in known]:
+        module, attribute = places[name]
+        reason = f"channels of {type(module).__name__} cannot be removed"
+        rows[id(name)] = _Row(name, getattr(module, attribute), axes_of(module, attribute), reason)
+    graph, groups = traced(network, example)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            graph.build_dependency(network, example_inputs=example, verbose=False)
-        except Exception as error:  # of any type, because torch-pruning runs the model and traverses the autograd graph
-            raise ValueError(f"model cannot be traced by torch-pruning: {type(error).__name__}: {error}") from error
         # All decisions are made before the first removal, because removals renumber channels.
-        for root, channels in [*_chosen(graph, network, seen, rows)]:
+        for root, channels in [*_chosen(graph, groups, network, seen, rows)]:
             graph.get_pruning_group(root, graph.get_pruner_of_module(root).prune_out_channels, channels).prune()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(trainable.get(name, False))
     for x, expected in zip(examples, before, strict=True):
         found = outputs(network, x)
-        if found.shape != expected.shape or not torch.allclose(found, expected, rtol=tol, atol=tol):
+        pairs = zip(found, expected, strict=True)
+        if not all(one.shape == two.shape and torch.allclose(one, two, tol, tol) for one, two in pairs):
             raise ValueError(
                 "model's outputs change with the channels removed, so that something in it must mix channels where "
                 "torch-pruning sees no layer that does (or tol is too small for the precision)"
@@ -84,26 +82,19 @@ def structured(model: nn.Module, mask: Mask, example: Tensor, *, tol: float = 1e
     return Exported(network, pd.DataFrame.from_dict(table, orient="index", columns=columns).rename_axis("parameter"))
 
 
-@dataclass
 class _Row:
-    name: str
-    layer: Layer
-    removed: int = 0
-    reason: str = ""
-    channels: int = field(init=False)
-    empty: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        empty = constants.no_weights(self.layer, 0)
-        self.channels, self.empty = len(empty), int(empty.sum())
+    def __init__(self, name: str, weight: Tensor, axes: Axes, reason: str = "") -> None:
+        empty = (weight.detach() == 0).movedim(axes.output, 0).flatten(1).all(1)
+        self.name, self.channels, self.empty = name, len(empty), int(empty.sum())
+        self.removed, self.reason = 0, reason if self.empty else ""
 
 
 def _chosen(
-    graph: Any, network: nn.Module, seen: dict[nn.Module, constants.Inputs], rows: dict[int, _Row]
+    graph: Any, groups: list[Any], network: nn.Module, seen: dict[nn.Module, constants.Inputs], rows: dict[int, _Row]
 ) -> Iterator[tuple[nn.Module, list[int]]]:
     """Yield a layer and its removable output channels for each group of coupled layers; constants are folded."""
     shared = constants.shared(network)
-    for group in graph.get_all_groups():
+    for group, removable in groups:
         coupled = [item for item in group if isinstance(item.dep.target.module, Layer)]
         whole = [item for item in coupled if item.dep.target.type.name != "DEPTHWISE_CONV"]
         made = [item for item in whole if graph.is_out_channel_pruning_fn(item.dep.handler)]
@@ -111,6 +102,8 @@ def _chosen(
         producers = [rows[id(item.dep.target.module)] for item in coupled if item not in read]
         count = len(group[0].idxs)
         reason = _obstacle(group, seen, shared, bool(read))
+        if not reason and removable is None and count > 1:
+            reason = "passes an operation that mixes channels"
         if not reason:
             empty = torch.ones(count, dtype=torch.bool)
             for item in made:

@@ -13,7 +13,7 @@ from ccprune._util.inputs import call, tensors
 from ccprune._util.modes import copied, eval_mode, replaced
 from ccprune.mask._kinds import axes_of, kind_of
 from ccprune.mask._names import owners, unwrap
-from ccprune.mask._prunable import prunable
+from ccprune.mask._prunable import candidates, prunable
 
 NORMS = ("sum", "l2")
 
@@ -166,19 +166,37 @@ def coupled_channels(model: nn.Module, x: Any) -> dict[str, Group]:
     ImportError
         If torch-pruning is not installed.
     ValueError
-        If torch-pruning cannot trace the model.
+        If torch-pruning cannot trace the model, and for layers that it does not know, such as the transposed layers of
+        GPT-2 and experts in one parameter. For their attention there is `attention_heads`.
 
     References
     ----------
     .. [1] Fang et al. (2023), "DepGraph: towards any structural pruning".
     """
+    _, groups = traced(copied(unwrap(model)), x)
+    return {group.outputs[0].parameter: group for _, group in groups if group is not None}
+
+
+def traced(network: nn.Module, x: Any) -> tuple[Any, list[tuple[Any, Group | None]]]:
+    """Return torch-pruning's graph of a network and its groups, each with the Group if its channels can be removed.
+
+    All parameters get `requires_grad`, because torch-pruning follows gradients.
+    """
     try:
         import torch_pruning
     except ImportError as error:
-        raise ImportError("coupled_channels needs torch-pruning: pip install torch-pruning") from error
-    network = copied(unwrap(model))
+        raise ImportError("coupled channels are found by torch-pruning: pip install torch-pruning") from error
+    # These would be taken for elementwise operations, with wrong groups or without end. Recurrent layers are tested.
+    unknown = [
+        f"{name} of {type(module).__name__}"
+        for name, (module, *_) in candidates(network).items()
+        if torch_pruning.ops.module2type(module) == torch_pruning.ops.OPTYPE.ELEMENTWISE
+        and not isinstance(module, nn.RNNBase | nn.RNNCellBase)
+    ]
+    if unknown:
+        raise ValueError(f"model must have layers that torch-pruning knows, it does not know {listed(unknown)}")
     for parameter in network.parameters():
-        parameter.requires_grad_(parameter.is_floating_point())  # torch-pruning follows gradients
+        parameter.requires_grad_(parameter.is_floating_point())
     graph = torch_pruning.DependencyGraph()
 
     def outputs(network: nn.Module, x: Any) -> list[Tensor]:
@@ -188,14 +206,16 @@ def coupled_channels(model: nn.Module, x: Any) -> dict[str, Group]:
         warnings.simplefilter("ignore")
         try:
             graph.build_dependency(network, example_inputs=x, forward_fn=outputs, verbose=False)
-            groups = [*graph.get_all_groups()]
+            found = [*graph.get_all_groups()]
         except Exception as error:  # of any type, because torch-pruning runs the model and traverses the autograd graph
             raise ValueError(f"model cannot be traced by torch-pruning: {type(error).__name__}: {error}") from error
-    names = {id(weight): name for name, weight in prunable(network).items()}
-    traced = [_group(items, names, graph.is_out_channel_pruning_fn) for items in groups]
-    found = {group.outputs[0].parameter: group for group in traced if group is not None}
-    good = _removable(network, x, found)
-    return {name: group for name, group in found.items() if name in good}
+    names = {id(module._parameters.get(key)): name for name, (module, key, used) in candidates(network).items() if used}
+    groups = [_group(items, names, graph.is_out_channel_pruning_fn) for items in found]
+    good = _removable(network, x, {group.outputs[0].parameter: group for group in groups if group is not None})
+    return graph, [
+        (items, group if group is not None and group.outputs[0].parameter in good else None)
+        for items, group in zip(found, groups, strict=True)
+    ]
 
 
 def _group(items: Any, names: Mapping[int, str], is_output: Callable[[Any], bool]) -> Group | None:
@@ -208,10 +228,10 @@ def _group(items: Any, names: Mapping[int, str], is_output: Callable[[Any], bool
         name = names.get(id(getattr(module, "weight", None)))
         if name is None or kind_of(module) is None:
             continue
-        if getattr(module, "groups", 1) > 1 and not depthwise:
-            return None
         made, axes = depthwise or is_output(item.dep.handler), axes_of(module, "weight")
         axis = 0 if depthwise else axes.output if made else axes.input
+        if (getattr(module, "groups", 1) > 1 and not depthwise) or max(item.idxs) >= module.weight.shape[axis]:
+            return None
         units = torch.full((module.weight.shape[axis],), count)
         units[torch.tensor(item.idxs)] = torch.tensor(item.root_idxs)
         (outputs if made else inputs).append(Slices(name, axis, units))

@@ -81,9 +81,13 @@ class SparseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs (..., in) to outputs (..., out)."""
         examples = x.reshape(-1, self.shape[1]).T
-        weight = self._csr(check=False)
-        y = weight @ examples if self.bias is None else torch.addmm(self.bias[:, None], weight, examples)
+        y = self.weight @ examples if self.bias is None else torch.addmm(self.bias[:, None], self.weight, examples)
         return y.T.reshape(*x.shape[:-1], self.shape[0])
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight (out, in) in CSR, for modules that read its dtype or device."""
+        return self._csr(check=False)
 
     def _csr(self, *, check: bool) -> Tensor:
         """Return the weight (out, in) as a view of `values`, which thereby gets gradients."""
@@ -100,7 +104,7 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     ------
     ValueError
         If the mask does not fit the model, or prunes anything but weights of plain `nn.Linear` layers (torch has no
-        sparse convolution).
+        sparse convolution) outside of `nn.TransformerEncoderLayer`, which uses weights without a call of their layer.
     """
     mask.check(model)  # raises if the mask does not fit
     whole = nn.ModuleList([copied(model)])  # so that a model that is a single layer has a parent too
@@ -109,9 +113,10 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     # Keyed by the identity of the replaced object, so that tied weights stay tied and a layer with two names stays one.
     values: dict[int, nn.Parameter] = {}
     layers: dict[int, SparseLinear] = {}
+    direct = fused(whole)
     for parent in list(whole.modules()):
         for name, child in list(parent._modules.items()):
-            if type(child) is not nn.Linear or id(child.weight) not in keep:
+            if type(child) is not nn.Linear or child in direct or id(child.weight) not in keep:
                 continue
             key = id(child.weight)
             if key not in values:
@@ -122,8 +127,17 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     left = {id(parameter) for parameter in whole.parameters()}
     dense = [name for name, value in mask.keep.items() if id(parameters[name]) in left and not bool(value.all())]
     if dense:
-        raise ValueError(f"mask must prune weights of nn.Linear layers only, for a sparse form: got {listed(dense)}")
+        raise ValueError(
+            f"mask must prune weights of nn.Linear only, and not in nn.TransformerEncoderLayer, got {listed(dense)}"
+        )
     return whole[0]
+
+
+def fused(model: nn.Module) -> set[nn.Module]:
+    """Return the layers whose weights torch uses without a call of the layer, so that none can take their place."""
+    return {
+        one for parent in model.modules() if isinstance(parent, nn.TransformerEncoderLayer) for one in parent.children()
+    }
 
 
 def inference(model: nn.Module, example: Inputs, *, repeats: int = 100, warmup: int = 10) -> Timing:

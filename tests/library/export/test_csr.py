@@ -10,7 +10,7 @@ from torch import nn
 from ccprune import export
 from ccprune.export import _csr
 from ccprune.mask import Mask, prunable
-from ccprune.measure.latency import SparseLinear, Timing
+from ccprune.measure.latency import SparseLinear, Timing, sparse
 
 
 def network():
@@ -61,7 +61,7 @@ def test_layers_become_sparse_where_they_clearly_win(clock):
     exported = export.csr(model, mask, x, repeats=7)
     assert exported.layers["form"].tolist() == ["dense", "csr", "csr", "dense"]
     assert exported.layers["reason"].tolist() == [
-        "not a plain linear layer: torch has no sparse form",
+        "torch has no sparse form of Conv1d",
         "",
         "",
         "not faster here",
@@ -106,6 +106,31 @@ class Unused(nn.Module):
 
     def forward(self, x):
         return self.used(x)
+
+
+class Reading(nn.Module):
+    """Reads its layer's dtype, as T5 does, beside a layer of torch that computes with the weights of its layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.last = nn.TransformerEncoderLayer(4, 2, 10, batch_first=True), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return {"y": self.last(self.encoder(x).to(self.last.weight.dtype))}
+
+
+def test_weights_that_are_used_without_a_call_of_their_layer_stay(clock):
+    model, x = Reading().eval(), torch.randn(2, 3, 4)
+    clock({10: FAST, 4: FAST})
+    mask = random_mask(model, 0.5)
+    exported = export.csr(model, mask, {"x": x})
+    assert exported.layers["form"].tolist() == ["dense"] * 4 + ["csr"]
+    assert exported.layers.loc["encoder.self_attn.in_proj_weight", "reason"].endswith("form of MultiheadAttention")
+    assert "without a call" in exported.layers.loc["encoder.linear1.weight", "reason"]
+    with pytest.raises(ValueError, match=r"not in nn.TransformerEncoderLayer.*\['encoder.linear1.weight'\]"):
+        sparse(model, Mask({"encoder.linear1.weight": mask.keep["encoder.linear1.weight"]}))
+    with torch.no_grad():
+        torch.testing.assert_close(exported.model(x), mask.apply_(model)(x))
 
 
 def test_real_clocks_and_the_other_reasons():

@@ -37,11 +37,21 @@ def test_outputs_are_the_masked_models(dtype):
 
 
 @needs_cuda
+def test_other_layers_stay_dense_with_their_kind():
+    model = nn.Sequential(nn.Conv2d(8, 64, 1), nn.Flatten(), nn.Linear(64, 64)).to("cuda", torch.float16)
+    layers = export.semi_structured(model, two_of_four(model)).layers
+    assert layers["form"].tolist() == ["dense", "2:4"] and "not those of Conv2d" in layers["reason"].iloc[0]
+
+
+@needs_cuda
 def test_tied_layers_stay_tied():
     model = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64)).to("cuda", torch.float16)
     model[1].weight = model[0].weight
     exported = export.semi_structured(model, two_of_four(model)).model
     assert exported[0].weight is exported[1].weight
+
+
+CONV = nn.Sequential(nn.Conv2d(4, 8, 3))
 
 
 def unstructured(model):
@@ -55,8 +65,9 @@ def unstructured(model):
         (lambda: (network(), two_of_four(network())), "'0.weight' must be on a CUDA device, got cpu"),
         (
             lambda: (network(), two_of_four(network(), protect=["0", "2", "3"])),
-            "mask must prune weights of linear layers",
+            "mask must prune weights of linear layers, got .*'0.weight of Linear'",
         ),
+        (lambda: (CONV, two_of_four(CONV)), r"mask must prune weights of linear layers, got \['0.weight of Conv2d'\]"),
         (lambda: (network(), Mask({"w": torch.ones(1, dtype=torch.bool)})), "model has no parameter 'w'"),
     ],
 )

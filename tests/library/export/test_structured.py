@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from ccprune import export
-from ccprune.export import _constants
+from ccprune.export import _constants, _structured
 from ccprune.mask import Mask, prunable
+from ccprune.mask._coupled import traced
 from ccprune.measure import operations as flops
 
 tp = pytest.importorskip("torch_pruning", reason="needs torch-pruning")
@@ -272,23 +273,76 @@ class Cut(nn.Module):
         return x.detach().numpy()
 
 
-def test_errors():
-    model = Mixes()
-    # What no layer reads would be removed, were it not that the softmax does.
+def test_channels_that_an_operation_mixes_stay():
     keep = torch.ones(2, 6, dtype=torch.bool)
-    keep[:, 2] = False
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    with pytest.raises(ValueError, match="outputs change with the channels removed"):
-        export.structured(model, Mask({"second.weight": keep}), torch.randn(3, 3))
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    keep[:, 2] = False  # no layer reads the channel, but the softmax does
+    model = Mixes()
+    exported = export.structured(model, Mask({"second.weight": keep}), torch.randn(3, 3))
+    assert exported.layers["removed"].tolist() == [0, 0]
+    x = torch.randn(9, 3)
+    assert torch.equal(exported.model(x), Mask({"second.weight": keep}).apply_(model)(x))
+
+
+def test_errors():
+    model, keep = Mixes(), torch.ones(2, 6, dtype=torch.bool)
     with pytest.raises(ValueError, match="model has no parameter 'w'"):
         export.structured(model, Mask({"w": keep}), torch.randn(3, 3))
-    with pytest.raises(TypeError, match="model must return one Tensor"):
+    with pytest.raises(TypeError, match="model must return Tensors, .* got ndarray"):
         export.structured(
             nn.Sequential(nn.Linear(3, 6), Cut()),
             Mask({"0.weight": torch.ones(6, 3, dtype=torch.bool)}),
             torch.randn(3, 3),
         )
+
+
+def test_another_output_is_an_error(monkeypatch):
+    def trusting(network, x):
+        graph, groups = traced(network, x)
+        return graph, [(items, True) for items, _ in groups]
+
+    keep = torch.ones(2, 6, dtype=torch.bool)
+    keep[:, 2] = False
+    monkeypatch.setattr(_structured, "traced", trusting)
+    with pytest.raises(ValueError, match="outputs change with the channels removed"):
+        export.structured(Mixes(), Mask({"second.weight": keep}), torch.randn(3, 3))
+
+
+class Kinds(nn.Module):
+    """Layers that cannot be made smaller, a mapping as input and a tuple as output."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.cell = nn.Embedding(9, 8), nn.LSTM(8, 6, batch_first=True)
+        self.encoder = nn.TransformerEncoderLayer(6, 2, 12, batch_first=True)
+        self.up, self.out = nn.ConvTranspose1d(6, 4, 2), nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def forward(self, *, ids, scale):
+        hidden = self.up(self.encoder(self.cell(self.words(ids))[0]).mT).mT
+        return self.out(hidden) * scale, hidden
+
+
+def test_other_kinds_of_layers_stay_and_are_named():
+    torch.manual_seed(0)
+    model, x = Kinds().eval(), {"ids": torch.arange(8).reshape(2, 4), "scale": torch.ones(1)}
+    scores = {name: torch.rand(weight.shape) for name, weight in prunable(model, only=[model, "words"]).items()}
+    mask = Mask(Mask.from_channels(scores, share=0.5, protect=["out.2", "up"]).keep)
+    mask.keep["up.weight"][:, :2] = False
+    exported = export.structured(model, mask, x)
+    table, expected = exported.layers, mask.apply_(model)(**x)
+    assert set(table.index) == set(mask.keep) and table.removed[table.removed > 0].to_dict() == {
+        "encoder.linear1.weight": 7,
+        "out.0.weight": 4,
+    }
+    for name, empty, kind in (
+        ("words.weight", 5, "Embedding"),
+        ("cell.weight_ih_l0", 13, "LSTM"),
+        ("encoder.self_attn.in_proj_weight", 10, "MultiheadAttention"),
+        ("up.weight", 2, "ConvTranspose1d"),
+    ):
+        reason = f"channels of {kind} cannot be removed"
+        assert table.loc[name, ["empty", "removed", "reason"]].tolist() == [empty, 0, reason]
+    for one, two in zip(exported.model(**x), expected, strict=True):
+        torch.testing.assert_close(one, two)
 
 
 def test_without_torch_pruning_the_error_says_what_to_install(monkeypatch):

@@ -171,6 +171,18 @@ def test_coupled_channels_of_real_models_are_removed_whole(name):
             assert table.removed[part.parameter] == math.floor(group.units / 2 + 0.5)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name, unknown", [("GPT-2", "c_attn.weight of Conv1D"), ("Mixtral", "proj of MixtralExperts")])
+def test_models_with_layers_that_cannot_be_traced_are_refused(name, unknown):
+    pytest.importorskip("torch_pruning")
+    model, x, _ = MODELS[name]()
+    with pytest.raises(ValueError, match=f"layers that torch-pruning knows, it does not know .*{unknown}"):
+        coupled_channels(model, x)
+    mask = Mask.from_channels(magnitudes(model, only=["lm_head"]), share=0.5)
+    with pytest.raises(ValueError, match=f"it does not know .*{unknown}"):
+        export.structured(model, mask, x)
+
+
 def test_norms_over_channels_attention_and_outputs_are_in_no_group():
     pytest.importorskip("torch_pruning")
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)

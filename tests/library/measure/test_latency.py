@@ -282,11 +282,11 @@ IMAGES = torch.zeros(2, 1, 16, 16), torch.arange(2)
         (lambda: time_steps(mlp(), *batch(1), repeats=True), "repeats must be .*, got True"),
         (
             lambda: latency.sparse(CONV, random_mask(CONV)),
-            r"nn.Linear layers only, .* got \['conv1.weight', 'conv2.weight'\]",
+            r"nn.Linear only, .* got \['conv1.weight', 'conv2.weight'\]",
         ),
         (
             lambda: latency.compare(CONV, random_mask(CONV), *IMAGES, repeats=1),
-            r"nn.Linear layers only, .* got \['conv1",
+            r"nn.Linear only, .* got \['conv1",
         ),
         (lambda: latency.sparse(mlp(), Mask({"0.bias": torch.arange(6) > 1})), r"got \['0.bias'\]"),
         (lambda: latency.sparse(mlp(), Mask({"9.weight": torch.arange(6) > 1})), "model has no parameter '9.weight'"),
