@@ -95,14 +95,13 @@ def fit(
     mask : Mask, optional
         Enforced during training.
     recorder : StepRecorder, optional
-        Recorder of the same model and optimiser. It is restarted first, because a mask may have changed the weights.
-        With pairing="same_batch", the mini-batch is evaluated once more after the step, in train mode, with the same
-        random numbers (dropout) and without a second update of batch-norm statistics.
+        Recorder of the same model and optimiser, which is restarted first. With pairing="same_batch", the mini-batch is
+        evaluated once more after the step, in train mode, with the same random numbers (dropout) and without a second
+        update of batch-norm statistics.
     autocast : dtype, optional
         Precision of the forward pass, such as torch.bfloat16. The loss is computed from float32 outputs.
     channels_last : bool
-        Whether the convolutions' weights and the inputs (n, c, h, w) get the memory format torch.channels_last. The
-        weights keep it after training.
+        Whether the convolutions' weights, also after training, and the inputs (n, c, h, w) are torch.channels_last.
     stop : callable, optional
         Maps the losses of the epochs so far to whether training ends, such as `converged`.
     seed : int
@@ -177,9 +176,8 @@ def evaluate(
     *,
     normalise: Callable[[Any], Any],
     batch_size: int = 1000,
-    loss: Loss = cross_entropy,
 ) -> Evaluation:
-    """Return accuracy and mean loss on all samples, in eval mode; the model is left unchanged.
+    """Return accuracy and mean cross-entropy on all samples, in eval mode; the model is left unchanged.
 
     Parameters
     ----------
@@ -188,8 +186,6 @@ def evaluate(
         arguments. A ValueError is raised if there are no samples, or if x and y differ in length.
     normalise : callable
         Maps the stored inputs of a batch to the model's inputs.
-    loss : callable
-        Maps (outputs, labels) to the mean loss.
     """
     count = samples(x)
     if not count or count != len(y):
@@ -200,7 +196,7 @@ def evaluate(
             part, labels = rows((x, y), slice(first, first + batch_size), count=count)
             outputs = call(model, normalise(part))
             right = (outputs.argmax(1) == labels).sum()
-            total += torch.stack([right.double(), mean_loss(loss, outputs, labels).double() * len(labels)])
+            total += torch.stack([right.double(), mean_loss(cross_entropy, outputs, labels).double() * len(labels)])
     accuracy, mean = (total / count).tolist()
     return Evaluation(accuracy, mean)
 

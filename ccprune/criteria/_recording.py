@@ -39,7 +39,7 @@ class Recording:
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        For an unknown name, and for options of a criterion that is not recorded; otherwise as in `Recorder`.
+        For an unknown name, for options of a criterion that is not recorded, and as in `Recorder`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Recording:
         self.pairing = "same_batch" if kept["same_batch"] else "consecutive"
 
     def before(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """Call `Recorder.before` for all criteria."""
+        """Call `Recorder.before`."""
         for recorder in self._recorders:
             recorder.before(loss)
 

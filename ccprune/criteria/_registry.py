@@ -28,18 +28,7 @@ Scores = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Criterion:
-    """A method that scores weights.
-
-    Attributes
-    ----------
-    name : str
-    function : callable
-        Takes some of `GIVEN`.
-    store : callable, optional
-        Maps a model to the store that a `Recorder` fills during training; None if nothing is recorded.
-    pairing : str, optional
-        Pairing of the recorder, see `ccprune.recording`.
-    """
+    """A method that scores weights, with the arguments of `register` as attributes."""
 
     name: str
     function: Callable[..., Scores]
@@ -140,14 +129,9 @@ def score(
     ----------
     name : str
         One of `registered()`.
-    model : Module
-    x : Tensor, tuple, mapping, or iterable of batches
-        Inputs: a tensor, a tuple of positional arguments, or a mapping of keyword arguments of the model; or, without
-        `y`, an iterable such as a DataLoader of batches (inputs, targets) of any of these.
-    y : Tensor or what else `loss` takes
-        Targets. They may be missing for inputs in a mapping or tuple if a `loss` is given.
-    loss : callable
-        Maps (outputs, y) to the mean loss, by default cross-entropy. Outputs are what the model returns.
+    x, y, loss
+        Inputs, targets and mean loss, as in `scores.snip`. Targets may be missing for inputs in a mapping or tuple if a
+        `loss` is given.
     lr : float
         Learning rate of the recorded steps.
     seed : int
@@ -155,7 +139,7 @@ def score(
         For criteria that use the training: what `ccprune.record` returned, with `name` among its `names`, whose `only`
         and `skip` apply unless others are given; or the filled store of the criterion.
     frozen : bool, default False
-        Whether weights with `requires_grad=False` are scored. A recording has none of them.
+        Whether weights with `requires_grad=False`, which no recording has, are scored.
     only, skip : collection of str and Module
         Weights that are scored, and weights that are left out, as in `mask.prunable`: modules, or names of modules or
         parameters. A recording must have been made with the same.

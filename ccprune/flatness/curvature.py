@@ -83,8 +83,8 @@ def top_eigenvalues(
     k : int, default 1
         Number of eigenvalues.
     mask : Mask, optional
-        Mask that selects the block of the Hessian of the kept weights. None: all prunable weights. Biases and norm
-        parameters are never included.
+        Selects the block of the Hessian of the kept weights, by default of all prunable ones, which biases and norm
+        parameters are not.
     scale : str, default "none"
         "none": H. "filter": D H D, where D is the norm of the remaining weights of each weight's filter. This is the
         curvature along relative changes of filters, which does not change under a rescaling between ReLU layers (Kwon

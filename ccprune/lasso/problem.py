@@ -33,12 +33,10 @@ class LassoResult:
 
     Attributes
     ----------
-    coef : Tensor (P,), float64
-        Coefficients g, in units of y per unit of X, on X's device.
+    coef, support : Tensor (P,) of float64 and bool
+        Coefficients g, in units of y per unit of X, on X's device, and where they are not 0.
     duality_gap : float
         Relative duality gap, an upper bound on the distance of the objective from its minimum; see `duality_gap`.
-    support : Tensor (P,) of bool
-        coef != 0.
     iterations : int
         Number of working sets solved (`exact`), or of passes over the records (`truncated_gradient`).
     converged : bool

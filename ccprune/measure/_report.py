@@ -6,7 +6,6 @@ import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import pandas as pd
 import torch
@@ -33,14 +32,12 @@ NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class SparsityReport:
-    """Result of `ccprune.report`; indexing and `loc` access `layers`, and notebooks display the whole report.
+    """Result of `ccprune.report`, which notebooks display.
 
     Attributes
     ----------
-    requested : float or None
-        Requested sparsity, or None if the mask does not record it.
-    achieved : float
-        Pruned fraction of prunable weights.
+    requested, achieved : float
+        Requested sparsity, None if the mask does not record it, and pruned fraction of the mask's weights.
     layers : DataFrame
         One row per masked tensor, and a row "all". Columns: weights, kept, pruned, density (kept / weights); violations
         (pruned weights that are not zero in the model); dead_outputs (output units or channels all of whose weights are
@@ -66,14 +63,6 @@ class SparsityReport:
     left_out: pd.DataFrame
     forms: pd.DataFrame
     notes: tuple[str, ...] = ()
-
-    def __getitem__(self, column: str) -> pd.Series:
-        return self.layers[column]
-
-    @property
-    def loc(self) -> Any:
-        """The `loc` indexer of `layers`."""
-        return self.layers.loc
 
     @property
     def summary(self) -> str:
@@ -127,8 +116,7 @@ def report(
     Raises
     ------
     ValueError
-        If the mask does not fit the model, as `Mask.apply_`; as `ccprune.measure.operations.count`; or if `latency` is
-        requested without an example.
+        As `Mask.apply_` and `ccprune.measure.operations.count`, or if `latency` is requested without an example.
 
     Warns
     -----

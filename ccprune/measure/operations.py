@@ -57,7 +57,7 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
         Batch of any size; the work is divided by n. A tuple holds positional and a mapping keyword arguments of the
         model. Of an iterable such as a DataLoader, the first batch is used, without its targets.
     mask : Mask, optional
-        Weights that it does not name all count as kept.
+        Weights that it does not name count as kept.
 
     Returns
     -------

@@ -49,7 +49,6 @@ class Recorder:
     optimizer : Optimizer
         Must hold every recorded weight.
     stores : sequence of Store
-        From `ccprune.recording`, or `lasso.Screen`.
     pairing : str
         "same_batch" or "consecutive".
     may_skip : bool
@@ -60,16 +59,15 @@ class Recorder:
 
     Attributes
     ----------
-    pairing : str
     steps, records, skipped : int
         Numbers of steps, of records passed to the stores, and of omitted steps.
 
     Raises
     ------
     TypeError, ValueError
-        For an invalid argument, with its name. Also for a loss that is not finite, with the number of the step. On the
-        CPU this is before that step, or in `after`. On an accelerator, for which the recorder does not wait, it is
-        within 256 steps or on closing, and the records from that step on are zeros.
+        For an invalid argument, with its name, and for a loss that is not finite, with the number of the step: on the
+        CPU before that step, or in `after`; on an accelerator, for which the recorder does not wait, within 256 steps
+        or on closing, and the records from that step on are zeros.
     RuntimeError
         If the calls are in a wrong order.
     """

@@ -23,7 +23,6 @@ def snip(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entro
 
     Parameters
     ----------
-    model : Module
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
         Inputs: a tensor, a tuple of positional arguments, or a mapping of keyword arguments of the model; or, without
         `y`, an iterable such as a DataLoader of batches (inputs, targets) of any of these. The score is that of all

@@ -62,7 +62,7 @@ def sparsegpt(
     model, x, damping
         As in `reconstruct`.
     sparsity : float
-        Pruned fraction of each layer: exactly floor(sparsity * weights + 1/2) weights are pruned.
+        Pruned fraction of each layer, of exactly floor(sparsity * weights + 1/2) weights.
     n, m : int
         In place of `sparsity`: n of every m consecutive inputs are kept, as in `Mask.from_n_m`.
     frozen, only, skip
@@ -124,9 +124,9 @@ def reconstruct(model: nn.Module, mask: Mask, x: Inputs, *, damping: float = 0.0
     Raises
     ------
     TypeError, ValueError
-        As in `Mask.apply_`; for weights that are not used by calling linear layers or convolutions (such as recurrent
-        layers, transposed convolutions, `nn.MultiheadAttention`), with their names; for inputs that are not finite; and
-        for a damping that is negative, or too small for linearly dependent inputs.
+        As in `Mask.apply_`; with their names, for weights that are not used by calling linear layers or convolutions
+        (such as recurrent layers, transposed convolutions, `nn.MultiheadAttention`); for inputs that are not finite;
+        and for a damping that is negative, or too small for linearly dependent inputs.
 
     Examples
     --------

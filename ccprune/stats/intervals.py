@@ -136,25 +136,19 @@ def paired_difference(
     a: ArrayLike,  # (n,)
     b: ArrayLike,  # (n,)
     *,
-    confidence_level: float = 0.95,
     seed: int = 0,
-    permutations: int = 10_000,
 ) -> PairedDifference:
     """Mean of a - b over pairs, with the interval of `mean_interval` and a sign-flip p-value.
 
     Under the null hypothesis of no difference, the sign of each pair's difference is positive or negative with equal
     probability. The p-value is therefore the share of sign patterns whose mean is at least as far from 0 as the mean
-    observed. Up to `EXACT_PAIRS` pairs every pattern is counted. With more pairs `permutations` patterns are drawn and
-    the observed pattern is added to them (Phipson and Smyth 2010), so p is never 0. It is 1 if all differences are 0.
+    observed. Up to `EXACT_PAIRS` pairs every pattern is counted. With more pairs 10,000 patterns are drawn and the
+    observed pattern is added to them (Phipson and Smyth 2010), so p is never 0. It is 1 if all differences are 0.
 
     Parameters
     ----------
     a, b : (n,)
         Paired runs (the same initialisation under two methods), n >= 2, finite.
-    confidence_level, seed
-        As in `bootstrap_interval`.
-    permutations : int, default 10,000
-        Number of sign patterns that are drawn if n > `EXACT_PAIRS`.
 
     Raises
     ------
@@ -164,11 +158,9 @@ def paired_difference(
     a, b = check_sample(a, "a"), check_sample(b, "b")
     if len(a) != len(b):
         raise ValueError(f"a and b must have the same length, got {len(a)} and {len(b)}")
-    at_least(1, permutations=permutations)
     difference = a - b
-    interval = mean_interval(difference, confidence_level=confidence_level, seed=seed)
-    p_value = sign_flip_p(difference, permutations=permutations, seed=seed)
-    return PairedDifference(interval.estimate, interval.low, interval.high, p_value, len(difference))
+    found, p_value = mean_interval(difference, seed=seed), sign_flip_p(difference, seed=seed)
+    return PairedDifference(found.estimate, found.low, found.high, p_value, len(difference))
 
 
 def sign_flip_p(difference: ArrayLike, *, permutations: int = 10_000, seed: int = 0) -> float:

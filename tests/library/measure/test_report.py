@@ -46,7 +46,7 @@ def test_layers_by_hand():
         [6, 0, 6, 0, 2, 3, 1],
         [70, 36, 34, 2, 5, 6, 1],
     ]
-    assert found["density"]["all"] == 36 / 70 and found.loc["3.weight", "kept"] == 28
+    assert found.layers["density"]["all"] == 36 / 70 and found.layers.loc["3.weight", "kept"] == 28
     assert (found.requested, found.achieved) == (0.5, pytest.approx(34 / 70))
     text, html = str(found), found._repr_html_()
     for line in (
@@ -79,7 +79,7 @@ def test_forms_are_counted_and_saved_and_the_model_is_left_alone():
     assert forms["parameters"].tolist() == [75, 75 - 34, 38]
     assert forms["macs"].tolist() == [counted["macs_dense"]["all"], counted["macs_kept"]["all"], 36]
     assert forms["flops"].tolist() == [2 * macs for macs in forms["macs"]]
-    assert found.loc["0.weight", "macs_dense"] == 16 * 4 and found.loc["0.weight", "macs_kept"] == 8 * 4
+    assert found.layers.loc["0.weight", "macs_dense"] == 16 * 4 and found.layers.loc["0.weight", "macs_kept"] == 8 * 4
     sizes = [file_bytes(network) for network in (model, mask.apply_(network()), smaller)]
     assert [*zip(forms["file_bytes"], forms["compressed_bytes"], strict=True)] == sizes
     assert forms["compressed_bytes"]["masked"] < forms["compressed_bytes"]["dense"]
