@@ -28,6 +28,13 @@ def rows_within(max_bytes: int, each: int, what: str) -> int:
     return max_bytes // each
 
 
+def one_of(choices: Sequence[str], **arguments: str) -> None:
+    """Raise ValueError naming the first argument that is not one of the choices."""
+    for name, value in arguments.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {tuple(choices)}, got {value!r}")
+
+
 def inside_unit_interval(**arguments: float) -> None:
     """Raise ValueError naming the first argument that does not lie strictly between 0 and 1."""
     for name, value in arguments.items():

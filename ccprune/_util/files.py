@@ -7,16 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomic(path: str | os.PathLike, text: str) -> None:
-    """Write UTF-8 text so that the path holds the old text or all of the new text, even after a crash."""
-    write_atomic_bytes(path, text.encode())
-
-
-def write_atomic_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Write bytes so that the path holds the old content or all of the new content, even after a crash."""
+def write_atomic(path: str | os.PathLike, content: str | bytes) -> None:
+    """Write bytes, or UTF-8 text, so that the path holds the old or all of the new content, even after a crash."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_temporary(path: str | os.PathLike, content: bytes) -> Path:

@@ -1,4 +1,4 @@
-"""The criteria of the library, which are registered in one line each."""
+"""The criteria of the library."""
 
 from typing import Any
 
@@ -87,18 +87,10 @@ def _squares(_: nn.Module) -> Store:
     return SquaredUpdates()
 
 
-register("magnitude", scores.magnitude)
-register("magnitude_layer", magnitude_layer)
-register("lamp", scores.lamp)
-register("random", scores.random)
-register("snip", scores.snip)
-register("grasp", scores.grasp)
-register("synflow", scores.synflow)
-register("fisher", scores.fisher)
-register("obd", scores.obd)
-register("wanda", scores.wanda)
-register("wanda_row", wanda_row)
-register("obs", scores.obs)
+for score in (scores.magnitude, magnitude_layer, scores.lamp, scores.random, scores.snip, scores.grasp):
+    register(score.__name__, score)
+for score in (scores.synflow, scores.fisher, scores.obd, scores.wanda, wanda_row, scores.obs):
+    register(score.__name__, score)
 # Criteria that do not use the loss have the pairing that needs no second forward pass.
 register("movement", movement, store=scores.Movement, pairing="consecutive")
 register("squared_updates", squared_updates, store=_squares, pairing="consecutive")

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.checks import one_of
 from ccprune._util.inputs import samples
 from ccprune._util.modes import in_steps, second_derivatives
 from ccprune.flatness._landscape import Landscape, Loss, Weights
@@ -19,7 +20,6 @@ def _without_jit_warnings() -> warnings.catch_warnings:
 with _without_jit_warnings():
     from curvlinops import HessianLinearOperator
 
-SCALES = ("none", "filter")
 # Vectors per pass. For a LeNet on the CPU, 4 vectors take about 3 times as long as 1, with 4 copies of the activations.
 COLUMNS = 4
 _BATCH = "batch"  # key under which curvlinops, which takes tensors and mappings only, holds inputs and targets
@@ -29,8 +29,7 @@ class Hessian:
     """H, or D H D with the filter norms D, restricted to the remaining weights; symmetric, (size, size)."""
 
     def __init__(self, landscape: Landscape, scale: str) -> None:
-        if scale not in SCALES:
-            raise ValueError(f"scale must be one of {SCALES}, got {scale!r}")
+        one_of(("none", "filter"), scale=scale)
         self._landscape = landscape
         self._full = HessianLinearOperator(
             _Anchored(landscape),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, inside_unit_interval
 from ccprune.flatness._hessian import COLUMNS, Hessian
 from ccprune.flatness._lanczos import block_lanczos
 from ccprune.flatness._landscape import Data, Loss, measuring
@@ -105,8 +105,7 @@ def top_eigenvalues(
         If an argument is invalid (the message names it): k above the number of remaining weights, a mask that keeps no
         weight or does not fit, or a loss that is not finite or differs between two passes.
     """
-    if not 0 < tol < 1:
-        raise ValueError(f"tol must lie between 0 and 1, got {tol!r}")
+    inside_unit_interval(tol=tol)
     at_least(1, k=k)
     at_least(k, max_products=max_products)
     with measuring(model, loss, data, mask, only, skip) as landscape:

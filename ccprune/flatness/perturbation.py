@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, one_of
 from ccprune.flatness._landscape import Data, Loss, Weights, measuring
 from ccprune.mask import Mask
 from ccprune.mask._prunable import Chosen
-
-MODES = ("random", "worst")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +83,7 @@ def sharpness(
         As `top_eigenvalues`; ValueError also if the radius is negative or not finite, if there are fewer than 2 draws,
         or if the loss is not finite at a perturbed point.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {MODES}, got {mode!r}")
+    one_of(("random", "worst"), mode=mode)
     if not 0 <= radius < math.inf:
         raise ValueError(f"radius must be finite and at least 0, got {radius!r}")
     at_least(2, draws=draws)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, one_of
 from ccprune.lasso import _cpu
 from ccprune.lasso.problem import LassoResult, check, check_penalty, duality_gap, flat_rows
 
@@ -81,8 +81,7 @@ def truncated_gradient(
     check_penalty(alpha)
     check_steps(eta0, power_t, batch_size, max_iter)
     at_least(1, patience=patience)
-    if stop not in get_args(Stop):
-        raise ValueError(f"stop must be one of {get_args(Stop)}, got {stop!r}")
+    one_of(get_args(Stop), stop=stop)
     if not tol >= 0:
         raise ValueError(f"tol must be at least 0, got {tol!r}")
     records = len(y)

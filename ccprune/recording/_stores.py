@@ -89,13 +89,14 @@ class MemoryMapped(Rows):
             line = self._file.readline(_HEADER_LIMIT)
             self._end = self._file.seek(0, 2)
         try:
-            header = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
-            header = None
-        if not isinstance(header, dict) or header.get("format") != _FORMAT:
+            header = json.loads(line)
+            shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
+            self._layout, self._begin = Layout(shapes, header["momentum"]), len(line)
+            whole = header["format"] == _FORMAT and line.endswith(b"\n") and self._layout.width > 0
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            whole = False
+        if not whole:
             raise ValueError(f"path must be a file of a MemoryMapped store with a whole header, got {path}")
-        shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
-        self._layout, self._begin = Layout(shapes, header["momentum"]), len(line)
         return self
 
     def __len__(self) -> int:

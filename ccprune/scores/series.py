@@ -6,14 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from ccprune._util.changes import check_changes
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, one_of
 from ccprune._util.stateful import Stateful
 from ccprune.granger import granger_test
 from ccprune.lyapunov import windowed_exponents
 from ccprune.mask import prunable
 
-#: Treatments of weights that cannot be tested.
-UNTESTABLE = ("keep", "prune")
 STEPS = 3  # number of steps for which neighbours are followed, as in the paper's PT setting
 
 
@@ -46,8 +44,7 @@ def legcnet(
     TypeError, ValueError
         For an invalid argument, with its name.
     """
-    if untestable not in UNTESTABLE:
-        raise ValueError(f"untestable must be one of {UNTESTABLE}, got {untestable!r}")
+    one_of(("keep", "prune"), untestable=untestable)
     if not exponents:
         raise ValueError("exponents must name at least one parameter")
     columns = torch.cat([value.flatten(1) for value in exponents.values()], 1)

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ccprune._util.checks import one_of
 from ccprune.mask import prunable
 from ccprune.mask._allocation import lamp as layer_adaptive
-
-GROUPS = ("layer", "row")
 
 
 def magnitude(model: nn.Module) -> dict[str, Tensor]:
@@ -47,8 +46,7 @@ def ranks(scores: Mapping[str, Tensor], *, within: str, rows: Mapping[str, int] 
     ValueError
         For another `within`, and for NaN, with the name of the parameter.
     """
-    if within not in GROUPS:
-        raise ValueError(f"within must be one of {GROUPS}, got {within!r}")
+    one_of(("layer", "row"), within=within)
     found = {}
     for name, score in scores.items():
         if bool(score.isnan().any()):

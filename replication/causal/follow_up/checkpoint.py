@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ccprune._util.files import write_atomic_bytes
+from ccprune._util.files import write_atomic
 from replication.ledger.units import Scalar
 
 
@@ -42,7 +42,7 @@ class Checkpoint:
         if self.path is not None:
             buffer = io.BytesIO()
             torch.save({"key": dict(self.key), "state": state}, buffer)
-            write_atomic_bytes(self.path, buffer.getvalue())
+            write_atomic(self.path, buffer.getvalue())
 
     def remove(self) -> None:
         """Delete the file if there is one."""
