@@ -11,7 +11,8 @@ from ccprune._util.modes import capture_inputs
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
-from ccprune.measure.latency import Timing, fused, inferences, sparse
+from ccprune.measure._sparse import fused
+from ccprune.measure.latency import Timing, inferences, sparse
 
 
 def csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) -> Exported:

@@ -11,7 +11,7 @@ from ccprune._util.checks import listed
 from ccprune.export._exported import Exported, masked_copy
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
-from ccprune.measure.latency import fused
+from ccprune.measure._sparse import fused
 
 # Torch's float32 kernels need 1:2 sparsity, and its int8 kernels are for quantised models.
 DTYPES = (torch.float16, torch.bfloat16)
