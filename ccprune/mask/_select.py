@@ -7,7 +7,9 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,7 +65,6 @@ def _select(
     """Return the units to keep, {name: bool Tensor (units,)}, of one part of the model."""
     checks.fraction(asked, fraction)
     safe = protect & scores.keys()
-    device = next(iter(scores.values())).device
     shapes = [score.shape for score in scores.values()]
     if allocation == "lamp":
         scores = {name: lamp(name, s, None if earlier is None else ~earlier[name]) for name, s in scores.items()}
@@ -85,54 +86,68 @@ def _select(
         )
 
     if allocation in ("global", "lamp"):
-        found = _by_threshold(scores, count - sum(lost), safe, earlier)
-        if all(size - int(part.sum()) <= limit for size, part, limit in zip(sizes, found.values(), most, strict=True)):
-            return found
-    # The rest needs the order of all units: 36 bytes each.
-    flat = torch.cat([score.flatten().to(device, torch.float64) for score in scores.values()])
-    gone = torch.zeros_like(flat, dtype=torch.bool)
-    if earlier is not None:
-        gone = ~torch.cat([earlier[name].to(device) for name in scores])
-    unfloored = None
-    if allocation == "erk":
-        unfloored, wanted = erk(shapes, count, lost, free), erk(shapes, count, lost, most)
-
-    def per_unit(values: list[int]) -> Tensor:
-        return torch.tensor(values, device=device).repeat_interleave(torch.tensor(sizes, device=device))
-
-    rank = flat
-    by_layer = allocation in ("uniform", "erk")
-    if by_layer or min_per_layer:
-        place = torch.cat([_places(*part) for part in zip(flat.split(sizes), gone.split(sizes), strict=True)])
-    if by_layer:
-        # Units are ranked by their relative position in their layer's pruning order. The wanted number is pruned in
-        # each layer. Where that is not possible, the next units of all other layers are pruned evenly.
-        rank = (place + 0.5) / per_unit(sizes) + (place >= per_unit(wanted))
-    order = rank.argsort(stable=True)
-    if earlier is not None or safe:
-        may_go = ~gone & per_unit([name not in safe for name in scores])
-        order = torch.cat([order[gone[order]], order[may_go[order]]])
+        unfloored, keep = _limited(scores, count, lost, free, earlier)
+        if min_per_layer and any(n > limit for n, limit in zip(unfloored, most, strict=True)):
+            keep = _limited(scores, count, lost, most, earlier)[1]
+    else:
+        share = partial(erk, shapes, count) if allocation == "erk" else partial(_evenly, sizes, wanted)
+        unfloored, found = share(lost, free), share(lost, most)
+        keep = {}
+        for (name, score), n, gone in zip(scores.items(), found, lost, strict=True):
+            keep |= _lowest({name: score}, n - gone, earlier)
     if min_per_layer:
-        layers = per_unit([*range(len(sizes))])[order[:count]]
-        unfloored = unfloored or torch.bincount(layers, minlength=len(sizes)).tolist()
         _warn_of_floor(unfloored, [*scores], most, min_per_layer)
-        order = order[(place < per_unit(most))[order]]
-    keep = torch.ones_like(gone)
-    keep[order[:count]] = False
-    return {name: part.to(score.device) for (name, score), part in zip(scores.items(), keep.split(sizes), strict=True)}
+    return keep
 
 
-def _by_threshold(
-    scores: Mapping[str, Tensor], count: int, safe: set[str], earlier: Mapping[str, Tensor] | None
-) -> dict[str, Tensor]:
-    """Keep all units but the `count` lowest of those that may go, and those already gone; ties go by index."""
+def _limited(
+    scores: Mapping[str, Tensor],
+    count: int,
+    lost: Sequence[int],
+    most: Sequence[int],
+    earlier: Mapping[str, Tensor] | None,
+) -> tuple[list[int], dict[str, Tensor]]:
+    """Prune the `count` lowest units of all layers, of a layer at most `most`; return also the numbers of pruned units.
+
+    A layer that would lose more loses its lowest ones, and the other layers lose the rest.
+    """
+    limits, gone = dict(zip(scores, most, strict=True)), dict(zip(scores, lost, strict=True))
+    full = {name for name in scores if limits[name] == gone[name]}
+    while True:
+        rest = count - sum(limits[name] if name in full else gone[name] for name in scores)
+        keep = _lowest({name: score for name, score in scores.items() if name not in full}, rest, earlier)
+        pruned = {name: part.numel() - int(part.sum()) for name, part in keep.items()}
+        over = {name for name, n in pruned.items() if n > limits[name]}
+        if not over:
+            break
+        full |= over
+    for name in full:
+        keep |= _lowest({name: scores[name]}, limits[name] - gone[name], earlier)
+    return [pruned.get(name, limits[name]) for name in scores], {name: keep[name] for name in scores}
+
+
+def _evenly(sizes: Sequence[int], wanted: Sequence[int], least: Sequence[int], most: Sequence[int]) -> list[int]:
+    """Return the numbers of pruned units: those wanted, and where a limit is reached, others in equal shares."""
+    rest = sum(wanted) - sum(least)
+    if not rest or all(a <= w <= b for a, w, b in zip(least, wanted, most, strict=True)):
+        return [*(wanted if rest else least)]
+    places = [np.arange(a, b) for a, b in zip(least, most, strict=True)]
+    # Units are ranked by their relative place in their layer, those that are not wanted after the others.
+    ranks = [(p + 0.5) / n + (p >= w) for p, n, w in zip(places, sizes, wanted, strict=True)]
+    bound = np.partition(np.concatenate(ranks), rest - 1)[rest - 1]
+    found = [a + int(np.searchsorted(r, bound)) for a, r in zip(least, ranks, strict=True)]
+    for i, r in enumerate(ranks):  # of equal places, those of the first layers
+        found[i] += sum(found) < sum(wanted) and bound in r
+    return found
+
+
+def _lowest(scores: Mapping[str, Tensor], count: int, earlier: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    """Return the units to keep, flat: all but the `count` lowest and those already pruned; ties go by index."""
     keep, able = {}, {}
     for name, score in scores.items():
-        keep[name] = torch.ones(score.numel(), dtype=torch.bool) if earlier is None else earlier[name].clone()
-        keep[name] = keep[name].to(score.device)
-        if name not in safe:
-            flat = score.detach().flatten()
-            able[name] = flat if earlier is None else flat[keep[name]]
+        flat = score.detach().flatten()
+        keep[name] = flat.new_ones(len(flat), dtype=torch.bool) if earlier is None else earlier[name].to(flat.device)
+        able[name] = flat if earlier is None else flat[keep[name]]
     if count:
         small = all(part.dtype in (torch.float32, torch.float16, torch.bfloat16) for part in able.values())
         kind = torch.float32 if small else torch.float64
@@ -149,7 +164,7 @@ def _by_threshold(
             if earlier is None:
                 keep[name] = ~(low | ties)
             else:
-                keep[name][keep[name].clone()] = ~(low | ties)
+                keep[name] = keep[name].masked_scatter(keep[name], ~(low | ties))
     return keep
 
 
@@ -162,17 +177,9 @@ def _smallest(values: Tensor, count: int) -> float:
     return float(array[count - 1])
 
 
-def lowest_first(score: Tensor, gone: Tensor | None = None) -> Tensor:
-    """Return indices (units,) in pruning order: already pruned first, then ascending score, ties by index."""
-    order = score.argsort(stable=True)
-    return order if gone is None else torch.cat([order[gone[order]], order[~gone[order]]])
-
-
 def drop_lowest(score: Tensor, count: int) -> Tensor:
     """Return a bool Tensor of the score's shape, True = keep, that prunes its `count` lowest values, ties by index."""
-    keep = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
-    keep[lowest_first(score.flatten())[:count]] = False
-    return keep.reshape(score.shape)
+    return _lowest({"": score}, count, None)[""].reshape(score.shape)
 
 
 def pruned_count(fraction: float, units: int) -> int:
@@ -180,12 +187,6 @@ def pruned_count(fraction: float, units: int) -> int:
     # A half may be one of the decimal that was written (as a float, 0.145 * 100 is below 14.5) or of a computed float.
     decimal = math.floor(Fraction(repr(float(fraction))) * units + Fraction(1, 2))
     return max(decimal, math.floor(fraction * units + 0.5))
-
-
-def _places(score: Tensor, gone: Tensor) -> Tensor:
-    places = torch.empty(len(score), dtype=torch.int64, device=score.device)
-    places[lowest_first(score, gone)] = torch.arange(len(score), device=score.device)
-    return places
 
 
 def _warn_of_floor(counts: list[int], names: list[str], most: list[int], min_per_layer: int) -> None:
