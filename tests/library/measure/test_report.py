@@ -234,8 +234,8 @@ def test_uncounted_products_are_named_in_the_summary():
 
 
 def test_the_compressed_size_of_a_large_model_is_estimated_to_a_percent():
-    model = nn.Linear(2000, 1500)  # 12 MB
-    for sparsity in (0.0, 0.5, 0.9):
+    model = nn.Linear(1500, 1500)  # 9 MB
+    for sparsity in (0.0, 0.9):
         mask = Mask.from_scores({"weight": model.weight.detach().abs()}, sparsity=sparsity)
         mask.apply_(model)
         file = io.BytesIO()

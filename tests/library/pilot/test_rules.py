@@ -82,7 +82,7 @@ def test_layers_that_cost_more_than_the_margin_are_named():
     assert _answer({"magnitude": (0, 0, 0)}, layers=layers).protected == ("first",)
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("seeds", [3, 10])
 def test_a_network_that_is_worse_by_the_margin_is_called_as_good_in_2_5_percent_of_cases(seeds):
     generator = np.random.default_rng(seeds)
     trials = 400

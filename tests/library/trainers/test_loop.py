@@ -174,17 +174,22 @@ def test_a_loss_may_be_given_in_the_closure_of_a_step():
     assert same(model, expected)
 
 
-@pytest.mark.parametrize("package", ["lightning", "transformers"])
-def test_a_missing_package_is_named_with_its_extra(package):
-    code = f"import sys; sys.modules[{package!r}] = None; import ccprune.trainers.{package}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert f"ccprune.trainers.{package} needs {package}: pip install 'ccprune[trainers]'" in done.stderr
-
-
-def test_the_package_imports_no_trainer():
-    code = "import sys, ccprune.trainers; print(*{name.split('.')[0] for name in sys.modules})"
+def test_the_package_imports_no_trainer_and_a_missing_one_is_named_with_its_extra():
+    code = """
+import sys, ccprune.trainers
+print(*{name.split(".")[0] for name in sys.modules})
+for package in ("lightning", "transformers"):
+    sys.modules[package] = None
+    try:
+        __import__("ccprune.trainers." + package)
+    except ImportError as error:
+        print(error)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"lightning", "transformers", "accelerate", "timm", "torchvision"} & set(done.stdout.split())
+    imported, *errors = done.stdout.splitlines()
+    assert not {"lightning", "transformers", "accelerate", "timm", "torchvision"} & set(imported.split())
+    for package, error in zip(("lightning", "transformers"), errors, strict=True):
+        assert f"ccprune.trainers.{package} needs {package}: pip install 'ccprune[trainers]'" in error
 
 
 def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
