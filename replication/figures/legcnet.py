@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -85,27 +84,22 @@ def pruned_by_lag(pruned: Mapping[int, int], *, weights: int, ax: Axes | None = 
     """Draw the number of weights that a Granger test does not call causal, by the largest lag that it tries."""
     ax = ax or plt.subplots(figsize=(5.6, 3.2))[1]
     ax.plot(list(pruned), list(pruned.values()), **look(0))
-    ax.set(xlabel="largest lag that is tried", ylabel=f"pruned weights (of {weights})", ylim=(0, weights))
+    ax.set(xlabel="largest lag that is tried", ylabel=f"pruned weights (n = {weights})", ylim=(0, weights))
     ax.set_xticks(list(pruned))
     return ax
 
 
-def by_method(runs: pd.DataFrame, quantities: Mapping[str, str]) -> list[Axes]:
-    """Draw one point for each network and method, and a bar at the median; one panel for each column of `quantities`.
-
-    `quantities` maps columns of `runs`, which has one row for each method and network, to labels.
-    """
-    axes = plt.subplots(1, len(quantities), figsize=(4.6 * len(quantities), 3.4), layout="constrained", squeeze=False)[
-        1
-    ][0]
-    for ax, (column, label) in zip(axes, quantities.items(), strict=True):
-        sns.stripplot(runs, x=column, y="method", hue="method", jitter=0.2, alpha=0.7, legend=False, ax=ax)
-        for place, (_, part) in enumerate(runs.groupby("method", sort=False)):
-            ax.plot(2 * [part[column].median()], [place - 0.3, place + 0.3], color="black", lw=2)
-        ax.set(xlabel=label, ylabel="")
-    for ax in axes[1:]:
-        ax.set_yticklabels([])
-    return list(axes)
+def by_method(runs: pd.DataFrame, quantity: str, *, label: str, ax: Axes | None = None) -> Axes:
+    """Draw one point for each network by its method, and a bar at each method's median."""
+    ax = ax or plt.subplots(figsize=(5.0, 3.4))[1]
+    for place, (method, part) in enumerate(runs.groupby("method", sort=False)):
+        beside_each_other = place + np.linspace(-0.22, 0.22, len(part))
+        ax.plot(part[quantity], beside_each_other, **look(place) | {"ls": "", "alpha": 0.7}, label=method)
+        ax.plot(2 * [part[quantity].median()], [place - 0.32, place + 0.32], color="black", lw=2)
+    ax.set_yticks(range(runs.method.nunique()), runs.method.unique())
+    ax.invert_yaxis()
+    ax.set(xlabel=f"{label}\n(n = {len(runs) // runs.method.nunique()} networks; bar: median)")
+    return ax
 
 
 def paired_epochs(runs: pd.DataFrame, method: str, *, budget: int, ax: Axes | None = None) -> Axes:

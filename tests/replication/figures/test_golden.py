@@ -86,6 +86,20 @@ def separations(ax):
 
 
 @drawn
+def pruned_by_lag(ax):
+    figures.pruned_by_lag({1: 25, 2: 24, 3: 20, 8: 9, 20: 2}, weights=42, ax=ax)
+
+
+@drawn
+def by_method(ax):
+    parts = [
+        pd.DataFrame({"method": name, "accuracy": 0.9 - i / 10 - np.arange(6) ** 2 / 100})
+        for i, name in enumerate("abcd")
+    ]
+    figures.by_method(pd.concat(parts), "accuracy", label="test accuracy", ax=ax)
+
+
+@drawn
 def paired_epochs(ax):
     dense = 30 + np.arange(25)
     wide = {"dense": dense, "ft": 100 - dense + 5 * np.cos(dense)}
