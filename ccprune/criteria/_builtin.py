@@ -1,5 +1,6 @@
 """The criteria of the library."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -87,9 +88,10 @@ def _squares(_: nn.Module) -> Store:
     return SquaredUpdates()
 
 
-for score in (scores.magnitude, magnitude_layer, scores.lamp, scores.random, scores.snip, scores.grasp):
-    register(score.__name__, score)
-for score in (scores.synflow, scores.fisher, scores.obd, scores.wanda, wanda_row, scores.obs):
+_WITHOUT_TRAINING: list[Callable[..., Scores]] = [scores.magnitude, magnitude_layer, scores.lamp, scores.random]
+_WITHOUT_TRAINING += [scores.snip, scores.grasp, scores.synflow, scores.fisher, scores.obd]
+_WITHOUT_TRAINING += [scores.wanda, wanda_row, scores.obs]
+for score in _WITHOUT_TRAINING:
     register(score.__name__, score)
 # Criteria that do not use the loss have the pairing that needs no second forward pass.
 register("movement", movement, store=scores.Movement, pairing="consecutive")
