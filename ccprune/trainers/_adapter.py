@@ -19,11 +19,23 @@ def missing(package: str, error: ModuleNotFoundError) -> Exception:
 
 
 class Adapter:
-    """Base class of callbacks. It makes a pruner when the training begins, and reports when it ends."""
+    """Base class of callbacks, which makes a pruner when the training begins, and reports when it ends.
+
+    Attributes
+    ----------
+    pruner : GradualPruner
+        From the beginning of the training on.
+    report : SparsityReport
+        From the end of the training on.
+    """
 
     def __init__(
         self, *, averaged: Iterable[nn.Module] = (), example_input: Inputs | None = None, **settings: Any
     ) -> None:
+        """Take settings of `GradualPruner`, except `model`, `optimizers` and `may_skip`.
+
+        The `example_input` is for the operations in the report, as in `ccprune.report`.
+        """
         super().__init__()
         self._averaged, self._example, self._pruner_settings = tuple(averaged), example_input, settings
         self._losses: list[Tensor] = []  # of the micro-batches since the last step

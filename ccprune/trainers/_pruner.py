@@ -37,7 +37,7 @@ class GradualPruner:
         print(pruner.report())
 
     Steps that a `torch.amp.GradScaler` omits are not counted. A criterion that uses the training has recorded all steps
-    so far.
+    so far. The attributes `steps` and `epochs`, with those before a checkpoint, and `mask` have the current state.
 
     Parameters
     ----------
@@ -54,23 +54,14 @@ class GradualPruner:
     averaged : iterable of Module
         Copies of the model with averaged weights, such as `torch.optim.swa_utils.AveragedModel` or the attribute
         `module` of timm's ModelEmaV3. They are pruned with the model and follow its mask.
-    allocation, protect, min_per_layer
-        As in `Mask.from_scores`.
-    only, skip
-        As in `mask.prunable`.
     may_skip : bool, default False
         Whether a step may be omitted after `before`, as in `recording.Recorder`.
+    only, skip
+        As in `mask.prunable`.
+    allocation, protect, min_per_layer
+        As in `Mask.from_scores`.
     **given
         Arguments x, y, loss, lr and seed of `criteria.score` for criteria that need them.
-
-    Attributes
-    ----------
-    mask : Mask
-        Current mask, which keeps all weights at first.
-    steps, epochs : int
-        Numbers of steps and of ended epochs, including those before a checkpoint.
-    records_loss : bool
-        Whether the criterion uses the training, so that `before` must be called for each step.
 
     Raises
     ------
@@ -113,30 +104,29 @@ class GradualPruner:
         safe = sorted(protected(self._mask.keep, protect))
         self._rules: dict[str, Any] = {"allocation": allocation, "protect": safe, "min_per_layer": min_per_layer}
         self.steps = self.epochs = self._pruned_at = 0
-        self.records_loss = self._criterion.store is not None
         self._store: Any = None
         self._recorder: StepRecorder | None = None
         weights = {name: parameter for name, parameter, _ in self._mask._matches(model)}
         handles = [*after_steps(optimizers, self._enforce, weights)]
-        if self._criterion.store is not None:
+        if self.records_loss:
             with chosen(model, weights):
                 self._store = self._criterion.store(model)
+            names, stores = [*weights], [self._store]
             self._recorder = StepRecorder(
-                model,
-                optimizers[0],
-                [self._store],
-                pairing="consecutive",
-                may_skip=may_skip,
-                only=only,
-                skip=skip,
+                model, optimizers[0], stores, pairing="consecutive", may_skip=may_skip, only=names
             )
         handles.append(optimizers[0].register_step_post_hook(lambda *_: self._after_step()))
         self._enforcement = Enforcement(handles, self._violations)
 
     @property
     def mask(self) -> Mask:
-        """Current mask; pruning creates a new object."""
+        """Current mask, which keeps all weights at first; pruning creates a new object."""
         return self._mask
+
+    @property
+    def records_loss(self) -> bool:
+        """Whether the criterion uses the training, so that `before` must be called for each step."""
+        return self._criterion.store is not None
 
     def before(self, loss: Tensor | Sequence[Tensor]) -> None:
         """Record the loss before a step, as `Recorder.before`; without effect if the criterion does not use it.
@@ -162,10 +152,9 @@ class GradualPruner:
         return report(self._model, self._mask, example_input, **options)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return a copy of the state needed to resume, in plain tensors, numbers and strings.
+        """Return a copy of the state, before the end of the context, for those of the model and the optimisers.
 
-        Store it with the states of the model and the optimisers, before the end of the context, because a record that
-        has begun is lost there. A TypeError is raised for a store of a registered criterion that has no state.
+        A TypeError is raised for a store of a registered criterion that has no state.
         """
         if self._store is not None and not hasattr(self._store, "load_state_dict"):
             raise TypeError(f"criterion {self._criterion.name!r} must have a store with state_dict and load_state_dict")
@@ -182,10 +171,7 @@ class GradualPruner:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume from a `state_dict`; load the states of the model, its copies and the optimisers first.
 
-        Raises
-        ------
-        TypeError, ValueError
-            If a part does not fit the settings or the model; the message names it.
+        A TypeError or ValueError names the part that does not fit the settings or the model.
         """
         _state.parts("state", state, _PARTS)
         _state.same("state['settings']", state["settings"], self._settings)

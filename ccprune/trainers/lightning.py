@@ -22,20 +22,6 @@ class PruningCallback(Adapter, Callback):
     Gradient accumulation and all precisions are supported. The mask and the state of the schedule are in the Trainer's
     checkpoints, and a checkpoint without them is refused. The copies of Lightning's callbacks `WeightAveraging`,
     `EMAWeightAveraging` and `StochasticWeightAveraging` follow the mask.
-
-    Parameters
-    ----------
-    averaged, schedule, criterion and others
-        As in `GradualPruner`, except `model`, `optimizers` and `may_skip`.
-    example_input : Tensor, tuple, mapping, or iterable of batches, optional
-        For the operations in the report, as in `ccprune.report`.
-
-    Attributes
-    ----------
-    pruner : GradualPruner
-        From the beginning of the training on.
-    report : SparsityReport
-        From the end of the training on.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

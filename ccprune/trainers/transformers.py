@@ -30,20 +30,6 @@ class PruningCallback(Adapter, TrainerCallback):
     A criterion that uses the training takes the loss from the model's outputs, "loss" or the first one. A Trainer that
     computes the loss outside of the model is refused, and so is `load_best_model_at_end`, because the best model may be
     from before the last pruning.
-
-    Parameters
-    ----------
-    averaged, schedule, criterion and others
-        As in `GradualPruner`, except `model`, `optimizers` and `may_skip`.
-    example_input : Tensor, tuple, mapping, or iterable of batches, optional
-        For the operations in the report, as in `ccprune.report`.
-
-    Attributes
-    ----------
-    pruner : GradualPruner
-        From the beginning of the training on.
-    report : SparsityReport
-        From the end of the training on.
     """
 
     _shares = False  # whether losses are those of shares of a batch, which are summed

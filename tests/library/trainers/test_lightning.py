@@ -84,7 +84,7 @@ def test_it_trains_as_a_loop_with_exact_counts_and_reports(tmp_path):
     module, pruning, watch = fit(tmp_path)
     model, pruner = loop()
     assert same(module.network, model) and watch.kept == KEPT
-    assert pruning.report.loc["all", "kept"] == 13 and pruning.report.loc["all", "violations"] == 0
+    assert pruning.report.layers.loc["all", "kept"] == 13 and pruning.report.layers.loc["all", "violations"] == 0
     assert not module.trainer.optimizers[0]._optimizer_step_post_hooks
 
 

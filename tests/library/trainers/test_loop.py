@@ -65,7 +65,7 @@ def test_counts_are_exact_and_a_resumed_loop_equals_an_uninterrupted_one(criteri
         return model, average, pruner, kept
 
     model, average, pruner, kept = whole(save=10)
-    assert kept == KEPT and pruner.report().loc["all", "kept"] == 13
+    assert kept == KEPT and pruner.report().layers.loc["all", "kept"] == 13
     resumed, again, other, kept = whole(saved=torch.load(tmp_path / "state.pt", weights_only=True))
     assert kept == KEPT[10:] and same(model, resumed) and same(average, again)
     assert all(torch.equal(keep, other.mask.keep[name]) for name, keep in pruner.mask.keep.items())

@@ -94,7 +94,7 @@ def test_it_trains_as_a_loop_with_exact_counts_and_reports(tmp_path):
     model, pruning, watch = fit(tmp_path)
     expected, pruner = loop()
     assert same(model.network, expected) and watch.kept == KEPT
-    assert pruning.report.loc["all", "kept"] == 13 and pruning.report.loc["all", "violations"] == 0
+    assert pruning.report.layers.loc["all", "kept"] == 13 and pruning.report.layers.loc["all", "violations"] == 0
     assert not model._forward_hooks
 
 
