@@ -11,10 +11,13 @@ import math
 
 import numba
 import numpy as np
+from numba.core.codegen import get_host_cpu_features
 
 from ccprune._util.threads import torch_threads_kept
 
 _TINY, _HUGE = 1e-140, 1e140
+# Points up to which comparing all pairs of recorded weights is at least as fast as sorting.
+_MOST_POINTS = 200 if "+avx512f" in get_host_cpu_features() else 100
 _LINE = 8  # numbers of a cache line; vectors that cross lines load at half the speed
 
 
@@ -24,7 +27,7 @@ def block_width(points: int, embed_dim: int, neighbourhood: float) -> int:
     Only the sorted search takes one dimension, where it is the fastest, or a finite neighbourhood. The limits are
     measured: the arrays of a block should stay in the processor's innermost cache.
     """
-    if points > 200 or embed_dim == 1 or neighbourhood < math.inf:
+    if points > _MOST_POINTS or embed_dim == 1 or neighbourhood < math.inf:
         return 0
     return 16 if points <= 100 else 8
 
@@ -138,6 +141,24 @@ def _curves(x, width, embed_dim, delay, partner, distance, curves):
             curves[s, k] = (total + math.log(product)) / found / 2.0 if found else np.nan
 
 
+@numba.njit(cache=True, error_model="numpy")
+def _rescale(x, size):
+    """Rescale series to [0, 1], constant ones to 0, and return their extents (size,)."""
+    low, high = x[:size].copy(), x[:size].copy()
+    for first in range(size, x.size, size):
+        row = x[first : first + size]
+        for s in range(size):
+            low[s] = min(low[s], row[s])
+            high[s] = max(high[s], row[s])
+    extent = high - low
+    divisor = np.where(extent == 0.0, 1.0, extent)
+    for first in range(0, x.size, size):
+        row = x[first : first + size]
+        for s in range(size):
+            row[s] = (row[s] - low[s]) / divisor[s]
+    return extent
+
+
 @torch_threads_kept
 @numba.njit(parallel=True, cache=True)
 def stretching_curves(series, embed_dim, delay, theiler, steps, upto, neighbourhood, width):
@@ -147,32 +168,25 @@ def stretching_curves(series, embed_dim, delay, theiler, steps, upto, neighbourh
     """
     count, n = series.shape
     points = n - delay * (embed_dim - 1) - steps
-    low, extent = np.empty(count), np.empty(count)
     out = np.full((count, upto + 1), np.nan)
-    for s in numba.prange(count):
-        low[s] = series[s].min()
-        extent[s] = series[s].max() - low[s]
-    moving = np.flatnonzero(extent)
     most = max(1, width)
-    for block in numba.prange((moving.size + most - 1) // most):
-        members = moving[block * most : (block + 1) * most]
-        size = members.size
+    for block in numba.prange((count + most - 1) // most):
+        first = block * most
+        size = min(most, count - first)
         row = (n * size + _LINE - 1) // _LINE * _LINE
         memory = np.zeros(5 * row + _LINE)
-        first = (-memory.ctypes.data // 8) % _LINE
-        work = memory[first : first + 5 * row].reshape((5, row))
+        start = (-memory.ctypes.data // 8) % _LINE
+        work = memory[start : start + 5 * row].reshape((5, row))
         x = work[4]
-        for s in range(size):
-            for t in range(n):
-                x[t * size + s] = (series[members[s], t] - low[members[s]]) / extent[members[s]]
+        for t in range(n):
+            for s in range(size):
+                x[t * size + s] = series[first + s, t]
+        extent = _rescale(x[: n * size], size)
         partner = np.empty((points - theiler) * size, np.int64)
-        if width == 0:
-            twin_limit = (neighbourhood / extent[members[0]]) ** 2
-            _scan_sorted(x, embed_dim, delay, theiler, points, twin_limit, partner)
-        else:
+        if width > 0:
             _compare_pairs(x, size, embed_dim, delay, theiler, points, work[:4], partner)
-        curves = np.empty((size, upto + 1))
-        _curves(x, size, embed_dim, delay, partner, work[0], curves)
-        for s in range(size):
-            out[members[s]] = curves[s]
+        elif extent[0] > 0.0:
+            _scan_sorted(x, embed_dim, delay, theiler, points, (neighbourhood / extent[0]) ** 2, partner)
+        if width > 0 or extent[0] > 0.0:
+            _curves(x, size, embed_dim, delay, partner, work[0], out[first : first + size])
     return out

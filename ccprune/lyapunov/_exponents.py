@@ -12,11 +12,13 @@ from torch import Tensor
 
 from ccprune._util.checks import at_least, rows_within
 from ccprune._util.series import Series, as_tensor, check_series, has_jump
+from ccprune._util.threads import one_thread
 from ccprune.lyapunov import _cpu as _lyapunov_cpu
 from ccprune.lyapunov import _torch as _lyapunov_torch
 from ccprune.lyapunov._slopes import fit_range, slopes
 
 MAX_BYTES = 2**28  # default working memory
+_ENOUGH = 2**16  # numbers in series that are worth a second thread, a few milliseconds
 
 
 def window_count(points: int, window: int, stride: int) -> int:
@@ -90,12 +92,13 @@ def stretching_curves(
             f"steps={steps} need at least {shortest}"
         )
     limit = float("inf") if neighbourhood is None else float(neighbourhood)
-    values = series.detach().to(torch.float64).contiguous()
-    if values.device.type == "cpu":
-        width = _lyapunov_cpu.block_width(series.shape[1] - delay * (embed_dim - 1) - steps, embed_dim, limit)
-        curves = _lyapunov_cpu.stretching_curves(values.numpy(), embed_dim, delay, theiler, steps, upto, limit, width)
-        return torch.from_numpy(curves)
-    return _lyapunov_torch.stretching_curves(values, embed_dim, delay, theiler, steps, upto, limit, max_bytes)
+    series = series.detach().to(torch.promote_types(series.dtype, torch.float32))
+    options = (embed_dim, delay, theiler, steps, upto, limit)
+    if series.device.type != "cpu":
+        return _lyapunov_torch.stretching_curves(series.to(torch.float64), *options, max_bytes)
+    width = _lyapunov_cpu.block_width(series.shape[1] - delay * (embed_dim - 1) - steps, embed_dim, limit)
+    with one_thread(series.numel() < _ENOUGH):
+        return torch.from_numpy(_lyapunov_cpu.stretching_curves(series.numpy(), *options, width))
 
 
 def windowed_exponents(
@@ -207,8 +210,9 @@ def exponents_of(
     options = {"embed_dim": embed_dim, "delay": delay, "theiler": theiler, "max_bytes": max_bytes}
     curves = stretching_curves(values, steps=steps, upto=last, **options)
     exponents = slopes(curves, first=first, last=last)
-    still = (series.amax(1) - series.amin(1)) < min_range
-    exponents = torch.where(still | exponents.isnan(), 0.0, exponents)
+    exponents[exponents.isnan()] = 0.0
+    if min_range > 0:
+        exponents[(series.amax(1) - series.amin(1)) < min_range] = 0.0
     if jump_threshold is not None:
         exponents = torch.where(has_jump(series, threshold=jump_threshold), 0.0, exponents)
     return exponents if decimals is None else torch.round(exponents, decimals=decimals)

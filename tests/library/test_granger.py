@@ -10,8 +10,10 @@ import pytest
 import torch
 from scipy import stats
 
+from ccprune._util import threads
 from ccprune.granger import _sums as _granger_sums
 from ccprune.granger import benjamini_hochberg, granger_test
+from ccprune.lyapunov import exponents_of
 
 TESTS = {"ssr_chi2": "ssr_chi2test", "ssr_f": "ssr_ftest"}
 WINDOWS, LAGS = 150, 20
@@ -261,6 +263,27 @@ def test_permuting_causes_permutes_results_and_batch_size_hardly_matters():
         value = getattr(whole, name)
         torch.testing.assert_close(getattr(shuffled, name), value[:, order], rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(getattr(alone, name), value[:, 7:8], rtol=1e-10, atol=1e-10)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(one_thread):
+    # The last digits of LAPACK's factors do.
+    effect, causes = case("walk")
+    whole = granger_test(effect, causes, max_lag=LAGS)
+    torch.set_num_threads(2)
+    assert torch.equal(granger_test(effect, causes, max_lag=LAGS).p_value, whole.p_value)
+
+
+def test_small_work_runs_on_one_thread(monkeypatch, one_thread):
+    counts = []
+    monkeypatch.setattr(threads.numba, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(threads.numba, "set_num_threads", counts.append)
+    effect, causes = case("random")
+    granger_test(effect, causes, max_lag=3)
+    exponents_of(causes.T, steps=3)
+    assert counts and counts == [1, 2] * (len(counts) // 2)
+    counts.clear()
+    exponents_of(causes.T.repeat(200, 1), steps=3)
+    assert not counts
 
 
 def test_shift_and_scale_do_not_matter():

@@ -244,7 +244,7 @@ def test_affine_invariance(scale, shift):
 
 
 def test_one_series_alone_equals_itself_in_a_batch_for_any_thread_count():
-    series = walks(1000, 60)
+    series = walks(1100, 60)
     threads = numba.get_num_threads()
     try:
         found = []

@@ -9,7 +9,7 @@ import torch
 from ccprune import lasso, lyapunov
 from replication.networks import ensemble, training
 torch.set_num_threads(1)
-lyapunov.exponents_of(torch.rand(9, 50).double(), steps=3)
+lyapunov.exponents_of(torch.rand(2000, 50).double(), steps=3)
 print(torch.get_num_threads())
 networks = ensemble.initialise((2, 2, 1), 3, seed=0)
 training.advance(networks, torch.rand(5, 2).double(), torch.ones(5, 1).double(), lr=0.1, first=0, steps=5)
