@@ -1,17 +1,17 @@
-"""Recorder and screen for distributed training, where each rank records its part of the weights.
+"""Recorder and stores for distributed training, where each rank records its part of the weights.
 
 The loss of a step is the mean over ranks, which needs communication of one number per loss: one per step with
 "consecutive", two with "same_batch". There is no other communication until the condition of the screen is computed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune import lasso
+from ccprune import lasso, scores
 from ccprune.distributed.layout import Layout, resharded
 from ccprune.distributed.masks import ShardedMask
 from ccprune.lasso.problem import check_penalty
@@ -117,3 +117,43 @@ class Screen(lasso.Screen):
 
     def _table(self) -> Tensor:
         return super()._table() if self._whole is None else self._whole
+
+
+class WeightExponents(scores.WeightExponents):
+    """`scores.WeightExponents` of this rank's part, for `scores.legcnet_of_exponents`; every rank must create it.
+
+    Parameters
+    ----------
+    model : Module
+    layout : Layout
+        Layout of the model.
+    risk : callable, optional
+        As in `scores.WeightExponents`; it is called on all ranks, and its mean over ranks is used.
+    **settings
+        Other arguments of `scores.WeightExponents`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        layout: Layout,
+        risk: Callable[[nn.Module], Tensor | float] | None = None,
+        **settings: Any,
+    ) -> None:
+        self._layout = layout
+
+        def check() -> dict[str, Any]:
+            super(WeightExponents, self).__init__(model, risk=risk, **settings)
+            return {"settings": sorted(settings.items()), "risk": risk is not None, "weights": [*layout.held(model)]}
+
+        layout.agree(check)
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """Weights by name, of each this rank's part."""
+        return self._layout.own(self._model)
+
+    def _mean(self, risk: Tensor) -> Tensor:
+        resharded(self._model)  # a forward pass alone may have left parameters whole
+        return self._layout.mean(risk)

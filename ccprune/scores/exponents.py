@@ -62,7 +62,7 @@ class WeightExponents(Stateful):
         if risk is not None and not callable(risk):
             raise TypeError(f"risk must be a function of the model, got {type(risk).__name__}")
         self._block = rows_within(max_bytes, 8 * 10 * window, "one window")
-        self._model, self.weights, self._window, self._risk = model, prunable(model), window, risk
+        self._model, self._weights, self._window, self._risk = model, prunable(model), window, risk
         self._min_range, self._dtype, self.max_bytes = min_range, dtype, max_bytes
         self._rows: Tensor | None = None  # weights (window, P) after the last steps
         self._filled = 0
@@ -70,11 +70,17 @@ class WeightExponents(Stateful):
         self._exponents: list[Tensor] = []
         self._risks: list[Tensor] = []
 
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """Recorded weights by name, in the order of the exponents."""
+        return self._weights
+
     @torch.no_grad()
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
         """Add one step, or raise ValueError for names or shapes other than the model's."""
-        check_changes(delta_weights, self.weights)
-        row = torch.cat([weight.to(delta_weights[name].dtype).flatten() for name, weight in self.weights.items()])
+        weights = self.weights
+        check_changes(delta_weights, weights)
+        row = torch.cat([weight.to(delta_weights[name].dtype).flatten() for name, weight in weights.items()])
         if self._rows is None:
             self._rows = row.new_empty(self._window, len(row))
         self._rows[self._filled] = row
@@ -90,11 +96,15 @@ class WeightExponents(Stateful):
             raise ValueError(f"the store holds no window of {self._window} records")
         return self._exponents, torch.stack(self._risks)
 
+    def _mean(self, risk: Tensor) -> Tensor:
+        """Return the risk. `ccprune.distributed` averages it over processes."""
+        return risk
+
     def _end_window(self, rows: Tensor, loss: Tensor) -> None:
         risk = loss
         if self._risk is not None:
             with eval_mode(self._model):
-                risk = torch.as_tensor(self._risk(self._model), dtype=torch.float64, device=loss.device)
+                risk = self._mean(torch.as_tensor(self._risk(self._model), dtype=torch.float64, device=loss.device))
             if risk.numel() != 1 or not bool(risk.isfinite()):
                 raise ValueError(f"risk must return one finite number, got {risk.tolist()}")
             risk = risk.reshape(())

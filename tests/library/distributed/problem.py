@@ -47,6 +47,16 @@ def train(model, optimizer, recorder, data, device="cpu"):
                 recorder.after(loss(model, x.to(device), y.to(device)))
 
 
+def exponents(model, recorder_of, store_of, own=lambda x: x, device="cpu"):
+    """Train for five windows of six steps and return the store; `own` takes a process's share of a batch."""
+    x, y = (own(part).to(device) for part in batches(1)[0])
+    stepper, store = optimizer(model), store_of(model, window=6, risk=lambda model: loss(model, x, y))
+    data = [(own(x), own(y)) for x, y in batches(28)]
+    with recorder_of(model, stepper, [store], pairing="consecutive") as recorder:
+        train(model, stepper, recorder, data, device)
+    return store
+
+
 def tied_scores():
     """{case: (scores, sparsities)}, scores of the network's weights."""
     generator = torch.Generator().manual_seed(2)

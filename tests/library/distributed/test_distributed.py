@@ -16,6 +16,7 @@ if not (torch.distributed.is_available() and torch.distributed.is_gloo_available
 from ccprune import lasso
 from ccprune.mask import Mask, prunable
 from ccprune.recording import Recorder, SquaredUpdates
+from ccprune.scores import WeightExponents, legcnet_of_exponents
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -151,6 +152,25 @@ def test_pruned_weights_stay_zero_under_momentum_and_decay(two, kind, pairing):
             assert (before != after)[kept.cpu()].all()
 
 
+@pytest.fixture(scope="module")
+def exponents():
+    store = problem.exponents(problem.network(), Recorder, WeightExponents)
+    return legcnet_of_exponents(store, max_lag=1)
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_exponents_of_parts_score_and_mask_as_those_of_one_process(two, exponents, kind):
+    every = torch.cat([score.flatten() for score in exponents.values()])
+    assert every.std() > 0.1
+    for found in two:
+        scores, keep, _ = found["legcnet", kind]
+        for name, score in exponents.items():
+            torch.testing.assert_close(scores[name], score, rtol=1e-6, atol=1e-6)
+        assert same(keep, Mask.from_scores(exponents, sparsity=0.5).keep)
+    held = {"ddp": [119, 118], "fsdp": [141, 96]}
+    assert [found["legcnet", kind][2] for found in two] == held[kind]
+
+
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_a_loss_that_does_not_change_scores_nothing(two, kind):
     for found in two:
@@ -213,6 +233,7 @@ def test_arguments_that_differ_between_ranks_are_errors_on_all(two):
         "masks": (f"mask {differ}",) * 2,
         "pairings": (f"pairing {differ} 'same_batch'", f"pairing {differ} 'consecutive'"),
         "settings": (f"settings {differ} .*10", f"settings {differ} .*11"),
+        "windows": (rf"settings {differ} .*'window', 6", rf"settings {differ} .*'window', 7"),
         "alphas": (rf"alphas {differ} \[1.0\]", rf"alphas {differ} \[1.0, 2.0\]"),
         "tensors": (f"name {differ} .*0.weight", f"name {differ} .*3.weight"),
         "a size of one": (rf"part\['0.weight'\] {shape}",) * 2,

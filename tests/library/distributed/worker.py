@@ -5,6 +5,7 @@ import runpy
 import sys
 from contextlib import redirect_stdout
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from unittest.mock import patch
@@ -17,8 +18,9 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
-from ccprune.distributed import Layout, Recorder, Screen, ShardedMask
+from ccprune.distributed import Layout, Recorder, Screen, ShardedMask, WeightExponents
 from ccprune.recording import PAIRINGS, SquaredUpdates
+from ccprune.scores import legcnet_of_exponents
 from ccprune.trainers import GradualPruner
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -76,6 +78,17 @@ def training(kind, pairing, device, alpha):
             optimizer.step()
     found["trained"] = {name: whole(weight) for name, weight in model.named_parameters()}
     return found
+
+
+def legcnet(kind, device):
+    """Scores and mask of exponents that are computed during training, and the number that the rank holds."""
+    model = wrapped(kind, problem.network().to(device), device)
+    layout = Layout.of(model)
+    parts = partial(Recorder, layout=layout), partial(WeightExponents, layout=layout)
+    store = problem.exponents(model, *parts, own=half, device=device)
+    scores, held = legcnet_of_exponents(store, max_lag=1), len(store.windows()[0][0])
+    mask = ShardedMask.from_scores(scores, layout, sparsity=0.5)
+    return {name: layout.whole(name, score).cpu() for name, score in scores.items()}, mask.gather().keep, held
 
 
 def nothing(kind, device):
@@ -183,6 +196,7 @@ def disagreements(device):
     found["masks"] = said(ShardedMask.from_mask, [mask, mask.shuffled(seed=0)][rank], layout)
     found["pairings"] = said(Recorder, model, optimizer, [screen], layout=layout, pairing=PAIRINGS[rank])
     found["settings"] = said(screen.condition, max_iter=10 + rank)
+    found["windows"] = said(WeightExponents, model, layout=layout, window=6 + rank)
     found["alphas"] = said(screen.masks, [1.0, 2.0][: 1 + rank])
     found["tensors"] = said(layout.whole, names[rank], scores[names[rank]])
     found["a size of one"] = said(layout.whole, names[0], scores[names[0]][:rank])
@@ -266,6 +280,7 @@ def main(backend, out, alpha, script):
     found["disagreements"] = disagreements(device)
     for kind in ("ddp", "fsdp"):
         found["chosen", kind] = chosen(kind, device)
+        found["legcnet", kind] = legcnet(kind, device)
         found["nothing", kind] = nothing(kind, device)
         found["selection", kind] = selection(kind, device)
     found["selection", "plain"] = selection("plain", device)
