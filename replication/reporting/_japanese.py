@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from replication.ledger import OUTCOMES
-from replication.reporting import counts
+from replication.reporting import counts, price
 from replication.reporting._english import percent
 from replication.reporting.counts import Row, claim_of
-from replication.reporting.markdown import number, table, with_interval
+from replication.reporting.markdown import table, with_interval
 from replication.reporting.statements import facts
 
 _FIGURES = ("数値", "比較の相手", "異なる数値", "完全一致", "誤差の範囲内", "範囲外", "条件不足", "未実行")
@@ -26,8 +26,6 @@ _NAMES = {
 }
 _METHODS = {"ft": "LEGCNet-FT", "pt": "LEGCNet-PT"}
 
-_MEASURED = ("legcnet_mnist", "pipeline", "recorder")
-# Claims of these benchmarks on the costs of scoring, by their texts in benchmarks/.
 _COSTS = {
     "seconds for 41,000 weights, training included": "論文 A、MNIST、重み 41,000 個の採点と学習(秒)",
     "and GB of memory for them": "そのときの記憶域(GB)",
@@ -111,19 +109,9 @@ def claims(rows: Sequence[Row]) -> str:
 
 
 def costs(benchmarks: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a table of the costs of scoring and recording, claimed and measured by the benchmarks."""
-    claims = [claim for name in _MEASURED for claim in benchmarks.get(name, {}).get("claims", ())]
-    lines = [
-        [
-            _COSTS[claim["text"]],
-            f"{number(claim['most'])} 以下" if claim["most"] is not None else f"{number(claim['least'])} 以上",
-            number(claim["measured"]),
-            "満たす" if claim["holds"] else "満たさない",
-        ]
-        for claim in claims
-        if claim["text"] in _COSTS
-    ]
-    return table(["測ったもの", "目標", "実測", "結果"], lines)
+    """Return the table of the costs of scoring and recording."""
+    words = ("{} 以下", "{} 以上", "満たす", "満たさない")
+    return price.costs(benchmarks, texts=_COSTS, head=("測ったもの", "目標", "実測", "結果"), words=words)
 
 
 def legcnet(rows: Sequence[Row]) -> str:
@@ -154,15 +142,9 @@ def legcnet(rows: Sequence[Row]) -> str:
 
 
 def operations(rows: Sequence[Row]) -> str:
-    """Return a table of the times of masked and sparse networks relative to dense, paper A's network for MNIST."""
-    chosen = [row for row in rows if row["table"] == "operations" and row["quantity"] == "time_over_dense"]
-    data = sorted({row["dataset"] for row in chosen}, key=lambda name: name != "mnist")[:1]
-    times = {(row["method"], row["sparsity"]): number(row["ours"]) for row in chosen if row["dataset"] in data}
-    levels = sorted({sparsity for _, sparsity in times})
-    forms = [f"{form}, {what}" for what in ("inference", "training step") for form in ("masked", "sparse")]
-    lines = [[number(level), *(times.get((form, level), "–") for form in forms)] for level in levels]
-    head = ["スパース率", "推論:マスクのみ", "推論:CSR", "学習:マスクのみ", "学習:CSR"]
-    return table(head, lines)
+    """Return the table of the times of masked and sparse networks."""
+    head = ("スパース率", "推論:マスクのみ", "推論:CSR", "学習:マスクのみ", "学習:CSR")
+    return price.operations(rows, head=head)
 
 
 def causal(rows: Sequence[Row]) -> str:

@@ -14,11 +14,11 @@ from typing import Any
 
 from ccprune._util.files import write_atomic
 from replication.ledger.tables import rows as all_rows
-from replication.reporting import _japanese, counts, released, statements
+from replication.reporting import _japanese, counts, price, released, statements
 from replication.reporting.counts import Row
 from replication.reporting.judging import cached
 
-PAGES = ("README.md", "README.ja.md", "docs/ja/questions.md")
+PAGES = ("README.md", "README.ja.md", "docs/questions.md", "docs/ja/questions.md")
 
 _BLOCK = re.compile(r"(<!-- ccprune report: (?!end)([\w-]+) -->\n).*?(<!-- ccprune report: end -->)", re.DOTALL)
 _MARK = "<!-- ccprune report:"
@@ -28,6 +28,8 @@ _PASSAGES: dict[str, Callable[[list[Row], Benchmarks], str]] = {
     "answers": lambda rows, _: statements.bullets(rows),
     "figures": lambda rows, _: counts.figures(rows),
     "claims": lambda rows, _: counts.claims(rows, "claim"),
+    "costs": lambda _, benchmarks: price.costs(benchmarks),
+    "operations": lambda rows, _: price.operations(rows),
     "answers-ja": lambda rows, _: _japanese.answers(rows),
     "figures-ja": lambda rows, _: _japanese.figures(rows),
     "claims-ja": lambda rows, _: _japanese.claims(rows),
