@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ccprune._util.checks import listed
 from ccprune.distributed._agreement import agree
 from ccprune.mask import prunable
-from ccprune.mask._names import owners
+from ccprune.mask._names import parameters_of
 from ccprune.mask._prunable import Chosen
 
 
@@ -108,7 +108,7 @@ class Layout:
 
     def weights(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """Return the model's weights of the layout, or raise ValueError that names those that it lacks."""
-        found = {name: module._parameters[attribute] for name, (module, attribute) in owners(resharded(model)).items()}
+        found = parameters_of(resharded(model))
         if lacking := self.parts.keys() - found.keys():
             raise ValueError(f"model must have the weights of the layout, it lacks {listed(sorted(lacking))}")
         return {name: found[name] for name in self.parts}

@@ -12,9 +12,9 @@ from ccprune._util.inputs import Inputs, first_inputs, mapped
 from ccprune.export import _constants as constants
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
-from ccprune.mask._coupled import traced
 from ccprune.mask._kinds import Axes, axes_of
 from ccprune.mask._names import Layer, layers, owners
+from ccprune.mask._traced import traced
 
 
 def structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e-5) -> Exported:

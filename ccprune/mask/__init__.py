@@ -2,15 +2,16 @@
 
 from ccprune.mask._allocation import ALLOCATIONS
 from ccprune.mask._core import Mask
-from ccprune.mask._coupled import Group, attention_heads, coupled_channels
+from ccprune.mask._coupled import attention_heads, coupled_channels
 from ccprune.mask._enforcement import Enforcement
+from ccprune.mask._groups import Group
 from ccprune.mask._kinds import Axes, register_kind
 from ccprune.mask._names import unwrap
 from ccprune.mask._overlap import jaccard_kept
 from ccprune.mask._prunable import prunable
 from ccprune.mask._search import allocate, sensitivity
 from ccprune.mask._select import SCOPES, LayerFloorWarning, drop_lowest
-from ccprune.mask.schedules import Rewind, cubic, geometric
+from ccprune.mask.schedules import cubic, geometric
 
 __all__ = [
     "ALLOCATIONS",
@@ -20,7 +21,6 @@ __all__ = [
     "Group",
     "LayerFloorWarning",
     "Mask",
-    "Rewind",
     "allocate",
     "attention_heads",
     "coupled_channels",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ccprune._util.checks import at_least, listed
 from ccprune.mask._allocation import ALLOCATIONS, protected
-from ccprune.mask._coupled import Group, rows, unit_scores
+from ccprune.mask._groups import Group, rows, unit_scores
 from ccprune.mask._select import drop_lowest, n_of_m, select
 
 if TYPE_CHECKING:
@@ -210,12 +210,6 @@ class FromScores:
                 keep[part.parameter] &= part.spread(flags.to(keep[part.parameter].device), scores[part.parameter].ndim)
         both = keep if previous is None else {n: k & previous.keep[n].to(k.device) for n, k in keep.items()}
         return cls(both, structured=groups is None)
-
-    @classmethod
-    def from_threshold(cls, scores: Mapping[str, Tensor], *, threshold: float) -> Self:
-        """Keep the weights with a score above the threshold, or raise ValueError that names a parameter with NaN."""
-        check_scores(scores)
-        return cls({name: score > threshold for name, score in scores.items()})
 
     @classmethod
     def from_counts(cls, scores: Mapping[str, Tensor], *, kept: Mapping[str, int]) -> Self:

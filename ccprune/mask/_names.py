@@ -58,10 +58,14 @@ def owners(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
     }
 
 
+def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return {plain name: parameter}; tied parameters have all their names."""
+    return {name: getattr(module, attribute) for name, (module, attribute) in owners(model).items()}
+
+
 def matched(model: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[str, Tensor, Tensor]]:
     """Return name, parameter and mask of each tensor, or raise ValueError if the mask does not fit the model."""
-    found = owners(model)
-    matches = []
+    found = parameters_of(model)
     first: dict[int, str] = {}
     for name, stays in keep.items():
         if name not in found:
@@ -70,16 +74,14 @@ def matched(model: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[str, Ten
             if not hint and len(inside) == 1:
                 hint = f"; pass its attribute {inside[0]}"
             raise ValueError(f"model has no parameter {name!r}{hint}; it has {listed(sorted(found))}")
-        module, attribute = found[name]
-        parameter = getattr(module, attribute)
+        parameter = found[name]
         require_numbers(name, parameter)
         if parameter.shape != stays.shape:
             raise ValueError(f"model's {name!r} has shape {tuple(parameter.shape)}, the mask {tuple(stays.shape)}")
-        if first.setdefault(id(parameter), name) != name:
-            raise ValueError(f"mask must name each parameter once, got {first[id(parameter)]!r} and {name!r}")
-        matches.append((name, parameter, stays))
-    require_values({name: parameter for name, parameter, _ in matches})
-    return matches
+        if (other := first.setdefault(id(parameter), name)) != name:
+            raise ValueError(f"mask must name each parameter once, got {other!r} and {name!r}")
+    require_values({name: found[name] for name in keep})
+    return [(name, found[name], stays) for name, stays in keep.items()]
 
 
 def require_axes(model: nn.Module, names: Collection[str]) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from ccprune._util.checks import listed
 from ccprune.mask._kinds import kind_of
-from ccprune.mask._names import PlainNames, owners, require_numbers, unwrap
+from ccprune.mask._names import PlainNames, parameters_of, require_numbers, unwrap
 
 #: Names of modules or parameters, or modules.
 Chosen = Collection[str | nn.Module]
@@ -48,15 +48,16 @@ def prunable(
     """
     chosen_names = _CHOSEN.get()
     if chosen_names is not None and chosen_names[0] == id(unwrap(model)):
-        parameters = {name: module._parameters[attribute] for name, (module, attribute) in owners(model).items()}
-        return {name: parameters[name] for name in chosen_names[1] if name in parameters}  # type: ignore[misc]
-    taken, left_out = _Selection(model, only, "only"), _Selection(model, skip, "skip")
+        everything = parameters_of(model)
+        return {name: everything[name] for name in chosen_names[1] if name in everything}
+    named, inside, parameters = _chosen(model, only, "only")
+    _, left_out, _ = _chosen(model, skip, "skip")
     known, found = candidates(model), {}
     names = _one_name(model, known)
     for name, (module, attribute, default) in known.items():
         weight = module._parameters.get(attribute)
-        wanted = default if only is None else taken.names(module, weight) or (default and taken.holds(module))
-        if left_out.holds(module, weight) or not wanted:
+        wanted = {id(module), id(weight)} & named or (default and id(module) in inside)
+        if {id(module), id(weight)} & left_out or not (default if only is None else wanted):
             continue
         if weight is None:
             raise ValueError(
@@ -64,7 +65,7 @@ def prunable(
                 "it out with skip"
             )
         found[names[id(weight)]] = weight
-    found |= {names[id(one)]: one for one in taken.parameters.values() if not left_out.holds(None, one)}
+    found |= {names[id(one)]: one for one in parameters if id(one) not in left_out}
     for name, weight in found.items():
         require_numbers(name, weight)
     if not found:
@@ -72,7 +73,7 @@ def prunable(
     # The order does not depend on the choice, because ties and random scores do.
     ordered = {name: found[name] for name in (*known, *found) if name in found}
     left = {name: weight for name, weight in ordered.items() if frozen or weight.requires_grad}
-    asleep = [name for name, weight in taken.parameters.items() if not frozen and not weight.requires_grad]
+    asleep = [names[id(one)] for one in parameters if not frozen and not one.requires_grad]
     if not left or asleep:
         raise ValueError(
             f"model's prunable weights are all frozen, {listed(asleep or found)}: score has the argument frozen=True"
@@ -106,54 +107,34 @@ def candidates(model: nn.Module) -> dict[str, tuple[nn.Module, str, bool]]:
 
 def _one_name(model: nn.Module, known: Mapping[str, tuple[nn.Module, str, bool]]) -> dict[int, str]:
     """Return {id of a parameter: name}: of tied names, the first of a layer that is pruned by default, or the first."""
-    places = owners(model)
+    places = parameters_of(model)
     names: dict[int, str] = {}
     for name in (*(name for name, (*_, default) in known.items() if default), *known, *places):
         if name in places:  # not computed from others
-            module, attribute = places[name]
-            names.setdefault(id(module._parameters[attribute]), name)
+            names.setdefault(id(places[name]), name)
     return names
 
 
-class _Selection:
-    """Modules and parameters of a model that `only` or `skip` name."""
-
-    def __init__(self, model: nn.Module, entries: Chosen | None, argument: str) -> None:
-        if isinstance(entries, str | nn.Module):
-            raise TypeError(f"{argument} must be a collection of names or modules, got {type(entries).__name__}")
-        plain = PlainNames(model)
-        places, modules = owners(model), list(model.named_modules(remove_duplicate=False))
-        self.parameters: dict[str, nn.Parameter] = {}
-        self._named: set[int] = set()
-        self._inside: set[int] = set()
-        unknown = []
-        for entry in entries or ():
-            held = [module for name, module in modules if entry is module or (name and plain(name) == entry)]
-            for module in held:
-                self._named |= {id(module)}
-                self._inside |= {id(one) for one in module.modules()}
-            if isinstance(entry, str) and entry in places:
-                holder, attribute = places[entry]
-                self.parameters[entry] = holder._parameters[attribute]  # type: ignore[assignment]
-            elif not held:
-                unknown.append(entry if isinstance(entry, str) else type(entry).__name__)
-        if unknown:
-            raise ValueError(f"{argument} must name modules or parameters of the model, got {listed(unknown)}")
-        self._weights = {id(weight) for weight in self.parameters.values()}
-        self._within = self._weights | {
-            id(weight)
-            for module in model.modules()
-            if id(module) in self._inside
-            for weight in module._parameters.values()
-        }
-
-    def names(self, module: nn.Module, weight: Tensor | None) -> bool:
-        """Return whether the weight or its module itself is named."""
-        return id(module) in self._named or id(weight) in self._weights
-
-    def holds(self, module: nn.Module | None, weight: Tensor | None = None) -> bool:
-        """Return whether the module or the weight is in one that is named."""
-        return id(module) in self._inside or (weight is not None and id(weight) in self._within)
+def _chosen(model: nn.Module, entries: Chosen | None, argument: str) -> tuple[set[int], set[int], list[nn.Parameter]]:
+    """Return the ids of the modules and parameters that are named, of all that are in them, and these parameters."""
+    if isinstance(entries, str | nn.Module):
+        raise TypeError(f"{argument} must be a collection of names or modules, got {type(entries).__name__}")
+    plain, places = PlainNames(model), parameters_of(model)
+    modules = [(plain(name), module) for name, module in model.named_modules(remove_duplicate=False)]
+    held: list[nn.Module] = []
+    parameters, unknown = [], []
+    for entry in entries or ():
+        found = [module for name, module in modules if entry is module or (name and name == entry)]
+        held += found
+        if isinstance(entry, str) and entry in places:
+            parameters.append(places[entry])
+        elif not found:
+            unknown.append(entry if isinstance(entry, str) else type(entry).__name__)
+    if unknown:
+        raise ValueError(f"{argument} must name modules or parameters of the model, got {listed(unknown)}")
+    inside = {id(one) for module in held for one in (*module.modules(), *module.parameters())}
+    named = {id(one) for one in (*held, *parameters)}
+    return named, inside | named, parameters
 
 
 def _remedy(module: nn.Module, attribute: str) -> str:

@@ -9,7 +9,7 @@ from torch import nn
 from ccprune import export
 from ccprune.export import _constants, _structured
 from ccprune.mask import Mask, prunable
-from ccprune.mask._coupled import traced
+from ccprune.mask._traced import traced
 from ccprune.measure import operations as flops
 
 tp = pytest.importorskip("torch_pruning", reason="needs torch-pruning")

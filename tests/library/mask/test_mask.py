@@ -84,23 +84,14 @@ def test_infinite_scores_are_extreme_and_nan_is_refused():
     assert Mask.from_scores(scores, sparsity=0.25).keep["a"].tolist() == [True, True, False, True]
     assert Mask.from_scores(scores, sparsity=0.75).keep["a"].tolist() == [False, True, False, False]
     scores["b"] = torch.tensor([float("nan")])
-    for call in (
-        lambda: Mask.from_scores(scores, sparsity=0.5),
-        lambda: Mask.from_threshold(scores, threshold=0.5),
-    ):
-        with pytest.raises(ValueError, match=r"scores\['b'\] holds NaN"):
-            call()
+    with pytest.raises(ValueError, match=r"scores\['b'\] holds NaN"):
+        Mask.from_scores(scores, sparsity=0.5)
 
 
 def test_scores_of_several_precisions_are_compared_as_numbers():
     scores = {"half": torch.tensor([0.5, 2.0]).half(), "double": torch.tensor([1.0, 3.0]).double()}
     mask = Mask.from_scores(scores, sparsity=0.5)
     assert mask.keep["half"].tolist() == [False, True] and mask.keep["double"].tolist() == [False, True]
-
-
-def test_from_threshold_keeps_what_is_above():
-    mask = Mask.from_threshold({"a": torch.tensor([0.1, 0.5, 0.9])}, threshold=0.5)
-    assert mask.keep["a"].tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)

@@ -1,13 +1,11 @@
 """Masks made from other masks, and schedules; oracles: counting and sorting with NumPy, and the papers' formulas."""
 
-import copy
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from ccprune.mask import Mask, Rewind, cubic, geometric, jaccard_kept, prunable
+from ccprune.mask import Mask, cubic, geometric, jaccard_kept
 
 
 def scores(seed=0, ties=False):
@@ -91,61 +89,3 @@ def test_geometric_prunes_the_same_share_of_the_rest_each_time():
         geometric(1, iterations=3)
     with pytest.raises(ValueError, match="iterations must be an integer of at least 1"):
         geometric(0.5, iterations=0)
-
-
-def small():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
-
-
-def train(model, optimizer, steps, first=0):
-    for step in range(first, first + steps):
-        x = torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        model(x).square().mean().backward()
-        optimizer.step()
-
-
-def test_rewinding_is_training_under_the_mask_from_step_k():
-    model = small()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    train(model, optimizer, 3)
-    point = Rewind.at(model, optimizer)
-    twin, momentum = copy.deepcopy(model), copy.deepcopy(optimizer.state_dict())
-    mask = None
-    for sparsity in geometric(0.7, iterations=3):
-        train(model, optimizer, 5, first=3)
-        found = {name: weight.detach().abs() for name, weight in prunable(model).items()}
-        mask = Mask.from_scores(found, sparsity=sparsity, previous=mask)
-        assert point.restore_(model, mask, optimizer) is model
-        expected = mask.apply_(copy.deepcopy(twin)).state_dict()
-        assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
-    # Momentum is that of step k too: the next steps are those of a twin that never went on.
-    other = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
-    other.load_state_dict(momentum)
-    for one, its in ((model, optimizer), (twin, other)):
-        with mask.enforce(one, its):
-            train(one, its, 4, first=3)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
-
-
-def test_rewinding_refuses_and_changes_nothing():
-    model = small()
-    mask = Mask({"0.weight": torch.ones(6, 4, dtype=torch.bool)})
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    point = Rewind.at(model)
-    with torch.no_grad():
-        model[0].weight += 1
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ValueError, match="optimizer must be given both"):
-        point.restore_(model, mask, optimizer)
-    with pytest.raises(ValueError, match="optimizer must be given both"):
-        Rewind.at(model, optimizer).restore_(model, mask)
-    with pytest.raises(ValueError, match="no parameter '5.weight'"):
-        point.restore_(model, Mask({"5.weight": torch.ones(1, dtype=torch.bool)}))
-    with pytest.raises(ValueError, match="that it had at Rewind.at"):
-        point.restore_(nn.Sequential(nn.Linear(4, 6)), mask)
-    other = torch.optim.SGD([{"params": [parameter]} for parameter in model.parameters()], lr=0.1)
-    with pytest.raises(ValueError, match="parameter group"):
-        Rewind(point.state, optimizer.state_dict()).restore_(model, mask, other)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

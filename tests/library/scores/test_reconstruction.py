@@ -384,7 +384,7 @@ def test_an_error_in_a_later_layer_leaves_the_earlier_ones_as_before():
     with torch.no_grad():  # the second layer's inputs are 2, 2, 0
         model[0].weight.copy_(torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]))
     before = [layer.weight.detach().clone() for layer in model]
-    mask = Mask.from_threshold({"0.weight": torch.eye(3).roll(1, 0), "1.weight": torch.ones(2, 3)}, threshold=0.5)
+    mask = Mask({"0.weight": torch.eye(3).roll(1, 0).bool(), "1.weight": torch.ones(2, 3).bool()})
     mask.keep["1.weight"][:, 2] = False
     with pytest.raises(ValueError, match="damping must be larger: inputs of the layer of '1.weight' are linearly dep"):
         reconstruct(model, mask, x, damping=0.0)
