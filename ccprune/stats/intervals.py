@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy  # its submodules are imported on first use
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri, stdtrit
 
 from ccprune._util.checks import at_least, inside_unit_interval
 
@@ -72,13 +72,13 @@ def bootstrap_interval(
     drawn = np.concatenate([values.take(places).mean(1) for places in _draws(_places, n, resamples, seed)])
     # Half of the ties count as below, so that a symmetric sample has no bias. Clipping keeps the quantile finite.
     below = (np.sum(drawn < estimate) + 0.5 * np.sum(drawn == estimate)) / resamples
-    bias = ndtri(np.clip(below, 0.5 / resamples, 1 - 0.5 / resamples))
+    bias = scipy.special.ndtri(np.clip(below, 0.5 / resamples, 1 - 0.5 / resamples))
     left_out = np.concatenate([others.mean(1) for others in _left_out(values)])
     gap = left_out.mean() - left_out
     spread = np.sum(gap**2)
     acceleration = np.sum(gap**3) / (6 * spread**1.5) if spread > 0 else 0.0  # values may differ by rounding alone
-    z = bias + ndtri([(1 - confidence_level) / 2, (1 + confidence_level) / 2])
-    low, high = np.quantile(drawn, ndtr(bias + z / (1 - acceleration * z)))
+    z = bias + scipy.special.ndtri([(1 - confidence_level) / 2, (1 + confidence_level) / 2])
+    low, high = np.quantile(drawn, scipy.special.ndtr(bias + z / (1 - acceleration * z)))
     return Interval(estimate, float(low), float(high), n)
 
 
@@ -98,7 +98,7 @@ def student_interval(
     values = check_sample(sample, "sample")
     inside_unit_interval(confidence_level=confidence_level)
     n, mean = len(values), float(values.mean())
-    reach = float(stdtrit(n - 1, (1 + confidence_level) / 2) * values.std(ddof=1) / np.sqrt(n))
+    reach = float(scipy.special.stdtrit(n - 1, (1 + confidence_level) / 2) * values.std(ddof=1) / np.sqrt(n))
     return Interval(mean, mean - reach, mean + reach, n)
 
 

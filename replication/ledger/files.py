@@ -5,9 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from replication.ledger import announcement
 from replication.ledger.cell import Cell
@@ -17,6 +15,9 @@ from replication.ledger.raw import columns
 from replication.ledger.reading import InvalidFile, read_text
 from replication.ledger.schema import SCHEMA, validate
 from replication.ledger.storage import from_json, save, signature
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write(
@@ -29,7 +30,7 @@ def write(
     parameters: Mapping[str, Any] | None = None,
     skipped: Iterable[Mapping[str, str]] = (),
     figures: Mapping[str, Any] | None = None,
-    raw: pd.DataFrame | None = None,
+    raw: "pd.DataFrame | None" = None,
     device: str = "cpu",
 ) -> Path:
     """Write the result file of a run atomically, so that an interrupted call leaves the old file.

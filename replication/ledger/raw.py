@@ -5,13 +5,14 @@ import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from replication.ledger.journal import commit
 from replication.ledger.reading import InvalidFile
 from replication.ledger.storage import signed
+
+if TYPE_CHECKING:
+    import pandas as pd  # slow to import, and most calls have no table
 
 #: Folder of the raw runs in an output folder.
 FOLDER = "raw"
@@ -29,8 +30,10 @@ def raw_digest(path: str | os.PathLike) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
+def columns(frame: "pd.DataFrame") -> dict[str, list[Any]]:
     """Return the columns of a table as lists by name, with None for missing values, so that JSON can hold them."""
+    import pandas as pd
+
     return {str(name): [None if pd.isna(value) else value for value in frame[name]] for name in frame}
 
 
@@ -73,6 +76,8 @@ def placed(label: str, content: Mapping[str, Any]) -> dict[str, bytes | None]:
     result, raw = f"results/{label}.json", f"{FOLDER}/{label}.parquet"
     if content["raw"] is None:
         return {result: signed(content).encode()} | ({raw: None} if content["raw_sha256"] is None else {})
+    import pandas as pd
+
     held = io.BytesIO()
     try:
         pd.DataFrame(content["raw"]).to_parquet(held, index=False, compression="zstd")
@@ -83,7 +88,7 @@ def placed(label: str, content: Mapping[str, Any]) -> dict[str, bytes | None]:
     return {raw: held.getvalue(), result: text.encode()}
 
 
-def read_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> pd.DataFrame | None:
+def read_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> "pd.DataFrame | None":
     """Read the raw runs of a result, from the result itself or from their own file.
 
     Parameters
@@ -103,6 +108,8 @@ def read_raw(result: str | os.PathLike, content: Mapping[str, Any]) -> pd.DataFr
     ValueError
         If the file is missing, its checksum differs from the one in the result, or it is not a Parquet file.
     """
+    import pandas as pd
+
     if content["raw"] is not None:
         return pd.DataFrame(content["raw"])
     if content["raw_sha256"] is None:

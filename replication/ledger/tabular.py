@@ -1,15 +1,16 @@
 """Cells from tables: a table's columns are fields of the cells."""
 
 from collections.abc import Mapping
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ccprune.stats import student_interval
 from replication.ledger.cell import Cell
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def row_cells(rows: pd.DataFrame, /, **fields: Any) -> list[Cell]:
+
+def row_cells(rows: "pd.DataFrame", /, **fields: Any) -> list[Cell]:
     """Return one cell for each row.
 
     Parameters
@@ -29,7 +30,7 @@ def row_cells(rows: pd.DataFrame, /, **fields: Any) -> list[Cell]:
     return [Cell(**fields, **_present_fields(record)) for record in records]
 
 
-def sample_cells(samples: pd.DataFrame, value: str = "value", /, **fields: Any) -> list[Cell]:
+def sample_cells(samples: "pd.DataFrame", value: str = "value", /, **fields: Any) -> list[Cell]:
     """Return one cell for each group of runs: their mean with Student's 95% interval, of a single run its value.
 
     Parameters
@@ -64,5 +65,7 @@ def mean_fields(values: Any) -> dict[str, float | int]:
 
 def _present_fields(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that are not missing, with NumPy's scalars as Python's."""
+    import pandas as pd
+
     plain = {name: value.item() if hasattr(value, "item") else value for name, value in record.items()}
     return {name: value for name, value in plain.items() if not pd.isna(value)}
