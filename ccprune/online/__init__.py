@@ -4,9 +4,8 @@
 steps of an uninterrupted training loop, and is checkpointed with the model and the optimiser.
 """
 
-from ccprune.online._growth import GROWTHS
 from ccprune.online.changes import Schedule, exchange, shrink
 from ccprune.online.forgetting import STATISTICS, Forgetting
-from ccprune.online.pruner import OnlinePruner
+from ccprune.online.pruner import GROWTHS, OnlinePruner
 
 __all__ = ["GROWTHS", "STATISTICS", "Forgetting", "OnlinePruner", "Schedule", "exchange", "shrink"]

@@ -1,4 +1,4 @@
-"""The plan of a mask's changes, with its initial and final counts, and the computation of the next change."""
+"""The plan of a mask's changes: initial and final counts, and the next change."""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -39,16 +39,17 @@ class Plan:
         if sparsity is not None:
             # Any scores will do, because later scores select other weights but give the same counts.
             some = {name: torch.zeros(keep.shape) for name, keep in mask.keep.items()}
-            previous = Mask({name: keep.cpu() for name, keep in mask.keep.items()})
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", LayerFloorWarning)
-                options: dict[str, Any] = {
-                    "allocation": "global" if scope == "global" else "uniform",
-                    "protect": fixed,
-                    "min_per_layer": min_per_layer,
-                    "previous": previous,
-                }
-                goal = _counts(Mask.from_scores(some, sparsity=sparsity, **options), scope)
+                last = Mask.from_scores(
+                    some,
+                    sparsity=sparsity,
+                    allocation="global" if scope == "global" else "uniform",
+                    protect=fixed,
+                    min_per_layer=min_per_layer,
+                    previous=Mask({name: keep.cpu() for name, keep in mask.keep.items()}),
+                )
+            goal = _counts(last, scope)
         return cls(begin, goal, schedule, scope, min_per_layer)
 
     def ramping(self, mask: Mask) -> bool:
@@ -68,9 +69,23 @@ class Plan:
         options: dict[str, Any] = {"scope": self.scope, "fixed": fixed, "min_per_layer": self.min_per_layer}
         if not self.ramping(mask):
             return exchange(mask, scores, growth, fraction=self.schedule.exchanged(step), **options)
+        return shrink(mask, scores, kept=self._kept(step), **options)
+
+    def check(self, mask: Mask, steps: int) -> None:
+        """Raise ValueError for a plan or a mask whose counts no training of so many steps has."""
+        found, names = _counts(mask, self.scope), groups(mask.keep, self.scope)
+        whole = [sum(mask.keep[name].numel() for name in group) for group in names]
+        if not all(goal <= begin <= most for goal, begin, most in zip(self.goal, self.begin, whole, strict=True)):
+            raise ValueError(f"state['begin'] must lie between the goal {self.goal} and {whole}, got {self.begin}")
+        changes = min(steps // self.schedule.every, self.schedule.ramp)
+        possible = [self._kept(change * self.schedule.every) for change in range(changes + 1)]
+        if found not in possible:
+            raise ValueError(f"state['mask'] must keep {possible[-1]} weights after {steps} steps, got {found}")
+
+    def _kept(self, step: int) -> list[int]:
+        """Return the numbers of kept weights after the change at this step of the ramp."""
         way = self.schedule.ramped(step)
-        kept = [a - pruned_count(way, a - b) for a, b in zip(self.begin, self.goal, strict=True)]
-        return shrink(mask, scores, kept=kept, **options)
+        return [a - pruned_count(way, a - b) for a, b in zip(self.begin, self.goal, strict=True)]
 
 
 def _counts(mask: Mask, scope: str) -> list[int]:

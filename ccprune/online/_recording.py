@@ -28,7 +28,11 @@ class ResumableRecorder(Recorder):
     def check(self, state: Mapping[str, Any]) -> None:
         """Raise TypeError or ValueError that names the part of the state that does not fit."""
         _state.parts("state['recorder']", state, ("steps", "records", "loss", "before"))
-        _state.counts("state['recorder']['steps' and 'records']", [state["steps"], state["records"]], 2)
+        steps, records = _state.counts(
+            "state['recorder']['steps' and 'records']", [state["steps"], state["records"]], 2
+        )
+        if records > steps:
+            raise ValueError(f"state['recorder']['records'] must be at most the {steps} steps, got {records}")
         self._current()  # raises if the model no longer has the same weights as at the beginning
         if state["loss"] is None:
             _state.parts("state['recorder']['before']", state["before"], ())

@@ -1,11 +1,13 @@
 """Checks of loaded states; each error names the part that does not fit."""
 
+import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ccprune._util import inputs
 from ccprune._util.checks import listed
 
 
@@ -15,10 +17,8 @@ def parts(argument: str, state: Any, names: Collection[str]) -> Mapping[str, Any
         raise TypeError(f"{argument} must be what state_dict gave, got {type(state).__name__}")
     missing, unknown = sorted(set(names) - set(state)), sorted(map(str, set(state) - set(names)))
     if missing or unknown:
-        raise ValueError(
-            f"{argument} must have the parts {listed(sorted(names))}, missing {listed(missing)} and unknown "
-            f"{listed(unknown)}"
-        )
+        wrong = f"missing {listed(missing)} and unknown {listed(unknown)}"
+        raise ValueError(f"{argument} must have the parts {listed(sorted(names))}, {wrong}")
     return state
 
 
@@ -37,10 +37,10 @@ def tensors(argument: str, state: Any, like: Mapping[str, Tensor], dtype: torch.
 
 
 def counts(argument: str, found: Any, length: int) -> list[int]:
-    """Return the list if it has `length` integers and none is negative; raises ValueError otherwise."""
-    whole = isinstance(found, list) and all(type(count) is int and count >= 0 for count in found)
+    """Return the list if it has `length` integers of 0 to 2^53; raises ValueError otherwise."""
+    whole = isinstance(found, list) and all(type(count) is int and 0 <= count <= 2**53 for count in found)
     if not whole or len(found) != length:
-        raise ValueError(f"{argument} must be {length} counts of at least 0, got {found!r}")
+        raise ValueError(f"{argument} must be {length} counts of 0 to 2^53, got {found!r:.200}")
     return found
 
 
@@ -50,3 +50,11 @@ def same(argument: str, found: Mapping[str, Any], own: Mapping[str, Any]) -> Non
     for name, value in own.items():
         if found[name] != value:
             raise ValueError(f"{argument}[{name!r}] is {found[name]!r}, here it is {value!r}")
+
+
+def digest(state: Any) -> str:
+    """Return the SHA-256 (hex) of the values of all tensors in a state."""
+    found = hashlib.sha256()
+    for value in inputs.tensors(state):
+        found.update(inputs.raw_bytes(value))
+    return found.hexdigest()

@@ -15,6 +15,8 @@ from ccprune.mask._select import pruned_count
 class Schedule:
     """Steps and sizes of the changes of a mask: `ramp` changes to fewer weights, then exchanges of weights.
 
+    ValueError is raised for an invalid argument, with its name.
+
     Attributes
     ----------
     every : int
@@ -26,11 +28,6 @@ class Schedule:
     end : int, optional
         Step from which no weight is exchanged. Until then the share follows the cosine decay of Evci et al. (2020,
         RigL, equation 1). None: training without a fixed end, with a constant share.
-
-    Raises
-    ------
-    ValueError
-        If an argument is invalid; the message names it.
     """
 
     every: int
@@ -75,10 +72,11 @@ def shrink(
 ) -> Mask:
     """Prune the kept weights with the lowest scores until `kept` weights remain; no weight is regrown.
 
+    ValueError is raised if a count cannot be reached or a score is NaN; warnings are those of `Mask.from_scores`.
+
     Parameters
     ----------
     mask : Mask
-        Mask before the change.
     scores : {name: Tensor}
         Scores; larger = keep. Of equal scores, that of the first weight is pruned first.
     kept : sequence of int
@@ -89,16 +87,6 @@ def shrink(
         Parameters whose weights are not changed; the other parameters of their group lose more weights instead.
     min_per_layer : int, default 0
         Smallest number of weights that each parameter keeps, unless it already has fewer.
-
-    Raises
-    ------
-    ValueError
-        If a count cannot be reached or a score is NaN.
-
-    Warns
-    -----
-    LayerFloorWarning
-        As `Mask.from_scores`.
     """
     keep = dict(mask.keep)
     for names, count in zip(groups(keep, scope), kept, strict=True):
@@ -106,11 +94,8 @@ def shrink(
         have = sum(mask.counts[name] for name in names)
         most = 0 if part is None else _spare(part, min_per_layer)
         if not 0 <= have - count <= most:
-            held = sorted(set(names) & set(fixed))
-            raise ValueError(
-                f"kept of {listed(names)} must lie in {have - most}..{have} with fixed={listed(held)} and "
-                f"min_per_layer={min_per_layer}, got {count}"
-            )
+            given = f"fixed={listed(sorted(set(names) & set(fixed)))} and min_per_layer={min_per_layer}"
+            raise ValueError(f"kept of {listed(names)} must lie in {have - most}..{have} with {given}, got {count}")
         if part is not None and count < have:
             keep.update(_without(part, scores, have - count, min_per_layer).keep)
     return Mask(keep)
@@ -133,6 +118,8 @@ def exchange(
     growth are regrown. A weight is not pruned and regrown in the same exchange. With scope "layer" the count of every
     parameter is unchanged, with "global" only the total count.
 
+    ValueError is raised if a score is NaN or a growth is not finite; warnings are those of `Mask.from_scores`.
+
     Parameters
     ----------
     mask, scores, scope, fixed, min_per_layer
@@ -141,16 +128,6 @@ def exchange(
         Finite growth; larger = regrow. Of equal values, the last weight is regrown first.
     fraction : float
         Share of the kept weights that is exchanged.
-
-    Raises
-    ------
-    ValueError
-        If a score is NaN or a growth is not finite.
-
-    Warns
-    -----
-    LayerFloorWarning
-        As `Mask.from_scores`.
     """
     keep = dict(mask.keep)
     for names in groups(keep, scope):
@@ -164,13 +141,10 @@ def exchange(
         if count:
             left = _without(part, scores, count, min_per_layer).keep
             # Kept weights rank above all others, and weights pruned in this exchange below all others.
-            rank = {
-                name: growth[name]
-                .double()
-                .masked_fill(stays & ~left[name], -math.inf)
-                .masked_fill(left[name], math.inf)
-                for name, stays in part.keep.items()
-            }
+            rank = {}
+            for name, stays in part.keep.items():
+                below = growth[name].double().masked_fill(stays & ~left[name], -math.inf)
+                rank[name] = below.masked_fill(left[name], math.inf)
             keep.update(Mask.from_scores(rank, sparsity=part.sparsity).keep)
     return Mask(keep)
 

@@ -16,27 +16,25 @@ STATISTICS = ("causal", "squared_updates")
 class Forgetting:
     """Store for a `Recorder` in which the weight of a record halves with every `half_life` further records.
 
-    For each weight it computes the weighted mean over the records s <= t since the weight was last reset (or since the
-    beginning),
+    For each weight it computes the weighted mean over the records s <= t since the weight was last reset,
 
         sum_s 2^(-(t - s) / half_life) dL_s dtheta_s^2 / sum_s 2^(-(t - s) / half_life),
 
     which without forgetting is the statistic of `lasso.Screen` (Shah et al., 2024). The division is the bias correction
-    of Adam (Kingma and Ba, 2015, section 3), so that a weight with few records does not get a low score for this reason
-    alone. The store has two numbers per weight. On an accelerator no step waits for the device.
+    of Adam (Kingma and Ba, 2015, section 3). The store has two numbers per weight. On an accelerator no step waits for
+    the device.
 
     Parameters
     ----------
     weights : {name: Tensor}
         Weights that will be recorded, as returned by `mask.prunable`; only shapes and devices are used.
     half_life : float
-        Half-life in records. There is one record per step, except those that a `Recorder` drops when it restarts.
+        Half-life in records.
     statistic : str, default "causal"
         "causal": as above. "squared_updates": with 1 instead of dL, independent of the loss.
     dtype : torch.dtype, default torch.float64
-        Type of the sums: torch.float64, or torch.float32, which halves their memory. In float32 each record is rounded,
-        which changes a sum by at most about 2^-24 * 1.45 half_life of its largest absolute value, and products below
-        1e-38 are lost.
+        Type of the sums: torch.float64, or torch.float32, which halves their memory but changes a sum by at most about
+        2^-24 * 1.45 half_life of its largest absolute value, and loses products below 1e-38.
 
     Attributes
     ----------
@@ -113,14 +111,12 @@ class Forgetting:
         """
         if not self.records:
             raise ValueError("no record yet: call update first")
+        rate, found = math.log(2) / self.half_life, {}
         for name, total in self._sums.items():
             if not bool(total.isfinite().all()):
                 raise ValueError(
                     f"the sums of {name!r} are not finite: a change was not, or {self.dtype} was too short"
                 )
-        rate = math.log(2) / self.half_life
-        found = {}
-        for name, total in self._sums.items():
             # The divisor is the sum of 2^(-j / half_life) over j = 0 .. age - 1; for age 0, whose sum is 0, it is 1.
             age = (self.records - self._since[name]).clamp_min_(1)
             found[name] = total.double() / (age.double().mul_(-rate).expm1_() / math.expm1(-rate))
@@ -146,20 +142,26 @@ class Forgetting:
             "since": {name: record.clone() for name, record in self._since.items()},
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume from a `state_dict` of the same settings.
+    def load_state_dict(self, state: Mapping[str, Any], *, records: int | None = None) -> None:
+        """Resume from a `state_dict` of the same settings, with this number of records if it is given.
 
         TypeError or ValueError is raised if a part does not fit; the message names it, and the store is unchanged.
         """
         _state.parts("state", state, ("settings", "records", "sums", "since"))
         _state.same("state['settings']", state["settings"], self._settings)
-        (records,) = _state.counts("state['records']", [state["records"]], 1)
+        (found,) = _state.counts("state['records']", [state["records"]], 1)
+        if records not in (None, found):
+            raise ValueError(f"state['records'] must be the recorder's {records}, got {found}")
         sums = _state.tensors("state['sums']", state["sums"], self._sums, self.dtype)
         since = _state.tensors("state['since']", state["since"], self._since, torch.int64)
         for name, record in since.items():
-            if bool(((record < 0) | (record > records)).any()):
-                raise ValueError(f"state['since'][{name!r}] must lie in 0..{records}, the number of records")
-        self.records, self._sums, self._since = records, sums, since
+            if bool(((record < 0) | (record > found)).any()):
+                raise ValueError(f"state['since'][{name!r}] must lie in 0..{found}, the number of records")
+            if self.statistic == "squared_updates" and bool((sums[name] < 0).any()):
+                raise ValueError(f"state['sums'][{name!r}] must be sums of squares, got negative values")
+            if bool(sums[name][record == found].any()):
+                raise ValueError(f"state['sums'][{name!r}] must be 0 for weights without a record")
+        self.records, self._sums, self._since = found, sums, since
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -9,19 +9,20 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import at_least, one_of
 from ccprune.mask import Mask, prunable
 from ccprune.mask._allocation import protected
-from ccprune.online import _growth as growth
-from ccprune.online import _state
-from ccprune.online._checkpoint import Checkpointed
+from ccprune.mask._prunable import Chosen
+from ccprune.online import _checkpoint, _state
 from ccprune.online._plan import Plan
 from ccprune.online._recording import ResumableRecorder
 from ccprune.online.changes import Schedule
 from ccprune.online.forgetting import Forgetting
 
+GROWTHS = ("gradient", "random")
 
-class OnlinePruner(Checkpointed):
+
+class OnlinePruner:
     """Mask, scores and enforcement for a model in training; can be used in place of a `Recorder`.
 
         with OnlinePruner(model, optimizer, sparsity=0.9) as pruner:
@@ -44,11 +45,11 @@ class OnlinePruner(Checkpointed):
     model : Module
         Model in training.
     optimizer : Optimizer
-        Optimiser with every prunable weight that is not frozen; not LBFGS, whose history is not stored by weight.
+        Optimiser with every chosen weight that is not frozen; not LBFGS, whose history is not stored by weight.
     sparsity : float, optional
         Target sparsity; by default that of `mask`.
     mask : Mask, optional
-        Initial mask of all prunable weights; by default no weight is pruned.
+        Initial mask of all chosen weights; by default no weight is pruned.
     ramp, every, fraction, end
         As in `Schedule`: number of changes to reach `sparsity`, steps between changes, share of weights that is
         exchanged, and step from which no weight is exchanged. The defaults are 10, 100, 0.1 and None.
@@ -60,7 +61,10 @@ class OnlinePruner(Checkpointed):
     scope, min_per_layer
         As in `exchange`.
     protect : collection of str
-        Parameters or modules whose weights are not changed.
+        Parameters or modules whose weights are recorded and counted but not changed.
+    only, skip : collection of str and Module
+        Weights that are recorded and pruned, and weights that are not, as in `mask.prunable`. If several optimisers
+        train the model, choose weights of the one that is given.
     pairing, may_skip
         As in `Recorder`; the default of `pairing` is "consecutive".
     seed : int, default 0
@@ -98,6 +102,8 @@ class OnlinePruner(Checkpointed):
         scope: str = "layer",
         min_per_layer: int = 0,
         protect: Iterable[str] = (),
+        only: Chosen | None = None,
+        skip: Chosen = (),
         pairing: str = "consecutive",
         may_skip: bool = False,
         seed: int = 0,
@@ -106,30 +112,26 @@ class OnlinePruner(Checkpointed):
             raise RuntimeError("OnlinePruner works in one process: ranks would change their masks differently")
         if isinstance(optimizer, LBFGS):
             raise TypeError("optimizer must keep its state by weight, got LBFGS")
-        if grow not in growth.GROWTHS:
-            raise ValueError(f"grow must be one of {growth.GROWTHS}, got {grow!r}")
+        one_of(GROWTHS, grow=grow)
         if sparsity is None and mask is None:
             raise ValueError("sparsity must be given where mask is not")
         at_least(0, min_per_layer=min_per_layer)
         schedule = Schedule(every=every, ramp=ramp, fraction=fraction, end=end)
-        self._model, self._optimizer, self._weights = model, optimizer, prunable(model)
+        self._model, self._optimizer, self._weights = model, optimizer, prunable(model, only=only, skip=skip)
         self._grow, self._protect, self._mask = grow, protected(self._weights, protect), self._whole(mask)
         fixed = self._protect | self._frozen
         self._plan = Plan.to(
             sparsity, self._mask, schedule=schedule, scope=scope, min_per_layer=min_per_layer, fixed=fixed
         )
-        self._settings = asdict(schedule) | {
-            "grow": grow,
-            "scope": scope,
-            "min_per_layer": min_per_layer,
-            "pairing": pairing,
-        }
-        self._settings["protect"] = sorted(self._protect)
+        self._settings: dict[str, Any] = asdict(schedule) | {"grow": grow, "scope": scope, "pairing": pairing}
+        self._settings |= {"min_per_layer": min_per_layer, "protect": sorted(self._protect)}
         self._statistic = Forgetting(self._weights, half_life=half_life, statistic=statistic, dtype=dtype)
         self._generator = torch.Generator().manual_seed(seed)
         self.exchanges = self.exchanged = 0
         self._growth: dict[str, Tensor] | None = None  # of the last step, if the mask is to change in `after`
-        self._recorder = ResumableRecorder(model, optimizer, [self._statistic], pairing=pairing, may_skip=may_skip)
+        self._recorder = ResumableRecorder(
+            model, optimizer, [self._statistic], pairing=pairing, may_skip=may_skip, only=only, skip=skip
+        )
         self._mask.apply_(model)
         self._hook = optimizer.register_step_post_hook(lambda *_: self._after_step())
         self._closed = False
@@ -169,6 +171,34 @@ class OnlinePruner(Checkpointed):
         self._recorder.restart()
         self._growth = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the state needed to resume, in plain tensors, numbers and strings.
+
+        Store it with the states of the model and the optimiser at the same step, whose digests it has;
+        `torch.load(..., weights_only=True)` can read it. With "consecutive" it contains the weights before the last
+        step, so call this method before the pruner is closed; afterwards that step is lost. RuntimeError is raised
+        between a step and its `after`.
+        """
+        return _checkpoint.state_of(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from a `state_dict` as if training had not been interrupted.
+
+        First create the pruner with the same settings, then load the states of the model, the optimiser and the pruner
+        in this order, because a pruner that starts from a mask applies it on creation.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a part does not fit the settings or the other parts, or if the model's weights or the optimiser's state
+            are not those at the time of the state; the message names the part. Nothing is changed.
+        RuntimeError
+            If the pruner is closed.
+        """
+        if self._closed:
+            raise RuntimeError("the pruner is closed")
+        _checkpoint.load(self, state)
+
     def close(self) -> None:
         """Stop recording and enforcing permanently; mask and weights are unchanged."""
         self.__exit__(None, None, None)
@@ -186,7 +216,7 @@ class OnlinePruner(Checkpointed):
         self._mask.apply_(self._model)
         if self.steps % self._plan.schedule.every == 0:
             # The growth is computed now, because gradients may have been cleared when `after` is called.
-            self._growth = growth.rank(self._grow, self._weights, self._generator)
+            self._growth = {name: self._growth_of(weight) for name, weight in self._weights.items()}
             if self.pairing == "consecutive":
                 self._change(self._growth)
 
@@ -201,10 +231,20 @@ class OnlinePruner(Checkpointed):
             return  # the current step is still a record
         self._mask = new
         new.apply_(self._model)
-        growth.reset(self._optimizer, self._weights, grown)
+        for name, places in grown.items():
+            weight = self._weights[name]
+            for value in self._optimizer.state.get(weight, {}).values():
+                if isinstance(value, Tensor) and value.shape == weight.shape:
+                    value.masked_fill_(places, 0.0)
         self._statistic.forget(grown)
         self.exchanges, self.exchanged = self.exchanges + (came > 0), self.exchanged + came
         self._recorder.restart()
+
+    def _growth_of(self, weight: Tensor) -> Tensor:
+        """Return the absolute gradient, 0 without one, or random numbers that are equal on every device."""
+        if self._grow == "random":
+            return torch.rand(weight.shape, generator=self._generator).to(weight.device)
+        return torch.zeros_like(weight) if weight.grad is None else weight.grad.abs()
 
     @property
     def _frozen(self) -> set[str]:

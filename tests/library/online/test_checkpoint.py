@@ -149,7 +149,9 @@ def test_a_pruner_that_began_from_a_mask_is_made_before_the_model_is_loaded():
     late.model.load_state_dict(state["model"])
     late.optimizer.load_state_dict(state["optimizer"])
     pruner = OnlinePruner(late.model, late.optimizer, **OPTIONS | begun)  # has applied the first mask
-    with pytest.raises(ValueError, match=r"state\['nonzero'\] \(load the model's state first\)\['fc1.weight'\] is"):
+    with pytest.raises(
+        ValueError, match=r"state\['beside'\]\['model'\] must be .*: load the model's state of the same"
+    ):
         pruner.load_state_dict(state["pruner"])
 
 
@@ -209,12 +211,32 @@ def changed(state, path, value):
         ),
         (["mask", "fc2.weight"], torch.ones(3, 9).bool(), r"state\['mask'\]\['fc2.weight'\] must have shape \(3, 10\)"),
         (["mask", "fc2.weight"], torch.ones(3, 10), r"state\['mask'\]\['fc2.weight'\] must have .*torch.bool, got"),
-        (["begin"], [60], r"state\['begin'\] must be 2 counts of at least 0, got \[60\]"),
+        (
+            ["mask", "fc2.weight"],
+            torch.zeros(3, 10).bool(),
+            r"state\['mask'\] must keep \[24, 12\] weights after 18 steps",
+        ),
+        (
+            ["mask", "fc1.weight"],
+            torch.ones(10, 6).bool(),
+            r"state\['mask'\] must keep .* after 18 steps, got \[60, 12\]",
+        ),
+        (["begin"], [60], r"state\['begin'\] must be 2 counts of 0 to 2\^53, got \[60\]"),
+        (["begin"], [10**30, 30], r"state\['begin'\] must be 2 counts of 0 to 2\^53, got"),
+        (["begin"], [70, 30], r"state\['begin'\] must lie between the goal \[24, 12\] and \[60, 30\], got \[70, 30\]"),
+        (["exchanged"], 10**9, r"state\['exchanges' and 'exchanged'\] must fit 18 steps, got 1 and 1000000000"),
         (["goal"], [10, 10], r"state\['goal'\] is to keep 20 weights, here it is 36"),
         (["exchanges"], -1, r"state\['exchanges' and 'exchanged'\] must be 2 counts"),
-        (["nonzero", "fc1.weight"], 3, "state.'nonzero'. .load the model's state first.*is 3, here it is"),
+        (
+            ["beside", "optimizer"],
+            "0",
+            r"state\['beside'\]\['optimizer'\] must be .*load the optimizer's state of the same",
+        ),
         (["generator"], torch.zeros(3), r"state\['generator'\] must be the state of a torch.Generator"),
         (["recorder", "steps"], 1.5, r"state\['recorder'\]\['steps' and 'records'\] must be 2 counts"),
+        (["recorder", "steps"], 10**30, r"state\['recorder'\]\['steps' and 'records'\] must be 2 counts of 0 to 2\^53"),
+        (["recorder", "steps"], 1, r"state\['recorder'\]\['records'\] must be at most the 1 steps, got"),
+        (["statistic", "records"], 18, r"state\['records'\] must be the recorder's \d+, got 18"),
         (["recorder", "loss"], "1", r"state\['recorder'\]\['loss'\] must be a number or None, got str"),
         (["recorder", "loss"], None, r"state\['recorder'\]\['before'\] must have the parts \[\]"),
         (["recorder", "before", "fc1.weight"], torch.zeros(2), r"state\['recorder'\]\['before'\]\['fc1.weight'\] must"),
@@ -232,6 +254,42 @@ def test_a_state_that_does_not_fit_is_refused_and_the_pruner_left_as_it_was(path
     with pytest.raises((TypeError, ValueError), match=message):
         training.pruner.load_state_dict(state)
     assert_same(training.run(range(18, 30)).state(), whole.state())
+
+
+def test_weights_that_live_in_the_model_are_not_pruned_by_a_state_of_the_right_counts():
+    training = Training().run(range(18))
+    state, whole = training.pruner.state_dict(), copy.deepcopy(training.state())
+    keep = state["mask"]["fc1.weight"].flatten()
+    live, pruned = training.model.fc1.weight.flatten().nonzero()[0], (~keep).nonzero()[0]
+    keep[live], keep[pruned] = False, True
+    with pytest.raises(
+        ValueError, match=r"state\['mask'\] must prune weights that are 0 in the model, 1 of them are not"
+    ):
+        training.pruner.load_state_dict(state)
+    assert_same(training.state(), whole)
+
+
+def test_sums_of_squares_are_not_negative():
+    training = Training(statistic="squared_updates").run(range(18))
+    sums = training.pruner.state_dict()["statistic"]["sums"]["fc1.weight"]
+    state = changed(training.pruner.state_dict(), ["statistic", "sums", "fc1.weight"], -sums)
+    with pytest.raises(
+        ValueError, match=r"state\['sums'\]\['fc1.weight'\] must be sums of squares, got negative values"
+    ):
+        training.pruner.load_state_dict(state)
+
+
+@pytest.mark.parametrize("late", ["model", "optimizer"])
+def test_states_of_different_steps_are_refused_before_anything_is_changed(late):
+    early = copy.deepcopy(Training("adam").run(range(18)).state())
+    resumed = Training("adam", seed=5).load(copy.deepcopy(early))
+    resumed.run(range(18, 25))
+    for part in {"model", "optimizer"} - {late}:
+        getattr(resumed, part).load_state_dict(copy.deepcopy(early[part]))
+    before = copy.deepcopy(resumed.state())
+    with pytest.raises(ValueError, match=rf"state\['beside'\]\['{late}'\] must be the digest of the {late}: load the"):
+        resumed.pruner.load_state_dict(early["pruner"])
+    assert_same(resumed.state(), before)
 
 
 def test_another_models_state_and_no_state_are_refused():

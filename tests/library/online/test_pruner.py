@@ -227,6 +227,22 @@ def test_frozen_and_protected_weights_are_left_as_they_are():
         OnlinePruner(model, optimizer, **options)
 
 
+def test_chosen_weights_alone_are_recorded_and_pruned_and_another_optimiser_trains_the_others():
+    model = network()
+    optimizer, other = (OPTIMIZERS["sgd"](layer.parameters()) for layer in (model.fc1, model.fc2))
+    with pytest.raises(ValueError, match=r"optimizer must hold .* lacks \['fc2.weight'\]"):
+        OnlinePruner(model, optimizer, sparsity=0.5)
+    with pytest.raises(ValueError, match="skip must name modules or parameters of the model"):
+        OnlinePruner(model, optimizer, sparsity=0.5, skip=["fc3"])
+    dense = model.fc2.weight.clone()
+    for choice in ({"only": ["fc1"]}, {"skip": [model.fc2]}):
+        with OnlinePruner(model, optimizer, sparsity=0.5, **FAST | choice) as pruner:
+            train(model, optimizer, range(20), pruner, after_step=lambda _: other.step())
+            assert list(pruner.mask.keep) == list(pruner.scores) == ["fc1.weight"] and pruner.mask.kept == 30
+        assert int(model.fc1.weight.count_nonzero()) <= 30 and int(model.fc2.weight.count_nonzero()) == 30
+    assert not torch.equal(model.fc2.weight, dense)
+
+
 def test_a_weight_that_is_frozen_later_keeps_its_mask_from_then_on():
     model = network()
     optimizer = OPTIMIZERS["sgd"](model.parameters())
