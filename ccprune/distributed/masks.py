@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import fraction
+from ccprune._util.checks import fraction, one_of
 from ccprune._util.inputs import raw_bytes
 from ccprune.distributed._selection import drop_lowest
 from ccprune.distributed.layout import Layout, Part
 from ccprune.mask import ALLOCATIONS, Enforcement, Mask
 from ccprune.mask._enforcement import after_steps
-from ccprune.mask._from_scores import check_scores
-from ccprune.mask._select import pruned_count
+from ccprune.mask._select import check_scores, pruned_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +63,7 @@ class ShardedMask:
 
         def check() -> dict[str, Any]:
             fraction("sparsity", sparsity)
-            if allocation not in ALLOCATIONS[:2]:
-                raise ValueError(f"allocation must be one of {ALLOCATIONS[:2]}, got {allocation!r}")
+            one_of(ALLOCATIONS[:2], allocation=allocation)
             names = layout.check(scores, "scores")
             check_scores(scores)
             return {"sparsity": float(sparsity), "allocation": allocation, "names of scores": names}
@@ -79,17 +77,8 @@ class ShardedMask:
         return cls._gathered(drop_lowest(scores, counts, layout), layout)
 
     @classmethod
-    def from_parts(cls, keep: Mapping[str, Tensor], layout: Layout) -> "ShardedMask":
-        """Create the mask from {name: bool Tensor} of this rank's parts; every rank must call it.
-
-        The parts of replicated weights are gathered, one byte per weight, because each rank masks whole tensors.
-        ValueError is raised on every rank for a part that is not of the layout, and if ranks have different names.
-        """
-        layout.agree(lambda: {"names of keep": layout.check(keep, "keep")})
-        return cls._gathered(keep, layout)
-
-    @classmethod
     def _gathered(cls, keep: Mapping[str, Tensor], layout: Layout) -> "ShardedMask":
+        """Create the mask from this rank's parts; those of replicated weights are gathered, one byte per weight."""
         kept = layout.total(torch.stack([part.sum() for part in keep.values()])).tolist()
         if layout.sharded:
             keep = {name: part.reshape(-1, *layout.parts[name].shape[1:]) for name, part in keep.items()}

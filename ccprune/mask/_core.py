@@ -66,21 +66,13 @@ class Mask(FromScores):
     def from_torch_prune(cls, model: nn.Module) -> "Mask":
         """Read the masks of `torch.nn.utils.prune` on weights that can be pruned; layers without one keep all.
 
-        The model is not changed. `torch.nn.utils.prune.remove` turns the weights into plain parameters again.
-
-        Raises
-        ------
-        ValueError
-            If there is no such mask, if there are masks of other parameters, such as biases, which a Mask cannot hold,
-            or if layers that share a weight have different masks.
+        A ValueError is raised if there is no such mask, for masks of other parameters, such as biases, which a Mask
+        cannot hold, and if layers that share a weight have different masks.
         """
         return cls(torch_prune.read(model))
 
     def restrict(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the scores with -inf at pruned weights, so that a mask made from them prunes these first (monotone).
-
-        A ValueError is raised if the scores lack a parameter of the mask.
-        """
+        """Return the scores with -inf at pruned weights; ValueError if they lack a parameter of the mask."""
         missing = [name for name in self.keep if name not in scores]
         if missing:
             raise ValueError(f"scores must name the mask's parameters, missing {listed(missing)}")
@@ -89,20 +81,13 @@ class Mask(FromScores):
         }
 
     def shuffled(self, *, seed: int) -> "Mask":
-        """Return a mask with the same number of kept weights in each tensor, at random positions.
-
-        The comparison of both masks shows whether the choice of weights within a layer matters.
-        """
+        """Return a mask with the same number of kept weights in each tensor, at random positions, as a control."""
         generator = torch.Generator().manual_seed(seed)
-        return Mask(
-            {
-                name: keep.flatten()[torch.randperm(keep.numel(), generator=generator).to(keep.device)].reshape(
-                    keep.shape
-                )
-                for name, keep in self.keep.items()
-            },
-            requested=self.requested,
-        )
+        keep = {}
+        for name, own in self.keep.items():
+            order = torch.randperm(own.numel(), generator=generator).to(own.device)
+            keep[name] = own.flatten()[order].reshape(own.shape)
+        return Mask(keep, requested=self.requested)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -178,18 +163,10 @@ class Mask(FromScores):
         return found
 
     def check(self, model: nn.Module) -> "pd.DataFrame":
-        """Compare the model's weights with the mask.
+        """Return a table with one row per tensor and one for all; errors as in `apply_`.
 
-        Returns
-        -------
-        DataFrame
-            One row per tensor and one for all, with the columns weights, kept, pruned, density and violations. A
-            violation is a pruned weight that is not zero in the model, because it was trained without the mask.
-
-        Raises
-        ------
-        ValueError
-            As in `apply_`.
+        The columns are weights, kept, pruned, density and violations: pruned weights that are not zero in the model,
+        because it was trained without the mask.
         """
         import pandas as pd  # imported here because it is slow to import
 
@@ -205,22 +182,17 @@ class Mask(FromScores):
         """Register the mask on the model in place, as `torch.nn.utils.prune.custom_from_mask`, and return the model.
 
         Layers that share a weight all get its mask. The masked weights are also computed before a call of the module
-        that contains the layer, because attention uses them without a call of the layer.
-
-        Raises
-        ------
-        ValueError
-            As in `apply_`, and for pruned weights that are not finite, which would become NaN because torch multiplies
-            weights by masks. The model is then unchanged.
+        that contains the layer, because attention uses them without a call of the layer. A ValueError is raised as in
+        `apply_`, and for pruned weights that are not finite, because torch multiplies them by 0.
         """
         torch_prune.write(model, self._matches(model))
         return model
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the mask as tensors, for `torch.save` together with the model's state.
+        """Return the mask as tensors, which `torch.load(..., weights_only=True)` reads, as it reads a saved `Mask`.
 
         Beside the mask, ".requested" holds the requested sparsity if there is one, and ".structured" marks structured
-        masks. `torch.load(..., weights_only=True)` reads the state, and also a saved `Mask`.
+        masks.
         """
         state = {name: value.clone() for name, value in self.keep.items()}
         if self.requested is not None:

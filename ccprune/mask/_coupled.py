@@ -78,16 +78,15 @@ def attention_heads(model: nn.Module, x: Any, heads: Mapping[str, int]) -> dict[
 def coupled_channels(model: nn.Module, x: Any) -> dict[str, Group]:
     """Group output channels with the channels that they are added to or multiplied by, and the weights that use them.
 
-    torch-pruning finds the couplings [1]_: the rows or filters of layers that residual connections add, depthwise
-    convolutions, and the inputs of the next layers, also behind batch norm, pooling and flattening. A channel whose
-    group is pruned has no influence on the outputs, whatever the biases and norms. This is tested on `x`, with random
-    weights. Groups that fail are left out: channels that reach the outputs, and those that pass operations which mix
-    them, such as layer norm and attention.
+    torch-pruning finds the couplings (Fang et al., 2023, "DepGraph"): the rows or filters of layers that residual
+    connections add, depthwise convolutions, and the inputs of the next layers, also behind batch norm, pooling and
+    flattening. A channel whose group is pruned has no influence on the outputs, whatever the biases and norms. This is
+    tested on `x`, with random weights. Groups that fail are left out: channels that reach the outputs, and those that
+    pass operations which mix them, such as layer norm and attention.
 
     Parameters
     ----------
     model : Module
-        It is not changed.
     x : Tensor, tuple or mapping
         Example inputs.
 
@@ -103,10 +102,6 @@ def coupled_channels(model: nn.Module, x: Any) -> dict[str, Group]:
     ValueError
         If torch-pruning cannot trace the model, and for layers that it does not know, such as the transposed layers of
         GPT-2 and experts in one parameter. For their attention there is `attention_heads`.
-
-    References
-    ----------
-    .. [1] Fang et al. (2023), "DepGraph: towards any structural pruning".
     """
     _, groups = traced(copied(unwrap(model)), x)
     return {group.outputs[0].parameter: group for _, group in groups if group is not None}

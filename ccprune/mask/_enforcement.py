@@ -1,6 +1,7 @@
 """Enforcement of a mask during training, and the check that it was in force."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -88,14 +89,9 @@ def without_optimizer(model: nn.Module, fill: Callable[[nn.Module], object]) -> 
     def again(*_: Any) -> None:
         fill(inner)
 
-    return [inner.register_forward_pre_hook(_Before(fill)), register_optimizer_step_post_hook(again)]
+    # The model's hook holds no model, so that a copy of the model has a hook of its own.
+    return [inner.register_forward_pre_hook(partial(_before, fill)), register_optimizer_step_post_hook(again)]
 
 
-class _Before:
-    """Hook of a model. It holds no model, so that a copy of the model has a hook of its own."""
-
-    def __init__(self, fill: Callable[[nn.Module], object]) -> None:
-        self._fill = fill
-
-    def __call__(self, model: nn.Module, _: Any) -> None:
-        self._fill(model)
+def _before(fill: Callable[[nn.Module], object], model: nn.Module, _: Any) -> None:
+    fill(model)

@@ -9,7 +9,7 @@ from torch import Tensor
 from ccprune._util.checks import at_least, listed
 from ccprune.mask._allocation import ALLOCATIONS, protected
 from ccprune.mask._groups import Group, rows, unit_scores
-from ccprune.mask._select import drop_lowest, n_of_m, select
+from ccprune.mask._select import check_scores, drop_lowest, n_of_m, select
 
 if TYPE_CHECKING:
     from ccprune.mask._core import Mask
@@ -69,9 +69,9 @@ class FromScores:
         TypeError
             If `protect` is a single string.
         ValueError
-            For a sparsity that is outside [0, 1], that `protect` and `min_per_layer` do not allow (the message has the
-            largest possible one), or that is below that of `previous`. Also for an unknown allocation or name, for a
-            parameter without a sparsity, and for a score that is NaN, or negative or infinite with "lamp".
+            For a sparsity that `protect` and `min_per_layer` do not allow (the message has the largest possible one) or
+            that is below that of `previous`. Also for an unknown allocation or name, for a parameter without a
+            sparsity, and for a score that is NaN, or negative or infinite with "lamp".
 
         Warns
         -----
@@ -119,19 +119,17 @@ class FromScores:
         """Keep the n highest of every m consecutive scores along the inputs of each output (2:4 by default).
 
         The inputs are dimension 1 of a linear weight, as in torch's semi-structured tensors. Those of a convolution
-        are its input channels at one position of the kernel after the other, in the order of the memory format
-        channels_last. Where m divides the number of input channels, all m weights of a group have the same position,
-        as ASP prunes them [1]_ and as TensorRT requires [2]_. Otherwise a group spans positions, which suits only a
-        product with unfolded inputs, such as that of the patch embedding of a vision transformer. Transposed layers
-        have other axes and refuse the mask: leave them out of the scores with `skip`. Of equal scores the first is
-        pruned first. Weights that `previous` pruned stay pruned, so that fewer than n of m weights may be kept.
-        `scores` and `protect` are those of `from_scores`.
+        are its input channels at one position of the kernel after the other, as in the memory format channels_last.
+        Where m divides the number of input channels, all m weights of a group have the same position, as ASP prunes
+        them [1]_ and as TensorRT requires [2]_. Otherwise a group spans positions, which suits only a product with
+        unfolded inputs, such as a patch embedding. Transposed layers have other axes and refuse the mask: leave them
+        out of the scores with `skip`. Weights that `previous` pruned stay pruned, so that fewer than n of m weights may
+        be kept. The other arguments, ties and errors are those of `from_scores`.
 
         Raises
         ------
         ValueError
-            Unless 0 <= n <= m; for a number of inputs that m does not divide, with the name of the parameter; and for
-            names and NaN as in `from_scores`.
+            Unless 0 <= n <= m, and for a number of inputs that m does not divide, with the name of the parameter.
 
         References
         ----------
@@ -177,15 +175,14 @@ class FromScores:
         sum ("sum") or Euclidean norm ("l2") of their weights' scores are pruned: floor(share * channels + 1/2) of each
         tensor or group ("uniform") or of all ("global"). The other arguments are those of `from_scores`, with channels
         in place of weights, and with names of groups in place of names of parameters. Protect the output layer unless
-        outputs are to be pruned; the units of `groups` do not reach the outputs. `share` is a fraction of channels; the
-        fraction of weights is the mask's `sparsity`. Without `groups`, transposed layers, whose dimension 0 are inputs,
-        refuse the mask: leave them out of the scores with `skip`.
+        outputs are to be pruned. `share` is a fraction of channels; the fraction of weights is the mask's `sparsity`.
+        Without `groups`, transposed layers, whose dimension 0 are inputs, refuse the mask: leave them out of the scores
+        with `skip`.
 
         Raises
         ------
         ValueError
-            As in `from_scores`, for an unknown norm, for scores whose sum is NaN, with the name, and for a parameter of
-            a group without scores.
+            As in `from_scores`, and for an unknown norm, a sum that is NaN, and a parameter of a group without scores.
         """
         check_scores(scores)
         at_least(0, min_per_layer=min_per_layer)
@@ -213,10 +210,9 @@ class FromScores:
 
     @classmethod
     def from_counts(cls, scores: Mapping[str, Tensor], *, kept: Mapping[str, int]) -> Self:
-        """Keep the `kept[name]` highest scores of each tensor, such as one score with another's allocation to layers.
+        """Keep the `kept[name]` highest scores of each tensor; of equal ones the first is pruned first.
 
-        Equal scores are pruned in the same order as in `from_scores`. A ValueError is raised for NaN, for names other
-        than those of the scores, and for a count outside 0..weights.
+        A ValueError is raised for NaN, for names other than those of the scores, and for a count outside 0..weights.
         """
         check_scores(scores)
         if kept.keys() != scores.keys():
@@ -225,25 +221,6 @@ class FromScores:
             if not 0 <= kept[name] <= score.numel():
                 raise ValueError(f"kept[{name!r}] must lie in 0..{score.numel()}, got {kept[name]}")
         return cls({name: drop_lowest(score, score.numel() - kept[name]) for name, score in scores.items()})
-
-
-_EXACT = 2**53  # the largest integer up to which float64 has every one
-
-
-def check_scores(scores: Mapping[str, Tensor]) -> None:
-    """Raise TypeError or ValueError, with the name, for scores that cannot be ranked exactly."""
-    if not scores:
-        raise ValueError("scores must name at least one parameter")
-    for name, score in scores.items():
-        if score.is_meta:
-            raise ValueError(f"scores[{name!r}] must have values, got a tensor on the meta device")
-        if score.is_complex():
-            raise TypeError(f"scores[{name!r}] must be real numbers, got {score.dtype}: take their absolute values")
-        whole = not score.is_floating_point() and score.dtype != torch.bool
-        if whole and score.numel() and int(score.abs().max()) > _EXACT:
-            raise ValueError(f"scores[{name!r}] must be integers of at most 2^53, which are compared exactly")
-        if bool(score.isnan().any()):
-            raise ValueError(f"scores[{name!r}] holds NaN")
 
 
 def _earlier(scores: Mapping[str, Tensor], previous: "Mask | None") -> dict[str, Tensor] | None:

@@ -25,17 +25,7 @@ class Axes:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of layer.
-
-    Attributes
-    ----------
-    weights : callable
-        Maps a module to the axes of its weights, {attribute: Axes}.
-    default : bool
-        Whether the weights are pruned unless `only` or `skip` say otherwise.
-    linear : bool
-        Whether the module is called with one input and its output is linear in the input and in the weight.
-    """
+    """A kind of layer: the axes of a module's weights by attribute, and the arguments of `register_kind`."""
 
     weights: Callable[[nn.Module], Mapping[str, Axes]]
     default: bool = True

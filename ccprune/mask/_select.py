@@ -24,6 +24,25 @@ class LayerFloorWarning(UserWarning):
     """A layer would have kept less than the floor. It keeps the floor, and more is pruned in other layers."""
 
 
+_EXACT = 2**53  # the largest integer up to which float64 has every one
+
+
+def check_scores(scores: Mapping[str, Tensor]) -> None:
+    """Raise TypeError or ValueError, with the name, for scores that cannot be ranked exactly."""
+    if not scores:
+        raise ValueError("scores must name at least one parameter")
+    for name, score in scores.items():
+        if score.is_meta:
+            raise ValueError(f"scores[{name!r}] must have values, got a tensor on the meta device")
+        if score.is_complex():
+            raise TypeError(f"scores[{name!r}] must be real numbers, got {score.dtype}: take their absolute values")
+        whole = not score.is_floating_point() and score.dtype != torch.bool
+        if whole and score.numel() and int(score.abs().max()) > _EXACT:
+            raise ValueError(f"scores[{name!r}] must be integers of at most 2^53, which are compared exactly")
+        if bool(score.isnan().any()):
+            raise ValueError(f"scores[{name!r}] holds NaN")
+
+
 def select(
     scores: Mapping[str, Tensor],
     *,
@@ -40,8 +59,7 @@ def select(
     The rules and errors are those of `Mask.from_scores`. `earlier` has the units that an earlier mask keeps, flattened.
     `asked` is the name of the argument `fraction` in error messages, and `allocations` are those that it can have.
     """
-    if allocation not in allocations:
-        raise ValueError(f"allocation must be one of {tuple(allocations)}, got {allocation!r}")
+    checks.one_of(allocations, allocation=allocation)
     safe = protected(scores, protect)
     if isinstance(fraction, Mapping):
         chosen: dict[str, Tensor] = {}

@@ -229,7 +229,6 @@ def test_arguments_that_differ_between_ranks_are_errors_on_all(two):
         "sparsity of one": (ELSEWHERE, r"sparsity must lie in \[0, 1\], got 1.5"),
         "allocations": (f"allocation {differ} 'global'", f"allocation {differ} 'uniform'"),
         "orders": (f"names of scores {differ} .*0.weight", f"names of scores {differ} .*5.weight"),
-        "parts": (f"names of keep {differ}",) * 2,
         "masks": (f"mask {differ}",) * 2,
         "pairings": (f"pairing {differ} 'same_batch'", f"pairing {differ} 'consecutive'"),
         "settings": (f"settings {differ} .*10", f"settings {differ} .*11"),

@@ -178,7 +178,7 @@ def disagreements(device):
     model = wrapped("fsdp", problem.network().to(device), device)
     layout, optimizer = Layout.of(model), problem.optimizer(model)
     scores = {name: part.abs() for name, part in layout.own(model).items()}
-    keep, names = {name: part > 0 for name, part in scores.items()}, [*scores]
+    names = [*scores]
     mask = ShardedMask.from_scores(scores, layout, sparsity=0.5).gather()
     screen = Screen(layout)
     screen.update(1.0, scores)
@@ -192,7 +192,6 @@ def disagreements(device):
     found["sparsity of one"] = said(make, sparsity=0.5 + rank)
     found["allocations"] = said(make, allocation=("global", "uniform")[rank])
     found["orders"] = said(make, {name: scores[name] for name in (names, names[::-1])[rank]})
-    found["parts"] = said(ShardedMask.from_parts, {name: keep[name] for name in names[rank:]}, layout)
     found["masks"] = said(ShardedMask.from_mask, [mask, mask.shuffled(seed=0)][rank], layout)
     found["pairings"] = said(Recorder, model, optimizer, [screen], layout=layout, pairing=PAIRINGS[rank])
     found["settings"] = said(screen.condition, max_iter=10 + rank)
