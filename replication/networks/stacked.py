@@ -100,6 +100,12 @@ class ModelBatch:
             self.parameters[name].masked_fill_(~part, 0.0)
 
 
+def concatenated(batches: Sequence[ModelBatch]) -> ModelBatch:
+    """Return the models of several batches, of one shape, as one batch."""
+    together = {name: torch.cat([each.parameters[name] for each in batches]) for name in batches[0].parameters}
+    return replace(batches[0], parameters=together)
+
+
 def stack_models(models: Sequence[nn.Module]) -> ModelBatch:
     """Make a `ModelBatch` of copies of models of one shape, on their device.
 

@@ -1,7 +1,7 @@
 """Exponents and misclassification risk of the MNIST network's 41,000 weights, window by window, and the masks."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from replication.legcnet import procedure as legcnet
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits, order
 from replication.legcnet.mnist.training import RATE, predictions, squared_error
 from replication.legcnet.procedure import Evidence, WindowSettings
-from replication.networks.stacked import ModelBatch
+from replication.networks.stacked import ModelBatch, concatenated
 
 # The paper prunes the last two layers of this network, 1,800 of its weights; its masks are indices into these.
 LAST_TWO = ("fc2.weight", "fc4.weight")
@@ -31,15 +31,32 @@ def evidence(
     names: Sequence[str] = LAST_TWO,
     batch_size: int = BATCH_SIZE,
 ) -> Evidence:
-    """Trains a dense network and keeps the exponents of the named weights, and the test risk at each window's end.
+    """`dense_run` with one recording."""
+    found, _ = dense_run(network, digits, {"": (recording, names)}, seed=seed, batch_size=batch_size)
+    return found[""]
 
-    Weights are recorded before each update; only one window of them is held, 4 M window bytes, however long training
-    is. `network` is a stack of one; it is not changed.
+
+def dense_run(
+    network: ModelBatch,
+    digits: Digits,
+    recordings: Mapping[str, tuple[WindowSettings, Sequence[str]]],
+    *,
+    seed: int,
+    batch_size: int = BATCH_SIZE,
+    epochs: int = 1,
+) -> tuple[dict[str, Evidence], ModelBatch]:
+    """Trains a dense network once for several recordings of named weights, and for its state after each epoch.
+
+    Weights are recorded before each update; of each recording only one window is held, 4 M window bytes, however long
+    training is. `network` is a stack of one; it is not changed. Training lasts for the epochs of the longest recording,
+    and at least for `epochs`.
 
     Returns
     -------
-    Evidence
-        exponents (1, K, M) and risk (1, K) for K windows and the M weights of `names`, in this order.
+    {key: Evidence}
+        exponents (1, K, M) and test risk (1, K) at the ends of K windows, for the M weights of the names, in order.
+    ModelBatch
+        The network after each epoch.
 
     Raises
     ------
@@ -48,28 +65,36 @@ def evidence(
     """
     if len(network) != 1:
         raise ValueError(f"network must be a stack of one, got {len(network)}")
-    unknown = [name for name in names if name not in network.prunable]
+    unknown = {name for _, names in recordings.values() for name in names if name not in network.prunable}
     if unknown:
-        raise ValueError(f"names must be among {network.prunable}, got {unknown}")
+        raise ValueError(f"names must be among {network.prunable}, got {sorted(unknown)}")
     moving, device = network.select([0]), digits.x_train.device
-    held: deque[Tensor] = deque(maxlen=recording.window)
-    exponents, risks = [], []
-    epochs = order(len(digits.y_train), batch_size=batch_size, seed=seed)
-    step = 0
-    for _ in range(recording.epochs):
-        for rows in next(epochs):
-            held.append(torch.cat([moving.parameters[name].flatten() for name in names]))
-            ended = step + 1 - recording.window
-            if ended >= 0 and ended % recording.stride == 0:
-                series = torch.stack(tuple(held), 1).to(torch.float64)
-                exponents.append(exponents_of(series, **recording.exponent_options))
-                risks.append(1 - (predictions(moving, digits.x_test) == digits.y_test).double().mean())
+    held: dict[str, deque[Tensor]] = {key: deque(maxlen=each.window) for key, (each, _) in recordings.items()}
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {key: [] for key in recordings}
+    drawn = order(len(digits.y_train), batch_size=batch_size, seed=seed)
+    step, ends = 0, []
+    for epoch in range(max(epochs, *(each.epochs for each, _ in recordings.values()))):
+        for rows in next(drawn):
+            for key, (recording, names) in recordings.items():
+                if epoch >= recording.epochs:
+                    continue
+                held[key].append(torch.cat([moving.parameters[name].flatten() for name in names]))
+                ended = step + 1 - recording.window
+                if ended >= 0 and ended % recording.stride == 0:
+                    series = torch.stack(tuple(held[key]), 1).to(torch.float64)
+                    risk = 1 - (predictions(moving, digits.x_test) == digits.y_test).double().mean()
+                    found[key].append((exponents_of(series, **recording.exponent_options), risk))
             rows = rows.to(device)
             moving.sgd_(digits.x_train[rows], digits.y_train[rows], loss=squared_error, lr=RATE)
             step += 1
-    if not risks:
-        raise ValueError(f"recording must hold a window of {recording.window}, {step} updates were made")
-    return Evidence(torch.stack(exponents)[None], torch.stack(risks)[None])
+        ends.append(moving.select([0]))
+    for key, (recording, _) in recordings.items():
+        if not found[key]:
+            raise ValueError(f"recording must hold a window of {recording.window}, {step} updates were made")
+    kept = {
+        key: Evidence(*(torch.stack(part)[None] for part in zip(*pairs, strict=True))) for key, pairs in found.items()
+    }
+    return kept, concatenated(ends)
 
 
 def keep_mask(

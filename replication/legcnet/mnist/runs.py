@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from replication.data import authors_mnist
-from replication.legcnet.mnist.evidence import ALL, FT, LAST_TWO, PT, evidence, keep_mask, whole_masks
+from replication.legcnet.mnist.evidence import ALL, FT, LAST_TWO, PT, dense_run, keep_mask, whole_masks
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits
-from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, train
+from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, stopped, train
 from replication.legcnet.procedure import Evidence, WindowSettings
 from replication.networks.masks import jaccard_pruned, remove_lowest, remove_random
 from replication.networks.models import legcnet_mnist
-from replication.networks.stacked import ModelBatch, stack_models
+from replication.networks.stacked import ModelBatch, concatenated, stack_models
 
 # Controls with the same count of removed weights, in the same layers; magnitude by the dense network's final weights.
 CONTROLS = {
@@ -83,10 +83,10 @@ def masks_from_scratch(
     """
     rows = []
     for trial in trials:
-        network = _initial(trial)
-        for method, recording in (("ft", ft), ("pt", pt)):
-            found = evidence(network, digits, recording, seed=trial, batch_size=batch_size)
-            ours = keep_mask(found, network, recording)
+        network, recordings = _initial(trial), {"ft": (ft, LAST_TWO), "pt": (pt, LAST_TWO)}
+        found, _ = dense_run(network, digits, recordings, seed=trial, batch_size=batch_size)
+        for method, (recording, _) in recordings.items():
+            ours = keep_mask(found[method], network, recording)
             theirs = authors_mnist.keep_mask(trial, method, as_applied=False)[None]
             removed, released = int(_removed(ours)), int(_removed(theirs))
             both = removed * released / _count(network, LAST_TWO)
@@ -112,24 +112,28 @@ def fresh(
     """
     for seed in seeds:
         network = stack_models([legcnet_mnist(seed=seed)])
-        options = {"seed": seed, "batch_size": effort.batch_size}
-        everywhere = evidence(network, digits, pt, names=ALL, **options)
+        recordings = {"ft": (ft, LAST_TWO), "pt_all": (pt, ALL)}
+        options = {"seed": seed, "batch_size": effort.batch_size, "epochs": effort.budget}
+        found, after_epochs = dense_run(network, digits, recordings, **options)
         # The last two layers' exponents come last.
-        found = {
-            "ft": evidence(network, digits, ft, names=LAST_TWO, **options),
-            "pt": Evidence(everywhere.exponents[..., -_count(network, LAST_TWO) :], everywhere.risk),
-            "pt_all": everywhere,
-        }
-        keep = {"dense": torch.ones_like(network.weights, dtype=torch.bool)}
-        dense = _train(network, keep, digits, effort, seed=seed).networks
+        everywhere = found["pt_all"]
+        found["pt"] = Evidence(everywhere.exponents[..., -_count(network, LAST_TWO) :], everywhere.risk)
+        dense = stopped(after_epochs, digits, **asdict(effort))
+        keep = {}
         for method, (random, magnitude) in CONTROLS.items():
             names, recording = _SCOPES[method], ft if method == "ft" else pt
             keep[method] = keep_mask(found[method], network, recording, names=names)
             removed = _removed(keep[method])
             keep[random] = _random(removed, network, names, seed=seed)
-            sizes = torch.cat([dense.parameters[name].flatten(1) for name in names], 1)
+            sizes = torch.cat([dense.networks.parameters[name].flatten(1) for name in names], 1)
             keep[magnitude] = whole_masks(remove_lowest(sizes.abs(), removed), network, names=names)
-        trained = _train(network, keep, digits, effort, seed=seed)
+        both = dense, _train(network, keep, digits, effort, seed=seed)
+        trained = Trained(
+            concatenated([each.networks for each in both]),
+            torch.cat([each.epochs for each in both]),
+            torch.cat([each.reached for each in both]),
+        )
+        keep = {"dense": torch.ones_like(network.weights, dtype=torch.bool)} | keep
         yield _outcome(trained, keep, digits, effort, number=seed, cut=_removed(keep["ft"]))
 
 
