@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,25 @@ def claim(text: str, measured: float, *, least: float | None = None, most: float
     holds = (least is None or measured >= least) and (most is None or measured <= most)
     print(f"{'holds' if holds else 'DOES NOT HOLD'}: {text}: {measured:.3g}", flush=True)
     return {"text": text, "measured": measured, "least": least, "most": most, "holds": holds}
+
+
+@cache
+def peaks(count: int) -> tuple[float, float]:
+    """Multiplications a second in a float64 matrix product, and bytes a second of a copy, read and written."""
+    square, long = torch.ones(2000, 2000, dtype=torch.float64), torch.ones(2**25, dtype=torch.float64)
+    product, copy = torch.empty_like(square), torch.empty_like(long)
+    with threads(count):
+        multiply = measure(lambda: torch.mm(square, square, out=product), repeats=7)[1]
+        move = measure(lambda: copy.copy_(long), repeats=7)[1]
+    return len(square) ** 3 / multiply, 2 * long.nbytes / move
+
+
+def share(seconds: float, count: int, *, multiplications: float = 0, moved: float = 0) -> str:
+    """Share of the measured limit of so many threads, in words, for a method's multiplications or bytes moved."""
+    done, peak, unit = (multiplications, peaks(count)[0], "multiplications")
+    if moved:
+        done, peak, unit = (moved, peaks(count)[1], "bytes")
+    return f"{done / seconds / peak:.1%} of the machine's limit, {done:.2g} {unit} at {peak:.2g} a second"
 
 
 def agree(ours: Any, theirs: Any, *, within: float, what: str) -> float:

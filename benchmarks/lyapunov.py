@@ -29,7 +29,7 @@ LAST = 19
 OPTIONS = {"steps": LAST, "fit": (0, LAST), "min_range": 0.0}
 SUBSET = {50: 200, 200: 60}  # series that a peer gets, by their length
 NOLDS, CLAIMED = "nolds", {50: 100, 200: 40}  # times nolds-poly, per series, in float64
-MANY, MINUTES, GIGABYTES = 10_000_000, 3, 4
+MANY, SECONDS, GIGABYTES = 10_000_000, 15, 4
 TASK = "slope of S(0..19)"
 
 
@@ -86,6 +86,12 @@ def tisean(series: np.ndarray) -> tuple[np.ndarray, float]:
     return np.array(slopes), sum(max(0.0, seconds - start) for _, seconds in answers)
 
 
+def multiplications(length: int, steps: int, upto: int) -> int:
+    """Multiplications and divisions of comparing all pairs of one series, and of its curve up to S(upto)."""
+    points = length - 1 - steps
+    return length + points * (points - 1) + 3 * points * (upto + 1)
+
+
 def against_peers(series: torch.Tensor) -> tuple[list[dict], list[dict]]:
     length = series.shape[1]
     size = f"{len(series)} series of {length}"
@@ -120,6 +126,7 @@ def against_peers(series: torch.Tensor) -> tuple[list[dict], list[dict]]:
             values = series.to(dtype)
             ours, seconds, peak = _common.measure(lambda v=values: lyapunov.exponents_of(v, **OPTIONS), repeats=3)
             error, note = None, f"{count} thread(s), {str(dtype).removeprefix('torch.')}"
+            limit = _common.share(seconds, count, multiplications=len(series) * multiplications(length, LAST, LAST))
             if dtype == torch.float64:
                 within = {"TISEAN": 1e-5}  # it prints six digits
                 for name, answers in theirs.items():
@@ -129,7 +136,8 @@ def against_peers(series: torch.Tensor) -> tuple[list[dict], list[dict]]:
                     least = {NOLDS: CLAIMED[length], "TISEAN": 1}.get(name, 1)
                     text = f"exponents of series of {length}, {count} thread(s), times as fast as {name}"
                     claims.append(_common.claim(text, slow[name] / seconds, least=least))
-            rows.append(_common.row(TASK, f"ccprune, {note.split(';')[0]}", size, seconds, peak, error, note))
+            tool = f"ccprune, {note.split(';')[0]}"
+            rows.append(_common.row(TASK, tool, size, seconds, peak, error, f"{note}; {limit}"))
     return rows, claims
 
 
@@ -164,9 +172,10 @@ def main() -> None:
         rows.append(_common.row("S(1) - S(0)", "ccprune", f"{len(some)} series of 200", seconds, peak, None, note))
     found = _common.alone("lyapunov.py", "--many")
     size = f"{found['windows']} windows of 50"
-    note = f"a process of its own, its whole memory; float32 series, {threads} thread(s)"
+    limit = _common.share(found["seconds"], threads, multiplications=found["windows"] * multiplications(50, 3, 1))
+    note = f"a process of its own, its whole memory; float32 series, {threads} thread(s); {limit}"
     rows.append(_common.row("S(1) - S(0)", "ccprune", size, found["seconds"], found["peak_mb"], None, note))
-    claims.append(_common.claim("minutes for ten million windows of 50", found["seconds"] / 60, most=MINUTES))
+    claims.append(_common.claim("seconds for ten million windows of 50", found["seconds"], most=SECONDS))
     if found["peak_mb"] is not None:
         claims.append(_common.claim("and GB of memory for them", found["peak_mb"] * 2**20 / 1e9, most=GIGABYTES))
     _common.save("lyapunov", rows, claims)

@@ -22,6 +22,8 @@ from ccprune.recording import Recorder
 from replication.data import text
 
 MB, PERCENT, NUMBERS = 100, 10, 2  # claims for ResNet-18
+# Numbers read and written per weight: a copy, a difference, and what the screen adds.
+MOVED = {"consecutive": 2 + 3 + 3, "same_batch": 2 + 3 + 3, "momentum": 2 + 3 + 9}
 PROCESSES = 3  # whose lowest peak is remark
 
 
@@ -101,7 +103,8 @@ def compare(name: str, batch: int) -> tuple[list[dict], list[dict]]:
         )
         peak = added(in_a_process(name, kind, 6), plain)
         rows.append(_common.row(task, f"ccprune, {kind}", size, medians[kind], peak, note=remark))
-        remark = f"{took / medians['plain']:.2%} of the step; without forward passes, measured by itself"
+        limit = _common.share(took, torch.get_num_threads(), moved=4 * weights * MOVED[kind])
+        remark = f"{took / medians['plain']:.2%} of the step; without forward passes, measured by itself; {limit}"
         rows.append(_common.row(task, f"ccprune, {kind}, recording alone", size, took, note=remark))
     if name == "ResNet-18":
         more = mask_of(name, weights)

@@ -148,7 +148,7 @@ def granger_test(
         differencing.
     max_bytes : int, default `MAX_BYTES`
         Working memory in bytes beside the arguments and the result, which has four numbers per cause and lag. Causes
-        are processed in blocks within this limit.
+        are processed in blocks within this limit. The CPU needs at least 32 (K + 5 L^2) numbers per thread.
 
     Returns
     -------
