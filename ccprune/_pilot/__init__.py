@@ -1,14 +1,10 @@
 """Is pruning worth it for a model? `pilot` trains, prunes, measures and recommends; `Pilot` is its result."""
 
-import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import pandas as pd
@@ -17,16 +13,18 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.optim import Optimizer
 
-from ccprune._pilot._checks import MARKER, check_arguments, check_factory, require_extra, trial
+from ccprune import export
+from ccprune._pilot._checks import MARKER, check_factory, check_grid, check_options, require_extra, trial
 from ccprune._pilot._data import Data, load
+from ccprune._pilot._digest import digest
 from ccprune._pilot._engine import SCHEDULES, Fit, Setting
 from ccprune._pilot._metrics import Metric, accuracy, bounds, r_squared
 from ccprune._pilot._page import price, sentences, write_page
 from ccprune._pilot._reasons import reasons
 from ccprune._pilot._rules import Recommendation, recommend, tabulate
-from ccprune._pilot._runs import OutOfTime, Plan, example, run, stored_start
+from ccprune._pilot._runs import OutOfTime, Plan, run, stored_start, trained
+from ccprune._util.checks import at_least
 from ccprune._util.files import write_atomic
-from ccprune._util.inputs import samples
 from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask, prunable
 from ccprune.mask._prunable import Chosen
@@ -51,11 +49,10 @@ class Pilot:
     layers : DataFrame
         The metric after pruning one layer at a time. Columns layer, weights, sparsity, validation.
     folder : Path
-        Folder of `index.html`, `pilot.json`, `table.csv`, `runs.csv`, `layers.csv` and `reasons.parquet`.
+        Folder of `index.html`, `pilot.json`, `table.csv`, `runs.csv`, `layers.csv`, `reasons.parquet` and, if a network
+        is recommended, `pruned.safetensors`: that of the first seed, for `ccprune.export.load`.
     sentence : str
         The recommendation in words.
-    batch : int
-        Samples in the forward passes that were timed.
     """
 
     recommendation: Recommendation
@@ -64,7 +61,6 @@ class Pilot:
     layers: pd.DataFrame
     folder: Path
     sentence: str
-    batch: int
 
     def __str__(self) -> str:
         return f"{self.sentence}\n\n{self.table.to_string(float_format=lambda value: f'{value:.4g}')}"
@@ -97,6 +93,7 @@ def pilot(
     batch_size: int = 64,
     only: Chosen | None = None,
     skip: Chosen = (),
+    pretrained: bool = False,
     seconds: float | None = None,
     workers: int = 1,
     folder: str | Path = "pilot",
@@ -114,7 +111,7 @@ def pilot(
     Parameters
     ----------
     make : callable, optional
-        Maps a seed to a fresh model. It may be left out for tables, which then get a small multilayer perceptron.
+        Maps a seed to a new model. It may be left out for tables, which then get a small multilayer perceptron.
     train, validation, test
         Each a pair (x, y) of tensors or arrays, an iterable of batches such as a DataLoader, a DataFrame, or the path
         of a CSV file. Tables are encoded (see `target`); with one table alone, 60% of its rows are for training and
@@ -152,6 +149,9 @@ def pilot(
         For data that are no loader.
     only, skip
         Weights that are pruned, and weights that are left out, as in `mask.prunable`.
+    pretrained : bool
+        Whether `make` returns a trained model, which may be the same for all seeds. These then only change the order of
+        the samples and other random numbers in `before` and `after` epochs of further training.
     seconds : float, optional
         Time after which no new network is begun. The page is about the seeds that are complete.
     workers : int
@@ -182,46 +182,27 @@ def pilot(
     """
     require_extra()
     folder = Path(folder)
-    check_arguments(
-        sparsities=sparsities,
-        schedules=schedules,
-        margin=0 if margin is None else margin,
-        better=better,
-        language=language,
-        folder=folder,
-        recorded=recorded,
-        before=before,
-        criteria=criteria,
-        seconds=seconds,
-        after=after,
-        seeds=seeds,
-        batch_size=batch_size,
-        workers=workers,
-    )
-    device = torch.device("cpu") if make is None else check_factory(make, seed)
+    at_least(1, recorded=recorded, before=before, after=after, seeds=seeds, batch_size=batch_size, workers=workers)
+    if recorded > before:
+        raise ValueError(f"recorded must be at most before={before}, got {recorded}")
+    check_grid(criteria, sparsities, schedules, after)
+    check_options(margin, better, language, seconds, folder)
+    device = torch.device("cpu") if make is None else check_factory(make, seed, pretrained=pretrained)
     data = load(train, validation, test, target=target, batch_size=batch_size, seed=seed, device=device)
     if metric is not None and margin is None:
         raise ValueError("margin must be given with a metric of your own, got None")
     if metric is None and better != "larger":
         raise ValueError(f"better must be 'larger' for the default metric, got {better!r}")
-    margin = 0.01 if margin is None else margin
     metric = metric or (accuracy if data.classifies else r_squared)
     make = make or partial(_perceptron, *_sizes(data))
     weights = prunable(make(seed), only=only, skip=skip)
-    setting = Setting(
-        make,
-        optimizer or _adam,
-        data.batches,
-        loss or (cross_entropy if data.classifies else mse_loss),
-        tuple(criteria or _default_criteria(weights, recorded * ((data.sizes["train"] or 0) // batch_size))),
-        before,
-        recorded,
-        after,
-        fit,
-        only,
-        skip,
-    )
-    tried = trial(setting, data, metric, seed)
+    names = criteria or _default_criteria(weights, recorded * data.steps)
+    loss = loss or (cross_entropy if data.classifies else mse_loss)
+    optimizer = optimizer or partial(torch.optim.Adam, lr=0.003)
+    setting = Setting(make, optimizer, data.batches, loss, tuple(names), before, recorded, after, fit, only, skip)
+    epoch, first_loss = trial(setting, data, metric, seed)
+    if pretrained and trial(setting, data, metric, seed + 1)[1] == first_loss:
+        raise ValueError("train must be shuffled with pretrained=True, because seeds otherwise change nothing")
     plan = Plan(
         setting,
         data,
@@ -230,31 +211,28 @@ def pilot(
         tuple(sorted(map(float, sparsities))),
         tuple(schedules),
         folder,
-        inputs=_digest(setting, data, metric, weights, tried.loss),
+        inputs=digest(setting, data, metric, weights, first_loss, seed),
         explained=_explained(data, make(seed)),
         sign=1 if better == "larger" else -1,
+        margin=0.01 if margin is None else margin,
+        language=language,
+        pretrained=pretrained,
     )
     if dry_run:
-        return tried.seconds_an_epoch * (before + after * (len(plan.branches) + 1)) * seeds
+        return epoch * (before + after * len(plan.networks)) * seeds
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
     rows, layers = run(plan, workers=workers, seconds=seconds, progress=progress)
-    table = tabulate(rows, margin=margin, sign=plan.sign, bounds=bounds(metric))
-    found = recommend(table, rows, layers, margin=margin, sign=plan.sign)
-    answer = sentences(found, margin, language)[0]
-    runs, screened = pd.DataFrame(rows), pd.DataFrame(layers)
-    result = Pilot(found, table, runs, screened, folder, answer, samples(example(plan)))
-    _write(plan, result, margin, language)
+    table = tabulate(rows, margin=plan.margin, sign=plan.sign, bounds=bounds(metric))
+    found = recommend(table, rows, layers, margin=plan.margin, sign=plan.sign)
+    result = Pilot(found, table, pd.DataFrame(rows), pd.DataFrame(layers), folder, sentences(plan, found)[0])
+    _write(plan, result)
     return result
 
 
 def _default_criteria(weights: dict[str, nn.Parameter], steps: int) -> tuple[str, ...]:
     small = sum(weight.numel() for weight in weights.values()) <= _SMALL and steps >= _STEPS_OF_LEGCNET
     return ("causal", "magnitude", "random", *(["legcnet"] if small else []))
-
-
-def _adam(parameters: Iterable[nn.Parameter]) -> Optimizer:
-    return torch.optim.Adam(parameters, lr=0.003)
 
 
 def _sizes(data: Data) -> tuple[int, int]:
@@ -280,61 +258,34 @@ def _explained(data: Data, model: nn.Module) -> bool:
     return isinstance(outputs, Tensor) and outputs.ndim == 2
 
 
-def _digest(setting: Setting, data: Data, metric: Metric, weights: dict[str, nn.Parameter], loss: float) -> str:
-    """Return the hash of everything that the networks depend on.
-
-    Functions are known by their code, and by what they do in the trial: its loss and the model's first weights.
-    """
-    model = setting.make(0)
-    described = {
-        "version": version("ccprune"),
-        "data": data.digest,
-        "model": repr(model),
-        "weights": [float(weight.detach().double().sum()) for weight in model.parameters()],
-        "pruned": sorted(weights),
-        "optimizer": repr(setting.optimizer(model.parameters())),
-        "functions": [_described(one) for one in (setting.fit, setting.loss, metric)],
-        "trial": loss,
-        "epochs": [setting.before, setting.recorded, setting.after],
-    }
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-
-
-def _described(value: Any) -> Any:
-    """Return what a function does, as its code and what that holds, without addresses, which differ in each process."""
-    if isinstance(value, partial):
-        return [_described(one) for one in (value.func, *value.args, *sorted(value.keywords.items()))]
-    if isinstance(value, CodeType):
-        return [value.co_code.hex(), value.co_names, [_described(one) for one in value.co_consts]]
-    if isinstance(value, frozenset):
-        return sorted(map(repr, value))
-    if hasattr(value, "__code__"):
-        held = [cell.cell_contents for cell in value.__closure__ or ()]
-        return [value.__qualname__, _described(value.__code__), _described((value.__defaults__, held))]
-    return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def _write(plan: Plan, result: Pilot, margin: float, language: str) -> None:
-    """Write the page, and its numbers beside it."""
+def _write(plan: Plan, result: Pilot) -> None:
+    """Write the page, its numbers, and the recommended network of the first seed."""
     folder, found = plan.folder, result.recommendation
     result.table.reset_index().to_csv(folder / "table.csv", index=False)
-    lists = ["curve", "importance", "before", "price", "shuffled"]
-    result.runs.drop(columns=lists).to_csv(folder / "runs.csv", index=False)
-    result.layers.to_csv(folder / "layers.csv", index=False)
-    begun = stored_start(plan, int(result.runs["seed"].iloc[0]))
-    criterion = found.method or plan.setting.criteria[0]
-    sparsity = found.sparsity or plan.sparsities[0]
-    scores = begun.scores[criterion]
-    reasons(scores, Mask.from_scores(scores, sparsity=sparsity), criterion=criterion).to_parquet(
-        folder / "reasons.parquet"
+    result.runs.drop(columns=["curve", "importance", "before", "price", "shuffled"]).to_csv(
+        folder / "runs.csv", index=False
     )
-    write_page(plan, result, margin=margin, language=language, planned=len(plan.seeds))
+    result.layers.to_csv(folder / "layers.csv", index=False)
+    seed = int(result.runs["seed"].iloc[0])
+    begun = stored_start(plan, seed)
+    criterion, sparsity = found.method or plan.setting.criteria[0], found.sparsity or plan.sparsities[0]
+    scores = begun.scores[criterion]
+    mask = Mask.from_scores(scores, sparsity=sparsity)
+    reasons(scores, mask, criterion=criterion).to_parquet(folder / "reasons.parquet")
+    (folder / "pruned.safetensors").unlink(missing_ok=True)
+    if found.answer == "prune":
+        network = trained(plan, begun, seed, (found.method, found.schedule, found.sparsity))
+        assert network.mask is not None
+        export.save(folder / "pruned.safetensors", network.model, network.mask)
+    write_page(plan, result)
+    seconds, memory = price(result.runs) or (None, None)
     numbers = {
         "recommendation": asdict(found),
-        "sentences": sentences(found, margin, language),
-        "margin": margin,
+        "sentences": sentences(plan, found),
+        "margin": plan.margin,
         "sizes": dict(plan.data.sizes),
         "table": json.loads(result.table.reset_index().to_json(orient="records")),
-        "price_seconds": price(result.runs),
+        "price_seconds": seconds,
+        "price_bytes": memory,
     }
     write_atomic(folder / "pilot.json", json.dumps(numbers, indent=1) + "\n")

@@ -1,8 +1,10 @@
 """The data of a pilot: loaders, tensors, arrays, tables and CSV files, checked before any training."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,36 +20,26 @@ from ccprune._util.checks import listed
 from ccprune._util.inputs import batches, mapped, raw_bytes, samples, tensors
 
 Samples = tuple[Any, Any]
+#: Maps a seed and the number of epochs that are done to the mini-batches of the next epochs, for `training.fit`.
+Source = Callable[[int, int], Callable[[int], Iterable[Samples]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Data of a pilot.
+    """Data of a pilot: the `batches` of training, the first of them, and the held-out samples.
 
-    Attributes
-    ----------
-    batches : callable
-        Maps a seed to the mini-batches of an epoch, as `training.fit` takes them.
-    batch : (x, y)
-        The first mini-batch, with which scores that need one are computed.
-    validation : (x, y)
-        Samples on which networks are compared.
-    test : (x, y) or None
-        Samples on which the chosen networks are measured once more.
-    features, classes : tuple of str, or None
-        Names of a table's columns after encoding, and of its classes.
-    sizes : {part: number of samples}, with None where the length of a loader is unknown
-    digest : str
-        Hash of all samples that are known in advance.
+    `steps` is the number of mini-batches of an epoch, 0 if it is unknown; `features` and `classes` are the names of a
+    table's columns after encoding, and of its classes; `digest` is the hash of all samples that are known in advance.
     """
 
-    batches: Callable[[int], Any]
+    batches: Source
+    steps: int
     batch: Samples
     validation: Samples
     test: Samples | None
     features: tuple[str, ...] | None
     classes: tuple[str, ...] | None
-    sizes: Mapping[str, int | None]
+    sizes: Mapping[str, int]
     digest: str
 
     @property
@@ -70,38 +62,44 @@ def load(
         raise ValueError(f"target is for tables and paths of CSV files, got target={target!r} with other data")
     if validation is None:
         raise ValueError("validation must be given where train is no table")
-    held = [gathered(part, name, device) for name, part in (("validation", validation), ("test", test))]
     source = training_batches(train, batch_size, device)
     (first,) = first_batches(source, seed, 1)
-    whole = source(seed) if isinstance(source(seed), Shuffled) else None
+    held = {name: gathered(part, name, device) for name, part in (("validation", validation), ("test", test))}
+    parts: dict[str, Samples] = {name: part for name, part in held.items() if part is not None}
+    whole = _pair(train, "train")
+    try:
+        steps = len(train) if whole is None else math.ceil(samples(whole[0]) / batch_size)
+    except TypeError:  # a stream has no length
+        steps = 0
+    known = parts if whole is None else {"train": whole} | parts
     data = Data(
         batches=source,
+        steps=steps,
         batch=first,
-        validation=held[0],
-        test=held[1],
+        validation=parts["validation"],
+        test=held["test"],
         features=features,
         classes=classes,
-        sizes={"train": samples(whole.x) if whole else None}
-        | {name: samples(part[0]) for name, part in zip(("validation", "test"), held, strict=True) if part},
-        digest=_digest((first, held, (whole.x, whole.y) if whole else None)),
+        sizes={name: samples(x) for name, (x, _) in known.items()},
+        digest=_digest([first, known]),
     )
-    _check(data, whole.y if whole else None)
+    _check({"train": first} | parts, None if whole is None else whole[1], data)
     return data
 
 
-def first_batches(source: Callable[[int], Any], seed: int, count: int) -> list[Samples]:
+def first_batches(source: Source, seed: int, count: int) -> list[Samples]:
     """Return the first mini-batches of a seed, the same ones at each call."""
     with torch.random.fork_rng(devices=[]):  # a loader draws its order from the global generator
         torch.manual_seed(seed)
-        return list(islice(source(seed)(0), count))
+        return list(islice(source(seed, 0)(0), count))
 
 
-def training_batches(train: Any, batch_size: int, device: torch.device | None = None) -> Callable[[int], Any]:
-    """Return a function that maps a seed to the mini-batches of an epoch."""
+def training_batches(train: Any, batch_size: int, device: torch.device | None = None) -> Source:
+    """Return a function that maps a seed and a number of epochs to the mini-batches of the following epochs."""
     pair = _pair(train, "train")
     if pair is not None:
         x, y = _moved(device, pair)
-        return lambda seed: Shuffled(x, y, batch_size, seed=1_000_003 * seed)
+        return lambda seed, done: Shuffled(x, y, batch_size, seed=1_000_003 * seed + done)
     if not isinstance(train, Iterable) or isinstance(train, Mapping | Tensor | np.ndarray | str):
         raise TypeError(
             "train must be a pair (x, y), an iterable of batches such as a DataLoader, a DataFrame or the path of a "
@@ -109,27 +107,27 @@ def training_batches(train: Any, batch_size: int, device: torch.device | None = 
         )
     if iter(train) is train:
         raise TypeError(f"train must be readable in every epoch, as a DataLoader is, got {type(train).__name__}")
-    return lambda seed: _Loader(train, device)
+    return lambda seed, done: partial(_loaded, train, device)
 
 
-@dataclass(frozen=True, eq=False)
-class _Loader:
-    """Mini-batches of a loader, whose order follows from the generator that training seeds."""
+def _loaded(loader: Any, device: torch.device | None, epoch: int) -> Iterator[Samples]:
+    """Yield the mini-batches of a loader, whose order follows from the generator that training seeds.
 
-    loader: Iterable[Any]
-    device: torch.device | None
-
-    def __call__(self, epoch: int) -> Iterable[Samples]:
-        # A generator of the loader's own goes on from epoch to epoch, and would be elsewhere after an interruption.
-        for holder in (self.loader, getattr(self.loader, "sampler", None)):
-            generator = getattr(holder, "generator", None)
-            if isinstance(generator, torch.Generator):
-                generator.manual_seed(int(torch.randint(2**62, ())))
-        for x, y in batches(self.loader, name="train"):
-            yield _moved(self.device, x), _moved(self.device, y)
-
-    def after(self, epochs: int) -> "_Loader":
-        return self
+    As in `Shuffled`, a single sample that is left over is added to the mini-batch before, for batch norm.
+    """
+    # A generator of the loader's own goes on from epoch to epoch, and would be elsewhere after an interruption.
+    for holder in (loader, getattr(loader, "sampler", None)):
+        generator = getattr(holder, "generator", None)
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(int(torch.randint(2**62, ())))
+    held: list[Samples] = []
+    for batch in batches(loader, name="train"):
+        if held and samples(batch[0]) == 1 < samples(held[0][0]):
+            held = [_joined([*held, batch])]
+            continue
+        yield from _moved(device, held)
+        held = [batch]
+    yield from _moved(device, held)
 
 
 def _moved(device: torch.device | None, value: Any) -> Any:
@@ -161,47 +159,34 @@ def gathered(part: Any, name: str, device: torch.device | None = None) -> Sample
     """Return all samples of a part as one pair (x, y)."""
     if part is None:
         return None
-    pair = _pair(part, name)
-    if pair is None:
-        found = list(batches(part, name=name))
-        pair = _joined([x for x, _ in found]), _joined([y for _, y in found])
-    return _moved(device, pair)
+    return _moved(device, _pair(part, name) or _joined(list(batches(part, name=name))))
 
 
 def _joined(parts: list[Any]) -> Any:
     """Return values of the same structure with their tensors joined along the samples."""
-    first = parts[0]
-    if isinstance(first, Tensor):
-        return torch.cat(parts) if len(parts) > 1 else first
-    if isinstance(first, Mapping):
-        return {key: _joined([part[key] for part in parts]) for key in first}
-    if isinstance(first, tuple | list):
-        return tuple(_joined([part[place] for part in parts]) for place in range(len(first)))
-    return first
+    joined = iter([torch.cat(one) for one in zip(*map(tensors, parts), strict=True)])
+    return mapped(lambda _: next(joined), parts[0])
 
 
-def _check(data: Data, targets: Any) -> None:
-    """Raise ValueError for values that are not finite, one class, and classes that only one part has."""
-    parts = {"train": data.batch, "validation": data.validation, "test": data.test}
+def _check(parts: Mapping[str, Samples], targets: Any, data: Data) -> None:
+    """Raise ValueError for values that are not finite or complex, one class, and classes that only one part has."""
     for name, part in parts.items():
         for value in tensors(part):
-            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            if value.is_complex():
+                raise ValueError(f"{name} must be real, got {value.dtype}")
+            if not bool(torch.isfinite(value).all()):
                 raise ValueError(f"{name} must be finite, got {int((~torch.isfinite(value)).sum())} NaN or infinities")
     if not data.classifies or not isinstance(targets, Tensor):
         return
-    trained = set(targets.unique().tolist())
-    if len(trained) < 2:
-        raise ValueError(f"train must have samples of 2 or more classes, got only class {trained.pop()}")
-    for name in ("validation", "test"):
-        part = parts[name]
-        if part is None:
-            continue
-        there = set(part[1].unique().tolist())
-        named = [str(value) if data.classes is None else data.classes[value] for value in sorted(trained - there)]
-        if named:
-            raise ValueError(f"{name} must have samples of every class of train, got none of {listed(named)}")
-        if there - trained:
-            raise ValueError(f"train must have samples of every class of {name}, got none of {sorted(there - trained)}")
+    classes = {"train": set(targets.unique().tolist())}
+    classes |= {name: set(part[1].unique().tolist()) for name, part in parts.items() if name != "train"}
+    if len(classes["train"]) < 2:
+        raise ValueError(f"train must have samples of 2 or more classes, got only class {classes['train'].pop()}")
+    for name in classes:
+        for one, other in ((name, "train"), ("train", name)):
+            if lacking := classes[other] - classes[one]:
+                names = [str(value) if data.classes is None else data.classes[value] for value in sorted(lacking)]
+                raise ValueError(f"{one} must have samples of every class of {other}, got none of {listed(names)}")
 
 
 def _digest(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Metrics of a pilot: what is compared on validation and test samples, larger is better."""
+"""Metrics of a pilot: what is compared on validation and test samples."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,19 +21,14 @@ def accuracy(model: nn.Module, x: Any, y: Tensor) -> float:
 @torch.no_grad()
 def r_squared(model: nn.Module, x: Any, y: Tensor) -> float:
     """Return 1 minus the squared error over that of the targets' mean, in eval mode; 0 for targets without spread."""
-    error = torch.zeros((), dtype=torch.float64)
     count = samples(x)
     with eval_mode(model):
-        for first in range(0, count, 1000):
-            part, targets = rows((x, y), slice(first, first + 1000), count=count)
-            outputs = call(model, part)
-            if outputs.shape != targets.shape:  # their difference would have a row for every pair of samples
-                raise ValueError(
-                    f"y must have the shape of the outputs, {tuple(outputs.shape)}, got {tuple(targets.shape)}"
-                )
-            error += (outputs.double() - targets.double()).square().sum().cpu()
-    spread = (y.double() - y.double().mean(0)).square().sum().cpu()
-    return float(1 - error / spread) if spread else 0.0
+        parts = [call(model, rows(x, slice(first, first + 1000), count=count)) for first in range(0, count, 1000)]
+    outputs, targets = torch.cat(parts).double(), y.double()
+    if outputs.shape != y.shape:  # their difference would have a row for every pair of samples
+        raise ValueError(f"y must have the shape of the outputs, {tuple(outputs.shape)}, got {tuple(y.shape)}")
+    spread = (targets - targets.mean(0)).square().sum()
+    return float(1 - (outputs - targets).square().sum() / spread) if spread else 0.0
 
 
 def metric_value(metric: Metric, model: nn.Module, x: Any, y: Any) -> float:

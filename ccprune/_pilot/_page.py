@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ccprune._pilot._rules import DENSE, Recommendation
-from ccprune._pilot._runs import SCREENED, Plan
+from ccprune._pilot._rules import Recommendation
+from ccprune._pilot._runs import DENSE, SCREENED, Plan
 from ccprune._util.checks import shorten
 from ccprune._util.files import replacing, write_atomic
+from ccprune._util.inputs import samples
 
 if TYPE_CHECKING:
     from ccprune._pilot import Pilot
 
 LANGUAGES = ("en", "ja")
+#: Formats of the measures in the table, whose columns and their order are in texts.toml.
+_FORMATS = {"validation": ".3f", "validation_difference": ".3f", "test_difference": ".3f", "macs": ".0%"}
+_FORMATS |= {"file": ".0%", "epochs": ".0f", "seconds": ".2g", "top_k": ".2f", "speed": ".2f"}
+_PANELS = ("validation", "macs", "epochs", "top_k")
 _FASTER = 0.95  # share of the dense network's time below which an exported form is called faster
+_MANY = 30  # layers from which on the map's rows are lower
 
 
 @cache
@@ -29,11 +35,16 @@ def _texts() -> dict[str, Any]:
     return tomllib.loads(files("ccprune._pilot").joinpath("texts.toml").read_text(encoding="utf-8"))
 
 
-def sentences(found: Recommendation, margin: float, language: str) -> list[str]:
+def sentences(plan: Plan, found: Recommendation) -> list[str]:
     """Return the recommendation in words, the answer first."""
-    text = _texts()[language]
-    where = {"method": found.method, "schedule": text.get(found.schedule, ""), "sparsity": _percent(found.sparsity)}
-    lines = [text[found.answer].format(margin=margin, **where)]
+    text = _texts()[plan.language]
+
+    def named(network: tuple[str, str, float]) -> dict[str, str]:
+        method, schedule, sparsity = network
+        return {"method": method, "schedule": text.get(schedule, ""), "sparsity": _percent(sparsity)}
+
+    where = named((found.method, found.schedule, found.sparsity))
+    lines = [text[found.answer].format(margin=plan.margin, **where)]
     if found.answer == "prune":
         if found.as_good:
             lines.append(text["as_good"].format(names=", ".join(found.as_good)))
@@ -41,15 +52,18 @@ def sentences(found: Recommendation, margin: float, language: str) -> list[str]:
             lines.append(text["random_as_good"])
         elif found.method == "magnitude" and found.as_good:
             lines.append(text["magnitude"])
+        if (looks := len(plan.setting.criteria) * len(plan.schedules)) > 1:
+            corrected = named(found.simultaneous) if found.simultaneous else {}
+            lines.append(text["corrected" if corrected else "not_corrected"].format(looks=looks, **corrected))
         if found.confirmed is not None:
             lines.append(text["confirmed" if found.confirmed else "not_confirmed"])
     if found.answer == "do_not_prune":
         lines.append(text["worse"].format(count=found.worse[0], total=found.worse[1], reach=found.reach))
     if found.answer in ("prune", "do_not_prune"):
-        names = [f"{method} {_percent(sparsity)} ({text[schedule]})" for method, schedule, sparsity in found.better]
+        names = ["{method} {sparsity} ({schedule})".format(**named(one)) for one in found.better]
         lines.append(text["better"].format(names=shorten(names)) if names else text["not_better"])
         if found.protected:
-            lines.append(text["protected"].format(lowest=_percent(min(SCREENED)), names=shorten(list(found.protected))))
+            lines.append(text["protected"].format(lowest=_percent(min(SCREENED)), names=shorten(found.protected)))
     return lines
 
 
@@ -58,52 +72,50 @@ def _percent(share: float) -> str:
     return f"{100 * share:.6g}%"
 
 
-def price(runs: pd.DataFrame) -> float | None:
-    """Return the seconds that recording and scoring took beyond plain training, as the mean over the seeds."""
+def price(runs: pd.DataFrame) -> tuple[float, float] | None:
+    """Return the seconds that recording and scoring took beyond plain training, and the bytes: means over the seeds."""
     found = []
-    for seconds in runs["price"].dropna():
-        if "plain" in seconds:
-            scored = sum(value for key, value in seconds.items() if key.startswith("score "))
-            found.append(max(0.0, seconds["recorded"] - seconds["plain"]) * seconds["epochs recorded"] + scored)
-    return float(np.mean(found)) if found else None
+    for cost in runs["price"].dropna():
+        if "plain" in cost:
+            scored = sum(value for key, value in cost.items() if key.startswith("score "))
+            extra = max(0.0, cost["recorded"] - cost["plain"]) * cost["epochs recorded"]
+            found.append((extra + scored, cost["bytes"]))
+    return tuple(np.mean(found, axis=0).tolist()) if found else None
 
 
-def write_page(plan: Plan, result: "Pilot", *, margin: float, language: str, planned: int) -> None:
-    """Write `index.html` with its two pictures into the folder."""
-    text = _texts()[language]
-    _save(_panels(result.table, text), plan, "panels.svg")
+def write_page(plan: Plan, result: "Pilot") -> None:
+    """Write `index.html` and its two pictures into the folder."""
+    text = _texts()[plan.language]
+    _save(_panels(result.table, text, plan.setting.after), plan, "panels.svg")
     _save(_layers(result.layers, result.runs, plan.sign), plan, "layers.svg")
     seeds = result.runs["seed"].nunique()
-    lines = sentences(result.recommendation, margin, language)[1:] + _costs(result, text)
-    if seeds < planned:
-        lines.append(text["complete"].format(done=seeds, planned=planned))
-    sizes = ", ".join(f"{name} {size}" for name, size in plan.data.sizes.items() if size is not None)
-    page = Template(files("ccprune._pilot").joinpath("page.html").read_text(encoding="utf-8"))
-    values = {key: escape(text[key]) for key in ("title", "panels", "layers", "rules", "next", "files")} | {
-        "language": language,
+    lines = sentences(plan, result.recommendation)[1:] + _costs(plan, result, text)
+    if plan.pretrained:
+        lines.append(text["pretrained"].format(before=plan.setting.before))
+    if seeds < len(plan.seeds):
+        lines.append(text["complete"].format(done=seeds, planned=len(plan.seeds)))
+    sizes = ", ".join(f"{name} {size}" for name, size in plan.data.sizes.items())
+    values = {key: escape(value) for key, value in text.items() if isinstance(value, str)} | {
+        "language": plan.language,
         "answer": escape(result.sentence),
         "sentences": "\n".join(f"<p>{escape(line)}</p>" for line in lines),
         "unexplained": "" if plan.explained else escape(text["no_explanation"]),
-        "table_title": escape(text["table"]),
-        "table": _table(result.table, text),
-        "rule_text": "".join(f"<li>{escape(line)}</li>" for line in text["rule_text"]),
-        "next_text": "".join(f"<li>{escape(line)}</li>" for line in text["next_text"]),
+        "cells": _table(result.table, text),
         "samples": escape(text["samples"].format(sizes=sizes, seeds=seeds)),
     }
+    for name in ("rule_text", "next_text", "word_text"):
+        values[name] = "".join(f"<li>{escape(line)}</li>" for line in text[name])
+    page = Template(files("ccprune._pilot").joinpath("page.html").read_text(encoding="utf-8"))
     write_atomic(plan.folder / "index.html", page.substitute(values))
 
 
-def _costs(result: "Pilot", text: dict[str, Any]) -> list[str]:
+def _costs(plan: Plan, result: "Pilot", text: dict[str, Any]) -> list[str]:
     """Return the sentences about time, energy and the price of scoring, for the recommended network."""
     found, lines = result.recommendation, []
-    runs = result.runs
-    timed = runs[runs["seconds_exported"].notna()] if "seconds_exported" in runs else runs.iloc[:0]
+    timed = result.runs.dropna(subset=["seconds_exported"]) if "seconds_exported" in result.runs else result.runs[:0]
     if found.answer == "prune":
-        timed = timed[
-            (timed["method"] == found.method)
-            & (timed["schedule"] == found.schedule)
-            & (timed["sparsity"] == found.sparsity)
-        ]
+        where = (timed["method"] == found.method) & (timed["schedule"] == found.schedule)
+        timed = timed[where & (timed["sparsity"] == found.sparsity)]
     saved = 0.0
     if len(timed):
         share = float((timed["seconds_exported"] / timed["seconds_dense"]).min())
@@ -115,78 +127,59 @@ def _costs(result: "Pilot", text: dict[str, Any]) -> list[str]:
             lines.append(text["no_energy"])
     else:
         lines.append(text["no_speed"])
-    seconds = price(runs)
-    if seconds is not None:
-        lines.append(text["price"].format(seconds=seconds))
-        if saved > 0:
-            lines.append(text["paid_back"].format(passes=math.ceil(seconds / saved), batch=result.batch))
-        else:
-            lines.append(text["not_paid_back"])
+    if cost := price(result.runs):
+        lines.append(text["price"].format(seconds=cost[0], megabytes=cost[1] / 1e6))
+        passes, batch = math.ceil(cost[0] / saved) if saved > 0 else 0, samples(plan.example)
+        lines.append(text["paid_back" if passes else "not_paid_back"].format(passes=passes, batch=batch))
     return lines
 
 
 def _table(table: pd.DataFrame, text: dict[str, Any]) -> str:
-    """Return the table as HTML, with intervals in brackets."""
+    """Return the table as HTML, with intervals in brackets where they show."""
 
-    def between(row: pd.Series, name: str) -> str:
-        if pd.isna(row.get(name)):
-            return "–"
-        low, high = row.get(f"{name}_low", np.nan), row.get(f"{name}_high", np.nan)
-        return f"{row[name]:.3f}" + ("" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]")
+    def shown(row: pd.Series, name: str) -> str:
+        ends = [row.get(f"{name}{end}", np.nan) for end in ("", "_low", "_high")]
+        value, low, high = (format(one, _FORMATS[name]) if np.isfinite(one) else "–" for one in ends)
+        return value if low == high else f"{value} [{low}, {high}]"
 
     rows = []
     order = sorted(range(len(table)), key=lambda place: table.index[place][0] != DENSE)  # dense first, else as it is
     for (method, schedule, sparsity), row in table.iloc[order].iterrows():
-        dense = method == DENSE
-        shown = {
-            "method": method,
-            "schedule": text.get(schedule, ""),
-            "sparsity": "" if dense else _percent(sparsity),
-            "validation": between(row, "validation"),
-            "difference": "" if dense else between(row, "validation_difference"),
-            "test": "" if dense else between(row, "test_difference"),
-            "macs": f"{row['macs']:.0%}",
-            "file": f"{row['file']:.0%}",
-            "epochs": "–" if not np.isfinite(row["epochs"]) else f"{row['epochs']:.0f}",
-            "top_k": "–" if pd.isna(row.get("top_k")) else f"{row['top_k']:.2f}",
-            "speed": "–" if pd.isna(row.get("speed")) else f"{row['speed']:.2f}",
-            "as_good": "" if dense else text["yes" if row["as_good"] else "no"],
-        }
-        rows.append([shown[key] for key in text["columns"]])
+        cells = {name: shown(row, name) for name in _FORMATS} | {"method": method, "schedule": text.get(schedule, "")}
+        cells |= {"sparsity": _percent(sparsity)}
+        cells |= {"as_good": text["verdicts"][int(row["as_good"]) + int(row["as_good_simultaneously"])]}
+        if method == DENSE:
+            cells |= dict.fromkeys(("sparsity", "validation_difference", "test_difference", "as_good"), "")
+        rows.append([cells[key] for key in text["columns"]])
     return pd.DataFrame(rows, columns=list(text["columns"].values())).to_html(index=False, border=0)
 
 
-def _panels(table: pd.DataFrame, text: dict[str, Any]) -> Any:
+def _panels(table: pd.DataFrame, text: dict[str, Any], after: int) -> Any:
     """Draw the four measures against sparsity."""
     from matplotlib.figure import Figure  # slow to import
 
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     axes = figure.subplots(2, 2).flat
-    dense = table.xs(DENSE, level="method").iloc[0]
-    columns = (("validation", True), ("macs", False), ("epochs", False), ("top_k", False))
-    pruned = table.drop(index=DENSE, level="method")
-    for title, ax, (column, interval) in zip(text["titles"], axes, columns, strict=True):
-        for place, ((method, schedule), part) in enumerate(
-            pruned.groupby(level=["method", "schedule"], sort=False) if column in table else ()
-        ):
-            part = part.droplevel(["method", "schedule"]).sort_index()
-            values = part[column].replace([np.inf, -np.inf], np.nan)
-            style = {
-                "color": f"C{place // pruned.index.get_level_values('schedule').nunique()}",
-                "marker": "o",
-                "ms": 4,
-            }
-            style |= {"ls": "-" if schedule == "one_shot" else "--", "label": f"{method}, {text[schedule]}"}
-            if interval and f"{column}_low" in part:
-                reach = [values - part[f"{column}_low"], part[f"{column}_high"] - values]
-                ax.errorbar(part.index, values, yerr=reach, capsize=2, **style)
-            else:
-                ax.plot(part.index, values, **style)
+    table = table.assign(**{name: table[name].replace(np.inf, after + 1) for name in table if name[:6] == "epochs"})
+    dense, pruned = table.xs(DENSE, level="method").iloc[0], table.drop(index=DENSE, level="method")
+    lines = pruned.groupby(level=["method", "schedule"], sort=False)
+    schedules = pruned.index.get_level_values("schedule").nunique()
+    for title, ax, column in zip(text["titles"], axes, _PANELS, strict=True):
+        for place, ((method, schedule), part) in enumerate(lines if column in table else ()):
+            part = part.droplevel(["method", "schedule"]).sort_index().replace([np.inf, -np.inf], np.nan)
+            values = part[column]
+            low, high = (part.get(f"{column}_{end}", values) for end in ("low", "high"))
+            x = part.index + 0.003 * (place - len(lines) / 2)  # so that bars do not hide each other
+            style = {"color": f"C{place // schedules}", "ls": "-" if schedule == "one_shot" else "--", "marker": "o"}
+            reach, label = [values - low, high - values], f"{method}, {text[schedule]}"
+            ax.errorbar(x, values, yerr=reach, capsize=2, ms=4, elinewidth=0.8, label=label, **style)
         if column in table and np.isfinite(dense[column]):
             ax.axhline(dense[column], color="gray", lw=1)
+        if column == "epochs":
+            ax.axhline(after + 1, color="gray", lw=1, ls=":")
         ax.set_title(title, loc="left")
         ax.set_xlabel(text["share"])
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
@@ -196,19 +189,18 @@ def _layers(layers: pd.DataFrame, runs: pd.DataFrame, sign: int) -> Any:
 
     before = runs["before"].dropna().iloc[0][-1]
     change = layers.pivot(index="layer", columns="sparsity", values="validation").loc[layers["layer"].unique()] - before
-    figure = Figure(figsize=(10, 0.8 + 0.32 * len(change)), layout="constrained")
-    ax = figure.subplots()
     change = change.replace([np.inf, -np.inf], np.nan)
+    height, size = (0.32, 10) if len(change) < _MANY else (0.17, 7)
+    figure = Figure(figsize=(10, 0.8 + height * len(change)), layout="constrained")
+    ax = figure.subplots()
     shown = ax.imshow(change, aspect="auto", cmap="magma" if sign > 0 else "magma_r")
     ax.set_xticks(range(change.shape[1]), [_percent(sparsity) for sparsity in change.columns])
-    ax.set_yticks(range(len(change)), change.index)
-    middle = (change.min().min() + change.max().max()) / 2
-    for row in range(len(change)):
-        for column in range(change.shape[1]):
-            value = change.iloc[row, column]
-            color = "w" if sign * (value - middle) < 0 else "k"
-            ax.text(column, row, f"{value:+.3f}", ha="center", va="center", color=color)
-    figure.colorbar(shown)
+    ax.set_yticks(range(len(change)), change.index, fontsize=size)
+    ax.tick_params(top=True, labeltop=True)
+    for (row, column), value in np.ndenumerate(change.to_numpy()):
+        red, green, blue, _ = shown.to_rgba(value)
+        color = "k" if red + green + blue > 1.5 else "w"
+        ax.text(column, row, f"{value:+.3f}", ha="center", va="center", color=color, fontsize=size)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -19,35 +20,25 @@ def reasons(scores: Mapping[str, Tensor], mask: Mask, *, criterion: str) -> pd.D
     (the smallest score that was kept), kept, and for LEGCNet p_value, which is 1 - score. The columns for units are
     parameter, unit, weights, kept, score_mean.
     """
-    total = sum(value.numel() for value in scores.values())
-    if total > MOST_WEIGHTS:
+    counts = [value.numel() for value in scores.values()]
+    if sum(counts) > MOST_WEIGHTS:
         units = [
-            pd.DataFrame(
-                {
-                    "parameter": name,
-                    "unit": range(len(value)),
-                    "weights": value[0].numel(),
-                    "kept": mask.keep[name].flatten(1).sum(1).cpu().numpy(),
-                    "score_mean": value.flatten(1).double().mean(1).cpu().numpy(),
-                }
-            )
+            {"parameter": name, "unit": unit, "weights": one.numel(), "kept": int(keep.sum())}
+            | {"score_mean": one.double().mean().item()}
             for name, value in scores.items()
+            for unit, (one, keep) in enumerate(zip(value, mask.keep[name], strict=True))
         ]
-        return pd.concat(units, ignore_index=True)
+        return pd.DataFrame(units)
     flat = torch.cat([value.flatten().double().cpu() for value in scores.values()])
     keep = torch.cat([mask.keep[name].flatten().cpu() for name in scores])
-    rank = torch.empty(total, dtype=torch.int64)
-    rank[flat.argsort(descending=True, stable=True)] = torch.arange(1, total + 1)
     table = pd.DataFrame(
         {
-            "parameter": [name for name, value in scores.items() for _ in range(value.numel())],
-            "index": [place for value in scores.values() for place in range(value.numel())],
+            "parameter": np.repeat(list(scores), counts),
+            "index": np.concatenate([np.arange(count) for count in counts]),
             "score": flat.numpy(),
-            "rank": rank.numpy(),
+            "rank": (flat.argsort(descending=True, stable=True).argsort() + 1).numpy(),
             "threshold": float(flat[keep].min()) if bool(keep.any()) else float("inf"),
             "kept": keep.numpy(),
         }
     )
-    if criterion == "legcnet":
-        table["p_value"] = 1 - table["score"]
-    return table
+    return table.assign(p_value=1 - table["score"]) if criterion == "legcnet" else table

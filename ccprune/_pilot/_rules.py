@@ -12,6 +12,7 @@ from ccprune.stats import mean_interval, student_interval
 
 DENSE = "dense"
 _KEY = ["method", "schedule", "sparsity"]
+_SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Recommendation:
         for the answer "prune".
     as_good : tuple of str
         Other methods that reach the same sparsity.
+    simultaneous : (method, schedule, sparsity) or None
+        The recommendation if the bounds hold for all methods and schedules at once, or None if there is none. The
+        choice of the best of several is otherwise not corrected.
     confirmed : bool or None
         Whether the same holds on the test samples, which had no part in the choice. None without test samples.
     better : tuple of (method, schedule, sparsity)
@@ -47,6 +51,7 @@ class Recommendation:
     schedule: str = ""
     sparsity: float = 0.0
     as_good: tuple[str, ...] = ()
+    simultaneous: tuple[str, str, float] | None = None
     confirmed: bool | None = None
     better: tuple[tuple[str, str, float], ...] = ()
     protected: tuple[str, ...] = ()
@@ -59,46 +64,63 @@ def tabulate(
 ) -> pd.DataFrame:
     """Return one row per method, schedule and sparsity.
 
-    The columns are n (seeds); for validation and test the mean, its interval (low, high), and the difference to dense
-    with the same seed (difference, difference_low, difference_high), for which larger is better whatever the metric;
-    as_good (whether the lower bound of the validation difference is at least -margin); macs and file (shares of the
-    dense model's); reached (share of the seeds that reach the dense network's metric at pruning) and epochs (median of
-    the epochs until then, infinite if most do not reach it); agreement and top_k (of the features' importance with the
-    dense network's); speed (dense seconds over those of the exported form).
+    Measures are means over the seeds, and NAME_low and NAME_high their intervals: validation and test; the differences
+    to dense with the same seed (validation_difference, test_difference), for which larger is better whatever the
+    metric; macs and file (shares of the dense model's); agreement and top_k (of the features' importance with the dense
+    network's). The measures epochs and seconds, until the dense network's metric at pruning is reached, are medians
+    with the range of the seeds, infinite if it is not reached, and reached is the share of the seeds that do. The
+    measure speed (dense seconds over those of the exported form) is that of one seed, with quartiles of its repeats.
+
+    The column n is the number of seeds. A network is as_good if the lower bound of the validation difference is at
+    least -margin. It is as_good_simultaneously if that holds with a bound at the level 1 - 0.05 / k for k methods and
+    schedules. Within each of these, sparsities are tested from the smallest on, which needs no correction. It is better
+    if the bound at the level 1 - 0.05 / (number of networks) is above 0; gains without any spread, as a few seeds
+    easily have on few samples, show nothing.
     """
-    runs = pd.DataFrame(list(rows))
     dense = {row["seed"]: row for row in rows if row["method"] == DENSE}
+    groups: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["method"], row["schedule"], row["sparsity"]), []).append(row)
+    chains = len({key[:2] for key in groups}) - 1
     found = []
-    for key, group in runs.groupby(_KEY, sort=False):
-        row: dict[str, Any] = dict(zip(_KEY, key, strict=True)) | {"n": len(group)}
-        pairs = [(one, dense[one["seed"]]) for one in group.to_dict("records")]
-        for part in ("validation", "test"):
-            if any(one[part] is None or pd.isna(one[part]) for one, _ in pairs):
-                continue
-            values = np.array([one[part] for one, _ in pairs], dtype=float)
-            gains = sign * np.array([one[part] - base[part] for one, base in pairs], dtype=float)
-            row |= _interval(values, part, bounds) | _interval(gains, f"{part}_difference")
+    for key, runs in groups.items():
+        row = dict(zip(_KEY, key, strict=True)) | {"n": len(runs)}
+        measured = [_measures(one, dense, sign) for one in runs]
+        each = {name: np.array([one[name] for one in measured], dtype=float) for name in measured[0]}
+        for name, values in each.items():
+            if not np.isnan(values).any():
+                row |= _interval(values, name, bounds if name in ("validation", "test") else (-np.inf, np.inf))
+        gains = each["validation_difference"]
         row["as_good"] = bool(row.get("validation_difference_low", -np.inf) >= -margin)
-        row["macs"] = np.mean([one["macs"] / max(base["macs"], 1) for one, base in pairs])
-        row["file"] = np.mean([one["file_bytes"] / base["file_bytes"] for one, base in pairs])
-        epochs = [np.inf if pd.isna(one["epochs_to_dense"]) else one["epochs_to_dense"] for one, _ in pairs]
-        row |= {"reached": np.mean(np.isfinite(epochs)), "epochs": float(np.sort(epochs)[(len(epochs) - 1) // 2])}
-        if all(one["importance"] for one, _ in pairs):
-            others = [_other(base, dense) if row["method"] == DENSE else base for _, base in pairs]
-            alike = [
-                agreement(one["importance"], other["importance"])
-                for (one, _), other in zip(pairs, others, strict=True)
-                if other is not None
-            ]
-            if alike:
-                row |= {
-                    "agreement": np.mean([one.rank_correlation for one in alike]),
-                    "top_k": np.mean([one.top_k for one in alike]),
-                }
-        if "seconds_exported" in group and group["seconds_exported"].notna().any():
-            row["speed"] = float((group["seconds_dense"] / group["seconds_exported"]).dropna().iloc[0])
+        row["as_good_simultaneously"] = row["as_good"] and _lower(gains, chains) >= -margin
+        row["better"] = not np.allclose(gains, gains[0], rtol=1e-9) and _lower(gains, len(groups) - 1) > 0
+        row["reached"] = np.mean([not pd.isna(one["epochs_to_dense"]) for one in runs])
+        for name in ("epochs", "seconds"):
+            ordered = np.sort([np.inf if pd.isna(value := one[f"{name}_to_dense"]) else value for one in runs])
+            middle = ordered[(len(ordered) - 1) // 2]
+            row |= {name: float(middle), f"{name}_low": float(ordered[0]), f"{name}_high": float(ordered[-1])}
+        timed = next((one for one in runs if not pd.isna(one.get("speed"))), {})
+        row |= {name: timed[name] for name in ("speed", "speed_low", "speed_high") if name in timed}
         found.append(row)
     return pd.DataFrame(found).set_index(_KEY).sort_index()
+
+
+def _measures(one: dict[str, Any], dense: dict[int, dict[str, Any]], sign: int) -> dict[str, float]:
+    """Return the measures of one network whose mean is a measure of its method."""
+    base = dense[one["seed"]]
+    other = _other(base, dense) if one["method"] == DENSE else base
+    alike = agreement(one["importance"], other["importance"]) if one["importance"] and other else None
+    nothing = float("nan")
+    row = {}
+    for part in ("validation", "test"):
+        value, before = (nothing if of[part] is None else of[part] for of in (one, base))
+        row |= {part: value, f"{part}_difference": sign * (value - before)}
+    return row | {
+        "macs": one["macs"] / max(base["macs"], 1),
+        "file": one["file_bytes"] / base["file_bytes"],
+        "agreement": alike.rank_correlation if alike else nothing,
+        "top_k": alike.top_k if alike else nothing,
+    }
 
 
 def recommend(
@@ -116,35 +138,40 @@ def recommend(
     # All seeds share the samples, so their spread says nothing of chance in these; orders of the targets do.
     value = sign * np.mean([row["validation"] for row in dense])
     chance = sign * np.mean([row["shuffled"] for row in dense], axis=0)
-    if (1 + (chance >= value).sum()) / (1 + len(chance)) > 0.05:
+    if (1 + (chance >= value).sum()) / (1 + len(chance)) > _SIGNIFICANCE:
         return Recommendation("nothing_learned")
     pruned = table.drop(index=DENSE, level="method")
-    width = pruned["validation_difference_high"] - pruned["validation_difference_low"]
+    low, high = (pruned[f"validation_difference_{end}"] for end in ("low", "high"))
     common: dict[str, Any] = {
-        "better": _better(rows, list(pruned.index), sign),
+        "better": tuple(pruned.index[pruned["better"]]),
         "protected": _protected(layers, dense, margin, sign),
-        "worse": (int((pruned["validation_difference_high"].fillna(-np.inf) < -margin).sum()), len(pruned)),
-        "reach": float(width.min() / 2),
+        "worse": (int((high.fillna(-np.inf) < -margin).sum()), len(pruned)),
+        "reach": float((high - low).min() / 2),
     }
-    largest: dict[tuple[str, str], float] = {}
-    for (method, schedule), part in pruned.groupby(level=["method", "schedule"], sort=False):
-        good = part["as_good"].droplevel(["method", "schedule"]).sort_index().cummin()
-        if good.any():
-            largest[method, schedule] = float(good[good].index.max())
-    if not largest:
+    ties = _largest(pruned, "as_good")
+    if not ties:
         return Recommendation("do_not_prune", **common)
-    most = max(largest.values())
-    ties = [key for key, sparsity in largest.items() if sparsity == most]
-    mean = pruned["validation_difference"]
-    method, schedule = max(ties, key=lambda key: (key[0] == "magnitude", mean[(*key, most)]))
+    method, schedule, most = ties[0]
     confirmed = None
     if "test_difference_low" in table:
         confirmed = bool(pruned["test_difference_low"][method, schedule, most] >= -margin)
-    as_good = tuple(dict.fromkeys(name for name, _ in ties if name != method))
-    return Recommendation("prune", method, schedule, most, as_good, confirmed, **common)
+    as_good = tuple(dict.fromkeys(name for name, *_ in ties if name != method))
+    corrected = (*_largest(pruned, "as_good_simultaneously"), None)[0]
+    return Recommendation("prune", method, schedule, most, as_good, corrected, confirmed, **common)
 
 
-def _interval(values: np.ndarray, name: str, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
+def _largest(pruned: pd.DataFrame, column: str) -> list[tuple[str, str, float]]:
+    """Return the methods that are as good at the largest sparsity, there and at all smaller ones, the best first."""
+    largest = {}
+    for (method, schedule), part in pruned.groupby(level=["method", "schedule"], sort=False):
+        good = part[column].droplevel(["method", "schedule"]).sort_index().cummin()
+        if good.any():
+            largest[method, schedule] = float(good[good].index.max())
+    ties = [(*key, sparsity) for key, sparsity in largest.items() if sparsity == max(largest.values())]
+    return sorted(ties, key=lambda key: (key[0] == "magnitude", pruned["validation_difference"][key]), reverse=True)
+
+
+def _interval(values: np.ndarray, name: str, bounds: tuple[float, float]) -> dict[str, float]:
     """Return the mean and its interval, without the part of it that lies outside the metric's bounds."""
     row = {name: float(values.mean())}
     if len(values) > 1 and np.isfinite(values).all():
@@ -153,43 +180,24 @@ def _interval(values: np.ndarray, name: str, bounds: tuple[float, float] = (-np.
     return row
 
 
+def _lower(gains: np.ndarray, count: int) -> float:
+    """Return the lower bound of the mean that holds for `count` means at once (Bonferroni), -infinity without one."""
+    if len(gains) < 2 or not np.isfinite(gains).all() or not count:
+        return -np.inf
+    low = student_interval(gains, confidence_level=1 - _SIGNIFICANCE / count).low
+    return -np.inf if low is None else low
+
+
 def _other(row: dict[str, Any], dense: dict[int, dict[str, Any]]) -> dict[str, Any] | None:
     """Return the dense network of the next seed, with which the agreement is that of two trainings."""
     seeds = sorted(dense)
-    if len(seeds) < 2:
-        return None
-    return dense[seeds[(seeds.index(row["seed"]) + 1) % len(seeds)]]
-
-
-def _better(
-    rows: Sequence[dict[str, Any]], keys: Sequence[tuple[str, str, float]], sign: int
-) -> tuple[tuple[str, str, float], ...]:
-    """Return the pruned networks whose gain over dense has an interval above 0, at a level corrected for their number.
-
-    The correction is Bonferroni's, over all cells of the grid. Gains without any spread, as a few seeds easily have on
-    few samples, have no interval that could show something.
-    """
-    dense = {row["seed"]: row["validation"] for row in rows if row["method"] == DENSE}
-    found = []
-    for key in keys:
-        gains = [
-            sign * (row["validation"] - dense[row["seed"]])
-            for row in rows
-            if (row["method"], row["schedule"], row["sparsity"]) == key
-        ]
-        if not np.isfinite(gains).all() or np.allclose(gains, gains[0], rtol=1e-9):
-            continue
-        if student_interval(gains, confidence_level=1 - 0.05 / len(keys)).low > 0:
-            found.append(key)
-    return tuple(found)
+    return dense[seeds[(seeds.index(row["seed"]) + 1) % len(seeds)]] if len(seeds) > 1 else None
 
 
 def _protected(
     layers: Sequence[dict[str, Any]], dense: Sequence[dict[str, Any]], margin: float, sign: int
 ) -> tuple[str, ...]:
-    if not layers:
-        return ()
-    lowest = min(row["sparsity"] for row in layers)
+    lowest = min((row["sparsity"] for row in layers), default=0)
     before = dense[0]["before"][-1]
     return tuple(
         row["layer"] for row in layers if row["sparsity"] == lowest and sign * (row["validation"] - before) < -margin

@@ -4,13 +4,14 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,9 +30,14 @@ DENSE = "dense"
 SCREENED = (0.5, 0.8, 0.95)
 #: Orders of the targets with which the dense networks' metric is compared; with 39 the smallest p-value is 0.025.
 SHUFFLES = 39
+#: Counter of the processor's energy in microjoules, which some systems let a user read.
+COUNTER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 _SHOWN = ("study", "method", "schedule", "sparsity", "seed")
 _EXPLAINED = 20  # samples, and as many for the background
 _MOST_FEATURES = 50  # for Shapley values; integrated gradients explain larger inputs
+_LAYERS = "layers"
+
+Network = tuple[str, str, float]  # method, schedule and sparsity
 
 
 class OutOfTime(RuntimeError):
@@ -40,7 +46,7 @@ class OutOfTime(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that the runs of a pilot depend on; `inputs` is the hash of it all."""
+    """Everything that the runs of a pilot depend on, whose hash is `inputs`, and how they are judged and told."""
 
     setting: Setting
     data: Data
@@ -52,21 +58,31 @@ class Plan:
     inputs: str
     explained: bool
     sign: int  # 1 if larger values of the metric are better, else -1
+    margin: float
+    language: str
+    pretrained: bool
 
     @property
-    def branches(self) -> list[tuple[str, str, float]]:
-        """Criterion, schedule and sparsity of each pruned network of a seed."""
-        return [
-            (criterion, schedule, sparsity)
-            for criterion in self.setting.criteria
-            for schedule in self.schedules
-            for sparsity in self.sparsities
-        ]
+    def networks(self) -> list[Network]:
+        """The networks of a seed, the dense one first."""
+        grid = [(one, of, share) for one in self.setting.criteria for of in self.schedules for share in self.sparsities]
+        return [(DENSE, "", 0.0), *grid]
 
     @property
-    def total(self) -> int:
-        """Number of units."""
-        return len(self.seeds) * (len(self.branches) + 1) + 1
+    def units(self) -> Units:
+        """Store of the units."""
+        return Units(self.folder / "units", _SHOWN)
+
+    def key(self, seed: int, method: str, schedule: str = "", sparsity: float = 0.0) -> dict[str, Any]:
+        """Return the key of a unit."""
+        key: dict[str, Any] = {"study": "pilot", "inputs": self.inputs, "method": method, "seed": seed}
+        return key | ({"schedule": schedule, "sparsity": sparsity} if schedule else {})
+
+    def stored(self) -> tuple[int, int]:
+        """Return how many units are stored, and how many there are."""
+        keys = [self.key(seed, *one) for seed in self.seeds for one in self.networks]
+        keys.append(self.key(self.seeds[0], _LAYERS))
+        return sum(self.units.read(key) is not None for key in keys), len(keys)
 
     def measured(self, model: nn.Module, *, test: bool = False) -> float | None:
         """Return the metric on the validation or test samples."""
@@ -78,6 +94,11 @@ class Plan:
         value = metric_value(self.metric, model, x, y)
         return -self.sign * math.inf if math.isnan(value) else value
 
+    @property
+    def example(self) -> Any:
+        """Inputs with which operations and time are measured."""
+        return mapped(lambda one: one[:64] if one.ndim else one, self.data.batch[0])
+
 
 def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> tuple[Rows, Rows]:
     """Return the rows of all complete seeds, and those of the layers, one process a seed at a time.
@@ -88,139 +109,105 @@ def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> t
         If the seconds end before one seed is complete.
     """
     end = None if seconds is None else time.time() + seconds
+    told = partial(_tell, plan, time.time(), plan.stored()[0]) if progress else lambda: None
     threads = torch.get_num_threads()  # the same in each process, because sums depend on it
-    work = [joblib.delayed(_one_seed)(plan, seed, end, threads, progress) for seed in plan.seeds]
+    work = [joblib.delayed(_one_seed)(plan, seed, end, threads, told) for seed in plan.seeds]
     found = [one for one in joblib.Parallel(n_jobs=min(workers, len(work)))(work) if one is not None]
     if not found:
+        done, total = plan.stored()
         raise OutOfTime(
-            f"seconds={seconds} ended before one seed was complete; {_stored(plan)} of {plan.total} units are stored "
-            f"in {plan.folder}, and the same call goes on from there"
+            f"seconds={seconds} ended before one seed was complete; {done} of {total} units are stored in "
+            f"{plan.folder}, and the same call goes on from there"
         )
     first = found[0][0]["seed"]  # the first complete one
-    layers = _units(plan).get(_key(plan, first, "layers"), partial(_layers, plan, _Started(plan, first)))
+    layers = plan.units.get(plan.key(first, _LAYERS), lambda: _layers(plan, stored_start(plan, first).model))
     return [row for one in found for row in one], layers
 
 
-def stored_start(plan: Plan, seed: int) -> Start:
-    """Return the trained and scored network of a seed."""
-    return _Started(plan, seed).start
+def _tell(plan: Plan, began: float, before: int) -> None:
+    """Print how many units are done, and about how long the others take."""
+    done, total = plan.stored()
+    left = (time.time() - began) / max(done - before, 1) * (total - done)
+    print(f"pilot: {done} of {total} units are done, about {left:.0f} s left", file=sys.stderr, flush=True)
 
 
-def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, progress: bool) -> Rows | None:
+def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, told: Callable[[], None]) -> Rows | None:
     torch.set_num_threads(threads)
-    started, units = _Started(plan, seed), _units(plan)
-    first = seed == plan.seeds[0]
-    jobs: list[tuple[dict[str, Any], Callable[[], Rows]]] = [(_key(plan, seed, DENSE), partial(_dense, plan, started))]
-    jobs += [
-        (_key(plan, seed, criterion, schedule, sparsity), partial(_pruned, plan, started, *one, timed=first))
-        for one in plan.branches
-        for criterion, schedule, sparsity in [one]
-    ]
+    begun = cache(partial(stored_start, plan, seed))  # trained on first use
     found: Rows = []
-    for key, compute in jobs:
-        unit = units.read(key)
+    for one in plan.networks:
+        key = plan.key(seed, *one)
+        unit = plan.units.read(key)
         if unit is None:
             if end is not None and time.time() > end:
                 return None
-            unit = units.get(key, compute)
-            if progress:
-                print(f"pilot: {_stored(plan)} of {plan.total} units are done", file=sys.stderr, flush=True)
+            unit = plan.units.get(key, lambda one=one: [_measured(plan, begun(), seed, one)])
+            told()
         found += unit
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Started:
-    """The trained network of a seed, from its file or trained anew, on first use."""
-
-    plan: Plan
-    seed: int
-
-    @cached_property
-    def start(self) -> Start:
-        setting = self.plan.setting
-        path = self.plan.folder / "starts" / f"seed{self.seed}-{self.plan.inputs[:12]}.pt"
-        if path.is_file():
-            model = setting.make(self.seed)
-            optimizer = setting.optimizer(model.parameters())
-            try:
-                stored = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
-                if not set(setting.criteria) <= set(stored["scores"]):
-                    raise KeyError("criteria")
-                model.load_state_dict(stored["model"])
-                optimizer.load_state_dict(stored["optimizer"])
-                return Start(model, optimizer, stored["scores"], stored["curve"], stored["seconds"])
-            except (OSError, RuntimeError, KeyError, ValueError, EOFError):
-                pass  # a file that cannot be read, or lacks a criterion, is written anew
-        begun = start(setting, self.seed, self.plan.measured)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            torch.save(
-                {
-                    "model": begun.model.state_dict(),
-                    "optimizer": begun.optimizer.state_dict(),
-                    "scores": begun.scores,
-                    "curve": begun.curve,
-                    "seconds": begun.seconds,
-                },
-                temporary,
-            )
-        return begun
+def stored_start(plan: Plan, seed: int) -> Start:
+    """Return the trained and scored network of a seed, from its file if that has the scores of all criteria."""
+    setting = plan.setting
+    path = plan.folder / "starts" / f"seed{seed}-{plan.inputs[:12]}.pt"
+    if path.is_file():
+        model = setting.make(seed)
+        optimizer = setting.optimizer(model.parameters())
+        try:
+            stored = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
+            model.load_state_dict(stored["model"])
+            optimizer.load_state_dict(stored["optimizer"])
+            if set(setting.criteria) <= set(stored["scores"]):
+                return Start(model, optimizer, stored["scores"], stored["curve"], stored["price"])
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError):
+            pass  # a file that cannot be read is written anew
+    begun = start(setting, seed, plan.measured)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {"model": begun.model.state_dict(), "optimizer": begun.optimizer.state_dict()}
+    with replacing(path) as temporary:
+        torch.save(vars(begun) | state, temporary)
+    return begun
 
 
-def _dense(plan: Plan, started: _Started) -> Rows:
-    begun = started.start
-    found = branch(plan.setting, begun, started.seed, None, watch=plan.measured)
-    row = _row(plan, started, found, DENSE, "", 0.0, Mask.ones_like(found.model, only=plan.setting.only))
-    return [row | {"before": begun.curve, "price": begun.seconds, "shuffled": _shuffled(plan, found.model)}]
+def trained(plan: Plan, begun: Start, seed: int, network: Network) -> Branch:
+    """Return a network of the plan, trained to the end."""
+    method, schedule, sparsity = network
+    criterion = None if method == DENSE else method
+    options = {"sparsity": sparsity, "schedule": schedule, "watch": plan.measured}
+    return branch(plan.setting, begun, seed, criterion, **options)
+
+
+def _measured(plan: Plan, begun: Start, seed: int, network: Network) -> dict[str, Any]:
+    """Return all measures of one network; the time of a forward pass for the first seed alone."""
+    found = trained(plan, begun, seed, network)
+    model, dense = found.model, found.mask is None
+    mask = found.mask or Mask.ones_like(model, only=plan.setting.only)
+    forms = report(model, mask, plan.example).forms.loc[DENSE if dense else "masked"]
+    reached = [epoch for epoch, value in enumerate(found.curve, 1) if plan.sign * (value - begun.curve[-1]) >= 0]
+    row = dict(zip(("method", "schedule", "sparsity"), network, strict=True)) | {
+        "seed": seed,
+        "achieved": mask.sparsity,
+        "validation": found.curve[-1],
+        "test": plan.measured(model, test=True),
+        "macs": int(forms["macs"]),
+        "file_bytes": int(forms["compressed_bytes"]),
+        "epochs_to_dense": reached[0] if reached else None,
+        "seconds_to_dense": sum(found.seconds[: reached[0]]) if reached else None,
+        "curve": found.curve,
+        "importance": _importance(plan, model),
+    }
+    if dense:
+        return row | {"before": begun.curve, "price": begun.price, "shuffled": _shuffled(plan, model)}
+    return row | (_speed(model, mask, plan.example) if seed == plan.seeds[0] else {})
 
 
 def _shuffled(plan: Plan, model: nn.Module) -> list[float]:
     """Return the metric for targets in random orders, the same orders for every model."""
     x, y = plan.data.validation
     count, generator = samples(x), torch.Generator().manual_seed(0)
-    found = []
-    for _ in range(SHUFFLES):
-        order = torch.randperm(count, generator=generator).to(tensors(y)[0].device)
-        found.append(plan.value(model, x, rows(y, order, count=count)))
-    return found
-
-
-def _pruned(plan: Plan, started: _Started, criterion: str, schedule: str, sparsity: float, *, timed: bool) -> Rows:
-    found = branch(
-        plan.setting, started.start, started.seed, criterion, sparsity=sparsity, schedule=schedule, watch=plan.measured
-    )
-    assert found.mask is not None
-    row = _row(plan, started, found, criterion, schedule, sparsity, found.mask)
-    return [row | (_speed(plan, found.model, found.mask) if timed else {})]
-
-
-def _row(
-    plan: Plan, started: _Started, found: Branch, method: str, schedule: str, sparsity: float, mask: Mask
-) -> dict[str, Any]:
-    """Return all measures of one network but its speed."""
-    forms = report(found.model, mask, example(plan)).forms.loc[DENSE if method == DENSE else "masked"]
-    goal = started.start.curve[-1]
-    reached = [epoch for epoch, value in enumerate(found.curve, 1) if plan.sign * (value - goal) >= 0]
-    return {
-        "seed": started.seed,
-        "method": method,
-        "schedule": schedule,
-        "sparsity": sparsity,
-        "achieved": 0.0 if method == DENSE else mask.sparsity,
-        "validation": found.curve[-1] if found.curve else plan.measured(found.model),
-        "test": plan.measured(found.model, test=True),
-        "macs": int(forms["macs"]),
-        "file_bytes": int(forms["compressed_bytes"]),
-        "epochs_to_dense": reached[0] if reached else None,
-        "curve": found.curve,
-        "importance": _importance(plan, found.model),
-    }
-
-
-def example(plan: Plan) -> Any:
-    """Return the inputs with which operations and time are measured."""
-    return mapped(lambda one: one[:64] if one.ndim else one, plan.data.batch[0])
+    orders = [torch.randperm(count, generator=generator).to(tensors(y)[0].device) for _ in range(SHUFFLES)]
+    return [plan.value(model, x, rows(y, order, count=count)) for order in orders]
 
 
 def _importance(plan: Plan, model: nn.Module) -> list[float] | None:
@@ -235,74 +222,38 @@ def _importance(plan: Plan, model: nn.Module) -> list[float] | None:
     return explanation.importance(values, x.shape[1:]).tolist()
 
 
-def _speed(plan: Plan, model: nn.Module, mask: Mask) -> dict[str, Any]:
-    """Return the median seconds of a forward pass of the dense and the exported form, and the joules where readable."""
-    inputs = example(plan)
+def _speed(model: nn.Module, mask: Mask, inputs: Any) -> dict[str, Any]:
+    """Return the seconds of a forward pass, dense and exported, with quartiles of the ratio, and joules if readable."""
     if not isinstance(inputs, Tensor) or inputs.device.type != "cpu":
         return {}
-    exported = export.csr(model, mask, inputs).model
-    # The forms alternate, so that other load on the machine affects both equally.
-    dense, fast = ([], [])
-    for _ in range(5):
-        for network, times in ((model, dense), (exported, fast)):
-            times.append(latency.inference(network, inputs, repeats=20, warmup=3).median)
-    found: dict[str, Any] = {"seconds_dense": sorted(dense)[2], "seconds_exported": sorted(fast)[2]}
-    joules = [_joules(network, inputs) for network in (model, exported)]
-    if None not in joules:
-        found |= {"joules_dense": joules[0], "joules_exported": joules[1]}
-    return found
+    networks = {"dense": model, "exported": export.csr(model, mask, inputs).model}
+    times = latency.inferences(networks, inputs)
+    ratios = np.divide(times["dense"].seconds, times["exported"].seconds)
+    found = {f"speed{end}": float(np.quantile(ratios, q)) for end, q in (("_low", 0.25), ("", 0.5), ("_high", 0.75))}
+    found |= {f"seconds_{form}": timing.median for form, timing in times.items()}
+    joules = {f"joules_{form}": _joules(network, inputs) for form, network in networks.items()}
+    return found | (joules if None not in joules.values() else {})
 
 
-#: Counter of the processor's energy in microjoules, which some systems let a user read.
-COUNTER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
-
-
-def _joules(model: nn.Module, example: Tensor, repeats: int = 200) -> float | None:
+@torch.no_grad()
+def _joules(model: nn.Module, example: Tensor) -> float | None:
     """Return the energy of a forward pass by the processor's counter, or None where it cannot be read."""
     if not os.access(COUNTER, os.R_OK):
         return None
     before = int(COUNTER.read_text())
-    with torch.no_grad():
-        for _ in range(repeats):
-            model(example)
+    for _ in range(200):
+        model(example)
     used = int(COUNTER.read_text()) - before
-    return used / 1e6 / repeats if used > 0 else None  # the counter began anew
+    return used / 200e6 if used > 0 else None  # the counter began anew
 
 
-def _layers(plan: Plan, started: _Started) -> Rows:
+def _layers(plan: Plan, model: nn.Module) -> Rows:
     """Return the metric after pruning one layer at a time by magnitude, without further training."""
-    model = started.start.model
-    weights = prunable(model, only=plan.setting.only, skip=plan.setting.skip)
-    return [
-        {"layer": name, "weights": weight.numel(), "sparsity": sparsity, "validation": value}
-        for name, weight in weights.items()
-        for sparsity in SCREENED
-        for value in [_without(plan, model, Mask.from_scores({name: weight.detach().abs()}, sparsity=sparsity))]
-    ]
-
-
-def _without(plan: Plan, model: nn.Module, mask: Mask) -> float | None:
-    with mask.applied(model):
-        return plan.measured(model)
-
-
-def _key(plan: Plan, seed: int, method: str, schedule: str = "", sparsity: float = 0.0) -> dict[str, Any]:
-    key: dict[str, Any] = {"study": "pilot", "inputs": plan.inputs, "method": method, "seed": seed}
-    return key | ({"schedule": schedule, "sparsity": sparsity} if schedule else {})
-
-
-def _units(plan: Plan) -> Units:
-    return Units(plan.folder / "units", _SHOWN)
-
-
-def _keys(plan: Plan) -> Iterator[dict[str, Any]]:
-    for seed in plan.seeds:
-        yield _key(plan, seed, DENSE)
-        for one in plan.branches:
-            yield _key(plan, seed, *one)
-    yield _key(plan, plan.seeds[0], "layers")
-
-
-def _stored(plan: Plan) -> int:
-    units = _units(plan)
-    return sum(units.read(key) is not None for key in _keys(plan))
+    found = []
+    for name, weight in prunable(model, only=plan.setting.only, skip=plan.setting.skip).items():
+        for sparsity in SCREENED:
+            mask = Mask.from_scores({name: weight.detach().abs()}, sparsity=sparsity)
+            with mask.applied(model):
+                value = plan.measured(model)
+            found.append({"layer": name, "weights": weight.numel(), "sparsity": sparsity, "validation": value})
+    return found

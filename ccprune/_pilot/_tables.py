@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from ccprune._util.checks import listed
 
@@ -19,9 +20,9 @@ _SHARES = (0.6, 0.2)  # of training and validation samples where one table is gi
 class Table:
     """Parts of a table as pairs of tensors (x float32 (n, features), y), and what its numbers mean."""
 
-    train: tuple[torch.Tensor, torch.Tensor]
-    validation: tuple[torch.Tensor, torch.Tensor]
-    test: tuple[torch.Tensor, torch.Tensor] | None
+    train: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor] | None
     features: tuple[str, ...]
     classes: tuple[str, ...] | None
 
@@ -38,50 +39,53 @@ def read_tables(train: Any, validation: Any, test: Any, *, target: str | None, s
     ValueError, TypeError
         If the target is no column, a value is missing, the columns differ, or a validation category is unknown.
     """
-    frames = {name: _read(part, name) for name, part in (("train", train), ("validation", validation), ("test", test))}
+    given = {"train": train, "validation": validation, "test": test}
+    frames = {name: _read(part, name) for name, part in given.items() if part is not None}
     whole = frames["train"]
-    assert whole is not None
-    twice = whole.columns[whole.columns.duplicated()]
-    if len(twice):
-        raise ValueError(f"train must have different column names, got {listed(list(map(str, twice)))} more than once")
+    names = list(map(str, whole.columns))
+    if whole.columns.has_duplicates:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"train must have different column names, got {listed(twice)} more than once")
     if target is None or target not in whole.columns:
-        raise ValueError(f"target must be one of the columns {listed(list(map(str, whole.columns)))}, got {target!r}")
+        raise ValueError(f"target must be one of the columns {listed(names)}, got {target!r}")
     for name, frame in frames.items():
-        if frame is None:
-            continue
-        if len(frame.columns) != len(whole.columns) or set(frame.columns) != set(whole.columns):
-            odd = sorted(map(str, set(frame.columns) ^ set(whole.columns)))
+        if sorted(map(str, frame.columns)) != sorted(names):
+            odd = sorted(set(names) ^ set(map(str, frame.columns)))
             raise ValueError(f"{name} must have the columns of train, they differ by {listed(odd)}")
-        empty = frame.isna().sum()
-        if empty.any():
-            counts = [f"{column} ({count})" for column, count in empty[empty > 0].items()]
-            raise ValueError(f"{name} must have no missing values, got some in {listed(counts)}")
-        numbers = frame.select_dtypes("number")
-        infinite = [str(column) for column in numbers if not np.isfinite(numbers[column].to_numpy(dtype=float)).all()]
-        if infinite:
-            raise ValueError(f"{name} must be finite, got infinities in {listed(infinite)}")
+        _check(frame, name)
     classes = _classes(whole[target])
-    if frames["validation"] is None:
-        if frames["test"] is not None:
+    if validation is None:
+        if test is not None:
             raise ValueError("validation must be given with test, got None")
         frames = _split(whole, target if classes is not None else None, seed)
-    given = {name: frame for name, frame in frames.items() if frame is not None}
-    x, features = _encoded(given, target)
-    y = {name: _targets(frame[target], given["train"][target], classes, name) for name, frame in given.items()}
-    pairs = {name: (x[name], y[name]) for name in given}
+    x, features = _encoded(frames, target)
+    y = {name: _targets(frame[target], frames["train"][target], classes, name) for name, frame in frames.items()}
+    pairs = {name: (x[name], y[name]) for name in frames}
     return Table(pairs["train"], pairs["validation"], pairs.get("test"), features, classes)
 
 
-def _read(part: Any, name: str) -> pd.DataFrame | None:
-    if part is None or isinstance(part, pd.DataFrame):
-        frame = part
-    elif isinstance(part, str | Path):
-        frame = pd.read_csv(part)
-    else:
+def _read(part: Any, name: str) -> pd.DataFrame:
+    if not isinstance(part, pd.DataFrame | str | Path):
         raise TypeError(f"{name} must be a table or the path of a CSV file like train, got {type(part).__name__}")
-    if frame is not None and not len(frame):
+    frame = part if isinstance(part, pd.DataFrame) else pd.read_csv(part)
+    if not len(frame):
         raise ValueError(f"{name} must have at least one row, got none")
     return frame
+
+
+def _check(frame: pd.DataFrame, name: str) -> None:
+    """Raise ValueError for columns of other types, before any of them is cast, and for values that are no numbers."""
+    for column, kind in frame.select_dtypes(["complexfloating", "datetime", "datetimetz", "timedelta"]).dtypes.items():
+        raise ValueError(f"{name} must have real numbers, and dates as numbers such as days, got {kind} in {column!r}")
+    infinite = frame.select_dtypes("number").isin([np.inf, -np.inf])
+    for problem, found in {"no missing values": frame.isna(), "no infinities": infinite}.items():
+        counts = [f"{column} ({count})" for column, count in found.sum().items() if count]
+        if counts:
+            raise ValueError(f"{name} must have {problem}, got some in {listed(counts)}")
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def _classes(column: pd.Series) -> tuple[str, ...] | None:
@@ -89,53 +93,40 @@ def _classes(column: pd.Series) -> tuple[str, ...] | None:
     values = pd.unique(column).tolist()
     if len(values) < 2:
         raise ValueError(f"target must be a column with 2 or more values, got only {values[0]} in {column.name!r}")
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        whole = np.all(np.asarray(values) == np.round(np.asarray(values, dtype=float)))
-        if not whole or len(values) > MOST_CLASSES:
-            return None
+    if _is_number(column) and (len(values) > MOST_CLASSES or any(value != round(value) for value in values)):
+        return None
     if len(values) > max(MOST_CLASSES, len(column) // 5):
         raise ValueError(f"target must have classes of 5 or more rows, got {len(values)} classes in {column.name!r}")
     return tuple(map(str, sorted(values, key=_by_type)))
 
 
-def _split(frame: pd.DataFrame, target: str | None, seed: int) -> dict[str, pd.DataFrame | None]:
+def _split(frame: pd.DataFrame, target: str | None, seed: int) -> dict[str, pd.DataFrame]:
     """Split the rows at random, for classes within each class."""
     generator = np.random.default_rng(seed)
-    parts: dict[str, list[Any]] = {"train": [], "validation": [], "test": []}
     frame = frame.reset_index(drop=True)
-    groups = [np.arange(len(frame))] if target is None else list(frame.groupby(target, sort=True).indices.values())
-    for group in groups:
-        order = generator.permutation(group)
-        cuts = np.round(np.cumsum(_SHARES) * len(order)).astype(int)
-        for name, rows in zip(parts, np.split(order, cuts), strict=True):
-            parts[name].append(rows)
-    return {name: frame.iloc[np.sort(np.concatenate(rows))] for name, rows in parts.items()}
+    groups = [frame.index.to_numpy()] if target is None else frame.groupby(target, sort=True).indices.values()
+    orders = [generator.permutation(group) for group in groups]
+    parts = zip(*(np.split(one, np.round(np.cumsum(_SHARES) * len(one)).astype(int)) for one in orders), strict=True)
+    names = ("train", "validation", "test")
+    return {name: frame.iloc[np.sort(np.concatenate(rows))] for name, rows in zip(names, parts, strict=True)}
 
 
-def _encoded(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+def _encoded(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     train = frames["train"]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in frames}
     features: list[str] = []
-    for column in train.columns:
-        if column == target:
-            continue
-        if pd.api.types.is_complex_dtype(train[column]):
-            raise ValueError(f"train must have real numbers, got complex ones in {column!r}")
-        if pd.api.types.is_numeric_dtype(train[column]) and not pd.api.types.is_bool_dtype(train[column]):
-            mean, spread = float(train[column].mean()), float(train[column].std(ddof=0))
+    for column, values in train.drop(columns=target).items():
+        if _is_number(values):
             for name, frame in frames.items():
-                # A constant column has no spread, and becomes 0.
-                columns[name].append((frame[column].to_numpy(dtype=float) - mean) / (spread or 1.0))
+                columns[name].append(_standardised(frame[column], values))
             features.append(str(column))
             continue
-        if pd.api.types.is_datetime64_any_dtype(train[column]) or pd.api.types.is_timedelta64_dtype(train[column]):
-            raise ValueError(f"train must have dates as numbers, such as days, got {train[column].dtype} in {column!r}")
-        if (count := train[column].nunique()) > max(MOST_CLASSES, len(train) // 5):
+        categories = sorted(pd.unique(values), key=_by_type)
+        if len(categories) > max(MOST_CLASSES, len(train) // 5):
             raise ValueError(
-                f"train must have categories of 5 or more rows, got {count} categories in {column!r}; "
+                f"train must have categories of 5 or more rows, got {len(categories)} categories in {column!r}; "
                 "leave out columns that only identify a row"
             )
-        categories = sorted(pd.unique(train[column]), key=_by_type)
         for name, frame in frames.items():
             unknown = sorted(map(str, set(pd.unique(frame[column])) - set(categories)))
             if unknown:
@@ -148,18 +139,20 @@ def _encoded(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, to
     return stacked, tuple(features)
 
 
+def _standardised(column: pd.Series, train: pd.Series) -> np.ndarray:
+    """Return a column minus the training mean, over the training spread; a column without spread becomes 0."""
+    return (column.to_numpy(dtype=float) - float(train.mean())) / (float(train.std(ddof=0)) or 1.0)
+
+
 def _by_type(value: Any) -> tuple[str, Any]:
     """Return a key by which values of different types, such as numbers and text, can be sorted."""
     return "text" if isinstance(value, str) else "", value
 
 
-def _targets(column: pd.Series, trained: pd.Series, classes: tuple[str, ...] | None, name: str) -> torch.Tensor:
+def _targets(column: pd.Series, train: pd.Series, classes: tuple[str, ...] | None, name: str) -> Tensor:
     if classes is None:
-        values = column.to_numpy(dtype=float)
-        mean, spread = float(trained.mean()), float(trained.std(ddof=0))
-        return torch.from_numpy(((values - mean) / (spread or 1.0)).astype(np.float32))[:, None]
-    places = {value: place for place, value in enumerate(classes)}
+        return torch.from_numpy(_standardised(column, train).astype(np.float32))[:, None]
     unknown = sorted(set(map(str, pd.unique(column))) - set(classes))
     if unknown:
         raise ValueError(f"{name} must have the classes of train, got also {listed(unknown)}")
-    return torch.tensor([places[str(value)] for value in column])
+    return torch.tensor([classes.index(str(value)) for value in column])

@@ -1,7 +1,7 @@
 """Mini-batches of tensors, in an order that can be drawn again."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,7 +31,3 @@ class Shuffled:
             parts[-2:] = [torch.cat(parts[-2:])]
         for part in parts:
             yield rows(self.x, part, count=count), rows(self.y, part, count=count)
-
-    def after(self, epochs: int) -> "Shuffled":
-        """Return the mini-batches of the epochs that follow the first `epochs`."""
-        return replace(self, seed=self.seed + epochs)

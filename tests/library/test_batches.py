@@ -21,4 +21,4 @@ def test_the_order_follows_from_seed_and_epoch_alone():
     batches = Shuffled(X, X, 3, seed=5)
     order = torch.randperm(10, generator=torch.Generator().manual_seed(7))
     assert sum(rows(batches, 2), []) == order.tolist()
-    assert rows(batches.after(2), 0) == rows(batches, 2) != rows(batches, 0)
+    assert rows(Shuffled(X, X, 3, seed=5 + 2), 0) == rows(batches, 2) != rows(batches, 0)

@@ -1,5 +1,6 @@
 """`ccprune.pilot` as a whole, on a small table: the page, the stored units, and what is refused before any training."""
 
+import copy
 import functools
 import json
 import re
@@ -14,9 +15,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 import ccprune
+from ccprune import export
 from ccprune._pilot import OutOfTime, _runs
+from ccprune._pilot._metrics import accuracy
 
-TIMES = ["seconds_dense", "seconds_exported", "joules_dense", "joules_exported", "price"]
+TIMES = ["seconds_dense", "seconds_exported", "seconds_to_dense", "speed", "speed_low", "speed_high", "price"]
+TIMES += ["joules_dense", "joules_exported"]
 
 
 def planted(count=400, *, signal=3.0, seed=0):
@@ -215,6 +219,57 @@ def test_loaders_own_loops_and_own_metrics_are_taken(tmp_path):
     assert found.recommendation.answer in ("prune", "do_not_prune")
 
 
+def test_a_single_sample_that_is_left_over_does_not_break_batch_norm(tmp_path):
+    def normed(seed):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+    loader = DataLoader(TensorDataset(X[:151], Y[:151]), batch_size=50, shuffle=True)
+    small = {"make": normed, "criteria": ("causal",), "sparsities": (0.5,), "seeds": 1, "before": 1}
+    found = ccprune.pilot(**settings(tmp_path / "page", train=loader, **small))
+    assert found.table["validation"].notna().all()
+
+
+def test_trained_weights_are_pruned_and_the_page_says_what_the_seeds_change(tmp_path):
+    trained = make(0)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        cross_entropy(trained(GOOD[0]), GOOD[1]).backward()
+        optimizer.step()
+    options = {"make": lambda seed: copy.deepcopy(trained), "pretrained": True, "before": 1, "criteria": ("magnitude",)}
+    found = ccprune.pilot(**settings(tmp_path / "page", **options))
+    assert found.recommendation.answer == "prune"
+    assert "begin from the same trained weights" in (found.folder / "index.html").read_text()
+    first, second = found.runs[found.runs["method"] == "dense"]["importance"]
+    assert first != second  # the order of the samples differs
+
+
+def test_what_is_recommended_is_stored_as_a_network(finished):
+    found, model = finished.recommendation, make(0)
+    mask = export.load(finished.folder / "pruned.safetensors", model)
+    assert mask.sparsity == pytest.approx(found.sparsity, abs=1 / mask.total)
+    validation = settings(None)["validation"]
+    row = finished.runs.query("seed == 0 and method == @found.method and schedule == @found.schedule")
+    assert accuracy(model, *validation) == row.set_index("sparsity")["validation"][found.sparsity]
+
+
+def test_planted_weights_are_what_is_left(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 20, generator=generator)
+    y = x[:, :2].sum(1, keepdim=True) + 0.1 * torch.randn(400, 1, generator=generator)
+    cuts = {"train": slice(200), "validation": slice(200, 300), "test": slice(300, 400)}
+    options = {name: (x[rows], y[rows]) for name, rows in cuts.items()} | {"criteria": ("magnitude", "causal")}
+    options |= {"sparsities": (0.5, 0.8, 0.9, 0.95), "optimizer": lambda p: torch.optim.Adam(p, lr=0.05), "before": 20}
+
+    def linear(seed):
+        torch.manual_seed(seed)
+        return nn.Linear(20, 1)
+
+    found = ccprune.pilot(**settings(tmp_path / "page", make=linear, **options)).recommendation
+    assert (found.answer, found.sparsity) == ("prune", 0.9)  # 2 of 20 weights matter
+
+
 def test_regression_tables_need_no_model(tmp_path):
     x, _ = planted()
     table = pd.DataFrame(x.numpy()).rename(columns=str).assign(target=(x[:, 0] - 2 * x[:, 1]).numpy())
@@ -232,6 +287,8 @@ def test_the_page_is_japanese_on_request(tmp_path):
 
 X, Y = planted()
 GOOD = (X[:200], Y[:200])
+SAME = make(0)
+LOADER = DataLoader(TensorDataset(*GOOD), batch_size=50)
 
 
 @pytest.mark.parametrize(
@@ -244,8 +301,14 @@ GOOD = (X[:200], Y[:200])
         ({"make": lambda seed: make(0)}, "make must use its seed"),
         ({"make": lambda seed: nn.Linear(12, 2)}, "make must give the same model"),
         ({"make": lambda seed: "model"}, "make must return a Module"),
+        ({"make": lambda seed: SAME, "pretrained": True}, "make must return a new model"),
+        ({"make": lambda seed: make(0), "pretrained": True, "train": LOADER}, "train must be shuffled"),
+        ({"train": (X[:200].to(torch.complex64), Y[:200])}, "train must be real, got torch.complex64"),
         ({"make": None}, "make must be given"),
-        ({"optimizer": lambda p: torch.optim.SGD(p, lr=1e20)}, "optimizer and loss must train the model"),
+        (
+            {"optimizer": lambda p: torch.optim.SGD(p, lr=1e20)},
+            "loss, optimizer must fit, but a trial failed.*diverged",
+        ),
         ({"criteria": ("magnitudes",)}, "name must be one of"),
         ({"sparsities": (0.5, 1.5)}, "sparsities must be"),
         ({"schedules": ("slow",)}, "schedules must be"),
@@ -263,8 +326,11 @@ GOOD = (X[:200], Y[:200])
         ({"train": (X[:200], Y[:200] * 0)}, "train must have samples of 2 or more classes"),
         ({"metric": lambda model, x, y: float("nan"), "margin": 0.1}, "metric must be a number"),
         ({"metric": lambda model, x, y: model(x), "margin": 0.1}, "metric must return one number"),
-        ({"fit": lambda model, optimizer, epochs, recorder, seed: None}, "fit must train the model"),
-        ({"optimizer": torch.optim.LBFGS}, "optimizer must fit, but a trial step failed.*closure"),
+        (
+            {"fit": lambda model, optimizer, epochs, recorder, seed: None},
+            "fit must train the model, got one",
+        ),
+        ({"optimizer": torch.optim.LBFGS}, "optimizer must fit, but a trial failed.*closure"),
         # R squared and squared errors would give numbers for these, but not what they mean.
         ({"train": (X, X[:, 0]), "validation": (X, X[:, 0]), "test": None}, "y must have the shape of the outputs"),
         (
