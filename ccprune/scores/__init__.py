@@ -16,19 +16,17 @@ from ccprune.scores.flow import synflow
 from ccprune.scores.gradients import fisher, grasp, obd, snip
 from ccprune.scores.movement import Movement
 from ccprune.scores.reconstruction import obs
-from ccprune.scores.series import WeightSeries, legcnet, legcnet_of_records
+from ccprune.scores.series import legcnet
 from ccprune.scores.weights import lamp, magnitude, random, ranks
 
 __all__ = [
     "Movement",
     "WeightExponents",
-    "WeightSeries",
     "fisher",
     "grasp",
     "lamp",
     "legcnet",
     "legcnet_of_exponents",
-    "legcnet_of_records",
     "magnitude",
     "obd",
     "obs",

@@ -11,9 +11,30 @@ from torch import nn
 import ccprune
 from ccprune import scores
 from ccprune.lyapunov import windowed_exponents
+from ccprune.mask import prunable
 from ccprune.recording import Recorder
 
 WINDOW, LAGS = 20, 2
+
+
+class WeightSeries:
+    """Weights after every step and the loss since the first, kept whole."""
+
+    def __init__(self, model):
+        self.weights, self.rows, self.losses = prunable(model), [], []
+
+    def update(self, delta_loss, delta_weights):
+        wide = [weight.detach().to(delta_weights[name].dtype) for name, weight in self.weights.items()]
+        self.rows.append(torch.cat([weight.flatten() for weight in wide]))
+        self.losses.append(delta_loss.clone())
+
+    def scores(self, **settings):
+        rows, loss = torch.stack(self.rows), torch.stack(self.losses).cumsum(0)
+        exponents = windowed_exponents(rows, window=WINDOW, stride=18, steps=3, **settings)
+        risk = loss[torch.arange(len(exponents)) * 18 + WINDOW - 1]
+        parts = exponents.split([weight.numel() for weight in self.weights.values()], 1)
+        named = {name: part.unflatten(1, w.shape) for (name, w), part in zip(self.weights.items(), parts, strict=True)}
+        return scores.legcnet(named, risk, max_lag=LAGS, test="ssr_f")
 
 
 def network():
@@ -38,7 +59,7 @@ def recorded(steps=200):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
-    store, weights, losses = scores.WeightSeries(model), [], []
+    store, weights, losses = scores.WeightExponents(model, window=WINDOW), [], []
     with Recorder(model, optimizer, [store], pairing="consecutive") as recorder:
         for step in range(steps + 1):
             generator = torch.Generator().manual_seed(step)
@@ -53,30 +74,9 @@ def recorded(steps=200):
     return store, torch.stack(weights[1:]), torch.stack(losses[1:]) - losses[0]
 
 
-def test_series_are_the_weights_and_the_loss():
-    store, weights, losses = recorded(30)
-    found, loss = store.records()
-    assert torch.equal(found, weights)
-    np.testing.assert_allclose(loss.numpy(), losses.numpy(), atol=1e-12)
-    parts = store.tensors(found)
-    assert {name: tuple(part.shape) for name, part in parts.items()} == {"0.weight": (30, 3, 4), "2.weight": (30, 2, 3)}
-    assert torch.equal(parts["2.weight"].flatten(1), weights[:, 12:])
-
-
-def test_rows_are_copies():
-    model, loss = nn.Linear(2, 1, bias=False), torch.zeros((), dtype=torch.float64)
-    store = scores.WeightSeries(model)
-    for value in (1.0, 2.0):
-        with torch.no_grad():
-            model.weight.fill_(value)
-        store.update(loss.fill_(value), {"weight": torch.ones(1, 2)})
-    weights, losses = store.records()
-    assert weights.tolist() == [[1, 1], [2, 2]] and losses.tolist() == [1, 3]
-
-
 def test_score_is_legcnets_with_the_loss_as_risk():
     store, weights, losses = recorded()
-    found = scores.legcnet_of_records(store, window=WINDOW, max_lag=LAGS)
+    found = scores.legcnet_of_exponents(store, max_lag=LAGS)
     exponents = windowed_exponents(weights, window=WINDOW, stride=18, steps=3)
     risk = torch.stack([losses[18 * k + WINDOW - 1] for k in range(len(exponents))])
     named = {"0.weight": exponents[:, :12].reshape(-1, 3, 4), "2.weight": exponents[:, 12:].reshape(-1, 2, 3)}
@@ -88,22 +88,20 @@ def test_score_is_legcnets_with_the_loss_as_risk():
 
 def test_null_of_random_walks_every_score_is_as_likely():
     model, generator = nn.Linear(150, 1, bias=False), torch.Generator().manual_seed(0)
-    store = scores.WeightSeries(model)
+    store = scores.WeightExponents(model)
     for _ in range(500):
         change = 1e-2 * torch.randn(1, 150, generator=generator)
         with torch.no_grad():
             model.weight += change
         store.update(torch.randn((), generator=generator, dtype=torch.float64), {"weight": change})
-    found = scores.legcnet_of_records(store, window=25, max_lag=1)["weight"]
+    found = scores.legcnet_of_exponents(store, max_lag=1)["weight"]
     assert 0.4 < float(found.mean()) < 0.6 and float((found > 0.95).double().mean()) < 0.15
 
 
 def test_too_few_records_are_told():
     store, *_ = recorded(30)
-    with pytest.raises(ValueError, match="store must hold 146 records for max_lag=2 and window=20, it has 30"):
-        scores.legcnet_of_records(store, window=WINDOW, max_lag=LAGS)
-    with pytest.raises(ValueError, match="the store holds no records"):
-        scores.WeightSeries(nn.Linear(2, 1)).records()
+    with pytest.raises(ValueError, match="store must hold 8 windows for max_lag=2, it has 1"):
+        scores.legcnet_of_exponents(store, max_lag=LAGS)
     with pytest.raises(ValueError, match="delta_weights must have the names and shapes"):
         store.update(torch.tensor(0.0), {"0.weight": torch.zeros(3, 4)})
 
@@ -113,7 +111,7 @@ def test_too_few_records_are_told():
 def test_exponents_window_by_window_are_those_of_the_whole_series(dtype, restart):
     model = network().to(dtype)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
-    whole = scores.WeightSeries(model)
+    whole = WeightSeries(model)
     stores = [
         whole,
         scores.WeightExponents(model, window=WINDOW, max_bytes=120_000),  # not all of the 180 weights at once
@@ -126,7 +124,7 @@ def test_exponents_window_by_window_are_those_of_the_whole_series(dtype, restart
                 recorder.restart()
     for store, settings in zip(stores[1:], ({}, {"min_range": 0.1}, {}), strict=True):
         found = scores.legcnet_of_exponents(store, max_lag=LAGS)
-        expected = scores.legcnet_of_records(whole, window=WINDOW, max_lag=LAGS, **settings)
+        expected = whole.scores(**settings)
         assert found.keys() == expected.keys()
         for name, score in expected.items():
             if store is stores[-1]:
