@@ -27,7 +27,7 @@ class Landscape:
 
     Only the prunable `weights` are perturbed, by name. `keep` is True for those that remain. `norms` (out, 1, ...) are
     those of the remaining weights of each filter: the weights into one neuron of a linear layer, or into one channel of
-    a convolution (Li et al., 2018, section 4). `base` is the loss of the unperturbed model.
+    a convolution (Li et al., 2018, section 4).
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Landscape:
         self.norms = {name: self._filter_norm(name, weight) for name, weight in self.weights.items()}
         self.batches = [mapped(lambda value: value.to(self.device), batch) for batch in _batches(data)]
         self.samples = sum(samples(x) for x, _ in self.batches)
-        self.base, again = self.value({}), self.value({})
-        if not math.isclose(self.base, again, rel_tol=1e-5, abs_tol=1e-8):
-            raise ValueError(f"loss must be the same in two passes over the same data, got {self.base} and {again}")
+        once, again = (self._mean(self.batches[:1], {}) for _ in range(2))
+        if not math.isclose(once, again, rel_tol=1e-5, abs_tol=1e-8):
+            raise ValueError(f"loss must be the same in two passes over the same data, got {once} and {again}")
 
     @property
     def size(self) -> int:
@@ -62,13 +62,7 @@ class Landscape:
 
     def value(self, offset: Mapping[str, Tensor]) -> float:
         """Mean loss at weights + offset; a missing name is an offset of 0. Raises ValueError if it is not finite."""
-        with torch.no_grad():
-            moved = self._moved(offset)
-            total = sum(samples(x) * float(self._batch_loss(moved, x, y)) for x, y in self.batches)
-        if not math.isfinite(total):
-            where = ": try a smaller radius" if offset else ""
-            raise ValueError(f"loss must be finite, got {total / self.samples} on {self.samples} samples{where}")
-        return total / self.samples
+        return self._mean(self.batches, offset)
 
     def gradient(self, offset: Mapping[str, Tensor]) -> Weights:
         """Gradient of the mean loss at weights + offset with respect to all prunable weights."""
@@ -115,6 +109,16 @@ class Landscape:
         norm = torch.linalg.vector_norm(self._filters(name, values), dim=1, dtype=torch.float64).to(values.dtype)
         axes = _filter_axes(self._axes[name])
         return norm.reshape([size if axis in axes else 1 for axis, size in enumerate(values.shape)])
+
+    def _mean(self, data: list[tuple[Any, Any]], offset: Mapping[str, Tensor]) -> float:
+        count = sum(samples(x) for x, _ in data)
+        with torch.no_grad():
+            moved = self._moved(offset)
+            total = sum(samples(x) * float(self._batch_loss(moved, x, y)) for x, y in data)
+        if not math.isfinite(total):
+            where = ": try a smaller radius" if offset else ""
+            raise ValueError(f"loss must be finite, got {total / count} on {count} samples{where}")
+        return total / count
 
     def _moved(self, offset: Mapping[str, Tensor]) -> Weights:
         return {name: weight + offset[name] if name in offset else weight for name, weight in self.weights.items()}

@@ -90,22 +90,22 @@ def sharpness(
     at_least(1, steps=steps)
     generator = torch.Generator().manual_seed(seed)
     with measuring(model, loss, data, mask, only, skip) as landscape:
-        found = []
+        found, base = [], landscape.value({})
         if mode == "random":
             for _ in range(draws):
                 offset = _times(radius, landscape.random_direction(generator))
-                found.append(landscape.value(offset) - landscape.base)
+                found.append(landscape.value(offset) - base)
         else:
             offset = _times(radius, landscape.random_direction(generator))
             for _ in range(steps):
                 offset = _times(radius, landscape.filter_normalised(landscape.gradient(offset)))
-                found.append(landscape.value(offset) - landscape.base)
+                found.append(landscape.value(offset) - base)
         values = torch.tensor(found, dtype=torch.float64)
         return SharpnessResult(
             increase=float(values.mean()) if mode == "random" else max(0.0, float(values.max())),
             stderr=float(values.std()) / draws**0.5 if mode == "random" else None,
             values=values,
-            loss=landscape.base,
+            loss=base,
             radius=float(radius),
             mode=mode,
             weights=landscape.size,
