@@ -1,18 +1,26 @@
 """Pool of an existing Dask cluster, whose workers run one process for each notebook. Needs the extra "dask"."""
 
+import asyncio
+import json
 import tempfile
 import time
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from replication.ledger.reading import LIMIT
+from replication.ledger.storage import from_json
 from replication.runner import requirements, stamps
 from replication.runner.errors import SuiteError
 from replication.runner.pools import cores
-from replication.runner.process import NotebookProcess, Returned
+from replication.runner.process import NotebookProcess, Returned, is_energy, is_failure
 from replication.runner.spec import SUITE_FILE, Run, find_root
 
 _CUDA, _GPU = "device:cuda", "GPU"
-_TIMEOUT = 10  # seconds to find the scheduler
+_TIMEOUT = 8  # seconds to find the scheduler
+#: Deserialisers of what a worker returns. Dask's default also has pickle, which runs code when it is loaded.
+_DESERIALIZERS = ("dask", "msgpack")
+_TEXTS = ("result", "report", "executed")
 
 
 class ClusterPool:
@@ -22,6 +30,9 @@ class ClusterPool:
     it has threads. It refuses a run if its notebook, library, parameters or package versions differ from those here, so
     that the numbers do not depend on the worker. If a worker dies, Dask starts its notebooks again on another worker,
     up to `allowed-failures` times (a setting of the scheduler, 3 by default).
+
+    Workers return JSON, which is parsed and checked here. Dask's own messages are pickles all the same, so the
+    scheduler and the workers must be trusted (docs/cluster.md).
 
     Parameters
     ----------
@@ -39,15 +50,22 @@ class ClusterPool:
     def __init__(self, root: Path, address: str):
         self._root = root.resolve()
         try:
-            from distributed import Client
+            from distributed import Client, Security
         except ImportError as error:
             raise SuiteError(
                 "--scheduler needs Dask, which is not installed: pip install 'replication[dask]'"
             ) from error
+        security = Security()  # certificates of Dask's configuration
         try:
-            self._client = Client(address, timeout=_TIMEOUT, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise SuiteError(f"no Dask scheduler answers at {address}: {error}") from error
+            # The client waits without end for a port at which something else listens.
+            role = asyncio.run(_role(address, security.get_connection_args("client")))
+            if role != "Scheduler":
+                raise ValueError(f"it is a Dask {role}")
+            options = {"security": security, "deserializers": _DESERIALIZERS, "set_as_default": False}
+            self._client = Client(address, timeout=_TIMEOUT, **options)
+        except Exception as error:  # whatever the other side sent instead of an answer
+            reason = str(error) or type(error).__name__
+            raise SuiteError(f"no Dask scheduler answers at {address}: {reason}") from error
 
     def room(self) -> int:
         """Return a large number, because the scheduler queues runs, and an adaptive cluster grows with the queue."""
@@ -79,6 +97,14 @@ class ClusterPool:
         self._client.close()
 
 
+async def _role(address: str, connection_args: dict[str, Any]) -> str:
+    """Return the role of the Dask server at an address, "Scheduler", "Worker" or "Nanny"."""
+    from distributed import rpc
+
+    async with asyncio.timeout(_TIMEOUT), rpc(address, connection_args=connection_args) as remote:
+        return (await remote.identity())["type"]
+
+
 class _Future:
     def __init__(self, future):
         self._future = future
@@ -88,16 +114,46 @@ class _Future:
 
     def returned(self) -> Returned:
         try:
-            return self._future.result()
+            content = self._future.result()
         except Exception as error:  # after any error the run is lost, and the caller reports the reason
             raise RuntimeError(f"{type(error).__name__} on the cluster: {error}") from error
+        return parse(content)
 
     def stop(self) -> None:
         self._future.cancel()
 
 
-def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float) -> Returned:
-    """Run a notebook on the worker that calls this function."""
+def parse(content: Any) -> Returned:
+    """Return a notebook's files from the answer of a worker, or raise RuntimeError with the reason."""
+    if not isinstance(content, bytes):
+        raise RuntimeError(f"the worker must return bytes, got {type(content).__name__}")
+    if len(content) > 4 * LIMIT:
+        raise RuntimeError(f"the worker must return at most {4 * LIMIT:,} bytes, got {len(content):,}")
+    try:
+        answer = from_json(content.decode())
+    except ValueError as error:
+        raise RuntimeError(f"the worker must return JSON: {error}") from error
+    if isinstance(answer, dict) and isinstance(answer.get("lost"), str):
+        raise RuntimeError(answer["lost"])
+    if not isinstance(answer, dict) or answer.keys() != {field.name for field in fields(Returned)}:
+        raise RuntimeError("the worker must return the fields of an ended notebook")
+    valid = type(answer["status"]) is int and type(answer["seconds"]) in (int, float) and is_energy(answer["energy"])
+    valid &= isinstance(answer["log"], str) and all(isinstance(answer[name], str | None) for name in _TEXTS)
+    if not valid or not (answer["error"] is None or is_failure(answer["error"])):
+        raise RuntimeError("the worker returned a field of another type")
+    return Returned(**answer)
+
+
+def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float) -> bytes:
+    """Run a notebook on the worker that calls this function, and return its files as JSON."""
+    try:
+        answer = asdict(_run(caller, run, made_from, cell_seconds))
+    except Exception as error:  # an exception would be a pickle
+        answer = {"lost": f"{error}" if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"}
+    return json.dumps(answer).encode()
+
+
+def _run(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float) -> Returned:
     from distributed import get_worker
 
     worker = get_worker()

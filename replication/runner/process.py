@@ -202,14 +202,25 @@ def read_returned(folder: Path, result: Path, *, status: int, seconds: float, lo
 
 def _failure(path: Path) -> dict[str, Any]:
     content = read_json(path)
-    cell = content.get("cell")
-    if not isinstance(content.get("text"), str) or not (cell is None or isinstance(content.get("source"), str)):
+    if not is_failure(content):
         raise InvalidFile(path, "it must have the texts of a failure")
-    return {"cell": cell, "source": content.get("source"), "text": content["text"]}
+    return {"cell": content.get("cell"), "source": content.get("source"), "text": content["text"]}
+
+
+def is_failure(content: Any) -> bool:
+    """Return whether parsed JSON has the texts of a failure."""
+    if not isinstance(content, dict) or not isinstance(content.get("text"), str):
+        return False
+    return content.get("cell") is None or isinstance(content.get("source"), str)
 
 
 def _energy(path: Path) -> float | None:
     content = read_json(path, float | int | None)
-    if isinstance(content, bool) or (content is not None and content < 0):
+    if not is_energy(content):
         raise InvalidFile(path, "it must hold an energy in joules or null")
     return content
+
+
+def is_energy(content: Any) -> bool:
+    """Return whether parsed JSON is an energy in joules, or None."""
+    return content is None or (type(content) in (int, float) and content >= 0)
