@@ -34,20 +34,12 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The part of each prunable weight that the rank has; names are those of the plain model.
+    """The part of each prunable weight that the rank has, by its name in the plain model.
 
-    Attributes
-    ----------
-    parts : {name: Part}
-        This rank's part of each weight.
-    sharded : bool
-        True: the rank holds only its shards (FSDP2). False: it holds whole tensors (DDP).
-    group : ProcessGroup
-        Ranks among which each tensor is divided, in the order of their parts.
-    meshes : tuple of ProcessGroup
-        Groups of each dimension of the device mesh; together they contain all ranks that train together.
-    device : device
-        Device of the weights and of the data that are sent.
+    `sharded` is True if the rank holds only its shards (FSDP2), and False for whole tensors (DDP). `group` has the
+    ranks among which each tensor is divided, in the order of their parts, and the groups of `meshes`, one for each
+    dimension of the device mesh, together all ranks that train together. `device` is that of the weights and of what is
+    sent.
     """
 
     parts: Mapping[str, Part]
@@ -66,10 +58,9 @@ class Layout:
         Raises
         ------
         ValueError
-            If no process group was initialised. If some prunable weights are sharded and some not, if they are sharded
-            on several dimensions or another one than 0, if they are on different meshes, or if they are replicated and
-            differ between ranks (the message names the weight). Also as in `mask.prunable`, and for a choice that
-            differs between ranks.
+            If no process group was initialised; if only some weights are sharded, or on several dimensions, another one
+            than 0 or different meshes; if replicated weights or the choice of weights differ between ranks; and as in
+            `mask.prunable`.
         """
         if not dist.is_initialized():
             raise ValueError("model needs a process group: call torch.distributed.init_process_group first")
@@ -114,10 +105,7 @@ class Layout:
         return {name: found[name] for name in self.parts}
 
     def held(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return this rank's data of each weight without a copy: its shard, or the whole replicated tensor.
-
-        ValueError is raised if the weights are not those of the layout; the message names them.
-        """
+        """Return this rank's data of each weight, its shard or the whole replicated tensor, or raise ValueError."""
         weights = self.weights(model)
         for name, weight in weights.items():
             part = self.parts[name]
@@ -130,10 +118,7 @@ class Layout:
             return {name: _local(weight) for name, weight in weights.items()}
 
     def own(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the rank's part of each weight: its shard, or its share of the entries as a vector; errors as `held`.
-
-        Your own scores can be computed from it: `{name: part.abs() for name, part in layout.own(model).items()}`.
-        """
+        """Return the rank's part of each weight: its shard, or its share of the entries as a vector."""
         return {name: self.cut(name, weight) for name, weight in self.held(model).items()}
 
     def cut(self, name: str, weight: Tensor) -> Tensor:
@@ -185,11 +170,8 @@ class Layout:
 
 
 def resharded(model: nn.Module) -> nn.Module:
-    """Return the model; under FSDP2 the sharded parameters of its modules are restored.
-
-    A forward pass without a backward pass leaves the parameters of the outermost module unsharded, but the optimiser
-    holds only the sharded ones.
-    """
+    """Return the model with the sharded parameters of FSDP2, which the optimiser holds."""
+    # A forward pass without a backward pass leaves the parameters of the outermost module unsharded.
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()

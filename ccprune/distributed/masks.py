@@ -23,14 +23,8 @@ from ccprune.mask._select import check_scores, pruned_count
 class ShardedMask:
     """The part of a mask that this rank needs; `gather` returns an ordinary `Mask`.
 
-    Attributes
-    ----------
-    keep : {name: bool Tensor}
-        True = keep, for this rank's shard in its shape, or for the whole of a replicated tensor.
-    counts : {name: int}
-        Number of kept weights in each whole tensor.
-    layout : Layout
-        Layout of the model.
+    `keep` has bool Tensors, True = keep, of the shape of this rank's shard or of the whole replicated tensor, and
+    `counts` the number of kept weights in each whole tensor.
     """
 
     keep: Mapping[str, Tensor]

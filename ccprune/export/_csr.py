@@ -1,7 +1,5 @@
 """Linear layers in compressed sparse rows (CSR), where measurements show that they are faster."""
 
-from typing import Any
-
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -27,7 +25,6 @@ def csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) -> 
     model : Module
         Model on the CPU.
     mask : Mask
-        Mask of the model.
     example : Tensor (n, ...), tuple or mapping
         Batch of the size that will be used.
     repeats : int, default 30
@@ -50,7 +47,12 @@ def csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) -> 
         raise ValueError(f"example must be on the CPU, got {device}: use semi_structured or structured on CUDA")
     network = masked_copy(model, mask)
     found, direct = owners(network), fused(network)
-    inputs = _inputs(network, example)
+    inputs: dict[nn.Module, list[Tensor]] = {}  # of each linear layer in one forward pass
+    with capture_inputs(
+        [module for module in network.modules() if type(module) is nn.Linear],
+        lambda module, x: inputs.setdefault(module, []).append(x.detach().clone()),
+    ):
+        outputs(network, example)
     # Tied weights are decided together, over all layers that share them.
     users: dict[int, list[nn.Module]] = {}
     for module, attribute in dict.fromkeys(found.values()):
@@ -80,18 +82,6 @@ def csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) -> 
     columns = ["form", "dense_seconds", "sparse_seconds", "reason"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("parameter")
     return Exported(network, table)
-
-
-def _inputs(network: nn.Module, example: Any) -> dict[nn.Module, list[Tensor]]:
-    """Return the inputs of each linear layer in one forward pass."""
-    found: dict[nn.Module, list[Tensor]] = {}
-
-    def note(module: nn.Module, x: Tensor) -> None:
-        found.setdefault(module, []).append(x.detach().clone())
-
-    with capture_inputs([module for module in network.modules() if type(module) is nn.Linear], note):
-        outputs(network, example)
-    return found
 
 
 def _obstacle(layers: list[nn.Module], keep: Tensor, direct: set[nn.Module], inputs: list[Tensor]) -> str:

@@ -28,13 +28,8 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
     The mask takes one bit per weight: uint8 tensors "ccprune.mask/NAME" hold the flattened mask in the format of
     `numpy.packbits`. The text metadata are format, mask (JSON of name -> shape), tied (JSON of name -> name that holds
     the values), requested (requested sparsity, if known), digests (JSON of name -> SHA-256 of the values) and sealed
-    (SHA-256 of the other texts). Any safetensors reader can read the weights.
-
-    Raises
-    ------
-    ValueError
-        If the mask does not fit the model, if pruned weights are not zero in it (call `mask.apply_` first), or if its
-        state holds anything but tensors.
+    (SHA-256 of the other texts). Any safetensors reader can read the weights. A ValueError is raised if the mask does
+    not fit the model or pruned weights are not zero in it, and for a state with anything but tensors.
     """
     path = Path(path)
     violations = int(mask.check(model)["violations"]["all"])
@@ -55,11 +50,7 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
         tensors[_MASK + name] = torch.from_numpy(np.packbits(keep.cpu().numpy()))
         shapes[name] = list(keep.shape)
     digests = {name: _digest(value) for name, value in tensors.items()}
-    metadata = {
-        "format": FORMAT,
-        "mask": json.dumps(shapes),
-        "tied": json.dumps(tied),
-    }
+    metadata = {"format": FORMAT, "mask": json.dumps(shapes), "tied": json.dumps(tied)}
     if mask.requested is not None:
         metadata["requested"] = repr(mask.requested)
     metadata |= {"digests": json.dumps(digests), "sealed": _seal(metadata)}
@@ -103,7 +94,7 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
             raise ValueError("the metadata were changed")
         digests = json.loads(metadata["digests"]) if sealed else {}
         changed = [name for name, value in tensors.items() if sealed and digests.get(name) != _digest(value)]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} is damaged: its mask or metadata do not fit together ({error})") from error
     state = _state(model)
     if state.keys() != stored.keys():

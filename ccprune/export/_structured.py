@@ -20,17 +20,17 @@ from ccprune.mask._traced import traced
 def structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e-5) -> Exported:
     """Copy a masked model without its empty channels, which torch-pruning (Fang et al., 2023) removes.
 
-    A channel without weights still has a constant output, which its bias and the following norms determine. This
-    constant is folded into the biases of the next layers. Where this is impossible (a convolution that pads with zeros
-    receives another value at the edge), the channel stays. Channels also stay if they reach the model's output or pass
-    an operation that mixes channels, such as layer norm or attention; one channel of an empty layer stays, and so do
-    the channels of layers with shared weights or more than one call. Channels that no layer uses are removed as well.
+    A channel without weights still has a constant output, which is folded into the biases of the next layers. Where
+    this is impossible (a convolution that pads with zeros receives another value at the edge), the channel stays.
+    Channels also stay if they reach the model's output or pass an operation that mixes channels, such as layer norm or
+    attention; one channel of an empty layer stays, and so do the channels of layers with shared weights or more than
+    one call. Channels that no layer uses are removed as well.
 
     Parameters
     ----------
     model : Module
     mask : Mask
-        Mask, preferably from `Mask.from_channels` with the output layer protected.
+        Preferably from `Mask.from_channels` with the output layer protected.
     example : Tensor (n, ...), tuple or mapping
         Batch for tracing the model; the outputs are checked on it and on other values of the same shape.
     tol : float, default 1e-5
