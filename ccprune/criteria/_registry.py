@@ -41,11 +41,6 @@ class Criterion:
         parameters = inspect.signature(self.function).parameters.items()
         return {name: found.default is found.empty for name, found in parameters if name in GIVEN}
 
-    @property
-    def source(self) -> str:
-        """First paragraph of the function's docstring in one line, or an empty string."""
-        return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
-
 
 _CRITERIA: dict[str, Criterion] = {}
 _OWN: set[str] = set()  # names of the library's criteria

@@ -1,4 +1,4 @@
-"""Confidence intervals and paired tests for runs; `ccprune.stats.surrogates` has surrogates of time series."""
+"""Confidence intervals and paired tests for runs."""
 
 from ccprune.stats.intervals import (
     Interval,

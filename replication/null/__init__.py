@@ -1,8 +1,7 @@
 """Validation of criteria on planted problems, and of Granger tests on series without effects or with a planted cause.
 
 `roc` tests whether criteria rank the needed weights of planted problems above the idle ones. `false_positive_rate` and
-`power` test a Granger test on series of noise and with one planted cause. Surrogates of given series are in
-`ccprune.stats.surrogates`.
+`power` test a Granger test on series of noise, on surrogates of given series, and with one planted cause.
 """
 
 from replication.null.error_rates import (
@@ -15,6 +14,7 @@ from replication.null.error_rates import (
 )
 from replication.null.planted import Roc, auc, planted_cells, roc
 from replication.null.series import KINDS, noise, null_cells, null_exponents, rejection_rates
+from replication.null.surrogates import phase_randomised
 
 __all__ = [
     "KINDS",
@@ -26,6 +26,7 @@ __all__ = [
     "null_cells",
     "null_exponents",
     "p_values",
+    "phase_randomised",
     "planted_cells",
     "planted_series",
     "power",

@@ -9,10 +9,10 @@ from torch import Tensor
 from ccprune._util.checks import at_least
 from ccprune.granger import benjamini_hochberg, granger_test
 from ccprune.stats import Interval, mean_interval
-from ccprune.stats.surrogates import phase_randomised
 from replication.ledger.paired import share_interval
 from replication.legcnet.procedure import WindowSettings
 from replication.null.series import noise, null_exponents
+from replication.null.surrogates import phase_randomised
 
 #: Function of a seed that returns the series of an effect (K,) and of causes (K, M).
 Draw = Callable[[int], tuple[Tensor, Tensor]]

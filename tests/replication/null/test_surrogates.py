@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ccprune.granger import granger_test
-from ccprune.stats import surrogates
+from replication.null import surrogates
 
 
 def memory(points=200, count=3, coefficient=0.9, seed=0):
