@@ -89,10 +89,15 @@ def test_its_metadata_asks_for_the_dependencies_and_for_no_more(wheel):
     assert all(one.marker is None or "extra ==" in str(one.marker) for one in asked)
 
 
-@pytest.mark.parametrize("name", HIDDEN)
-def test_the_hidden_packages_cannot_be_imported(run, name):
-    done = run("-c", f"import {name}")
-    assert done.returncode == 1 and f"ModuleNotFoundError: No module named '{name}'" in done.stderr
+def test_the_hidden_packages_cannot_be_imported(run):
+    code = f"""
+for name in {HIDDEN!r}:
+    try:
+        __import__(name)
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+    assert run("-c", code).stdout.splitlines() == [f"No module named '{name}'" for name in HIDDEN]
 
 
 def test_importing_the_package_takes_less_than_a_fifth_of_a_second(run):
