@@ -1,8 +1,7 @@
 """Is pruning worth it for a model? `pilot` trains, prunes, measures and recommends; `Pilot` is its result."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.optim import Optimizer
 
-from ccprune import export
-from ccprune._pilot._checks import MARKER, check_factory, check_grid, check_options, require_extra, trial
-from ccprune._pilot._data import Data, load
+from ccprune._pilot._checks import MARKER, check_factory, check_grid, check_options, explainable, require_extra, trial
+from ccprune._pilot._data import load
 from ccprune._pilot._digest import digest
 from ccprune._pilot._engine import SCHEDULES, Fit, Setting
+from ccprune._pilot._files import write
 from ccprune._pilot._metrics import Metric, accuracy, bounds, r_squared
-from ccprune._pilot._page import price, sentences, write_page
-from ccprune._pilot._reasons import reasons
+from ccprune._pilot._page import sentences
 from ccprune._pilot._rules import Recommendation, recommend, tabulate
-from ccprune._pilot._runs import OutOfTime, Plan, run, stored_start, trained
+from ccprune._pilot._runs import OutOfTime, Plan, run
 from ccprune._util.checks import at_least
-from ccprune._util.files import write_atomic
-from ccprune._util.modes import eval_mode
-from ccprune.mask import Mask, prunable
+from ccprune.mask import prunable
 from ccprune.mask._prunable import Chosen
 
 __all__ = ["OutOfTime", "Pilot", "Recommendation", "pilot"]
@@ -155,7 +151,7 @@ def pilot(
     seconds : float, optional
         Time after which no new network is begun. The page is about the seeds that are complete.
     workers : int
-        Processes, which each train one seed at a time. The numbers do not depend on them.
+        Processes, which each train one seed at a time.
     folder : path
         Folder of the page and the stored units: new, empty, or of an earlier pilot.
     language : {"en", "ja"}
@@ -171,14 +167,11 @@ def pilot(
 
     Raises
     ------
-    ImportError
-        If a package of the extra `pilot` is missing.
     TypeError, ValueError
         For an invalid argument, before any training: missing columns and values, classes without validation samples, a
-        factory that ignores its seed or gives different models for one, and a loss that is not finite within 20 trial
-        steps.
-    OutOfTime
-        If `seconds` end before one seed is complete.
+        factory that ignores its seed or gives different models for one, and a loss that is not finite in a trial.
+    ImportError, OutOfTime
+        If a package of the extra `pilot` is missing; if `seconds` end before one seed is complete.
     """
     require_extra()
     folder = Path(folder)
@@ -194,7 +187,9 @@ def pilot(
     if metric is None and better != "larger":
         raise ValueError(f"better must be 'larger' for the default metric, got {better!r}")
     metric = metric or (accuracy if data.classifies else r_squared)
-    make = make or partial(_perceptron, *_sizes(data))
+    if make is None and data.features is None:
+        raise ValueError("make must be given where train is no table, got None")
+    make = make or partial(_perceptron, len(data.features or ()), len(data.classes or "1"))
     weights = prunable(make(seed), only=only, skip=skip)
     names = criteria or _default_criteria(weights, recorded * data.steps)
     loss = loss or (cross_entropy if data.classifies else mse_loss)
@@ -212,7 +207,7 @@ def pilot(
         tuple(schedules),
         folder,
         inputs=digest(setting, data, metric, weights, first_loss, seed),
-        explained=_explained(data, make(seed)),
+        explained=explainable(make(seed), data.batch[0]),
         sign=1 if better == "larger" else -1,
         margin=0.01 if margin is None else margin,
         language=language,
@@ -226,7 +221,7 @@ def pilot(
     table = tabulate(rows, margin=plan.margin, sign=plan.sign, bounds=bounds(metric))
     found = recommend(table, rows, layers, margin=plan.margin, sign=plan.sign)
     result = Pilot(found, table, pd.DataFrame(rows), pd.DataFrame(layers), folder, sentences(plan, found)[0])
-    _write(plan, result)
+    write(plan, result)
     return result
 
 
@@ -235,57 +230,7 @@ def _default_criteria(weights: dict[str, nn.Parameter], steps: int) -> tuple[str
     return ("causal", "magnitude", "random", *(["legcnet"] if small else []))
 
 
-def _sizes(data: Data) -> tuple[int, int]:
-    """Return the numbers of features and of outputs of a table, or raise ValueError for other data."""
-    if data.features is None:
-        raise ValueError("make must be given where train is no table, got None")
-    return len(data.features), 1 if data.classes is None else len(data.classes)
-
-
 def _perceptron(features: int, outputs: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, outputs))
-
-
-def _explained(data: Data, model: nn.Module) -> bool:
-    """Whether features can be explained: inputs are one tensor of numbers, and outputs have one row a sample."""
-    x = data.batch[0]
-    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2 or x[0].numel() < 2:
-        return False
-    with torch.no_grad(), eval_mode(model):
-        outputs = model(x[:2])
-    return isinstance(outputs, Tensor) and outputs.ndim == 2
-
-
-def _write(plan: Plan, result: Pilot) -> None:
-    """Write the page, its numbers, and the recommended network of the first seed."""
-    folder, found = plan.folder, result.recommendation
-    result.table.reset_index().to_csv(folder / "table.csv", index=False)
-    result.runs.drop(columns=["curve", "importance", "before", "price", "shuffled"]).to_csv(
-        folder / "runs.csv", index=False
-    )
-    result.layers.to_csv(folder / "layers.csv", index=False)
-    seed = int(result.runs["seed"].iloc[0])
-    begun = stored_start(plan, seed)
-    criterion, sparsity = found.method or plan.setting.criteria[0], found.sparsity or plan.sparsities[0]
-    scores = begun.scores[criterion]
-    mask = Mask.from_scores(scores, sparsity=sparsity)
-    reasons(scores, mask, criterion=criterion).to_parquet(folder / "reasons.parquet")
-    (folder / "pruned.safetensors").unlink(missing_ok=True)
-    if found.answer == "prune":
-        network = trained(plan, begun, seed, (found.method, found.schedule, found.sparsity))
-        assert network.mask is not None
-        export.save(folder / "pruned.safetensors", network.model, network.mask)
-    write_page(plan, result)
-    seconds, memory = price(result.runs) or (None, None)
-    numbers = {
-        "recommendation": asdict(found),
-        "sentences": sentences(plan, found),
-        "margin": plan.margin,
-        "sizes": dict(plan.data.sizes),
-        "table": json.loads(result.table.reset_index().to_json(orient="records")),
-        "price_seconds": seconds,
-        "price_bytes": memory,
-    }
-    write_atomic(folder / "pilot.json", json.dumps(numbers, indent=1) + "\n")

@@ -127,6 +127,15 @@ def trial(setting: Setting, data: Data, metric: Metric, seed: int) -> tuple[floa
     return seconds * (1 if setting.fit else max(1.0, data.steps / _STEPS)), loss
 
 
+def explainable(model: nn.Module, x: Any) -> bool:
+    """Whether features can be explained: inputs are one tensor of numbers, and outputs have one row a sample."""
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2 or x[0].numel() < 2:
+        return False
+    with torch.no_grad(), eval_mode(model):
+        outputs = model(x[:2])
+    return isinstance(outputs, Tensor) and outputs.ndim == 2
+
+
 def _check_targets(setting: Setting, metric: Metric, outputs: Any, y: Any, all_targets: Any) -> None:
     """Raise ValueError for targets that squared errors or R squared do not fit, though both would give a number."""
     squared = [name for name, one in (("loss", setting.loss is mse_loss), ("metric", metric is r_squared)) if one]

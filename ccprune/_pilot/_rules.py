@@ -21,10 +21,9 @@ class Recommendation:
 
     Attributes
     ----------
-    answer : str
-        "prune"; "do_not_prune", if no pruned network is shown to be as good as the dense one within the margin;
-        "nothing_learned", if the dense networks' metric is not better than for targets in random order (p <= 0.05);
-        "unknown", if there is one seed, which has no interval.
+    answer : {"prune", "do_not_prune", "nothing_learned", "unknown"}
+        No pruned network may be shown to be as good as the dense one within the margin. Nothing is learned if the dense
+        networks' metric is not better than for targets in random order (p <= 0.05). One seed has no interval.
     method, schedule, sparsity
         The largest sparsity at which a method is as good as dense within the margin, there and at all smaller
         sparsities of the grid; among several methods magnitude, which needs no recording, and then the best mean. Only

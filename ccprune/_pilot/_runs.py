@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -84,14 +84,9 @@ class Plan:
         keys.append(self.key(self.seeds[0], _LAYERS))
         return sum(self.units.read(key) is not None for key in keys), len(keys)
 
-    def measured(self, model: nn.Module, *, test: bool = False) -> float | None:
-        """Return the metric on the validation or test samples."""
-        part = self.data.test if test else self.data.validation
-        return None if part is None else self.value(model, *part)
-
-    def value(self, model: nn.Module, x: Any, y: Any) -> float:
-        """Return the metric; NaN, as of a network whose outputs overflow, becomes the worst value there is."""
-        value = metric_value(self.metric, model, x, y)
+    def measured(self, model: nn.Module, part: tuple[Any, Any] | None = None) -> float:
+        """Return the metric on the validation or other samples; NaN, as of an overflow, becomes the worst value."""
+        value = metric_value(self.metric, model, *(part or self.data.validation))
         return -self.sign * math.inf if math.isnan(value) else value
 
     @property
@@ -109,9 +104,9 @@ def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> t
         If the seconds end before one seed is complete.
     """
     end = None if seconds is None else time.time() + seconds
-    told = partial(_tell, plan, time.time(), plan.stored()[0]) if progress else lambda: None
+    begun = (time.time(), plan.stored()[0]) if progress else None
     threads = torch.get_num_threads()  # the same in each process, because sums depend on it
-    work = [joblib.delayed(_one_seed)(plan, seed, end, threads, told) for seed in plan.seeds]
+    work = [joblib.delayed(_one_seed)(plan, seed, end, threads, begun) for seed in plan.seeds]
     found = [one for one in joblib.Parallel(n_jobs=min(workers, len(work)))(work) if one is not None]
     if not found:
         done, total = plan.stored()
@@ -124,14 +119,7 @@ def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> t
     return [row for one in found for row in one], layers
 
 
-def _tell(plan: Plan, began: float, before: int) -> None:
-    """Print how many units are done, and about how long the others take."""
-    done, total = plan.stored()
-    left = (time.time() - began) / max(done - before, 1) * (total - done)
-    print(f"pilot: {done} of {total} units are done, about {left:.0f} s left", file=sys.stderr, flush=True)
-
-
-def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, told: Callable[[], None]) -> Rows | None:
+def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, told: tuple[float, int] | None) -> Rows | None:
     torch.set_num_threads(threads)
     begun = cache(partial(stored_start, plan, seed))  # trained on first use
     found: Rows = []
@@ -142,7 +130,10 @@ def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, told: Call
             if end is not None and time.time() > end:
                 return None
             unit = plan.units.get(key, lambda one=one: [_measured(plan, begun(), seed, one)])
-            told()
+            if told is not None:
+                done, total = plan.stored()
+                left = (time.time() - told[0]) / max(done - told[1], 1) * (total - done)
+                print(f"pilot: {done} of {total} units are done, about {left:.0f} s left", file=sys.stderr, flush=True)
         found += unit
     return found
 
@@ -189,7 +180,7 @@ def _measured(plan: Plan, begun: Start, seed: int, network: Network) -> dict[str
         "seed": seed,
         "achieved": mask.sparsity,
         "validation": found.curve[-1],
-        "test": plan.measured(model, test=True),
+        "test": plan.measured(model, plan.data.test) if plan.data.test else None,
         "macs": int(forms["macs"]),
         "file_bytes": int(forms["compressed_bytes"]),
         "epochs_to_dense": reached[0] if reached else None,
@@ -207,7 +198,7 @@ def _shuffled(plan: Plan, model: nn.Module) -> list[float]:
     x, y = plan.data.validation
     count, generator = samples(x), torch.Generator().manual_seed(0)
     orders = [torch.randperm(count, generator=generator).to(tensors(y)[0].device) for _ in range(SHUFFLES)]
-    return [plan.value(model, x, rows(y, order, count=count)) for order in orders]
+    return [plan.measured(model, (x, rows(y, order, count=count))) for order in orders]
 
 
 def _importance(plan: Plan, model: nn.Module) -> list[float] | None:
