@@ -67,12 +67,13 @@ def sgd_paths(problem: Any, batches: Batches, *, lr: float, held: Tensor | None 
     return torch.stack(path)
 
 
-def intervene(problem: Any, batches: Batches, *, lr: float) -> pd.DataFrame:
+def intervene(problem: Any, batches: Batches, *, lr: float, path: Tensor | None = None) -> pd.DataFrame:
     """Rise of the loss on all of (x, y) by three interventions on each prunable weight, one weight at a time.
 
     Training is `sgd_paths` over `batches`. Setting back: after a step the weight is put where it was before, and the
     step is judged; summed over the steps. Freezing: the whole training again with the weight at its start. Removing:
-    after training the weight is 0; nothing is trained again, as in pruning.
+    after training the weight is 0; nothing is trained again, as in pruning. `path` is that of `sgd_paths`, if it is
+    known already.
 
     Returns
     -------
@@ -88,7 +89,7 @@ def intervene(problem: Any, batches: Batches, *, lr: float) -> pd.DataFrame:
         raise ValueError("batches must hold at least one mini-batch")
     chosen = places(problem.model)
     one = torch.eye(len(chosen), dtype=torch.bool, device=chosen.device)[chosen]
-    path = sgd_paths(problem, batches, lr=lr)
+    path = sgd_paths(problem, batches, lr=lr) if path is None else path
     frozen = sgd_paths(problem, batches, lr=lr, held=one)
     loss = vmap(loss_of(problem), (0, None, None))
 
