@@ -28,7 +28,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 	@echo "variables: PROFILE=$(PROFILE) ONLY=$(ONLY) JOBS=$(JOBS) THREADS=$(THREADS) PYTHON=$(PYTHON)"
 
-# A changed lock builds the environment anew, so that nothing older lingers in it.
+# A changed lock builds the environment anew, so that nothing older lingers in it. pip would compile with one core; the
+# few files that do not compile are templates and old syntax, which pip passes over, too.
 $(VENV)/.locked: requirements.lock
 	@found=; for candidate in $(PYTHONS); do \
 	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
@@ -40,7 +41,8 @@ $(VENV)/.locked: requirements.lock
 	  echo "$$found has no venv module (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; fi; \
 	echo "creating $(VENV) with $$("$$found" --version)"; \
 	"$$found" -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	$(PY) -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 # No dependencies and no build isolation: all that is used is what the lock pins.
