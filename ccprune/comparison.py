@@ -133,8 +133,7 @@ def compare(
     schedules : sequence of {"one_shot", "gradual"}
         Pruning at once, or in three rounds with training and new scores between them, whose rows are "NAME, gradual".
     seeds, seed : int
-        Number of seeds, and the first of them. The seeds seed, seed + 1, ... determine the model, the order of the
-        samples, and the random numbers of training and criteria.
+        Number of seeds, and the first of them: of the model, the order of the samples, and all random numbers.
     before, recorded, after : int
         Number of epochs before pruning, at least 1; of those that are recorded, the last of `before`; and of epochs
         after pruning, at least 0.
@@ -150,8 +149,8 @@ def compare(
     only, skip : collection of str
         Names of the weights that are pruned, and of those that are not, as in `mask.prunable`.
     updated : collection of str
-        Those criteria that have a second row, "NAME + update", in which the remaining weights are corrected before any
-        further training, by `scores.reconstruction.reconstruct` on 16 mini-batches.
+        Those criteria that have a second row, "NAME + update", in which `scores.reconstruction.reconstruct` corrects
+        the remaining weights, on 16 mini-batches, before any further training.
 
     Raises
     ------

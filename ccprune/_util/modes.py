@@ -17,7 +17,7 @@ Module = TypeVar("Module", bound=nn.Module)
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Set eval mode within the block, and restore modes, buffers and the global random numbers at the end.
 
-    The modes are set without a call of `eval` or `train`, because a module may change its weights in these methods.
+    `eval` and `train` are not called, because a module may change its weights in these methods.
     """
     modes = {module: module.training for module in model.modules()}
     cuda = {tensor.device for tensor in [*model.parameters(), *model.buffers()] if tensor.is_cuda}

@@ -1,8 +1,8 @@
 """Exact Lasso solutions by celer on working sets, each certified by the duality gap over all columns.
 
-celer (Massias, Gramfort and Salmon 2018) needs a float64 copy of the whole X. Here it receives only a working set of
-a few thousand columns. All other columns are read in blocks to check that none of them is missing (Karush-Kuhn-Tucker
-condition: no |x_k . r| / T above alpha). X may therefore be float32, on another device, or larger than memory.
+celer (Massias, Gramfort and Salmon 2018) needs a float64 copy of X, here of a working set of a few thousand columns.
+All other columns are read in blocks to check that none is missing (Karush-Kuhn-Tucker condition: no |x_k . r| / T above
+alpha). X may therefore be float32, on another device, or larger than memory.
 """
 
 import warnings

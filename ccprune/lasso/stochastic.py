@@ -57,7 +57,7 @@ def truncated_gradient(
     alpha : float
         Penalty, at least 0, in units of y times X.
     eta0, power_t : float, default 0.01 and 0.25
-        Step size `eta0 / t**power_t` at step t = 1, 2, ..., counted over all passes.
+        Step size `eta0 / t**power_t` at step t = 1, 2, ..., over all passes.
     batch_size, max_iter : int, default 1 and 1000
         Number of records whose gradients are averaged in each step, and largest number of passes over the records.
     stop : str, default "last_record"

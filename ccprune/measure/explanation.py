@@ -129,10 +129,9 @@ def importance(values: Tensor, shape: torch.Size | None = None, *, side: int = 1
 
 
 def agreement(a: ArrayLike, b: ArrayLike, *, k: int = 5) -> Agreement:
-    """Compare the importances (d,) of the same features in two models.
+    """Compare the importances (d,) of the same features, at least 2, in two models; `k` is at most d - 1.
 
-    Where importances are tied at the k-th place, the tied features share the remaining places. `k` is at most d - 1. A
-    ValueError is raised if the lengths differ, or if there are fewer than 2 features.
+    Where importances are tied at the k-th place, the tied features share the remaining places.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1 or len(first) < 2:

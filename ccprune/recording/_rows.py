@@ -19,14 +19,9 @@ from ccprune._util.changes import check_changes
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns of each weight in a row.
+    """Columns of each weight in a row, in the order of `shapes`, {name: shape}.
 
-    Attributes
-    ----------
-    shapes : {name: shape}
-        In the order of the columns.
-    momentum : bool
-        Three features per weight instead of one: all weights' dtheta_t^2, then all dtheta_{t+1}^2, then all products.
+    With `momentum` there are three features per weight: all dtheta_t^2, then all dtheta_{t+1}^2, then all products.
     """
 
     shapes: Mapping[str, tuple[int, ...]]

@@ -25,13 +25,11 @@ def snip(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entro
     ----------
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
         Inputs: a tensor, a tuple of positional arguments, or a mapping of keyword arguments of the model; or, without
-        `y`, an iterable such as a DataLoader of batches (inputs, targets) of any of these. The score is that of all
-        batches as one.
+        `y`, an iterable such as a DataLoader of batches (inputs, targets) of any of these, scored as one.
     y : Tensor (n, ...) or what else `loss` takes, optional
         Labels or targets.
     loss : callable
-        Maps (outputs, y) to the mean loss. Outputs are what the model returns, and y is None where there are no
-        targets, as for models that return their own loss.
+        Maps (outputs, y) to the mean loss; y is None without targets, as for models that return their own loss.
 
     Returns
     -------

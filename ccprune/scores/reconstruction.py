@@ -104,9 +104,9 @@ def reconstruct(model: nn.Module, mask: Mask, x: Inputs, *, damping: float = 0.0
     """Prune by the mask of any criterion, correct the remaining weights of pruned layers in place, return the model.
 
     Layers follow in the order of their use, each with the inputs that it has once the earlier ones are pruned. The
-    remaining weights of each row are the least-squares solution for the layer's outputs, one linear system for each
-    row, as of the optimal brain surgeon that prunes all weights of a row at once. Weights whose inputs are 0 in all
-    samples keep their values unless they are pruned; SparseGPT's code sets all of them to zero.
+    remaining weights of each row are the least-squares solution for the layer's outputs, as of the optimal brain
+    surgeon that prunes all weights of a row at once. Kept weights whose inputs are 0 in all samples do not change;
+    SparseGPT's code sets them to zero.
 
     Parameters
     ----------
