@@ -154,4 +154,6 @@ def _unpack(tensors: dict[str, Tensor], shapes: dict[str, list[int]], requested:
         if bits.dtype != torch.uint8 or bits.shape != (-(-count // 8),):
             raise ValueError(f"{count} mask bits of {name!r} expected, got {bits.dtype} of shape {tuple(bits.shape)}")
         keep[name] = torch.from_numpy(np.unpackbits(bits.numpy(), count=count).astype(bool)).reshape(shape)
+    if requested is not None and not 0 <= float(requested) <= 1:
+        raise ValueError(f"the requested sparsity is {requested}")
     return Mask(keep, requested=None if requested is None else float(requested))

@@ -51,6 +51,8 @@ class Mask(FromScores):
         if not self.keep:
             raise ValueError("keep must name at least one parameter")
         for name, value in self.keep.items():
+            if not isinstance(name, str):
+                raise TypeError(f"keep must have names of parameters, got {name!r}")
             if not isinstance(value, Tensor) or value.dtype != torch.bool:
                 raise TypeError(f"keep[{name!r}] must be a bool Tensor, got {getattr(value, 'dtype', type(value))}")
             if not value.numel():
@@ -203,8 +205,14 @@ class Mask(FromScores):
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> "Mask":
-        """Make a mask from tensors that `state_dict` returned."""
+        """Make a mask from tensors that `state_dict` returned; TypeError or ValueError for anything else."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be what state_dict returned, got {type(state).__name__}")
         requested = state.get(_REQUESTED)
+        if requested is not None and not (
+            isinstance(requested, Tensor) and requested.ndim == 0 and 0 <= requested <= 1
+        ):
+            raise ValueError(f"state[{_REQUESTED!r}] must be a sparsity in [0, 1]")
         keep = {name: value for name, value in state.items() if name not in (_REQUESTED, _STRUCTURED)}
         return cls(keep, requested=None if requested is None else float(requested), structured=_STRUCTURED in state)
 

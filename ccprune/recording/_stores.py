@@ -84,6 +84,8 @@ class MemoryMapped(Rows):
         self = cls.__new__(cls)
         Rows.__init__(self, False)
         self._path, self._limit = Path(path), 0
+        if self._path.exists() and not self._path.is_file():  # opening a pipe would wait without end
+            raise ValueError(f"path must be a regular file, got {path}")
         self._file = self._path.open("rb")
         with self._file:
             line = self._file.readline(_HEADER_LIMIT)
@@ -91,8 +93,11 @@ class MemoryMapped(Rows):
         try:
             header = json.loads(line)
             shapes = {name: tuple(shape) for name, shape in header["shapes"].items()}
-            self._layout, self._begin = Layout(shapes, header["momentum"]), len(line)
-            whole = header["format"] == _FORMAT and line.endswith(b"\n") and self._layout.width > 0
+            whole = header["format"] == _FORMAT and line.endswith(b"\n") and type(header["momentum"]) is bool
+            whole &= all(type(size) is int and size >= 0 for shape in shapes.values() for size in shape)
+            if whole:  # a product of other types may take all of the memory
+                self._layout, self._begin = Layout(shapes, header["momentum"]), len(line)
+                whole = 0 < self._layout.width < 1 << 60
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             whole = False
         if not whole:
