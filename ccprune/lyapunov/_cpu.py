@@ -159,14 +159,22 @@ def _rescale(x, size):
     return extent
 
 
-@torch_threads_kept
-@numba.njit(parallel=True, cache=True)
 def stretching_curves(series, embed_dim, delay, theiler, steps, upto, neighbourhood, width):
     """Compute S(0..upto) of series (N, n) as (N, upto + 1); see `ccprune.lyapunov.stretching_curves`.
 
     `width` is the number of series that are compared side by side, or 0 for the sorted search.
     """
-    count, n = series.shape
+    strides = tuple(stride // series.itemsize for stride in series.strides)
+    span = 1 + sum((size - 1) * stride for size, stride in zip(series.shape, strides, strict=True))
+    # One dimension, because a kernel is compiled again for each memory layout of two.
+    memory = np.lib.stride_tricks.as_strided(series, (span if series.size else 0,), (series.itemsize,))
+    return _all_curves(memory, strides, series.shape, embed_dim, delay, theiler, steps, upto, neighbourhood, width)
+
+
+@torch_threads_kept
+@numba.njit(parallel=True, cache=True)
+def _all_curves(series, strides, shape, embed_dim, delay, theiler, steps, upto, neighbourhood, width):
+    count, n = shape
     points = n - delay * (embed_dim - 1) - steps
     out = np.full((count, upto + 1), np.nan)
     most = max(1, width)
@@ -180,7 +188,7 @@ def stretching_curves(series, embed_dim, delay, theiler, steps, upto, neighbourh
         x = work[4]
         for t in range(n):
             for s in range(size):
-                x[t * size + s] = series[first + s, t]
+                x[t * size + s] = series[(first + s) * strides[0] + t * strides[1]]
         extent = _rescale(x[: n * size], size)
         partner = np.empty((points - theiler) * size, np.int64)
         if width > 0:
