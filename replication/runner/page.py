@@ -1,4 +1,7 @@
-"""Conversion of an executed notebook to one HTML file without scripts, fonts or links to other files."""
+"""Conversion of an executed notebook to one HTML file without scripts, fonts or links to other files.
+
+A notebook's outputs can hold any HTML, so only elements and attributes in the lists of this module are kept.
+"""
 
 import html
 import re
@@ -19,7 +22,25 @@ img, svg { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid #ddd; padding: .2rem .6rem; text-align: right; white-space: nowrap; }
 thead th { border-bottom: 2px solid #999; }
+tbody th { vertical-align: top; }
 """
+
+# Browsers that obey it run no script, and load nothing, even if one passed the lists below.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_TEXT = """a abbr b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li ol p pre s small
+    span strong sub summary sup table tbody td tfoot th thead tr u ul"""
+_MATHS = """math merror menclose mfenced mfrac mi mn mo mover mpadded mphantom mroot mrow ms mspace msqrt mstyle msub
+    msubsup msup mtable mtd mtext mtr munder munderover"""
+_TEXT_ATTRIBUTES = "alt border class colspan halign height id open rowspan scope style title valign width"
+_MATHS_ATTRIBUTES = """accent accentunder class columnalign columnlines columnspacing depth display displaystyle fence
+    form height linethickness lspace mathcolor mathsize mathvariant maxsize minsize notation rowlines rowspacing rspace
+    scriptlevel separator stretchy voffset width xmlns"""
+_HREF = re.compile(r"https?:|mailto:|#|[\w./%-]*(#|$)")
+_SRC = re.compile(r"data:image/(png|jpeg|gif);base64,")
+# Without their content; of other elements that are not kept, the text stays.
+_REMOVED = re.compile(r"<(script|style|iframe|object|svg|template|noscript)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+#: Forms of an output that are programs or contain them. The other forms of the output are shown.
+_ACTIVE = ("application/javascript", "image/svg+xml")
 
 
 def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
@@ -48,19 +69,43 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
     notebook.metadata.pop("widgets", None)
     for number, cell in enumerate(notebook.cells):  # papermill gives the cell that it adds a random one
         cell["id"] = f"cell-{number}"
+        for output in cell.get("outputs", ()):
+            for form in _ACTIVE:
+                output.get("data", {}).pop(form, None)
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.register_filter("markdown2html", _markdown)
     body, _ = exporter.from_notebook_node(notebook)
+    body = _sanitised(body)
     # Trailing blanks and empty lines are a third of nbconvert's output.
     body = re.sub(r"[ \t]+\n", "\n", body)
     body = re.sub(r"\n{3,}", "\n\n", body)
     colours = HtmlFormatter(style="default").get_style_defs(".highlight")
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{colours}</style>\n</head>\n<body>\n"
         f'<p class="made">{html.escape(note)}</p>\n{body.strip()}\n</body>\n</html>\n'
     )
+
+
+def _sanitised(body: str) -> str:
+    """Return HTML without scripts, handlers of events, frames, styles but alignment, and links that run code."""
+    from bleach.css_sanitizer import CSSSanitizer
+    from bleach.sanitizer import Cleaner
+
+    allowed = dict.fromkeys(_TEXT.split(), _is_kept) | dict.fromkeys(_MATHS.split(), _MATHS_ATTRIBUTES.split())
+    styles = CSSSanitizer(allowed_css_properties=("text-align",))
+    cleaner = Cleaner(allowed, allowed, ("http", "https", "mailto", "data"), css_sanitizer=styles, strip=True)
+    return cleaner.clean(_REMOVED.sub("", body))
+
+
+def _is_kept(element: str, attribute: str, value: str) -> bool:
+    if attribute == "href":
+        return element == "a" and bool(_HREF.match(value))
+    if attribute == "src":
+        return element == "img" and bool(_SRC.match(value))
+    return attribute in _TEXT_ATTRIBUTES.split()
 
 
 def _markdown(source: str) -> str:

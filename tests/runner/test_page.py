@@ -55,3 +55,53 @@ def test_a_widget_is_shown_by_the_other_forms_of_its_output():
     found = to_html(notebook, title="a", note="b")
     assert 'src="data:image/png;base64,iVBORw0KGgo="' in found and "VBox()" in found and "a figure" not in found
     assert "<script" not in found and "f00d" not in found and "widget" not in found
+
+
+PLANTED = {
+    "script": "<script>planted()</script>",
+    "unclosed script": "<script src='https://a.example/planted.js'>",
+    "script in a script": "<scr<script></script>ipt>planted()</scr<script></script>ipt>",
+    "handler": "<img src='data:image/png;base64,iVBORw0KGgo=' onerror='planted()'>",
+    "handler of a cell": "<table><tr><td onclick=planted()>kept</td></tr></table>",
+    "link": "<a href='javascript:planted()'>kept</a>",
+    "disguised link": "<a href=' jAva&#9;script&#58;planted()'>kept</a>",
+    "link to data": "<a href='data:text/html,<script>planted()</script>'>kept</a>",
+    "frame": "<iframe srcdoc='planted()'></iframe>",
+    "drawing": "<svg onload='planted()'><script>planted()</script></svg>",
+    "drawing as a picture": "<img src='data:image/svg+xml,planted()'>",
+    "formula": "<math><mi href='javascript:planted()' onclick='planted()'>x</mi></math>",
+    "style": "<style>@import 'planted()'</style><p style='background: url(planted())'>kept</p>",
+    "form": "<form action='https://a.example/planted()'><button formaction='planted()'>kept</button></form>",
+    "other address": "<base href='https://a.example/planted()'><meta http-equiv=refresh content='0;url=planted()'>",
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
+@pytest.mark.parametrize("place", ["output", "text"])
+def test_no_script_of_a_notebook_reaches_its_page(planted, place):
+    """Planted in the HTML of an output, or in the text itself."""
+    output = new_output("display_data", {"text/html": planted, "text/plain": "an output"})
+    cells = [new_code_cell("show()", outputs=[output])] if place == "output" else [new_markdown_cell(planted)]
+    found = to_html(new_notebook(cells=cells), title="a", note="b")
+    active = r"<(script|iframe|svg|base|form|button|link)|<[^>]*(planted|javascript|\son\w+\s*=|refresh)"
+    assert not re.search(active, found, re.IGNORECASE)
+    assert found.count("<style") == 1 and ("kept" in found) == ("kept" in planted)
+
+
+@pytest.mark.parametrize("form", ["application/javascript", "image/svg+xml"])
+def test_a_program_is_shown_by_the_other_forms_of_its_output(form):
+    output = new_output("display_data", {form: "<svg><script>planted()</script></svg>", "text/plain": "a plot"})
+    found = to_html(new_notebook(cells=[new_code_cell("show()", outputs=[output])]), title="a", note="b")
+    assert "a plot" in found and "planted" not in found
+
+
+def test_null_what_reports_consist_of_is_kept():
+    kept = (
+        '<table class="dataframe"><tr style="text-align: right;"><th rowspan="2">a</th></tr></table>',
+        '<img alt="a" src="data:image/png;base64,iVBORw0KGgo=">',
+        '<a href="00_start_here.ipynb#x">b</a>',
+        "<details><summary>c</summary></details>",
+    )
+    found = to_html(new_notebook(cells=[new_markdown_cell("\n\n".join(kept))]), title="a", note="b")
+    assert all(part in found.replace("<tbody>", "").replace("</tbody>", "") for part in kept)
+    assert "default-src 'none'" in found
