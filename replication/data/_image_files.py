@@ -21,6 +21,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from ccprune._util.files import write_atomic
 from replication.ledger.errors import CorruptData
 from replication.ledger.reading import InvalidFile, check_regular, read_bytes
 
@@ -207,6 +208,18 @@ def _cifar_part(files: dict[str, bytes], batches: Sequence[Sequence[str]], kind:
     return _part(np.concatenate(x), np.asarray(y), kind)
 
 
+def record_sha256(path: Path) -> None:
+    """Write the SHA-256 of a file into a file beside it, unless it is there, for `read_tiny_imagenet`."""
+    recorded = path.with_name(f"{path.name}.sha256")
+    if not recorded.exists():
+        write_atomic(recorded, f"{_sha256(path)}\n".encode())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_tiny_imagenet(path: Path, kind: ImageSet) -> tuple[Part, Part]:
     """Read training and validation part of tiny-imagenet-200.zip, whose test part has no labels.
 
@@ -215,6 +228,9 @@ def read_tiny_imagenet(path: Path, kind: ImageSet) -> tuple[Part, Part]:
     root = "tiny-imagenet-200"
     with _reading(path):
         check_regular(path, kind.most_bytes)
+        recorded = path.with_name(f"{path.name}.sha256")
+        if recorded.exists() and read_bytes(recorded, 100).decode().strip() != (found := _sha256(path)):
+            raise ValueError(f"its SHA-256 is {found}, not the one in {recorded.name}")
         with zipfile.ZipFile(path) as archive:
 
             def text(name: str) -> str:

@@ -22,7 +22,8 @@ SETS = {
     "tiny_imagenet": ImageSet((3, 64, 64), 200, 100_000, 10_000),
 }
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
-TINY_IMAGENET_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+TINY_IMAGENET_URL = "https://cs231n.stanford.edu/tiny-imagenet-200.zip"
+# No SHA-256 is published: the one of the first download is recorded beside the file, and compared whenever it is read.
 TINY_IMAGENET_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
 _IDX_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}  # torchvision's, whose folders have these names
@@ -75,6 +76,8 @@ def download(name: str) -> Found:
     cache = _folders()[-1]
     for relative, urls, md5 in _pinned(name):
         _download(name, cache, relative, urls, md5)
+        if name == "tiny_imagenet":
+            files.record_sha256(cache / relative)
     return _own_files(name, cache, kind_of(name))
 
 

@@ -147,7 +147,7 @@ def test_nothing_outside_the_folder_is_touched(project, tmp_path):
     mine = tmp_path / "mine.txt"
     mine.write_text("mine")
     (project / "shared").symlink_to(tmp_path)
-    text = f"[absolute]({mine}) [through a link](../shared/mine.txt)"
+    text = f"[absolute]({mine}) [through a link](../shared/mine.txt) [up](../../mine.txt) [folder](../shared)"
     path = project / "notebooks" / "01_one.ipynb"
     path.write_text(notebook([*CELLS, cell("markdown", text)]))
     written = mine.stat().st_mtime_ns

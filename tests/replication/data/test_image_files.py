@@ -355,6 +355,15 @@ def test_tiny_imagenet_is_downloaded_and_checked(places, server, monkeypatch):
         images.load("tiny_imagenet")
     monkeypatch.setattr(_image_sources, "TINY_IMAGENET_MD5", hashlib.md5(content).hexdigest())
     assert images.load("tiny_imagenet").x_test.shape == (8, 3, 64, 64)
+    recorded = places[1] / "tiny-imagenet-200.zip.sha256"
+    assert recorded.read_text().strip() == hashlib.sha256(content).hexdigest()
+    recorded.with_suffix("").write_bytes(content + b" ")  # still a zip file
+    with pytest.raises(CorruptData, match=r"SHA-256 is \w+, not the one in tiny-imagenet-200\.zip\.sha256"):
+        images.load("tiny_imagenet")
+
+
+def test_tiny_imagenet_comes_by_tls():
+    assert _image_sources.TINY_IMAGENET_URL.startswith("https://")
 
 
 @pytest.mark.parametrize("name", SMALL)
