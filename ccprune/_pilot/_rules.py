@@ -80,6 +80,7 @@ def tabulate(
     groups: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["method"], row["schedule"], row["sparsity"]), []).append(row)
+    limits = {"validation": bounds, "test": bounds, "macs": (0, 1), "agreement": (-1, 1), "top_k": (0, 1)}
     chains = len({key[:2] for key in groups}) - 1
     found = []
     for key, runs in groups.items():
@@ -88,7 +89,7 @@ def tabulate(
         each = {name: np.array([one[name] for one in measured], dtype=float) for name in measured[0]}
         for name, values in each.items():
             if not np.isnan(values).any():
-                row |= _interval(values, name, bounds if name in ("validation", "test") else (-np.inf, np.inf))
+                row |= _interval(values, name, limits.get(name, (-np.inf, np.inf)))
         gains = each["validation_difference"]
         row["as_good"] = bool(row.get("validation_difference_low", -np.inf) >= -margin)
         row["as_good_simultaneously"] = row["as_good"] and _lower(gains, chains) >= -margin
@@ -171,7 +172,7 @@ def _largest(pruned: pd.DataFrame, column: str) -> list[tuple[str, str, float]]:
 
 
 def _interval(values: np.ndarray, name: str, bounds: tuple[float, float]) -> dict[str, float]:
-    """Return the mean and its interval, without the part of it that lies outside the metric's bounds."""
+    """Return the mean and its interval, without the part of it that lies outside the measure's bounds."""
     row = {name: float(values.mean())}
     if len(values) > 1 and np.isfinite(values).all():
         interval = mean_interval(values)
