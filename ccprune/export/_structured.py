@@ -82,6 +82,9 @@ def structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e
     return Exported(network, pd.DataFrame.from_dict(table, orient="index", columns=columns).rename_axis("parameter"))
 
 
+_CALLED = ("CONV", "DEPTHWISE_CONV", "LINEAR")
+
+
 class _Row:
     def __init__(self, name: str, weight: Tensor, axes: Axes, reason: str = "") -> None:
         empty = (weight.detach() == 0).movedim(axes.output, 0).flatten(1).all(1)
@@ -140,20 +143,11 @@ def _obstacle(group: Any, seen: dict[nn.Module, constants.Inputs], shared: set[n
         module = node.module
         if node.type.name == "OUTPUT":
             return "reaches the model's output"
-        if node.type.name not in (
-            "CONV",
-            "DEPTHWISE_CONV",
-            "LINEAR",
-            "BN",
-            "PRELU",
-            "ELEMENTWISE",
-            "RESHAPE",
-            "CONCAT",
-        ):
+        if node.type.name not in (*_CALLED, "BN", "PRELU", "ELEMENTWISE", "RESHAPE", "CONCAT"):
             return f"passes {node.type.name}, which may mix channels"
         if node.type.name == "CONV" and (module.groups > 1 or module.transposed):
             return "passes a grouped or transposed convolution"
-        if node.type.name in ("CONV", "DEPTHWISE_CONV", "LINEAR") and (module not in seen or seen[module].calls != 1):
+        if node.type.name in _CALLED and (module not in seen or seen[module].calls != 1):
             return "passes a layer that is not called once"
         if module in shared:
             return "passes a layer that shares its weights"

@@ -13,10 +13,7 @@ ALLOCATIONS = ("global", "uniform", "erk", "lamp")
 
 
 def protected(names: Collection[str], protect: Iterable[str]) -> set[str]:
-    """Return the names of the protected parameters, which `protect` names directly or by their modules.
-
-    A TypeError is raised for a single string, and a ValueError for a name that matches no parameter.
-    """
+    """Return the names of the protected parameters, which `protect` names directly or by their modules."""
     if isinstance(protect, str):
         raise TypeError(f"protect must be a collection of names, got the string {protect!r}")
     found: set[str] = set()
@@ -31,10 +28,7 @@ def protected(names: Collection[str], protect: Iterable[str]) -> set[str]:
 
 
 def parts(names: Collection[str], sparsity: Mapping[str, float], argument: str) -> dict[str, list[str]]:
-    """Return {key of the mapping: names of the parameters}, each parameter under the most specific key that names it.
-
-    A ValueError is raised for a key without a parameter, and for a parameter without a key.
-    """
+    """Return {key: names of the parameters}, each parameter under the most specific key that names it."""
     found: dict[str, list[str]] = {key: [] for key in sparsity}
     missing = []
     for name in names:

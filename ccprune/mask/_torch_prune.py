@@ -30,10 +30,7 @@ def write(model: nn.Module, pairs: Sequence[tuple[str, Tensor, Tensor]]) -> None
 
 
 def _mask_children(parent: nn.Module, args: Any) -> None:
-    """Compute the masked weights of the layers of a module, which may use them without a call of the layer.
-
-    Attention does so. Torch computes the masked weight only when its layer is called.
-    """
+    """Compute the masked weights of a module's layers, which torch does only in their calls; attention has none."""
     for layer in parent.children():
         for hook in layer._forward_pre_hooks.values():
             if isinstance(hook, prune.BasePruningMethod):

@@ -1,5 +1,7 @@
 """Schedules, which are tuples of rising sparsities, one per pruning step."""
 
+from collections.abc import Mapping
+
 from ccprune._util.checks import at_least, fraction
 
 
@@ -50,3 +52,16 @@ def geometric(total: float, *, iterations: int) -> tuple[float, ...]:
     at_least(1, iterations=iterations)
     # The last sparsity is `total` without rounding error.
     return (*(1 - (1 - total) ** (i / iterations) for i in range(1, iterations)), total)
+
+
+def check_schedule(schedule: Mapping[int, float]) -> dict[int, float]:
+    """Return the schedule in its order, or raise TypeError or ValueError."""
+    if not isinstance(schedule, Mapping) or not schedule:
+        raise TypeError(f"schedule must be a mapping of numbers of steps or epochs to sparsities, got {schedule!r}")
+    for number, sparsity in schedule.items():
+        at_least(1, **{"a key of schedule": number})
+        fraction(f"schedule[{number}]", sparsity)
+    found = {int(number): float(schedule[number]) for number in sorted(schedule)}
+    if [*found.values()] != sorted(found.values()):
+        raise ValueError(f"schedule must have sparsities that do not decrease, got {[*found.values()]}")
+    return found

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune import criteria
-from ccprune._util.checks import at_least, fraction, one_of
+from ccprune._util.checks import at_least, one_of
 from ccprune._util.inputs import Inputs
 from ccprune.mask import Enforcement, Mask
 from ccprune.mask._allocation import ALLOCATIONS, protected
 from ccprune.mask._enforcement import after_steps
 from ccprune.mask._prunable import Chosen, chosen
+from ccprune.mask.schedules import check_schedule
 from ccprune.measure import SparsityReport, report
 from ccprune.online import _state
 from ccprune.trainers._recorder import StepRecorder
@@ -95,7 +96,7 @@ class GradualPruner:
         one_of(UNITS, unit=unit)
         one_of(ALLOCATIONS, allocation=allocation)
         self._model, self._averaged, self._unit = model, tuple(averaged), unit
-        self._schedule, self._given = _checked(schedule), given
+        self._schedule, self._given = check_schedule(schedule), given
         self._criterion = _known(criterion, given)
         self._mask = Mask.ones_like(model, only=only, skip=skip)
         at_least(0, min_per_layer=min_per_layer)
@@ -232,19 +233,6 @@ class GradualPruner:
         for model in (self._model, *self._averaged):
             found = {name: found.get(name, 0) + count for name, count in self._mask._violations(model).items()}
         return found
-
-
-def _checked(schedule: Mapping[int, float]) -> dict[int, float]:
-    """Return the schedule in its order, or raise TypeError or ValueError."""
-    if not isinstance(schedule, Mapping) or not schedule:
-        raise TypeError(f"schedule must be a mapping of numbers of steps or epochs to sparsities, got {schedule!r}")
-    for number, sparsity in schedule.items():
-        at_least(1, **{"a key of schedule": number})
-        fraction(f"schedule[{number}]", sparsity)
-    found = {int(number): float(schedule[number]) for number in sorted(schedule)}
-    if [*found.values()] != sorted(found.values()):
-        raise ValueError(f"schedule must have sparsities that do not decrease, got {[*found.values()]}")
-    return found
 
 
 def _known(name: str, given: Mapping[str, Any]) -> criteria.Criterion:
