@@ -12,6 +12,7 @@ import pytest
 
 from ccprune._util.files import write_atomic
 from replication import ledger
+from replication.ledger.storage import as_json
 from replication.runner import execution as runner
 from replication.runner import placing, requirements, stamps
 
@@ -21,7 +22,8 @@ def statuses(outcomes) -> dict[str, str]:
 
 
 def test_a_good_run_and_a_second_call(project):
-    project.write_notebook("good.ipynb")
+    """Run again, it gives the same bytes but for times and memory."""
+    project.write_notebook("good.ipynb", project.writing("good.ipynb"), "print('printed'); {'shown': size}")
     project.write_suite(project.entry("one", default="{ size = 4 }"))
     out = project.out
     (outcome,) = project.run()
@@ -39,6 +41,11 @@ def test_a_good_run_and_a_second_call(project):
 
     assert statuses(project.run()) == {"one": "unchanged"}
     assert statuses(project.run(force=True)) == {"one": "done"}
+    assert (out / "reports" / "one.default.html").read_text() == page
+    again = ledger.read(out / "results" / "one.default.json")
+    measured = {"wall_seconds", "peak_memory_mb", "energy_joules", "signature"}
+    texts = [as_json({key: one[key] for key in one.keys() - measured}) for one in (content, again)]
+    assert texts[0] == texts[1]
 
 
 def test_what_makes_a_run_stale(project, monkeypatch):
