@@ -6,8 +6,6 @@ from textwrap import fill
 import numpy as np
 from scipy.stats import binom, quantile_test
 
-from replication.reporting.markdown import table
-
 PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
 #: Assumed accelerator, from NVIDIA's data sheet of the H100 SXM: bytes of memory; bytes and operations a second; bytes
 #: a second that a rank sends, over NVLink within a node of 8 and over a 400 Gb/s adapter between nodes.
@@ -106,6 +104,11 @@ def costs() -> tuple[list[list[str]], list[list[str]]]:
             + [f"{value:.1f}" for value in ms]
         )
     return memory, time
+
+
+def table(head: list[str], lines: list[list[str]]) -> str:
+    """Return a table in Markdown."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
 
 
 def page(*, draws: int = 400) -> str:
