@@ -171,6 +171,8 @@ def _lowest(scores: Mapping[str, Tensor], count: int, earlier: Mapping[str, Tens
         kind = torch.float32 if small else torch.float64
         device = next(iter(able.values())).device
         threshold = _smallest(torch.cat([part.to(device, kind) for part in able.values()]), count)
+        if math.isnan(threshold):
+            raise ValueError(f"scores must be numbers, got NaN among the {count} lowest")
         count -= sum(int((part.to(kind) < threshold).sum()) for part in able.values())
         for name, part in able.items():
             part = part.to(kind)

@@ -1,6 +1,5 @@
 """Masks made from other masks, and schedules; oracles: counting and sorting with NumPy, and the papers' formulas."""
 
-
 import numpy as np
 import pytest
 import torch

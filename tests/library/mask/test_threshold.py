@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccprune.mask import Mask
+from ccprune.mask import Mask, drop_lowest
 from ccprune.mask._select import pruned_count
 
 
@@ -91,3 +91,5 @@ def test_scores_that_have_no_exact_order_are_refused():
         Mask.from_scores({"a": torch.ones(4, dtype=torch.complex64)}, sparsity=0.5)
     with pytest.raises(ValueError, match=r"scores\['a'\] must be integers of at most 2\^53"):
         Mask.from_scores({"a": torch.tensor([2**60, 2**60 + 1])}, sparsity=0.5)
+    with pytest.raises(ValueError, match="scores must be numbers, got NaN among the 3 lowest"):
+        drop_lowest(torch.tensor([1.0, torch.nan, 2.0]), 3)
