@@ -14,7 +14,7 @@ from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measu
 from replication.legcnet.procedure import Evidence, WindowSettings
 from replication.networks.masks import jaccard_pruned, remove_lowest, remove_random
 from replication.networks.models import legcnet_mnist
-from replication.networks.stacked import ModelBatch, concatenated, stack_models
+from replication.networks.stacked import ModelBatch, stack_models
 
 # Controls with the same count of removed weights, in the same layers; magnitude by the dense network's final weights.
 CONTROLS = {
@@ -118,22 +118,17 @@ def fresh(
         # The last two layers' exponents come last.
         everywhere = found["pt_all"]
         found["pt"] = Evidence(everywhere.exponents[..., -_count(network, LAST_TWO) :], everywhere.risk)
-        dense = stopped(after_epochs, digits, **asdict(effort))
-        keep = {}
+        alone = stopped(after_epochs, digits, **asdict(effort))
+        # Trained again beside the others, because the rounding of a stack depends on its size.
+        keep = {"dense": torch.ones_like(network.weights, dtype=torch.bool)}
         for method, (random, magnitude) in CONTROLS.items():
             names, recording = _SCOPES[method], ft if method == "ft" else pt
             keep[method] = keep_mask(found[method], network, recording, names=names)
             removed = _removed(keep[method])
             keep[random] = _random(removed, network, names, seed=seed)
-            sizes = torch.cat([dense.networks.parameters[name].flatten(1) for name in names], 1)
+            sizes = torch.cat([alone.parameters[name].flatten(1) for name in names], 1)
             keep[magnitude] = whole_masks(remove_lowest(sizes.abs(), removed), network, names=names)
-        both = dense, _train(network, keep, digits, effort, seed=seed)
-        trained = Trained(
-            concatenated([each.networks for each in both]),
-            torch.cat([each.epochs for each in both]),
-            torch.cat([each.reached for each in both]),
-        )
-        keep = {"dense": torch.ones_like(network.weights, dtype=torch.bool)} | keep
+        trained = _train(network, keep, digits, effort, seed=seed)
         yield _outcome(trained, keep, digits, effort, number=seed, cut=_removed(keep["ft"]))
 
 

@@ -90,14 +90,14 @@ def train(
     return Trained(final, epoch_of.cpu(), reached.cpu())
 
 
-def stopped(after_epochs: ModelBatch, digits: Digits, *, batch_size: int, benchmark: float, budget: int) -> Trained:
+def stopped(after_epochs: ModelBatch, digits: Digits, *, batch_size: int, benchmark: float, budget: int) -> ModelBatch:
     """The dense network as `train` would have stopped it, from its states after each of `budget` epochs or more."""
     counted = _counted(len(digits.y_train), batch_size)
     for epoch in range(budget):
         network = after_epochs.select([epoch])
         if (predictions(network, digits.x_train) == digits.y_train).sum() / counted >= benchmark:
-            return Trained(network, torch.tensor([epoch]), torch.tensor([True]))
-    return Trained(network, torch.tensor([budget]), torch.tensor([False]))
+            break
+    return network
 
 
 def measure(networks: ModelBatch, digits: Digits, *, batch_size: int = BATCH_SIZE) -> list[Measures]:
