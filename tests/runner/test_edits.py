@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ccprune.cli import main
 from replication.cli import running
 from replication.ledger import storage
 from replication.reporting import benchmarks, index, judging, manifest, passages, verify
@@ -157,6 +158,13 @@ def edit_derived(edit: Editor) -> None:
 
 def test_the_untouched_results_pass(clone, runs):
     assert_named(clone, runs, set())
+
+
+def test_committed_results_are_verified(monkeypatch, capsys):
+    """Every file from the results alone; then one of the cheapest runs, another one each time, is made again."""
+    monkeypatch.chdir(ROOT)
+    status = main(["verify", "--seconds", "10"])
+    assert status == 0, capsys.readouterr().out
 
 
 def test_edits_beside_valid_results(clone, runs):
