@@ -13,7 +13,7 @@ import ccprune
 from replication import ledger
 from replication.ledger import notebooks
 from replication.ledger.notebooks import NOTEBOOKS
-from replication.ledger.reading import read_toml, texts
+from replication.ledger.reading import read_text, read_toml, texts
 from replication.reporting.markdown import table
 
 LESSONS = NOTEBOOKS / "lessons.toml"
@@ -87,19 +87,21 @@ def lessons(root: Path) -> list[Lesson]:
     if not isinstance(listed, list):
         raise ValueError(f"{LESSONS}: it must hold tables [[lesson]]")
     measured = [ledger.read(path) for path in sorted((root / "replication" / "results").glob("*.default.json"))]
-    return [_lesson(root, entry, [run for run in measured if run["notebook"] == entry["notebook"]]) for entry in listed]
+    return [_lesson(root, entry, measured) for entry in listed]
 
 
-def _lesson(root: Path, entry: dict[str, str], runs: Sequence[dict]) -> Lesson:
+def _lesson(root: Path, entry: dict[str, str], measured: Sequence[dict]) -> Lesson:
     if not isinstance(entry, dict) or entry.keys() != {"notebook", "part", "goal"}:
         raise ValueError(f"{LESSONS}: a lesson must have notebook, part and goal, got {entry!r}")
     name = texts(root / LESSONS, entry)["notebook"]
     if Path(name).name != name:
         raise ValueError(f"{LESSONS}: notebook must be a file name, got {name!r}")
     cells = notebooks.cells(root / NOTEBOOKS / name)
-    heading = re.match("# (.+)", cells[0].source)
+    first = cells[0].source if cells else ""
+    heading = re.match("# (.+)", first)
     if not heading:
-        raise ValueError(f"{name} must begin with a heading, '# ...', got {cells[0].source[:40]!r}")
+        raise ValueError(f"{name} must begin with a heading, '# ...', got {first[:40]!r}")
+    runs = [run for run in measured if run["notebook"] == name]
     text = [cell.source for cell in cells if cell.kind == "markdown" and "solution" not in cell.tags]
     code = [line for cell in cells if cell.kind == "code" for line in cell.source.splitlines() if line.strip()]
     return Lesson(
@@ -198,7 +200,7 @@ def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
         copy = Path(scratch, "course")
         (copy / NOTEBOOKS).mkdir(parents=True)
         for lesson in listed:
-            text = (root / NOTEBOOKS / lesson.notebook).read_text(encoding="utf-8")
+            text = read_text(root / NOTEBOOKS / lesson.notebook)
             for path in {linked_path(root, NOTEBOOKS, target) for target in _LINK.findall(text)} - {None}:
                 if path.parent != NOTEBOOKS and (root / path).is_file():
                     (copy / path.parent).mkdir(parents=True, exist_ok=True)

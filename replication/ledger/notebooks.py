@@ -114,7 +114,7 @@ def parameters(path: Path) -> dict[str, Any]:
                 raise ValueError(f"{path.name}: line {statement.lineno} of the parameters cell is not an assignment")
         try:
             defaults[name] = ast.literal_eval(value)
-        except ValueError:
+        except (ValueError, TypeError, RecursionError, MemoryError):
             raise ValueError(f"{path.name}: parameter {name!r} must be a literal") from None
     for name, kind in EVERY_NOTEBOOK.items():
         if type(defaults.get(name)) is not kind:

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ccprune._util.files import write_atomic
 
@@ -79,11 +80,14 @@ def from_json(text: str) -> Any:
             raise ValueError(f"keys must be unique, got twice {max(names, key=names.count)!r}")
         return found
 
-    def refuse(name: str) -> None:
+    def refuse(name: str) -> NoReturn:
         raise ValueError(f"numbers must be finite, got {name}")
 
+    def finite(digits: str) -> float:
+        return float(digits) if math.isfinite(float(digits)) else refuse(digits)
+
     try:
-        content = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        content = json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_float=finite)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     level, depth = [content], 0

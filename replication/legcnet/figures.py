@@ -5,8 +5,6 @@ another (`pruned_pct` from `kept`) or that is no result (a dense network keeps a
 every figure is judged once: 16 on each of seven datasets.
 """
 
-import json
-
 import numpy as np
 import pandas as pd
 
@@ -15,6 +13,7 @@ from replication.data import authors
 from replication.ledger.cell import AUTHORS, Cell
 from replication.ledger.figures import prediction_range, verdict_exact, verdict_sample
 from replication.ledger.paired import median_interval
+from replication.ledger.reading import read_json
 
 # (table, method, quantity, key in the published figures, printed decimals)
 PRINTED = (
@@ -47,7 +46,7 @@ _TRIALS = {"vowel": 3, "mnist": 3}
 
 def published() -> dict:
     """The paper's figures, from replication/paper/legcnet_tables.json."""
-    return json.loads(authors.PUBLISHED.read_text())
+    return read_json(authors.PUBLISHED)
 
 
 def printed_trial(dataset: str) -> int:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from replication.ledger.storage import as_json, from_json, signature
+from replication.ledger.reading import read_json, read_text
+from replication.ledger.storage import as_json, signature
 
 PAGE, PICTURE = "README.md", "speed.png"
 
@@ -28,19 +29,18 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
     Raises
     ------
     ValueError
-        If a file is not JSON.
+        If a file is not a JSON object.
     """
-    return {path.stem: from_json(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("results/*.json"))}
+    return {path.stem: read_json(path) for path in sorted(folder.glob("results/*.json"))}
 
 
 def problems(path: Path) -> Iterator[str]:
     """Yield what is wrong with a result file of a benchmark."""
     try:
-        text = path.read_text(encoding="utf-8")
-        content = from_json(text)
+        content = read_json(path)
         if content["signature"] != signature(content):
             yield "it was changed after it was written"
-        elif as_json(content) != text:
+        elif as_json(content) != read_text(path):
             yield "it is not as `make bench` writes it"
         for claim in content["claims"]:
             least, most, measured = claim["least"], claim["most"], claim["measured"]

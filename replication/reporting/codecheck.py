@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ccprune._util.files import write_atomic
+from replication.ledger.reading import read_text
 
 FILE = "codecheck.yml"
 _FOLDER = "replication"
@@ -74,4 +75,4 @@ def write_entries(root: str | os.PathLike) -> None:
         As `with_entries`.
     """
     path = Path(root, FILE)
-    write_atomic(path, with_entries(path.read_text(encoding="utf-8"), entries(root)))
+    write_atomic(path, with_entries(read_text(path), entries(root)))

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ccprune._util.files import write_atomic
-from replication.ledger.storage import as_json, from_json
+from replication.ledger.reading import read_json, read_text
+from replication.ledger.storage import as_json
 from replication.reporting import codecheck, passages
 
 FILE = "replication/manifest.json"
@@ -58,11 +59,10 @@ def read(root: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file():
         return {"files": {}, "runs": [], "passages": {}}
     try:
-        text = path.read_text(encoding="utf-8")
-        content = from_json(text)
+        content = read_json(path)
         names = [*content["runs"], *content["files"].values()]
         names += [name for listed in content["passages"].values() for name in listed]
-        whole = as_json(content) == text and all(isinstance(name, str) for name in names)
+        whole = as_json(content) == read_text(path) and all(isinstance(name, str) for name in names)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{FILE}: it cannot be read, restore it: {error}") from error
     if not whole or content.keys() != {"files", "runs", "passages"}:
@@ -130,4 +130,4 @@ def _result_files(root: str | os.PathLike) -> Iterator[Path]:
 def _passages(root: str | os.PathLike) -> dict[str, list[str]]:
     """Return the names of the passages of each page that exists."""
     pages = {name: Path(root, name) for name in passages.PAGES}
-    return {name: passages.names(path.read_text(encoding="utf-8")) for name, path in pages.items() if path.is_file()}
+    return {name: passages.names(read_text(path)) for name, path in pages.items() if path.is_file()}

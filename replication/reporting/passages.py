@@ -5,7 +5,6 @@
 <!-- ccprune report: end -->
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ccprune._util.files import write_atomic
+from replication.ledger.reading import read_json, read_text
 from replication.ledger.tables import rows as all_rows
 from replication.reporting import _japanese, counts, price, released, statements
 from replication.reporting.counts import Row
@@ -66,17 +66,14 @@ def renewed(root: str | os.PathLike, rows: list[Row] | None = None) -> Iterator[
     ValueError
         If a passage has an unknown name or no end.
     """
-    texts = {path: path.read_text(encoding="utf-8") for name in PAGES if (path := Path(root, name)).is_file()}
+    texts = {path: read_text(path) for name in PAGES if (path := Path(root, name)).is_file()}
     texts = {path: text for path, text in texts.items() if _MARK in text}
     if not texts:
         return
     folder = Path(root, "replication")
     if rows is None:
         rows = all_rows(folder, judge=cached(folder), declared=released.declared(folder))
-    benchmarks = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(Path(root, "benchmarks", "results").glob("*.json"))
-    }
+    benchmarks = {path.stem: read_json(path) for path in sorted(Path(root, "benchmarks", "results").glob("*.json"))}
     for path, text in texts.items():
         yield path, text, _with_passages(path, text, rows, benchmarks)
 

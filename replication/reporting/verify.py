@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from replication import ledger
 from replication.ledger import units
 from replication.ledger.environment import lock
+from replication.ledger.reading import read_json, read_text
 from replication.ledger.storage import as_json, from_json
 from replication.ledger.tables import Judge
 from replication.reporting import benchmarks, codecheck, manifest
@@ -108,7 +109,7 @@ def _results(root: Path, runs: dict[str, Run]) -> Iterator[Problem]:
             ledger.read_raw(path, content)
         except ValueError as error:
             yield f"replication/raw/{raw.name}", _INVALID + str(error).removeprefix(f"{raw}: ")
-        if as_json(content) != path.read_text(encoding="utf-8"):
+        if as_json(content) != read_text(path):
             yield name, "it has other digits, spaces or order than the package writes"
         for contradiction in contradictions(content):
             yield name, contradiction
@@ -138,7 +139,7 @@ def _units(root: Path, runs: Iterable[Run]) -> Iterator[Problem]:
     labels = {run.label for run in runs}
     for path in sorted((root / "replication" / units.FOLDER).glob("*/*.json")):
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path)
             content = from_json(text)
             intact = units.Units(path.parent).read(content["key"]) == content["rows"]
             intact = intact and json.dumps(content, indent=1) + "\n" == text
@@ -157,9 +158,8 @@ def _skipped(root: Path, runs: Iterable[Run]) -> Iterator[Problem]:
         return
     needs = {run.label: run.needs for run in runs}
     try:
-        text = path.read_text(encoding="utf-8")
-        content = from_json(text)
-        if not content or as_json(content) != text:
+        content = read_json(path)
+        if not content or as_json(content) != read_text(path):
             yield name, "it is not as `ccprune replicate` writes it"
         for label, why in content.items():
             if not needs.get(label):
@@ -168,7 +168,7 @@ def _skipped(root: Path, runs: Iterable[Run]) -> Iterator[Problem]:
                 yield name, f"the run {label} has a result"
             elif not isinstance(why, str) or not why:
                 yield name, f"the run {label} has no reason"
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         yield name, f"it cannot be read: {error}"
 
 
@@ -210,7 +210,7 @@ def _passages(root: Path, report: Report) -> Iterator[Problem]:
 
 def _codecheck(root: Path) -> Iterator[Problem]:
     if _is_file(root, codecheck.FILE):
-        text = (root / codecheck.FILE).read_text(encoding="utf-8")
+        text = read_text(root / codecheck.FILE)
         yield from _compared(root, codecheck.FILE, codecheck.with_entries(text, codecheck.entries(root)))
 
 

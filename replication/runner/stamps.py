@@ -15,7 +15,7 @@ from ccprune._util.files import write_atomic
 from replication.ledger import notebooks
 from replication.ledger.environment import SOURCE_FOLDERS, package_versions
 from replication.ledger.notebooks import NOTEBOOKS
-from replication.ledger.reading import read_json
+from replication.ledger.reading import read_bytes, read_json
 from replication.runner import requirements
 from replication.runner.digests import Digests
 from replication.runner.imports import closure
@@ -63,8 +63,8 @@ def why_not_current(out: Path, root: Path, run: Run) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "not run in this folder"
     try:
-        now = [_digest(path.read_bytes()) for path in _files(out, run)]
-    except OSError:
+        now = [_digest(read_bytes(path)) for path in _files(out, run)]
+    except (OSError, ValueError):
         return "its result or report is missing"
     if now != content:
         return "its result or report was changed"

@@ -4,7 +4,6 @@ The file `replication/paper/causal_released.json` lists them group by group with
 them is printed in the paper: their origin is "released", or "derived" where the file computes them from released ones.
 """
 
-import json
 import math
 import os
 from collections import Counter
@@ -12,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from replication.ledger.reading import InvalidFile, read_json
 
 #: Name of the file, in the folder `paper/` of an output folder.
 FILE = "causal_released.json"
@@ -135,7 +136,7 @@ def load(path: str | os.PathLike = PATH) -> Released:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         missing = [name for name in _FIELDS if name not in content]
         if missing:
             raise ValueError(f"fields must include {', '.join(_FIELDS)}, got none named {missing[0]!r}")
@@ -143,7 +144,9 @@ def load(path: str | os.PathLike = PATH) -> Released:
         figures = tuple(_figure(number, cell) for number, cell in enumerate(content["cells"], start=1))
         _check_distinct(figures)
         _check_lists(content)
-    except ValueError as error:
+    except InvalidFile:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path.name}: {error}; restore the file from the repository") from error
     groups = content["groups"]
     return Released(
