@@ -5,8 +5,8 @@ import torch
 
 NOWHERE = "http://127.0.0.1:9/"  # a port that refuses at once
 LIBRARY = Path(__file__).parent / "library"
-#: Files that take minutes, which start first so that no worker is left alone with one of them at the end.
-LONGEST = ("test_replication_smoke.py", "test_faults.py", "test_docs.py", "test_runner.py", "test_cluster.py")
+#: Files that take long, which start first so that no worker is left alone with one of them at the end.
+LONGEST = tuple(f"test_{name}.py" for name in "replication_smoke faults edits cluster docs runner cli doctor".split())
 
 
 @pytest.hookimpl(tryfirst=True)
