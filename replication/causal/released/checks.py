@@ -32,6 +32,10 @@ def at_chance(correct: int, images: int, chance: float) -> float:
     return float(binomtest(correct, images, chance).pvalue)
 
 
+#: Title of the statement to which our own run of the design is added.
+SHRINKBENCH = "ShrinkBench: before and after retraining"
+
+
 def shrinkbench(released: Released) -> Statement:
     """ShrinkBench: causal networks before retraining against chance, and both methods after it."""
     p_values, before, lines = [], {}, []
@@ -83,7 +87,7 @@ def shrinkbench(released: Released) -> Statement:
         "top-5 before, magnitude",
         "top-1 after, difference, points",
     )
-    return Statement("ShrinkBench: before and after retraining", text, caveat, head, tuple(lines))
+    return Statement(SHRINKBENCH, text, caveat, head, tuple(lines))
 
 
 def schedules(released: Released) -> Statement:

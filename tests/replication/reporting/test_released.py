@@ -65,3 +65,26 @@ def test_a_row_that_a_run_answers_is_counted_as_answered():
     rows[0] |= {"verdict": "within_noise", "profile": "paper"}
     assert f"1 rows ({len(made(whole)[0].figures)} figures) are answered" in released.overview(whole, rows)
     assert "1 are compared with our runs" in statements.bullets([row | {"trial": None} for row in rows])
+
+
+def _one_shot(**values):
+    where = {"table": "one_shot-resnet20", "quantity": "top-5 accuracy", "sparsity": 0.5, "n": 1}
+    return [where | {"method": method, "ours": value} for method, value in values.items()]
+
+
+def test_our_run_of_shrinkbenchs_design_stands_below_theirs_and_says_no_more_than_it_shows():
+    one = next(one for one in released.statements(figures.load()) if one.title == released.SHRINKBENCH)
+    others = {"fisher": 0.5, "random": 0.5, "magnitude": 0.98}
+    *_, near = released.statement(one, _one_shot(screen=0.5, ridge=0.52, **others))
+    assert "0.50 to 0.52 with the masks of 2 causal fits" in near and "needs no fault" in near
+    *_, far = released.statement(one, _one_shot(screen=0.5, ridge=0.9, **others))
+    assert "0.50 to 0.90" in far and "fault" not in far
+    assert released.statement(one, [])[-1].startswith("*Caveat")
+
+
+def test_each_claim_is_answered_twice():
+    rows = essay.records(essay.read(ROOT / "replication"))
+    table = released.answered_twice(figures.load(), rows)
+    assert table.count("\n") == 4 and "0 of 14 pruned networks" in table
+    assert "Not run here." not in table
+    assert released.answered_twice(figures.load(), []).count("Not run here.") == 3
