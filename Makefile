@@ -19,6 +19,7 @@ export GOMP_SPINCOUNT ?= 10000
 
 VENV := .venv
 PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
 # The version that requirements.lock was resolved with comes first. PYTHON=/path/to/python overrides the search.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3)
 
@@ -28,9 +29,11 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 	@echo "variables: PROFILE=$(PROFILE) ONLY=$(ONLY) JOBS=$(JOBS) THREADS=$(THREADS) PYTHON=$(PYTHON)"
 
-# A changed lock builds the environment anew, so that nothing older lingers in it. pip would compile with one core; the
-# few files that do not compile are templates and old syntax, which pip passes over, too.
-$(VENV)/.locked: requirements.lock
+# A changed lock builds the environment anew, so that nothing older lingers in it. The first call of pip refuses files
+# with other digests than requirements.sha256; the second adds the build of torch for this machine, and what that build
+# needs. pip would compile with one core; the few files that do not compile are templates and old syntax, which pip
+# passes over, too.
+$(VENV)/.locked: requirements.lock requirements.sha256
 	@found=; for candidate in $(PYTHONS); do \
 	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	  then found=$$candidate; break; fi; done; \
@@ -41,13 +44,14 @@ $(VENV)/.locked: requirements.lock
 	  echo "$$found has no venv module (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; fi; \
 	echo "creating $(VENV) with $$("$$found" --version)"; \
 	"$$found" -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	$(PIP) install --no-compile --no-deps --require-hashes -r requirements.sha256
+	$(PIP) install --no-compile -r requirements.lock
 	$(PY) -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 # No dependencies and no build isolation: all that is used is what the lock pins.
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml replication/pyproject.toml
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e replication
+	$(PIP) install --no-deps --no-build-isolation -e . -e replication
 	@touch $@
 
 install: $(VENV)/.installed ## create .venv with the pinned packages, the library and the replication

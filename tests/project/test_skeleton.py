@@ -57,6 +57,14 @@ def test_the_lock_is_free_of_what_differs_between_machines():
     assert not re.search(r"^(nvidia|cuda|triton|ccprune)|^-|://|\+", text, re.MULTILINE)
 
 
+def test_every_version_of_the_lock_has_digests_but_the_builds_that_differ():
+    text = re.sub("^#.*\n", "", (ROOT / "requirements.sha256").read_text(), flags=re.MULTILINE)
+    assert re.fullmatch(r"(\S+==\S+( \\\n    --hash=sha256:[0-9a-f]{64})+\n)+", text)
+    found = [Requirement(pin) for pin in re.findall(r"^\S+==\S+", text, flags=re.MULTILINE)]
+    pins = {canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in found}
+    assert pins == {name: version for name, version in locked().items() if name not in ("torch", "torchvision")}
+
+
 def test_the_lock_is_what_this_environment_has():
     if Path(sys.prefix) != ROOT / ".venv":
         pytest.skip("not run in the environment that make builds from the lock")
@@ -99,7 +107,8 @@ def test_importing_the_package_imports_no_heavy_one():
 def bare_tree(tmp_path):
     """A copy of the Makefile with a lock and a package that need no download."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "requirements.lock").write_text("")
+    for name in ("requirements.lock", "requirements.sha256"):
+        (tmp_path / name).write_text("")
     for folder in (tmp_path, tmp_path / "replication"):
         folder.mkdir(exist_ok=True)
         (folder / "pyproject.toml").write_text("")
@@ -136,7 +145,8 @@ def test_make_says_that_python_is_missing_or_too_old(bare_tree, tmp_path, versio
 def test_make_passes_its_variables_on_and_installs_once(bare_tree):
     plan = make(bare_tree, "-n", "replicate", "PROFILE=smoke", "ONLY=iris", "JOBS=2")
     assert "replicate --profile smoke --jobs 2 --keep-going iris" in plan.stdout
-    assert "-m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock" in plan.stdout
+    assert "--no-deps --require-hashes -r requirements.sha256" in plan.stdout
+    assert "--no-compile -r requirements.lock" in plan.stdout
     (bare_tree / ".venv").mkdir()
     for stamp in (".locked", ".installed"):
         (bare_tree / ".venv" / stamp).touch()
