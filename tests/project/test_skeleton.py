@@ -47,7 +47,7 @@ def conda() -> tuple[dict[str, MatchSpec], list[str]]:
 
 def test_the_lock_satisfies_every_range():
     pins = locked()
-    extras = [map(Requirement, EXTRAS[name]) for name in ("test", "bench", "export", "docs", "plot")]
+    extras = [map(Requirement, EXTRAS[name]) for name in ("test", "bench", "export", "docs", "plot", "search")]
     for requirement in itertools.chain(dependencies().values(), *extras):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), str(requirement)
 
