@@ -21,6 +21,7 @@ from ccprune._pilot._metrics import Metric, accuracy, bounds, r_squared
 from ccprune._pilot._page import sentences
 from ccprune._pilot._rules import Recommendation, recommend, tabulate
 from ccprune._pilot._runs import OutOfTime, Plan, run
+from ccprune._pilot._search import narrowed
 from ccprune._util.checks import at_least
 from ccprune.mask import prunable
 from ccprune.mask._prunable import Chosen
@@ -49,6 +50,9 @@ class Pilot:
         is recommended, `pruned.safetensors`: that of the first seed, for `ccprune.export.load`.
     sentence : str
         The recommendation in words.
+    search : dict or None
+        With `search`: the chosen setting, its difference to dense on the search's samples and on the others (reported),
+        and the first minus the second (optimism); repetitions, number of settings tried, and epochs spent.
     """
 
     recommendation: Recommendation
@@ -57,6 +61,7 @@ class Pilot:
     layers: pd.DataFrame
     folder: Path
     sentence: str
+    search: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return f"{self.sentence}\n\n{self.table.to_string(float_format=lambda value: f'{value:.4g}')}"
@@ -91,6 +96,7 @@ def pilot(
     skip: Chosen = (),
     pretrained: bool = False,
     seconds: float | None = None,
+    search: float | None = None,
     workers: int = 1,
     folder: str | Path = "pilot",
     language: str = "en",
@@ -150,6 +156,10 @@ def pilot(
         the samples and other random numbers in `before` and `after` epochs of further training.
     seconds : float, optional
         Time after which no new network is begun. The page is about the seeds that are complete.
+    search : float, optional
+        Share of the grid's epochs, in (0, 1), by which one criterion, schedule and sparsity are chosen (by Optuna)
+        before the pilot, which then trains networks of these and, if they are among the criteria, of random masks. The
+        choice uses other seeds and half of the validation samples, and the pilot the other half.
     workers : int
         Processes, which each train one seed at a time.
     folder : path
@@ -171,7 +181,8 @@ def pilot(
         For an invalid argument, before any training: missing columns and values, classes without validation samples, a
         factory that ignores its seed or gives different models for one, and a loss that is not finite in a trial.
     ImportError, OutOfTime
-        If a package of the extra `pilot` is missing; if `seconds` end before one seed is complete.
+        If a package of the extra `pilot`, or of `search` for a search, is missing; if `seconds` end before one seed is
+        complete.
     """
     require_extra()
     folder = Path(folder)
@@ -179,7 +190,7 @@ def pilot(
     if recorded > before:
         raise ValueError(f"recorded must be at most before={before}, got {recorded}")
     check_grid(criteria, sparsities, schedules, after)
-    check_options(margin, better, language, seconds, folder)
+    check_options(margin, better, language, seconds, search, folder)
     device = torch.device("cpu") if make is None else check_factory(make, seed, pretrained=pretrained)
     data = load(train, validation, test, target=target, batch_size=batch_size, seed=seed, device=device)
     if metric is not None and margin is None:
@@ -214,13 +225,19 @@ def pilot(
         pretrained=pretrained,
     )
     if dry_run:
-        return epoch * (before + after * len(plan.networks)) * seeds
+        whole = epoch * (before + after * len(plan.networks)) * seeds
+        return whole if search is None else search * whole + epoch * (before + 3 * after) * seeds
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
+    plan, found_by = (plan, None) if search is None else narrowed(plan, search, progress=progress)
     rows, layers = run(plan, workers=workers, seconds=seconds, progress=progress)
     table = tabulate(rows, margin=plan.margin, sign=plan.sign, bounds=bounds(metric))
     found = recommend(table, rows, layers, margin=plan.margin, sign=plan.sign)
-    result = Pilot(found, table, pd.DataFrame(rows), pd.DataFrame(layers), folder, sentences(plan, found)[0])
+    if found_by is not None:
+        reported = float(table.loc[tuple(found_by["setting"].values()), "validation_difference"])
+        found_by |= {"reported": reported, "optimism": found_by["difference"] - reported}
+    sentence = sentences(plan, found)[0]
+    result = Pilot(found, table, pd.DataFrame(rows), pd.DataFrame(layers), folder, sentence, found_by)
     write(plan, result)
     return result
 

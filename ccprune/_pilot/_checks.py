@@ -51,8 +51,15 @@ def check_grid(criteria: Any, sparsities: Any, schedules: Any, after: int) -> No
         raise ValueError(f"after must be at least 2 with the gradual schedule, which prunes in rounds, got {after}")
 
 
-def check_options(margin: Any, better: Any, language: Any, seconds: Any, folder: Path) -> None:
-    """Raise ValueError naming the first invalid argument."""
+def check_options(margin: Any, better: Any, language: Any, seconds: Any, search: Any, folder: Path) -> None:
+    """Raise ValueError naming the first invalid argument, and ImportError if a search lacks its package."""
+    if search is not None:
+        if not (isinstance(search, Real) and 0 < search < 1):
+            raise ValueError(f"search must be a share of the grid's cost in (0, 1), got {search!r}")
+        if seconds is not None:
+            raise ValueError(f"seconds must not be given with search, whose budget is a share, got {seconds!r}")
+        if find_spec("optuna") is None:
+            raise ImportError("ccprune.pilot with search needs optuna: pip install 'ccprune[search]'")
     for name, value in {"margin": margin, "seconds": seconds}.items():
         if value is not None and not (isinstance(value, Real) and 0 <= value < math.inf):
             raise ValueError(f"{name} must be a number of at least 0, got {value!r}")

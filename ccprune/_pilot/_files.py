@@ -80,5 +80,6 @@ def write(plan: Plan, result: "Pilot") -> None:
         "table": json.loads(table.to_json(orient="records")),
         "price_seconds": seconds,
         "price_bytes": memory,
+        "search": result.search,
     }
     write_atomic(folder / "pilot.json", json.dumps(numbers, indent=1) + "\n")

@@ -38,6 +38,7 @@ def add(commands: Any, how: dict[str, Any]) -> None:
     parser.add_argument("--language", choices=("en", "ja"), help="language of the page")
     parser.add_argument("--seeds", type=int, metavar="N", help="networks of each kind")
     parser.add_argument("--seconds", type=float, metavar="N", help="begin no new network after this time")
+    parser.add_argument("--search", type=float, metavar="SHARE", help="first choose by this share of the grid's epochs")
     parser.add_argument("--workers", type=int, metavar="N", help="processes, one seed each at a time")
     parser.add_argument("--dry-run", action="store_true", default=None, help="only print how long training would take")
 
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         settings = _settings(options.what[0])
     except (ValueError, OSError, ImportError) as error:
         return _refused(error)
-    names = ("target", "folder", "language", "seeds", "seconds", "workers", "dry_run")
+    names = ("target", "folder", "language", "seeds", "seconds", "search", "workers", "dry_run")
     settings |= {name: value for name in names if (value := getattr(options, name)) is not None}
     from ccprune import pilot  # torch is slow to import
     from ccprune._pilot import OutOfTime
