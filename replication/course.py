@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ccprune
-from replication import ledger
+from replication import answers, ledger
 from replication.ledger import notebooks
 from replication.ledger.notebooks import NOTEBOOKS
 from replication.ledger.reading import read_text, read_toml, texts
@@ -171,8 +171,8 @@ def exercise_table(listed: Sequence[Lesson], link: Callable[[str], str]) -> str:
 def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
     """Write a copy of the lessons, `LESSONS`, the files they link to, and a page on the course into a folder.
 
-    Outputs and, by default, the cells tagged "solution" are removed from the notebooks; the rest is unchanged. If an
-    error occurs, nothing is written.
+    Outputs and, by default, the cells tagged "solution" are removed from the notebooks; the rest is unchanged. The key
+    of `replication.answers` lies beside them. If an error occurs, nothing is written.
 
     Parameters
     ----------
@@ -207,6 +207,8 @@ def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
                     (copy / path).write_bytes((root / path).read_bytes())
             (copy / NOTEBOOKS / lesson.notebook).write_text(_handed_out(text, solutions), encoding="utf-8")
         (copy / LESSONS).write_bytes((root / LESSONS).read_bytes())
+        if key := answers.read(root / NOTEBOOKS):
+            (copy / NOTEBOOKS / answers.KEY).write_text(answers.encoded(key), encoding="utf-8")
         (copy / "README.md").write_text(_page(listed, solutions), encoding="utf-8")
         os.replace(copy, folder)
 

@@ -15,7 +15,7 @@ BOXES = {
     "replication.cli": ("cli", "commands that need a clone", 30, 60, 440),
     "replication.pages": ("course reporting figures", "pages and pictures", 30, 150, 290),
     "replication.papers": ("beyond null diagnostics legcnet causal", "the papers' runs and verdicts", 30, 240, 290),
-    "replication.data": ("networks data", "what is trained, and on what", 30, 330, 290),
+    "replication.data": ("networks data answers", "what is trained, and on what; checks", 30, 330, 290),
     "replication.runner": ("runner", "runs notebooks", 340, 330, 130),
     "replication.ledger": ("ledger", "results, raw runs, units, tables", 30, 420, 440),
     "ccprune.interface": ("cli comparison _api _pilot trainers criteria", "what users call", 550, 60, 430),
