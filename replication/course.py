@@ -14,6 +14,7 @@ from replication import answers, ledger
 from replication.ledger import notebooks
 from replication.ledger.notebooks import NOTEBOOKS
 from replication.ledger.reading import read_text, read_toml, texts
+from replication.ledger.translation import LANGUAGES, entries, translate
 from replication.reporting.markdown import table
 
 LESSONS = NOTEBOOKS / "lessons.toml"
@@ -168,7 +169,7 @@ def exercise_table(listed: Sequence[Lesson], link: Callable[[str], str]) -> str:
     return table(["lesson", "exercise", "needs", "about"], lines)
 
 
-def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
+def new(root: Path, folder: Path, *, solutions: bool = False, language: str = "en") -> None:
     """Write a copy of the lessons, `LESSONS`, the files they link to, and a page on the course into a folder.
 
     Outputs and, by default, the cells tagged "solution" are removed from the notebooks; the rest is unchanged. The key
@@ -182,11 +183,13 @@ def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
         A new or an empty folder.
     solutions : bool, default False
         Whether to keep the solutions.
+    language : str, default "en"
+        "en" or one of `LANGUAGES`. Lessons without a translation are in English.
 
     Raises
     ------
     ValueError
-        If the folder is a file or not empty, or as `lessons`.
+        If the folder is a file or not empty, if the language is unknown, or as `lessons`.
     OSError
         If the folder cannot be written, or a notebook is missing.
     """
@@ -194,6 +197,8 @@ def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         state = "is not empty" if folder.is_dir() else "is a file"
         raise ValueError(f"FOLDER must be new or empty, got {folder}, which {state}")
+    if language not in ("en", *LANGUAGES):
+        raise ValueError(f"language must be one of {('en', *LANGUAGES)}, got {language!r}")
     listed = lessons(root)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
@@ -205,7 +210,8 @@ def new(root: Path, folder: Path, *, solutions: bool = False) -> None:
                 if path.parent != NOTEBOOKS and (root / path).is_file():
                     (copy / path.parent).mkdir(parents=True, exist_ok=True)
                     (copy / path).write_bytes((root / path).read_bytes())
-            (copy / NOTEBOOKS / lesson.notebook).write_text(_handed_out(text, solutions), encoding="utf-8")
+            notebook = translate(json.loads(text), entries(root, lesson.notebook, language))
+            (copy / NOTEBOOKS / lesson.notebook).write_text(_handed_out(notebook, solutions), encoding="utf-8")
         (copy / LESSONS).write_bytes((root / LESSONS).read_bytes())
         if key := answers.read(root / NOTEBOOKS):
             (copy / NOTEBOOKS / answers.KEY).write_text(answers.encoded(key), encoding="utf-8")
@@ -220,8 +226,7 @@ def linked_path(root: Path, folder: str | os.PathLike, link: str) -> Path | None
     return path if inside and not path.is_absolute() and ".." not in path.parts else None
 
 
-def _handed_out(text: str, solutions: bool) -> str:
-    notebook = json.loads(text)
+def _handed_out(notebook: dict, solutions: bool) -> str:
     kept = [cell for cell in notebook["cells"] if solutions or "solution" not in cell["metadata"].get("tags", ())]
     cleared = [
         cell | {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else cell for cell in kept

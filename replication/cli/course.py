@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from replication import course
+from replication.ledger.translation import LANGUAGES
 from replication.runner import SuiteError
 
 _NEW = """\
@@ -27,11 +28,14 @@ def add(commands) -> None:
     new.set_defaults(command=_new)
     new.add_argument("folder", type=Path, metavar="FOLDER", help="a new or an empty folder")
     new.add_argument("--solutions", action="store_true", help="keep the solutions")
+    new.add_argument(
+        "--language", choices=("en", *LANGUAGES), default="en", help="of the lessons that are translated (default: en)"
+    )
 
 
 def _new(root: Path, options: argparse.Namespace) -> int:
     try:
-        course.new(root, options.folder, solutions=options.solutions)
+        course.new(root, options.folder, solutions=options.solutions, language=options.language)
     except (ValueError, OSError) as error:
         raise SuiteError(f"no course was written: {error}") from error
     print(options.folder / "README.md")

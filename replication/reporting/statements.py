@@ -1,6 +1,6 @@
 """Sentences on the results of each paper, for README, index, essay and the Japanese page.
 
-`facts` computes the counts, and `_english` and `_japanese` make sentences of them.
+`facts` computes the counts, and `_english` and `japanese` make sentences of them.
 """
 
 from collections import Counter

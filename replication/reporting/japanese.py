@@ -1,16 +1,21 @@
-"""Passages of the Japanese pages: sentences on the results, and tables with Japanese headings."""
+"""Passages of the Japanese pages and lessons: sentences on the results, and tables with Japanese headings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from replication.ledger import OUTCOMES
-from replication.reporting import counts, price
+import pandas as pd
+
+from replication.ledger import OUTCOMES, VERDICTS
+from replication.reporting import counts, essay, price
 from replication.reporting._english import percent
 from replication.reporting.counts import Row, claim_of
 from replication.reporting.markdown import table, with_interval
 from replication.reporting.statements import facts
 
-_FIGURES = ("数値", "比較の相手", "異なる数値", "完全一致", "誤差の範囲内", "範囲外", "条件不足", "未実行")
+#: Text for subjects without a row in the tables.
+NOT_RUN = "未実行"
+_VERDICTS = dict(zip(VERDICTS, ("完全一致", "誤差の範囲内", "範囲外", "条件不足", NOT_RUN), strict=True))
+_FIGURES = ("数値", "比較の相手", "異なる数値", *_VERDICTS.values())
 _WHOSE = ("著者のファイルの再実行", "新しい初期値での追試")
 _RELEASED = "B: 公開ファイルの数値"
 _OUTCOMES = dict(zip(OUTCOMES, ("成り立つ", "成り立たない", "判定できない", "設定が不明"), strict=True))
@@ -23,7 +28,14 @@ _NAMES = {
     ("causal", "accuracy", "dense"): "B: 精度の低下は 1 ポイント未満",
     ("causal", "abrupt_drop", ""): "B: 精度が急に落ちる",
     ("causal", "flatness", "dense"): "B: 密なネットワークより平坦な極小値",
+    ("legcnet", "beats_random", ""): "A: 同数を無作為に除いたマスクより精度が高い",
+    ("legcnet", "beats_magnitude", ""): "A: 同数を除いた magnitude のマスクより精度が高い",
+    ("legcnet", "shap_difference", ""): "A: ほかのマスクより SHAP の重要度が密に近い",
+    ("legcnet", "repaired", ""): "A: 修正した検定の順位",
+    ("legcnet", "repaired_operations", ""): "A: 修正した検定の順位(演算量をそろえた場合)",
 }
+_PLACES = {"": "", "equal accuracy": "同じ精度の ", "the same places": "同じ重みでの "}
+_CONTROLS = {"accuracy": "精度", "accuracy_one_shot": "一度に除いた場合の精度", "flatness": "平坦さ"}
 _METHODS = {"ft": "LEGCNet-FT", "pt": "LEGCNet-PT"}
 
 _COSTS = {
@@ -103,9 +115,41 @@ def figures(rows: Sequence[Row]) -> str:
     return counts.figures(rows, head=_FIGURES, whose=_WHOSE, released=_RELEASED)
 
 
-def claims(rows: Sequence[Row]) -> str:
-    """Return the table of claims with their cases by outcome."""
-    return counts.claims(rows, "claim", head=_CLAIMS, names=_NAMES)
+def claims(rows: Sequence[Row], kind: str = "claim") -> str:
+    """Return the table of claims or controls with their cases by outcome."""
+    names = {}
+    for paper, base, reference in counts.cases(rows, kind):
+        against, _, where = counts.words(reference).partition(" at ")
+        if base in _CONTROLS:
+            names[paper, base, reference] = f"B: {_CONTROLS[base]}({_PLACES.get(where, where)}{against} との比較)"
+    return counts.claims(rows, kind, head=_CLAIMS, names=names | _NAMES)
+
+
+def opening(table: pd.DataFrame) -> str:
+    """Return the sentence of `essay.opening`."""
+    made = table[table.notebook != ""]
+    return (
+        f"二つの表には数値が {len(table):,} 個あります。{made.notebook.nunique()} 個のノートブックの実行によるものが "
+        f"{len(made):,} 個(プロファイル: {'、'.join(made.profile.unique())})、論文 B の公開された数値で、"
+        f"こちらの実行がまだないものが {len(table) - len(made):,} 個です。"
+    )
+
+
+def counted(rows: pd.DataFrame, column: str = "outcome") -> str:
+    """Return the counts of outcomes or verdicts, such as "12 件中、成り立つ 3、成り立たない 9", without zeros."""
+    found = rows[column].value_counts()
+    words = [f"{text} {found[word]}" for word, text in (_OUTCOMES | _VERDICTS).items() if word in found]
+    return f"{len(rows)} 件中、{'、'.join(words)}"
+
+
+def listing(subjects: Mapping[str, pd.DataFrame], words: Callable[[pd.DataFrame], str]) -> str:
+    """Return the list of `essay.listing`."""
+    return "\n".join(f"- {name}: {words(rows) if len(rows) else NOT_RUN}" for name, rows in subjects.items())
+
+
+def spread(values: pd.Series, *, digits: int = 3) -> str:
+    """Return the range of `essay.spread`, such as "0.25〜0.95"."""
+    return essay.spread(values, digits=digits).replace(" to ", "〜")
 
 
 def costs(benchmarks: Mapping[str, Mapping[str, Any]]) -> str:
