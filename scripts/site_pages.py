@@ -8,6 +8,7 @@
 - Examples in docstrings, `>>> ...`, as code, because Markdown reads them as quotations.
 """
 
+import base64
 import html
 import io
 import logging
@@ -17,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import yaml
 from markdown.extensions import Extension
@@ -26,9 +27,12 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from mkdocs.structure.toc import AnchorLink
 from mkdocs.utils import get_relative_url
+from PIL import Image
 
 from replication import course, ledger
 from replication.runner import LocalPool, SuiteError, claim, plan, replicate, suite_file
+from replication.runner.page import STYLE
+from replication.runner.readable import readable
 from replication.runner.spec import NOTEBOOKS, SUITE_FILE
 
 PAGES = ("replication/README.md", "replication/REFORMS.md", "benchmarks/README.md")
@@ -91,6 +95,7 @@ def on_files(files, *, config):
                 continue
             if Path(path).suffix in _LINKS:
                 text = (root / path).read_text(encoding="utf-8")
+                text = _readable(text) if path.startswith(REPORTS) else text
                 files.append(File.generated(config, _in_site(path), content=_with_links(root, path, text)))
                 waiting.append((path, text))
             else:
@@ -117,7 +122,7 @@ def on_page_content(content, *, page, config, files):
     if not found:
         return content
     path = f"{REPORTS}/{found[1]}.html"
-    text = _report(_root(config), found[1])
+    text = _without_injected(_report(_root(config), found[1]))
     body = re.search(r'<p class="made">.*?</p>(.*)</body>', text, flags=re.DOTALL)[1]
     body = re.sub(r"<h1\b.*?</h1>", "", body, count=1, flags=re.DOTALL)
     body = _with_links(_root(config), path, body, page.url).replace('class="anchor-link"', 'class="headerlink"')
@@ -125,7 +130,43 @@ def on_page_content(content, *, page, config, files):
         AnchorLink(html.unescape(re.sub("<.*?>", "", title)), name, 2)
         for name, title in re.findall(r'<h2 id="([^"]+)">(.*?)<a ', body, flags=re.DOTALL)
     ]
+    body = re.sub(r'<img (?=[^>]*src="data:image/png;base64,([^"]+)")', _toned, body)
     return content.replace(found[0], f'<div class="notebook">{body}</div>')
+
+
+def _toned(found: re.Match) -> str:
+    """Mark a drawing on white, which the dark scheme inverts. In a map of colours, lighter has to remain larger."""
+    with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
+        levels = picture.convert("L").histogram()
+    return found[0] + ('class="drawing" ' if sum(levels[170:]) > 0.75 * sum(levels) else "")
+
+
+def on_post_page(output, *, page, config):
+    """Set the language of the Japanese pages."""
+    japanese = page.file.src_uri.startswith("ja/")
+    return output.replace('<html lang="en"', '<html lang="ja"', 1) if japanese else output
+
+
+def on_post_template(output, *, template_name, config):
+    """List the sections on the page for addresses that are not there."""
+    if template_name != "404.html":
+        return output
+    base = f"/{urlsplit(config.site_url or '').path.strip('/')}/".replace("//", "/")
+    links = {
+        "the first page": "",
+        "how to install": "install/",
+        "the lessons": "lessons/",
+        "questions": "questions/",
+        "the verdicts of the replication": "replication/",
+        "the main functions": "reference/ccprune/",
+        "日本語": "ja/",
+    }
+    listed = "".join(f'<li><a href="{base}{path}">{words}</a></li>' for words, path in links.items())
+    helped = (
+        "<h1>There is no page at this address</h1>\n<p>It may have moved. The search at the top finds words of all "
+        f"pages, and these pages lead on:</p>\n<ul>{listed}</ul>"
+    )
+    return re.sub(r"<h1>404.*?</h1>", helped, output, count=1)
 
 
 def _root(config) -> Path:
@@ -197,11 +238,23 @@ def _lesson_page(root: Path, lesson: course.Lesson) -> str:
     return "\n\n".join([*parts, sentence, f"<!-- report: {labels[0]} -->"])
 
 
+def _without_injected(report: str) -> str:
+    """Remove the parameters that papermill added, which a reader of the lesson's own run does not set."""
+    return re.sub(
+        r'<div class="[^"]*\bcelltag_injected-parameters\b.*?(?=<div class="cell )', "", report, flags=re.DOTALL
+    )
+
+
+def _readable(report: str) -> str:
+    """Return a report of any age as one of today: its pictures have texts, and on a phone it is not too wide."""
+    return readable(report.replace("</head>", f"<style>{STYLE}</style>\n</head>", 1))
+
+
 def _report(root: Path, label: str) -> str:
     """Return the committed report, or run the lesson if there is none."""
     path = root / REPORTS / f"{label}.html"
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        return readable(path.read_text(encoding="utf-8"))
     with (
         tempfile.TemporaryDirectory(prefix="ccprune-site-") as scratch,
         closing(LocalPool(root, Path(scratch))) as pool,

@@ -9,12 +9,16 @@ from functools import partial
 
 from nbformat import NotebookNode
 
-_STYLE = """
+from replication.runner.readable import readable
+
+#: Style of a page, which the site gives older reports, too.
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem;
-       margin: 2rem auto; padding: 0 1rem; }
+       margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
 .made { color: #555; font-size: 13px; border-bottom: 1px solid #ddd; padding-bottom: .5rem; }
 .input .highlight { background: #f7f7f7; border-left: 3px solid #ddd; overflow-x: auto; }
 .input pre { font-size: 11px; line-height: 1.35; margin: .6rem 0; padding: .4rem .7rem; }
+.output, .formula { overflow-x: auto; overflow-y: hidden; }
 .output pre { font-size: 13px; overflow-x: auto; }
 .output_stderr pre { background: #fdf3e7; padding: .3rem .6rem; }
 .anchor-link { display: none; }
@@ -75,7 +79,7 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.register_filter("markdown2html", _markdown)
     body, _ = exporter.from_notebook_node(notebook)
-    body = _sanitised(body)
+    body = readable(_sanitised(body))
     # Trailing blanks and empty lines are a third of nbconvert's output.
     body = re.sub(r"[ \t]+\n", "\n", body)
     body = re.sub(r"\n{3,}", "\n\n", body)
@@ -84,7 +88,7 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{colours}</style>\n</head>\n<body>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}{colours}</style>\n</head>\n<body>\n"
         f'<p class="made">{html.escape(note)}</p>\n{body.strip()}\n</body>\n</html>\n'
     )
 

@@ -273,3 +273,59 @@ def test_a_browser_finds_what_is_searched_for(view, address):
     view.locator(".md-search__input").fill("OnlinePruner")
     view.locator(".md-search-result__item a").first.wait_for(state="attached", timeout=20_000)
     assert "online" in view.locator(".md-search-result__item a").first.get_attribute("href")
+
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+SIZES = [(1366, 768), (390, 844)]
+# Of one page: how much wider than the window it is, its pictures without words, and its characters.
+LOOKED_AT = r"""() => {
+  const root = document.documentElement;
+  const named = /^(png|image|No description has been provided for this image)?$/;
+  return {
+    over: root.scrollWidth - root.clientWidth,
+    unnamed: [...document.images].filter(image => named.test(image.alt.trim())).length,
+    pictures: document.images.length,
+    characters: [...new Set(document.body.innerText)].join(""),
+  };
+}"""
+# Those of some characters that the browser draws as it draws one that no font has.
+MISSING = r"""characters => {
+  const canvas = document.createElement("canvas");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  canvas.width = canvas.height = 40;
+  const drawn = character => {
+    context.clearRect(0, 0, 40, 40);
+    context.font = "20px sans-serif";
+    context.fillText(character, 4, 28);
+    return context.getImageData(0, 0, 40, 40).data.join();
+  };
+  const none = drawn("\u{10FFFD}");
+  return [...characters].filter(character => character.trim() && drawn(character) == none);
+}"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the PATH, as Debian's, or named by CHROMIUM")
+def test_every_page_fits_a_laptop_and_a_phone_and_its_pictures_have_words(site):
+    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    wide, unnamed, pictures, characters = [], [], 0, set()
+    with sync.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_context(java_script_enabled=False).new_page()  # the theme's programs take most of the time
+        for path in sorted(site.rglob("*.html")):
+            page.goto(path.as_uri(), wait_until="domcontentloaded")
+            for width, height in SIZES:
+                page.set_viewport_size({"width": width, "height": height})
+                found = page.evaluate(LOOKED_AT)
+                if found["over"] > 0:
+                    wide.append(f"{path.relative_to(site)}: {found['over']} pixels more than {width}")
+            if found["unnamed"]:
+                unnamed.append(f"{path.relative_to(site)}: {found['unnamed']}")
+            pictures += found["pictures"]
+            characters |= set(found["characters"])
+        missing = page.evaluate(MISSING, "".join(sorted(characters | {"\U0010fffc"})))
+        japanese = page.evaluate(MISSING, "日本")
+        browser.close()
+    assert not wide and not unnamed
+    assert pictures > 100 and len(characters) > 200
+    assert missing.pop() == "\U0010fffc"  # found where there is one
+    assert not [one for one in missing if not (japanese and one > "\u2fff")], missing

@@ -1,13 +1,19 @@
 """Run notebooks as pages that need nothing else."""
 
+import base64
+import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
+from replication.runner import alt_text
 from replication.runner.page import to_html
+from replication.runner.readable import readable
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -105,3 +111,57 @@ def test_null_what_reports_consist_of_is_kept():
     found = to_html(new_notebook(cells=[new_markdown_cell("\n\n".join(kept))]), title="a", note="b")
     assert all(part in found.replace("<tbody>", "").replace("</tbody>", "") for part in kept)
     assert "default-src 'none'" in found
+
+
+def _png(width: int) -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, 40)).save(buffer, "png")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_a_picture_has_its_own_words_or_those_before_it_and_is_never_drawn_too_small():
+    outputs = [
+        new_output("display_data", {"image/png": _png(1000)}, metadata={"image/png": {"alt": words}})
+        for words in ("own words", "png", "")
+    ]
+    cells = [new_markdown_cell('## A "heading"\n\nThe loss $x$ falls.'), new_code_cell("show()", outputs=outputs)]
+    found = to_html(new_notebook(cells=cells), title="a", note="b")
+    told = "{}: A &quot;heading&quot;: The loss x falls."
+    assert re.findall(r'<img [^>]*alt="([^"]*)"', found) == [
+        "own words",
+        told.format("Figure 2"),
+        told.format("Figure 3"),
+    ]
+    assert found.count('width="1000" height="40" style="min-width: 700px"') == 3
+    assert readable(found) == found
+
+
+def test_a_long_formula_scrolls_and_a_cell_that_leaves_out_its_part_is_folded():
+    def cell(text):
+        return new_code_cell("show()", outputs=[new_output("stream", name="stdout", text=text)])
+
+    cells = [new_markdown_cell("$$a$$ and $b$"), cell("Left out here: needs seeds.\n"), cell("Left\nLeft out: 3\n")]
+    found = to_html(new_notebook(cells=cells), title="a", note="b")
+    assert found.count('<div class="formula"><math') == 1 and found.count("<math") == 2
+    assert found.count("<details") == 1 and "<summary>Left out here: needs seeds.</summary>" in found
+    assert readable(found) == found
+
+
+def test_a_figure_is_described_by_its_titles_labels_and_legends():
+    from IPython.core.formatters import DisplayFormatter
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    figure.suptitle("Both")
+    left.plot([0, 1], label="dense")
+    left.set(title="one", xlabel="epoch\n(n = 3)", ylabel="loss")
+    left.legend()
+    right.set(xlabel="step")
+    shell = SimpleNamespace(display_formatter=DisplayFormatter())
+    alt_text.load_ipython_extension(shell)
+    assert (
+        shell.display_formatter.format(figure)[1]["image/png"]["alt"]
+        == "Figure. Both. one: loss against epoch (n = 3): dense. step"
+    )
+    assert shell.display_formatter.format("text")[1] == {}
