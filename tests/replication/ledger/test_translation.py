@@ -166,3 +166,18 @@ def test_a_pair_that_does_not_fit_is_an_error(pairs, message):
 
 def test_expressions_are_those_in_braces_with_their_formats():
     assert expressions("{a:.2f} of {b['x']!r}") == ["f\"{b['x']!r}\"", "f'{a:.2f}'"]
+
+
+def test_the_japanese_glossary_has_the_entries_of_the_english_one():
+    def lines(path: str, count: int) -> list[list[str]]:
+        rows = (ROOT / "docs" / path).read_text(encoding="utf-8").splitlines()
+        found = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("| ")][1:]
+        assert found and all(len(row) == count for row in found)
+        return found
+
+    def target(cell: str) -> str:
+        return re.search(r"\((?:\.\./)*(.+)\)", cell)[1]
+
+    english, japanese = lines("glossary.md", 3), lines("ja/glossary.md", 4)
+    assert [row[0] for row in english] == [row[1] for row in japanese]
+    assert [target(row[2]) for row in english] == [target(row[3]) for row in japanese]
