@@ -4,6 +4,7 @@
 steps. `Screen` needs no stored trajectory and checks the condition under which it agrees with `truncated_gradient`.
 """
 
+from ccprune.lasso.blockwise import BlockCovariance
 from ccprune.lasso.certified import exact, path, ranking
 from ccprune.lasso.condition import LIMIT, Condition
 from ccprune.lasso.problem import Gap, LassoResult, duality_gap, lambda_max, objective
@@ -12,6 +13,7 @@ from ccprune.lasso.stochastic import record_weights, truncated_gradient
 
 __all__ = [
     "LIMIT",
+    "BlockCovariance",
     "Condition",
     "Gap",
     "LassoResult",

@@ -1,4 +1,4 @@
-"""Confidence intervals and paired tests for runs."""
+"""Confidence intervals and paired tests for runs, and posterior probabilities of coefficients."""
 
 from ccprune.stats.intervals import (
     Interval,
@@ -9,13 +9,16 @@ from ccprune.stats.intervals import (
     sign_flip_p,
     student_interval,
 )
+from ccprune.stats.two_groups import Posterior, posterior
 
 __all__ = [
     "Interval",
     "PairedDifference",
+    "Posterior",
     "bootstrap_interval",
     "mean_interval",
     "paired_difference",
+    "posterior",
     "sign_flip_p",
     "student_interval",
 ]
