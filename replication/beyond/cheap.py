@@ -1,0 +1,151 @@
+"""Cheap causality: how few records, windows and weights give the ranking of both papers' full scores?"""
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ccprune.lyapunov import windowed_exponents
+from ccprune.scores import legcnet
+from replication.data.synthetic import idle_quadratic
+
+_LAG, _STEPS, _WINDOW, _STRIDE = 2, 3, 12, 11
+#: Ways to spend less: the first records only, every other record, fewer windows (longer strides), sampled weights.
+WAYS = {
+    "causal": ("earlier stop", "fewer records", "sampled weights"),
+    "LEGCNet": ("earlier stop", "fewer windows", "sampled weights"),
+}
+SHARES = (1.0, 0.7, 0.5, 0.3, 0.1)
+_KNEE = 0.9
+
+
+def cheap_runs(
+    *, kind: str = "dead", weights: int = 60, idle: float = 0.5, records: int = 400, seeds: int = 5
+) -> pd.DataFrame:
+    """Train planted regressions with idle weights, and score them with parts of their records.
+
+    The overlap is the share of the kept weights, as many as are needed, that the full score keeps too, and truth the
+    share that is needed. Both are counted over all weights. Of sampled weights only the sample is scored, and the rest
+    gets random scores. Seconds are those of scoring, and bytes what a score holds.
+
+    Parameters
+    ----------
+    kind : {"dead", "noise_only"}
+        Kind of the idle weights, see `idle_quadratic`.
+    weights, records : int
+        Number of weights, and of training steps, which are all recorded.
+    idle : float
+        Share of idle weights.
+    seeds : int
+
+    Returns
+    -------
+    DataFrame
+        Columns seed, paper, way, share, overlap, truth, seconds, bytes.
+    """
+    rows = []
+    for seed in range(seeds):
+        changes, losses, paths, needed = _recorded(kind, weights, round(idle * weights), records, seed)
+        for paper, ways in WAYS.items():
+            full = _kept(_score(paper, "earlier stop", 1.0, changes, losses, paths, seed)[0], needed)
+            for way in ways:
+                for share in SHARES:
+                    began = time.perf_counter()
+                    found = _score(paper, way, share, changes, losses, paths, seed)
+                    seconds = time.perf_counter() - began
+                    if found is None:  # too few windows for the test
+                        continue
+                    kept = _kept(found[0], needed)
+                    row = {"seed": seed, "paper": paper, "way": way, "share": share, "seconds": seconds}
+                    row |= {"bytes": found[1], "truth": float((kept & needed).sum() / needed.sum())}
+                    rows.append(row | {"overlap": float((kept & full).sum() / needed.sum())})
+    table = pd.DataFrame(rows)
+    table.attrs["needed"] = 1 - round(idle * weights) / weights
+    return table
+
+
+def knees(runs: pd.DataFrame, measure: str = "overlap") -> pd.DataFrame:
+    """Return the knee of each way: the smallest share with at least 90% of what full cost gives beyond chance.
+
+    The rule holds at that share and at all larger ones. Chance is the value of a random ranking, which is the share of
+    needed weights. Where the full score is not shown to be better than chance (low, minus two standard errors over the
+    seeds) there is nothing to keep, and the knee is NaN.
+
+    Returns
+    -------
+    DataFrame
+        Columns paper, way, chance, full, low (of full minus chance), knee, seconds, bytes (as
+        shares of those at full cost).
+    """
+    rows = []
+    for (paper, way), part in runs.groupby(["paper", "way"]):
+        chance = float(runs.attrs["needed"])
+        means = part.groupby("share")[[measure, "seconds", "bytes"]].mean().sort_index(ascending=False)
+        gaps = part.loc[part["share"] == 1.0, measure] - chance
+        low = float(gaps.mean() - 2 * gaps.std(ddof=1) / len(gaps) ** 0.5)
+        enough = (means[measure] - chance) >= _KNEE * gaps.mean()
+        good = [share for share, held in enough.cummin().items() if held]
+        row = {"paper": paper, "way": way, "chance": chance, "full": chance + gaps.mean(), "low": low}
+        place = good[-1] if good and low > 0 else float("nan")
+        costs = {name: means[name].get(place, np.nan) / means[name][1.0] for name in ("seconds", "bytes")}
+        rows.append(row | {"knee": place} | costs)
+    return pd.DataFrame(rows)
+
+
+def _recorded(kind: Any, weights: int, idle: int, records: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return squared changes (T, P), loss changes (T,), weights (T, P) and which are needed, of a training by SGD."""
+    problem = idle_quadratic(weights, idle, kind=kind, seed=seed)
+    model, generator = problem.model, torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+    (weight,) = model.parameters()
+    changes, losses, paths = [], [], []
+    for _ in range(records):
+        rows = torch.randint(len(problem.x), (64,), generator=generator)
+        loss = problem.loss(model(problem.x[rows]), problem.y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        before = weight.detach().clone()
+        optimizer.step()
+        with torch.no_grad():
+            losses.append(problem.loss(model(problem.x[rows]), problem.y[rows]) - loss)
+        changes.append((weight.detach() - before).square().flatten())
+        paths.append(weight.detach().flatten().clone())
+    return torch.stack(changes), torch.stack(losses).detach(), torch.stack(paths), ~problem.idle["weight"].flatten()
+
+
+def _score(
+    paper: str, way: str, share: float, changes: Tensor, losses: Tensor, paths: Tensor, seed: int
+) -> tuple[Tensor, int] | None:
+    """Return scores (P,) and the bytes that the score holds, or None for fewer windows than the test needs."""
+    count, generator = changes.shape[1], torch.Generator().manual_seed(seed)
+    rows = torch.arange(len(changes))
+    if way == "earlier stop":
+        rows = rows[: round(share * len(rows))]
+    if way == "fewer records":
+        rows = torch.randperm(len(rows), generator=generator)[: round(share * len(rows))].sort().values
+    columns = torch.arange(count)
+    if way == "sampled weights":
+        columns = torch.randperm(count, generator=generator)[: round(share * count)]
+    stride = round(_STRIDE / share) if way == "fewer windows" else _STRIDE
+    if paper == "causal":
+        found, held = (changes[rows][:, columns].T @ losses[rows]).abs() / len(rows), 12 * len(columns)
+    else:
+        if (len(rows) - _WINDOW) // stride + 1 < 3 * _LAG + 2:
+            return None
+        chosen = paths[rows][:, columns]
+        exponents = windowed_exponents(chosen, window=_WINDOW, stride=stride, steps=_STEPS)
+        risk = losses[rows].cumsum(0)[_WINDOW - 1 :: stride][: len(exponents)]
+        found = legcnet({"w": exponents}, risk, max_lag=_LAG, test="ssr_f", untestable="prune")["w"]
+        held = len(columns) * (8 * len(exponents) + 4 * _WINDOW)
+    scores = torch.rand(count, generator=generator, dtype=torch.float64) * found.max()
+    scores[columns] = found.double()
+    return scores, held
+
+
+def _kept(scores: Tensor, needed: Tensor) -> Tensor:
+    kept = torch.zeros_like(needed)
+    kept[scores.argsort(descending=True, stable=True)[: int(needed.sum())]] = True
+    return kept
