@@ -72,9 +72,10 @@ test: THREADS = 1
 test: $(VENV)/.installed ## run all tests
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-# These settings: its makers are not asked for news, nor the reader whether to.
+# The root is the project, so that links out of notebooks/ open. With these settings its makers are not asked for news,
+# nor the reader whether to, and pages are shown as text rather than as their source.
 lab: $(VENV)/.installed ## open JupyterLab on the first notebook
-	$(PY) -m jupyter lab --LabApp.app_settings_dir=scripts/jupyterlab notebooks/00_start_here.ipynb
+	$(PY) -m jupyter lab --ServerApp.root_dir=. --LabApp.app_settings_dir=scripts/jupyterlab notebooks/00_start_here.ipynb
 
 bench: $(VENV)/.installed ## run all benchmarks and write their results, page and figure
 	$(PY) benchmarks/run.py

@@ -312,7 +312,7 @@ def test_every_page_fits_a_laptop_and_a_phone_and_its_pictures_have_words(site):
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_context(java_script_enabled=False).new_page()  # the theme's programs take most of the time
         for path in sorted(site.rglob("*.html")):
-            page.goto(path.as_uri(), wait_until="domcontentloaded")
+            page.goto(path.as_uri(), wait_until="load")  # until the style is there
             for width, height in SIZES:
                 page.set_viewport_size({"width": width, "height": height})
                 found = page.evaluate(LOOKED_AT)

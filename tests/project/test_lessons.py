@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -119,7 +120,13 @@ def test_a_change_of_a_line_is_a_difference_of_a_line(name):
 
 
 def test_no_text_file_is_paired_with_a_notebook():
-    assert {path.suffix for path in FOLDER.iterdir() if path.is_file()} == {".ipynb", ".toml"}
+    assert {path.suffix for path in FOLDER.iterdir() if path.is_file()} == {".ipynb", ".toml", ".md"}
+
+
+def test_the_list_of_the_lessons_is_in_their_order():
+    page = runpy.run_path(str(ROOT / "scripts" / "list_lessons.py"))["page"]()
+    assert (FOLDER / "README.md").read_text(encoding="utf-8") == page, "run scripts/list_lessons.py"
+    assert re.findall(r"\((\w+\.ipynb)\)", page) == NAMES
 
 
 def test_the_command_of_the_page_brings_a_notebook_that_was_run_back_to_its_text(tmp_path):

@@ -18,7 +18,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
-FIRST = "00_start_here.ipynb"
+FIRST = "notebooks/00_start_here.ipynb"
+OUTSIDE = "replication/README.md"  # of notebooks/; the first lesson links to it
 # Seconds, for a machine that is busy with other things; on two idle cores all is done within one minute.
 STARTS, RUNS, TURNS = 120, 240, 60
 
@@ -58,6 +59,8 @@ def lab(tmp_path):
     # Not where a run left outputs or checkpoints of its own.
     for part in ("notebooks", "scripts"):
         shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    (project / OUTSIDE).parent.mkdir()
+    shutil.copy(ROOT / OUTSIDE, project / OUTSIDE)
     folders = {f"JUPYTER_{kind.upper()}_DIR": str(tmp_path / kind) for kind in ("config", "data", "runtime")}
     environment = {**os.environ, **folders, "IPYTHONDIR": str(tmp_path / "ipython"), "PYTHONPATH": str(ROOT)}
     command = [
@@ -146,6 +149,11 @@ def test_the_first_notebook_opens_runs_and_is_turned(lab, page, tmp_path):
     opened = state_when(page, f"state.path == '{FIRST}' && state.kernel == 'idle'", seconds=STARTS)
     assert opened["cells"] > 10 and opened["done"] == 0 and opened["pictures"] == 0
     page.screenshot(path=tmp_path / "1_opened.png")
+
+    page.locator(f".jp-Notebook a[href*='{OUTSIDE}']").first.click()
+    expect(page.locator(".jp-MarkdownViewer h1").first).to_be_visible(timeout=1000 * TURNS)  # not its source
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
+    state_when(page, f"state.path == '{FIRST}'", seconds=TURNS)
 
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
     ended = "(state.done == state.cells && state.kernel == 'idle') || state.errors.length > 0"
