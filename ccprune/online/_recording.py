@@ -1,9 +1,12 @@
 """A recorder whose current step can be saved and resumed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from ccprune.online import _state
 from ccprune.recording import Recorder
@@ -11,6 +14,15 @@ from ccprune.recording import Recorder
 
 class ResumableRecorder(Recorder):
     """`ccprune.recording.Recorder` with a state: with "consecutive" the last step's loss and the weights before it."""
+
+    def _mean(self, loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
+        """Return the mean, under DDP over all processes, whose weights and gradients are the same."""
+        mean, parts = super()._mean(loss)
+        if isinstance(self._model, DistributedDataParallel):
+            mean = mean.clone()
+            dist.all_reduce(mean, group=self._model.process_group)
+            mean /= dist.get_world_size(self._model.process_group)
+        return mean, parts
 
     @property
     def midway(self) -> bool:

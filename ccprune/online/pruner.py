@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import LBFGS, Optimizer
 
 from ccprune._util.checks import at_least, one_of
@@ -40,6 +41,9 @@ class OnlinePruner:
 
     Weights that are frozen when a mask changes stay as they are, pruned or not, because nothing is known about them.
 
+    In several processes the model must be under DDP. Create the pruner on every rank with the same arguments, and pass
+    each rank's own loss; the mean over the ranks is recorded, and all masks are the same.
+
     Parameters
     ----------
     model : Module
@@ -64,7 +68,7 @@ class OnlinePruner:
         Parameters or modules whose weights are recorded and counted but not changed.
     only, skip : collection of str and Module
         Weights that are recorded and pruned, and weights that are not, as in `mask.prunable`. If several optimisers
-        train the model, choose weights of the one that is given.
+        train the model, choose weights of the one that is given; each may have a pruner of its own.
     pairing, may_skip
         As in `Recorder`; the default of `pairing` is "consecutive".
     seed : int, default 0
@@ -81,7 +85,7 @@ class OnlinePruner:
         If an argument is invalid; the message names it. During training as `Recorder`, and if a gradient is not finite;
         the mask and the statistic are then unchanged.
     RuntimeError
-        If several processes train together, because each process has only its own losses and gradients.
+        If several processes train together without DDP, because each then has only its own gradients or weights.
     """
 
     def __init__(
@@ -108,8 +112,12 @@ class OnlinePruner:
         may_skip: bool = False,
         seed: int = 0,
     ) -> None:
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            raise RuntimeError("OnlinePruner works in one process: ranks would change their masks differently")
+        several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        if several and not isinstance(model, DistributedDataParallel):
+            raise RuntimeError(
+                f"model must be under DistributedDataParallel in several processes, got {type(model).__name__}: ranks "
+                "would change their masks differently"
+            )
         if isinstance(optimizer, LBFGS):
             raise TypeError("optimizer must keep its state by weight, got LBFGS")
         one_of(GROWTHS, grow=grow)

@@ -12,6 +12,8 @@ TRAINED = (
     ("two_replicas", "consecutive"),
 )
 
+ONLINE = {"sparsity": 0.6, "ramp": 2, "every": 4, "fraction": 0.3, "half_life": 8.0}
+
 
 def network():
     """Shards are uneven on two ranks: 5 rows, 7 rows, and 1 row, of which the second rank has none."""

@@ -15,6 +15,7 @@ if not (torch.distributed.is_available() and torch.distributed.is_gloo_available
 
 from ccprune import lasso
 from ccprune.mask import Mask, prunable
+from ccprune.online import OnlinePruner
 from ccprune.recording import Recorder, SquaredUpdates
 from ccprune.scores import WeightExponents, legcnet_of_exponents
 
@@ -275,3 +276,18 @@ def test_the_page_s_table_follows_from_its_formulas():
             f"{500 * 4 * P / 1e9:,.0f}",
         ]
         assert cells[3:] == expected
+
+
+def test_a_mask_that_changes_in_training_under_ddp_is_that_of_one_process(two):
+    model = problem.network()
+    optimizer = problem.optimizer(model)
+    with OnlinePruner(model, optimizer, **problem.ONLINE) as pruner:
+        problem.train(model, optimizer, pruner, problem.batches(20))
+    assert pruner.exchanges == 3
+    for found in two:
+        keep, exchanges, state, refused = found["online"]
+        assert same(keep, pruner.mask.keep) and exchanges == pruner.exchanges
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(state[name], value, rtol=1e-9, atol=1e-12)
+        assert all("model must be under DistributedDataParallel" in message for message in refused)
+    assert same(two[0]["online"][2], two[1]["online"][2])

@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.nn.parallel import DistributedDataParallel
 
 from ccprune.distributed import Layout, Recorder, Screen, ShardedMask, WeightExponents
+from ccprune.online import OnlinePruner
 from ccprune.recording import PAIRINGS, SquaredUpdates
 from ccprune.scores import legcnet_of_exponents
 from ccprune.trainers import GradualPruner
@@ -266,6 +267,21 @@ def printed_by(script):
     return printed.getvalue()
 
 
+def online(device):
+    """Prune while training under DDP, and be refused without it and with sharded weights."""
+    model = wrapped("ddp", problem.network().to(device), device)
+    optimizer = problem.optimizer(model)
+    with OnlinePruner(model, optimizer, **problem.ONLINE) as pruner:
+        data = [(half(x).to(device), half(y).to(device)) for x, y in problem.batches(20)]
+        problem.train(model, optimizer, pruner, data)
+        found = {name: keep.cpu() for name, keep in pruner.mask.keep.items()}, pruner.exchanges
+    refused = []
+    for kind in ("plain", "fsdp"):
+        other = wrapped(kind, problem.network().to(device), device)
+        refused.append(said(OnlinePruner, other, problem.optimizer(other), sparsity=0.5))
+    return *found, {name: value.cpu() for name, value in model.module.state_dict().items()}, refused
+
+
 def main(backend, out, alpha, script):
     without_group = said(Layout.of, problem.network())
     dist.init_process_group(backend, timeout=timedelta(seconds=60))
@@ -283,6 +299,7 @@ def main(backend, out, alpha, script):
         found["nothing", kind] = nothing(kind, device)
         found["selection", kind] = selection(kind, device)
     found["selection", "plain"] = selection("plain", device)
+    found["online"] = online(device)
     if backend == "gloo":
         found["script"] = printed_by(script)
     torch.save(found, Path(out) / f"{rank}.pt")

@@ -441,5 +441,26 @@ def test_what_it_cannot_do_it_says(monkeypatch):
         OnlinePruner(norm, OPTIMIZERS["sgd"](norm.parameters()), sparsity=0.5)
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    with pytest.raises(RuntimeError, match="OnlinePruner works in one process"):
+    with pytest.raises(
+        RuntimeError, match="model must be under DistributedDataParallel in several processes, got Sequential"
+    ):
         OnlinePruner(model, OPTIMIZERS["sgd"](model.parameters()), sparsity=0.5)
+
+
+def test_each_of_several_optimisers_has_a_pruner_of_its_own():
+    model = network()
+    weights = prunable(model)
+    steppers = {name: OPTIMIZERS[kind]([weights[name]]) for name, kind in zip(weights, ("sgd", "adam"), strict=True)}
+    with pytest.raises(ValueError, match="optimizer must hold the model's prunable weights, it lacks"):
+        OnlinePruner(model, next(iter(steppers.values())), sparsity=0.5, **FAST)
+    pruners = [OnlinePruner(model, one, sparsity=0.5, only=[name], **FAST) for name, one in steppers.items()]
+    for step in range(40):
+        loss = loss_of(model, *batch(step))
+        model.zero_grad()
+        loss.backward()
+        for pruner, one in zip(pruners, steppers.values(), strict=True):
+            pruner.before(loss)
+            one.step()
+    for pruner in pruners:
+        assert pruner.mask.sparsity == pytest.approx(0.5, abs=0.5 / pruner.mask.total)
+        assert not pruner.mask.check(model)["violations"].any() and pruner.exchanges > 1
