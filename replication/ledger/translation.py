@@ -55,10 +55,15 @@ def translate(notebook: dict[str, Any], translated: dict[str, Entry]) -> dict[st
     for cell in notebook["cells"]:
         source, entry = "".join(cell["source"]), translated.get(cell.get("id", ""))
         if entry and entry.digest == digest(source):
-            source = entry.text if cell["cell_type"] == "markdown" else _code(source, entry, cell["id"])
+            source = _joined(entry.text) if cell["cell_type"] == "markdown" else _code(source, entry, cell["id"])
             cell = cell | {"source": source.splitlines(keepends=True)}
         cells.append(cell)
     return notebook | {"cells": cells}
+
+
+def _joined(text: str) -> str:
+    """Join the lines of a paragraph after a Japanese full stop, where browsers would show a space."""
+    return re.sub(r"(?<=。)\n *(?![-#|<`]|\d+\. |\s)", "", text)
 
 
 def strings(source: str) -> dict[str, list[ast.expr]]:

@@ -150,6 +150,13 @@ def test_null_a_cell_that_was_changed_stays_in_english():
     assert translated("- # why", "+ # 理由", of="00000000") == source(CELL)
 
 
+def test_sentences_of_a_paragraph_are_joined_and_lists_are_not():
+    cell = {"cell_type": "markdown", "id": "one", "source": ["# Text"]}
+    text = "# 題\n\n一。\n二。\n\n- 三。\n  四。\n- 五。\n\n六。"
+    made = translate({"cells": [cell]}, {"one": Entry(digest("# Text"), text)})
+    assert source(made["cells"][0]) == "# 題\n\n一。二。\n\n- 三。四。\n- 五。\n\n六。"
+
+
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
