@@ -146,6 +146,18 @@ def rank_correlations(scores: Mapping[str, Scores]) -> pd.DataFrame:
     return pd.DataFrame(flat).corr(method="spearman")
 
 
+def top_overlaps(scores: Mapping[str, Scores], *, share: float = 0.01) -> pd.DataFrame:
+    """Share of the highest weights that every two scores have in common, as a square table; `share` by chance."""
+    tops = {}
+    for method, score in scores.items():
+        flat = torch.cat([value.flatten().double() for value in score.values()]).cpu()
+        tops[method] = flat.argsort(descending=True, stable=True)[: max(1, round(share * len(flat)))]
+    common = {
+        one: {other: float(torch.isin(a, b).double().mean()) for other, b in tops.items()} for one, a in tops.items()
+    }
+    return pd.DataFrame(common)
+
+
 def permutation_p(X: Tensor, y: Tensor, *, permutations: int = 99, seed: int) -> Tensor:
     """p-value (P,) of each column's covariance with y, against those with the records of y in another order.
 

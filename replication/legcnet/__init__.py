@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from replication.legcnet.by_hand import by_hand_cells
     from replication.legcnet.cells import trajectory_cells
     from replication.legcnet.choices import agreement
-    from replication.legcnet.figures import PRINTED, figure, fresh_cells, published
+    from replication.legcnet.figures import PRINTED, figure, fresh_cells, published, single_range
     from replication.legcnet.procedure import (
         AUTHORS_MIN_RANGE,
         LEVEL,
@@ -55,6 +55,7 @@ __all__ = [
     "resolution_cell",
     "run",
     "shifted_p_value",
+    "single_range",
     "tests",
     "trajectory_cells",
     "with_recording",
@@ -86,6 +87,7 @@ _MODULES = {
     "resolution_cell": "verdicts",
     "run": "runs",
     "shifted_p_value": "rankings",
+    "single_range": "figures",
     "tests": "procedure",
     "trajectory_cells": "cells",
     "with_recording": "procedure",

@@ -115,6 +115,12 @@ def values(part: pd.DataFrame, quantity: str) -> np.ndarray:
     return (single.where(part.reached.astype(bool), np.inf) if quantity == "epochs" else single).to_numpy()
 
 
+def single_range(fresh: pd.DataFrame, method: str, quantity: str) -> str:
+    """Range of 95% of the single runs of a method, as text; infinite where the benchmark may not be reached."""
+    low, high = prediction_range(values(fresh[fresh.method == RUN_AS.get(method, method)], quantity))
+    return f"{low:.4g} to {high:.4g}"
+
+
 def summary(single: np.ndarray, quantity: str, *, seed: int = 0) -> dict[str, float | int | None]:
     """Estimate, interval and count of single runs, as fields of a cell: median of epochs, mean of all else."""
     found = median_interval(single) if quantity == "epochs" else mean_interval(single, seed=seed)
