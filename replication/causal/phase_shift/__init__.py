@@ -1,5 +1,15 @@
 """The shape of curves of accuracy against sparsity, the critical sparsity, and the verdicts on them."""
 
+from replication.causal.phase_shift.bayes import ChangePointPosterior, change_point_posterior
 from replication.causal.phase_shift.verdicts import cells, chosen, critical_points, difference_cells, sentence, wide
 
-__all__ = ["cells", "chosen", "critical_points", "difference_cells", "sentence", "wide"]
+__all__ = [
+    "ChangePointPosterior",
+    "cells",
+    "change_point_posterior",
+    "chosen",
+    "critical_points",
+    "difference_cells",
+    "sentence",
+    "wide",
+]

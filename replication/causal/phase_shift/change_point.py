@@ -114,7 +114,7 @@ def change_point(
     ValueError
         Naming the argument.
     """
-    points, runs = _check(sparsity, accuracy)
+    points, runs = check_curves(sparsity, accuracy)
     if axis not in ("sparsity", "log_density"):
         raise ValueError(f"axis must be 'sparsity' or 'log_density', got {axis!r}")
     inside_unit_interval(confidence_level=confidence_level)
@@ -176,7 +176,7 @@ def one_standard_error(sparsity: ArrayLike, accuracy: ArrayLike) -> float:
     ValueError
         As `change_point`, but from a single point on.
     """
-    points, runs = _check(sparsity, accuracy, fewest=1)
+    points, runs = check_curves(sparsity, accuracy, fewest=1)
     mean = runs.mean(0)
     tie = _TIE * np.abs(runs).max()  # equal but for the rounding of a mean
     best = np.flatnonzero(mean >= mean.max() - tie)[-1]
@@ -237,7 +237,10 @@ def _share(null: np.ndarray, seen: float) -> float:
     return float((1 + np.sum(null >= seen - _TIE * abs(seen))) / (len(null) + 1))
 
 
-def _check(sparsity: ArrayLike, accuracy: ArrayLike, fewest: int = FEWEST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+def check_curves(
+    sparsity: ArrayLike, accuracy: ArrayLike, fewest: int = FEWEST_POINTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sparsity (p,) and accuracy (s, p) in float64, or raise ValueError that names the argument."""
     points, runs = (np.asarray(value, dtype=np.float64) for value in (sparsity, accuracy))
     if points.ndim != 1 or len(points) < fewest:
         raise ValueError(f"sparsity must be one-dimensional with at least {fewest} points, got shape {points.shape}")
