@@ -70,7 +70,13 @@ def duality_gap(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> Gap:
 
 
 def lambda_max(X: Tensor, y: Tensor) -> float:
-    """Return the smallest alpha whose solution is all zeros, max_k |x_k . y| / T; raises as `objective`."""
+    """Return the smallest alpha whose solution is all zeros, max_k |x_k . y| / T; raises as `objective`.
+
+    Examples
+    --------
+    >>> lambda_max(torch.eye(2), torch.tensor([1.0, -3.0]))  # |-3| / 2 records
+    1.5
+    """
     return float(check(X, y).abs().max())
 
 

@@ -22,7 +22,13 @@ _ENOUGH = 2**16  # numbers in series that are worth a second thread, a few milli
 
 
 def window_count(points: int, window: int, stride: int) -> int:
-    """Number of whole windows in a series of `points` rows; ValueError for a window or stride below 1."""
+    """Number of whole windows in a series of `points` rows; ValueError for a window or stride below 1.
+
+    Examples
+    --------
+    >>> window_count(100, window=50, stride=45)
+    2
+    """
     at_least(1, window=window, stride=stride)
     return 0 if points < window else (points - window) // stride + 1
 

@@ -11,7 +11,15 @@ from ccprune.mask._allocation import lamp as layer_adaptive
 
 
 def magnitude(model: nn.Module) -> dict[str, Tensor]:
-    """Absolute value of each prunable weight (Han et al., 2015)."""
+    """Absolute value of each prunable weight (Han et al., 2015).
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.weight.data = torch.tensor([[3.0, -0.5]])
+    >>> magnitude(layer)
+    {'weight': tensor([[3.0000, 0.5000]])}
+    """
     return {name: weight.detach().abs().clone() for name, weight in prunable(model).items()}
 
 
@@ -30,6 +38,13 @@ def lamp(model: nn.Module) -> dict[str, Tensor]:
     The score is w^2 divided by the sum of the squares of the weights of its layer that are not smaller, so that each
     layer keeps at least its largest weight. Of equal weights the earlier counts as the smaller. The allocation "lamp"
     of `Mask.from_scores` computes the same from any scores.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(3, 1)
+    >>> layer.weight.data = torch.tensor([[1.0, 2.0, 3.0]])
+    >>> [round(float(score), 2) for score in lamp(layer)["weight"][0]]  # 1/14, 4/13 and 9/9
+    [0.07, 0.31, 1.0]
     """
     return {name: layer_adaptive(name, weight) for name, weight in magnitude(model).items()}
 
@@ -45,6 +60,12 @@ def ranks(scores: Mapping[str, Tensor], *, within: str, rows: Mapping[str, int] 
     ------
     ValueError
         For another `within`, and for NaN, with the name of the parameter.
+
+    Examples
+    --------
+    >>> found = ranks({"weight": torch.tensor([[1.0, 9.0], [30.0, 20.0]])}, within="row")
+    >>> found["weight"].tolist()
+    [[0.25, 0.75], [0.75, 0.25]]
     """
     one_of(("layer", "row"), within=within)
     found = {}

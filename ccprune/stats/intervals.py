@@ -167,6 +167,11 @@ def sign_flip_p(difference: ArrayLike, *, permutations: int = 10_000, seed: int 
     """Two-sided p-value of the mean under random signs of the differences; see `paired_difference`.
 
     ValueError is raised for fewer than 2 differences, one that is not finite, or fewer than 1 permutation.
+
+    Examples
+    --------
+    >>> sign_flip_p([0.1, 0.2, 0.3])  # 2 of 8 patterns are as extreme: all positive, all negative
+    0.25
     """
     values = check_sample(difference, "difference")
     at_least(1, permutations=permutations)
