@@ -40,9 +40,28 @@ def test_every_notebook_is_a_lesson_once():
 def test_a_lesson_has_the_sections_that_all_have(name):
     text = "\n".join(cell.source for cell in notebooks.cells(FOLDER / name) if cell.kind == "markdown")
     headings = re.findall(r"^## (.+)", text, flags=re.M)
-    for wanted in ("A failure, and how to read it", "When it does not hold", "Exercises", "References"):
+    for wanted in ("A failure, and how to read it", "When it does not hold", "Exercises", "To discuss", "References"):
         assert headings.count(wanted) == 1, (wanted, headings)
-    assert headings.index("Exercises") < headings.index("References")
+    assert headings.index("Exercises") < headings.index("To discuss") < headings.index("References")
+    questions = re.search(r"^## To discuss\n\n(.+?)\n\n", text, flags=re.M | re.S)[1]
+    assert questions.count("- ") == 3 and all(line.startswith(("- ", "  ")) for line in questions.splitlines())
+
+
+def test_the_run_that_a_lesson_shows_is_the_one_that_its_notebook_opens_with():
+    shown = {}
+    for entry in tomllib.loads((ROOT / "replication/suite.toml").read_text(encoding="utf-8"))["run"]:
+        if "default" in entry:
+            shown.setdefault(entry["notebook"], entry)
+    assert len(shown) >= len(NAMES) - 1
+    for name, entry in shown.items():
+        (cell,) = [cell for cell in notebooks.cells(FOLDER / name) if "parameters" in cell.tags]
+        defaults = {}
+        exec(cell.source, defaults)
+        run = entry.get("parameters", {}) | entry["default"]
+        assert run.items() <= defaults.items(), (
+            entry["name"],
+            {key: (value, defaults[key]) for key, value in run.items()},
+        )
 
 
 @each

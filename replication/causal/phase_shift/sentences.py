@@ -1,0 +1,45 @@
+"""Sentences on the tables of the phase shift, with the numbers of the run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+
+def dense_sentence(curves: pd.DataFrame) -> str:
+    """Say why the dense accuracy changes along the sparsities, and how far causal is from it at the last."""
+    means = curves.pivot_table(index="level", columns="method", values="test_accuracy", sort=False)
+    first, last = means["dense"].iloc[[0, -1]]
+    return (
+        f"Nothing is pruned from the *dense* network, but its accuracy goes from {first:.3f} "
+        f"in the first row to {last:.3f} in "
+        "the last. **Why?** A larger sparsity is reached after more epochs, and dense takes "
+        "the same steps. Compare within a "
+        f"*row*: at {means.index[-1]:g}, causal is {means['causal'].iloc[-1] - last:+.3f} from dense."
+    )
+
+
+def emptied_sentence(curves: pd.DataFrame) -> str:
+    """Say what share of its emptiest layer each method keeps at the last sparsity, and what that means."""
+    density = curves.pivot_table(index="level", columns="method", values="least_density", sort=False)
+    kept = ", ".join(f"{name} {density[name].iloc[-1]:.2%}" for name in density if name != "dense")
+    return (
+        f"At {density.index[-1]:g}, the emptiest layer keeps on average: {kept}. **Is an "
+        "advantage over magnitude real, or did "
+        "global magnitude empty a layer?** A network with an empty layer predicts nothing, "
+        "and an advantage over it shows "
+        "little. Compare at smaller sparsities, or with `lamp` and `magnitude_layer`."
+    )
+
+
+def interval_sentence(left: pd.DataFrame, levels: Sequence[float], seeds: int) -> str:
+    """Say which part of the measured axis the intervals of the kept shares `left` (columns low, high) span."""
+    axis = np.log10((1 - min(levels)) / (1 - max(levels)))
+    spanned = (np.log10(left.high / left.low) / axis).sort_values()
+    return (
+        f"On the logarithmic axis, the interval of {spanned.index[0]} spans "
+        f"{spanned.iloc[0]:.0%} of the measured sparsities and "
+        f"that of {spanned.index[-1]} {spanned.iloc[-1]:.0%}. An interval that spans most of "
+        f"them means that {seeds} networks do "
+        "not locate the drop; it needs more seeds before the number can be used."
+    )
