@@ -81,7 +81,7 @@ def on_page_content(content, *, page, config, files):
     reports = _reports(site_pages._root(config))
     names = "|".join(reports)
     text = re.sub(rf'href="({names})\.ipynb"', r'href="ja/\1.md"', reports[found[1]])
-    return site_pages.with_report(content, found[0], text, page=page, config=config)
+    return site_pages.in_page(content, found[0], site_pages.lesson_body(text, page=page, config=config))
 
 
 def on_post_page(output, *, page, config):

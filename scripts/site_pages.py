@@ -121,17 +121,28 @@ def on_page_content(content, *, page, config, files):
     found = re.search(r"<!-- report: (\S+) -->", content)
     if not found:
         return content
-    path = f"{REPORTS}/{found[1]}.html"
-    text = _without_injected(_report(_root(config), found[1]))
+    body = lesson_body(_report(_root(config), found[1]), page=page, config=config)
+    return in_page(content, found[0], body)
+
+
+def lesson_body(report: str, *, page, config) -> str:
+    """Return the body of a report with the site's links, and make its headings the page's table of contents."""
+    text = _without_injected(report)
     body = re.search(r'<p class="made">.*?</p>(.*)</body>', text, flags=re.DOTALL)[1]
     body = re.sub(r"<h1\b.*?</h1>", "", body, count=1, flags=re.DOTALL)
-    body = _with_links(_root(config), path, body, page.url).replace('class="anchor-link"', 'class="headerlink"')
+    body = _with_links(_root(config), f"{REPORTS}/lesson.html", body, page.url)
+    body = body.replace('class="anchor-link"', 'class="headerlink"')
     page.toc.items[0].children = [
         AnchorLink(html.unescape(re.sub("<.*?>", "", title)), name, 2)
         for name, title in re.findall(r'<h2 id="([^"]+)">(.*?)<a ', body, flags=re.DOTALL)
     ]
+    return body
+
+
+def in_page(content: str, mark: str, body: str) -> str:
+    """Replace the mark in a page by a lesson."""
     body = re.sub(r'<img (?=[^>]*src="data:image/png;base64,([^"]+)")', _toned, body)
-    return content.replace(found[0], f'<div class="notebook">{body}</div>')
+    return content.replace(mark, f'<div class="notebook">{body}</div>')
 
 
 def _toned(found: re.Match) -> str:
