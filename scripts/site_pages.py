@@ -320,9 +320,7 @@ def _criteria() -> str:
         needs = ["a recording of the training steps"] if "store" in takes else []
         needs += ["a batch of inputs" + (" and labels" if "y" in takes else "")] if "x" in takes else []
         what = (inspect.getdoc(criteria.known(name).function) or "").partition("\n")[0]
-        lines.append(
-            [f"`{name}`", ", ".join(needs) or "the weights alone", what.replace("*", "\\*")]
-        )
+        lines.append([f"`{name}`", ", ".join(needs) or "the weights alone", what.replace("*", "\\*")])
     return table(["criterion", "needs", "what it is, and its source"], lines)
 
 
