@@ -8,6 +8,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import nbformat
 import site_pages
@@ -81,6 +82,8 @@ def on_page_content(content, *, page, config, files):
     reports = _reports(site_pages._root(config))
     names = "|".join(reports)
     text = re.sub(rf'href="({names})\.ipynb"', r'href="ja/\1.md"', reports[found[1]])
+    # nbconvert quotes the ids of headings like addresses
+    text = re.sub(r'(?<= )(id="|href="#)([^"]*%[^"]*)"', lambda match: f'{match[1]}{unquote(match[2])}"', text)
     return site_pages.in_page(content, found[0], site_pages.lesson_body(text, page=page, config=config))
 
 
