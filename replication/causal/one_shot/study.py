@@ -12,17 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from ccprune import scores
+from ccprune._util.modes import eval_mode
 from ccprune.mask import Mask
 from replication.causal.follow_up.checkpoint import Checkpoint
 from replication.causal.follow_up.fits import FITS
 from replication.causal.follow_up.protocols import METHODS
 from replication.causal.methods import Scores
 from replication.causal.one_shot.agreement import agreement, facts_of
-from replication.causal.one_shot.fine_tuning import RATE, fine_tune
-from replication.causal.one_shot.measures import top_accuracies
 from replication.causal.one_shot.start import Start
 from replication.causal.runs import Network, training_key
 from replication.causal.setting import Setting
@@ -50,8 +51,6 @@ class Design:
         Their learning rate; 5e-4 in the default flags, 1e-3 in the other released scripts.
     compressions : tuple of int
         Total prunable weights over kept ones; round(P / compression) weights are kept of P.
-    fine_tuned : int
-        Epochs of training after the cut, at the compressions `fine_tuned_at`; 0 for none.
     """
 
     epochs: int
@@ -59,8 +58,6 @@ class Design:
     recorded: int = 1
     record_lr: float = 1e-3
     compressions: tuple[int, ...] = COMPRESSIONS
-    fine_tuned: int = 0
-    fine_tuned_at: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in {"epochs": 1, "recorded": 1}.items():
@@ -68,11 +65,6 @@ class Design:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not self.compressions or min(self.compressions) < 1:
             raise ValueError(f"compressions must be at least 1 each, got {self.compressions}")
-        if self.fine_tuned < 0 or not set(self.fine_tuned_at) <= set(self.compressions):
-            raise ValueError(
-                f"fine_tuned must be at least 0, and fine_tuned_at among the compressions, got {self.fine_tuned} and "
-                f"{self.fine_tuned_at}"
-            )
 
 
 def before_fine_tuning(
@@ -87,7 +79,7 @@ def before_fine_tuning(
     names: Sequence[str] = NAMES,
     checkpoints: Path | None = None,
 ) -> tuple[Rows, Rows]:
-    """Prune one trained network per seed in one shot by every method, and measure it before and after fine-tuning.
+    """Prune one trained network per seed in one shot by every method, and measure it without fine-tuning.
 
     All prunable weights may be pruned, the classifier among them; ShrinkBench's runs pruned convolutions only. Batch
     norm keeps the statistics of the dense network. One unit is one (seed, method). A network is trained, and its
@@ -115,10 +107,8 @@ def before_fine_tuning(
         First, one row per seed, method and compression, and one of the dense network per seed: seed, method,
         compression, weights, pruned, sparsity, least_density (kept share of the emptiest layer), top1, top5 (share of
         test images whose class is the first, among the first five) and loss; and of its fit outcome, passes, explained
-        and zeros, as in `fits.Fit`. All but the facts of the fit are None where it has no coefficients. Rows of
-        networks that were fine-tuned have `tuned`, the number of epochs, and best_top1 (see `fine_tuning.fine_tune`)
-        in place of the facts. Second, the rows of `agreement.agreement`, with seed and method, of the fits among the
-        names.
+        and zeros, as in `fits.Fit`. All but the facts of the fit are None where it has no coefficients. Second, the
+        rows of `study_agreement.agreement`, with seed and method, of the fits among the names.
 
     Raises
     ------
@@ -155,17 +145,22 @@ def before_fine_tuning(
             if name in FITS:
                 one = trained | recording | {"study": "agreement", "method": name}
                 compared += units.get(one, partial(_agreement, start, name, seed))
-        for name in names if design.fine_tuned else ():
-            for compression in design.fine_tuned_at:
-                one = trained | {"study": "fine_tuning", "method": name, "compression": compression}
-                one |= {"fine_tuned": design.fine_tuned, "fine_tuning_lr": RATE}
-                one |= {} if name in ("magnitude", "random") else recording
-                file = checkpoints and checkpoints / f"fine_tuning-{name}-{compression}-seed{seed}.pt"
-                tuned = Checkpoint(file, one)
-                found += units.get(one, partial(_tuned, start, images, setting, name, compression, seed, design, tuned))
-                tuned.remove()
         checkpoint.remove()
     return found, compared
+
+
+@torch.no_grad()
+def top_accuracies(model: nn.Module, images: Images, *, batch_size: int = 1000) -> dict[str, float]:
+    """Return top1, top5 and mean cross-entropy (loss) on the test images; top5 needs at least five classes."""
+    totals = torch.zeros(3, dtype=torch.float64)
+    with eval_mode(model):
+        for x, y in zip(images.x_test.split(batch_size), images.y_test.split(batch_size), strict=True):
+            outputs = model(images.normalise(x))
+            right = outputs.topk(min(5, images.classes), 1).indices == y[:, None]
+            loss = cross_entropy(outputs, y, reduction="sum")
+            totals += torch.stack([right[:, 0].sum().double(), right.sum().double(), loss.double()]).cpu()
+    top1, top5, loss = (totals / len(images.y_test)).tolist()
+    return {"top1": top1, "top5": top5, "loss": loss}
 
 
 def _dense(start: Start, images: Images, seed: int) -> Rows:
@@ -185,26 +180,6 @@ def _pruned(start: Start, images: Images, name: str, compressions: Sequence[int]
         with mask.applied(start.model) as model:
             rows.append(_row(model, images, mask, seed, name, compression) | facts)
     return rows
-
-
-def _tuned(
-    start: Start,
-    images: Images,
-    setting: Setting,
-    name: str,
-    compression: int,
-    seed: int,
-    design: Design,
-    checkpoint: Checkpoint,
-) -> Rows:
-    found, _ = _scores(start, name, seed)
-    if found is None:
-        return []
-    total = Mask.ones_like(start.model).total
-    mask = Mask.from_scores(found, sparsity=1 - round(total / compression) / total)
-    where = {"seed": seed, "method": name, "compression": compression, "weights": total, "tuned": design.fine_tuned}
-    options = {"epochs": design.fine_tuned, "seed": seed, "checkpoint": checkpoint}
-    return [where | fine_tune(start.model, images, setting, mask, **options)]
 
 
 def _scores(start: Start, name: str, seed: int) -> tuple[Scores | None, dict[str, Any]]:

@@ -12,7 +12,7 @@ from replication.ledger.tabular import mean_fields
 
 #: What each fit is compared with at the same number of kept weights.
 REFERENCES = ("fisher", "magnitude", "random")
-_ACCURACIES = {"top1": "accuracy", "top5": "top-5 accuracy", "best_top1": "accuracy, best epoch on test"}
+_ACCURACIES = {"top1": "accuracy", "top5": "top-5 accuracy"}
 _AGREEMENTS = {"rank_correlation": "rank correlation", "top_overlap": "overlap of the largest 1%"}
 
 
@@ -36,13 +36,9 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     used = content["parameters"]
     where = {"paper": "causal", "dataset": used["dataset"], "profile": content["profile"]}
     networks = raw[raw.study == "before_fine_tuning"].dropna(subset=["top1"])
-    tuned = networks[networks.get("tuned", pd.Series(index=networks.index, dtype=float)).notna()]
-    networks = networks.drop(tuned.index)
     return [
         *_accuracies(networks, where | {"table": f"one_shot-{used['architecture']}"}),
         *_differences(networks, where | {"table": f"accuracy_one_shot-{used['architecture']}"}),
-        *_accuracies(tuned, where | {"table": f"fine_tuned-{used['architecture']}"}),
-        *_differences(tuned, where | {"table": f"accuracy_fine_tuned-{used['architecture']}"}),
         *_agreements(raw[raw.study == "agreement"], where | {"table": f"agreement-{used['architecture']}"}),
     ]
 
@@ -51,8 +47,8 @@ def _accuracies(networks: pd.DataFrame, where: Mapping[str, str]) -> list[Cell]:
     found = []
     for (method, compression), part in networks.groupby(["method", "compression"], sort=False):
         names = {"method": method, "sparsity": 1 - 1 / compression, "note": _ends(part)}
-        for column in [name for name in _ACCURACIES if name in part and part[name].notna().any()]:
-            found.append(Cell(**where, **names, quantity=_ACCURACIES[column], **mean_fields(part[column].tolist())))
+        for column, quantity in _ACCURACIES.items():
+            found.append(Cell(**where, **names, quantity=quantity, **mean_fields(part[column].tolist())))
     return found
 
 

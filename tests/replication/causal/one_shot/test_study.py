@@ -15,9 +15,8 @@ from replication.causal.follow_up.fits import FITS, Fit
 from replication.causal.follow_up.records import Records
 from replication.causal.one_shot import study
 from replication.causal.one_shot.agreement import agreement, compare
-from replication.causal.one_shot.measures import top_accuracies
 from replication.causal.one_shot.start import TARGETS, Start, train
-from replication.causal.one_shot.study import Design, before_fine_tuning
+from replication.causal.one_shot.study import Design, before_fine_tuning, top_accuracies
 from replication.causal.setting import Setting
 from replication.ledger.units import Units
 from replication.networks.models import lenet, mlp
@@ -218,29 +217,3 @@ def test_invalid_arguments(digits):
         Design(epochs=0)
     with pytest.raises(ValueError, match="compressions must be at least 1 each"):
         Design(epochs=1, compressions=(0.5, 2))
-
-
-def test_fine_tuning_trains_under_the_mask_and_resumes(digits, found, tmp_path, monkeypatch):
-    design = replace(DESIGN, compressions=(2, 8), fine_tuned=3, fine_tuned_at=(8,))
-    options = {"design": design, "names": ("magnitude", "random")}
-    whole = run(digits, **options)[0]
-    tuned = {row["method"]: row for row in whole if row.get("tuned")}
-    before = {row["method"]: row for row in whole if row["compression"] == 8 and not row.get("tuned")}
-    for name, row in tuned.items():
-        assert (row["tuned"], row["compression"], row["weights"]) == (3, 8, 1480)
-        assert row["loss"] < before[name]["loss"] and row["best_top1"] >= max(row["top1"], before[name]["top1"])
-    trained, calls = Setting.train, []
-
-    def until(self, *arguments, **given):
-        calls.append(given["first"])
-        if len(calls) == 4:  # two epochs of dense training, one of fine-tuning
-            raise KeyboardInterrupt
-        return trained(self, *arguments, **given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Setting, "train", until)
-        with pytest.raises(KeyboardInterrupt):
-            run(digits, Units(tmp_path), checkpoints=tmp_path, **options)
-    assert run(digits, Units(tmp_path), checkpoints=tmp_path, **options)[0] == whole
-    with pytest.raises(ValueError, match="fine_tuned_at among the compressions"):
-        replace(DESIGN, fine_tuned=1, fine_tuned_at=(3,))

@@ -61,20 +61,3 @@ def test_a_network_that_was_not_pruned_is_in_no_cell(raw):
     assert {cell.n for cell in found} == {2}
     changed.loc[changed.method == "ridge", ["top1", "top5", "rank_correlation", "top_overlap"]] = None
     assert not [cell for cell in cells(changed, CONTENT) if cell.method == "ridge"]
-
-
-def test_networks_that_were_fine_tuned_have_tables_of_their_own():
-    before = [
-        dict(study="before_fine_tuning", seed=0, method=m, compression=2, top1=v, top5=v, outcome=None)
-        for m, v in (("ridge", 0.1), ("fisher", 0.2))
-    ]
-    tuned = [row | {"top1": row["top1"] + 0.5, "tuned": 3, "best_top1": row["top1"] + 0.6} for row in before]
-    found = cells(
-        pd.DataFrame(before + tuned), {"parameters": {"dataset": "mnist", "architecture": "mlp"}, "profile": "smoke"}
-    )
-    values = {(cell.table, cell.method, cell.quantity): cell.ours for cell in found}
-    assert values["one_shot-mlp", "ridge", "accuracy"] == 0.1
-    assert values["fine_tuned-mlp", "ridge", "accuracy"] == pytest.approx(0.6)
-    assert values["fine_tuned-mlp", "ridge", "accuracy, best epoch on test"] == pytest.approx(0.7)
-    assert values["accuracy_fine_tuned-mlp", "ridge", "accuracy"] == pytest.approx(-0.1)
-    assert ("one_shot-mlp", "ridge", "accuracy, best epoch on test") not in values
