@@ -1,7 +1,8 @@
 """Picture of all published figures against ours."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from replication.ledger import AUTHORS
@@ -18,6 +19,17 @@ _UNITS = {"accuracy": "share", "epochs": "epochs", "kept": "weights"}
 
 
 def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
+    """Return `draw` as SVG. The same rows give the same text."""
+    import matplotlib
+
+    # With a fixed salt, and without date and creator, the same results give the same bytes.
+    text = io.StringIO()
+    with _plain(), matplotlib.rc_context({"svg.hashsalt": "ccprune", "svg.fonttype": "none"}):
+        draw(rows).savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def draw(rows: Sequence[dict[str, Any]]) -> Any:
     """Draw published figures (x) against ours (y), with intervals, a panel per quantity.
 
     Parameters
@@ -27,20 +39,16 @@ def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
 
     Returns
     -------
-    str
-        SVG. The same rows give the same text.
+    Figure
+        A figure of matplotlib that does not depend on the caller's style.
     """
-    import matplotlib
-    from matplotlib import style
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     quantities = list(dict.fromkeys(row["quantity"] for row in rows))
     columns = min(3, len(quantities))
     lines = -(-len(quantities) // columns)
-    # With a fixed salt, and without date and creator, the same results give the same bytes.
-    fixed = {"svg.hashsalt": "ccprune", "svg.fonttype": "none", "font.size": 9}
-    with style.context("default"), matplotlib.rc_context(fixed):  # independent of the caller's style
+    with _plain():
         figure = Figure(figsize=(3.3 * columns, 3.3 * lines + 0.6), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.12)
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
@@ -62,9 +70,16 @@ def verdict_figure(rows: Sequence[dict[str, Any]]) -> str:
             handles.append(Line2D([], [], color="#333333", marker="o", fillstyle=fill, linestyle="", label=label))
         handles.append(Line2D([], [], color="#BBBBBB", linewidth=1, label="as published"))
         figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+    return figure
+
+
+@contextmanager
+def _plain() -> Iterator[None]:
+    import matplotlib
+    from matplotlib import style
+
+    with style.context("default"), matplotlib.rc_context({"font.size": 9}):
+        yield
 
 
 def _panel(axis: Any, rows: list[dict[str, Any]], title: str, *, unit: str | None = None) -> None:
