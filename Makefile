@@ -81,7 +81,7 @@ bench: $(VENV)/.installed ## run all benchmarks and write their results, page an
 	$(PY) benchmarks/run.py
 
 docs: $(VENV)/.installed ## build the site into build/site
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
+	CCPRUNE_SLIDERS=1 NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 	@echo "build/site/index.html"
 
 lint: $(VENV)/.installed ## check style with ruff, public types with mypy, and imports between the parts

@@ -13,8 +13,10 @@ import html
 import inspect
 import io
 import logging
+import os
 import posixpath
 import re
+import runpy
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -41,6 +43,8 @@ from replication.runner.spec import NOTEBOOKS, SUITE_FILE
 PAGES = ("replication/README.md", "replication/REFORMS.md", "benchmarks/README.md")
 REPORTS = "replication/reports"
 
+_ADDRESS = runpy.run_path(str(Path(__file__).with_name("public_address.py")))
+
 _log = logging.getLogger("mkdocs.hooks.site_pages")
 _LINKS = {
     ".md": re.compile(r"(?P<before>\]\()(?P<path>[^)#:\s]+)(?=[)#])"),
@@ -60,6 +64,7 @@ def on_pre_build(config):
 def on_config(config):
     """Add the lessons to the navigation, grouped by part, and the extension for examples."""
     config.markdown_extensions.append(_Examples())
+    config.repo_url = _ADDRESS["address"](_root(config)) or None
     parts: dict[str, list] = {}
     for lesson in course.lessons(_root(config)):
         parts.setdefault(lesson.part, []).append({lesson.title: _in_site(f"{NOTEBOOKS}/{lesson.notebook}")})
@@ -125,6 +130,9 @@ def on_page_content(content, *, page, config, files):
     if not found:
         return content
     body = lesson_body(_report(_root(config), found[1]), page=page, config=config)
+    body, pictures = _with_slider(_root(config), found[1], Path(page.file.src_uri).with_suffix(".ipynb").name, body)
+    for name, picture in pictures.items():
+        files.append(File.generated(config, f"{Path(page.file.src_uri).with_suffix('')}/{name}", content=picture))
     return in_page(content, found[0], body)
 
 
@@ -146,6 +154,15 @@ def in_page(content: str, mark: str, body: str) -> str:
     """Replace the mark in a page by a lesson."""
     body = re.sub(r'<img (?=[^>]*src="data:image/png;base64,([^"]+)")', _toned, body)
     return content.replace(mark, f'<div class="notebook">{body}</div>')
+
+
+def _with_slider(root: Path, label: str, notebook: str, body: str) -> tuple[str, dict[str, bytes]]:
+    """Draw the pictures of a slider if `make docs` asks for them, because that takes a minute."""
+    result = root / "replication" / "results" / f"{label}.json"
+    if not os.environ.get("CCPRUNE_SLIDERS") or not result.is_file():
+        return body, {}
+    with_slider = runpy.run_path(str(Path(__file__).with_name("site_sliders.py")))["with_slider"]
+    return with_slider(body, notebook=notebook, parameters=ledger.read(result)["parameters"])
 
 
 def _toned(found: re.Match) -> str:
@@ -237,6 +254,8 @@ def _lesson_page(root: Path, lesson: course.Lesson) -> str:
     now = [run.label for run in plan(root, profile="smoke") if run.notebook == lesson.notebook] if not labels else []
     download = f"[{lesson.notebook}]({lesson.notebook})"
     parts = [f"# {lesson.title}", f"**{lesson.part}.** Goal: {lesson.goal}"]
+    if links := _ADDRESS["badges"](_ADDRESS["address"](root), f"{NOTEBOOKS.as_posix()}/{lesson.notebook}"):
+        parts.append(f"{links} ([what Colab needs first](../install.md#without-installing))")
     if now:
         parts.append(f"Run when this site was built; the notebook: {download}.")
         return "\n\n".join([*parts, f"<!-- report: {now[0]} -->"])
@@ -295,6 +314,18 @@ def _memory(root: Path) -> str:
     return f"{needed:.0f} MiB (*{lesson}*)"
 
 
+def _online(root: Path) -> str:
+    public = _ADDRESS["address"](root)
+    text = (
+        "The files in `.binder/` build the lessons' environment on [Binder](https://mybinder.org) and on any server "
+        "with [repo2docker](https://repo2docker.readthedocs.io): `repo2docker .` in a copy of the project."
+    )
+    if links := _ADDRESS["badges"](public):
+        cell = _ADDRESS["colab_cell"](public)
+        text = f"{links}\n\n{text} On Colab, run this in a new first cell:\n\n```python\n{cell}\n```"
+    return text
+
+
 def _citation(root: Path) -> str:
     """Return CITATION.cff as BibTeX: the software, then its references."""
     cited = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
@@ -333,4 +364,5 @@ MADE: dict[str, Callable[[Path, Callable[[str], str]], str]] = {
     "memory": lambda root, _: _memory(root),
     "criteria": lambda *_: _criteria(),
     "citation": lambda root, _: _citation(root),
+    "online": lambda root, _: _online(root),
 }
