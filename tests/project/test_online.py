@@ -78,3 +78,16 @@ def test_binder_installs_the_lock_and_both_packages(tmp_path):
     assert made.returncode == 0, made.stderr
     assert re.search(r"Would install .*ccprune-\S+ .*replication", made.stdout), made.stdout
     assert (settings / "overrides.json").read_bytes() == (ROOT / "scripts/jupyterlab/overrides.json").read_bytes()
+
+
+def test_a_slider_has_a_picture_for_each_setting_of_the_figure_that_the_run_made():
+    drawn = runpy.run_path(str(ROOT / "scripts" / "site_sliders.py"))["with_slider"]
+    drawn.__globals__.update(WINDOWS=(20,), LAGS=())
+    parameters = {"dataset": "iris3f", "network": 0, "seed": 0}
+    words = "window 50 steps, lags 1 to 14: 53 windows, 4 of 36 weights pruned"  # as lesson 11's committed report
+    found, pictures = drawn(f'<img alt="{words}" src="">', notebook="11_legcnet.ipynb", parameters=parameters)
+    assert sorted(pictures) == ["window-20-lags-14.png", "window-50-lags-14.png"]
+    assert pictures["window-20-lags-14.png"] != pictures["window-50-lags-14.png"]
+    assert f'alt="{words}" src="window-50-lags-14.png"' in found and "<script>" in found
+    other = f'<img alt="{words.replace("4 of", "5 of")}" src="">'
+    assert drawn(other, notebook="11_legcnet.ipynb", parameters=parameters) == (other, {})
