@@ -1,10 +1,13 @@
 """Probability that a weight's coefficient is not zero, from one z-statistic per weight (two-groups model)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # torch is slow to import, and tables of results need only the intervals beside this module
+    from torch import Tensor
 
 from ccprune._util.checks import fraction
 
@@ -44,12 +47,16 @@ class Posterior:
 
         TypeError or ValueError is raised unless `wrong` is a number in [0, 1].
         """
+        import torch
+
         fraction("wrong", wrong)
         ordered = self._ordered()
         share = ordered.cumsum(0) / torch.arange(1, len(ordered) + 1, device=ordered.device)
         return int((share <= wrong).sum()) / len(ordered)
 
     def _ordered(self) -> Tensor:
+        import torch
+
         return torch.cat([value.flatten() for value in self.probability.values()]).sort().values
 
 
@@ -83,11 +90,14 @@ def posterior(z: Mapping[str, Tensor]) -> Posterior:
 
     Examples
     --------
+    >>> import torch
     >>> noise = torch.special.ndtri(torch.linspace(0.01, 0.99, 90))
     >>> found = posterior({"weight": torch.cat([noise, torch.full((10,), 7.0)])})
     >>> found.sparsity(wrong=0.05), bool(found.probability["weight"][-1] > 0.99)
     (0.89, True)
     """
+    import torch
+
     size = {name: value.to(torch.float64).abs().clamp(max=_LARGEST) for name, value in z.items()}
     for name, value in size.items():
         if bool(value.isnan().any()):

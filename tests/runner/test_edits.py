@@ -20,7 +20,7 @@ from replication.reporting import benchmarks, index, judging, manifest, passages
 from replication.runner.inventory import all_runs
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("README.md", "README.ja.md", "docs/ja", "codecheck.yml", "benchmarks", "replication")
+COPIED = ("README.md", "README.ja.md", "docs/questions.md", "docs/ja", "codecheck.yml", "benchmarks", "replication")
 CAUSAL = ("02_granger_lasso.ipynb", "03_phase_shift.ipynb", "04_flat_minima.ipynb")
 OTHER_SVG = '<svg xmlns="http://www.w3.org/2000/svg"><title>Matplotlib v0</title><circle r="9"/></svg>\n'
 MNIST, BANKNOTE, CANCER, IRIS = (

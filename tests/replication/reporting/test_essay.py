@@ -250,7 +250,7 @@ def test_the_essay_reads_the_committed_tables(monkeypatch, tmp_path):
     lines = markdown(shown)
     # A line that says so would be a misspelt question: every question has rows in the committed tables.
     assert [line for line in lines if "not run" in line and line.startswith("- ")] == []
-    assert sum(isinstance(one, plt.Figure) for one in shown) == 3
+    assert sum(isinstance(one, plt.Figure) for one in shown) == 4
     rows = sum(len((ROOT / "replication" / name).read_text().splitlines()) - 1 for name in TABLES)
     assert f"{rows:,} numbers" in lines[0]
     content = ledger.read(out)
