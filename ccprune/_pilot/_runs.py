@@ -46,7 +46,7 @@ class OutOfTime(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything that the runs of a pilot depend on, whose hash is `inputs`, and how they are judged and told."""
+    """Everything that the runs of a pilot depend on, whose hash is `inputs`, and how they are judged and reported."""
 
     setting: Setting
     data: Data
@@ -119,7 +119,7 @@ def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> t
     return [row for one in found for row in one], layers
 
 
-def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, told: tuple[float, int] | None) -> Rows | None:
+def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, since: tuple[float, int] | None) -> Rows | None:
     torch.set_num_threads(threads)
     begun = cache(partial(stored_start, plan, seed))  # trained on first use
     found: Rows = []
@@ -130,9 +130,9 @@ def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, told: tupl
             if end is not None and time.time() > end:
                 return None
             unit = plan.units.get(key, lambda one=one: [_measured(plan, begun(), seed, one)])
-            if told is not None:
+            if since is not None:  # the time at which the pilot began, and the units that were stored then
                 done, total = plan.stored()
-                left = (time.time() - told[0]) / max(done - told[1], 1) * (total - done)
+                left = (time.time() - since[0]) / max(done - since[1], 1) * (total - done)
                 print(f"pilot: {done} of {total} units are done, about {left:.0f} s left", file=sys.stderr, flush=True)
         found += unit
     return found

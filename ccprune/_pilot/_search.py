@@ -182,7 +182,7 @@ def narrowed(plan: Plan, share: float, *, progress: bool) -> tuple[Plan, dict[st
 
     budget = share * len(seeds) * (setting.before + setting.after * len(plan.networks))
 
-    def told(spent: float) -> None:
+    def report(spent: float) -> None:
         if progress:
             print(f"pilot: searched {spent:g} of {budget:g} epochs", file=sys.stderr, flush=True)
 
@@ -194,7 +194,7 @@ def narrowed(plan: Plan, share: float, *, progress: bool) -> tuple[Plan, dict[st
         budget=budget,
         price=lambda choice, _: setting.after if choice else setting.before + setting.after,
         seed=plan.seeds[0],
-        progress=told,
+        progress=report,
     )
     method, schedule, sparsity = map(found.setting.get, _SETTING)
     criteria: Any = dict.fromkeys((method, *({"random"} & set(setting.criteria))))

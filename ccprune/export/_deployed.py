@@ -117,7 +117,8 @@ def deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: bool = F
             raise ValueError(f"back must be False for the first version, got True in {folder}")
         manifest = _verified(folder, key, manifest["previous"])
     mask = load(folder / f"{manifest['version']}.safetensors", model)
-    write_atomic(folder / _CURRENT, f"{manifest['version']}\n")
+    if back:
+        write_atomic(folder / _CURRENT, f"{manifest['version']}\n")
     return mask
 
 

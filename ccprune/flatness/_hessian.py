@@ -12,12 +12,12 @@ from ccprune._util.modes import in_steps, second_derivatives
 from ccprune.flatness._landscape import Landscape, Loss, Weights
 
 
-def _without_jit_warnings() -> warnings.catch_warnings:
+def without_jit_warnings() -> warnings.catch_warnings:
     """Ignore the deprecation of torch.jit.script, called by imports of curvlinops and first use of forward mode."""
     return warnings.catch_warnings(action="ignore", category=DeprecationWarning)
 
 
-with _without_jit_warnings():
+with without_jit_warnings():
     from curvlinops import HessianLinearOperator
 
 # Vectors per pass. For a LeNet on the CPU, 4 vectors take about 3 times as long as 1, with 4 copies of the activations.
@@ -79,7 +79,7 @@ class Hessian:
         if self._scale is not None:
             vectors = vectors * self._scale
         full = vectors.new_zeros(self._full.shape[1], vectors.shape[1]).index_copy_(0, self._free, vectors)
-        with _without_jit_warnings(), in_steps(self._landscape.model), second_derivatives():
+        with without_jit_warnings(), in_steps(self._landscape.model), second_derivatives():
             image = (self._full @ full)[self._free]
         return image if self._scale is None else image * self._scale
 

@@ -66,7 +66,7 @@ def posterior(z: Mapping[str, Tensor]) -> Posterior:
     Of a weight without an effect z is N(0, 1). With an effect it is a mixture of N(0, 1 + tau^2) over a grid of
     tau >= 1; the weights of the mixture, the share without an effect among them, maximise the likelihood of all |z|.
     The null distribution is not estimated, so the z-statistics must allow for dependent records, as those of
-    `ccprune.lasso.BlockCovariance` do. Effects well below a standard error cannot be told from none.
+    `ccprune.lasso.BlockCovariance` do. Effects well below a standard error cannot be distinguished from none.
 
     Parameters
     ----------

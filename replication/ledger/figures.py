@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ccprune._util.checks import inside_unit_interval
 from ccprune.stats.intervals import check_sample
@@ -110,16 +109,23 @@ def pooled_range(
     values, parts = np.asarray(sample, float), [np.asarray(part, float) for part in groups]
     if not len(values) or not all(np.isfinite(part).all() for part in (values, *parts)):
         raise ValueError("sample and groups must have finite values, at least one in the sample")
-    freedom = sum(len(part) - 1 for part in parts)
-    if freedom < 2:
+    if sum(len(part) - 1 for part in parts) < 2:
         return None
     logarithmic = all((part > 0).all() for part in (values, *parts))
     if logarithmic:
         values, parts = np.log(values), [np.log(part) for part in parts]
-    spread = np.sqrt(sum(((part - part.mean()) ** 2).sum() for part in parts) / freedom * (1 + 1 / len(values)))
-    half = stats.t.ppf((1 + confidence_level) / 2, freedom) * spread
+    from scipy.stats import t as student  # slow to import, and most commands compare nothing
+
+    variance, freedom = pooled_variance(parts)
+    half = student.ppf((1 + confidence_level) / 2, freedom) * np.sqrt(variance * (1 + 1 / len(values)))
     ends = values.mean() - half, values.mean() + half
     return (float(np.exp(ends[0])), float(np.exp(ends[1]))) if logarithmic else (float(ends[0]), float(ends[1]))
+
+
+def pooled_variance(groups: Sequence[ArrayLike]) -> tuple[float, int]:
+    """Return the variance within settings, which have one group of runs each, and its degrees of freedom."""
+    freedom = sum(len(one) - 1 for one in groups)
+    return sum(float(np.var(one)) * len(one) for one in groups) / freedom, freedom
 
 
 def verdict_sample(

@@ -67,6 +67,16 @@ class Protocol:
         """Epochs of training, which are the same for every method; recorded epochs come on top."""
         return sum(self.stages)
 
+    @property
+    def lengths(self) -> dict[str, int | float | str]:
+        """Part of a unit's key: the epochs of training, and the rate at the end of each stage."""
+        epochs = {name: getattr(self, name) for name in ("pre", "iterations", "between", "final")}
+        return epochs | {"lr_min": "constant" if self.lr_min is None else self.lr_min}
+
+    def recording(self, method: str) -> dict[str, int | float]:
+        """Part of a unit's key: how a method records its steps, empty for methods that record none."""
+        return {"recorded": self.recorded, "record_lr": self.record_lr} if method in RECORDED else {}
+
     def counts(self, weights: int, total: float) -> list[int]:
         """Return the number of pruned weights after each cut, each rounded as torch's pruning does."""
         cuts = range(1, self.iterations + 1)

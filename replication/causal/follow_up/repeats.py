@@ -1,7 +1,6 @@
 """Networks of the released figures, trained again by their scripts, with what their authors measured on them."""
 
 import copy
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ccprune import flatness
+from ccprune.flatness._hessian import HessianLinearOperator, without_jit_warnings
 from ccprune.training import evaluate
 from replication.causal.follow_up.checkpoint import Checkpoint
 from replication.causal.follow_up.fits import FITS
@@ -101,7 +101,8 @@ def repeat_runs(
                 causal = name in FITS
                 changes = {"schedule": "cubic"} if causal else {"schedule": "geometric", "between": 0}
                 chosen = replace(protocol, **changes)
-                one = {**key, **training_key(setting), **_lengths(chosen), "study": "repeats", "seed": seed}
+                one = {**key, **training_key(setting), **chosen.lengths, **chosen.recording(name)}
+                one |= {"study": "repeats", "schedule": chosen.schedule, "seed": seed}
                 one |= {"method": name, "total": total, "draws": effort.draws, "eigenvalues": effort.eigenvalues}
                 one |= {"levels": str(effort.levels)}
                 file = None if checkpoints is None else checkpoints / f"repeat-{name}-{total}-seed{seed}.pt"
@@ -158,10 +159,7 @@ def hessian_eigenvalues(model: nn.Module, x: Tensor, y: Tensor, *, count: int, s
     model = copy.deepcopy(model).eval()
     parameters = [weight.requires_grad_() for weight in model.parameters()]
     data = list(zip(x.split(_BATCH), y.split(_BATCH), strict=True))
-    # curvlinops and forward mode call torch.jit.script, which is deprecated, on first use.
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        from curvlinops import HessianLinearOperator
-
+    with without_jit_warnings():
         hessian = HessianLinearOperator(model, nn.CrossEntropyLoss(), parameters, data, check_deterministic=False)
         start = torch.randn(hessian.shape[1], generator=torch.Generator().manual_seed(seed)).numpy()
         values = eigsh(hessian.to_scipy(), k=count, which="LM", tol=1e-2, v0=start, return_eigenvectors=False)
@@ -192,12 +190,6 @@ def _unit(
     where = {name: options[name] for name in ("seed", "method", "total")}
     names = ("quantity", "at", "draw", "value")
     return [where | dict(zip(names, one, strict=True)) for one in measure(run, images, effort, seed=options["seed"])]
-
-
-def _lengths(protocol: Protocol) -> dict[str, Scalar]:
-    names = ("schedule", "pre", "iterations", "between", "final", "recorded", "record_lr")
-    lengths = {name: getattr(protocol, name) for name in names}
-    return lengths | {"lr_min": "constant" if protocol.lr_min is None else protocol.lr_min}
 
 
 def _loss(model: nn.Module, images: Images) -> float:

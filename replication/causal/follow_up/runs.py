@@ -8,7 +8,7 @@ from typing import Any
 
 from replication.causal.follow_up.checkpoint import Checkpoint
 from replication.causal.follow_up.procedure import follow_up
-from replication.causal.follow_up.protocols import METHODS, RECORDED, SCHEDULES, Protocol
+from replication.causal.follow_up.protocols import METHODS, SCHEDULES, Protocol
 from replication.causal.runs import Network, training_key
 from replication.causal.setting import Setting
 from replication.data.images import Images
@@ -68,15 +68,19 @@ def follow_up_runs(
     for argument, values, known in (("names", names, METHODS), ("schedules", schedules, SCHEDULES)):
         if unknown := [value for value in values if value not in known]:
             raise ValueError(f"{argument} must be among {known}, got {unknown}")
-    lengths = {name: getattr(protocol, name) for name in ("pre", "iterations", "between", "final")}
-    lengths |= {"lr_min": "constant" if protocol.lr_min is None else protocol.lr_min}
-    recording = {"recorded": protocol.recorded, "record_lr": protocol.record_lr}
     found: Rows = []
     for seed in seeds:
         for name in names:
             for schedule, total in [(None, 0.0)] if name == "dense" else [(s, t) for s in schedules for t in totals]:
-                one = {**key, **training_key(setting), **lengths, "study": "follow_up", "seed": seed, "method": name}
-                one |= recording if name in RECORDED else {}
+                one = {
+                    **key,
+                    **training_key(setting),
+                    **protocol.lengths,
+                    "study": "follow_up",
+                    "seed": seed,
+                    "method": name,
+                }
+                one |= protocol.recording(name)
                 one |= {} if schedule is None else {"schedule": schedule, "total": total}
                 chosen = protocol if schedule is None else replace(protocol, schedule=schedule)
                 file = None if checkpoints is None else checkpoints / f"{name}-{schedule}-{total}-seed{seed}.pt"

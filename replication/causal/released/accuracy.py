@@ -7,6 +7,7 @@ import numpy as np
 from replication.causal.released.figures import Released
 from replication.causal.released.text import Statement, count, decimals, listed, span
 from replication.ledger.claims import SIGNIFICANCE
+from replication.ledger.figures import pooled_variance
 from replication.ledger.paired import holm
 
 #: The authors' pictures of the ablation leave out cells with an accuracy at or below this.
@@ -35,8 +36,7 @@ def pooled_p(differences: Sequence[float], spread: Sequence[Sequence[float]], *,
     """
     from scipy.stats import t as student  # slow to import
 
-    freedom = sum(len(one) - 1 for one in spread)
-    within = sum(float(np.var(one)) * len(one) for one in spread) / freedom
+    within, freedom = pooled_variance(spread)
     error = np.sqrt(within * 2 / runs)
     sizes = np.abs(np.asarray(differences, dtype=float))
     return 2 * student.sf(np.divide(sizes, error, out=np.full_like(sizes, np.inf), where=error > 0), freedom)
