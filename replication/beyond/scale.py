@@ -7,8 +7,8 @@ import numpy as np
 from scipy.stats import binom, quantile_test
 
 PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
-#: Assumed accelerator, from NVIDIA's data sheet of the H100 SXM: bytes of memory; bytes and operations a second; bytes
-#: a second that a rank sends, over NVLink within a node of 8 and over a 400 Gb/s adapter between nodes.
+#: Assumed accelerator, with round numbers of an H100 SXM that were not checked: bytes of memory; bytes and operations
+#: a second; bytes a second that a rank sends, over NVLink within a node of 8 and over a 400 Gb/s adapter between nodes.
 MEMORY, BANDWIDTH, OPERATIONS, NODE, NETWORK = 80e9, 3.35e12, 989e12, 450e9, 50e9
 UTILISATION, TOKENS = 0.4, 2**20  # of the operations in training; tokens a step, over all ranks
 WINDOW, STRIDE, WINDOWS = 25, 22, 20  # of LEGCNet's exponents; 17 windows are the least for 5 lags
@@ -130,7 +130,8 @@ def page(*, draws: int = 400) -> str:
 
 `python -m replication.beyond.scale` calculates this page; nothing on it was measured on such models. The assumed
 accelerator has {MEMORY / 1e9:.0f} GB of memory, {BANDWIDTH / 1e12:g} TB/s and {OPERATIONS / 1e12:.0f} TFLOP/s
-(data sheet of the H100 SXM, bfloat16 without sparsity). A rank sends {NODE / 1e9:.0f} GB/s within a node of 8 and
+(round numbers of an H100 SXM in bfloat16, an assumption that was not checked). A rank sends
+{NODE / 1e9:.0f} GB/s within a node of 8 and
 {NETWORK / 1e9:.0f} GB/s between nodes. Training is FSDP2 with AdamW in float32, {TOKENS:,} tokens a step over all
 ranks, at {100 * UTILISATION:.0f}% of the peak. Activations come on top.
 

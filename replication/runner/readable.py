@@ -41,14 +41,14 @@ def readable(body: str) -> str:
 def _folded(cell: str) -> str:
     """Fold a code cell whose whole output is a sentence that begins with "Left out"."""
     code, _, output = cell.partition('<div class="output_wrapper">')
-    said = (
+    sentence = (
         re.fullmatch(r"\s*(?:<[^>]+>\s*)*(Left out\b[^<]*?)\s*(?:<[^>]+>\s*)*", output)
         if "<img" not in output
         else None
     )
-    if not said or cell.rstrip().endswith("</details>"):
+    if not sentence or cell.rstrip().endswith("</details>"):
         return cell
-    return f'<details class="left-out"><summary>{said[1]}</summary>{cell.rstrip()}</details>\n'
+    return f'<details class="left-out"><summary>{sentence[1]}</summary>{cell.rstrip()}</details>\n'
 
 
 def _with_texts(body: str) -> str:

@@ -100,25 +100,16 @@ def drop_cells(table: pd.DataFrame, stopping: pd.DataFrame, profile: str) -> lis
         "width": "width of the interval",
     }
 
-    def cell(shape: str, method: str, quantity: str, ours: float, n: int) -> ledger.Cell:
-        return ledger.Cell(
-            paper="causal",
-            table="critical sparsity",
-            dataset=shape,
-            method=method,
-            quantity=quantity,
-            profile=profile,
-            ours=float(ours),
-            n=int(n),
-        )
-
-    found = [
-        cell(row["shape"], f"{row['method']}, {row['runs']} runs", quantity, row[column], row["n"])
+    rows = [
+        (row["shape"], f"{row['method']}, {row['runs']} runs", quantity, row[column], row["n"])
         for row in table.to_dict("records")
         for column, quantity in named.items()
         if not np.isnan(row[column])
     ]
-    for row in stopping.to_dict("records"):
-        found.append(cell(row["shape"], "Bayes, until decided", "runs used", row["runs"], row["n"]))
-        found.append(cell(row["shape"], "Bayes, until decided", "share called abrupt", row["abrupt"], row["n"]))
-    return found
+    rows += [
+        (row["shape"], "Bayes, until decided", quantity, row[column], row["n"])
+        for row in stopping.to_dict("records")
+        for column, quantity in (("runs", "runs used"), ("abrupt", "share called abrupt"))
+    ]
+    frame = pd.DataFrame(rows, columns=["dataset", "method", "quantity", "ours", "n"])
+    return ledger.row_cells(frame, paper="causal", table="critical sparsity", profile=profile)

@@ -137,18 +137,9 @@ def calibration(weights: pd.DataFrame) -> pd.DataFrame:
 
 def posterior_cells(table: pd.DataFrame, profile: str) -> list[ledger.Cell]:
     """Return the expected and true numbers of wrong removals as cells of the table "posterior"."""
-    return [
-        ledger.Cell(
-            paper="causal",
-            table="posterior",
-            dataset=f"{row.problem}, {row.records} records",
-            method="two groups",
-            sparsity=float(row.share),
-            quantity=f"{name} wrong removals",
-            profile=profile,
-            ours=float(getattr(row, name)),
-            n=int(row.n),
-        )
-        for row in table.itertuples()
-        for name in ("expected", "true")
-    ]
+    numbers = table.melt(["problem", "records", "share", "n"], ["expected", "true"], "quantity", "ours").assign(
+        dataset=lambda rows: rows["problem"] + ", " + rows["records"] + " records",
+        quantity=lambda rows: rows["quantity"] + " wrong removals",
+    )
+    chosen = numbers.rename(columns={"share": "sparsity"})[["dataset", "sparsity", "quantity", "ours", "n"]]
+    return ledger.row_cells(chosen, paper="causal", table="posterior", method="two groups", profile=profile)

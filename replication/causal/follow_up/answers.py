@@ -13,7 +13,7 @@ from replication.causal.released.figures import Figure, Released
 from replication.causal.released.rows import rows
 from replication.ledger.cell import Cell
 from replication.ledger.figures import pooled_range
-from replication.ledger.tabular import mean_fields
+from replication.ledger.tabular import sample_cells
 
 _GROUPS = ("lenet_cifar10_accuracy", "hessian_eigenvalues", "noise_tolerance")
 #: Measurements of ours beside theirs: quantities of `repeats.measure` that depend neither on the scale of the weights
@@ -46,7 +46,8 @@ def answers(raw: pd.DataFrame, released: Released, *, network: str, dataset: str
             figure = row.figures[0]
             if (figure.network, figure.dataset) == (network, dataset) and figure.group in _GROUPS:
                 found += _answer(row.cell, figure, taken)
-    return found + list(_measurements(raw, {"paper": "causal", "dataset": dataset, "profile": profile}, network))
+    where = {"paper": "causal", "table": f"repeats-{network}", "dataset": dataset, "profile": profile}
+    return found + _measurements(raw, where)
 
 
 def sample(raw: pd.DataFrame, quantity: str, level: float | None = None) -> pd.Series:
@@ -96,10 +97,12 @@ def _answer(cell: Cell, figure: Figure, taken: Callable[..., pd.Series]) -> Iter
     yield replace(cell, ours=float(runs.mean()), n=len(runs), verdict=verdict, note=note, profile="paper")
 
 
-def _measurements(raw: pd.DataFrame, where: dict[str, Any], network: str) -> Iterator[Cell]:
-    chosen = raw[raw.quantity.isin(_OURS)]
-    means = chosen.groupby(["method", "total", "quantity", "at", "seed"], sort=False, dropna=False).value.mean()
-    for (method, total, quantity, at), part in means.groupby(level=[0, 1, 2, 3], sort=False, dropna=False):
-        words = quantity.replace("_", " ") + ("" if pd.isna(at) else f", radius {at:g}")
-        names = {"table": f"repeats-{network}", "method": method, "sparsity": float(total), "quantity": words}
-        yield Cell(**where, **names, **mean_fields(part.tolist()))
+def _measurements(raw: pd.DataFrame, where: dict[str, Any]) -> list[Cell]:
+    chosen = raw[raw.quantity.isin(_OURS)].rename(columns={"total": "sparsity"})
+    words = [
+        name.replace("_", " ") + ("" if pd.isna(at) else f", radius {at:g}")
+        for name, at in zip(chosen.quantity, chosen["at"], strict=True)
+    ]
+    names = ["method", "sparsity", "quantity"]
+    means = chosen.assign(quantity=words).groupby([*names, "seed"], sort=False).value.mean().reset_index()  # over draws
+    return sample_cells(means[[*names, "value"]], **where)
