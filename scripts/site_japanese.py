@@ -43,7 +43,9 @@ def _reports(root: Path) -> dict[str, str]:
     every = nbformat.v4.new_notebook(cells=[cell for one in notebooks.values() for cell in [*one.cells, reset]])
     for number, cell in enumerate(every.cells):  # ids of different notebooks are the same
         cell["id"] = f"cell-{number}"
-    NotebookClient(every, kernel_name="python3", resources={"metadata": {"path": str(root)}}).execute()
+    # The kernel warns that its connection, which stays on this machine, is not encrypted.
+    options = {"kernel_name": "python3", "extra_arguments": ["--IPKernelApp.log_level=40"]}
+    NotebookClient(every, resources={"metadata": {"path": str(root)}}, **options).execute()
     return {name: to_html(one, title=name, note="") for name, one in notebooks.items()}
 
 

@@ -28,10 +28,13 @@ def main(command: list[str]) -> int:
     descendants: set[psutil.Process] = set()
     try:
         process = _start(command)
-        threading.Thread(target=_end_with_runner, args=(descendants,), daemon=True).start()
+        orphaned = threading.Event()
+        threading.Thread(target=_end_with_runner, args=(descendants, orphaned), daemon=True).start()
         if sys.platform != "linux":  # processes that leave their parent are lost
             threading.Thread(target=_collect, args=(descendants,), daemon=True).start()
         status = process.wait()
+        if orphaned.is_set():  # the other thread may have taken the status of the command that it killed
+            return 1
         return status if status >= 0 else 128 - status
     finally:
         _end(descendants)
@@ -51,8 +54,9 @@ def _start(command: list[str]) -> subprocess.Popen:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=tie)
 
 
-def _end_with_runner(descendants: set[psutil.Process]) -> None:
+def _end_with_runner(descendants: set[psutil.Process], orphaned: threading.Event) -> None:
     os.read(0, 1)  # returns when the runner closes the pipe or dies
+    orphaned.set()
     _end(descendants)
     os._exit(1)
 

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from ccprune import cli
+from ccprune import cli, criteria
 from ccprune._pilot import _checks
 from ccprune._pilot._data import load
 from ccprune.cli import pilot as command
+from ccprune.criteria import _registry
 
 
 def _table(path):
@@ -81,9 +82,12 @@ def test_other_arguments_are_refused(arguments, message, tmp_path, monkeypatch, 
     assert not any(tmp_path.iterdir())
 
 
-def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
+def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_registry, "_CRITERIA", dict(_registry._CRITERIA))
     page = (Path(__file__).parents[3] / "docs" / "pilot.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    example, settings = re.findall(r"```python\n(.*?)```", page, re.S)
     exec(compile(example, "pilot.md", "exec"), {})
     assert "prune" in capsys.readouterr().out.lower() and (tmp_path / "sold" / "index.html").is_file()
+    exec(compile(settings, "pilot.md", "exec"), {})
+    assert {"legcnet 15 2", "legcnet 25 5"} <= criteria.registered().keys()
