@@ -219,9 +219,9 @@ def address(site):
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    chromium = shutil.which("chromium")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if chromium is None:
-        pytest.skip("needs a chromium on the PATH, as Debian's")
+        pytest.skip("needs a chromium on the PATH, as Debian's, or named by CHROMIUM")
     with playwright.sync_playwright() as started:
         yield started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
 
@@ -275,7 +275,6 @@ def test_a_browser_finds_what_is_searched_for(view, address):
     assert "online" in view.locator(".md-search-result__item a").first.get_attribute("href")
 
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 SIZES = [(1366, 768), (390, 844)]
 # Of one page: how much wider than the window it is, its pictures without words, and its characters.
 LOOKED_AT = r"""() => {
@@ -304,27 +303,23 @@ MISSING = r"""characters => {
 }"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the PATH, as Debian's, or named by CHROMIUM")
-def test_every_page_fits_a_laptop_and_a_phone_and_its_pictures_have_words(site):
-    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+def test_every_page_fits_a_laptop_and_a_phone_and_its_pictures_have_words(site, browser):
     wide, unnamed, pictures, characters = [], [], 0, set()
-    with sync.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context(java_script_enabled=False).new_page()  # the theme's programs take most of the time
-        for path in sorted(site.rglob("*.html")):
-            page.goto(path.as_uri(), wait_until="load")  # until the style is there
-            for width, height in SIZES:
-                page.set_viewport_size({"width": width, "height": height})
-                found = page.evaluate(LOOKED_AT)
-                if found["over"] > 0:
-                    wide.append(f"{path.relative_to(site)}: {found['over']} pixels more than {width}")
-            if found["unnamed"]:
-                unnamed.append(f"{path.relative_to(site)}: {found['unnamed']}")
-            pictures += found["pictures"]
-            characters |= set(found["characters"])
-        missing = page.evaluate(MISSING, "".join(sorted(characters | {"\U0010fffc"})))
-        japanese = page.evaluate(MISSING, "日本")
-        browser.close()
+    page = browser.new_context(java_script_enabled=False).new_page()  # the theme's programs take most of the time
+    for path in sorted(site.rglob("*.html")):
+        page.goto(path.as_uri(), wait_until="load")  # until the style is there
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            found = page.evaluate(LOOKED_AT)
+            if found["over"] > 0:
+                wide.append(f"{path.relative_to(site)}: {found['over']} pixels more than {width}")
+        if found["unnamed"]:
+            unnamed.append(f"{path.relative_to(site)}: {found['unnamed']}")
+        pictures += found["pictures"]
+        characters |= set(found["characters"])
+    missing = page.evaluate(MISSING, "".join(sorted(characters | {"\U0010fffc"})))
+    japanese = page.evaluate(MISSING, "日本")
+    page.close()
     assert not wide and not unnamed
     assert pictures > 100 and len(characters) > 200
     assert missing.pop() == "\U0010fffc"  # found where there is one
