@@ -85,8 +85,8 @@ def higher(method: ArrayLike, reference: ArrayLike, *, margin: float = 0.0, seed
     p_value = student_p(difference + margin) if few else sign_flip_p(difference + margin, seed=seed)
     interval = mean_interval(difference, seed=seed)
     outcome = outcome_of(p_value, mean + margin)
-    spread = float(difference.std(ddof=1))
-    least = detectable_effect(spread, n) if outcome == "undecided" and spread > 0 else None
+    varied = np.ptp(difference) > _ROUNDING
+    least = detectable_effect(float(difference.std(ddof=1)), n) if outcome == "undecided" and varied else None
     return _numbers(interval) | {"p_value": p_value, "outcome": outcome, "detectable": least}
 
 

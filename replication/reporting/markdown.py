@@ -5,6 +5,8 @@ from typing import Any
 
 from replication import ledger
 
+_FEW = 3  # runs whose equality says nothing of their spread
+
 
 def number(value: float | None) -> str:
     """Format a number with four significant digits; verdicts.csv has more."""
@@ -12,9 +14,14 @@ def number(value: float | None) -> str:
 
 
 def with_interval(row: Mapping[str, Any]) -> str:
-    """Format our number in a row of verdicts.csv, with its interval and number of runs, if any."""
+    """Format our number in a row of verdicts.csv, with its number of runs, if any, and its interval.
+
+    Two or three equal runs have no interval.
+    """
     text = number(row["ours"])
-    if row["ci_low"] is not None:
+    # Student's interval of two or three equal runs has no width, as if their mean were known.
+    known = row["ci_low"] is not None and (row["ci_low"] < row["ci_high"] or row["n"] > _FEW)
+    if known:
         text += f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
     return text + (f" ({row['n']})" if row["n"] is not None else "")
 

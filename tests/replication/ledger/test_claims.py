@@ -112,3 +112,8 @@ def test_an_undecided_claim_states_what_would_have_been_found():
     found = fewer_epochs(rng.integers(10, 20, 40), rng.integers(10, 20, 40))
     assert found["outcome"] == "undecided" and 0.5 < found["detectable"] < 0.85
     assert higher(np.r_[np.ones(10), np.zeros(10)], np.zeros(20))["detectable"] is None, "a decided one does not"
+
+
+def test_equal_differences_say_nothing_of_what_would_have_been_found():
+    nearly = higher([0.1 + 0.2, 0.3], [0.0, 0.0])
+    assert nearly["outcome"] == "undecided" and nearly["detectable"] is None

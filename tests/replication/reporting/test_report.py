@@ -9,6 +9,7 @@ from ccprune._util.files import write_atomic
 from replication import figures, ledger
 from replication.ledger import Cell
 from replication.reporting import counts, figure, write_report
+from replication.reporting.markdown import with_interval
 
 OURS = Cell(
     paper="legcnet", table="1", dataset="cancer", method="ft", quantity="epochs", kind="figure", origin="printed",
@@ -228,3 +229,10 @@ def test_the_figure_is_the_same_whatever_style_the_caller_has_set():
 def test_every_claim_and_control_that_is_counted_has_its_kind_in_the_name():
     for (paper, _, _), name in counts.NAMES.items():
         assert name.startswith({"legcnet": "A: ", "causal": "B: "}[paper])
+
+
+@pytest.mark.parametrize(
+    ("low", "n", "text"), [(0.5, 2, "0.5 (2)"), (0.4, 2, "0.5 [0.4, 0.5] (2)"), (0.5, 50, "0.5 [0.5, 0.5] (50)")]
+)
+def test_two_equal_runs_have_no_interval_of_zero_width(low, n, text):
+    assert with_interval({"ours": 0.5, "ci_low": low, "ci_high": 0.5, "n": n}) == text
