@@ -1,6 +1,6 @@
 """Answers to the released figures of LeNet on CIFAR-10, from the networks that `repeats` trains again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -82,18 +82,44 @@ def _answer(cell: Cell, figure: Figure, taken: Callable[..., pd.Series]) -> Iter
     groups = {key: part.to_numpy() for key, part in values.groupby(level=["method", "total"])}
     names = FITS if figure.method == "causal" else [figure.method]
     chosen = {name: groups[name, figure.sparsity] for name in names if (name, figure.sparsity) in groups}
-    ranges = {name: pooled_range(runs, list(groups.values())) for name, runs in chosen.items()}
+    yield from judged(cell, chosen, {name: pooled_range(runs, list(groups.values())) for name, runs in chosen.items()})
+
+
+def judged(
+    cell: Cell,
+    chosen: Mapping[str, np.ndarray],
+    ranges: Mapping[str, tuple[float, float] | None],
+    *,
+    exact: bool = False,
+    remark: str = "",
+) -> Iterator[Cell]:
+    """Yield the cell of a released figure with its verdict, nothing if one of the ranges is missing.
+
+    Parameters
+    ----------
+    cell : Cell
+        The row of the figure.
+    chosen : mapping
+        Single runs by each setting that may have made the figure.
+    ranges : mapping
+        Range of one further run for each of them. If the figure lies in some of the ranges only, the verdict is
+        "underspecified".
+    exact : bool
+        If true, a figure that every run repeats is "identical".
+    remark : str
+        What the runs are of, for the note.
+    """
     if not ranges or None in ranges.values():
         return
-    inside = {name: low <= cell.published <= high for name, (low, high) in ranges.items()}
-    verdict = (
-        "underspecified" if len(set(inside.values())) > 1 else "within_noise" if all(inside.values()) else "outside"
-    )
+    runs = np.concatenate(list(chosen.values()))
+    inside = {low <= cell.published <= high for low, high in ranges.values()}
+    verdict = "underspecified" if len(inside) > 1 else "within_noise" if inside == {True} else "outside"
+    if exact and bool((runs == cell.published).all()):
+        verdict = "identical"
     spans = (
         f"{name}: {chosen[name].mean():.4g}, range {low:.4g} to {high:.4g}" for name, (low, high) in ranges.items()
     )
-    runs = np.concatenate(list(chosen.values()))
-    note = f"single runs by {'; '.join(spans)}"
+    note = " ".join(filter(None, ["single runs", remark, f"by {'; '.join(spans)}"]))
     yield replace(cell, ours=float(runs.mean()), n=len(runs), verdict=verdict, note=note, profile="paper")
 
 

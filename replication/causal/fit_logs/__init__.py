@@ -1,0 +1,6 @@
+"""The released logs of causal fits, and a network that was cut once, made again several times."""
+
+from replication.causal.fit_logs.runs import STARTS, cut_runs, friedman_records, friedman_runs, log_runs
+from replication.causal.fit_logs.verdicts import answers
+
+__all__ = ["STARTS", "answers", "cut_runs", "friedman_records", "friedman_runs", "log_runs"]
