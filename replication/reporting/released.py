@@ -125,7 +125,7 @@ def _before_retraining(found: Sequence[Row]) -> list[str]:
 
 
 def overview(figures: Released, found: Sequence[Row]) -> str:
-    """How many figures were released, in how many rows, how many of each are answered, and what the rest would cost."""
+    """How many figures were released, in how many rows, how many have a verdict, and what the rest would cost."""
     groups = len({figure.group for figure in figures.figures})
     verdicts = {_key(row): row["verdict"] for row in released_rows(found)}
     made = rows(figures)
@@ -138,8 +138,8 @@ def overview(figures: Released, found: Sequence[Row]) -> str:
     text = (
         f"The authors released {len(figures.figures):,} figures in {groups} groups with their follow-up. Means, "
         f"medians of draws and figures that follow from others share a row, which makes {len(made)} rows of the table "
-        f"of verdicts. {len(made) - len(open_rows)} rows ({len(figures.figures) - len(left):,} figures) are answered, "
-        f"and {len(open_rows)} rows ({len(left):,} figures) are not run, each with the reason in its note"
+        f"of verdicts. {len(made) - len(open_rows)} rows ({len(figures.figures) - len(left):,} figures) have a "
+        f"verdict, and {len(open_rows)} rows ({len(left):,} figures) are not run, each with the reason in its note"
     )
     if costs:
         text += f"; training under the stated protocols would take about {listed(costs)}, where an epoch was timed"

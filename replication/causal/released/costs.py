@@ -21,7 +21,11 @@ class Pace:
 
 
 #: Measured on two cores with bfloat16; LeNet with two networks side by side, each on one core.
-PACES = {("lenet", "cifar10"): Pace(25.0, 1), ("resnet20", "cifar10"): Pace(60.0, 2)}
+PACES = {
+    ("lenet", "cifar10"): Pace(25.0, 1),
+    ("lenet", "mnist"): Pace(11.0, 1),
+    ("resnet20", "cifar10"): Pace(60.0, 2),
+}
 
 
 def epochs(figure: Figure, released: Released) -> int | None:
@@ -44,6 +48,12 @@ def epochs(figure: Figure, released: Released) -> int | None:
         trained = settings["trained_epochs_in_all"].get(figure.method)
         recorded = _LENET_RECORDED * iterations if figure.method == "causal" else 0
         return None if trained is None else trained + recorded
+    if group in ("lenet_mnist", "vgg_cifar10_final"):
+        cuts = settings["iterations"]
+        training = settings["pre_epochs"] + settings["epochs_between"] * (cuts - 1) + settings["final_epochs"]
+        return training + settings["recorded_epochs"] * cuts
+    if group == "fit_log_lenet_sklearn":  # the epochs are the script's default, and the records those after three cuts
+        return 10 + 3 * (10 + 1)
     if group == "lenet_cifar10_not_retrained":
         return released.settings["lenet_cifar10_accuracy"]["pre_epochs"] + _LENET_RECORDED * iterations
     if group in ("resnet20_cifar10_filed_under_vgg", "resnet20_cifar10_short_retraining"):

@@ -26,7 +26,7 @@ def output(folder, change=lambda content: None):
 def test_the_index_has_both_counts_and_every_statement(tmp_path):
     text = output(tmp_path)
     rows = made(figures.load())
-    assert f"| B: released in files | our runs | {len(rows)} | 27 | 0 | 0 | 2 | {len(rows) - 29} |" in text
+    assert f"| B: released in files | our runs | {len(rows)} | 29 | 0 | 0 | 3 | {len(rows) - 32} |" in text
     assert "1,401 figures in 23 groups" in text and f"makes {len(rows)} rows of the table of verdicts" in text
     for one in released.statements(figures.load()):
         assert f"### {one.title}\n\n{one.text}\n" in text and f"*Caveat: {one.caveat}*" in text
@@ -55,15 +55,15 @@ def test_counts_are_the_same_from_the_committed_table():
     assert len(rows) == len(made(whole))
     assert released.overview(whole, rows) in (ROOT / "replication" / "README.md").read_text(encoding="utf-8")
     found = statements.facts(rows)
-    assert sum(found.released.values()) == len(rows) and found.designed == (29, 27)
+    assert sum(found.released.values()) == len(rows) and found.designed == (31, 29)
 
 
 def test_a_row_that_a_run_answers_is_counted_as_answered():
     whole = figures.load()
     rows = [vars(row.cell) | {"verdict": "not_run"} for row in made(whole)]
-    assert "0 rows (0 figures) are answered" in released.overview(whole, rows)
+    assert "0 rows (0 figures) have a verdict" in released.overview(whole, rows)
     rows[0] |= {"verdict": "within_noise", "profile": "paper"}
-    assert f"1 rows ({len(made(whole)[0].figures)} figures) are answered" in released.overview(whole, rows)
+    assert f"1 rows ({len(made(whole)[0].figures)} figures) have a verdict" in released.overview(whole, rows)
     assert "1 are compared with our runs" in statements.bullets([row | {"trial": None} for row in rows])
 
 
