@@ -1,12 +1,10 @@
-"""Runs whose numbers the authors released as logs: fits on an MLP's records, Friedman's problem, and one cut of LeNet.
+"""Runs whose numbers the authors released as logs: fits on an MLP's records, and Friedman's problem.
 
 Every row has the group and the quantity of the released figure that it stands beside.
 """
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,11 +15,7 @@ from torch.nn.functional import softshrink
 from torch.optim.lr_scheduler import OneCycleLR
 
 from ccprune.mask import Mask
-from ccprune.training import evaluate
-from replication.causal.follow_up.checkpoint import Checkpoint
 from replication.causal.follow_up.records import record
-from replication.causal.one_shot.start import Start
-from replication.causal.runs import Network, training_key
 from replication.causal.setting import Setting
 from replication.data.images import Images
 from replication.ledger.units import Rows, Scalar, Units
@@ -112,40 +106,6 @@ def friedman_records(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.diff(path, axis=0) ** 2, np.diff(losses)
 
 
-def cut_runs(
-    network: Network,
-    images: Images,
-    setting: Setting,
-    *,
-    epochs: int,
-    names: Sequence[str],
-    totals: Sequence[float],
-    seeds: Sequence[int],
-    units: Units,
-    key: Mapping[str, Scalar],
-    checkpoints: Path | None = None,
-) -> Rows:
-    """Train with a constant learning rate, record one epoch, and cut once by each fit, without training afterwards.
-
-    One unit is one seed. The other parameters are those of `follow_up.repeat_runs`, and `names` are causal fits.
-
-    Returns
-    -------
-    list of dict
-        method, total, seed, group, quantity (test accuracy), at (None) and value. A fit without coefficients has none.
-    """
-    found: Rows = []
-    for seed in seeds:
-        one = {**key, **training_key(setting), "study": "one_cut", "epochs": epochs, "seed": seed}
-        one |= {"names": " ".join(names), "totals": " ".join(map(str, totals))}
-        checkpoint = Checkpoint(checkpoints and checkpoints / f"one-cut-seed{seed}.pt", one)
-        options = {"epochs": epochs, "lr_min": None, "recorded": 1, "record_lr": 1e-3, "seed": seed}
-        start = Start(network, images, setting, **options, checkpoint=checkpoint)
-        found += units.get(one, partial(_cuts, start, images, names, totals, seed))
-        checkpoint.remove()
-    return found
-
-
 def pass_losses(x: Tensor, y: Tensor, alpha: float, *, passes: int = 30, size: int = 16) -> tuple[list[float], Tensor]:
     """Fit by the truncated gradient of June 2025, and return each pass's mean squared error and the coefficients.
 
@@ -232,19 +192,6 @@ def _friedman(seed: int) -> Quantities:
     gamma = Lasso(alpha=1.0, fit_intercept=False).fit(x, y).coef_
     yield "synthetic_friedman", "gammas_not_zero", None, float(np.count_nonzero(gamma))
     yield "synthetic_friedman", "smallest_penalty_without_gammas", None, float(np.abs(x.T @ y).max() / len(y))
-
-
-def _cuts(start: Start, images: Images, names: Sequence[str], totals: Sequence[float], seed: int) -> Rows:
-    found: Rows = []
-    for name in names:
-        gamma = start.fit(name).gamma
-        for total in totals if gamma is not None else ():
-            model = copy.deepcopy(start.model)
-            Mask.from_scores(start.records.as_scores(gamma), sparsity=total).apply_(model)
-            accuracy = evaluate(model, images.x_test, images.y_test, normalise=images.normalise).accuracy
-            one = [("lenet_cifar10_not_retrained", "test_accuracy", None, accuracy)]
-            found += _rows(one, method=name, total=total, seed=seed)
-    return found
 
 
 def _mlp(seed: int) -> nn.Module:

@@ -1,9 +1,10 @@
-"""Released figures beside the runs of `fit_logs.runs`, and measurements of these runs."""
+"""Released figures beside the runs of `runs` and `cut`, and measurements of these runs."""
 
 from collections.abc import Iterator
 
 import pandas as pd
 
+from replication.causal.fit_logs.cut import GROUP
 from replication.causal.follow_up.answers import judged
 from replication.causal.released.figures import Figure, Released
 from replication.causal.released.rows import rows
@@ -11,7 +12,7 @@ from replication.ledger.cell import Cell
 from replication.ledger.figures import pooled_range, prediction_range
 from replication.ledger.tabular import sample_cells
 
-_GROUPS = ("fit_log_mlpnet", "fit_log_mlpnet_plain_sgd", "synthetic_friedman", "lenet_cifar10_not_retrained")
+_GROUPS = ("fit_log_mlpnet", "fit_log_mlpnet_plain_sgd", "synthetic_friedman", GROUP)
 _FIVE_EPOCHS = "of five recorded epochs"
 # Cells of the logs' notebook that show the records of another run than its fit.
 _OTHER_RECORDS = ("delta_loss", "squared_step", "largest_mean_feature")
@@ -59,7 +60,7 @@ def _answer(cell: Cell, figure: Figure, raw: pd.DataFrame) -> Iterator[Cell]:
     at = figure.details.get("fit_pass", figure.details.get("fit_batch"))
     if at is not None:
         part = part[part["at"] == at]
-    if figure.group == "lenet_cifar10_not_retrained":
+    if figure.group == GROUP:
         runs = {key: one.value.to_numpy() for key, one in part.groupby(["method", "total"])}
         chosen = {name: values for (name, total), values in runs.items() if total == figure.sparsity}
         ranges = {name: pooled_range(values, list(runs.values())) for name, values in chosen.items()}
