@@ -1,5 +1,6 @@
 """Cheap causality: how few records, windows and weights give the ranking of both papers' full scores?"""
 
+import math
 import time
 from typing import Any
 
@@ -20,6 +21,8 @@ WAYS = {
 }
 SHARES = (1.0, 0.7, 0.5, 0.3, 0.1)
 _KNEE = 0.9
+_OTHER = 1_000_000  # the problem draws its idle weights with the seed itself: the sample must not be the same draw
+_TIMED = 3  # of as many calls the fastest counts
 
 
 def cheap_runs(
@@ -28,8 +31,9 @@ def cheap_runs(
     """Train planted regressions with idle weights, and score them with parts of their records.
 
     The overlap is the share of the kept weights, as many as are needed, that the full score keeps too, and truth the
-    share that is needed. Both are counted over all weights. Of sampled weights only the sample is scored, and the rest
-    gets random scores. Seconds are those of scoring, and bytes what a score holds.
+    share that is needed. Both are counted over all weights. Of sampled weights only the sample is scored, and each
+    of the rest gets the score of one of these at random. Seconds are those of scoring (the fastest of three calls), and
+    bytes what a score holds.
 
     Parameters
     ----------
@@ -53,9 +57,11 @@ def cheap_runs(
             full = _kept(_score(paper, "earlier stop", 1.0, changes, losses, paths, seed)[0], needed)
             for way in ways:
                 for share in SHARES:
-                    began = time.perf_counter()
-                    found = _score(paper, way, share, changes, losses, paths, seed)
-                    seconds = time.perf_counter() - began
+                    seconds = math.inf
+                    for _ in range(_TIMED):
+                        began = time.perf_counter()
+                        found = _score(paper, way, share, changes, losses, paths, seed)
+                        seconds = min(seconds, time.perf_counter() - began)
                     if found is None:  # too few windows for the test
                         continue
                     kept = _kept(found[0], needed)
@@ -120,7 +126,7 @@ def _score(
     paper: str, way: str, share: float, changes: Tensor, losses: Tensor, paths: Tensor, seed: int
 ) -> tuple[Tensor, int] | None:
     """Return scores (P,) and the bytes that the score holds, or None for fewer windows than the test needs."""
-    count, generator = changes.shape[1], torch.Generator().manual_seed(seed)
+    count, generator = changes.shape[1], torch.Generator().manual_seed(seed + _OTHER)
     rows = torch.arange(len(changes))
     if way == "earlier stop":
         rows = rows[: round(share * len(rows))]
@@ -140,7 +146,7 @@ def _score(
         risk = losses[rows].cumsum(0)[_WINDOW - 1 :: stride][: len(exponents)]
         found = legcnet({"w": exponents}, risk, max_lag=_LAG, test="ssr_f", untestable="prune")["w"]
         held = len(columns) * (8 * len(exponents) + 4 * _WINDOW)
-    scores = torch.rand(count, generator=generator, dtype=torch.float64) * found.max()
+    scores = found[torch.randint(len(found), (count,), generator=generator)].double()
     scores[columns] = found.double()
     return scores, held
 

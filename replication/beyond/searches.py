@@ -19,6 +19,7 @@ from ccprune._pilot._engine import Setting, branch, start
 from ccprune._pilot._metrics import accuracy, metric_value, r_squared
 from ccprune._pilot._search import search, sparsest
 from ccprune.recording import InMemory
+from replication import ledger
 from replication.beyond.pilots import pilot_settings
 
 PLAIN = ("magnitude", "random", "causal")
@@ -42,14 +43,30 @@ def settings_grid(sparsities: Sequence[float]) -> list[dict[str, Any]]:
     return [dict(zip(PARTS, (*one, share), strict=True)) for one in found for share in sparsities]
 
 
-def grid_values(task: str, *, samples: int, sparsities: Sequence[float], seeds: int, folder: Path) -> pd.DataFrame:
+def grid_values(
+    task: str, *, samples: int, sparsities: Sequence[float], seeds: int, folder: Path, before: int = 0
+) -> pd.DataFrame:
     """Train every network of the grid and return its differences to the dense network; larger is better.
+
+    Parameters
+    ----------
+    task : str
+        One of `TASKS`.
+    samples : int
+        Number of samples in all, if the data have more.
+    sparsities : sequence of float
+    seeds : int
+        Number of initial networks.
+    folder : Path
+        Folder of the units, one for each seed, and of files of the task.
+    before : int
+        Epochs before pruning, at least 2 more than the recorded ones, which have 205 steps or more.
 
     Returns
     -------
     DataFrame
-        One row for each place in `settings_grid` and seed. Columns place, seed, validation, test, and margin: the
-        task's, or 0.02.
+        One row for each place in `settings_grid` and seed. Columns place, seed, validation, test, dense (the dense
+        network's metric on the test samples) and margin: the task's, or 0.02.
     """
     names = _register()
     given = pilot_settings(task, samples=samples, folder=folder)
@@ -61,20 +78,27 @@ def grid_values(task: str, *, samples: int, sparsities: Sequence[float], seeds: 
     sign = -1 if given.get("better") == "smaller" else 1
     optimizer = given.get("optimizer") or partial(torch.optim.Adam, lr=0.003)
     recorded = math.ceil(_STEPS / data.steps)
-    setting = Setting(make, optimizer, data.batches, loss, tuple(names.values()), recorded + 2, recorded, _AFTER)
-    rows = []
-    for seed in range(seeds):
+    before = max(before, recorded + 2)
+    setting = Setting(make, optimizer, data.batches, loss, tuple(names.values()), before, recorded, _AFTER)
+
+    def rows(seed: int) -> list[dict[str, Any]]:
         begun = start(setting, seed)
 
-        def values(name: str | None, sparsity: float, schedule: str, begun=begun, seed=seed) -> np.ndarray:
+        def values(name: str | None, sparsity: float, schedule: str) -> np.ndarray:
             model = branch(setting, begun, seed, name, sparsity=sparsity, schedule=schedule).model
             return sign * np.array([metric_value(metric, model, *part) for part in (data.validation, data.test)])
 
-        dense = values(None, 0.0, "one_shot")
+        dense, found = values(None, 0.0, "one_shot"), []
         for place, one in enumerate(settings_grid(sparsities)):
             gain = values(names[_key(one)], one["sparsity"], one["schedule"]) - dense
-            rows.append({"place": place, "seed": seed, "validation": gain[0], "test": gain[1]})
-    return pd.DataFrame(rows).assign(margin=given.get("margin", _MARGIN))
+            row = {"place": place, "seed": seed, "validation": float(gain[0]), "test": float(gain[1])}
+            found.append(row | {"dense": sign * float(dense[1])})
+        return found
+
+    units = ledger.Units(folder)
+    key = {"study": "settings", "task": task, "samples": samples, "before": before, "sparsities": f"{sparsities}"}
+    found = [units.get(key | {"seed": seed}, partial(rows, seed)) for seed in range(seeds)]
+    return pd.DataFrame(itertools.chain(*found)).assign(margin=given.get("margin", _MARGIN))
 
 
 def search_results(
@@ -87,13 +111,16 @@ def search_results(
 ) -> pd.DataFrame:
     """Search the stored grid under each share of its cost, and report each choice on other samples and other seeds.
 
-    A repetition draws the seeds of the search; the choice is reported on the test samples with the remaining seeds, so
-    that the optimism of choosing is measured (nested). The cost is the number of networks.
+    A repetition draws the seeds of the search. The choice is reported on other samples and with the remaining seeds, so
+    that the optimism of choosing is measured (nested). Each repetition is done twice, with the roles of the validation
+    and test samples exchanged, so that a difference between the two parts is not taken for optimism. The cost is the
+    number of networks.
 
     Returns
     -------
     DataFrame
-        Columns repetition, method ("tpe" with successive halving, "random", or "grid": the best of all), share, regret
+        One row for each repetition, part, method and share. Columns repetition, part (of the samples on which the
+        setting was chosen), method ("tpe" with successive halving, "random", or "grid": the best of all), share, regret
         (utility of the grid's best minus that of the chosen, over all seeds of the search), chosen (difference to dense
         by which it was chosen), reported (on the other samples and seeds), optimism (chosen minus reported), tried.
     """
@@ -103,9 +130,10 @@ def search_results(
         part: values.pivot(index="place", columns="seed", values=part).to_numpy() for part in ("validation", "test")
     }
     rows = []
-    for repetition in range(repetitions):
-        order = np.random.default_rng(repetition).permutation(table["test"].shape[1])
-        inner, outer = table["validation"][:, order[:searched]], table["test"][:, order[searched:]]
+    for repetition, part in itertools.product(range(repetitions), table):
+        order = np.random.default_rng(repetition).permutation(table[part].shape[1])
+        other = table["test" if part == "validation" else "validation"]
+        inner, outer = table[part][:, order[:searched]], other[:, order[searched:]]
         worth = np.array([utility(one, inner[place].mean()) for place, one in enumerate(grid)])
         found: dict[tuple[str, float], tuple[int, float, int]] = {}
         best = int(worth.argmax())
@@ -124,8 +152,8 @@ def search_results(
             found[method, share] = grid.index(dict(one.setting)), one.difference, one.tried
         for (method, share), (place, chosen, tried) in found.items():
             reported = float(outer[place].mean())
-            row = {"repetition": repetition, "method": method, "share": share, "tried": tried, "place": place}
-            row |= {"regret": worth[best] - worth[place], "chosen": chosen, "reported": reported}
+            row = {"repetition": repetition, "part": part, "method": method, "share": share, "tried": tried}
+            row |= {"place": place, "regret": worth[best] - worth[place], "chosen": chosen, "reported": reported}
             rows.append(row | {"optimism": chosen - reported})
     return pd.DataFrame(rows)
 

@@ -35,7 +35,7 @@ def test_weights_that_never_change_are_found_by_few_records_and_noise_is_not():
     causal = runs[runs["paper"] == "causal"]
     assert (causal.loc[causal["way"] != "sampled weights", "truth"] == 1).all()  # dead weights score 0
     sampled = causal[causal["way"] == "sampled weights"].groupby("share")["truth"].mean()
-    assert sampled[0.1] < 0.8 < sampled[1.0]
+    assert sampled[0.5] == pytest.approx(0.75, abs=0.1) and sampled[1.0] == 1  # chance for the half without a score
     cost = causal[causal["way"] == "sampled weights"].groupby("share")["bytes"].first()
     assert cost[0.5] * 2 == cost[1.0]
     legcnet = runs[(runs["paper"] == "LEGCNet") & (runs["way"] == "fewer windows")]
