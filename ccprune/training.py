@@ -38,7 +38,15 @@ class StepRecorder(Protocol):
 
 @dataclass(frozen=True)
 class History:
-    """Result of `fit`: each epoch's mean training loss, with the weights of each step, and the number of steps."""
+    """Result of `fit`.
+
+    Attributes
+    ----------
+    loss : tuple of float
+        Mean training loss of each epoch, with the weights of each step.
+    steps : int
+        Number of steps of the optimiser.
+    """
 
     loss: tuple[float, ...]
     steps: int
@@ -46,7 +54,15 @@ class History:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy, in [0, 1], and mean loss of a model on samples."""
+    """Result of `evaluate`.
+
+    Attributes
+    ----------
+    accuracy : float
+        Between 0 and 1.
+    loss : float
+        Mean loss.
+    """
 
     accuracy: float
     loss: float
@@ -56,6 +72,18 @@ def converged(losses: Sequence[float], *, tol: float = 1e-4, patience: int = 5) 
     """Return True once each of the last `patience` epochs has improved the best earlier loss by less than `tol`.
 
     The 2024 protocol ends training by this rule, with these values, or after 200 epochs.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        Losses of the epochs so far.
+    tol : float, default 1e-4
+    patience : int, default 5
+
+    Examples
+    --------
+    >>> converged([1.0, 0.5, 0.5, 0.5], patience=2), converged([1.0, 0.5, 0.5, 0.4], patience=2)
+    (True, False)
     """
     best, idle = float("inf"), 0
     for loss in losses:
@@ -83,11 +111,13 @@ def fit(
 
     Parameters
     ----------
+    model : Module
     batches : callable
         Maps an epoch, counted from 0, to its mini-batches (inputs, labels) on the model's device. Inputs are a Tensor,
         or a tuple or mapping of the model's arguments.
     epochs : int
         Maximum number of epochs, at least 1.
+    optimizer : Optimizer
     loss : callable
         Maps (outputs, labels) to the mean loss.
     scheduler : LRScheduler, optional
@@ -117,6 +147,14 @@ def fit(
     ValueError
         For fewer than 1 epochs, and with the number of the epoch for an epoch without batches or a loss that is not
         finite.
+
+    Examples
+    --------
+    >>> model, x, y = nn.Linear(2, 2), torch.randn(64, 2), torch.zeros(64, dtype=torch.int64)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> history = fit(model, lambda epoch: [(x, y)] * 10, epochs=3, optimizer=optimizer)
+    >>> history.steps, history.loss[0] > history.loss[1] > history.loss[2]
+    (30, True)
     """
     at_least(1, epochs=epochs)
     device = next(model.parameters()).device
@@ -181,11 +219,24 @@ def evaluate(
 
     Parameters
     ----------
+    model : Module
     x, y : Tensor (n, ...), Tensor (n,) of int64
         Inputs in their stored form, and classes, on the model's device. x may be a tuple or mapping of the model's
-        arguments. A ValueError is raised if there are no samples, or if x and y differ in length.
+        arguments.
     normalise : callable
         Maps the stored inputs of a batch to the model's inputs.
+    batch_size : int, default 1000
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, or if x and y differ in length.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[2.0, 1.0], [0.0, 5.0], [3.0, 1.0]])
+    >>> evaluate(nn.Identity(), x, torch.tensor([0, 1, 1]), normalise=lambda x: x).accuracy == 2 / 3
+    True
     """
     count = samples(x)
     if not count or count != len(y):

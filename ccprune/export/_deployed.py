@@ -33,8 +33,9 @@ def deploy(
     Parameters
     ----------
     folder : path
-    model, mask
-        As in `save`.
+    model : Module
+        Pruned model; pruned weights must be zero.
+    mask : Mask
     key : bytes
         Secret of at least 16 bytes.
     measures : {name: sequence of float}
@@ -52,6 +53,18 @@ def deploy(
     ValueError
         For a short key, for measures of another length than before, for a mask of other parameters, as `save`, and if
         the current version is not what was signed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from torch import nn
+    >>> from ccprune import prune, score
+    >>> folder, model, key = tempfile.mkdtemp(), nn.Linear(8, 4), b"secret of 16 bytes"
+    >>> mask = prune(model, score("magnitude", model), sparsity=0.75)
+    >>> _ = deploy(folder, model, mask, key=key, measures={"accuracy": [0.90, 0.92]})
+    >>> changes = deploy(folder, model, mask, key=key, measures={"accuracy": [0.91, 0.93]})
+    >>> round(float(changes["measures"].iloc[0]["difference"]), 3), deployed(folder, nn.Linear(8, 4), key=key).kept
+    (0.01, 8)
     """
     import pandas as pd  # slow to import
 
@@ -99,15 +112,37 @@ def deploy(
 
 
 def deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: bool = False) -> Mask:
-    """Load the current version into the model and return its mask; with `back`, first return to the one before.
+    """Load the current version into the model and return its mask.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of `deploy`, whose example shows a call.
+    model : Module
+        Changed in place.
+    key : bytes
+        Secret with which the versions were signed.
+    back : bool, default False
+        Whether to return to the version before the current one first.
 
     Raises
     ------
     FileNotFoundError
         If nothing was deployed.
     ValueError
-        If a file or manifest is not what was signed with the key, if there is no version before, and as `load`. The
-        model and the current version are then unchanged.
+        If a file or manifest is not what was signed with the key, does not fit the model, or if there is no version
+        before. The model and the current version are then unchanged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> folder, model, key = tempfile.mkdtemp(), torch.nn.Linear(2, 1), b"secret of 16 bytes"
+    >>> for keep in ([[True, True]], [[True, False]]):
+    ...     mask = Mask({"weight": torch.tensor(keep)})
+    ...     _ = deploy(folder, mask.apply_(model), mask, key=key, measures={})
+    >>> deployed(folder, model, key=key).kept, deployed(folder, model, key=key, back=True).kept
+    (1, 2)
     """
     _check(key)
     folder = Path(folder)

@@ -28,8 +28,28 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
     The mask takes one bit per weight: uint8 tensors "ccprune.mask/NAME" hold the flattened mask in the format of
     `numpy.packbits`. The text metadata are format, mask (JSON of name -> shape), tied (JSON of name -> name that holds
     the values), requested (requested sparsity, if known), digests (JSON of name -> SHA-256 of the values) and sealed
-    (SHA-256 of the other texts). Any safetensors reader can read the weights. A ValueError is raised if the mask does
-    not fit the model or pruned weights are not zero in it, and for a state with anything but tensors.
+    (SHA-256 of the other texts). Any safetensors reader can read the weights.
+
+    Parameters
+    ----------
+    path : path
+    model : Module
+    mask : Mask
+
+    Raises
+    ------
+    ValueError
+        If the mask does not fit the model, if pruned weights are not zero in it, and if its state has anything but
+        tensors.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ccprune import prune, score
+    >>> model, copy = torch.nn.Linear(8, 4), torch.nn.Linear(8, 4)
+    >>> path = save(Path(tempfile.mkdtemp(), "model"), model, prune(model, score("magnitude", model), sparsity=0.75))
+    >>> load(path, copy).kept, bool((copy.weight == model.weight).all())
+    (8, True)
     """
     path = Path(path)
     violations = int(mask.check(model)["violations"]["all"])
@@ -62,6 +82,13 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
 def load(path: str | os.PathLike, model: nn.Module) -> Mask:
     """Load a file of `save` into the model, in place and on the model's devices, and return the mask.
 
+    Parameters
+    ----------
+    path : path
+        File that `save` has written.
+    model : Module
+        Changed in place.
+
     Raises
     ------
     FileNotFoundError
@@ -69,6 +96,15 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
     ValueError
         If the file is damaged or not from `save`, or its names, shapes or dtypes are not those of the model. The model
         is then unchanged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ccprune import Mask
+    >>> path = save(Path(tempfile.mkdtemp(), "model"), torch.nn.Linear(2, 1), Mask({"weight": torch.ones(1, 2) > 0}))
+    >>> load(path, torch.nn.Linear(3, 1))  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    ValueError: ...
     """
     path = Path(path)
     if not path.is_file():

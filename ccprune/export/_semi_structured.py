@@ -25,6 +25,12 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
     kernels do not support stay dense, with torch's reason, and so do all layers but linear ones: TensorRT has such
     kernels for convolutions.
 
+    Parameters
+    ----------
+    model : Module
+        Model on a CUDA device, in float16 or bfloat16.
+    mask : Mask
+
     Returns
     -------
     Exported
@@ -35,6 +41,16 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
     ValueError
         If the mask does not fit the model, prunes no linear layer, or keeps more than 2 of 4 in a linear layer that it
         prunes (the message names it); or if such a layer is not on CUDA or has another precision.
+
+    Examples
+    --------
+    >>> from ccprune import score
+    >>> model = nn.Linear(64, 64)
+    >>> mask = Mask.from_n_m(score("magnitude", model), n=2, m=4)
+    >>> if torch.cuda.is_available():
+    ...     exported = semi_structured(model.cuda().half(), mask)
+    >>> mask.sparsity
+    0.5
     """
     mask.check(model)
     found = owners(model)

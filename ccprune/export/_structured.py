@@ -48,6 +48,14 @@ def structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e
         If torch-pruning is not installed.
     ValueError
         If the mask does not fit the model, torch-pruning cannot trace the model, or the outputs change.
+
+    Examples
+    --------
+    >>> from ccprune import score
+    >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randn(3, 4)
+    >>> mask = Mask.from_channels(score("magnitude", model), share=0.5, protect=["2"])
+    >>> structured(model, mask, x).model[0]  # without half of all 10 channels, which are all from this layer
+    Linear(in_features=4, out_features=3, bias=True)
     """
     example = first_inputs(example, name="example")
     network = masked_copy(model, mask)

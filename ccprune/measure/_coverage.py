@@ -12,7 +12,7 @@ VECTORS = "biases and other vectors"
 
 
 class CoverageWarning(UserWarning):
-    """A mask leaves out most of the weights in tensors of two or more dimensions."""
+    """Warning of `report`: a mask leaves out most of the weights in tensors of two or more dimensions."""
 
 
 def left_out(model: nn.Module, mask: Mask) -> pd.DataFrame:

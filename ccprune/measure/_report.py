@@ -107,21 +107,32 @@ def report(
         Left unchanged.
     mask : Mask
     example_input : Tensor (n, ...), tuple, mapping, or iterable of batches, optional
-        Batch with which multiply-adds and FLOPs are counted, as in `ccprune.measure.operations.count`.
+        Batch with which multiply-adds and FLOPs are counted.
     exported : Module, optional
         Result of `ccprune.export` for the model, whose parameters, file and time are reported too.
     latency : bool, default False
-        Whether `repeats` forward passes of each form on the example are timed.
+        Whether forward passes of each form on the example are timed.
+    repeats : int, default 100
+        Number of timed passes.
 
     Raises
     ------
     ValueError
-        As `Mask.apply_` and `ccprune.measure.operations.count`, or if `latency` is requested without an example.
+        If the mask does not fit the model, for an example whose operations cannot be counted, and if `latency` is
+        requested without one.
 
     Warns
     -----
     CoverageWarning
         If the mask leaves out most of the weights in tensors of two or more dimensions.
+
+    Examples
+    --------
+    >>> from ccprune import prune, score
+    >>> model = nn.Linear(8, 4)
+    >>> found = report(model, prune(model, score("magnitude", model), sparsity=0.75), torch.ones(1, 8))
+    >>> found.achieved, found.layers.loc["weight", ["macs_dense", "macs_kept"]].tolist()
+    (0.75, [32, 8])
     """
     if latency and example_input is None:
         raise ValueError("latency needs an example_input to be measured on, got none")

@@ -21,6 +21,13 @@ class SparseLinear(nn.Module):
         Weights at the positions that are True in `keep`, row by row; they can be trained.
     keep : bool Tensor (out, in)
     bias : Parameter (out,) or None
+
+    Examples
+    --------
+    >>> keep = torch.tensor([[True, False, True]])
+    >>> layer = SparseLinear(nn.Parameter(torch.tensor([2.0, 5.0])), keep, None)
+    >>> layer(torch.ones(1, 3)).item()
+    7.0
     """
 
     def __init__(self, values: nn.Parameter, keep: Tensor, bias: nn.Parameter | None) -> None:
@@ -58,11 +65,26 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     The outputs are those of the masked model, up to rounding. Layers of which the mask prunes no weight may stay dense.
     The copy can be trained. The parameters of a sparse layer are named "values" instead of "weight".
 
+    Parameters
+    ----------
+    model : Module
+        Left unchanged.
+    mask : Mask
+
     Raises
     ------
     ValueError
         If the mask does not fit the model, or prunes anything but weights of plain `nn.Linear` layers (torch has no
         sparse convolution) outside of `nn.TransformerEncoderLayer`, which uses weights without a call of their layer.
+
+    Examples
+    --------
+    >>> from ccprune import prune, score
+    >>> model, x = nn.Sequential(nn.Linear(8, 4)), torch.ones(1, 8)
+    >>> mask = prune(model, score("magnitude", model), sparsity=0.75)
+    >>> copy = sparse(model, mask)
+    >>> type(copy[0]).__name__, bool(torch.allclose(copy(x), model(x), atol=1e-6))
+    ('SparseLinear', True)
     """
     mask.check(model)  # raises if the mask does not fit
     whole = nn.ModuleList([copied(model)])  # so that a model that is a single layer has a parent too

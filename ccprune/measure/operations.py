@@ -76,6 +76,12 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     ValueError
         If the example has no rows, or its work is not a whole number per row (the model mixes batch elements; pass one
         row), if the mask does not fit the model, or if a layer does less work than its kind.
+
+    Examples
+    --------
+    >>> found = count(nn.Conv2d(1, 2, 3, padding=1), torch.ones(1, 1, 5, 5))  # 18 weights at 25 positions
+    >>> int(found.loc["weight", "macs_dense"])
+    450
     """
     model, example = unwrap(model), first_inputs(example, name="example")
     rows_given = samples(example)

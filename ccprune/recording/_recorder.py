@@ -27,16 +27,10 @@ _LOOK_EVERY = 256  # steps between checks of an accelerator's flag for a loss th
 class Recorder:
     """Recorder that calls `store.update(delta_loss, {name: delta_weight})` of every store once per step.
 
-        with Recorder(model, optimizer, [store], pairing="consecutive") as recorder:
-            for x, y in batches:
-                loss = cross_entropy(model(x), y)
-                optimizer.zero_grad(); loss.backward()
-                recorder.before(loss)
-                optimizer.step()
-
-    With "same_batch", call `recorder.after(loss)` after the step, with the new loss of the same mini-batch. With
-    gradient accumulation, both methods take the losses of all micro-batches of the step, as `before([loss_1, loss_2])`.
-    For optimisers that take a closure, call `before(loss)` once, before `step(closure)`.
+    Call `before(loss)` between the backward pass and the step. With "same_batch", call `after(loss)` after the step,
+    with the new loss of the same mini-batch. With gradient accumulation, both methods take the losses of all
+    micro-batches of the step, as `before([loss_1, loss_2])`. For optimisers that take a closure, call `before(loss)`
+    once, before `step(closure)`.
 
     Any torch optimiser, masks and schedules are served: the actual weight changes are recorded, those of half-precision
     weights as float32. Call `restart()` after other changes of the weights between two steps (weights were loaded, a
@@ -55,7 +49,7 @@ class Recorder:
         Whether a step may be omitted after `before`, as by `torch.amp.GradScaler` when gradients overflow. Its loss is
         dropped and counted in `skipped`. By default a missing step is an error.
     only, skip : collection of str and Module
-        Weights that are recorded, and weights that are not, as in `mask.prunable`.
+        Weights that are recorded, and weights that are not: modules, or names of modules or parameters.
 
     Attributes
     ----------
@@ -70,6 +64,20 @@ class Recorder:
         or on closing, and the records from that step on are zeros.
     RuntimeError
         If the calls are in a wrong order.
+
+    Examples
+    --------
+    >>> from ccprune.recording import InMemory
+    >>> model, store = nn.Linear(2, 1), InMemory()
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> with Recorder(model, optimizer, [store], pairing="consecutive") as recorder:
+    ...     for _ in range(3):
+    ...         loss = model(torch.ones(4, 2)).square().mean()
+    ...         optimizer.zero_grad(); loss.backward()
+    ...         recorder.before(loss)
+    ...         optimizer.step()
+    >>> recorder.steps, recorder.records, store.records()[0].shape  # a record needs the loss of the next step, too
+    (3, 2, torch.Size([2, 2]))
     """
 
     def __init__(

@@ -19,9 +19,21 @@ from ccprune._util.changes import check_changes
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns of each weight in a row, in the order of `shapes`, {name: shape}.
+    """Columns of each weight in a row.
 
     With `momentum` there are three features per weight: all dtheta_t^2, then all dtheta_{t+1}^2, then all products.
+
+    Attributes
+    ----------
+    shapes : {name: shape}
+        Shapes of the weights, in the order of their columns.
+    momentum : bool, default False
+
+    Examples
+    --------
+    >>> layout = Layout({"a": (2, 2), "b": (3,)})
+    >>> layout.columns, layout.width
+    ({'a': slice(0, 4, None), 'b': slice(4, 7, None)}, 7)
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -56,7 +68,13 @@ class Layout:
 
 
 class Rows:
-    """Base class that converts records into rows of features, which the subclasses store."""
+    """Base class of `InMemory` and `MemoryMapped` that converts records into rows of features, which these store.
+
+    Parameters
+    ----------
+    momentum : bool
+        Whether a row has the features of two consecutive steps (see `Layout`), or dtheta_t^2 only.
+    """
 
     def __init__(self, momentum: bool) -> None:
         self._momentum = momentum

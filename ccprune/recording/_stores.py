@@ -24,6 +24,14 @@ class Store(Protocol):
     """Interface of the stores to which `recording.Recorder` passes records.
 
     A store that combines consecutive steps also has `restart()`, which is called if the next step does not follow.
+
+    Examples
+    --------
+    >>> class Steps:  # a store that counts the steps
+    ...     count = 0
+    ...     def update(self, delta_loss, delta_weights):
+    ...         self.count += 1
+    >>> store: Store = Steps()
     """
 
     def update(self, delta_loss: Tensor, delta_weights: Mapping[str, Tensor]) -> None:
@@ -33,11 +41,24 @@ class Store(Protocol):
 
 
 class StoreFull(RuntimeError):
-    """The next row would exceed the size limit or fill the disk. It was not written; the earlier rows are kept."""
+    """Error of `MemoryMapped`: the next row would exceed the size limit or fill the disk. The earlier rows are kept."""
 
 
 class InMemory(Rows):
-    """Rows on the changes' device, in the weights' precision (half as float32), with 4 T P bytes in float32."""
+    """Rows on the changes' device, in the weights' precision (half as float32), with 4 T P bytes in float32.
+
+    Parameters
+    ----------
+    momentum : bool, default False
+        Whether a row has three features per weight, those of `Layout`, or dtheta_t^2 only.
+
+    Examples
+    --------
+    >>> store = InMemory()
+    >>> store.update(torch.tensor(-0.1, dtype=torch.float64), {"weight": torch.tensor([1.0, -2.0])})
+    >>> store.records()
+    (tensor([[1., 4.]]), tensor([-0.1000], dtype=torch.float64))
+    """
 
     def __init__(self, *, momentum: bool = False) -> None:
         super().__init__(momentum)
@@ -67,8 +88,31 @@ class MemoryMapped(Rows):
     """Rows in a new file, float32. `records` maps the file, so that it may be larger than memory.
 
     The file is one line of JSON, followed by rows of one float64 (loss change) and the features. It holds no count, so
-    that a killed program leaves a file with every row but the one being written. Each row waits for the device. A
-    ValueError is raised for a `limit_bytes` below 1, and a FileExistsError if the file exists.
+    that a killed program leaves a file with every row but the one being written. Each row waits for the device.
+
+    Parameters
+    ----------
+    path : path
+        New file.
+    limit_bytes : int
+        Largest size of the file, at least 1; a row beyond it raises `StoreFull`.
+    momentum : bool, default False
+        Whether a row has three features per weight, those of `Layout`, or dtheta_t^2 only.
+
+    Raises
+    ------
+    ValueError, FileExistsError
+        For another `limit_bytes`, and if the file exists.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "records")
+    >>> store = MemoryMapped(path, limit_bytes=1000)
+    >>> store.update(torch.tensor(-0.1, dtype=torch.float64), {"weight": torch.tensor([1.0, -2.0])})
+    >>> store.close()
+    >>> MemoryMapped.open(path).records()[0]
+    tensor([[1., 4.]])
     """
 
     def __init__(self, path: str | Path, *, limit_bytes: int, momentum: bool = False) -> None:
@@ -197,7 +241,16 @@ class Sums(Stateful):
 
 
 class SquaredUpdates(Sums):
-    """Store of sum_t dtheta_t^2 per weight in float64, a score that does not use the loss."""
+    """Store of sum_t dtheta_t^2 per weight in float64, a score that does not use the loss.
+
+    Examples
+    --------
+    >>> store = SquaredUpdates()
+    >>> for change in (1.0, -2.0):
+    ...     store.update(torch.tensor(0.0, dtype=torch.float64), {"weight": torch.tensor([change])})
+    >>> store.scores
+    {'weight': tensor([5.], dtype=torch.float64)}
+    """
 
     def _factor(self, name: str, change: Tensor) -> Tensor:
         return change

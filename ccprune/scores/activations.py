@@ -23,7 +23,7 @@ def wanda(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     model : Module
         Every weight must be used by calling its layer.
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
-        Calibration inputs, as in `snip`. Labels are not used.
+        Calibration inputs: those of the model, or batches (inputs, targets), of which the targets are not used.
 
     Returns
     -------
@@ -37,6 +37,13 @@ def wanda(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
     ValueError
         If there is no sample, if a score is not finite, or, with its name, for a weight whose layer was not called
         (`nn.MultiheadAttention` uses its output projection's weight so).
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.weight.data = torch.tensor([[2.0, 1.0]])
+    >>> wanda(layer, torch.tensor([[3.0, 0.0], [4.0, 1.0]]))  # the norms of the inputs are 5 and 1
+    {'weight': tensor([[10.,  1.]])}
     """
     look = FunctionalModel(model)
     weights = look.weights

@@ -32,7 +32,7 @@ class WeightExponents(Stateful):
         called once a window, at its end, without gradients and in eval mode; modes, buffers and random numbers are
         restored. By default, the risk is the loss of the mini-batch.
     min_range : float, default 0
-        As in `lyapunov.windowed_exponents`, in the units of the weights.
+        A weight has exponent 0 in windows in which its range is smaller.
     dtype : torch.dtype, default float64
         Precision in which exponents are kept. They are computed in float64.
     max_bytes : int, default 64 MiB
@@ -44,6 +44,16 @@ class WeightExponents(Stateful):
         For an invalid argument, with its name. During training also for weights or a risk that are not finite.
     TypeError
         For a `risk` that is no function.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> store = WeightExponents(layer, window=10)
+    >>> for step in range(19):
+    ...     store.update(torch.tensor(1.0, dtype=torch.float64), {"weight": torch.randn(1, 2)})
+    >>> exponents, risk = store.windows()  # the windows end after 10 and 19 steps
+    >>> len(exponents), exponents[0].shape, risk.shape
+    (2, torch.Size([2]), torch.Size([2]))
     """
 
     _held = ("_rows", "_filled", "_loss", "_exponents", "_risks")
@@ -130,13 +140,24 @@ def legcnet_of_exponents(store: WeightExponents, *, max_lag: int = 5, untestable
     store : WeightExponents
     max_lag : int
         Largest lag in windows. The store must hold more than 3 max_lag + 1 windows.
-    untestable : str
-        As in `legcnet`.
+    untestable : {"keep", "prune"}
+        Score of weights with constant exponents, which cannot be tested: 1 or 0.
 
     Raises
     ------
     ValueError
         For an invalid argument, with its name, for too few windows, and for a risk that never changes.
+
+    Examples
+    --------
+    >>> layer, generator = nn.Linear(2, 1), torch.Generator().manual_seed(0)
+    >>> store = WeightExponents(layer, window=10)
+    >>> for loss in torch.rand(60, generator=generator).double():
+    ...     layer.weight.data[0, 0] += torch.randn((), generator=generator)
+    ...     store.update(loss, {"weight": torch.zeros(1, 2)})
+    >>> score = legcnet_of_exponents(store, max_lag=1)["weight"]
+    >>> float(score[0, 1]), bool(score[0, 0] < 1)  # the second weight never moves and cannot be tested
+    (1.0, True)
     """
     at_least(1, max_lag=max_lag)
     exponents, risk = store.windows()

@@ -20,8 +20,15 @@ def synflow(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
         Computed in float64, because R grows with the product of the layers' widths and overflows float32. A ValueError
         is raised if it overflows float64 too.
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
-        As in `snip`. Only the shape of one sample of the first batch is used. Integers (tokens) and flags have no ones
-        and are themselves the input, with ones for all of their samples.
+        Inputs, of which only the shape of one sample of the first batch is used. Integers (tokens) and flags have no
+        ones and are themselves the input, with ones for all of their samples.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.weight.data = torch.tensor([[3.0, -0.5]])
+    >>> synflow(layer, torch.zeros(1, 2))["weight"]  # the input is 1, whatever x
+    tensor([[3.0000, 0.5000]], dtype=torch.float64)
     """
     inputs = first_inputs(x, name="x")
     whole = any(not value.is_floating_point() for value in tensors(inputs))

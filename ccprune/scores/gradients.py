@@ -23,6 +23,7 @@ def snip(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entro
 
     Parameters
     ----------
+    model : Module
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
         Inputs: a tensor, a tuple of positional arguments, or a mapping of keyword arguments of the model; or, without
         `y`, an iterable such as a DataLoader of batches (inputs, targets) of any of these, scored as one.
@@ -40,6 +41,13 @@ def snip(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entro
     ------
     ValueError
         If x and y differ in length or are empty, or if a score is not finite, with the name of the parameter.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1, bias=False)
+    >>> layer.weight.data = torch.tensor([[3.0, -0.5]])
+    >>> snip(layer, torch.tensor([[1.0, 2.0]]), torch.zeros(1), loss=lambda out, y: out.sum())  # |theta x|
+    {'weight': tensor([[3., 1.]])}
     """
     look, mean = FunctionalModel(model), Mean()
     for weight in look.weights.values():
@@ -59,7 +67,27 @@ def grasp(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entr
     is set to zero; it prunes the weights with the *highest* S. This function returns -S, so that larger = keep. The
     paper's softmax temperature of 200 is omitted. The score was proposed for networks before training.
 
-    Arguments, precision and errors are those of `snip`.
+    Parameters
+    ----------
+    model : Module
+    x : Tensor (n, ...), tuple, mapping, or iterable of batches
+        Inputs of the model, or batches (inputs, targets) without `y`.
+    y : Tensor (n, ...) or what else `loss` takes, optional
+        Labels or targets.
+    loss : callable
+        Maps (outputs, y) to the mean loss.
+
+    Raises
+    ------
+    ValueError
+        If x and y differ in length or are empty, or if a score is not finite, with the name of the parameter.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(1, 1, bias=False)
+    >>> layer.weight.data = torch.tensor([[3.0]])
+    >>> grasp(layer, torch.ones(1, 1), torch.zeros(1, 1), loss=nn.functional.mse_loss)  # L = w^2: 3 * 2 * 6
+    {'weight': tensor([[36.]])}
     """
     look, products, mean = FunctionalModel(model), Mean(), Mean()
     weights = [weight.requires_grad_() for weight in look.weights.values()]
@@ -86,12 +114,28 @@ def fisher(
 
     Parameters
     ----------
-    model, x, y
-        As in `snip`, with its errors.
+    model : Module
+    x : Tensor (n, ...), tuple, mapping, or iterable of batches
+        Inputs of the model, or batches (inputs, targets) without `y`.
+    y : Tensor (n, ...) or what else `loss` takes, optional
+        Labels.
     loss : callable
         Maps (outputs, y) to the mean negative log-likelihood.
     chunk : int
         Number of samples that are differentiated at once.
+
+    Raises
+    ------
+    ValueError
+        If x and y differ in length or are empty, or if a score is not finite, with the name of the parameter.
+
+    Examples
+    --------
+    The gradients of the two samples are 1 and 3, so that the mean of the squares is 5; that of the gradients is 2.
+
+    >>> layer, x = nn.Linear(1, 1, bias=False), torch.tensor([[1.0], [3.0]])
+    >>> fisher(layer, x, torch.zeros(2), loss=lambda out, y: out.mean())
+    {'weight': tensor([[5.]], dtype=torch.float64)}
     """
     look = FunctionalModel(model)
     total = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in look.weights.items()}
@@ -114,7 +158,26 @@ def obd(
 
     This is the increase of the loss when the weight is set to zero, if the model is at a minimum and weights do not
     interact. The paper uses the diagonal of the Hessian. Its Gauss-Newton part is the Fisher information at a minimum
-    of a negative log-likelihood, and F replaces it here. Arguments and errors are those of `fisher`.
+    of a negative log-likelihood, and F replaces it here.
+
+    Parameters
+    ----------
+    model : Module
+    x : Tensor (n, ...), tuple, mapping, or iterable of batches
+        Inputs of the model, or batches (inputs, targets) without `y`.
+    y : Tensor (n, ...) or what else `loss` takes, optional
+        Labels.
+    loss : callable
+        Maps (outputs, y) to the mean negative log-likelihood.
+    chunk : int
+        Number of samples that are differentiated at once.
+
+    Examples
+    --------
+    >>> layer, x = nn.Linear(1, 1, bias=False), torch.tensor([[1.0], [3.0]])
+    >>> layer.weight.data = torch.tensor([[2.0]])
+    >>> obd(layer, x, torch.zeros(2), loss=lambda out, y: out.mean())  # 2^2 * 5 / 2
+    {'weight': tensor([[10.]], dtype=torch.float64)}
     """
     found = fisher(model, x, y, loss=loss, chunk=chunk)
     weights = FunctionalModel(model).weights

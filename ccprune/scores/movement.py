@@ -20,6 +20,16 @@ class Movement(Sums):
     ----------
     model : Module
         The recorded model. theta_t is its weight after step t minus the change.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = nn.Linear(1, 1)
+    >>> layer.weight.data = torch.tensor([[3.0]])  # after a step of +1 from 2
+    >>> store = Movement(layer)
+    >>> store.update(torch.tensor(0.0, dtype=torch.float64), {"weight": torch.ones(1, 1)})
+    >>> store.scores
+    {'weight': tensor([[2.]], dtype=torch.float64)}
     """
 
     def __init__(self, model: nn.Module) -> None:

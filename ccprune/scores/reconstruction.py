@@ -30,7 +30,23 @@ def obs(model: nn.Module, x: Inputs, *, damping: float = 0.01) -> dict[str, Tens
 
     H is the sum of x x^T over the inputs x of the layer (Dong, Chen and Pan, 2017). The saliency is half the squared
     error of the layer's output if weight j is pruned and the others of its row are corrected. It is 0 where input j is
-    0 in all samples. Arguments and errors are those of `reconstruct`.
+    0 in all samples. Errors are those of `reconstruct`.
+
+    Parameters
+    ----------
+    model : Module
+        Every weight must be used by calling a linear layer or a convolution.
+    x : Tensor (n, ...), tuple, mapping, or iterable of batches
+        Calibration inputs.
+    damping : float, default 0.01
+        Fraction of the mean of the diagonal of the Hessian that is added to the diagonal.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.weight.data = torch.tensor([[2.0, 2.0]])
+    >>> obs(layer, torch.tensor([[1.0, 0.0], [0.0, 3.0]]), damping=0)  # inputs that are not correlated: (w |x_j|)^2 / 2
+    {'weight': tensor([[ 2., 18.]], dtype=torch.float64)}
     """
     weights = prunable(model)
     hessians, found = Hessians(model, x, weights, damping), {}
@@ -59,19 +75,25 @@ def sparsegpt(
 
     Parameters
     ----------
-    model, x, damping
-        As in `reconstruct`.
+    model : Module
+        Changed in place, unless an error is raised.
+    x : Tensor (n, ...), tuple, mapping, or iterable of batches
+        Calibration inputs.
+    damping : float, default 0.01
+        Fraction of the mean of the diagonal of the Hessian that is added to the diagonal.
     sparsity : float
         Pruned fraction of each layer, of exactly floor(sparsity * weights + 1/2) weights.
     n, m : int
-        In place of `sparsity`: n of every m consecutive inputs are kept, as in `Mask.from_n_m`.
-    frozen, only, skip
-        Which weights are pruned, as in `criteria.score`.
+        In place of `sparsity`: n of every m consecutive inputs are kept.
+    frozen : bool, default False
+        Whether weights with `requires_grad=False` are pruned, too.
+    only, skip : collection of str and Module
+        Weights that are pruned, and weights that are left out: modules, or names of modules or parameters.
 
     Raises
     ------
     TypeError, ValueError
-        As in `reconstruct` and `Mask.from_n_m`, for an invalid sparsity, and if it is given with n and m.
+        For an invalid argument, with its name, and for layers that `reconstruct` refuses.
 
     Examples
     --------
@@ -114,19 +136,19 @@ def reconstruct(model: nn.Module, mask: Mask, x: Inputs, *, damping: float = 0.0
         Changed in place, unless an error is raised. Layers without pruned weights, and biases, do not change.
     mask : Mask
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
-        Calibration inputs, as in `snip`, read once for each pruned layer. Without at least as many samples (or
-        positions) as a layer has inputs, the correction depends on the damping.
+        Calibration inputs, read once for each pruned layer. Without at least as many samples (or positions) as a layer
+        has inputs, the correction depends on the damping.
     damping : float, default 0.01
         Fraction of the mean of the diagonal of the Hessian that is added to the diagonal.
     skip : collection of str and Module
-        Weights that are pruned without a correction, as in `mask.prunable`.
+        Weights that are pruned without a correction: modules, or names of modules or parameters.
 
     Raises
     ------
     TypeError, ValueError
-        As in `Mask.apply_`; with their names, for weights that are not used by calling linear layers or convolutions
-        (such as recurrent layers, transposed convolutions, `nn.MultiheadAttention`); for inputs that are not finite;
-        and for a damping that is negative, or too small for linearly dependent inputs.
+        For a mask that does not fit the model; with their names, for weights that are not used by calling linear layers
+        or convolutions (such as recurrent layers, transposed convolutions, `nn.MultiheadAttention`); for inputs that
+        are not finite; and for a damping that is negative, or too small for linearly dependent inputs.
 
     Examples
     --------

@@ -29,8 +29,10 @@ def legcnet(
         Exponents per window, from `lyapunov.windowed_exponents`.
     risk : Tensor (K,)
         Misclassification risk at the windows' ends.
-    max_lag, test
-        As in `granger.granger_test`.
+    max_lag : int
+        Largest lag in windows, at least 1.
+    test : {"ssr_chi2", "ssr_f"}
+        Statistic of the Granger test.
     untestable : str
         Weights with constant exponents, such as those that training never moves, cannot be tested. With "keep" they
         score 1, as in the authors' scripts, which keep them. With "prune" they score 0.
@@ -39,6 +41,14 @@ def legcnet(
     ------
     TypeError, ValueError
         For an invalid argument, with its name.
+
+    Examples
+    --------
+    >>> risk, noise = torch.randn(2, 60, generator=torch.Generator().manual_seed(0)).double()
+    >>> cause = risk.roll(-1) + 0.1 * noise  # precedes the risk by one window
+    >>> found = legcnet({"weight": torch.stack([cause, torch.zeros(60)], dim=1)}, risk, max_lag=1, untestable="prune")
+    >>> found["weight"].round(decimals=3).tolist()
+    [1.0, 0.0]
     """
     one_of(("keep", "prune"), untestable=untestable)
     if not exponents:

@@ -13,6 +13,10 @@ from ccprune.mask._allocation import lamp as layer_adaptive
 def magnitude(model: nn.Module) -> dict[str, Tensor]:
     """Absolute value of each prunable weight (Han et al., 2015).
 
+    Parameters
+    ----------
+    model : Module
+
     Examples
     --------
     >>> layer = nn.Linear(2, 1)
@@ -24,7 +28,19 @@ def magnitude(model: nn.Module) -> dict[str, Tensor]:
 
 
 def random(model: nn.Module, *, seed: int) -> dict[str, Tensor]:
-    """Independent uniform random numbers, the control that any other score must outperform."""
+    """Independent uniform random numbers, the control that any other score must outperform.
+
+    Parameters
+    ----------
+    model : Module
+    seed : int
+
+    Examples
+    --------
+    >>> first, again = (random(nn.Linear(2, 3), seed=0)["weight"] for _ in range(2))
+    >>> bool((first == again).all())
+    True
+    """
     generator = torch.Generator().manual_seed(seed)
     return {
         name: torch.rand(weight.shape, generator=generator, dtype=torch.float64).to(weight.device)
@@ -38,6 +54,10 @@ def lamp(model: nn.Module) -> dict[str, Tensor]:
     The score is w^2 divided by the sum of the squares of the weights of its layer that are not smaller, so that each
     layer keeps at least its largest weight. Of equal weights the earlier counts as the smaller. The allocation "lamp"
     of `Mask.from_scores` computes the same from any scores.
+
+    Parameters
+    ----------
+    model : Module
 
     Examples
     --------
@@ -53,8 +73,14 @@ def ranks(scores: Mapping[str, Tensor], *, within: str, rows: Mapping[str, int] 
     """Return ranks in (0, 1) within each tensor ("layer") or each output unit or channel ("row").
 
     A mask over all layers that is made from ranks prunes the same share of every group, up to rounding. The lowest of n
-    scores becomes 0.5 / n and the highest 1 - 0.5 / n. Of equal scores the earlier has the lower rank. `rows` gives
-    the axis of the output units of tensors where it is not the first, as in transposed convolutions.
+    scores becomes 0.5 / n and the highest 1 - 0.5 / n. Of equal scores the earlier has the lower rank.
+
+    Parameters
+    ----------
+    scores : {name: Tensor}
+    within : {"layer", "row"}
+    rows : {name: int}, optional
+        Axis of the output units of tensors where it is not the first, as in transposed convolutions.
 
     Raises
     ------
