@@ -22,10 +22,15 @@ class Recording:
 
     Parameters
     ----------
-    model, optimizer, may_skip, only, skip
-        As in `Recorder`.
+    model : Module
+    optimizer : Optimizer
+        Must hold every recorded weight.
     names : collection of str, optional
         Names of criteria, by default all registered ones. Criteria that record nothing are ignored.
+    may_skip : bool, default False
+        Whether steps may be omitted, as by a `torch.amp.GradScaler`.
+    only, skip : collection of str and Module
+        Weights that are recorded, and weights that are not: modules, or names of modules or parameters.
     options : {name: {argument: value}}, optional
         Arguments of a criterion's store, such as `{"legcnet": {"risk": held_out_loss}}`, see `scores.WeightExponents`.
 
@@ -39,7 +44,16 @@ class Recording:
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        For an unknown name, for options of a criterion that is not recorded, and as in `Recorder`.
+        For an unknown name, for options of a criterion that is not recorded, for a loss that is not finite, and for
+        calls in a wrong order.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = nn.Linear(2, 1)
+    >>> recording = Recording(model, torch.optim.SGD(model.parameters(), lr=0.1), ["magnitude", "movement", "causal"])
+    >>> list(recording.stores), recording.pairing  # magnitude records nothing
+    (['movement', 'causal'], 'same_batch')
     """
 
     def __init__(

@@ -28,7 +28,18 @@ Scores = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Criterion:
-    """A method that scores weights, with the arguments of `register` as attributes."""
+    """A method that scores weights; `known` returns it.
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+        Takes some of `GIVEN` by name and returns {name: Tensor}, larger = keep.
+    store : callable or None
+        Maps a model to the store of its training.
+    pairing : str or None
+        Pairing of the recorder, if there is a store.
+    """
 
     name: str
     function: Callable[..., Scores]
@@ -71,6 +82,15 @@ def register(
     ------
     ValueError
         If an argument is invalid; the message names it.
+
+    Examples
+    --------
+    >>> def centred(model):
+    ...     return {name: (weight - weight.mean()).abs().detach() for name, weight in prunable(model).items()}
+    >>> register("centred", centred)
+    >>> score("centred", nn.Linear(1, 1))["weight"].item()
+    0.0
+
     """
     if name in _OWN:
         raise ValueError(f"name must not be one of the library's own criteria, got {name!r}")
@@ -87,7 +107,13 @@ def register(
 
 
 def registered() -> dict[str, Criterion]:
-    """Return all criteria by name, those of the library first."""
+    """Return all criteria by name, those of the library first.
+
+    Examples
+    --------
+    >>> [name for name, criterion in registered().items() if criterion.pairing == "same_batch"]
+    ['causal', 'causal_exact', 'causal_sgd']
+    """
     return dict(_CRITERIA)
 
 
@@ -97,7 +123,22 @@ def freeze_builtin() -> None:
 
 
 def known(name: str) -> Criterion:
-    """Return the criterion of this name, or raise ValueError if there is none."""
+    """Return the criterion of this name.
+
+    Parameters
+    ----------
+    name : str
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> known("snip").takes  # True for what is required
+    {'model': True, 'x': True, 'y': False, 'loss': False}
+    """
     if name not in _CRITERIA:
         raise ValueError(f"name must be one of {sorted(_CRITERIA)}, got {name!r}")
     return _CRITERIA[name]
@@ -124,9 +165,14 @@ def score(
     ----------
     name : str
         One of `registered()`.
-    x, y, loss
-        Inputs, targets and mean loss, as in `scores.snip`. Targets may be missing for inputs in a mapping or tuple if a
-        `loss` is given.
+    model : Module
+    x : Tensor (n, ...), tuple, mapping, or iterable of batches
+        Inputs: a tensor, a tuple of positional or a mapping of keyword arguments of the model; or, without `y`, batches
+        (inputs, targets).
+    y : Tensor (n, ...) or what else `loss` takes, optional
+        Targets, which may be missing for inputs in a mapping or tuple if a `loss` is given.
+    loss : callable, optional
+        Maps (outputs, y) to the mean loss, by default cross-entropy.
     lr : float
         Learning rate of the recorded steps.
     seed : int
@@ -136,14 +182,22 @@ def score(
     frozen : bool, default False
         Whether weights with `requires_grad=False`, which no recording has, are scored.
     only, skip : collection of str and Module
-        Weights that are scored, and weights that are left out, as in `mask.prunable`: modules, or names of modules or
-        parameters. A recording must have been made with the same.
+        Weights that are scored, and weights that are left out: modules, or names of modules or parameters. A recording
+        must have been made with the same.
 
     Raises
     ------
     ValueError
         For an unknown name, if an argument that the criterion requires is missing, and if the scores are not one number
         for each prunable weight.
+
+    Examples
+    --------
+    >>> import ccprune
+    >>> layer = nn.Linear(2, 1)
+    >>> layer.weight.data = torch.tensor([[3.0, -0.5]])
+    >>> ccprune.score("magnitude", layer)
+    {'weight': tensor([[3.0000, 0.5000]])}
     """
     criterion = known(name)
     if recording is not None and name in recording.stores:

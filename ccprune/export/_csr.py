@@ -46,8 +46,8 @@ def csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) -> 
     >>> from ccprune import prune, score
     >>> model, x = nn.Sequential(nn.Linear(64, 64)), torch.randn(2, 64)
     >>> exported = csr(model, prune(model, score("magnitude", model), sparsity=0.9), x, repeats=5)
-    >>> exported.layers.loc["0.weight", "form"] in ("csr", "dense"), torch.allclose(exported.model(x), model(x), atol=1e-5)
-    (True, True)
+    >>> torch.allclose(exported.model(x), model(x), atol=1e-5)
+    True
     """
     example = first_inputs(example, name="example")
     device = tensors(example)[0].device

@@ -26,6 +26,8 @@ class SharpnessResult:
         Increase for each draw or after each step; float64 on the CPU.
     loss : float
         Loss of the unperturbed model.
+    radius, mode : float, str
+        Arguments of the call.
     weights, samples : int
         Number of remaining weights, and number of samples over which the loss is averaged.
     """
@@ -60,8 +62,10 @@ def sharpness(
 
     Parameters
     ----------
-    model, loss, data, mask, only, skip
-        As in `top_eigenvalues`.
+    model : Module
+    loss : callable
+        Maps (outputs, y) to the mean loss.
+    data : (x, y), or batches of such pairs
     radius : float
         Length of the perturbation of each filter, relative to the norm of its remaining weights; at least 0.
     mode : str, default "random"
@@ -74,14 +78,27 @@ def sharpness(
         (Foret et al., 2021, equation 2, filter by filter).
     draws, steps : int, default 10
         Number of directions for "random", at least 2, and of steps for "worst".
+    mask : Mask, optional
+        Selects the kept weights, by default all prunable ones.
     seed : int, default 0
         Seed of the directions.
+    only, skip : collection of str and Module
+        Weights that are perturbed, and weights that are left out: modules, or names of modules or parameters.
 
     Raises
     ------
     TypeError, ValueError
         As `top_eigenvalues`; ValueError also if the radius is negative or not finite, if there are fewer than 2 draws,
         or if the loss is not finite at a perturbed point.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer, data = nn.Linear(1, 1, bias=False), (torch.ones(1, 1), torch.zeros(1, 1))
+    >>> layer.weight.data = torch.tensor([[2.0]])
+    >>> found = sharpness(layer, lambda out, y: out.square().mean(), data, radius=0.5, mode="worst")
+    >>> round(found.increase, 3)  # from 2^2 to 3^2
+    5.0
     """
     one_of(("random", "worst"), mode=mode)
     if not 0 <= radius < math.inf:

@@ -16,10 +16,17 @@ from ccprune.mask._prunable import Chosen
 
 @dataclass(frozen=True, eq=False)
 class SliceResult:
-    """Mean losses of `samples` samples on a line or a plane; the middle point is the unperturbed model.
+    """Result of `slice_1d` and `slice_2d`; the middle point is the unperturbed model.
 
-    `losses` (points,) or (points, points) are those at the `coordinates` (points,) along each direction: `losses[i, j]`
-    at coordinates[i] along the first and coordinates[j] along the second. Both are float64 on the CPU.
+    Attributes
+    ----------
+    coordinates : Tensor (points,)
+        Positions along each direction, float64 on the CPU.
+    losses : Tensor (points,) or (points, points)
+        Mean losses, float64 on the CPU; `losses[i, j]` is at coordinates[i] along the first direction and at
+        coordinates[j] along the second.
+    samples : int
+        Number of samples.
     """
 
     coordinates: Tensor
@@ -44,8 +51,10 @@ def slice_1d(
 
     Parameters
     ----------
-    model, loss, data, mask, only, skip
-        As in `top_eigenvalues`.
+    model : Module
+    loss : callable
+        Maps (outputs, y) to the mean loss.
+    data : (x, y), or batches of such pairs
     radius : float
         Largest value of a, above 0.
     points : int, default 21
@@ -54,11 +63,25 @@ def slice_1d(
         Such as an eigenvector or the difference to another minimum; only its remaining weights are used. None: a
         Gaussian direction of this `seed` in which each filter's part has the norm of the filter's remaining weights (Li
         et al., 2018, section 4), so that a is a relative change.
+    mask : Mask, optional
+        Selects the kept weights, by default all prunable ones.
+    seed : int
+    only, skip : collection of str and Module
+        Weights that are perturbed, and weights that are left out: modules, or names of modules or parameters.
 
     Raises
     ------
     TypeError, ValueError
         As `sharpness`; ValueError also if the direction does not fit the model.
+
+    Examples
+    --------
+    >>> layer, data = nn.Linear(1, 1, bias=False), (torch.ones(1, 1), torch.zeros(1, 1))
+    >>> layer.weight.data = torch.tensor([[2.0]])
+    >>> direction = {"weight": torch.tensor([[1.0]])}
+    >>> found = slice_1d(layer, nn.functional.mse_loss, data, radius=1, points=3, direction=direction)
+    >>> found.losses.tolist()
+    [1.0, 4.0, 9.0]
     """
     coordinates = _coordinates(radius, points)
     with measuring(model, loss, data, mask, only, skip) as landscape:
@@ -80,7 +103,31 @@ def slice_2d(
 ) -> SliceResult:
     """Mean losses at points x points positions on the plane of two directions; see `slice_1d`.
 
-    The first of two random directions is that of `slice_1d` with the same seed.
+    Parameters
+    ----------
+    model : Module
+    loss : callable
+        Maps (outputs, y) to the mean loss.
+    data : (x, y), or batches of such pairs
+    radius : float
+        Largest coordinate, above 0.
+    points : int, default 11
+        Number of coordinates along each direction, odd and at least 3.
+    directions : pair of {prunable parameter name: Tensor}, optional
+        By default two random directions, the first of which is that of `slice_1d` with the same seed.
+    mask : Mask, optional
+        Selects the kept weights, by default all prunable ones.
+    seed : int
+    only, skip : collection of str and Module
+        Weights that are perturbed, and weights that are left out: modules, or names of modules or parameters.
+
+    Examples
+    --------
+    >>> model, data = nn.Linear(2, 1), (torch.randn(4, 2), torch.zeros(4, 1))
+    >>> one, two = ({"weight": row} for row in torch.eye(2).unsqueeze(1))
+    >>> found = slice_2d(model, nn.functional.mse_loss, data, radius=1, points=3, directions=(one, two))
+    >>> bool((found.losses[0] - 2 * found.losses[1] + found.losses[2] > 0).all())  # convex in the first weight
+    True
     """
     coordinates = _coordinates(radius, points)
     with measuring(model, loss, data, mask, only, skip) as landscape:

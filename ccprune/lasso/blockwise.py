@@ -23,6 +23,14 @@ class BlockCovariance:
     ----------
     block : int, default 20
         Number of records in a block, at least 2.
+
+    Examples
+    --------
+    >>> tests = BlockCovariance(block=2)
+    >>> for loss, change in [(0.0, 1.0), (1.0, 2.0), (0.0, 1.0), (1.5, 2.0), (0.0, 1.0), (1.0, 2.0)]:
+    ...     tests.update(loss, {"weight": torch.tensor([change, 1.0])})
+    >>> [round(z, 1) for z in tests.z["weight"].tolist()]  # t = 7 with 2 degrees of freedom; a constant change
+    [2.3, 0.0]
     """
 
     def __init__(self, *, block: int = 20) -> None:

@@ -72,7 +72,25 @@ def exact(X: Tensor, y: Tensor, alpha: float, *, tol: float = 1e-6) -> LassoResu
 
 
 def path(X: Tensor, y: Tensor, alphas: Sequence[float], *, tol: float = 1e-6) -> tuple[LassoResult, ...]:
-    """Solve as `exact` for several penalties, each started at the next larger one's solution; in the order given."""
+    """Solve as `exact` for several penalties, each started at the next larger one's solution; in the order given.
+
+    Parameters
+    ----------
+    X : Tensor (T, P)
+        Squared weight changes, float32 or float64.
+    y : Tensor (T,)
+        Loss changes.
+    alphas : sequence of float
+        Penalties, above 0.
+    tol : float, default 1e-6
+        Largest relative duality gap, between 0 and 1.
+
+    Examples
+    --------
+    >>> found = path(torch.eye(2), torch.tensor([1.0, -3.0]), [0.4, 0.8])
+    >>> [result.support.tolist() for result in found]  # fewer coefficients at the larger penalty
+    [[True, True], [False, True]]
+    """
     found = {}
     for alpha, point in _along(X, y, alphas, tol):
         coef = torch.zeros(X.shape[1], dtype=torch.float64, device=X.device)
@@ -90,11 +108,15 @@ def ranking(X: Tensor, y: Tensor, *, alphas: Sequence[float] | int = 20, tol: fl
 
     Parameters
     ----------
-    X, y, tol
-        As in `exact`.
+    X : Tensor (T, P)
+        Squared weight changes, float32 or float64.
+    y : Tensor (T,)
+        Loss changes.
     alphas : sequence of float, or int, default 20
         Grid of penalties, or its length, at least 2, from `lambda_max` to a hundredth of it, evenly spaced in
         logarithm. The finer the grid, the more exact is the order of entry.
+    tol : float, default 1e-6
+        Largest relative duality gap, between 0 and 1.
 
     Returns
     -------
@@ -104,7 +126,12 @@ def ranking(X: Tensor, y: Tensor, *, alphas: Sequence[float] | int = 20, tol: fl
     Raises
     ------
     TypeError, ValueError, RuntimeError
-        As `exact`, and ValueError if there is no penalty in `alphas`.
+        For an invalid argument, with its name, and if the gap is not reached.
+
+    Examples
+    --------
+    >>> ranking(torch.eye(3), torch.tensor([1.0, -3.0, 0.0])).argsort(descending=True).tolist()
+    [1, 0, 2]
     """
     with_y = check(X, y).abs()
     top = float(with_y.max())

@@ -29,6 +29,8 @@ LIMIT = 1e-3
 class Condition:
     """Whether predictions are negligible, so that the screen's mask is that of `truncated_gradient` with equal steps.
 
+    `Screen.condition` returns it.
+
     Attributes
     ----------
     prediction, spread : float

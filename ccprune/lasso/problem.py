@@ -21,7 +21,15 @@ _BLOCK = 2**22  # entries of X held in float64 at once (32 MiB)
 
 
 class Gap(NamedTuple):
-    """Duality gap: `absolute` in squared units of y, `relative` to the objective of g = 0, ||y||^2 / (2 T)."""
+    """Result of `duality_gap`.
+
+    Attributes
+    ----------
+    absolute : float
+        In squared units of y.
+    relative : float
+        As a share of the objective of g = 0, ||y||^2 / (2 T).
+    """
 
     absolute: float
     relative: float
@@ -29,7 +37,7 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LassoResult:
-    """Result of a Lasso solver.
+    """Result of `exact` and `truncated_gradient`.
 
     Attributes
     ----------
@@ -51,7 +59,28 @@ class LassoResult:
 
 
 def objective(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> float:
-    """Return ||y - X coef||^2 / (2 T) + alpha |coef|_1; raises TypeError or ValueError that names a bad argument."""
+    """Return ||y - X coef||^2 / (2 T) + alpha |coef|_1.
+
+    Parameters
+    ----------
+    X : Tensor (T, P)
+        Features, float32 or float64.
+    y : Tensor (T,)
+    coef : Tensor (P,)
+    alpha : float
+        Penalty, at least 0, in units of y times X.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is invalid; the message names it.
+
+    Examples
+    --------
+    >>> X, y = torch.eye(2), torch.tensor([1.0, -3.0])
+    >>> objective(X, y, torch.tensor([0.0, -1.0]), 0.5)  # (1 + 4) / (2 * 2) + 0.5
+    1.75
+    """
     check_penalty(alpha)
     residual, coef = _residual(X, y, coef)
     return _objective(residual, coef, alpha)
@@ -61,8 +90,29 @@ def duality_gap(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> Gap:
     """Upper bound on `objective(coef)` minus its minimum, from the residual r = y - X coef scaled to be feasible.
 
     The dual problem maximises (||y||^2 - ||y - u||^2) / (2 T) over all u with |x_k . u| / T <= alpha for every k. The
-    dual point is the best of the feasible multiples of r (Massias, Gramfort and Salmon 2018, section 2). Raises as
-    `objective`.
+    dual point is the best of the feasible multiples of r (Massias, Gramfort and Salmon 2018, section 2).
+
+    Parameters
+    ----------
+    X : Tensor (T, P)
+        Features, float32 or float64.
+    y : Tensor (T,)
+    coef : Tensor (P,)
+    alpha : float
+        Penalty, at least 0, in units of y times X.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is invalid; the message names it.
+
+    Examples
+    --------
+    >>> X, y = torch.eye(2), torch.tensor([1.0, -3.0])
+    >>> duality_gap(X, y, torch.tensor([0.0, -2.0]), 0.5).absolute  # the minimum
+    0.0
+    >>> duality_gap(X, y, torch.zeros(2), 0.5).absolute >= objective(X, y, torch.zeros(2), 0.5) - 1.5
+    True
     """
     check_penalty(alpha)
     residual, coef = _residual(X, y, coef)
@@ -70,7 +120,12 @@ def duality_gap(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> Gap:
 
 
 def lambda_max(X: Tensor, y: Tensor) -> float:
-    """Return the smallest alpha whose solution is all zeros, max_k |x_k . y| / T; raises as `objective`.
+    """Return the smallest alpha whose solution is all zeros, max_k |x_k . y| / T.
+
+    Parameters
+    ----------
+    X : Tensor (T, P)
+    y : Tensor (T,)
 
     Examples
     --------

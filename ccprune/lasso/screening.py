@@ -44,6 +44,14 @@ class Screen:
         float64. Rounding the sum to float32 after each record changes |S| by at most T 2^-24 (3e-5 for 500 records) of
         the sum of the absolute values of the terms; measured over 500 records, by 2e-6 at most and 2e-7 typically. In
         float32 the absolute value of dL times a feature may range from 1e-57 to 1e19.
+
+    Examples
+    --------
+    >>> screen = Screen()
+    >>> for loss, change in [(-1.0, 1.0), (-3.0, 2.0)]:
+    ...     screen.update(loss, {"weight": torch.tensor([change, 0.0])})
+    >>> screen.scores["weight"]  # |-1 * 1 - 3 * 4| / 2
+    tensor([6.5000, 0.0000], dtype=torch.float64)
     """
 
     def __init__(self, *, momentum: bool = False, dtype: torch.dtype = torch.float64) -> None:
@@ -131,8 +139,10 @@ class Screen:
 
         Parameters
         ----------
-        eta0, power_t, batch_size, max_iter
-            As in `truncated_gradient`.
+        eta0, power_t : float, default 0.01 and 0.25
+            The solver's step size is `eta0 / t**power_t` at step t.
+        batch_size, max_iter : int, default 1 and 1000
+            The solver's records in a step, and largest number of passes.
         scope : str, default "layer"
             "layer": one fit for each tensor (2024). "global": one fit over all tensors (2025).
         scale : float, default 1.0

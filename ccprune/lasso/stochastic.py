@@ -76,6 +76,13 @@ def truncated_gradient(
     TypeError, ValueError
         If an argument is invalid (the message names it), or if the steps are too large for X and the coefficients
         overflow.
+
+    Examples
+    --------
+    >>> X = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    >>> found = truncated_gradient(X, X[:, 0], 0.1, stop="lowest")
+    >>> [round(value, 1) for value in found.coef.tolist()], found.support.tolist()
+    ([0.9, 0.0], [True, False])
     """
     check(X, y)
     check_penalty(alpha)
@@ -123,13 +130,25 @@ def record_weights(
     ----------
     records, max_iter : int
         Number of records T, and number of passes over them (`LassoResult.iterations`).
-    power_t, batch_size, seed
-        As in `truncated_gradient`; a ValueError names an invalid argument.
+    power_t : float, default 0.25
+        Exponent by which the step sizes fall.
+    batch_size : int, default 1
+        Records in a step.
+    seed : int or None, default None
+        Seed of the order of the records; None is the recorded order.
 
     Returns
     -------
     Tensor (T,), float64
         Weights in the order of the records; their sum is 1.
+
+    Examples
+    --------
+    >>> record_weights(4, max_iter=1, power_t=0.0).tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    >>> weights = record_weights(4, max_iter=1, power_t=0.25)
+    >>> bool(weights[0] > weights[3])
+    True
     """
     at_least(1, records=records)
     check_steps(1.0, power_t, batch_size, max_iter)

@@ -41,6 +41,14 @@ class Mask(FromScores):
     structured : bool
         Whether whole channels or groups of inputs were chosen, along dimensions 0 and 1. Such a mask is refused by
         models in which these dimensions are not outputs and inputs, as in transposed layers.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> mask = Mask({"weight": torch.tensor([[True, False]])})
+    >>> layer = mask.apply_(layer)
+    >>> mask.sparsity, layer.weight[0, 1].item()
+    (0.5, 0.0)
     """
 
     keep: Mapping[str, Tensor]
@@ -130,7 +138,7 @@ class Mask(FromScores):
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[nn.Module]:
-        """Set pruned weights to zero within the block only, without a copy of the model; errors as in `apply_`."""
+        """Set pruned weights to zero within the block only, without a copy of the model."""
         masked = {id(p): p.detach().masked_fill(~keep.to(p.device), 0.0) for _, p, keep in self._matches(model)}
         with replaced(model, masked):
             yield model
@@ -152,8 +160,8 @@ class Mask(FromScores):
         Raises
         ------
         TypeError, ValueError
-            As in `apply_`, and if the optimisers lack a pruned weight that is not frozen. At the end of the context and
-            by `check()`, if pruned weights are not zero.
+            If the mask does not fit the model, and if the optimisers lack a pruned weight that is not frozen. At the
+            end of the context and by `check()`, if pruned weights are not zero.
         """
         weights = {name: weight for name, weight, keep in self._matches(model) if not bool(keep.all())}
         violations = partial(self._violations, model)
@@ -165,7 +173,7 @@ class Mask(FromScores):
         return found
 
     def check(self, model: nn.Module) -> "pd.DataFrame":
-        """Return a table with one row per tensor and one for all; errors as in `apply_`.
+        """Return a table with one row per tensor of the mask and one for all.
 
         The columns are weights, kept, pruned, density and violations: pruned weights that are not zero in the model,
         because it was trained without the mask.

@@ -102,6 +102,12 @@ def coupled_channels(model: nn.Module, x: Any) -> dict[str, Group]:
     ValueError
         If torch-pruning cannot trace the model, and for layers that it does not know, such as the transposed layers of
         GPT-2 and experts in one parameter. For their attention there is `attention_heads`.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> coupled_channels(model, torch.randn(1, 4))["0.weight"].units  # the outputs of the last layer are the model's
+    8
     """
     _, groups = traced(copied(unwrap(model)), x)
     return {group.outputs[0].parameter: group for _, group in groups if group is not None}

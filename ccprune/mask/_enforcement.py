@@ -16,6 +16,15 @@ class Enforcement:
     """Handle of `Mask.enforce`. The end of its context or a call of `remove` ends the enforcement.
 
     `check` is called at the end of the context, unless it ends with an exception.
+
+    Parameters
+    ----------
+    handles : sequence of handles
+        Hooks that are removed at the end.
+    violations : callable
+        Returns the number of pruned weights that are not zero, by parameter.
+    last : callable, optional
+        Called before a check.
     """
 
     def __init__(

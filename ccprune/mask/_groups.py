@@ -27,7 +27,7 @@ class Slices:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Units, such as attention heads, each with all of its weights.
+    """Units, such as attention heads, each with all of its weights; from `attention_heads` and `coupled_channels`.
 
     Attributes
     ----------

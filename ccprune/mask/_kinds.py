@@ -16,6 +16,11 @@ class Axes:
         Axes of the output and the input units or channels. Further axes are positions of a kernel.
     batch : int, optional
         Axis of independent weights, such as experts.
+
+    Examples
+    --------
+    >>> Axes(output=1, input=0)  # of a transposed layer, such as `Conv1D` of GPT-2
+    Axes(output=1, input=0, batch=None)
     """
 
     output: int = 0
@@ -48,7 +53,7 @@ def register_kind(module: type | str, *, default: bool = True, linear: bool = Fa
     linear : bool, default False
         Whether a call with one input gives outputs (..., out) that are linear in the input and the weight. Criteria
         that use the inputs of a layer, such as Wanda, and exact counts of multiply-adds need this.
-    **weights : Axes
+    weights : Axes
         Axes of each weight, by the name of the module's attribute.
 
     Raises

@@ -18,6 +18,16 @@ def unwrap(model: nn.Module) -> nn.Module:
     """Return the module inside `torch.compile`, DataParallel, DistributedDataParallel or AveragedModel, or the model.
 
     Its parameters are shared with the wrapper and have the names that `prunable` returns.
+
+    Parameters
+    ----------
+    model : Module
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> unwrap(nn.DataParallel(layer)) is layer, unwrap(layer) is layer
+    (True, True)
     """
     while (attribute := _inner(model)) is not None:
         model = getattr(model, attribute)

@@ -7,7 +7,20 @@ from ccprune.mask._core import Mask
 def jaccard_kept(a: Mask, b: Mask) -> float:
     """Return the Jaccard index of the kept weights: kept by both / kept by either, or 1.0 if both masks keep none.
 
-    A ValueError is raised if the masks do not name the same parameters.
+    Parameters
+    ----------
+    a, b : Mask
+
+    Raises
+    ------
+    ValueError
+        If the masks do not name the same parameters.
+
+    Examples
+    --------
+    >>> import torch
+    >>> jaccard_kept(Mask({"w": torch.tensor([True, True, False])}), Mask({"w": torch.tensor([True, False, False])}))
+    0.5
     """
     if a.keep.keys() != b.keep.keys():
         raise ValueError(

@@ -45,6 +45,12 @@ def prunable(
     ValueError
         If the model has no such weights, if `only` or `skip` name what it does not have, or if a layer's weight is
         computed from other parameters (`torch.nn.utils.prune`, parametrisations) or is lazy and has no values yet.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+    >>> list(prunable(model)), list(prunable(model, skip=["3"]))
+    (['0.weight', '3.weight'], ['0.weight'])
     """
     chosen_names = _CHOSEN.get()
     if chosen_names is not None and chosen_names[0] == id(unwrap(model)):

@@ -37,8 +37,10 @@ def sensitivity(
         In eval mode during the evaluation. It is not changed.
     scores : {name: Tensor}
         Scores, larger = keep.
-    x, y, loss
-        Held-out samples and the mean loss, as in `ccprune.score`.
+    x, y : Tensor (n, ...), Tensor (n,)
+        Held-out samples; x may be a tuple or mapping of the model's arguments, or an iterable of batches (x, y).
+    loss : callable
+        Maps (outputs, y) to the mean loss.
     sparsities : sequence of float
         Rising sparsities of the parameter.
 
@@ -51,6 +53,14 @@ def sensitivity(
     ------
     ValueError
         For sparsities that do not rise within (0, 1], scores that do not fit the model, and a loss that is not finite.
+
+    Examples
+    --------
+    >>> model, x = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), torch.randn(20, 4)
+    >>> scores = {f"{layer}.weight": model[layer].weight.detach().abs() for layer in (0, 1)}
+    >>> table = sensitivity(model, scores, x, torch.zeros(20, dtype=torch.int64), sparsities=[0.5, 1.0])
+    >>> list(table.index), list(table.columns)
+    (['0.weight', '1.weight'], [0.0, 0.5, 1.0])
     """
     import pandas as pd  # imported here because it is slow to import
 
@@ -95,8 +105,12 @@ def allocate(
         From `sensitivity`, with the parameters of the scores.
     scores : {name: Tensor}
         Scores, of which the sizes are used.
-    sparsity, protect, min_per_layer
-        As in `Mask.from_scores`.
+    sparsity : float
+        Pruned fraction of all weights.
+    protect : collection of str
+        Parameters or modules that are not pruned.
+    min_per_layer : int
+        Smallest number of weights that each parameter keeps.
 
     Returns
     -------

@@ -21,7 +21,7 @@ SCOPES = ("global", "layer")
 
 
 class LayerFloorWarning(UserWarning):
-    """A layer would have kept less than the floor. It keeps the floor, and more is pruned in other layers."""
+    """Warning of `Mask.from_scores`: a layer keeps `min_per_layer` weights in place of fewer, and others keep less."""
 
 
 _EXACT = 2**53  # the largest integer up to which float64 has every one
@@ -198,7 +198,19 @@ def _smallest(values: Tensor, count: int) -> float:
 
 
 def drop_lowest(score: Tensor, count: int) -> Tensor:
-    """Return a bool Tensor of the score's shape, True = keep, that prunes its `count` lowest values, ties by index."""
+    """Return a bool Tensor of the score's shape, True = keep, that prunes its `count` lowest values, ties by index.
+
+    Parameters
+    ----------
+    score : Tensor
+    count : int
+        Number of pruned values.
+
+    Examples
+    --------
+    >>> drop_lowest(torch.tensor([3.0, 1.0, 1.0, 2.0]), 1)  # of equal values the first
+    tensor([ True, False,  True,  True])
+    """
     return _lowest({"": score}, count, None)[""].reshape(score.shape)
 
 

@@ -8,6 +8,12 @@ from ccprune._util.checks import at_least, fraction
 def cubic(total: float, *, iterations: int) -> tuple[float, ...]:
     """Return the sparsities total * (1 - (1 - i / iterations)^3), i = 1..iterations.
 
+    Parameters
+    ----------
+    total : float
+        Sparsity that is reached, in [0, 1].
+    iterations : int
+
     Raises
     ------
     ValueError
@@ -31,6 +37,12 @@ def geometric(total: float, *, iterations: int) -> tuple[float, ...]:
     """Return the sparsities 1 - (1 - total)^(i / iterations), i = 1..iterations.
 
     Each step prunes the same share of the remaining weights.
+
+    Parameters
+    ----------
+    total : float
+        Sparsity that is reached, in [0, 1).
+    iterations : int
 
     Raises
     ------

@@ -15,7 +15,6 @@ from ccprune.mask._select import pruned_count
 class Schedule:
     """Steps and sizes of the changes of a mask: `ramp` changes to fewer weights, then exchanges of weights.
 
-    ValueError is raised for an invalid argument, with its name.
 
     Attributes
     ----------
@@ -28,6 +27,17 @@ class Schedule:
     end : int, optional
         Step from which no weight is exchanged. Until then the share follows the cosine decay of Evci et al. (2020,
         RigL, equation 1). None: training without a fixed end, with a constant share.
+
+    Raises
+    ------
+    ValueError
+        For an invalid argument, with its name.
+
+    Examples
+    --------
+    >>> schedule = Schedule(every=100, ramp=2, fraction=0.3, end=1000)
+    >>> schedule.ramped(100), schedule.ramped(200), schedule.exchanged(1000)
+    (0.875, 1.0, 0.0)
     """
 
     every: int
@@ -87,6 +97,13 @@ def shrink(
         Parameters whose weights are not changed; the other parameters of their group lose more weights instead.
     min_per_layer : int, default 0
         Smallest number of weights that each parameter keeps, unless it already has fewer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> scores = {"weight": torch.tensor([3.0, 1.0, 2.0])}
+    >>> shrink(Mask({"weight": torch.ones(3) > 0}), scores, kept=[2]).keep["weight"].tolist()
+    [True, False, True]
     """
     keep = dict(mask.keep)
     for names, count in zip(groups(keep, scope), kept, strict=True):
@@ -122,12 +139,27 @@ def exchange(
 
     Parameters
     ----------
-    mask, scores, scope, fixed, min_per_layer
-        As in `shrink`; no weight of `fixed` parameters is pruned or regrown, and they do not count for k.
+    mask : Mask
+    scores : {name: Tensor}
+        Scores; larger = keep. Of equal scores, that of the first weight is pruned first.
     growth : {name: Tensor}
         Finite growth; larger = regrow. Of equal values, the last weight is regrown first.
     fraction : float
         Share of the kept weights that is exchanged.
+    scope : str, default "layer"
+        Weights that are ranked together: "layer" for those of a parameter, "global" for all.
+    fixed : collection of str
+        Parameters whose weights are not exchanged and do not count for k.
+    min_per_layer : int, default 0
+        Smallest number of weights that each parameter keeps, unless it already has fewer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mask = Mask({"weight": torch.tensor([True, True, False, False])})
+    >>> scores, growth = {"weight": torch.tensor([1.0, 2, 0, 0])}, {"weight": torch.tensor([0.0, 0, 5, 6])}
+    >>> exchange(mask, scores, growth, fraction=0.5).keep["weight"].tolist()
+    [False, True, False, True]
     """
     keep = dict(mask.keep)
     for names in groups(keep, scope):

@@ -45,6 +45,14 @@ class Forgetting:
     ------
     TypeError, ValueError
         If an argument is invalid; the message names it.
+
+    Examples
+    --------
+    >>> store = Forgetting({"weight": torch.zeros(1)}, half_life=1)
+    >>> for loss in (3.0, 6.0):
+    ...     store.update(loss, {"weight": torch.ones(1)})
+    >>> store.scores["weight"].item()  # (6 + 3 / 2) / (1 + 1 / 2)
+    5.0
     """
 
     def __init__(

@@ -26,12 +26,6 @@ GROWTHS = ("gradient", "random")
 class OnlinePruner:
     """Mask, scores and enforcement for a model in training; can be used in place of a `Recorder`.
 
-        with OnlinePruner(model, optimizer, sparsity=0.9) as pruner:
-            for x, y in stream:
-                loss = cross_entropy(model(x), y)
-                optimizer.zero_grad(); loss.backward()
-                pruner.before(loss)
-                optimizer.step()
 
     The mask starts from the dense model, or from `mask`, and reaches `sparsity` in `ramp` changes along the cubic
     schedule of Zhu and Gupta (2017), in which no weight is regrown. After the ramp each change prunes k kept weights
@@ -54,23 +48,34 @@ class OnlinePruner:
         Target sparsity; by default that of `mask`.
     mask : Mask, optional
         Initial mask of all chosen weights; by default no weight is pruned.
-    ramp, every, fraction, end
-        As in `Schedule`: number of changes to reach `sparsity`, steps between changes, share of weights that is
-        exchanged, and step from which no weight is exchanged. The defaults are 10, 100, 0.1 and None.
-    statistic, half_life, dtype
-        As in `Forgetting`, which scores the weights for pruning. The half-life is 100 records by default.
+    ramp, every : int, default 10 and 100
+        Number of changes to reach `sparsity`, and steps between changes.
+    fraction : float, default 0.1
+        Share of the kept weights that is exchanged.
+    end : int, optional
+        Step from which no weight is exchanged.
+    statistic : {"causal", "squared_updates"}
+        Score for pruning, see `Forgetting`.
+    half_life : float, default 100
+        Half-life of a record, in records.
+    dtype : torch.dtype, default torch.float64
+        Type of the sums, torch.float64 or torch.float32.
     grow : str, default "gradient"
         Weights to regrow: "gradient", those with the largest absolute gradient in the last step (RigL, Evci et al.,
         2020, section 3), or "random" (SET, Mocanu et al., 2018).
-    scope, min_per_layer
-        As in `exchange`.
+    scope : {"layer", "global"}
+        Weights that are ranked together.
+    min_per_layer : int, default 0
+        Smallest number of weights that each parameter keeps.
     protect : collection of str
         Parameters or modules whose weights are recorded and counted but not changed.
     only, skip : collection of str and Module
-        Weights that are recorded and pruned, and weights that are not, as in `mask.prunable`. If several optimisers
-        train the model, choose weights of the one that is given; each may have a pruner of its own.
-    pairing, may_skip
-        As in `Recorder`; the default of `pairing` is "consecutive".
+        Weights that are recorded and pruned, and weights that are not: modules, or names of modules or parameters. If
+        several optimisers train the model, choose weights of the one that is given; each may have its own pruner.
+    pairing : {"consecutive", "same_batch"}
+        Losses whose difference is recorded; with "same_batch", call `after` with the new loss of the mini-batch.
+    may_skip : bool, default False
+        Whether steps may be omitted, as by a `torch.amp.GradScaler`.
     seed : int, default 0
         Seed of the random growth.
 
@@ -86,6 +91,19 @@ class OnlinePruner:
         the mask and the statistic are then unchanged.
     RuntimeError
         If several processes train together without DDP, because each then has only its own gradients or weights.
+
+    Examples
+    --------
+    >>> model = nn.Linear(8, 2)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> with OnlinePruner(model, optimizer, sparsity=0.75, ramp=1, every=2) as pruner:
+    ...     for x in torch.randn(6, 4, 8):
+    ...         loss = model(x).square().mean()
+    ...         optimizer.zero_grad(); loss.backward()
+    ...         pruner.before(loss)
+    ...         optimizer.step()
+    >>> int((model.weight != 0).sum()) <= pruner.mask.kept == 4
+    True
     """
 
     def __init__(

@@ -28,22 +28,14 @@ _PARTS = ("settings", "mask", "steps", "epochs", "pruned_at", "recorder", "store
 class GradualPruner:
     """Prunes a model by a schedule while it is trained; the mask holds after every step of the optimisers.
 
-        schedule = dict(zip(range(100, 600, 100), cubic(0.9, iterations=5)))
-        with GradualPruner(model, optimizer, schedule=schedule, criterion="causal_consecutive") as pruner:
-            for x, y in batches:
-                loss = cross_entropy(model(x), y)
-                optimizer.zero_grad(); loss.backward()
-                pruner.before(loss)
-                optimizer.step()
-        print(pruner.report())
-
-    Steps that a `torch.amp.GradScaler` omits are not counted. A criterion that uses the training has recorded all steps
-    so far. The attributes `steps` and `epochs`, with those before a checkpoint, and `mask` have the current state.
+    Call `before(loss)` between the backward pass and each step if the criterion uses the training; it then has recorded
+    all steps so far. Steps that a `torch.amp.GradScaler` omits are not counted. The attributes `steps` and `epochs`,
+    with those before a checkpoint, and `mask` have the current state.
 
     Parameters
     ----------
     model : Module
-    *optimizers : Optimizer
+    optimizers : Optimizer
         All optimisers that train prunable weights. Steps of the first are counted.
     schedule : {int: float}
         Number of steps or epochs after which weights are pruned, and the sparsity that is then reached. The sparsities
@@ -56,12 +48,16 @@ class GradualPruner:
         Copies of the model with averaged weights, such as `torch.optim.swa_utils.AveragedModel` or the attribute
         `module` of timm's ModelEmaV3. They are pruned with the model and follow its mask.
     may_skip : bool, default False
-        Whether a step may be omitted after `before`, as in `recording.Recorder`.
-    only, skip
-        As in `mask.prunable`.
-    allocation, protect, min_per_layer
-        As in `Mask.from_scores`.
-    **given
+        Whether a step may be omitted after `before`, as by a `torch.amp.GradScaler`.
+    only, skip : collection of str and Module
+        Weights that are pruned, and weights that are not: modules, or names of modules or parameters.
+    allocation : {"global", "uniform", "erk", "lamp"}
+        Numbers of pruned weights in the layers, see `Mask.from_scores`.
+    protect : collection of str
+        Parameters or modules that are not pruned.
+    min_per_layer : int
+        Smallest number of weights that each layer keeps.
+    given
         Arguments x, y, loss, lr and seed of `criteria.score` for criteria that need them.
 
     Raises
@@ -71,6 +67,17 @@ class GradualPruner:
         at the end of the context if pruned weights are not zero.
     RuntimeError
         If several processes train together, and for a step without its `before` if the criterion uses the training.
+
+    Examples
+    --------
+    >>> model = nn.Linear(8, 2)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> with GradualPruner(model, optimizer, schedule={1: 0.5, 3: 0.75}) as pruner:
+    ...     for x in torch.randn(4, 4, 8):
+    ...         optimizer.zero_grad(); model(x).square().mean().backward()
+    ...         optimizer.step()
+    >>> pruner.mask.kept, int((model.weight != 0).sum())
+    (4, 4)
     """
 
     def __init__(

@@ -15,13 +15,25 @@ except ModuleNotFoundError as error:
 class PruningCallback(Adapter, Callback):
     """Prunes a LightningModule by a schedule while a Trainer trains it.
 
-        callback = PruningCallback(schedule={1000: 0.5, 2000: 0.8}, criterion="causal_consecutive")
-        Trainer(callbacks=[callback]).fit(module, loader)
-        print(callback.report)
 
     Gradient accumulation and all precisions are supported. The mask and the state of the schedule are in the Trainer's
     checkpoints, and a checkpoint without them is refused. The copies of Lightning's callbacks `WeightAveraging`,
     `EMAWeightAveraging` and `StochasticWeightAveraging` follow the mask.
+
+    Parameters
+    ----------
+    averaged : iterable of Module
+        Further copies of the model with averaged weights, which are pruned with it.
+    example_input : Tensor (n, ...), tuple or mapping, optional
+        Batch for the operations in the report.
+    settings
+        Other arguments of `GradualPruner` than model, optimizers and may_skip.
+
+    Examples
+    --------
+    >>> callback = PruningCallback(schedule={1000: 0.5, 2000: 0.8}, criterion="causal_consecutive")
+    >>> Trainer(callbacks=[callback]).fit(module, loader)  # doctest: +SKIP
+    >>> print(callback.report)  # doctest: +SKIP
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -20,9 +20,6 @@ FILE = "ccprune.pt"
 class PruningCallback(Adapter, TrainerCallback):
     """Prunes a model by a schedule while a Trainer trains it.
 
-        callback = PruningCallback(schedule={1000: 0.5, 2000: 0.8}, criterion="causal_consecutive")
-        Trainer(model, args, train_dataset=data, callbacks=[callback]).train()
-        print(callback.report)
 
     Gradient accumulation and mixed precision are supported. The mask and the state of the schedule are in the file
     ccprune.pt of each checkpoint, and a training resumes with the `output_dir` in which it was interrupted.
@@ -30,6 +27,21 @@ class PruningCallback(Adapter, TrainerCallback):
     A criterion that uses the training takes the loss from the model's outputs, "loss" or the first one. A Trainer that
     computes the loss outside of the model is refused, and so is `load_best_model_at_end`, because the best model may be
     from before the last pruning.
+
+    Parameters
+    ----------
+    averaged : iterable of Module
+        Copies of the model with averaged weights, which are pruned with it.
+    example_input : Tensor (n, ...), tuple or mapping, optional
+        Batch for the operations in the report.
+    settings
+        Other arguments of `GradualPruner` than model, optimizers and may_skip.
+
+    Examples
+    --------
+    >>> callback = PruningCallback(schedule={1000: 0.5, 2000: 0.8}, criterion="causal_consecutive")
+    >>> Trainer(model, args, train_dataset=data, callbacks=[callback]).train()  # doctest: +SKIP
+    >>> print(callback.report)  # doctest: +SKIP
     """
 
     _shares = False  # whether losses are those of shares of a batch, which are summed
