@@ -40,9 +40,9 @@ class Comparison:
         One row per method, sparsity and seed. The columns are method (criterion, or "dense"), sparsity (requested),
         seed, achieved (sparsity of the mask), and the measured values by the names of the metrics.
     table : DataFrame
-        One row per method and sparsity. The columns mean, low and high are those of `stats.mean_interval` over n seeds.
-        The columns difference, difference_low, difference_high and p_value are those of `stats.paired_difference`: the
-        method's value minus that of `reference` at the same seed and sparsity. One seed has no interval and no p-value.
+        One row per method and sparsity. Columns: mean with its interval, low and high, over n seeds; difference, the
+        method's value minus that of `reference` at the same seed and sparsity, with its interval and p_value (see
+        `stats.paired_difference`). One seed has no interval and no p-value.
     reference, metric : str
         Method with which the others are compared, and name of the quantity in `table`.
     """
@@ -123,13 +123,13 @@ def compare(
     optimizer : callable
         Maps parameters to an optimiser, such as ``lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)``.
     fit : callable, optional
-        Own training function, as in `ccprune.pilot`.
+        Own training function (model, optimizer, epochs, recorder, seed), see `pilot`.
     criteria : sequence of str
         Names from `ccprune.criteria`. Criteria that store a row per step need steps x weights x 4 bytes.
     sparsities : sequence of float
         Pruned fractions of the prunable weights, in [0, 1].
     allocation : str, default "global"
-        How each sparsity is allocated to the layers, as in `Mask.from_scores`.
+        How each sparsity is allocated to the layers: "global", "uniform", "erk" or "lamp", see `Mask.from_scores`.
     schedules : sequence of {"one_shot", "gradual"}
         Pruning at once, or in three rounds with training and new scores between them, whose rows are "NAME, gradual".
     seeds, seed : int
@@ -147,7 +147,7 @@ def compare(
     reference : str
         The row, such as a criterion or "dense", with which the others are compared.
     only, skip : collection of str
-        Names of the weights that are pruned, and of those that are not, as in `mask.prunable`.
+        Modules or parameters whose weights are pruned, and those whose weights are not.
     updated : collection of str
         Those criteria that have a second row, "NAME + update", in which `scores.reconstruction.reconstruct` corrects
         the remaining weights, on 16 mini-batches, before any further training.
@@ -156,6 +156,18 @@ def compare(
     ------
     TypeError, ValueError
         For an invalid argument, before any training. A ValueError is also raised if training diverges.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+    >>> y = (x[:, 0] > 0).long()
+    >>> found = compare(
+    ...     lambda seed: nn.Linear(2, 2), (x[:40], y[:40]), (x[40:], y[40:]), criteria=["magnitude", "random"],
+    ...     optimizer=lambda p: torch.optim.SGD(p, lr=0.1), sparsities=[0.5], seeds=2, before=1, after=1,
+    ... )
+    >>> sorted(found.runs["method"].unique()), len(found.runs)  # two seeds
+    (['dense', 'magnitude', 'random'], 6)
     """
     sparsities = np.ravel(np.asarray(sparsities, dtype=object)).tolist()  # a sequence, an array or one number
     metrics = {getattr(one, "__name__", "metric"): one for one in ([metric] if callable(metric) else metric)}

@@ -40,7 +40,8 @@ class Pilot:
     ----------
     recommendation : Recommendation
     table : DataFrame
-        One row per method, schedule and sparsity; the columns are those of `_rules.tabulate`.
+        One row per method, schedule and sparsity: validation, test and their differences to dense with intervals,
+        operations, times, and whether the network is as_good as the dense one.
     runs : DataFrame
         One row per trained network.
     layers : DataFrame
@@ -150,7 +151,7 @@ def pilot(
     batch_size : int
         For data that are no loader.
     only, skip
-        Weights that are pruned, and weights that are left out, as in `mask.prunable`.
+        Weights that are pruned, and weights that are left out: modules, or names of modules or parameters.
     pretrained : bool
         Whether `make` returns a trained model, which may be the same for all seeds. These then only change the order of
         the samples and other random numbers in `before` and `after` epochs of further training.
@@ -183,6 +184,13 @@ def pilot(
     ImportError, OutOfTime
         If a package of the extra `pilot`, or of `search` for a search, is missing; if `seconds` end before one seed is
         complete.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"x": range(100), "target": [0, 1] * 50})
+    >>> seconds = pilot(train=table, target="target", seeds=2, before=2, recorded=1, after=2, dry_run=True)
+    >>> seconds > 0  # an estimate; without dry_run, found.recommendation.answer, and a page in the folder
+    True
     """
     require_extra()
     folder = Path(folder)

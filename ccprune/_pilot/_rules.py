@@ -17,7 +17,7 @@ _SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What the measurements support.
+    """What the measurements support; an attribute of the result of `pilot`.
 
     Attributes
     ----------

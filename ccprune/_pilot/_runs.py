@@ -41,7 +41,7 @@ Network = tuple[str, str, float]  # method, schedule and sparsity
 
 
 class OutOfTime(RuntimeError):
-    """Raised if the time of a pilot ends before one seed is complete; what is done is stored."""
+    """Error of `pilot`: the time ends before one seed is complete; what is done is stored."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,17 @@ from ccprune.mask._prunable import Chosen
 
 @dataclass(frozen=True)
 class Part:
-    """Entries start to stop - 1, in row-major order, of a tensor of this shape; each rank has `chunk` or fewer."""
+    """Entries start to stop - 1 of a tensor, which a rank has; an attribute of `Layout`.
+
+    Attributes
+    ----------
+    shape : torch.Size
+        Shape of the whole tensor.
+    start, stop : int
+        First entry of the part, and the entry after it, in row-major order.
+    chunk : int
+        Largest number of entries of any rank.
+    """
 
     shape: torch.Size
     start: int
@@ -34,12 +44,27 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The part of each prunable weight that the rank has, by its name in the plain model.
+    """The part of each prunable weight that the rank has; made by `Layout.of`.
 
-    `sharded` is True if the rank holds only its shards (FSDP2), and False for whole tensors (DDP). `group` has the
-    ranks among which each tensor is divided, in the order of their parts, and the groups of `meshes`, one for each
-    dimension of the device mesh, together all ranks that train together. `device` is that of the weights and of what is
-    sent.
+    Attributes
+    ----------
+    parts : {name in the plain model: Part}
+    sharded : bool
+        Whether the rank holds only its shards (FSDP2), or whole tensors (DDP).
+    group : ProcessGroup
+        Ranks among which each tensor is divided, in the order of their parts.
+    meshes : tuple of ProcessGroup
+        One for each dimension of the device mesh; together all ranks that train together.
+    device : torch.device
+        Device of the weights and of what is sent.
+
+    Examples
+    --------
+    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    >>> layout = Layout.of(nn.Linear(4, 2))
+    >>> layout.parts["weight"].stop, layout.sharded  # one rank has all weights
+    (8, False)
+    >>> dist.destroy_process_group()
     """
 
     parts: Mapping[str, Part]
@@ -53,7 +78,7 @@ class Layout:
         """Create the layout of a model under `fully_shard`, under DDP, or replicated manually; every rank must call it.
 
         With a mesh of two dimensions (replicas of sharded models) the parts are those of the shards. `only` and `skip`
-        choose weights as in `mask.prunable`.
+        name the modules or parameters whose weights are chosen, and those whose weights are not.
 
         Raises
         ------

@@ -23,8 +23,25 @@ from ccprune.mask._select import check_scores, pruned_count
 class ShardedMask:
     """The part of a mask that this rank needs; `gather` returns an ordinary `Mask`.
 
-    `keep` has bool Tensors, True = keep, of the shape of this rank's shard or of the whole replicated tensor, and
-    `counts` the number of kept weights in each whole tensor.
+    Attributes
+    ----------
+    keep : {name: bool Tensor}
+        True = keep, of the shape of this rank's shard or of the whole replicated tensor.
+    counts : {name: int}
+        Number of kept weights in each whole tensor.
+    layout : Layout
+
+    Examples
+    --------
+    >>> import torch.distributed as dist
+    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    >>> model = nn.Linear(4, 2)
+    >>> layout = Layout.of(model)
+    >>> scores = {name: part.detach().abs() for name, part in layout.own(model).items()}
+    >>> mask = ShardedMask.from_scores(scores, layout, sparsity=0.75)
+    >>> mask.kept, mask.gather().kept
+    (2, 2)
+    >>> dist.destroy_process_group()
     """
 
     keep: Mapping[str, Tensor]
@@ -46,7 +63,7 @@ class ShardedMask:
             Layout of the model.
         sparsity : float
         allocation : str
-            "global" or "uniform", as in `Mask.from_scores`.
+            "global", for which all weights are compared, or "uniform", for the same share of every tensor.
 
         Raises
         ------

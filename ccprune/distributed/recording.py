@@ -30,10 +30,31 @@ class Recorder(recorder.Recorder):
     ----------
     model : Module
         Model under `fully_shard`, under DDP, or replicated.
-    optimizer, stores, pairing, may_skip
-        As in `ccprune.recording.Recorder`. Create the optimiser after `fully_shard`.
+    optimizer : Optimizer
+        Created after `fully_shard`.
+    stores : sequence of Store
     layout : Layout
         Layout of the model.
+    pairing : {"same_batch", "consecutive"}
+    may_skip : bool
+        Whether a step may be omitted after `before`, as by a gradient scaler.
+
+    Examples
+    --------
+    >>> import torch.distributed as dist
+    >>> from ccprune.recording import SquaredUpdates
+    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    >>> model, store = nn.Linear(4, 2), SquaredUpdates()
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> with Recorder(model, optimizer, [store], layout=Layout.of(model), pairing="consecutive") as found:
+    ...     for x in torch.randn(3, 5, 4):
+    ...         loss = model(x).square().mean()
+    ...         optimizer.zero_grad(); loss.backward()
+    ...         found.before(loss)
+    ...         optimizer.step()
+    >>> found.records, store.scores["weight"].shape  # the part is a vector
+    (2, torch.Size([8]))
+    >>> dist.destroy_process_group()
     """
 
     def __init__(
@@ -70,8 +91,20 @@ class Screen(lasso.Screen):
     ----------
     layout : Layout
         Layout of the recorded model.
-    momentum, dtype
-        As in `lasso.Screen`.
+    momentum : bool
+        Whether the squared change of the previous step and the product of the two are features, too.
+    dtype : torch.dtype
+        Type of the sums, torch.float64 or torch.float32.
+
+    Examples
+    --------
+    >>> import torch.distributed as dist
+    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    >>> screen = Screen(Layout.of(nn.Linear(2, 1)))
+    >>> screen.update(-3.0, {"weight": torch.tensor([1.0, 2.0])})
+    >>> screen.scores["weight"].tolist()
+    [3.0, 12.0]
+    >>> dist.destroy_process_group()
     """
 
     def __init__(self, layout: Layout, *, momentum: bool = False, dtype: torch.dtype = torch.float64) -> None:
@@ -128,9 +161,18 @@ class WeightExponents(scores.WeightExponents):
     layout : Layout
         Layout of the model.
     risk : callable, optional
-        As in `scores.WeightExponents`; it is called on all ranks, and its mean over ranks is used.
-    **settings
-        Other arguments of `scores.WeightExponents`.
+        Maps the model to its risk on all ranks, of which the mean is used; by default the loss of the mini-batches.
+    settings
+        Arguments window, min_range, dtype and max_bytes of `scores.WeightExponents`.
+
+    Examples
+    --------
+    >>> import torch.distributed as dist
+    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    >>> model = nn.Linear(4, 2)
+    >>> {name: part.numel() for name, part in WeightExponents(model, layout=Layout.of(model)).weights.items()}
+    {'weight': 8}
+    >>> dist.destroy_process_group()
     """
 
     def __init__(
