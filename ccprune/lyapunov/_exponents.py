@@ -22,7 +22,14 @@ _ENOUGH = 2**16  # numbers in series that are worth a second thread, a few milli
 
 
 def window_count(points: int, window: int, stride: int) -> int:
-    """Number of whole windows in a series of `points` rows; ValueError for a window or stride below 1.
+    """Number of whole windows in a series.
+
+    Parameters
+    ----------
+    points : int
+        Number of rows of the series.
+    window, stride : int
+        Length of a window, and distance between the first rows of two, at least 1; else ValueError.
 
     Examples
     --------
@@ -81,6 +88,16 @@ def stretching_curves(
     TypeError, ValueError
         If an argument is invalid (the message names it), if the series are too short for the embedding and the steps,
         or if one series alone needs more than `max_bytes`.
+
+    Examples
+    --------
+    Neighbours in a series that doubles the distances of its points at each step are twice as far apart after a step.
+
+    >>> import math
+    >>> series = torch.tensor([[0.1 * 2.0**k for k in range(12)]])
+    >>> curve = stretching_curves(series, embed_dim=1, steps=2)[0]
+    >>> [round(value, 3) for value in (curve[1:] - curve[:-1]).tolist()] == [round(math.log(2), 3)] * 2
+    True
     """
     series = as_tensor("series", series)
     check_series("series", series)
@@ -130,8 +147,10 @@ def windowed_exponents(
         One series per column.
     window, stride : int
         Length of the windows, and distance between their first rows, in steps.
-    steps, embed_dim, delay, theiler : int
-        As in `stretching_curves`.
+    steps : int
+        Number of steps that every pair of neighbours is followed.
+    embed_dim, delay, theiler : int, default 2, 1 and 0
+        Embedding dimension, delay, and number of steps up to which points are not neighbours.
     fit : "first_step", "linear" or (first, last), default "first_step"
         "first_step" is S(1) - S(0), which is equivalent to the authors' scripts. A pair is the least-squares slope of S
         over k = first..last, the usual choice in the field. "linear" is the slope over k = 0..steps.
@@ -159,6 +178,14 @@ def windowed_exponents(
     TypeError, ValueError
         If an argument is invalid (the message names it), or if not even one window fits into the series or into
         `max_bytes`.
+
+    Examples
+    --------
+    >>> series = torch.rand(100, 3, generator=torch.Generator().manual_seed(0))
+    >>> series[:, 2] = 1.0
+    >>> found = windowed_exponents(series, window=50, stride=25, steps=3)
+    >>> found.shape, (found[:, :2] > 0).all().item(), found[:, 2].tolist()  # noise has positive exponents, too
+    (torch.Size([3, 3]), True, [0.0, 0.0, 0.0])
     """
     series = as_tensor("series", series)
     check_series("series", series)
@@ -206,9 +233,29 @@ def exponents_of(
     jump_threshold: float | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Tensor:
-    """Lyapunov exponent (N,) of each whole series (N, n).
+    """Lyapunov exponent of each whole series, in place of windows of it.
 
-    Arguments and errors are those of `windowed_exponents`, except that `max_bytes` is that of `stretching_curves`.
+    Parameters
+    ----------
+    series : Tensor, array or DataFrame (N, n)
+        One series per row.
+    steps, fit, embed_dim, delay, theiler, decimals, min_range, jump_threshold
+        Settings of the exponent, those of `windowed_exponents`.
+    max_bytes : int
+        Working memory in bytes on devices other than the CPU.
+
+    Returns
+    -------
+    Tensor (N,), float64
+        Exponents per step, with 0 where no pair exists.
+
+    Examples
+    --------
+    >>> x = torch.full((1, 500), 0.3, dtype=torch.float64)
+    >>> for k in range(499):
+    ...     x[:, k + 1] = 4 * x[:, k] * (1 - x[:, k])
+    >>> round(exponents_of(x, steps=5, fit=(0, 3), embed_dim=1).item(), 1)  # ln 2 = 0.69
+    0.7
     """
     series = as_tensor("series", series)
     first, last = fit_range(fit, steps)

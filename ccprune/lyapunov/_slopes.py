@@ -8,7 +8,24 @@ from torch import Tensor
 
 
 def slopes(curves: Tensor, *, first: int, last: int) -> Tensor:
-    """Least-squares slope (N,) of curves (N, k) over k = first..last, per step; NaN where that part has a NaN."""
+    """Least-squares slope of curves over a range of steps.
+
+    Parameters
+    ----------
+    curves : Tensor (N, k)
+    first, last : int
+        First and last column of the range.
+
+    Returns
+    -------
+    Tensor (N,)
+        Slope per step, NaN where the range has a NaN.
+
+    Examples
+    --------
+    >>> slopes(torch.tensor([[0.0, 2.0, 4.0, 5.0]]), first=0, last=2)
+    tensor([2.])
+    """
     if not 0 <= first < last < curves.shape[1]:
         raise ValueError(f"first and last must satisfy 0 <= first < last < {curves.shape[1]}, got {first}, {last}")
     k = torch.arange(first, last + 1, dtype=curves.dtype, device=curves.device)
@@ -35,6 +52,12 @@ def growth_rates(distances: Tensor, *, first: int, last: int) -> Tensor:
     ------
     ValueError
         If a distance in the range is not positive, or `first` and `last` do not fit the distances.
+
+    Examples
+    --------
+    >>> distances = torch.tensor([[1.0, 2.0, 4.0, 8.0]], dtype=torch.float64)
+    >>> round(growth_rates(distances, first=0, last=3).item(), 3)  # ln 2
+    0.693
     """
     if not 0 <= first < last < distances.shape[1]:
         raise ValueError(f"first and last must satisfy 0 <= first < last < {distances.shape[1]}, got {first}, {last}")
