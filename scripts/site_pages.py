@@ -10,7 +10,6 @@
 
 import base64
 import html
-import inspect
 import io
 import logging
 import os
@@ -32,9 +31,7 @@ from mkdocs.structure.toc import AnchorLink
 from mkdocs.utils import get_relative_url
 from PIL import Image
 
-from ccprune import criteria
 from replication import course, ledger
-from replication.reporting.markdown import table
 from replication.runner import LocalPool, SuiteError, claim, plan, replicate, suite_file
 from replication.runner.page import STYLE
 from replication.runner.readable import readable
@@ -44,6 +41,7 @@ PAGES = ("replication/README.md", "replication/REFORMS.md", "benchmarks/README.m
 REPORTS = "replication/reports"
 
 _ADDRESS = runpy.run_path(str(Path(__file__).with_name("public_address.py")))
+_CRITERIA = runpy.run_path(str(Path(__file__).with_name("site_criteria.py")))
 
 _log = logging.getLogger("mkdocs.hooks.site_pages")
 _LINKS = {
@@ -344,17 +342,6 @@ def _citation(root: Path) -> str:
     return "```bibtex\n" + "\n".join(entries) + "```"
 
 
-def _criteria() -> str:
-    lines = []
-    for name in criteria.registered():
-        takes = criteria.known(name).takes
-        needs = ["a recording of the training steps"] if "store" in takes else []
-        needs += ["a batch of inputs" + (" and labels" if "y" in takes else "")] if "x" in takes else []
-        what = (inspect.getdoc(criteria.known(name).function) or "").partition("\n")[0]
-        lines.append([f"`{name}`", ", ".join(needs) or "the weights alone", what.replace("*", "\\*")])
-    return table(["criterion", "needs", "what it is, and its source"], lines)
-
-
 #: Functions that return the text between `<!-- made: NAME -->` and `<!-- end -->`, by name, from the project's folder
 #: and a function `link` that returns a notebook's address.
 MADE: dict[str, Callable[[Path, Callable[[str], str]], str]] = {
@@ -362,7 +349,7 @@ MADE: dict[str, Callable[[Path, Callable[[str], str]], str]] = {
     "exercises": lambda root, link: course.exercise_table(course.lessons(root), link),
     "speeds": lambda *_: f"{course.WORDS_A_MINUTE} words or {course.LINES_A_MINUTE} lines of code a minute",
     "memory": lambda root, _: _memory(root),
-    "criteria": lambda *_: _criteria(),
+    "criteria": lambda root, _: _CRITERIA["criteria_table"](root),
     "citation": lambda root, _: _citation(root),
     "online": lambda root, _: _online(root),
 }

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import ccprune
-from ccprune import cli
+from ccprune import cli, criteria
 from replication import course
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +159,23 @@ def test_tables_are_made_from_their_sources(site):
     cited = (site / "cite" / "index.html").read_text(encoding="utf-8")
     assert "arxiv.org/abs/2308.09955" in cited and "arxiv.org/abs/2412.03035" in cited
     assert f"version = {{{ccprune.__version__}}}" in re.sub("<.*?>", "", cited)
+
+
+def test_the_table_of_criteria_measures_their_costs():
+    made = runpy.run_path(str(ROOT / "scripts" / "site_criteria.py"))["criteria_table"](ROOT)
+    cells = {line.split("`")[1]: [cell.strip() for cell in line.split(" | ")] for line in made.splitlines()[2:]}
+    assert list(cells) == list(criteria.registered())
+    assert (
+        cells["legcnet"][2] == "25 + T/22"
+    )  # one window, and one exponent for each of those that start 22 steps apart
+    assert [cells[name][2] for name in ("causal", "causal_exact", "wanda")] == ["1", "T", "0"]
+    assert cells["snip"][3] == "2.5"  # two layers forwards, two gradients of weights, one of the inputs between them
+    assert [cells[name][3] for name in ("magnitude", "wanda", "causal", "causal_consecutive")] == [
+        "0",
+        "1",
+        "1 a step",
+        "0",
+    ]
 
 
 def commands(page: str) -> Iterator[list[str]]:
