@@ -1,12 +1,13 @@
 """What goes beyond the papers: pilots of whole models, searches of settings, cheaper scores, and lottery tickets."""
 
-from replication.beyond.cheap import cheap_runs, knees
+from replication.beyond.cheap import cheap_cells, cheap_runs, knees
 from replication.beyond.pilots import TASKS, checksum, pilot_cells, pilot_settings
-from replication.beyond.searches import grid_values, search_results, settings_grid
+from replication.beyond.searches import grid_values, search_cells, search_results, settings_grid
 from replication.beyond.tickets import error_barrier, ticket_masks, train_child
 
 __all__ = [
     "TASKS",
+    "cheap_cells",
     "cheap_runs",
     "checksum",
     "error_barrier",
@@ -14,6 +15,7 @@ __all__ = [
     "knees",
     "pilot_cells",
     "pilot_settings",
+    "search_cells",
     "search_results",
     "settings_grid",
     "ticket_masks",

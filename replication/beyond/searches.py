@@ -158,6 +158,19 @@ def search_results(
     return pd.DataFrame(rows)
 
 
+def search_cells(found: pd.DataFrame, profile: str) -> list[ledger.Cell]:
+    """Return the mean regret, optimism and reported difference of each search of `search_results` with a column task.
+
+    The runs of a cell are the repetitions.
+    """
+    shared = {"task": "dataset", "method": "method", "share": "share", "repetition": "repetition"}
+    means = found.groupby(list(shared), sort=False)[["regret", "optimism", "reported"]].mean().reset_index()
+    long = means.rename(columns=shared).melt([*shared.values()], var_name="quantity")
+    long["method"] += long.pop("share").map(", {:.0%} of the cost".format)
+    long["quantity"] = long["quantity"].replace("reported", "difference to dense, reported")
+    return ledger.sample_cells(long.drop(columns="repetition"), paper="causal", table="settings", profile=profile)
+
+
 def _key(one: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(one[part] for part in PARTS[:4])
 
