@@ -49,7 +49,6 @@ def record(
 
     Examples
     --------
-    >>> import torch
     >>> model = nn.Linear(2, 1)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> with record(model, optimizer) as recording:

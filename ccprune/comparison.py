@@ -159,7 +159,6 @@ def compare(
 
     Examples
     --------
-    >>> import torch
     >>> x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
     >>> y = (x[:, 0] > 0).long()
     >>> found = compare(

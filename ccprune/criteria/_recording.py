@@ -49,7 +49,6 @@ class Recording:
 
     Examples
     --------
-    >>> import torch
     >>> model = nn.Linear(2, 1)
     >>> recording = Recording(model, torch.optim.SGD(model.parameters(), lr=0.1), ["magnitude", "movement", "causal"])
     >>> list(recording.stores), recording.pairing  # magnitude records nothing

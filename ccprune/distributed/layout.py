@@ -60,11 +60,9 @@ class Layout:
 
     Examples
     --------
-    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    >>> layout = Layout.of(nn.Linear(4, 2))
+    >>> layout = Layout.of(nn.Linear(4, 2))  # after dist.init_process_group
     >>> layout.parts["weight"].stop, layout.sharded  # one rank has all weights
     (8, False)
-    >>> dist.destroy_process_group()
     """
 
     parts: Mapping[str, Part]

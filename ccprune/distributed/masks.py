@@ -33,15 +33,12 @@ class ShardedMask:
 
     Examples
     --------
-    >>> import torch.distributed as dist
-    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> model = nn.Linear(4, 2)
     >>> layout = Layout.of(model)
     >>> scores = {name: part.detach().abs() for name, part in layout.own(model).items()}
     >>> mask = ShardedMask.from_scores(scores, layout, sparsity=0.75)
     >>> mask.kept, mask.gather().kept
     (2, 2)
-    >>> dist.destroy_process_group()
     """
 
     keep: Mapping[str, Tensor]

@@ -41,9 +41,7 @@ class Recorder(recorder.Recorder):
 
     Examples
     --------
-    >>> import torch.distributed as dist
     >>> from ccprune.recording import SquaredUpdates
-    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> model, store = nn.Linear(4, 2), SquaredUpdates()
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> with Recorder(model, optimizer, [store], layout=Layout.of(model), pairing="consecutive") as found:
@@ -54,7 +52,6 @@ class Recorder(recorder.Recorder):
     ...         optimizer.step()
     >>> found.records, store.scores["weight"].shape  # the part is a vector
     (2, torch.Size([8]))
-    >>> dist.destroy_process_group()
     """
 
     def __init__(
@@ -98,13 +95,10 @@ class Screen(lasso.Screen):
 
     Examples
     --------
-    >>> import torch.distributed as dist
-    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> screen = Screen(Layout.of(nn.Linear(2, 1)))
     >>> screen.update(-3.0, {"weight": torch.tensor([1.0, 2.0])})
     >>> screen.scores["weight"].tolist()
     [3.0, 12.0]
-    >>> dist.destroy_process_group()
     """
 
     def __init__(self, layout: Layout, *, momentum: bool = False, dtype: torch.dtype = torch.float64) -> None:
@@ -167,12 +161,9 @@ class WeightExponents(scores.WeightExponents):
 
     Examples
     --------
-    >>> import torch.distributed as dist
-    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> model = nn.Linear(4, 2)
     >>> {name: part.numel() for name, part in WeightExponents(model, layout=Layout.of(model)).weights.items()}
     {'weight': 8}
-    >>> dist.destroy_process_group()
     """
 
     def __init__(

@@ -57,7 +57,6 @@ def deploy(
     Examples
     --------
     >>> import tempfile
-    >>> from torch import nn
     >>> from ccprune import prune, score
     >>> folder, model, key = tempfile.mkdtemp(), nn.Linear(8, 4), b"secret of 16 bytes"
     >>> mask = prune(model, score("magnitude", model), sparsity=0.75)
@@ -116,10 +115,8 @@ def deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: bool = F
 
     Parameters
     ----------
-    folder : path
-        Folder of `deploy`, whose example shows a call.
-    model : Module
-        Changed in place.
+    folder, model : path and Module
+        Folder of `deploy`, and the model that is changed in place.
     key : bytes
         Secret with which the versions were signed.
     back : bool, default False
@@ -136,8 +133,7 @@ def deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: bool = F
     Examples
     --------
     >>> import tempfile
-    >>> import torch
-    >>> folder, model, key = tempfile.mkdtemp(), torch.nn.Linear(2, 1), b"secret of 16 bytes"
+    >>> folder, model, key = tempfile.mkdtemp(), nn.Linear(2, 1), b"secret of 16 bytes"
     >>> for keep in ([[True, True]], [[True, False]]):
     ...     mask = Mask({"weight": torch.tensor(keep)})
     ...     _ = deploy(folder, mask.apply_(model), mask, key=key, measures={})

@@ -33,8 +33,7 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
     Parameters
     ----------
     path : path
-    model : Module
-    mask : Mask
+    model, mask : Module and Mask
 
     Raises
     ------
@@ -46,7 +45,7 @@ def save(path: str | os.PathLike, model: nn.Module, mask: Mask) -> Path:
     --------
     >>> import tempfile
     >>> from ccprune import prune, score
-    >>> model, copy = torch.nn.Linear(8, 4), torch.nn.Linear(8, 4)
+    >>> model, copy = nn.Linear(8, 4), nn.Linear(8, 4)
     >>> path = save(Path(tempfile.mkdtemp(), "model"), model, prune(model, score("magnitude", model), sparsity=0.75))
     >>> load(path, copy).kept, bool((copy.weight == model.weight).all())
     (8, True)
@@ -101,8 +100,8 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
     --------
     >>> import tempfile
     >>> from ccprune import Mask
-    >>> path = save(Path(tempfile.mkdtemp(), "model"), torch.nn.Linear(2, 1), Mask({"weight": torch.ones(1, 2) > 0}))
-    >>> load(path, torch.nn.Linear(3, 1))  # doctest: +IGNORE_EXCEPTION_DETAIL
+    >>> path = save(Path(tempfile.mkdtemp(), "model"), nn.Linear(2, 1), Mask({"weight": torch.ones(1, 2) > 0}))
+    >>> load(path, nn.Linear(3, 1))  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
     ValueError: ...
     """

@@ -163,19 +163,15 @@ def trace(
 
     Parameters
     ----------
-    model : Module
-    loss : callable
-        Maps (outputs, y) to the mean loss.
-    data : (x, y), or batches of such pairs
+    model, loss, data : Module, callable, and (x, y) or batches of such pairs
+        `loss(model(x), y)` is the mean loss of a batch.
     probes : int, default 20
         Number of vectors v, at least 2.
-    mask : Mask, optional
-        Selects the kept weights, by default all prunable ones.
+    mask, only, skip : Mask, and collections of str and Module
+        Weights that are measured: those that the mask keeps; of these modules or parameters, and not of those.
     scale : {"none", "filter"}
         Units of the weights: their own, or those of the norm of the filter, see `top_eigenvalues`.
     seed : int
-    only, skip : collection of str and Module
-        Weights that are measured, and weights that are left out: modules, or names of modules or parameters.
 
     Raises
     ------

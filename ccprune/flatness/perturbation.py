@@ -62,10 +62,8 @@ def sharpness(
 
     Parameters
     ----------
-    model : Module
-    loss : callable
-        Maps (outputs, y) to the mean loss.
-    data : (x, y), or batches of such pairs
+    model, loss, data : Module, callable, and (x, y) or batches of such pairs
+        `loss(model(x), y)` is the mean loss of a batch.
     radius : float
         Length of the perturbation of each filter, relative to the norm of its remaining weights; at least 0.
     mode : str, default "random"
@@ -78,12 +76,10 @@ def sharpness(
         (Foret et al., 2021, equation 2, filter by filter).
     draws, steps : int, default 10
         Number of directions for "random", at least 2, and of steps for "worst".
-    mask : Mask, optional
-        Selects the kept weights, by default all prunable ones.
+    mask, only, skip : Mask, and collections of str and Module
+        Weights that are perturbed: those that the mask keeps; of these modules or parameters, and not of those.
     seed : int, default 0
         Seed of the directions.
-    only, skip : collection of str and Module
-        Weights that are perturbed, and weights that are left out: modules, or names of modules or parameters.
 
     Raises
     ------
@@ -93,7 +89,6 @@ def sharpness(
 
     Examples
     --------
-    >>> import torch
     >>> layer, data = nn.Linear(1, 1, bias=False), (torch.ones(1, 1), torch.zeros(1, 1))
     >>> layer.weight.data = torch.tensor([[2.0]])
     >>> found = sharpness(layer, lambda out, y: out.square().mean(), data, radius=0.5, mode="worst")

@@ -51,10 +51,8 @@ def slice_1d(
 
     Parameters
     ----------
-    model : Module
-    loss : callable
-        Maps (outputs, y) to the mean loss.
-    data : (x, y), or batches of such pairs
+    model, loss, data : Module, callable, and (x, y) or batches of such pairs
+        `loss(model(x), y)` is the mean loss of a batch.
     radius : float
         Largest value of a, above 0.
     points : int, default 21
@@ -63,11 +61,9 @@ def slice_1d(
         Such as an eigenvector or the difference to another minimum; only its remaining weights are used. None: a
         Gaussian direction of this `seed` in which each filter's part has the norm of the filter's remaining weights (Li
         et al., 2018, section 4), so that a is a relative change.
-    mask : Mask, optional
-        Selects the kept weights, by default all prunable ones.
+    mask, only, skip : Mask, and collections of str and Module
+        Weights that are perturbed: those that the mask keeps; of these modules or parameters, and not of those.
     seed : int
-    only, skip : collection of str and Module
-        Weights that are perturbed, and weights that are left out: modules, or names of modules or parameters.
 
     Raises
     ------
@@ -105,21 +101,17 @@ def slice_2d(
 
     Parameters
     ----------
-    model : Module
-    loss : callable
-        Maps (outputs, y) to the mean loss.
-    data : (x, y), or batches of such pairs
+    model, loss, data : Module, callable, and (x, y) or batches of such pairs
+        `loss(model(x), y)` is the mean loss of a batch.
     radius : float
         Largest coordinate, above 0.
     points : int, default 11
         Number of coordinates along each direction, odd and at least 3.
     directions : pair of {prunable parameter name: Tensor}, optional
         By default two random directions, the first of which is that of `slice_1d` with the same seed.
-    mask : Mask, optional
-        Selects the kept weights, by default all prunable ones.
+    mask, only, skip : Mask, and collections of str and Module
+        Weights that are perturbed: those that the mask keeps; of these modules or parameters, and not of those.
     seed : int
-    only, skip : collection of str and Module
-        Weights that are perturbed, and weights that are left out: modules, or names of modules or parameters.
 
     Examples
     --------

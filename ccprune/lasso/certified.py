@@ -76,10 +76,8 @@ def path(X: Tensor, y: Tensor, alphas: Sequence[float], *, tol: float = 1e-6) ->
 
     Parameters
     ----------
-    X : Tensor (T, P)
-        Squared weight changes, float32 or float64.
-    y : Tensor (T,)
-        Loss changes.
+    X, y : Tensors (T, P) and (T,), float32 or float64
+        Squared weight changes and loss changes.
     alphas : sequence of float
         Penalties, above 0.
     tol : float, default 1e-6
@@ -108,10 +106,8 @@ def ranking(X: Tensor, y: Tensor, *, alphas: Sequence[float] | int = 20, tol: fl
 
     Parameters
     ----------
-    X : Tensor (T, P)
-        Squared weight changes, float32 or float64.
-    y : Tensor (T,)
-        Loss changes.
+    X, y : Tensors (T, P) and (T,), float32 or float64
+        Squared weight changes and loss changes.
     alphas : sequence of float, or int, default 20
         Grid of penalties, or its length, at least 2, from `lambda_max` to a hundredth of it, evenly spaced in
         logarithm. The finer the grid, the more exact is the order of entry.

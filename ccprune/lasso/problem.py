@@ -63,10 +63,7 @@ def objective(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> float:
 
     Parameters
     ----------
-    X : Tensor (T, P)
-        Features, float32 or float64.
-    y : Tensor (T,)
-    coef : Tensor (P,)
+    X, y, coef : Tensors (T, P), (T,) and (P,), float32 or float64
     alpha : float
         Penalty, at least 0, in units of y times X.
 
@@ -94,10 +91,7 @@ def duality_gap(X: Tensor, y: Tensor, coef: Tensor, alpha: float) -> Gap:
 
     Parameters
     ----------
-    X : Tensor (T, P)
-        Features, float32 or float64.
-    y : Tensor (T,)
-    coef : Tensor (P,)
+    X, y, coef : Tensors (T, P), (T,) and (P,), float32 or float64
     alpha : float
         Penalty, at least 0, in units of y times X.
 
@@ -124,8 +118,7 @@ def lambda_max(X: Tensor, y: Tensor) -> float:
 
     Parameters
     ----------
-    X : Tensor (T, P)
-    y : Tensor (T,)
+    X, y : Tensors (T, P) and (T,)
 
     Examples
     --------

@@ -18,7 +18,6 @@ def jaccard_kept(a: Mask, b: Mask) -> float:
 
     Examples
     --------
-    >>> import torch
     >>> jaccard_kept(Mask({"w": torch.tensor([True, True, False])}), Mask({"w": torch.tensor([True, False, False])}))
     0.5
     """

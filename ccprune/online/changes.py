@@ -100,7 +100,6 @@ def shrink(
 
     Examples
     --------
-    >>> import torch
     >>> scores = {"weight": torch.tensor([3.0, 1.0, 2.0])}
     >>> shrink(Mask({"weight": torch.ones(3) > 0}), scores, kept=[2]).keep["weight"].tolist()
     [True, False, True]
@@ -155,7 +154,6 @@ def exchange(
 
     Examples
     --------
-    >>> import torch
     >>> mask = Mask({"weight": torch.tensor([True, True, False, False])})
     >>> scores, growth = {"weight": torch.tensor([1.0, 2, 0, 0])}, {"weight": torch.tensor([0.0, 0, 5, 6])}
     >>> exchange(mask, scores, growth, fraction=0.5).keep["weight"].tolist()

@@ -70,10 +70,8 @@ def grasp(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entr
     Parameters
     ----------
     model : Module
-    x : Tensor (n, ...), tuple, mapping, or iterable of batches
-        Inputs of the model, or batches (inputs, targets) without `y`.
-    y : Tensor (n, ...) or what else `loss` takes, optional
-        Labels or targets.
+    x, y : Tensors (n, ...), or tuple, mapping, or iterable of batches for x
+        Inputs and targets, or batches (inputs, targets) without `y`.
     loss : callable
         Maps (outputs, y) to the mean loss.
 
@@ -115,10 +113,8 @@ def fisher(
     Parameters
     ----------
     model : Module
-    x : Tensor (n, ...), tuple, mapping, or iterable of batches
-        Inputs of the model, or batches (inputs, targets) without `y`.
-    y : Tensor (n, ...) or what else `loss` takes, optional
-        Labels.
+    x, y : Tensors (n, ...), or tuple, mapping, or iterable of batches for x
+        Inputs and labels, or batches (inputs, labels) without `y`.
     loss : callable
         Maps (outputs, y) to the mean negative log-likelihood.
     chunk : int
@@ -163,10 +159,8 @@ def obd(
     Parameters
     ----------
     model : Module
-    x : Tensor (n, ...), tuple, mapping, or iterable of batches
-        Inputs of the model, or batches (inputs, targets) without `y`.
-    y : Tensor (n, ...) or what else `loss` takes, optional
-        Labels.
+    x, y : Tensors (n, ...), or tuple, mapping, or iterable of batches for x
+        Inputs and labels, or batches (inputs, labels) without `y`.
     loss : callable
         Maps (outputs, y) to the mean negative log-likelihood.
     chunk : int

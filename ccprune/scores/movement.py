@@ -23,7 +23,6 @@ class Movement(Sums):
 
     Examples
     --------
-    >>> import torch
     >>> layer = nn.Linear(1, 1)
     >>> layer.weight.data = torch.tensor([[3.0]])  # after a step of +1 from 2
     >>> store = Movement(layer)

@@ -90,7 +90,6 @@ def posterior(z: Mapping[str, Tensor]) -> Posterior:
 
     Examples
     --------
-    >>> import torch
     >>> noise = torch.special.ndtri(torch.linspace(0.01, 0.99, 90))
     >>> found = posterior({"weight": torch.cat([noise, torch.full((10,), 7.0)])})
     >>> found.sparsity(wrong=0.05), bool(found.probability["weight"][-1] > 0.99)
