@@ -42,7 +42,7 @@ class Facts:
         Smallest and largest share of weights that the Granger test calls causal for the errors of their own network,
         and of another.
     released : mapping of str to int
-        Verdicts on the figures in released files of paper B's authors.
+        Verdicts on the figures in released files of paper B's authors, "not_run" without a number of ours.
     designed : tuple of int
         Number of these figures that the design of a run fixes, and of the identical ones among them.
     """
@@ -80,7 +80,7 @@ def facts(rows: Sequence[Row]) -> Facts:
         tallies,
         (min(own), max(own)) if own else None,
         (min(another), max(another)) if another else None,
-        Counter(row["verdict"] for row in released),
+        Counter("not_run" if row["ours"] is None else row["verdict"] for row in released),
         (len(designed), sum(row["verdict"] == "identical" for row in designed)),
     )
 

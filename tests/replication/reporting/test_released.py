@@ -62,7 +62,7 @@ def test_a_row_that_a_run_answers_is_counted_as_answered():
     whole = figures.load()
     rows = [vars(row.cell) | {"verdict": "not_run"} for row in made(whole)]
     assert "0 rows (0 figures) have a verdict" in released.overview(whole, rows)
-    rows[0] |= {"verdict": "within_noise", "profile": "paper"}
+    rows[0] |= {"verdict": "within_noise", "ours": 0.9, "profile": "paper"}
     assert f"1 rows ({len(made(whole)[0].figures)} figures) have a verdict" in released.overview(whole, rows)
     assert "1 are compared with our runs" in statements.bullets([row | {"trial": None} for row in rows])
 
