@@ -44,7 +44,7 @@ def settings_grid(sparsities: Sequence[float]) -> list[dict[str, Any]]:
 
 
 def grid_values(
-    task: str, *, samples: int, sparsities: Sequence[float], seeds: int, folder: Path, before: int = 0
+    task: str, *, samples: int, sparsities: Sequence[float], seeds: int, folder: Path, before: int = 0, seed: int = 0
 ) -> pd.DataFrame:
     """Train every network of the grid and return its differences to the dense network; larger is better.
 
@@ -61,6 +61,8 @@ def grid_values(
         Folder of the units, one for each seed, and of files of the task.
     before : int
         Epochs before pruning, at least 2 more than the recorded ones, which have 205 steps or more.
+    seed : int
+        First of the seeds of the initial networks, and the seed by which samples are chosen.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def grid_values(
         network's metric on the test samples) and margin: the task's, or 0.02.
     """
     names = _register()
-    given = pilot_settings(task, samples=samples, folder=folder)
+    given = pilot_settings(task, samples=samples, folder=folder, seed=seed)
     parts = [given.get(name) for name in ("train", "validation", "test")]
     data = load(*parts, target=given.get("target"), batch_size=_BATCH, seed=0, device=torch.device("cpu"))
     make = given.get("make") or partial(_perceptron, len(data.features or ()), len(data.classes or "1"))
@@ -96,8 +98,15 @@ def grid_values(
         return found
 
     units = ledger.Units(folder)
-    key = {"study": "settings", "task": task, "samples": samples, "before": before, "sparsities": f"{sparsities}"}
-    found = [units.get(key | {"seed": seed}, partial(rows, seed)) for seed in range(seeds)]
+    key = {
+        "study": "settings",
+        "task": task,
+        "samples": samples,
+        "before": before,
+        "sparsities": f"{sparsities}",
+        "split_seed": seed,
+    }
+    found = [units.get(key | {"seed": one}, partial(rows, one)) for one in range(seed, seed + seeds)]
     return pd.DataFrame(itertools.chain(*found)).assign(margin=given.get("margin", _MARGIN))
 
 
@@ -108,10 +117,11 @@ def search_results(
     shares: Sequence[float] = (0.1, 0.3),
     repetitions: int = 5,
     searched: int = 3,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Search the stored grid under each share of its cost, and report each choice on other samples and other seeds.
 
-    A repetition draws the seeds of the search. The choice is reported on other samples and with the remaining seeds, so
+    Repetitions have the seeds `seed`, `seed` + 1, ... Each draws the networks of the search. The choice is reported on other samples and with the remaining seeds, so
     that the optimism of choosing is measured (nested). Each repetition is done twice, with the roles of the validation
     and test samples exchanged, so that a difference between the two parts is not taken for optimism. The cost is the
     number of networks.
@@ -130,7 +140,7 @@ def search_results(
         part: values.pivot(index="place", columns="seed", values=part).to_numpy() for part in ("validation", "test")
     }
     rows = []
-    for repetition, part in itertools.product(range(repetitions), table):
+    for repetition, part in itertools.product(range(seed, seed + repetitions), table):
         order = np.random.default_rng(repetition).permutation(table[part].shape[1])
         other = table["test" if part == "validation" else "validation"]
         inner, outer = table[part][:, order[:searched]], other[:, order[searched:]]
