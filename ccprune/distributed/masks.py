@@ -65,8 +65,8 @@ class ShardedMask:
         Raises
         ------
         ValueError
-            As `Mask.from_scores`, if the size of scores is not that of the part, and for arguments that differ between
-            ranks. An error on one rank is one on all.
+            For an invalid argument, if the size of scores is not that of the part, and for arguments that differ
+            between ranks. An error on one rank is one on all.
         """
 
         def check() -> dict[str, Any]:

@@ -84,8 +84,7 @@ def sharpness(
     Raises
     ------
     TypeError, ValueError
-        As `top_eigenvalues`; ValueError also if the radius is negative or not finite, if there are fewer than 2 draws,
-        or if the loss is not finite at a perturbed point.
+        If an argument is invalid (the message names it), and if the loss is not finite at a perturbed point.
 
     Examples
     --------

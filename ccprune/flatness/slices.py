@@ -68,7 +68,7 @@ def slice_1d(
     Raises
     ------
     TypeError, ValueError
-        As `sharpness`; ValueError also if the direction does not fit the model.
+        If an argument is invalid (the message names it), and if the loss is not finite.
 
     Examples
     --------

@@ -40,10 +40,8 @@ class Screen:
         product of the two changes (Shah et al. 2024). A weight is kept if any of the three exceeds the threshold. The
         first update then adds no record.
     dtype : torch.dtype, default torch.float64
-        Type of the sums: torch.float64, or torch.float32, which halves their memory. Terms are computed and added in
-        float64. Rounding the sum to float32 after each record changes |S| by at most T 2^-24 (3e-5 for 500 records) of
-        the sum of the absolute values of the terms; measured over 500 records, by 2e-6 at most and 2e-7 typically. In
-        float32 the absolute value of dL times a feature may range from 1e-57 to 1e19.
+        Type of the sums: torch.float64, or torch.float32, which halves their memory and changes |S| by at most T 2^-24
+        of the sum of the absolute values of the terms, which may range from 1e-57 to 1e19.
 
     Examples
     --------

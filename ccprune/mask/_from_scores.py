@@ -123,13 +123,23 @@ class FromScores:
         Where m divides the number of input channels, all m weights of a group have the same position, as ASP prunes
         them [1]_ and as TensorRT requires [2]_. Otherwise a group spans positions, which suits only a product with
         unfolded inputs, such as a patch embedding. Transposed layers have other axes and refuse the mask: leave them
-        out of the scores with `skip`. Weights that `previous` pruned stay pruned, so that fewer than n of m weights may
-        be kept. The other arguments, ties and errors are those of `from_scores`.
+        out of the scores with `skip`.
+
+        Parameters
+        ----------
+        scores : {name: Tensor}
+            Scores, larger = keep. Equal scores are pruned in the order of their index.
+        n, m : int, default 2 and 4
+        protect : collection of str
+            Parameters or modules that are not pruned.
+        previous : Mask, optional
+            Mask whose pruned weights stay pruned, so that fewer than n of m weights may be kept.
 
         Raises
         ------
-        ValueError
-            Unless 0 <= n <= m, and for a number of inputs that m does not divide, with the name of the parameter.
+        TypeError, ValueError
+            Unless 0 <= n <= m, for a number of inputs that m does not divide, with the name of the parameter, and for
+            unknown names and scores that are NaN.
 
         References
         ----------
@@ -171,18 +181,40 @@ class FromScores:
         """Prune whole output channels, or attention heads and channels with all weights that are coupled to them.
 
         Channels are dimension 0 of each tensor (rows of linear layers, filters of convolutions), or else the units of
-        `groups`, from `mask.attention_heads` and `mask.coupled_channels` (``heads | channels``). Those with the lowest
-        sum ("sum") or Euclidean norm ("l2") of their weights' scores are pruned: floor(share * channels + 1/2) of each
-        tensor or group ("uniform") or of all ("global"). The other arguments are those of `from_scores`, with channels
-        in place of weights, and with names of groups in place of names of parameters. Protect the output layer unless
-        outputs are to be pruned. `share` is a fraction of channels; the fraction of weights is the mask's `sparsity`.
-        Without `groups`, transposed layers, whose dimension 0 are inputs, refuse the mask: leave them out of the scores
-        with `skip`.
+        `groups`. Those with the lowest scores of all their weights together are pruned. Without `groups`, transposed
+        layers, whose dimension 0 are inputs, refuse the mask: leave them out of the scores with `skip`.
+
+        Parameters
+        ----------
+        scores : {name: Tensor}
+            Scores of every prunable weight, larger = keep.
+        share : float or {name: float}
+            Pruned fraction of the channels, or of those of parameters, modules or groups; '' names all others. The
+            fraction of weights is the mask's `sparsity`.
+        groups : {name: Group}, optional
+            From `mask.attention_heads` and `mask.coupled_channels` (``heads | channels``).
+        norm : {"sum", "l2"}
+            Score of a channel: sum or Euclidean norm of the scores of its weights.
+        allocation : {"uniform", "global"}
+            Whether floor(share * channels + 1/2) are pruned of each tensor or group, or of all.
+        protect : collection of str
+            Parameters, modules or groups that are not pruned, such as the output layer. Others are pruned instead.
+        min_per_layer : int
+            Smallest number of channels that each tensor or group keeps.
+        previous : Mask, optional
+            Mask whose pruned channels stay pruned and count towards `share`.
 
         Raises
         ------
-        ValueError
-            As in `from_scores`, and for an unknown norm, a sum that is NaN, and a parameter of a group without scores.
+        TypeError, ValueError
+            For a share that `protect` and `min_per_layer` do not allow, an unknown name, allocation or norm, a sum that
+            is NaN, and a parameter of a group without scores.
+
+        Examples
+        --------
+        >>> from ccprune import Mask
+        >>> Mask.from_channels({"weight": torch.tensor([[3.0, 0.0], [1.0, 1.0]])}, share=0.5).keep["weight"].tolist()
+        [[True, True], [False, False]]
         """
         check_scores(scores)
         at_least(0, min_per_layer=min_per_layer)

@@ -82,7 +82,8 @@ def shrink(
 ) -> Mask:
     """Prune the kept weights with the lowest scores until `kept` weights remain; no weight is regrown.
 
-    ValueError is raised if a count cannot be reached or a score is NaN; warnings are those of `Mask.from_scores`.
+    ValueError is raised if a count cannot be reached or a score is NaN. `LayerFloorWarning` names parameters at their
+    smallest number.
 
     Parameters
     ----------
@@ -131,10 +132,9 @@ def exchange(
 
     In each group k = floor(fraction * kept + 1/2), limited by the number of pruned weights and by `min_per_layer`. The
     k kept weights with the lowest scores are pruned. Of the weights that were pruned before, the k with the largest
-    growth are regrown. A weight is not pruned and regrown in the same exchange. With scope "layer" the count of every
-    parameter is unchanged, with "global" only the total count.
+    growth are regrown. With scope "layer" the count of every parameter is unchanged, with "global" only the total.
 
-    ValueError is raised if a score is NaN or a growth is not finite; warnings are those of `Mask.from_scores`.
+    ValueError is raised if a score is NaN or a growth is not finite.
 
     Parameters
     ----------

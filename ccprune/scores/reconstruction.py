@@ -30,7 +30,7 @@ def obs(model: nn.Module, x: Inputs, *, damping: float = 0.01) -> dict[str, Tens
 
     H is the sum of x x^T over the inputs x of the layer (Dong, Chen and Pan, 2017). The saliency is half the squared
     error of the layer's output if weight j is pruned and the others of its row are corrected. It is 0 where input j is
-    0 in all samples. Errors are those of `reconstruct`.
+    0 in all samples.
 
     Parameters
     ----------
@@ -40,6 +40,11 @@ def obs(model: nn.Module, x: Inputs, *, damping: float = 0.01) -> dict[str, Tens
         Calibration inputs.
     damping : float, default 0.01
         Fraction of the mean of the diagonal of the Hessian that is added to the diagonal.
+
+    Raises
+    ------
+    ValueError
+        For weights of other layers, for inputs that are not finite, and for a damping that is negative or too small.
 
     Examples
     --------

@@ -34,7 +34,7 @@ class Adapter:
     ) -> None:
         """Take settings of `GradualPruner`, except `model`, `optimizers` and `may_skip`.
 
-        The `example_input` is for the operations in the report, as in `ccprune.report`.
+        The `example_input` is a batch for the operations in the report.
         """
         super().__init__()
         self._averaged, self._example, self._pruner_settings = tuple(averaged), example_input, settings
