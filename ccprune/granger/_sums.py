@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ccprune._util.threads import one_thread
 from ccprune.granger import _cpu as _granger_cpu
+from ccprune.granger._columns import Sums, by_projection, own_columns, residual
 
 # The condition is measured by the sum over the columns of 1 / (share of variance not explained by the other columns),
 # the trace of the inverse correlation matrix, because all single pivots can be moderate although the condition is bad.
@@ -26,22 +27,6 @@ _MOST_LOST = 1e6
 # A risk that falls once and then stays constant is often such a case.
 _MOST_LOST_IN_SUMS = 1e7
 _MOST_LOST_IN_COLUMNS = 1e12
-# A singular value below this, of columns of length 1, counts as 0: the columns are dependent.
-_DEPENDENT = 1e-12
-
-
-class Sums(NamedTuple):
-    """Sums of squares of the regressions with M causes at one lag, each (M,).
-
-    `gain` is the sum of squares that the tested lags explain beyond the other regressors, `own_ssr` and `joint_ssr` are
-    the residual sums of squares without and with the tested lags, and `freedom` is the residual degrees of freedom with
-    them.
-    """
-
-    gain: Tensor
-    own_ssr: Tensor
-    joint_ssr: Tensor
-    freedom: Tensor
 
 
 class Own(NamedTuple):
@@ -73,8 +58,8 @@ class Own(NamedTuple):
     @one_thread()
     def directions(self) -> tuple[Tensor, Tensor]:
         """Return Q (T, c + 1) and the residual of the target (T,)."""
-        basis, _ = torch.linalg.qr(_columns(self.effect, self.depth))
-        return basis, _residual(self.target, basis)
+        basis, _ = torch.linalg.qr(own_columns(self.effect, self.depth))
+        return basis, residual(self.target, basis)
 
 
 class _Explained(NamedTuple):
@@ -103,22 +88,12 @@ def by_depth(effect: Tensor, causes: Tensor, own: Sequence[Own], *, augment: int
 
 @one_thread()  # the last digits of LAPACK's factors depend on the number of threads
 def _own(effect: Tensor, depth: int) -> Own:
-    columns, target = _columns(effect, depth), effect[depth:]
+    columns, target = own_columns(effect, depth), effect[depth:]
     basis, triangle = torch.linalg.qr(columns)
-    ssr = _residual(target, basis).square().sum()
+    ssr = residual(target, basis).square().sum()
     inverse = torch.linalg.solve_triangular(triangle.T, columns.norm(dim=0).diag(), upper=False)
     condition = float(torch.maximum(inverse.square().sum(), target.square().sum() / ssr))
     return Own(depth, effect, triangle, basis.T @ target, ssr, condition)
-
-
-def _columns(effect: Tensor, depth: int) -> Tensor:
-    """Return the lags, from the largest to the smallest, and a constant: (T, c + 1)."""
-    lags = effect.unfold(0, len(effect) - depth, 1)[:depth]
-    return torch.cat([lags, torch.ones_like(effect[depth:])[None]]).T
-
-
-def _residual(target: Tensor, basis: Tensor) -> Tensor:
-    return _project_out(target[:, None], basis)[:, 0]
 
 
 def _compiled(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
@@ -192,45 +167,7 @@ def _sums(own: Own, causes: Tensor, found: _Explained, augment: int) -> Sums:
         safe = torch.zeros_like(safe)
     if not bool(safe.all()):
         lags = causes[~safe].unfold(1, len(own.target), 1)[:, : own.depth]
-        again = _by_projection(_columns(own.effect, own.depth), own.target, lags, augment)
+        again = by_projection(own_columns(own.effect, own.depth), own.target, lags, augment)
         for value, corrected in zip(sums, again, strict=True):
             value[~safe] = corrected
     return sums
-
-
-def _by_projection(shared: Tensor, target: Tensor, lags: Tensor, augment: int) -> Sums:
-    """Compute the sums from the columns: shared (T, s), target (T,), lags of M causes (M, c, T)."""
-    lags = lags.mT
-    lengths = lags.norm(dim=-2, keepdim=True)
-    lags = lags / torch.where(lengths == 0, 1.0, lengths)
-    common = _orthonormal(shared / shared.norm(dim=0))
-    residual = _project_out(target[:, None], common)
-    lags = _project_out(lags, common)
-    untested = _orthonormal(lags[..., :augment])
-    own = _project_out(residual.expand(lags.shape[0], -1, -1), untested)
-    tested = _orthonormal(_project_out(lags[..., augment:], untested))
-    joint = _project_out(own, tested)
-    ranks = sum(basis.square().sum((-2, -1)).round() for basis in (common, untested, tested))
-    return Sums(
-        gain=(tested.mT @ own).square().sum((1, 2)),
-        own_ssr=own.square().sum((1, 2)),
-        joint_ssr=joint.square().sum((1, 2)),
-        freedom=target.shape[0] - ranks,
-    )
-
-
-def _orthonormal(columns: Tensor) -> Tensor:
-    """Return an orthonormal basis (..., T, c) of the span of columns (..., T, c), with a zero for each dependent one.
-
-    It uses singular values, because a QR decomposition without pivoting leaves the direction of a dependent column
-    undetermined and would assign parts of the following columns to it.
-    """
-    vectors, values, _ = torch.linalg.svd(columns, full_matrices=False)
-    return vectors * (values > _DEPENDENT).unsqueeze(-2)
-
-
-def _project_out(columns: Tensor, basis: Tensor) -> Tensor:
-    """Subtract from columns (..., T, c) their projection on an orthonormal basis; done twice for accuracy."""
-    for _ in range(2):
-        columns = columns - basis @ (basis.mT @ columns)
-    return columns
