@@ -68,7 +68,9 @@ def facts(rows: Sequence[Row]) -> Facts:
     random = [row for row in rows if row["table"] == "margins" and row["method"].startswith("random")]
     tallies["random masks"] = _tally([row for row in random if (row["dataset"], row["margin"]) in like])
     released = released_rows(rows)
-    designed = [row for row in released if row["ours"] is not None and not row["profile"]]
+    designed = [
+        row for row in released if row["verdict"] != "not_run" and row["ours"] is not None and not row["profile"]
+    ]
     own, another = (
         [row["ours"] for row in rows if row["table"] == "crossed_pairs" and row["quantity"] == quantity]
         for quantity in ("own_risk", "another_risk")
