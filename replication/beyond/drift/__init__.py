@@ -1,5 +1,6 @@
 """Noise and drift: criteria under disturbed training, and tests on disturbed series whose answer is known."""
 
+from replication.beyond.drift.chaos import DYNAMICS, chaos_cells, chaos_tests
 from replication.beyond.drift.networks import (
     ANOTHER_ORDER,
     DISTURBANCES,
@@ -16,9 +17,12 @@ from replication.beyond.drift.series import FORMS, SERIES_KINDS, disturbed_serie
 __all__ = [
     "ANOTHER_ORDER",
     "DISTURBANCES",
+    "DYNAMICS",
     "Disturbance",
     "FORMS",
     "SERIES_KINDS",
+    "chaos_cells",
+    "chaos_tests",
     "disturbed_scores",
     "disturbed_series",
     "drift_cells",

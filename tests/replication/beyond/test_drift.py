@@ -89,3 +89,10 @@ def test_rates_of_the_forms_of_the_test():
     assert share["common driver", "null", "plain"] == 1 and share["common driver", "null", "conditional"] <= 0.4
     changing = share["coupling changes sign half-way", "power"]
     assert changing["time-varying"] > 0.7 and changing["plain"] < 0.4
+
+
+def test_chaos_of_known_series():
+    found = drift.chaos_tests(points=1000, repeats=2, seed=0).groupby("series")[["K", "exponent"]].mean()
+    assert found.loc["logistic, r = 4", "exponent"] == pytest.approx(np.log(2), abs=0.05)
+    assert found.loc["logistic, r = 4", "K"] > 0.9 > 0.1 > abs(found.loc["sine", "K"])
+    assert found.loc["white noise", "K"] > 0.9  # noise looks chaotic
