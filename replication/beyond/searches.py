@@ -121,10 +121,10 @@ def search_results(
 ) -> pd.DataFrame:
     """Search the stored grid under each share of its cost, and report each choice on other samples and other seeds.
 
-    Repetitions have the seeds `seed`, `seed` + 1, ... Each draws the networks of the search. The choice is reported on other samples and with the remaining seeds, so
-    that the optimism of choosing is measured (nested). Each repetition is done twice, with the roles of the validation
-    and test samples exchanged, so that a difference between the two parts is not taken for optimism. The cost is the
-    number of networks.
+    Repetitions have the seeds `seed`, `seed` + 1, ... Each draws the networks of the search. The choice is reported on
+    other samples and with the remaining networks, so that the optimism of choosing is measured (nested). Each
+    repetition is done twice, with the roles of the validation and test samples exchanged, so that a difference between
+    the two parts is not taken for optimism. The cost is the number of networks.
 
     Returns
     -------
