@@ -10,6 +10,8 @@ from torch import Tensor
 _DEPENDENT = 1e-12
 # If a diagonal element of R is below this, the rank is determined by singular values.
 _DOUBTFUL = 1e-6
+# A row that nearly determines a coefficient has almost no residual, and a robust variance would be far too small.
+_MOST_LEVERAGE = 0.9
 
 
 class Sums(NamedTuple):
@@ -17,7 +19,7 @@ class Sums(NamedTuple):
 
     `gain` is the sum of squares that the tested lags explain beyond the other regressors, `own_ssr` and `joint_ssr` are
     the residual sums of squares without and with the tested lags, and `freedom` is the residual degrees of freedom with
-    them. With a robust covariance `gain` is the Wald statistic times joint_ssr / T, NaN if the covariance is singular.
+    them. With a robust covariance `gain` is the Wald statistic times joint_ssr / T, NaN if unusable.
     """
 
     gain: Tensor
@@ -92,9 +94,9 @@ def _wald(tested: Tensor, own: Tensor, joint: Tensor) -> Tensor:
     stretches = (sums[:, width:] - sums[:, :-width]) / variance.sqrt()
     absent = (tested.square().sum(1) < 0.5).to(tested.dtype)  # the zero columns of a basis of dependent ones
     factor, failed = torch.linalg.cholesky_ex(stretches.mT @ stretches / width + torch.diag_embed(absent))
-    singular = (failed > 0) | (factor.diagonal(dim1=1, dim2=2).amin(1) < _DOUBTFUL)
+    unusable = (failed > 0) | (tested.square().sum(2).amax(1) > _MOST_LEVERAGE)
     solved = torch.linalg.solve_triangular(factor, tested.mT @ own, upper=False)
-    return torch.where(singular, torch.nan, solved.square().sum((1, 2)))
+    return torch.where(unusable, torch.nan, solved.square().sum((1, 2)))
 
 
 def _unit(columns: Tensor) -> Tensor:

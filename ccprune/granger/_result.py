@@ -19,8 +19,9 @@ class GrangerResult:
         Smallest p-value over the lags, without a correction for testing L lags.
     infeasible : Tensor (M,) of bool
         True where the test is infeasible at any lag, because a lagged column is constant or the fit is perfect
-        (statsmodels then raises `InfeasibleTestError`, and LEGCNet's scripts keep the weight), or because a robust
-        covariance is singular, as of a cause with a single pulse.
+        (statsmodels then raises `InfeasibleTestError`, and LEGCNet's scripts keep the weight), or because one row
+        nearly determines a coefficient that is tested with a robust covariance (leverage above 0.9, as of a single
+        pulse).
     own_ssr, joint_ssr : Tensor (L, M)
         Residual sums of squares without and with the tested lags of the cause.
     observations : tuple of L int

@@ -87,7 +87,8 @@ def granger_test(
         "HAC": Wald statistic with the covariance of Newey and West (1987), for errors whose variance changes or that
         are correlated in time, against the distribution that `test` names; with "ssr_f" it is divided by l and the
         covariance multiplied by T / (residual degrees of freedom). Weights are Bartlett's, with bandwidth
-        floor(4 (T / 100)^(2/9)). In short series it rejects a true null hypothesis too often, more so with more lags.
+        floor(4 (T / 100)^(2/9)). In short series it rejects a true null hypothesis too often, more so with more lags
+        and with causes that differ from their mean in a few windows only.
     max_bytes : int, default `MAX_BYTES`
         Working memory in bytes beside the arguments and the result, which has four numbers per cause and lag. Causes
         are processed in blocks within this limit. The CPU needs at least 32 (K + 5 L^2) numbers per thread.

@@ -8,6 +8,7 @@ from ccprune.lyapunov._exponents import (
     windowed_exponents,
 )
 from ccprune.lyapunov._slopes import growth_rates, slopes
+from ccprune.lyapunov._zero_one import zero_one_test
 
 __all__ = [
     "MAX_BYTES",
@@ -17,4 +18,5 @@ __all__ = [
     "stretching_curves",
     "window_count",
     "windowed_exponents",
+    "zero_one_test",
 ]

@@ -3,6 +3,7 @@ statsmodels' OLS with `compare_f_test` for the lag-augmented form, which it has 
 false discovery rate. Nulls: series in which there is nothing to find.
 """
 
+import functools
 import warnings
 
 import numpy as np
@@ -165,6 +166,117 @@ def test_lag_augmented_form_equals_explicit_regressions(kind, test, augment):
         assert float(ours.p_value[lag - 1, m]) == pytest.approx(p, abs=1e-8)
         assert float(ours.own_ssr[lag - 1, m]) == pytest.approx(restricted.ssr, rel=1e-9)
         assert ours.observations[lag - 1] == joint.nobs
+
+
+VARIANTS = [
+    {"cov_type": "HAC"},
+    {"covariates": True},
+    {"time_varying": "effect"},
+    {"time_varying": "change"},
+    {"cov_type": "HAC", "covariates": True, "time_varying": "effect", "augment": 1},
+    {"covariates": True, "time_varying": "change", "augment": 1},
+]
+
+
+@pytest.mark.parametrize("test", TESTS)
+@pytest.mark.parametrize("kind", ["ar", "rounded", "caused", "smooth"])
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_variants_equal_explicit_regressions(options, kind, test):
+    ols = statsmodels("regression.linear_model").OLS
+    effect, causes = case(kind)
+    given = causes[:, 2:] if "covariates" in options else causes[:, :0]
+    augment, varying = options.get("augment", 0), options.get("time_varying")
+    ours = granger_test(effect, causes[:, :2], max_lag=6, test=test, **(options | {"covariates": given}))
+    y, n = effect.numpy(), WINDOWS
+    for m, lag in ((0, 1), (1, 6)):
+        depth = lag + augment
+        lagged = lambda x: [x[depth - i : n - i] for i in range(1, depth + 1)]  # noqa: B023, E731
+        shared = [np.ones(n - depth), *lagged(y), *(one for column in given.numpy().T for one in lagged(column))]
+        # Products with time need a cause without a mean, as the regressions have a trend.
+        cause = lagged(causes[:, m].numpy() - causes[:, m].numpy().mean())
+        tested, time = cause[:lag], np.arange(n - depth) / n
+        if varying:
+            shared.append(time)
+            products = [time * one for one in tested]
+            tested = products if varying == "change" else [*tested, *products]
+            shared += cause[:lag] if varying == "change" else []
+        shared += cause[lag:]
+        X, count = np.column_stack([*tested, *shared]), len(tested)
+        joint, own = ols(y[depth:], X).fit(), ols(y[depth:], np.column_stack(shared)).fit()
+        if "cov_type" in options:
+            bandwidth = int(np.floor(4 * ((n - depth) / 100) ** (2 / 9)))
+            kwds = {"maxlags": bandwidth, "use_correction": test == "ssr_f"}
+            robust = ols(y[depth:], X).fit(cov_type="HAC", cov_kwds=kwds)
+            found = robust.wald_test(np.eye(count, X.shape[1]), use_f=test == "ssr_f", scalar=True)
+            statistic, p = float(found.statistic), float(found.pvalue)
+        elif test == "ssr_f":
+            statistic, p, _ = joint.compare_f_test(own)
+        else:
+            statistic = joint.nobs * (own.ssr - joint.ssr) / joint.ssr
+            p = stats.chi2.sf(statistic, count)
+        assert float(ours.statistic[lag - 1, m]) == pytest.approx(statistic, rel=1e-6, abs=1e-7)
+        # With a robust covariance statsmodels' F distribution has T - parameters degrees of freedom too.
+        assert float(ours.p_value[lag - 1, m]) == pytest.approx(p, abs=1e-8)
+        assert float(ours.joint_ssr[lag - 1, m]) == pytest.approx(joint.ssr, rel=1e-9)
+        assert ours.lag_parameters == (X.shape[1] - 1 - bool(varying) - augment * (2 + given.shape[1])) / lag
+
+
+def planted(kind, strength, repeats=100, windows=150):
+    """Effects, a cause of each, and white noise, which is a confounder of both in the kind "confounded"."""
+    rng = np.random.default_rng(5)
+    time = np.linspace(-1, 1, windows)[:-1]
+    for _ in range(repeats):
+        noise = rng.standard_normal((windows, 3))
+        effect, cause, confounder = noise.T.copy()
+        if kind == "variance":  # errors are large after large values of the cause
+            effect[1:] *= cause[:-1]
+        if kind == "confounded":
+            cause[1:] += confounder[:-1]
+            effect[2:] += confounder[:-2]
+        effect[1:] += strength * cause[:-1] * (time if kind == "turning" else 1)
+        yield tuple(torch.from_numpy(one) for one in (effect, cause[:, None], confounder[:, None]))
+
+
+@functools.cache
+def rejected(kind, strength, conditional=False, **options):
+    """Share of p-values below 0.05 of an F test with two lags."""
+    found = [
+        granger_test(effect, cause, max_lag=2, test="ssr_f", **options, covariates=given if conditional else None)
+        for effect, cause, given in planted(kind, strength)
+    ]
+    return np.mean([one.p_value[1].item() < 0.05 for one in found])
+
+
+@pytest.mark.parametrize(
+    "kind, strength, options, plain, own",
+    [
+        # Nulls. 100 repeats have a standard error of 0.022 at 0.05.
+        ("plain", 0.0, {"cov_type": "HAC"}, (0.0, 0.12), (0.0, 0.12)),
+        ("plain", 0.0, {"conditional": True}, (0.0, 0.12), (0.0, 0.11)),
+        ("plain", 0.0, {"time_varying": "effect"}, (0.0, 0.12), (0.0, 0.11)),
+        ("plain", 0.5, {"time_varying": "change"}, (0.95, 1.0), (0.0, 0.11)),
+        ("variance", 0.0, {"cov_type": "HAC"}, (0.17, 1.0), (0.0, 0.17)),
+        ("confounded", 0.0, {"conditional": True}, (0.9, 1.0), (0.0, 0.11)),
+        # Power.
+        ("plain", 0.4, {"cov_type": "HAC"}, (0.9, 1.0), (0.9, 1.0)),
+        ("confounded", 0.4, {"conditional": True}, (0.9, 1.0), (0.9, 1.0)),
+        ("turning", 0.8, {"time_varying": "effect"}, (0.0, 0.35), (0.9, 1.0)),
+        ("turning", 0.8, {"time_varying": "change"}, (0.0, 0.35), (0.9, 1.0)),
+    ],
+)
+def test_variants_hold_their_level_and_have_power_where_the_plain_test_does_not(kind, strength, options, plain, own):
+    for (low, high), chosen in ((plain, {}), (own, options)):
+        rate = rejected(kind, strength, **chosen)
+        assert low <= rate <= high
+
+
+def test_a_single_pulse_is_infeasible_with_a_robust_covariance():
+    effect, causes = case("random")
+    pulse = (torch.arange(WINDOWS) == 70).double()[:, None]
+    found = granger_test(effect, torch.cat([pulse, causes], 1), max_lag=2, cov_type="HAC")
+    assert found.infeasible.tolist() == [True, False, False, False, False] and found.min_p[0] == 1
+    alone = granger_test(effect, causes, max_lag=2, cov_type="HAC")
+    torch.testing.assert_close(found.p_value[:, 1:], alone.p_value, rtol=0, atol=1e-12)
 
 
 def test_lag_augmentation_holds_its_size_on_random_walks():
@@ -364,9 +476,25 @@ EFFECT, CAUSES = torch.arange(30.0).sin(), torch.arange(60.0).cos().reshape(30, 
             ValueError,
             "max_lag=9 needs more than 31 windows, got 30.* here is 8",
         ),
-        (lambda: granger_test(EFFECT, CAUSES, max_lag=2, test="lr"), ValueError, "test must be 'ssr_chi2' or 'ssr_f'"),
+        (
+            lambda: granger_test(EFFECT, CAUSES, max_lag=2, test="lr"),
+            ValueError,
+            "test must be one of .'ssr_chi2'",
+        ),
         (lambda: granger_test(EFFECT, CAUSES, max_lag=2, augment=-1), ValueError, "augment must be an integer"),
         (lambda: granger_test(EFFECT * 0, CAUSES, max_lag=2), ValueError, "effect is constant"),
+        (
+            lambda: granger_test(EFFECT, CAUSES, max_lag=2, covariates=CAUSES[1:]),
+            ValueError,
+            r"covariates must have one row .*\(30\), got 29",
+        ),
+        (
+            lambda: granger_test(EFFECT, CAUSES, max_lag=6, covariates=CAUSES, time_varying="effect"),
+            ValueError,
+            "max_lag=6 needs more than 38 windows, got 30.* here is 4",
+        ),
+        (lambda: granger_test(EFFECT, CAUSES, max_lag=2, time_varying=True), ValueError, "time_varying must be one of"),
+        (lambda: granger_test(EFFECT, CAUSES, max_lag=2, cov_type="HC0"), ValueError, "cov_type must be one of"),
         (lambda: granger_test(EFFECT, CAUSES, max_lag=2).best_lag("hqic"), ValueError, "criterion must be"),
         (lambda: granger_test(EFFECT, CAUSES, max_lag=2).p_at(3), ValueError, r"lag must lie in 1..2, got \[3, 3\]"),
         (lambda: benjamini_hochberg(CAUSES), ValueError, "p_value must have 1 dimension"),
