@@ -104,6 +104,13 @@ def granger_test(
         If an argument is invalid (the message names it), if there are too few windows (K > 3 (max_lag + augment) + 1 is
         required, without `augment` as in statsmodels; Q (max_lag + augment) more with covariates, max_lag + 1 more with
         `time_varying`), if the effect is constant, or if one cause alone needs more than `max_bytes`.
+
+    Examples
+    --------
+    >>> effect, noise = torch.randn(2, 200, generator=torch.Generator().manual_seed(0)).double()
+    >>> causes = torch.stack([effect.roll(-1) + noise, noise], dim=1)  # the first precedes the effect by one step
+    >>> (granger_test(effect, causes, max_lag=2).min_p < 0.001).tolist()
+    [True, False]
     """
     at_least(0, augment=augment)
     at_least(1, max_lag=max_lag)
@@ -204,11 +211,21 @@ def _longest_still(series: Tensor) -> Tensor:
 
 
 def benjamini_hochberg(p_value: Tensor) -> Tensor:
-    """Adjust p-values (M,) by the method of Benjamini and Hochberg (1995).
+    """Adjust p-values by the method of Benjamini and Hochberg (1995).
 
-    An adjusted p-value is the smallest false discovery rate at which the hypothesis is rejected. ValueError is raised
-    if a p-value lies outside [0, 1] or is NaN, or if there is more than one dimension.
+    An adjusted p-value is the smallest false discovery rate at which the hypothesis is rejected.
 
+    Parameters
+    ----------
+    p_value : Tensor (M,)
+
+    Raises
+    ------
+    ValueError
+        If a p-value lies outside [0, 1] or is NaN, or if there is more than one dimension.
+
+    Examples
+    --------
     >>> benjamini_hochberg(torch.tensor([0.01, 0.04, 0.03], dtype=torch.float64)).tolist()
     [0.03, 0.04, 0.04]
     """

@@ -52,6 +52,14 @@ def zero_one_test(series: Series, *, frequencies: int = 100, seed: int = 0, max_
     ----------
     Gottwald and Melbourne (2004), A new test for chaos in deterministic systems. Gottwald and Melbourne (2009), On the
     implementation of the 0-1 test for chaos, sections 2 and 3.
+
+    Examples
+    --------
+    >>> x = torch.full((2, 1000), 0.3, dtype=torch.float64)
+    >>> for k in range(999):  # the logistic map, chaotic with 4 and of period 4 with 3.5
+    ...     x[:, k + 1] = torch.tensor([4.0, 3.5]) * x[:, k] * (1 - x[:, k])
+    >>> zero_one_test(x).round().abs().tolist()
+    [1.0, 0.0]
     """
     series = as_tensor("series", series)
     check_series("series", series)
