@@ -43,14 +43,15 @@ USE = {
 
 
 def criteria_table(root: Path) -> str:
-    """Return the table in Markdown, or raise KeyError for a criterion without an entry in `USE`."""
+    """Return the table of the library's criteria, those of `USE`, in Markdown."""
     areas, rows = _areas(root), []
-    for name, criterion in criteria.registered().items():
+    for name, use in USE.items():
+        criterion = criteria.known(name)
         takes = criterion.takes
         needs = ["a recording of the training"] if criterion.store else []
         needs += ["a batch of inputs" + (" and labels" if "y" in takes else "")] if "x" in takes else []
         what = (inspect.getdoc(criterion.function) or "").partition("\n")[0]
-        cells = [f"`{name}`", ", ".join(needs) or "the weights alone", *_cost(criterion), USE[name]]
+        cells = [f"`{name}`", ", ".join(needs) or "the weights alone", *_cost(criterion), use]
         rows.append([*cells, *areas.loc[name], what.replace("*", "\\*")])
     head = ["criterion", "needs", "numbers a weight in T steps", "forward passes of the batch", "when to use"]
     return table([*head, *(f"area: {problem}" for problem in areas), "what it is, and its source"], rows)
@@ -61,7 +62,7 @@ def _areas(root: Path) -> pd.DataFrame:
     found = pd.read_csv(root / "replication" / "measurements.csv", low_memory=False)
     found = found[(found["table"] == "planted_networks") & (found["quantity"] == "auc, trained")]
     wide = found.pivot(index="method", columns="dataset", values="ours").map("{:.2f}".format)
-    return wide.reindex(list(criteria.registered()), fill_value="-")
+    return wide.reindex(list(USE), fill_value="-")
 
 
 def _cost(criterion: criteria.Criterion) -> tuple[str, str]:
