@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from replication.beyond.cheap import SHARES, cheap_runs, knees
+from replication.beyond.cheap import SHARES, cheap_cells, cheap_runs, knees
 
 
 def curve(values, needed=0.5, spread=0.0):
@@ -40,3 +40,6 @@ def test_weights_that_never_change_are_found_by_few_records_and_noise_is_not():
     assert cost[0.5] * 2 == cost[1.0]
     legcnet = runs[(runs["paper"] == "LEGCNet") & (runs["way"] == "fewer windows")]
     assert set(legcnet["share"]) == {1.0}  # 10 windows of 11 steps; longer strides leave too few for the test
+    cells = cheap_cells(runs, "dead", "default")
+    found = {one.method: one.ours for one in cells if one.quantity == "knee, overlap with the full score"}
+    assert found["earlier stop"] == 0.1 and {one.paper for one in cells} == {"causal", "legcnet"}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 pytest.importorskip("optuna")
-from replication.beyond.searches import search_results, settings_grid
+from replication.beyond.searches import search_cells, search_results, settings_grid
 
 SPARSITIES = (0.5, 0.8, 0.9)
 GRID = settings_grid(SPARSITIES)
@@ -34,6 +34,8 @@ def test_the_whole_grid_has_no_regret_and_more_budget_has_less():
     assert means["grid", 1.0] == 0 and (found["regret"] >= 0).all()
     assert means["tpe", 0.3] <= means["tpe", 0.1]
     assert (found["optimism"].abs() < 1e-12).all()  # no noise, no optimism
+    cells = {(one.method, one.quantity): one for one in search_cells(found.assign(task="t"), "default")}
+    assert (cells["grid, 100% of the cost", "regret"].ours, cells["tpe, 30% of the cost", "regret"].n) == (0, 5)
     tried = found.groupby(["method", "share"])["tried"].max()
     assert tried["random", 0.1] <= 0.1 * 37 and tried["tpe", 0.3] <= 0.3 * 37 * 3
 
