@@ -142,7 +142,7 @@ class Recorder:
             raise ValueError(f"loss must be that of the {self._parts} micro-batches before() was given, got {parts}")
         last, self._last = self._last, None
         self._check(value, self.steps)
-        self._emit(value - last)
+        self._emit(value - last, self._current())
 
     def restart(self) -> None:
         """Discard the step in progress, so that newly loaded weights are not recorded as a change."""
@@ -176,7 +176,7 @@ class Recorder:
         self.steps += 1
         last, self._last = self._last, None
         if last is not None:
-            self._emit(loss - last)
+            self._emit(loss - last, weights)
         torch._foreach_copy_(list(self._changes.values()), weights)
         self._last = loss
 
@@ -212,8 +212,8 @@ class Recorder:
         """Return the mean in float64 and the number of losses. `ccprune.distributed` also averages over processes."""
         return mean_loss(loss)
 
-    def _emit(self, delta_loss: Tensor) -> None:
-        weights, changes = self._current(), list(self._changes.values())
+    def _emit(self, delta_loss: Tensor, weights: list[Tensor]) -> None:
+        changes = list(self._changes.values())
         if asynchronous(delta_loss.device):  # few kernels for any number of tensors
             torch._foreach_sub_(changes, weights)
             torch._foreach_neg_(changes)
