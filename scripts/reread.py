@@ -22,8 +22,9 @@ theirs = json.loads((folder / "paper/causal_released.json").read_text())["cells"
 runs, log = {}, {}
 for file in sorted((folder / "raw").glob("*.parquet")):
     p = json.loads((folder / "results" / f"{file.stem}.json").read_text())["parameters"]
-    for study, data in pd.read_parquet(file).groupby("study"):
-        key = p["dataset"], p.get("architecture", ""), bool(p.get("totals")), p["profile"], study
+    raw = pd.read_parquet(file)
+    for study, data in raw.groupby("study") if "study" in raw else ():
+        key = p.get("dataset"), p.get("architecture", ""), bool(p.get("totals")), p["profile"], study
         runs[key] = data.assign(epochs=np.where(data.get("reached", True) != False, data.get("epochs"), NEVER))  # noqa: E712
 
 
