@@ -14,6 +14,7 @@ from scipy import stats
 
 NEVER = 1e300  # epochs of a run that did not reach the benchmark; finite, so that quantiles can be interpolated
 UNKNOWN = {("cancer", "pt"), ("titanic", "pt")}  # settings that were not released and not found
+OTHER_NETWORK = {"fit_average_loss_every_pass"}  # where no run answers it, its cell names another network than the log
 STUDIES = {"accuracy_path": "curves", "accuracy_totals": "curves", "accuracy_short": "flatness", "flatness": "flatness"}
 STUDIES |= dict.fromkeys("fewer_epochs keeps_accuracy keeps_f1 beats_random beats_magnitude margins".split(), "fresh")
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "replication")
@@ -70,7 +71,8 @@ def released(row):
     values = [cell["value"] for cell in theirs if (cell["dataset"], cell["method"]) == (row.dataset, row.method)]
     nearest = min(values, key=lambda value: abs(value - row.published))
     rounding = "identical" if row.ours == nearest else "underspecified" if abs(row.ours - nearest) == 1 else "outside"
-    compare("figures, released", row, published=nearest, verdict="not_run" if np.isnan(row.ours) else rounding)
+    absent = "underspecified" if row.quantity in OTHER_NETWORK else "not_run"
+    compare("figures, released", row, published=nearest, verdict=absent if np.isnan(row.ours) else rounding)
 
 
 def paired(row, study):
