@@ -9,8 +9,12 @@ from replication import ledger
 from replication.ledger import Cell
 from replication.ledger.tables import Judge
 
-#: Quantities that are times or energies, which differ between machines.
-MEASURED = ("time_over_dense", "cpu_joules")
+_MEASURED = ("time_over_dense", "cpu_joules", "seconds")
+
+
+def measured(quantity: str) -> bool:
+    """Return whether a quantity is a time or an energy, with or without a condition, such as "seconds, full score"."""
+    return quantity.partition(",")[0] in _MEASURED
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def compare(old: Iterable[Cell], new: Iterable[Cell]) -> Comparison:
     before, equal, differing = {cell.key: cell for cell in old}, 0, []
     for cell in new:
         known = before.get(cell.key)
-        if known is None or cell.quantity in MEASURED:
+        if known is None or measured(cell.quantity):
             continue
         if _numbers(known) == _numbers(cell):
             equal += 1

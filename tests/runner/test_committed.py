@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from replication import ledger
 from replication.ledger import Cell
 from replication.reporting.judging import judge
@@ -32,8 +34,9 @@ def test_what_differs_is_named_and_no_more_than_five():
     assert "0.5 [0.9, 0.93] here" in text and text.endswith("and 2 more")
 
 
-def test_null_times_and_new_numbers_are_not_compared():
-    timed = replace(CELL, quantity="time_over_dense")
+@pytest.mark.parametrize("quantity", ["time_over_dense", "seconds, full score"])
+def test_null_times_and_new_numbers_are_not_compared(quantity):
+    timed = replace(CELL, quantity=quantity)
     assert committed.compare([timed], [replace(timed, ours=0.1), CELL]) == committed.Comparison()
 
 
