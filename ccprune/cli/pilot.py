@@ -34,7 +34,7 @@ def add(commands: Any, how: dict[str, Any]) -> None:
     parser.set_defaults(command=run)
     parser.add_argument("what", nargs="+", metavar="FILE", help="FILE.py, a module, FILE.csv, or: new KIND FILE.py")
     parser.add_argument("--target", metavar="COLUMN", help="column of a table that is predicted")
-    parser.add_argument("--folder", metavar="FOLDER", help="folder of the page (default: pilot)")
+    parser.add_argument("--folder", metavar="FOLDER", help="folder of the page (default: pilot-FILE)")
     parser.add_argument("--language", choices=("en", "ja"), help="language of the page")
     parser.add_argument("--seeds", type=int, metavar="N", help="networks of each kind")
     parser.add_argument("--seconds", type=float, metavar="N", help="begin no new network after this time")
@@ -54,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
     except (ValueError, OSError, ImportError) as error:
         return _refused(error)
     names = ("target", "folder", "language", "seeds", "seconds", "search", "workers", "dry_run")
+    # Each file has a folder of its own, so that the page of one does not replace that of another.
+    settings = {"folder": f"pilot-{_name(options.what[0])}"} | settings
     settings |= {name: value for name in names if (value := getattr(options, name)) is not None}
     from ccprune import pilot  # torch is slow to import
     from ccprune._pilot import OutOfTime
@@ -71,6 +73,12 @@ def run(options: argparse.Namespace) -> int:
     print(found.sentence)
     print(found.folder / "index.html")
     return 0
+
+
+def _name(what: str) -> str:
+    """Return the name of a file without its folder and ending, or of a module without its packages."""
+    path = Path(what)
+    return path.stem if path.suffix in (".py", ".csv") else what.rpartition(".")[2]
 
 
 def _new(what: list[str]) -> int:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+import ccprune
 from ccprune import cli, criteria
 from ccprune._pilot import _checks
 from ccprune._pilot._data import load
@@ -62,7 +63,19 @@ def test_a_csv_file_needs_its_target(tmp_path, monkeypatch, capsys):
     assert "target must be one of the columns" in capsys.readouterr().err
     assert cli.main(["pilot", "houses.csv", "--target", "sold", "--dry-run"]) == 0
     assert "on one worker" in capsys.readouterr().out
-    assert not (tmp_path / "pilot").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["houses.csv"]
+
+
+@pytest.mark.parametrize(
+    ("what", "folder"),
+    [("a/mine.py", "pilot-mine"), ("b.csv", "pilot-b"), ("models.wide", "pilot-wide")],
+)
+def test_each_file_has_a_folder_of_its_own(what, folder, monkeypatch):
+    given = {}
+    monkeypatch.setattr(command, "_settings", lambda _: {"train": None})
+    monkeypatch.setattr(ccprune, "pilot", lambda **settings: given.update(settings) or 1.0)
+    assert cli.main(["pilot", what]) == 0 and given["folder"] == folder
+    assert cli.main(["pilot", what, "--folder", "page"]) == 0 and given["folder"] == "page"
 
 
 @pytest.mark.parametrize(
