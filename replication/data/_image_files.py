@@ -249,9 +249,12 @@ def read_tiny_imagenet(path: Path, kind: ImageSet) -> tuple[Part, Part]:
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    size = archive.getinfo(name).file_size  # zipfile reads no more than this
+    member = archive.getinfo(name)
+    size = max(member.file_size, member.compress_size)  # zipfile takes memory for either
     if size > limit:
         raise ValueError(f"{name} must have at most {limit} bytes, got {size}")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # LZMA's dictionary may take 4 GB
+        raise ValueError(f"{name} must be stored or deflated, got compression method {member.compress_type}")
     return archive.read(name)
 
 

@@ -65,6 +65,22 @@ def one_value_in_every_row(size):
     return stream.getvalue()
 
 
+def zip_by_lzma():
+    """A zip whose first member says that it is packed by LZMA, with a dictionary of 4 GB."""
+    content = bytearray(tiny_zip(**{"wnids.txt": bytes([9, 4, 5, 0, 93, *[255] * 4, *bytes(20)])}))
+    for signature, offset in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        content[content.index(signature) + offset] = zipfile.ZIP_LZMA
+    return bytes(content)
+
+
+def zip_with_large_member():
+    """A zip whose directory says that its first member takes 4 GB in the file."""
+    content = bytearray(tiny_zip())
+    place = content.index(b"PK\1\2") + 20
+    content[place : place + 4] = b"\xfe\xff\xff\xff"
+    return bytes(content)
+
+
 def tiny_zip(**replaced):
     """Small tiny-imagenet-200.zip, with the content of some members replaced."""
     root, content = "tiny-imagenet-200", picture("JPEG", (8, 8), "RGB")
@@ -148,6 +164,12 @@ FAULTS = {
         "KeyError",
     ),
     "a line without a class": ("tiny.zip", lambda: tiny_zip(**{"val/val_annotations.txt": "a.JPEG"}), "IndexError"),
+    "a zip with LZMA's dictionary of 4 GB": (
+        "tiny.zip",
+        zip_by_lzma,
+        "must be stored or deflated, got compression method 14",
+    ),
+    "a zip with a packed member of 4 GB": ("tiny.zip", zip_with_large_member, "at most .* bytes, got 42949"),
     "a tar of 1.5 GB": ("cifar.tar.gz", tar_of_zeros, "bytes decompressed"),
     "a tar that is not packed by gzip": ("cifar.tar.gz", lambda: bz2.compress(b"x"), "BadGzipFile"),
 }
