@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from ccprune import criteria
+from ccprune.training import fit
 from replication.reporting.markdown import table
 
 STEPS = (69, 113)  # ends of windows of LEGCNet's exponents, 25 steps long and 22 apart
@@ -97,14 +97,8 @@ def _held(criterion: criteria.Criterion, steps: int) -> float:
     model, x, y = _problem()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     with criteria.Recording(model, optimizer, [criterion.name]) as recording:
-        for _ in range(steps + (recording.pairing == "consecutive")):  # whose last record needs the next step's loss
-            loss = cross_entropy(model(x), y)
-            optimizer.zero_grad()
-            loss.backward()
-            recording.before(loss)
-            optimizer.step()
-            if recording.pairing == "same_batch":
-                recording.after(cross_entropy(model(x), y).detach())
+        count = steps + (recording.pairing == "consecutive")  # whose last record needs the next step's loss
+        fit(model, lambda _: [(x, y)] * count, epochs=1, optimizer=optimizer, recorder=recording)
     own = {id(parameter) for parameter in model.parameters()}
     weights = sum(parameter.numel() for parameter in model.parameters() if parameter.ndim > 1)
     held = (value.numel() for value in _tensors(recording.stores[criterion.name], own))

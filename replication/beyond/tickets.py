@@ -10,7 +10,6 @@ from ccprune import criteria
 from ccprune.mask import Mask, geometric
 from ccprune.recording import Recorder
 from ccprune.scores import WeightExponents
-from ccprune.training import evaluate
 from replication.causal.setting import Setting
 from replication.data.images import Images
 
@@ -135,7 +134,7 @@ def error_barrier(first: nn.Module, second: nn.Module, images: Images, *, points
         with torch.no_grad():
             for name, parameter in between.named_parameters():
                 parameter.copy_(torch.lerp(ends[0][name], ends[1][name], share))
-        return 1 - evaluate(between, images.x_test, images.y_test, normalise=images.normalise).accuracy
+        return 1 - images.evaluate(between).accuracy
 
     inner = max(error((i + 1) / (points + 1)) for i in range(points))
     return inner - (error(0.0) + error(1.0)) / 2

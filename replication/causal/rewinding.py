@@ -11,7 +11,7 @@ from ccprune import scores
 from ccprune.lasso import Screen
 from ccprune.mask import Mask, geometric
 from ccprune.recording import SquaredUpdates
-from ccprune.training import converged, evaluate
+from ccprune.training import converged
 from replication.causal.protocols import rewound
 from replication.causal.runs import Network, training_key
 from replication.causal.setting import Setting
@@ -118,7 +118,7 @@ def row(
         model, took = trained(fresh, images, setting, mask, epochs=before + epochs, seed=seed)
     else:
         model, took = trained(saved, images, setting, mask, epochs=epochs, seed=seed, first=before)
-    test = evaluate(model, images.x_test, images.y_test, normalise=images.normalise)
+    test = images.evaluate(model)
     return {
         "seed": seed,
         "method": name,

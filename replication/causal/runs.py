@@ -86,7 +86,7 @@ def points(
 
 def curve_row(seed: int, method: str, point: Point, images: Images, held: Images) -> dict[str, object]:
     """One row of the table of curves: sparsity, accuracy on held-out and on test images, the emptiest layer."""
-    test = evaluate(point.model, images.x_test, images.y_test, normalise=images.normalise)
+    test = images.evaluate(point.model)
     valid = evaluate(point.model, held.x_test, held.y_test, normalise=images.normalise)
     return {
         "seed": seed,
@@ -199,7 +199,7 @@ def stations(
                 def trained(here: dict[str, Any] = here, walk: Walk = walk) -> Rows:
                     path = cubic(total, iterations=here["stations"])
                     (point,) = walk(here["method"], levels=path, only=(total,), between=here["between"], after=after)
-                    test = evaluate(point.model, images.x_test, images.y_test, normalise=images.normalise)
+                    test = images.evaluate(point.model)
                     row = here | {"level": total, "sparsity": point.mask.sparsity, "epochs": point.epochs}
                     return [row | {"test_accuracy": test.accuracy, "test_loss": test.loss}]
 

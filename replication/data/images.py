@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ccprune.training import Evaluation, evaluate
 from replication.data import _image_sources as sources
 from replication.data._augmentation import CROP_PADDING, crop, draw_rectangles, erase
 from replication.data._image_sources import available, fetch, paths
@@ -95,6 +96,10 @@ class Images:
         """Return the same set with all tensors on `device`."""
         tensors = ("x_train", "y_train", "x_test", "y_test", "mean", "std")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
+
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """Return the model's loss and accuracy on the test images, in eval mode."""
+        return evaluate(model, self.x_test, self.y_test, normalise=self.normalise)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Return (x / 255 - mean) / std per channel as float32, for uint8 images x (k, c, h, w), on the device of x.

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from ccprune import criteria
 from ccprune.mask import Mask
 from ccprune.stats import paired_difference
-from ccprune.training import evaluate, fit
+from ccprune.training import fit
 from replication import ledger
 from replication.causal.evidence import rank_correlations, top_overlaps
 from replication.causal.robustness import mislabelled
@@ -212,7 +212,7 @@ def drift_runs(
         for number, (name, disturbance) in enumerate({REFERENCE: Disturbance(), **disturbances}.items()):
             draws = {"seed": seed, "order": seed + _ORDER * (name != REFERENCE), "draw": 1000 * seed + number}
             model, scores, last = disturbed_scores(initial, images, setting, disturbance, names, epochs=epochs, **draws)
-            rows.append((seed, name, "dense", None, "accuracy", _accuracy(model, last)))
+            rows.append((seed, name, "dense", None, "accuracy", last.evaluate(model).accuracy))
             for method, score in scores.items():
                 if name != REFERENCE:
                     both = {"a": reference[method], "b": score}
@@ -222,7 +222,7 @@ def drift_runs(
                         common = top_overlaps(both, share=1 - sparsity).loc["a", "b"]
                         rows.append((seed, name, method, sparsity, "overlap", common))
                     pruned = Mask.from_scores(score, sparsity=sparsity).apply_(copy.deepcopy(model))
-                    rows.append((seed, name, method, sparsity, "accuracy", _accuracy(pruned, last)))
+                    rows.append((seed, name, method, sparsity, "accuracy", last.evaluate(pruned).accuracy))
             reference = reference or scores
     return pd.DataFrame(rows, columns=["seed", "disturbance", "method", "sparsity", "quantity", "value"])
 
@@ -243,9 +243,10 @@ def drift_effects(runs: pd.DataFrame, quantity: str, *, sparsity: float | None =
     DataFrame
         Columns disturbance, method, value (mean under the disturbance), difference, low, high.
     """
-    chosen = runs[(runs["quantity"] == quantity) & (runs["sparsity"].isna() if sparsity is None else True)]
-    chosen = chosen if sparsity is None else chosen[chosen["sparsity"] == sparsity]
-    wide = chosen.pivot(index="seed", columns=["disturbance", "method"], values="value")
+    at = runs["sparsity"].isna() if sparsity is None else runs["sparsity"] == sparsity
+    wide = runs[(runs["quantity"] == quantity) & at].pivot(
+        index="seed", columns=["disturbance", "method"], values="value"
+    )
     rows = []
     for name, method in wide.columns:
         if name not in (REFERENCE, ANOTHER_ORDER):
@@ -258,7 +259,3 @@ def drift_cells(runs: pd.DataFrame, dataset: str, profile: str) -> list[ledger.C
     """Return the means over seeds, with their intervals, as cells of the table "drift"."""
     samples = runs.assign(quantity=runs["quantity"] + ", " + runs["disturbance"]).drop(columns=["seed", "disturbance"])
     return ledger.sample_cells(samples, paper="causal", table="drift", dataset=dataset, profile=profile)
-
-
-def _accuracy(model: nn.Module, images: Images) -> float:
-    return evaluate(model, images.x_test, images.y_test, normalise=images.normalise).accuracy

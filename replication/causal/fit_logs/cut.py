@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from ccprune.mask import Mask
-from ccprune.training import evaluate
 from replication.causal.follow_up.checkpoint import Checkpoint
 from replication.causal.one_shot.start import Start
 from replication.causal.runs import Network, training_key
@@ -59,7 +58,7 @@ def _cuts(start: Start, images: Images, names: Sequence[str], totals: Sequence[f
         for total in totals if gamma is not None else ():
             model = copy.deepcopy(start.model)
             Mask.from_scores(start.records.as_scores(gamma), sparsity=total).apply_(model)
-            accuracy = evaluate(model, images.x_test, images.y_test, normalise=images.normalise).accuracy
+            accuracy = images.evaluate(model).accuracy
             where = {"method": name, "total": total, "seed": seed}
             found.append(where | {"group": GROUP, "quantity": "test_accuracy", "at": None, "value": accuracy})
     return found

@@ -8,7 +8,6 @@ from torch.nn.functional import cross_entropy
 
 from ccprune import flatness
 from ccprune.mask import Mask
-from ccprune.training import evaluate
 from replication.causal.protocols import Point
 from replication.data.images import Images
 
@@ -91,7 +90,7 @@ def measure_points(
     """
     dense: dict[tuple[int, float], tuple[Point, float]] = {}  # by seed and level: the network and its accuracy
     for seed, method, point in points:
-        accuracy = evaluate(point.model, images.x_test, images.y_test, normalise=images.normalise).accuracy
+        accuracy = images.evaluate(point.model).accuracy
         where = {"seed": seed, "method": method, "level": point.level, "places": "", "test_accuracy": accuracy}
         rows = [where | {"weights": "remaining"} | measure(point.model, images, point.mask, effort, seed=seed)]
         if method == "dense":

@@ -17,7 +17,6 @@ from torch.optim import SGD
 
 from ccprune import scores
 from ccprune.mask import Mask
-from ccprune.training import evaluate
 from replication.causal.follow_up.checkpoint import Checkpoint
 from replication.causal.follow_up.protocols import METHODS, RECORDED, Cut, Protocol, Run
 from replication.causal.follow_up.records import record
@@ -182,7 +181,7 @@ class _Walk:
 
     def finish(self) -> None:
         if self._before is None:
-            self._before = _accuracy(self.model, self._images)
+            self._before = self._images.evaluate(self.model).accuracy
         if not self._ended:
             self.train(self._protocol.iterations)
 
@@ -199,12 +198,12 @@ class _Walk:
 
     def _after_epoch(self, done: int) -> None:
         if self.stage == self._protocol.iterations:
-            accuracy = _accuracy(self.model, self._images)
+            accuracy = self._images.evaluate(self.model).accuracy
             if accuracy > max(self._test, default=-1.0):
                 self._best = copy.deepcopy(self.model.state_dict())
             self._test.append(accuracy)
             if self._held is not None:
-                self._valid.append(_accuracy(self.model, self._held))
+                self._valid.append(self._held.evaluate(self.model).accuracy)
         self._checkpoint.write(
             model=self.model.state_dict(),
             optimizer=self._optimizer.state_dict(),
@@ -245,8 +244,3 @@ def _scores(
     found = records.fit(method, seed=seed)
     facts |= {name: getattr(found, name) for name in ("outcome", "passes", "explained", "zeros")}
     return None if found.gamma is None else records.as_scores(found.gamma), facts
-
-
-def _accuracy(model: nn.Module, images: Images) -> float:
-    """Accuracy on the test part of the images."""
-    return evaluate(model, images.x_test, images.y_test, normalise=images.normalise).accuracy

@@ -14,7 +14,6 @@ from torch.nn.functional import cross_entropy
 
 from ccprune import flatness
 from ccprune.flatness._hessian import HessianLinearOperator, without_jit_warnings
-from ccprune.training import evaluate
 from replication.causal.follow_up.checkpoint import Checkpoint
 from replication.causal.follow_up.fits import FITS
 from replication.causal.follow_up.procedure import follow_up
@@ -131,7 +130,7 @@ def measure(
     model = copy.deepcopy(run.model)
     model.load_state_dict(run.best)
     x = images.normalise(images.x_test).contiguous(memory_format=torch.channels_last)
-    loss = _loss(model, images)
+    loss = images.evaluate(model).loss
     yield "loss", None, None, loss
     for rank, value in enumerate(hessian_eigenvalues(model, x, images.y_test, count=effort.eigenvalues, seed=seed), 1):
         yield "eigenvalue", rank, None, value
@@ -139,7 +138,7 @@ def measure(
         for draw in range(effort.draws):
             # All levels share their draws, so that they differ in size alone.
             noisy = with_noise(model, level, seed=1_000_003 * seed + draw)
-            yield "noise", level, draw, _loss(noisy, images) / loss
+            yield "noise", level, draw, images.evaluate(noisy).loss / loss
     data = list(zip(x.split(_BATCH), images.y_test.split(_BATCH), strict=True))
     for radius in RADII:
         options = {"radius": radius, "draws": effort.draws, "mask": run.mask, "seed": seed}
@@ -190,7 +189,3 @@ def _unit(
     where = {name: options[name] for name in ("seed", "method", "total")}
     names = ("quantity", "at", "draw", "value")
     return [where | dict(zip(names, one, strict=True)) for one in measure(run, images, effort, seed=options["seed"])]
-
-
-def _loss(model: nn.Module, images: Images) -> float:
-    return evaluate(model, images.x_test, images.y_test, normalise=images.normalise).loss
