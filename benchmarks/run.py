@@ -6,7 +6,18 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("lyapunov", "granger", "training", "pipeline", "legcnet_mnist", "recorder", "lasso", "growth", "one_shot")
+NAMES = (
+    "lyapunov",
+    "granger",
+    "training",
+    "pipeline",
+    "legcnet_mnist",
+    "legcnet_large",
+    "recorder",
+    "lasso",
+    "growth",
+    "one_shot",
+)
 
 
 def main() -> None:

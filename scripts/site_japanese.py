@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
-import site_pages
 from mkdocs.structure.files import File
 from nbclient import NotebookClient
+from site_lessons import in_page, lesson_body
+from site_links import root_of
 
 from replication import course
 from replication.ledger.notebooks import NOTEBOOKS
@@ -56,14 +57,14 @@ def _title(notebook: dict) -> str:
 def on_config(config):
     """Add the lessons to the navigation."""
     listed = next(entry["日本語"] for entry in config.nav if "日本語" in entry)
-    lessons = _notebooks(site_pages._root(config))
+    lessons = _notebooks(root_of(config))
     listed.append({"レッスン": [{_title(content): f"{FOLDER}/{name}.md"} for name, content in lessons.items()]})
     return config
 
 
 def on_files(files, *, config):
     """Add the pages and the notebooks."""
-    for name, content in _notebooks(site_pages._root(config)).items():
+    for name, content in _notebooks(root_of(config)).items():
         if old := files.get_file_from_path(f"{FOLDER}/{name}.md"):  # the translation, which a page links to
             files.remove(old)
         text = (
@@ -81,12 +82,12 @@ def on_page_content(content, *, page, config, files):
     found = _MARK.search(content)
     if not found:
         return content
-    reports = _reports(site_pages._root(config))
+    reports = _reports(root_of(config))
     names = "|".join(reports)
     text = re.sub(rf'href="({names})\.ipynb"', r'href="ja/\1.md"', reports[found[1]])
     # nbconvert quotes the ids of headings like addresses
     text = re.sub(r'(?<= )(id="|href="#)([^"]*%[^"]*)"', lambda match: f'{match[1]}{unquote(match[2])}"', text)
-    return site_pages.in_page(content, found[0], site_pages.lesson_body(text, page=page, config=config))
+    return in_page(content, found[0], lesson_body(text, page=page, config=config))
 
 
 def on_post_page(output, *, page, config):

@@ -141,16 +141,22 @@ def granger_test(
     most = most // BLOCK * BLOCK or most  # whole blocks of the kernel, with the same last digits whatever max_bytes is
     answer = causes.new_empty(4, max_lag, causes.shape[1], dtype=torch.float64)
     infeasible = causes.new_empty(causes.shape[1], dtype=torch.bool)
-    counts = effect.shape[0] - augment - torch.arange(1, max_lag + 1, dtype=torch.float64, device=causes.device)
+    lags = torch.arange(1, max_lag + 1, dtype=torch.float64, device=causes.device)[:, None]
+    counts, per_lag = effect.shape[0] - augment - lags, 2 if time_varying == "effect" else 1
     for first in range(0, causes.shape[1], most):
         block = slice(first, first + most)
         part = causes[:, block].to(torch.float64)
         with one_thread(part.numel() * deepest < _ENOUGH):
             *found, failed = _all_lags(effect, part, partial(regressions, augment=augment))
             sums = Sums(*(torch.where(failed, unit, one) for one, unit in zip(found, _UNTESTED, strict=True)))
-            answer[0, :, block], answer[1, :, block] = _tests(sums, counts[:, None], test, time_varying == "effect")
+        ratio = sums.gain / sums.joint_ssr
+        answer[0, :, block] = counts * ratio if test == "ssr_chi2" else ratio / (per_lag * lags) * sums.freedom
+        answer[1, :, block] = sums.freedom
         answer[2, :, block], answer[3, :, block] = found[1], found[2]
         infeasible[block] = failed.any(0)
+    # After all blocks: a compiled kernel's threads stay busy for some milliseconds after it and would delay these.
+    with one_thread(causes.numel() * deepest < _ENOUGH):
+        answer[1] = _p_values(answer[0], answer[1], test, per_lag)
     return GrangerResult(
         statistic=answer[0],
         p_value=answer[1],
@@ -164,24 +170,22 @@ def granger_test(
     )
 
 
-def _tests(sums: Sums, counts: Tensor, test: str, twice: bool) -> tuple[Tensor, Tensor]:
-    """Return statistics and p-values (L, M), with one or two degrees of freedom per lag."""
-    lags = torch.arange(1, len(counts) + 1, dtype=torch.float64, device=counts.device)[:, None] * (1 + twice)
-    ratio = sums.gain / sums.joint_ssr
-    if test == "ssr_chi2":
-        statistic = counts * ratio
-        return statistic, _tail(special.chdtrc, lags, statistic)
-    statistic = ratio / lags * sums.freedom
-    return statistic, _tail(special.fdtrc, lags, sums.freedom, statistic)
+def _p_values(statistic: Tensor, freedom: Tensor, test: str, per_lag: int) -> Tensor:
+    """Return p-values (L, M) of statistics (L, M) with `per_lag` degrees of freedom per lag. They replace `freedom`.
 
+    The causes are divided among torch's threads.
+    """
+    lags = per_lag * np.arange(1.0, 1 + len(statistic))[:, None]
+    values, out = statistic.cpu().numpy(), freedom.cpu().numpy()
+    bounds = np.linspace(0, values.shape[1], torch.get_num_threads() + 1, dtype=int)
 
-def _tail(function: Callable[..., np.ndarray], lags: Tensor, *arguments: Tensor) -> Tensor:
-    """Return the upper tail of a distribution, whose arguments (L, M) are divided among torch's threads."""
-    workers = torch.get_num_threads()
-    parts = zip(*(value.cpu().tensor_split(workers, 1) for value in arguments), strict=True)
-    with ThreadPoolExecutor(workers) as pool:
-        found = pool.map(lambda part: function(lags.cpu().numpy(), *(value.numpy() for value in part)), parts)
-        return torch.from_numpy(np.concatenate(list(found), 1)).to(lags.device)
+    def fill(columns: slice) -> None:
+        x, p = values[:, columns], out[:, columns]
+        special.chdtrc(lags, x, out=p) if test == "ssr_chi2" else special.fdtrc(lags, p, x, out=p)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(fill, map(slice, bounds[:-1], bounds[1:])))
+    return torch.from_numpy(out).to(statistic.device)
 
 
 def _all_lags(

@@ -18,6 +18,7 @@ from ccprune.recording._rows import Layout, Rows
 _FORMAT = "ccprune records 1"
 _HEADER_LIMIT = 1 << 24  # maximum length of the header's line in bytes
 _KEEP_FREE = 64 << 20  # bytes left free on the disk
+_BLOCK_BYTES = 64 << 20  # largest block of rows in memory
 
 
 class Store(Protocol):
@@ -62,25 +63,31 @@ class InMemory(Rows):
 
     def __init__(self, *, momentum: bool = False) -> None:
         super().__init__(momentum)
-        self._features: list[Tensor] = []
+        self._blocks: list[Tensor] = []  # rows in blocks, the last with free rows: single rows would fragment the heap
+        self._free = 0
         self._losses: list[Tensor] = []
 
     def __len__(self) -> int:
-        return len(self._features)
+        return len(self._losses)
 
     def records(self) -> tuple[Tensor, Tensor]:
         """Return features (T, P), or (T, 3 P) with momentum, and float64 loss changes (T,); ValueError without rows.
 
         The method needs the memory of the features twice. The features are shared with the store.
         """
-        if not self._features:
+        if not self._losses:
             raise ValueError("the store holds no records")
-        features = torch.stack(self._features)
-        self._features = list(features)
+        blocks = [*self._blocks[:-1], self._blocks[-1][: len(self._blocks[-1]) - self._free]]
+        features = torch.cat(blocks) if len(blocks) > 1 else blocks[0]
+        self._blocks, self._free = [features], 0
         return features, torch.stack(self._losses)
 
     def _append(self, delta_loss: Tensor, row: Tensor) -> None:
-        self._features.append(row)
+        if not self._free:
+            self._free = max(1, min(len(self), _BLOCK_BYTES // row.nbytes))
+            self._blocks.append(row.new_empty(self._free, len(row)))
+        self._blocks[-1][-self._free] = row
+        self._free -= 1
         self._losses.append(delta_loss.to(torch.float64, copy=True))
 
 

@@ -2,13 +2,11 @@
 
 from ccprune.stats.intervals import (
     Interval,
-    PairedDifference,
     bootstrap_interval,
     mean_interval,
-    paired_difference,
-    sign_flip_p,
     student_interval,
 )
+from ccprune.stats.paired import PairedDifference, paired_difference, sign_flip_p
 from ccprune.stats.two_groups import Posterior, posterior
 
 __all__ = [

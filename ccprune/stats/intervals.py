@@ -1,20 +1,14 @@
-"""Confidence intervals of a mean, and paired differences."""
+"""Confidence intervals of a mean."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import scipy  # its submodules are imported on first use
 from numpy.typing import ArrayLike
 
 from ccprune._util.checks import at_least, inside_unit_interval
-
-#: Up to this many pairs the sign-flip test enumerates all 2**n patterns instead of drawing a sample of them.
-EXACT_PAIRS = 14
-
-_KEPT = 2**21  # entries of random draws that are kept for the next interval (16 MiB)
-_CHUNK = 2**21  # resampled values held at once (16 MiB of float64)
+from ccprune.stats.samples import CHUNK, check_sample, drawn_places, draws
 
 
 @dataclass(frozen=True)
@@ -32,27 +26,6 @@ class Interval:
     estimate: float
     low: float | None
     high: float | None
-    n: int
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """Mean of `a - b` over pairs; result of `paired_difference`.
-
-    Attributes
-    ----------
-    estimate, low, high : float
-        Mean and its interval.
-    p_value : float
-        Two-sided, of "no difference".
-    n : int
-        Number of pairs.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    p_value: float
     n: int
 
 
@@ -94,7 +67,7 @@ def bootstrap_interval(
     if np.all(values == values[0]):
         return Interval(float(values[0]), float(values[0]), float(values[0]), n)
 
-    drawn = np.concatenate([values.take(places).mean(1) for places in _draws(_places, n, resamples, seed)])
+    drawn = np.concatenate([values.take(places).mean(1) for places in draws(drawn_places, n, resamples, seed)])
     # Half of the ties count as below, so that a symmetric sample has no bias. Clipping keeps the quantile finite.
     below = (np.sum(drawn < estimate) + 0.5 * np.sum(drawn == estimate)) / resamples
     bias = scipy.special.ndtri(np.clip(below, 0.5 / resamples, 1 - 0.5 / resamples))
@@ -180,124 +153,11 @@ def mean_interval(sample: ArrayLike, *, confidence_level: float = 0.95, seed: in
     return bootstrap_interval(values, confidence_level=confidence_level, seed=seed)
 
 
-def paired_difference(
-    a: ArrayLike,  # (n,)
-    b: ArrayLike,  # (n,)
-    *,
-    seed: int = 0,
-) -> PairedDifference:
-    """Mean of a - b over pairs, with the interval of `mean_interval` and a sign-flip p-value.
-
-    Under the null hypothesis of no difference, the sign of each pair's difference is positive or negative with equal
-    probability. The p-value is therefore the share of sign patterns whose mean is at least as far from 0 as the mean
-    observed. Up to `EXACT_PAIRS` pairs every pattern is counted. With more pairs 10,000 patterns are drawn and the
-    observed pattern is added to them (Phipson and Smyth 2010), so p is never 0. It is 1 if all differences are 0.
-
-    Parameters
-    ----------
-    a, b : (n,)
-        Paired runs (the same initialisation under two methods), n >= 2, finite.
-    seed : int
-        Seed of the drawn patterns and of the bootstrap samples.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ, or if an argument is outside its range.
-
-    Examples
-    --------
-    >>> found = paired_difference([0.92, 0.95, 0.97], [0.91, 0.93, 0.94])
-    >>> round(found.estimate, 3), found.p_value  # 2 of 8 patterns of signs are as extreme
-    (0.02, 0.25)
-    """
-    a, b = check_sample(a, "a"), check_sample(b, "b")
-    if len(a) != len(b):
-        raise ValueError(f"a and b must have the same length, got {len(a)} and {len(b)}")
-    difference = a - b
-    found, p_value = mean_interval(difference, seed=seed), sign_flip_p(difference, seed=seed)
-    return PairedDifference(found.estimate, found.low, found.high, p_value, len(difference))
-
-
-def sign_flip_p(difference: ArrayLike, *, permutations: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p-value of the mean under random signs of the differences; see `paired_difference`.
-
-    Parameters
-    ----------
-    difference : (n,)
-        Finite differences of pairs, n >= 2.
-    permutations : int, default 10,000
-        Number of patterns of signs that are drawn if not all are counted.
-    seed : int
-
-    Raises
-    ------
-    ValueError
-        If an argument is outside its range.
-
-    Examples
-    --------
-    >>> sign_flip_p([0.1, 0.2, 0.3])  # 2 of 8 patterns are as extreme: all positive, all negative
-    0.25
-    """
-    values = check_sample(difference, "difference")
-    at_least(1, permutations=permutations)
-    n = len(values)
-    # A sum that differs from the observed one only by rounding counts as equal.
-    seen = abs(values.sum()) - 1e-12 * np.abs(values).sum()
-    if n <= EXACT_PAIRS:
-        patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-        return float(np.mean(np.abs((2 * patterns - 1) @ values) >= seen))
-    extreme = sum(int(np.sum(np.abs(signs @ values) >= seen)) for signs in _draws(_signs, n, permutations, seed))
-    return (extreme + 1) / (permutations + 1)
-
-
 def _left_out(values: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the samples without one of their values, in parts (k, n - 1)."""
     n = len(values)
-    part = max(1, _CHUNK // n)
+    part = max(1, CHUNK // n)
     for start in range(0, n, part):
         places = np.arange(start, min(start + part, n))
         others = np.arange(n - 1)[None] + (np.arange(n - 1)[None] >= places[:, None])
         yield values[others]
-
-
-def _draws(make: Callable, n: int, rows: int, seed: int) -> Iterable[np.ndarray]:
-    """Return `make(n, rows, seed)`, which yields `rows` rows of n entries in parts of about `_CHUNK` entries.
-
-    Reports compute thousands of intervals of samples of few lengths, so that small draws are kept.
-    """
-    return _kept_draws(make, n, rows, seed) if rows * n <= _KEPT else make(n, rows, seed)
-
-
-@lru_cache(maxsize=2)
-def _kept_draws(make: Callable, n: int, rows: int, seed: int) -> tuple[np.ndarray, ...]:
-    return tuple(make(n, rows, seed))
-
-
-def _places(n: int, rows: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield places in a sample of n values, drawn with replacement."""
-    return _integers(n, n, rows, seed)
-
-
-def _signs(n: int, rows: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield random signs as float64."""
-    return (2.0 * bits - 1.0 for bits in _integers(2, n, rows, seed))
-
-
-def _integers(high: int, n: int, rows: int, seed: int) -> Iterator[np.ndarray]:
-    rng, part = np.random.default_rng(seed), max(1, _CHUNK // n)
-    for start in range(0, rows, part):
-        yield rng.integers(0, high, (min(part, rows - start), n))
-
-
-def check_sample(values: ArrayLike, name: str, *, finite: bool = True) -> np.ndarray:
-    """Return a sample as float64 of shape (n,), n >= 2, or raise ValueError that names the argument."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or len(array) < 2:
-        raise ValueError(f"{name} must be one-dimensional with at least 2 values, got shape {array.shape}")
-    bad = ~np.isfinite(array) if finite else np.isnan(array)
-    if bad.any():
-        kind = "finite" if finite else "free of NaN"
-        raise ValueError(f"{name} must be {kind}, got {array[bad][0]} at index {int(np.argmax(bad))}")
-    return array

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ccprune._util.checks import inside_unit_interval
-from ccprune.stats.intervals import check_sample
+from ccprune.stats.samples import check_sample
 
 
 def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Literal["identical", "outside"]:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ccprune._util.checks import inside_unit_interval
-from ccprune.stats.intervals import Interval, check_sample
+from ccprune.stats.intervals import Interval
+from ccprune.stats.samples import check_sample
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from ccprune import stats
-from ccprune.stats import intervals
+from ccprune.stats import intervals, paired, samples
 
 
 def exponential(n: int, seed: int = 0) -> np.ndarray:
@@ -54,7 +54,8 @@ def test_bootstrap_honours_seed_and_level():
 def test_bootstrap_does_not_depend_on_memory_chunks(monkeypatch):
     sample = exponential(30)
     whole = stats.bootstrap_interval(sample, resamples=999)
-    monkeypatch.setattr(intervals, "_CHUNK", 30 * 70)
+    monkeypatch.setattr(samples, "CHUNK", 30 * 70)
+    monkeypatch.setattr(intervals, "CHUNK", 30 * 70)
     assert stats.bootstrap_interval(sample, resamples=999) == whole
 
 
@@ -97,7 +98,7 @@ def test_exact_sign_flip_equals_scipy(n):
 
 def test_exact_sign_flip_closed_form():
     # All n differences of one sign: only the two extreme patterns reach the sum seen.
-    for n in (3, intervals.EXACT_PAIRS):
+    for n in (3, paired.EXACT_PAIRS):
         result = stats.paired_difference(np.arange(1.0, n + 1), np.zeros(n))
         assert result.p_value == pytest.approx(2 / 2**n, rel=1e-12)
         assert result.estimate == pytest.approx((n + 1) / 2)
@@ -113,7 +114,7 @@ def test_rounding_does_not_hide_ties():
 def test_monte_carlo_sign_flip_is_close_to_exact_and_never_zero(monkeypatch):
     a = np.random.default_rng(0).normal(0.5, 1, 13)
     exact = stats.paired_difference(a, np.zeros(13)).p_value
-    monkeypatch.setattr(intervals, "EXACT_PAIRS", 0)
+    monkeypatch.setattr(paired, "EXACT_PAIRS", 0)
     drawn = stats.sign_flip_p(a, permutations=40_000)
     assert drawn == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 40_000))
     assert stats.sign_flip_p(np.full(40, 9.0) + np.arange(40), permutations=99) == 1 / 100

@@ -2,7 +2,6 @@
 
 import os
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import site_criteria
 
 import ccprune
 from ccprune import cli
@@ -47,8 +47,7 @@ def site(tmp_path_factory):
 
 def test_the_site_is_not_built_over_files_of_others(tmp_path):
     """MkDocs would delete them."""
-    pytest.importorskip("mkdocs")
-    hook = runpy.run_path(str(ROOT / "scripts" / "site_pages.py"))["on_pre_build"]
+    hook = pytest.importorskip("site_pages").on_pre_build
     for _ in range(2):
         hook(SimpleNamespace(site_dir=str(tmp_path / "site")))
     (tmp_path / "mine").write_text("mine")
@@ -163,7 +162,7 @@ def test_tables_are_made_from_their_sources(site):
 
 
 def test_the_table_of_criteria_measures_their_costs():
-    made = runpy.run_path(str(ROOT / "scripts" / "site_criteria.py"))["criteria_table"](ROOT)
+    made = site_criteria.criteria_table(ROOT)
     cells = {line.split("`")[1]: [cell.strip() for cell in line.split(" | ")] for line in made.splitlines()[2:]}
     assert set(cells) == _registry._OWN
     assert (

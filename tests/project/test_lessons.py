@@ -2,13 +2,13 @@
 
 import json
 import re
-import runpy
 import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import list_lessons
 import pytest
 
 from replication import course
@@ -143,7 +143,7 @@ def test_no_text_file_is_paired_with_a_notebook():
 
 
 def test_the_list_of_the_lessons_is_in_their_order():
-    page = runpy.run_path(str(ROOT / "scripts" / "list_lessons.py"))["page"]()
+    page = list_lessons.page()
     assert (FOLDER / "README.md").read_text(encoding="utf-8") == page, "run scripts/list_lessons.py"
     assert re.findall(r"\((\w+\.ipynb)\)", page) == NAMES
 

@@ -2,19 +2,19 @@
 
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
+import public_address
 import pytest
+import site_sliders
+import site_tables
 import yaml
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = "https://github.com/someone/pruning"
-SET = runpy.run_path(str(ROOT / "scripts" / "public_address.py"))
 FILES = ("pyproject.toml", "README.md", "CITATION.cff")
 
 
@@ -30,30 +30,29 @@ def set_address(project: Path, public: str) -> None:
     changed = re.sub(r"^\[project.urls\]\n", f'[project.urls]\nRepository = "{public}"\n', text, flags=re.M)
     assert changed != text
     (project / "pyproject.toml").write_text(changed)
-    SET["write"](project)
+    public_address.write(project)
 
 
 def test_the_committed_files_have_the_address_of_the_setting(project):
-    SET["write"](project)
+    public_address.write(project)
     assert all((project / name).read_text() == (ROOT / name).read_text() for name in FILES)
 
 
 def test_one_setting_reaches_every_place_and_none_when_it_is_removed(project):
-    made = runpy.run_path(str(ROOT / "scripts" / "site_pages.py"))["MADE"]["online"] if find_spec("mkdocs") else None
+    made = site_tables.MADE["online"]
     before = {name: (project / name).read_text() for name in FILES}
-    assert SET["address"](ROOT) or "colab.research" not in before["README.md"]
+    assert public_address.address(ROOT) or "colab.research" not in before["README.md"]
     set_address(project, f"{PUBLIC}/")
     assert f"{PUBLIC.removeprefix('https://github.com/')}/blob/HEAD/notebooks/00" in (project / "README.md").read_text()
     assert yaml.safe_load((project / "CITATION.cff").read_text())["repository-code"] == PUBLIC
-    if made:
-        assert f"git clone --depth 1 {PUBLIC}\n" in made(project, None) and "colab" not in made(ROOT, None).lower()
+    assert f"git clone --depth 1 {PUBLIC}\n" in made(project, None) and "colab" not in made(ROOT, None).lower()
     (project / "pyproject.toml").write_text(before["pyproject.toml"])
-    SET["write"](project)
+    public_address.write(project)
     assert {name: (project / name).read_text() for name in FILES} == before
 
 
 def test_null_an_address_elsewhere_has_no_badge():
-    assert SET["badges"]("https://git.example.org/a/b") == SET["badges"]("") == ""
+    assert public_address.badges("https://git.example.org/a/b") == public_address.badges("") == ""
 
 
 def test_binder_installs_the_lock_and_both_packages(tmp_path):
@@ -81,7 +80,7 @@ def test_binder_installs_the_lock_and_both_packages(tmp_path):
 
 
 def test_a_slider_has_a_picture_for_each_setting_of_the_figure_that_the_run_made():
-    drawn = runpy.run_path(str(ROOT / "scripts" / "site_sliders.py"))["with_slider"]
+    drawn = site_sliders.with_slider
     drawn.__globals__.update(WINDOWS=(20,), LAGS=())
     parameters = {"dataset": "iris3f", "network": 0, "seed": 0}
     words = "window 50 steps, lags 1 to 14: 53 windows, 4 of 36 weights pruned"  # as lesson 11's committed report
