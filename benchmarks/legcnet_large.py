@@ -110,8 +110,8 @@ def measure(name: str) -> tuple[list[dict], list[dict]]:
     ]
     claims = [_common.claim(f"{task}, recording, % of the training steps' time", share, most=PERCENT)]
     if beyond is not None:
-        said = f"{task}, GB beyond training, mask included"
-        claims.append(_common.claim(said, beyond * 2**20 / 1e9, most=GIGABYTES))
+        sentence = f"{task}, GB beyond training, mask included"
+        claims.append(_common.claim(sentence, beyond * 2**20 / 1e9, most=GIGABYTES))
     return rows, claims
 
 

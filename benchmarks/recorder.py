@@ -109,11 +109,11 @@ def compare(name: str, batch: int) -> tuple[list[dict], list[dict]]:
     if name == "ResNet-18":
         more = mask_of(name, weights)
         share = 100 * lone["consecutive"][0] / medians["plain"]
-        said = f"ResNet-18, batch {batch}, recording consecutive steps alone, % of an SGD step"
+        sentence = f"ResNet-18, batch {batch}, recording consecutive steps alone, % of an SGD step"
         difference = 100 * (medians["consecutive"] / medians["plain"] - 1)
         claims = [
-            _common.claim(said, share, most=PERCENT),
-            _common.claim(said.replace("alone", "as the difference of two steps"), difference, most=PERCENT),
+            _common.claim(sentence, share, most=PERCENT),
+            _common.claim(sentence.replace("alone", "as the difference of two steps"), difference, most=PERCENT),
             _common.claim("ResNet-18, numbers held per weight", lone["consecutive"][1], most=NUMBERS + 0.01),
             *more[1],
         ]
@@ -155,8 +155,8 @@ def mask_of(name: str, weights: int) -> tuple[list[dict], list[dict]]:
             note=f"not run: it stores {stored / 1e9:.1f} GB, {STEPS} steps x weights x 4 bytes",
         ),
     ]
-    said = f"{name}, a mask from {STEPS} recorded steps, MB beyond training"
-    return rows, [] if beyond is None else [_common.claim(said, beyond * 2**20 / 1e6, most=MB)]
+    sentence = f"{name}, a mask from {STEPS} recorded steps, MB beyond training"
+    return rows, [] if beyond is None else [_common.claim(sentence, beyond * 2**20 / 1e6, most=MB)]
 
 
 def precision() -> dict:

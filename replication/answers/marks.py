@@ -43,14 +43,14 @@ def marks(folder: Path, key: dict[str, Any], *, execute_in: Path | None = None) 
     """
     rows = []
     for path in sorted(folder.rglob("[0-9][0-9]_*.ipynb")):
-        asked = [
+        checks = [
             (exercise, name) for exercise in key if exercise[:2] == path.name[:2] for name in key[exercise]["answers"]
         ]
-        if not asked or any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if not checks or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         inside = path.relative_to(folder)
         found = dict(_outcomes(path, execute_in))
-        for exercise, name in asked:
+        for exercise, name in checks:
             outcome = found.get((exercise, name), found.get(("", ""), NOT_RUN))
             rows.append((inside.parts[0].removesuffix(".ipynb"), inside.as_posix(), exercise, name, outcome))
     if not rows:

@@ -113,9 +113,9 @@ def _retrained(
     distinct, place = torch.unique(torch.cat([network[:, None], masks.long()], 1), dim=0, return_inverse=True)
     kept = distinct[:, 1:].bool()
     stopped = run(data, settings, ensemble.select(distinct[:, 0]), kept)
-    asked = torch.zeros(len(distinct), dtype=torch.bool)
-    asked[place[[matched == "count" for _, matched, _ in keys]]] = True
-    at_budget = _accuracy_at_budget(data, settings, stopped, kept, asked)
+    wanted = torch.zeros(len(distinct), dtype=torch.bool)
+    wanted[place[[matched == "count" for _, matched, _ in keys]]] = True
+    at_budget = _accuracy_at_budget(data, settings, stopped, kept, wanted)
     values = {
         "network": network,
         "kept": masks.sum(1),
@@ -132,12 +132,12 @@ def _retrained(
 
 
 def _accuracy_at_budget(
-    data: Dataset, settings: legcnet.Settings, stopped: Trained, keep: Tensor, asked: Tensor
+    data: Dataset, settings: legcnet.Settings, stopped: Trained, keep: Tensor, wanted: Tensor
 ) -> Tensor:
-    """Test accuracy (B,) after the whole budget of epochs, NaN where not asked; training goes on where it stopped."""
-    found = torch.where(asked, stopped.test_accuracy, torch.nan)
-    for epoch in stopped.epochs[asked & stopped.reached].unique():
-        rows = torch.nonzero(asked & stopped.reached & (stopped.epochs == epoch))[:, 0]
+    """Test accuracy (B,) after the whole budget of epochs, NaN where not wanted; training goes on where it stopped."""
+    found = torch.where(wanted, stopped.test_accuracy, torch.nan)
+    for epoch in stopped.epochs[wanted & stopped.reached].unique():
+        rows = torch.nonzero(wanted & stopped.reached & (stopped.epochs == epoch))[:, 0]
         networks = stopped.ensemble.select(rows)
         steps = (settings.budget - 1 - int(epoch)) * len(data.x_train)
         options = {"lr": settings.lr, "reduction": settings.reduction, "keep": keep[rows]}

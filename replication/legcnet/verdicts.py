@@ -72,26 +72,26 @@ def author_cells(runs: pd.DataFrame, dataset: str) -> list[Cell]:
 
 def _note(dataset: str, method: str, quantity: str, verdict: str) -> str:
     """What an identical figure needs beyond the paper's text, or why another one does not come out."""
-    said = []
+    sentences = []
     if verdict == "identical":
         if dataset == "vowel":
-            said.append("softmax outputs and an undivided gradient, found by search")
+            sentences.append("softmax outputs and an undivided gradient, found by search")
             if method in ("ft", "pt"):
-                said.append("mask derived from scratch, as none is released")
+                sentences.append("mask derived from scratch, as none is released")
         if method == "magnitude":
-            said.append("the dense network at its benchmark, smallest weights removed, not retrained")
+            sentences.append("the dense network at its benchmark, smallest weights removed, not retrained")
     elif method == "magnitude":
-        said.append("smallest weights of the dense network removed, as many as table 1 says")
+        sentences.append("smallest weights of the dense network removed, as many as table 1 says")
     elif method == "pt":
         released = figures.published()["authors_masks"]["pt"].get(dataset)
         weights = figures.figure("1", dataset, "weights_dense")
         kept = [weights - len(removed) for removed in released or ()]
         printed = figures.figure("2", dataset, "weights_pt")
         if released and printed not in kept:
-            said.append(f"mask not released: the released ones keep {kept}, the table {printed}")
-            said.append("another number of lags gives the printed row, see 10_legcnet_settings")
-    said.append(figures.contradiction(dataset, method, quantity))
-    return "; ".join(filter(None, said))
+            sentences.append(f"mask not released: the released ones keep {kept}, the table {printed}")
+            sentences.append("another number of lags gives the printed row, see 10_legcnet_settings")
+    sentences.append(figures.contradiction(dataset, method, quantity))
+    return "; ".join(filter(None, sentences))
 
 
 def comparisons(
@@ -124,8 +124,10 @@ def comparisons(
                 other = _Pairs(wide, dataset, name, profile)
                 found += [other.cell("margins", "dense", "accuracy", kind="control", margin=m) for m in MARGINS]
         for reference in ("dense", random, magnitude, *(("ft",) if method == "ft_causal" else ())):
-            asked = [name for name in _COMPARED if (name, method) in wide.columns and wide[name, method].notna().all()]
-            found += [pair.cell("paired_difference", reference, name, kind="measurement") for name in asked]
+            compared = [
+                name for name in _COMPARED if (name, method) in wide.columns and wide[name, method].notna().all()
+            ]
+            found += [pair.cell("paired_difference", reference, name, kind="measurement") for name in compared]
     return found
 
 
@@ -203,8 +205,8 @@ def chance_cells(fresh: pd.DataFrame, dataset: str, *, profile: str) -> list[Cel
     One cell for each number of figures: the share of networks with as many outside. Methods whose settings are not
     known are left out, as they are among the verdicts.
     """
-    asked = {method for _, method, *_ in figures.PRINTED if (dataset, method) not in NOT_FOUND}
-    counts = np.bincount(figures.outside_by_chance(fresh, asked)) / fresh.network.nunique()
+    printed = {method for _, method, *_ in figures.PRINTED if (dataset, method) not in NOT_FOUND}
+    counts = np.bincount(figures.outside_by_chance(fresh, printed)) / fresh.network.nunique()
     where = {"paper": "legcnet", "table": "outside_by_chance", "dataset": dataset, "method": "one of our runs"}
     more = {"kind": "null", "n": int(fresh.network.nunique()), "profile": profile}
     return [

@@ -120,7 +120,7 @@ def differences(old: Path, new: Path, *, judge: Judge) -> list[str]:
     """
     contents = [ledger.read(path) for path in (old, new)]
     fields = ({name: content[name] for name in content.keys() - _NOT_COMPARED} for content in contents)
-    found = [f"{where}: {_said(one, other)}" for where, one, other in _unequal("", *fields)]
+    found = [f"{where}: {_pair(one, other)}" for where, one, other in _unequal("", *fields)]
     if len(found) > _SHOWN:
         found = [*found[:_SHOWN], f"{len(found) - _SHOWN} further differences of fields"]
     pairs = list(zip((old, new), contents, strict=True))
@@ -147,25 +147,25 @@ def cell_differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
     for key in before.keys() & after.keys():
         one, other = before[key], after[key]
         left_out = ("ours", "ci_low", "ci_high", "note") if measured(one["quantity"]) else ()
-        said = [f"{name} {_said(*pair)}" for name, *pair in _unequal("", one, other) if name not in left_out]
-        if said:
-            problems.append(f"{_name(key)}: {'; '.join(said)}")
+        differences = [f"{name} {_pair(*pair)}" for name, *pair in _unequal("", one, other) if name not in left_out]
+        if differences:
+            problems.append(f"{_name(key)}: {'; '.join(differences)}")
     return sorted(problems)
 
 
 def raw_differences(old: pd.DataFrame | None, new: pd.DataFrame | None) -> list[str]:
     """List the columns of the raw runs of two results that differ, with the first differing row, counted from 1."""
     if old is None or new is None:
-        return [] if old is new else [f"raw runs: {_said(*('none' if one is None else 'some' for one in (old, new)))}"]
+        return [] if old is new else [f"raw runs: {_pair(*('none' if one is None else 'some' for one in (old, new)))}"]
     if set(old) != set(new) or len(old) != len(new):
-        return [f"raw runs: {_said(*(f'{len(one)} rows of {sorted(one)}' for one in (old, new)))}"]
+        return [f"raw runs: {_pair(*(f'{len(one)} rows of {sorted(one)}' for one in (old, new)))}"]
     before, after, found = columns(old), columns(new), []
     for name in before:
         pairs = zip(before[name], after[name], strict=True)
         rows = [(row, *pair) for row, pair in enumerate(pairs, 1) if any(_unequal("", *pair))]
         if rows:
             row, one, other = rows[0]
-            found.append(f"raw runs: {name} differs in {len(rows)} of {len(old)} rows: row {row} {_said(one, other)}")
+            found.append(f"raw runs: {name} differs in {len(rows)} of {len(old)} rows: row {row} {_pair(one, other)}")
     return found
 
 
@@ -189,7 +189,7 @@ def _equal(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-def _said(one: Any, other: Any) -> str:
+def _pair(one: Any, other: Any) -> str:
     return f"{one!r} committed, {other!r} in the re-run"
 
 

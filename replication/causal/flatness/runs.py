@@ -45,16 +45,16 @@ def measure(model: nn.Module, images: Images, mask: Mask | None, effort: Effort,
     """
     x, y = images.sample(effort.samples, seed=seed)
     data = list(zip(x.split(_BATCH), y.split(_BATCH), strict=True))
-    asked = (model, cross_entropy, data)
+    problem = (model, cross_entropy, data)
     found: dict[str, float] = {}
     for prefix, scale in (("", "none"), ("relative_", "filter")):
-        top = flatness.top_eigenvalues(*asked, mask=mask, scale=scale, tol=1e-2, seed=seed)
-        total = flatness.trace(*asked, mask=mask, scale=scale, probes=effort.probes, seed=seed)
+        top = flatness.top_eigenvalues(*problem, mask=mask, scale=scale, tol=1e-2, seed=seed)
+        total = flatness.trace(*problem, mask=mask, scale=scale, probes=effort.probes, seed=seed)
         found |= {f"{prefix}top_eigenvalue": float(top.values[0]), f"{prefix}residual": float(top.residuals[0])}
         found |= {f"{prefix}trace": total.estimate, f"{prefix}trace_stderr": total.stderr}
     options = {"mask": mask, "radius": effort.radius, "seed": seed}
-    random = flatness.sharpness(*asked, mode="random", draws=effort.draws, **options)
-    worst = flatness.sharpness(*asked, mode="worst", steps=effort.steps, **options)
+    random = flatness.sharpness(*problem, mode="random", draws=effort.draws, **options)
+    worst = flatness.sharpness(*problem, mode="worst", steps=effort.steps, **options)
     return found | {"sharpness_random": random.increase, "sharpness_worst": worst.increase, "loss": random.loss}
 
 
