@@ -1,6 +1,6 @@
 """Simulations for the posterior of weights: coefficients planted on the recorded changes of planted networks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ from ccprune.stats import posterior
 from replication import ledger
 from replication.data.synthetic import Problem, idle_quadratic, teacher_network
 
-SHARES = (0.1, 0.5, 0.9)
 _RECORDS, _BURN_IN, _BATCH, _LR = 3000, 400, 128, 0.1
 _EFFECT = 3.0  # standard deviation of a planted coefficient in standard errors
 _MOMENTUM = 0.9  # whose squared changes have an autocorrelation of about _MOMENTUM^(2 lag)
@@ -70,18 +69,18 @@ def z_statistics(losses: Tensor, changes: Tensor, block: int) -> dict[str, Tenso
     return screen.z
 
 
-def simulate(*, repeats: int, block: int, seed: int) -> pd.DataFrame:
+def simulate(*, shares: Sequence[float], repeats: int, block: int, seed: int) -> pd.DataFrame:
     """Return one row a weight: the problem, records, share idle, repeat, whether it matters, and its probability.
 
     Records are "independent" (plain SGD, white errors), "dependent" (momentum 0.9, correlated errors) or "actual"
     (those of momentum with the network's own loss changes; a weight matters if it is not idle).
     """
-    return pd.concat(_parts(repeats, block, seed), ignore_index=True)
+    return pd.concat(_parts(shares, repeats, block, seed), ignore_index=True)
 
 
-def _parts(repeats: int, block: int, seed: int) -> Iterator[pd.DataFrame]:
+def _parts(shares: Sequence[float], repeats: int, block: int, seed: int) -> Iterator[pd.DataFrame]:
     for kind in ("quadratic", "teacher"):
-        for share in SHARES:
+        for share in shares:
             for repeat in range(seed, seed + repeats):
                 for records in ("independent", "dependent", "actual"):
                     if records != "actual":

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 FIRST = "notebooks/00_start_here.ipynb"
 OUTSIDE = "replication/README.md"  # of notebooks/; the first lesson links to it
 # Seconds, for a machine that is busy with other things; on two idle cores all is done within one minute.
@@ -54,7 +53,6 @@ def free_port() -> int:
 def lab(tmp_path):
     """A running JupyterLab that keeps to itself: (the file that its browser would be opened on, its address)."""
     pytest.importorskip("jupyterlab", reason="needs the notebooks' packages")
-    pytest.importorskip("playwright", reason="needs playwright")
     project, runtime, port = tmp_path / "project", tmp_path / "runtime", free_port()
     # Not where a run left outputs or checkpoints of its own.
     for part in ("notebooks", "scripts"):
@@ -102,19 +100,15 @@ def _opening(runtime: Path, server: subprocess.Popen, log: Path) -> Path:
 
 
 @pytest.fixture
-def page(lab):
+def page(browser, lab):
     """A page that remembers what it asks of others than its server."""
-    from playwright.sync_api import sync_playwright
-
     _, address = lab
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1300, "height": 1000})
-        page.asked = []
-        own = (address, "data:", "blob:", "file:")
-        page.on("request", lambda request: request.url.startswith(own) or page.asked.append(request.url))
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.asked = []
+    own = (address, "data:", "blob:", "file:")
+    page.on("request", lambda request: request.url.startswith(own) or page.asked.append(request.url))
+    yield page
+    page.close()
 
 
 def state_when(page, condition: str, *, seconds: float) -> dict:
@@ -139,7 +133,6 @@ def png(picture) -> bytes:
     return found
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the PATH, as Debian's, or named by CHROMIUM")
 def test_the_first_notebook_opens_runs_and_is_turned(lab, page, tmp_path):
     from playwright.sync_api import expect
 

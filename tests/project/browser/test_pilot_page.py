@@ -1,13 +1,11 @@
 """The page of a pilot in a browser: both languages at the sizes of a laptop and a phone, with every glyph."""
 
-import os
 import shutil
 
 import pytest
 
 import ccprune
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 SIZES = [(1366, 768), (390, 844)]
 
 
@@ -36,25 +34,21 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.parametrize("language", ["en", "ja"])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_page_fits_and_every_picture_has_words(folder, language, size):
-    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with sync.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto((folder / language / "index.html").as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        assert page.evaluate("document.documentElement.lang") == language
-        pictures = page.evaluate("[...document.images].map(one => [one.complete && one.naturalWidth > 0, one.alt])")
-        assert len(pictures) == 2 and all(shown and words for shown, words in pictures)
-        fonts = _fonts(page)
-        assert fonts and not any("LastResort" in name for name in fonts)
-        assert not errors
-        browser.close()
+def test_the_page_fits_and_every_picture_has_words(browser, folder, language, size):
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((folder / language / "index.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert page.evaluate("document.documentElement.lang") == language
+    pictures = page.evaluate("[...document.images].map(one => [one.complete && one.naturalWidth > 0, one.alt])")
+    assert len(pictures) == 2 and all(shown and words for shown, words in pictures)
+    fonts = _fonts(page)
+    assert fonts and not any("LastResort" in name for name in fonts)
+    assert not errors
+    page.close()
 
 
 def _fonts(page) -> set[str]:
