@@ -29,7 +29,8 @@ def lesson_page(root: Path, lesson: course.Lesson) -> str:
     labels = list(_reports(root, lesson.notebook))
     now = [run.label for run in plan(root, profile="smoke") if run.notebook == lesson.notebook] if not labels else []
     download = f"[{lesson.notebook}]({lesson.notebook})"
-    parts = [f"# {lesson.title}", f"**{lesson.part}.** Goal: {lesson.goal}"]
+    part = lesson.part if lesson.part.endswith("?") else f"{lesson.part}."
+    parts = [f"# {lesson.title}", f"**{part}** Goal: {lesson.goal}"]
     if links := public_address.badges(public_address.address(root), f"{NOTEBOOKS.as_posix()}/{lesson.notebook}"):
         parts.append(f"{links} ([what Colab needs first](../install.md#without-installing))")
     if now:

@@ -15,7 +15,8 @@ HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "oooo")
 
 
 def style() -> None:
-    """Set the common style of all figures. Call it once at the beginning of a notebook."""
+    """Set the common style of all figures and tables. Call it once at the beginning of a notebook."""
+    pd.set_option("display.precision", 4)
     sns.set_theme(
         context="notebook",
         style="ticks",

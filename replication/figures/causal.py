@@ -167,7 +167,7 @@ def intervals(
         ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_yticks(range(len(table)), list(table["name"])[::-1])
     ax.set_ylim(-0.6, len(table) - 0.4)
-    ax.set(xlabel=textwrap.fill(label, 50))
+    ax.set(xlabel="\n".join(textwrap.fill(line, 50) for line in label.split("\n")))
     return ax
 
 

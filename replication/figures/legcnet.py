@@ -111,7 +111,7 @@ def paired_epochs(runs: pd.DataFrame, method: str, *, budget: int, ax: Axes | No
     ax.plot([0, top], [0, top], color="0.4", lw=1, ls=":")
     ax.set(
         xlabel="epochs to the benchmark, dense",
-        ylabel=f"epochs to the benchmark, {method}\n({budget}: never came to it)",
+        ylabel=f"epochs to the benchmark, {method}\n({budget}: not reached)",
         title=f"n = {len(wide)} initialisations",
     )
     return ax
@@ -120,17 +120,22 @@ def paired_epochs(runs: pd.DataFrame, method: str, *, budget: int, ax: Axes | No
 def differences(
     table: pd.DataFrame, quantity: str, *, methods: Sequence[str] = ("ft", "pt"), ax: Axes | None = None
 ) -> Axes:
-    """Draw paired differences with 95% intervals, one row per method and reference."""
+    """Draw paired differences with 95% intervals, medians of epochs, otherwise means, by method and reference."""
     part = table[(table.quantity == quantity) & table.method.isin(methods)].iloc[::-1]
     ax = ax or plt.subplots(figsize=(6.0, 0.42 * len(part) + 1.2))[1]
     for y, row in enumerate(part.itertuples()):
+        if not np.isfinite(row.estimate):
+            ax.text(0.02, y, "infinite: benchmark not reached", transform=ax.get_yaxis_transform(), va="center")
+            continue
         drawn_as = look(list(methods).index(row.method))
         ax.plot([row.low, row.high], [y, y], color=drawn_as["color"], lw=2)
         ax.plot(row.estimate, y, ms=8, **drawn_as)
     ax.axvline(0, color="0.4", lw=1, ls=":")
     ax.set_yticks(range(len(part)), [f"{row.method} - {row.reference}" for row in part.itertuples()])
-    unit = "epochs" if quantity == "epochs" else quantity.replace("_", " ")
-    ax.set(xlabel=f"mean difference in {unit}, 95% interval\n(n = {int(part.n.iloc[0])} pairs)")
+    ax.set_ylim(-0.6, len(part) - 0.4)
+    average = "median" if quantity == "epochs" else "mean"
+    label = f"{average} difference in {quantity.replace('_', ' ')}, 95% interval"
+    ax.set(xlabel=f"{label}\n(n = {int(part.n.iloc[0])} pairs)")
     ax.locator_params(axis="x", nbins=6)
     return ax
 

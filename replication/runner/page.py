@@ -19,12 +19,15 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; m
 .input .highlight { background: #f7f7f7; border-left: 3px solid #ddd; overflow-x: auto; }
 .input pre { font-size: 11px; line-height: 1.35; margin: .6rem 0; padding: .4rem .7rem; }
 .output, .formula { overflow-x: auto; overflow-y: hidden; }
-.output pre { font-size: 13px; overflow-x: auto; }
+.output pre { font-size: 13px; white-space: pre-wrap; }
 .output_stderr pre { background: #fdf3e7; padding: .3rem .6rem; }
 .anchor-link { display: none; }
 img, svg { max-width: 100%; height: auto; }
+@media screen and (min-width: 60rem) { img { min-width: 0 !important; } }
 table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #ddd; padding: .2rem .6rem; text-align: right; white-space: nowrap; }
+th, td { border-bottom: 1px solid #ddd; padding: .2rem .6rem; text-align: left; }
+.dataframe th, .dataframe td { text-align: right; white-space: nowrap; }
+.dataframe td.long { min-width: 16rem; text-align: left; white-space: normal; }
 thead th { border-bottom: 2px solid #999; }
 tbody th { vertical-align: top; }
 """

@@ -18,7 +18,9 @@ _LEAST_SCALE = 0.7  # at which labels of 11 pixels can still be read
 
 
 def readable(body: str) -> str:
-    """Give images a text and a least width, formulas a box that scrolls, and fold cells that only say "Left out".
+    """Give images a text and a least width, formulas a box that scrolls, and fold cells that only state an omission.
+
+    In tables, a dash stands for a missing number, and long texts have a class by which they are wrapped.
 
     Parameters
     ----------
@@ -35,14 +37,16 @@ def readable(body: str) -> str:
         body,
         flags=re.DOTALL,
     )
+    body = re.sub(r"<td>(?:NaN|nan|NaT)</td>", "<td>–</td>", body)
+    body = re.sub(r"<td>(?=[^<]{41,}</td>)", '<td class="long">', body)
     return _with_texts("".join(map(_folded, _CELL.split(body))))
 
 
 def _folded(cell: str) -> str:
-    """Fold a code cell whose whole output is a sentence that begins with "Left out"."""
+    """Fold a code cell whose whole output is a sentence that begins with "Left out" or "Omitted"."""
     code, _, output = cell.partition('<div class="output_wrapper">')
     sentence = (
-        re.fullmatch(r"\s*(?:<[^>]+>\s*)*(Left out\b[^<]*?)\s*(?:<[^>]+>\s*)*", output)
+        re.fullmatch(r"\s*(?:<[^>]+>\s*)*((?:Left out|Omitted)\b[^<]*?)\s*(?:<[^>]+>\s*)*", output)
         if "<img" not in output
         else None
     )

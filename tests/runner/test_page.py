@@ -140,10 +140,19 @@ def test_a_long_formula_scrolls_and_a_cell_that_leaves_out_its_part_is_folded():
     def cell(text):
         return new_code_cell("show()", outputs=[new_output("stream", name="stdout", text=text)])
 
-    cells = [new_markdown_cell("$$a$$ and $b$"), cell("Left out here: needs seeds.\n"), cell("Left\nLeft out: 3\n")]
+    cells = [new_markdown_cell("$$a$$ and $b$"), cell("Left out here: needs seeds.\n"), cell("Left\nLeft out: 3\n"), cell("Omitted: a.\n")]
     found = to_html(new_notebook(cells=cells), title="a", note="b")
     assert found.count('<div class="formula"><math') == 1 and found.count("<math") == 2
-    assert found.count("<details") == 1 and "<summary>Left out here: needs seeds.</summary>" in found
+    assert re.findall("<summary>(.*?)</summary>", found) == ["Left out here: needs seeds.", "Omitted: a."]
+    assert readable(found) == found
+
+
+def test_a_missing_number_is_a_dash_and_a_long_text_is_wrapped():
+    table = pd.DataFrame({"a": [1.0, float("nan")], "note": ["NaN of a", "x" * 41]})
+    output = new_output("execute_result", {"text/html": table.to_html()})
+    found = to_html(new_notebook(cells=[new_code_cell("show()", outputs=[output])]), title="a", note="b")
+    cells = [("", "1.0"), ("", "NaN of a"), ("", "–"), (' class="long"', "x" * 41)]
+    assert re.findall("<td(.*?)>(.*?)</td>", found) == cells
     assert readable(found) == found
 
 

@@ -50,7 +50,7 @@ def exponents_and_p_values(
         reason = f"no test: {count} windows" if count <= 3 * lag + 1 else "no test: the risk never changes"
         needed = f"\nlags up to {lag} need more than {3 * lag + 1}" if count <= 3 * lag + 1 else ""
         lower.text(0.5, 0.5, reason + needed, transform=lower.transAxes, ha="center", va="center")
-    lower.axhline(LEVEL, color="0.4", lw=1, ls=":", label=f"level {LEVEL:g}")
+    lower.axhline(LEVEL, color="0.4", lw=1, ls=":", label=f"significance {LEVEL:g}")
     beside(lower)
     lower.set(yscale="log", ylim=(_LEAST_P / 1.6, 1.6))
     lower.set(ylabel=f"smallest p over lags\n(drawn from {_LEAST_P:g} up)")
