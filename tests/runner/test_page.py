@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
@@ -140,7 +141,8 @@ def test_a_long_formula_scrolls_and_a_cell_that_leaves_out_its_part_is_folded():
     def cell(text):
         return new_code_cell("show()", outputs=[new_output("stream", name="stdout", text=text)])
 
-    cells = [new_markdown_cell("$$a$$ and $b$"), cell("Left out here: needs seeds.\n"), cell("Left\nLeft out: 3\n"), cell("Omitted: a.\n")]
+    said = ("Left out here: needs seeds.\n", "Omitted: a.\n", "Left\nLeft out: 3\n")
+    cells = [new_markdown_cell("$$a$$ and $b$"), *map(cell, said)]
     found = to_html(new_notebook(cells=cells), title="a", note="b")
     assert found.count('<div class="formula"><math') == 1 and found.count("<math") == 2
     assert re.findall("<summary>(.*?)</summary>", found) == ["Left out here: needs seeds.", "Omitted: a."]
