@@ -43,11 +43,11 @@ _MATHS_ATTRIBUTES = """accent accentunder class columnalign columnlines columnsp
     form height linethickness lspace mathcolor mathsize mathvariant maxsize minsize notation rowlines rowspacing rspace
     scriptlevel separator stretchy voffset width xmlns"""
 _HREF = re.compile(r"https?:|mailto:|#|[\w./%-]*(#|$)")
-_SRC = re.compile(r"data:image/(png|jpeg|gif);base64,")
+_SRC = re.compile(r"data:image/(png|jpeg|gif|svg\+xml);base64,")
 # Without their content; of other elements that are not kept, the text stays.
 _REMOVED = re.compile(r"<(script|style|iframe|object|svg|template|noscript)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
-#: Forms of an output that are programs or contain them. The other forms of the output are shown.
-_ACTIVE = ("application/javascript", "image/svg+xml")
+#: Of an SVG drawing. As a picture it runs none, but a reader can open it by itself.
+_PROGRAM = re.compile(r"<(\w+:)?(script|foreignObject)|\son\w+\s*=|javascript:", re.IGNORECASE)
 
 
 def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
@@ -77,8 +77,10 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
     for number, cell in enumerate(notebook.cells):  # papermill gives the cell that it adds a random one
         cell["id"] = f"cell-{number}"
         for output in cell.get("outputs", ()):
-            for form in _ACTIVE:
-                output.get("data", {}).pop(form, None)
+            data = output.get("data", {})  # without programs the other forms of the output are shown
+            data.pop("application/javascript", None)
+            if _PROGRAM.search(data.get("image/svg+xml", "")):
+                del data["image/svg+xml"]
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.register_filter("markdown2html", _markdown)
     body, _ = exporter.from_notebook_node(notebook)

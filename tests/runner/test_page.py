@@ -99,7 +99,15 @@ def test_no_script_of_a_notebook_reaches_its_page(planted, place):
 def test_a_program_is_shown_by_the_other_forms_of_its_output(form):
     output = new_output("display_data", {form: "<svg><script>planted()</script></svg>", "text/plain": "a plot"})
     found = to_html(new_notebook(cells=[new_code_cell("show()", outputs=[output])]), title="a", note="b")
-    assert "a plot" in found and "planted" not in found
+    assert "a plot" in found and "planted" not in found and "<img" not in found
+
+
+def test_null_a_drawing_without_a_program_is_a_picture():
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 1"><text>on = 1</text></svg>'
+    output = new_output("display_data", {"image/svg+xml": drawing, "text/plain": "<SVG object>"})
+    found = to_html(new_notebook(cells=[new_code_cell("show()", outputs=[output])]), title="a", note="b")
+    coded = re.search('<img [^>]*src="data:image/svg[+]xml;base64,([^"]+)"', found)[1]
+    assert base64.b64decode(coded).decode().strip() == drawing and "SVG object" not in found
 
 
 def test_null_what_reports_consist_of_is_kept():
