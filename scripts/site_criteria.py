@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ccprune import criteria
+from ccprune.recording import InMemory
 from ccprune.training import fit
 from replication.reporting.markdown import table
 
@@ -101,7 +102,10 @@ def _held(criterion: criteria.Criterion, steps: int) -> float:
         fit(model, lambda _: [(x, y)] * count, epochs=1, optimizer=optimizer, recorder=recording)
     own = {id(parameter) for parameter in model.parameters()}
     weights = sum(parameter.numel() for parameter in model.parameters() if parameter.ndim > 1)
-    held = (value.numel() for value in _tensors(recording.stores[criterion.name], own))
+    store = recording.stores[criterion.name]
+    if isinstance(store, InMemory):
+        store.records()  # without the free rows of its last block
+    held = (value.numel() for value in _tensors(store, own))
     return sum(size for size in held if size > steps) / weights
 
 

@@ -48,6 +48,8 @@ class StoreFull(RuntimeError):
 class InMemory(Rows):
     """Rows on the changes' device, in the weights' precision (half as float32), with 4 T P bytes in float32.
 
+    Rows are allocated in blocks of 64 MiB, the first ones smaller, so that a quarter more may be held.
+
     Parameters
     ----------
     momentum : bool, default False
@@ -84,7 +86,7 @@ class InMemory(Rows):
 
     def _append(self, delta_loss: Tensor, row: Tensor) -> None:
         if not self._free:
-            self._free = max(1, min(len(self), _BLOCK_BYTES // row.nbytes))
+            self._free = max(1, min(len(self) // 4, _BLOCK_BYTES // row.nbytes))
             self._blocks.append(row.new_empty(self._free, len(row)))
         self._blocks[-1][-self._free] = row
         self._free -= 1

@@ -29,9 +29,11 @@ def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
     known = {package.name: package for package in packages}
     files: set[Path] = set()
     waiting: list[Path] = []
+    seen: set[str] = set()
 
     def add(names: Iterable[str]) -> None:
-        for name in names:
+        for name in set(names) - seen:
+            seen.add(name)
             package = known.get(name.partition(".")[0])
             for path in _files(package, name) if package else ():
                 if path not in files:
