@@ -23,10 +23,12 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; m
 .output_stderr pre { background: #fdf3e7; padding: .3rem .6rem; }
 .anchor-link { display: none; }
 img, svg { max-width: 100%; height: auto; }
+img[src^="data:image/svg"] { min-width: 40rem; }
 @media screen and (min-width: 60rem) { img { min-width: 0 !important; } }
 table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid #ddd; padding: .2rem .6rem; text-align: left; }
 .dataframe th, .dataframe td { text-align: right; white-space: nowrap; }
+.dataframe th[colspan] { text-align: left; }
 .dataframe td.long { min-width: 16rem; text-align: left; white-space: normal; }
 thead th { border-bottom: 2px solid #999; }
 tbody th { vertical-align: top; }
