@@ -39,7 +39,7 @@ def record(
         Whether steps may be omitted, as by a `torch.amp.GradScaler`.
     only, skip : collection of str and Module
         Weights that are recorded, and weights that are not: modules, or names of modules or parameters.
-    options : {name: {argument: value}}, optional
+    options : mapping of name to {argument: value}, optional
         Arguments of a criterion's store, such as `{"legcnet": {"window": 20}}`.
 
     Raises
@@ -80,7 +80,7 @@ def prune(
     Parameters
     ----------
     model : Module
-    scores : {name: Tensor}
+    scores : mapping of name to Tensor
         Scores of every prunable weight, larger = keep.
     sparsity : float or {name: float}
         Pruned fraction of all weights, or of the parameters or modules that are named; '' names all others.

@@ -58,7 +58,7 @@ class Start:
     Attributes
     ----------
     model, optimizer
-    scores : {criterion: scores}
+    scores : mapping of criterion to scores
     curve : list of float
         Value of `watch` after each epoch, if it was given.
     price : {"plain", "recorded": seconds of an epoch; "score CRITERION": seconds; "bytes": memory of the records}

@@ -21,7 +21,7 @@ class Found:
 
     Attributes
     ----------
-    setting : {name: value}
+    setting : mapping of name to value
         The entry of the grid that was chosen.
     difference : float
         Its mean difference to the dense network over the repetitions on which it was chosen.

@@ -31,12 +31,12 @@ class Recording:
         Whether steps may be omitted, as by a `torch.amp.GradScaler`.
     only, skip : collection of str and Module
         Weights that are recorded, and weights that are not: modules, or names of modules or parameters.
-    options : {name: {argument: value}}, optional
+    options : mapping of name to {argument: value}, optional
         Arguments of a criterion's store, such as `{"legcnet": {"risk": held_out_loss}}`, see `scores.WeightExponents`.
 
     Attributes
     ----------
-    stores : {name: store}
+    stores : mapping of name to store
         Stores of the criteria that record.
     pairing : str
         "same_batch" if any criterion needs it, and then `after` must be called; otherwise "consecutive".

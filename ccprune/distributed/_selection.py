@@ -25,7 +25,7 @@ def drop_lowest(
 
     Parameters
     ----------
-    scores : {name: Tensor}
+    scores : mapping of name to Tensor
         Scores of this rank's parts, without NaN.
     counts : sequence of (names, k)
         Families of tensors, each with the number of weights to prune. Equal scores are pruned in the order of the

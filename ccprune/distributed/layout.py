@@ -48,7 +48,7 @@ class Layout:
 
     Attributes
     ----------
-    parts : {name in the plain model: Part}
+    parts : mapping of name in the plain model to Part
     sharded : bool
         Whether the rank holds only its shards (FSDP2), or whole tensors (DDP).
     group : ProcessGroup

@@ -25,9 +25,9 @@ class ShardedMask:
 
     Attributes
     ----------
-    keep : {name: bool Tensor}
+    keep : mapping of name to bool Tensor
         True = keep, of the shape of this rank's shard or of the whole replicated tensor.
-    counts : {name: int}
+    counts : mapping of name to int
         Number of kept weights in each whole tensor.
     layout : Layout
 
@@ -53,7 +53,7 @@ class ShardedMask:
 
         Parameters
         ----------
-        scores : {name: Tensor}
+        scores : mapping of name to Tensor
             Scores of this rank's parts: `scores` of a store of `distributed.Recorder`, or computed from
             `layout.own(model)`.
         layout : Layout

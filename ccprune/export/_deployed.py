@@ -38,7 +38,7 @@ def deploy(
     mask : Mask
     key : bytes
         Secret of at least 16 bytes.
-    measures : {name: sequence of float}
+    measures : mapping of name to sequence of float
         Values of each measure, paired between versions: those of the same samples or seeds, in the same order.
 
     Returns

@@ -57,7 +57,7 @@ def slice_1d(
         Largest value of a, above 0.
     points : int, default 21
         Number of values of a, odd and at least 3.
-    direction : {prunable parameter name: Tensor}, optional
+    direction : mapping of prunable parameter name to Tensor, optional
         Such as an eigenvector or the difference to another minimum; only its remaining weights are used. None: a
         Gaussian direction of this `seed` in which each filter's part has the norm of the filter's remaining weights (Li
         et al., 2018, section 4), so that a is a relative change.

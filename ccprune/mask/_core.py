@@ -34,7 +34,7 @@ class Mask(FromScores):
 
     Attributes
     ----------
-    keep : {parameter name: Tensor}
+    keep : mapping of parameter name to Tensor
         Bool tensors of the parameters' shapes, True = keep.
     requested : float, optional
         Sparsity that was requested, if any.

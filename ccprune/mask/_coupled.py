@@ -23,7 +23,7 @@ def attention_heads(model: nn.Module, x: Any, heads: Mapping[str, int]) -> dict[
     model : Module
     x : Tensor, tuple or mapping
         Example inputs, on which the groups are tested.
-    heads : {name: int}
+    heads : mapping of name to int
         Number of heads of each attention module; with grouped queries, that of the keys and values. The module's
         weights are those of the input projections, and last those of the output projection. One parameter for several
         projections has all queries first, then all keys, then all values.

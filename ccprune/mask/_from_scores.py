@@ -41,7 +41,7 @@ class FromScores:
 
         Parameters
         ----------
-        scores : {name: Tensor}
+        scores : mapping of name to Tensor
             Scores of every prunable weight, larger = keep.
         sparsity : float or {name: float}
             Pruned fraction of all weights that have a score, including protected weights. With a mapping, each part of
@@ -127,7 +127,7 @@ class FromScores:
 
         Parameters
         ----------
-        scores : {name: Tensor}
+        scores : mapping of name to Tensor
             Scores, larger = keep. Equal scores are pruned in the order of their index.
         n, m : int, default 2 and 4
         protect : collection of str
@@ -186,12 +186,12 @@ class FromScores:
 
         Parameters
         ----------
-        scores : {name: Tensor}
+        scores : mapping of name to Tensor
             Scores of every prunable weight, larger = keep.
         share : float or {name: float}
             Pruned fraction of the channels, or of those of parameters, modules or groups; '' names all others. The
             fraction of weights is the mask's `sparsity`.
-        groups : {name: Group}, optional
+        groups : mapping of name to Group, optional
             From `mask.attention_heads` and `mask.coupled_channels` (``heads | channels``).
         norm : {"sum", "l2"}
             Score of a channel: sum or Euclidean norm of the scores of its weights.

@@ -35,7 +35,7 @@ def sensitivity(
     ----------
     model : Module
         In eval mode during the evaluation. It is not changed.
-    scores : {name: Tensor}
+    scores : mapping of name to Tensor
         Scores, larger = keep.
     x, y : Tensor (n, ...), Tensor (n,)
         Held-out samples; x may be a tuple or mapping of the model's arguments, or an iterable of batches (x, y).
@@ -103,7 +103,7 @@ def allocate(
     ----------
     table : DataFrame
         From `sensitivity`, with the parameters of the scores.
-    scores : {name: Tensor}
+    scores : mapping of name to Tensor
         Scores, of which the sizes are used.
     sparsity : float
         Pruned fraction of all weights.

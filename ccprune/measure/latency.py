@@ -88,7 +88,7 @@ def inferences(
 
     Parameters
     ----------
-    models : {name: Module}
+    models : mapping of name to Module
     example : Tensor (n, ...), tuple, mapping, or iterable of batches
         Batch that each of the models takes.
     repeats, warmup : int, default 100 and 10

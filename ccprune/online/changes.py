@@ -88,7 +88,7 @@ def shrink(
     Parameters
     ----------
     mask : Mask
-    scores : {name: Tensor}
+    scores : mapping of name to Tensor
         Scores; larger = keep. Of equal scores, that of the first weight is pruned first.
     kept : sequence of int
         Number of weights to keep: one with scope "global"; with "layer" one per parameter, in the order of the mask.
@@ -139,9 +139,9 @@ def exchange(
     Parameters
     ----------
     mask : Mask
-    scores : {name: Tensor}
+    scores : mapping of name to Tensor
         Scores; larger = keep. Of equal scores, that of the first weight is pruned first.
-    growth : {name: Tensor}
+    growth : mapping of name to Tensor
         Finite growth; larger = regrow. Of equal values, the last weight is regrown first.
     fraction : float
         Share of the kept weights that is exchanged.

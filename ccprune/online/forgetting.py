@@ -26,7 +26,7 @@ class Forgetting:
 
     Parameters
     ----------
-    weights : {name: Tensor}
+    weights : mapping of name to Tensor
         Weights that will be recorded, as returned by `mask.prunable`; only shapes and devices are used.
     half_life : float
         Half-life in records.

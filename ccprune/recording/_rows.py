@@ -25,7 +25,7 @@ class Layout:
 
     Attributes
     ----------
-    shapes : {name: shape}
+    shapes : mapping of name to shape
         Shapes of the weights, in the order of their columns.
     momentum : bool, default False
 

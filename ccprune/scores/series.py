@@ -25,7 +25,7 @@ def legcnet(
 
     Parameters
     ----------
-    exponents : {name: Tensor (K, *shape)}
+    exponents : mapping of name to Tensor (K, *shape)
         Exponents per window, from `lyapunov.windowed_exponents`.
     risk : Tensor (K,)
         Misclassification risk at the windows' ends.

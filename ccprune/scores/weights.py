@@ -77,9 +77,9 @@ def ranks(scores: Mapping[str, Tensor], *, within: str, rows: Mapping[str, int] 
 
     Parameters
     ----------
-    scores : {name: Tensor}
+    scores : mapping of name to Tensor
     within : {"layer", "row"}
-    rows : {name: int}, optional
+    rows : mapping of name to int, optional
         Axis of the output units of tensors where it is not the first, as in transposed convolutions.
 
     Raises

@@ -23,7 +23,7 @@ class Posterior:
 
     Attributes
     ----------
-    probability : {name: Tensor}
+    probability : mapping of name to Tensor
         Posterior probability that each coefficient is not zero, float64. One minus it is the local false discovery
         rate. It is a score for `Mask.from_scores`: larger means keep.
     non_null : float
@@ -70,7 +70,7 @@ def posterior(z: Mapping[str, Tensor]) -> Posterior:
 
     Parameters
     ----------
-    z : {name: Tensor}
+    z : mapping of name to Tensor
         Statistics of any shapes, on one device, infinite ones allowed. For two-sided p-values, such as those of
         `granger_test` at one lag, |z| is `-torch.special.ndtri(p / 2)`.
 

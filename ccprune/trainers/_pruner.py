@@ -37,7 +37,7 @@ class GradualPruner:
     model : Module
     optimizers : Optimizer
         All optimisers that train prunable weights. Steps of the first are counted.
-    schedule : {int: float}
+    schedule : mapping of int to float
         Number of steps or epochs after which weights are pruned, and the sparsity that is then reached. The sparsities
         must not decrease; those of `mask.cubic` and `mask.geometric` do not.
     unit : str, default "step"

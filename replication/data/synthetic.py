@@ -33,7 +33,7 @@ class Problem:
         The same network with the best weights.
     x, y : Tensor (n, inputs), (n, outputs)
         Data.
-    idle : {parameter name: bool Tensor}
+    idle : mapping of parameter name to bool Tensor
         True for the idle weights. Setting all of them to zero in `optimum` does not change the loss. Setting any other
         weight to zero raises it.
     """

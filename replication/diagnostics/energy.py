@@ -37,7 +37,7 @@ def of_training(
         Settings of LEGCNet.
     ensemble : MLPBatch
         B initial networks with M weights.
-    keep : {name: Tensor (B, M), bool}
+    keep : mapping of name to Tensor (B, M), bool
         Masks, True = keep; all True for the dense networks.
     rounds, repeats : int
         As in `ledger.energy.compared`.

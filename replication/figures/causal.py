@@ -46,7 +46,7 @@ def accuracy_against_sparsity(
         Column to draw.
     label : str
         Label of the y axis.
-    marks : {method: sparsity}, optional
+    marks : mapping of method to sparsity, optional
         Critical sparsities, drawn as vertical bars on the lines.
     ax : Axes, optional
         By default new axes.
@@ -89,7 +89,7 @@ def step_prediction(
     ----------
     predicted : array_like (T,)
         Predicted changes.
-    actual : {name: array_like (T,)}
+    actual : mapping of name to array_like (T,)
         Changes of one or more measurements, which may be shorter than T.
     unit : str, default "nats"
         Unit of the loss; cross-entropy with natural logarithms is in nats.
@@ -176,7 +176,7 @@ def loss_slices(slices: Mapping[str, tuple[Sequence[float], ArrayLike]], *, labe
 
     Parameters
     ----------
-    slices : {name: (coordinates, losses)}
+    slices : mapping of name to (coordinates, losses)
         Coordinates (n,) and losses (n,), or (d, n) for d directions, whose mean is drawn and whose range is shaded.
     label : str
         Name and unit of the loss.

@@ -24,7 +24,7 @@ def spectral_densities(
 
     Parameters
     ----------
-    spectra : {parameter name: (array_like, array_like)}
+    spectra : mapping of parameter name to (array_like, array_like)
         `spectrum` and `randomised_spectrum` of each parameter.
     table : DataFrame
         `diagnostics.weightwatcher.summary` of the same weights.

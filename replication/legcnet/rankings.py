@@ -32,9 +32,9 @@ class Rankings:
 
     Attributes
     ----------
-    ranks : {name: Tensor (B, M) of int64}
+    ranks : mapping of name to Tensor (B, M) of int64
         Position of each weight in the pruning order; 0 is pruned first. There are no ties.
-    p_values : {name: Tensor (B, M)}
+    p_values : mapping of name to Tensor (B, M)
         p-values of each of `TESTS`, NaN where a weight cannot be tested.
     """
 

@@ -19,7 +19,7 @@ class ModelBatch:
 
     Attributes
     ----------
-    parameters : {name: Tensor (B, *shape)}
+    parameters : mapping of name to Tensor (B, *shape)
         Parameters of all models, including biases.
     template : Module
         The model without values, on the meta device.
@@ -81,7 +81,7 @@ class ModelBatch:
             Function of outputs and y that returns the mean loss of one model.
         lr : float
             Learning rate.
-        keep : {name: Tensor (B, *shape)}, optional
+        keep : mapping of name to Tensor (B, *shape), optional
             Mask as returned by `split`, True = keep.
         """
 

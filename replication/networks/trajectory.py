@@ -29,7 +29,7 @@ class Window:
         Row of its first point.
     weights : Tensor (B, w, M)
         Weights at its w points.
-    risk : {name: Tensor (B,)}
+    risk : mapping of name to Tensor (B,)
         1 - accuracy on each named set of samples at its last point.
     """
 
@@ -91,7 +91,7 @@ def windows(
         Number of epochs.
     window, stride : int
         Points of a window, and points between the beginnings of two windows.
-    risk : {name: (x, y)}
+    risk : mapping of name to (x, y)
         Samples on which 1 - accuracy is computed at each window's end.
 
     Yields

@@ -65,7 +65,7 @@ def roc(
 
     Parameters
     ----------
-    problems : {name: Question}, optional
+    problems : mapping of name to Question, optional
         Planted problems and the settings of their training. By default `causal.known_answers.questions()`: dead inputs,
         dead inputs with unequal needed weights, inputs with noise only, and a teacher's idle units.
     names : collection of str, optional
@@ -130,9 +130,9 @@ def auc(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> float:
 
     Parameters
     ----------
-    score : {parameter name: Tensor}
+    score : mapping of parameter name to Tensor
         Scores, larger = keep.
-    idle : {parameter name: bool Tensor}
+    idle : mapping of parameter name to bool Tensor
         True for idle weights.
 
     Returns

@@ -140,7 +140,7 @@ def disturbed_scores(
     Returns
     -------
     model : Module
-    scores : {criterion: {parameter name: Tensor}}
+    scores : mapping of criterion to {parameter name: Tensor}
     images : Images
         Images of the end.
     """
@@ -195,7 +195,7 @@ def drift_runs(
         As in `disturbed_scores`.
     sparsities : sequence of float
     seeds : sequence of int
-    disturbances : {name: Disturbance}, optional
+    disturbances : mapping of name to Disturbance, optional
         By default `DISTURBANCES`.
 
     Returns

@@ -94,7 +94,7 @@ def fit(
     alpha : float, default 0.0
         Penalty of the fits of 2024, 1e-14 to 1e-17 in their scripts. Without a penalty abs(gamma) ranks the weights in
         the order in which a rising penalty sets them to zero, as long as predictions are negligible.
-    columns : {name: slice}, optional
+    columns : mapping of name to slice, optional
         Columns of each weight tensor, for the fits of 2024. None: one tensor.
     seed : int, default 0
         Seed of the order of the records.

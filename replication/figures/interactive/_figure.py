@@ -25,12 +25,12 @@ class Interactive:
     draw : callable
         Function of the controls' values by name that returns a Figure. The figure's title describes its content and is
         the picture's alternative text.
-    knobs : {name: widget}
+    knobs : mapping of name to widget
         Controls, which are ipywidgets with a value.
 
     Attributes
     ----------
-    knobs : {name: widget}
+    knobs : mapping of name to widget
         The controls. Setting a `.value` draws the figure.
     figure : matplotlib.figure.Figure
         The last figure.

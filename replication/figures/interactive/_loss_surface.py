@@ -24,7 +24,7 @@ def loss_surface(
     ----------
     before : SliceResult
         Plane before pruning, from `flatness.slice_2d`.
-    after : {method: {sparsity: SliceResult}}
+    after : mapping of method to {sparsity: SliceResult}
         Planes after pruning, on the same coordinates and data, with the same sparsities for all methods.
     top : float
         Upper limit of the colour scale, which is the same for all planes.

@@ -21,7 +21,7 @@ def penalty(
     ----------
     masks : sequence of L Mask
         One mask per penalty, all of one network: `Screen.masks(alphas)`, or the non-zero coefficients of solutions.
-    accuracies : {name: L accuracies between 0 and 1}
+    accuracies : mapping of name to L accuracies between 0 and 1
         Accuracies of the pruned network, one curve per name, such as "as pruned" and "after one more epoch".
     alphas : sequence of L float
         Increasing penalties above 0, in units of loss times squared weight as in `Screen`. The initial one is in the
