@@ -6,6 +6,7 @@
 - Tables between `<!-- made: NAME -->` and `<!-- end -->` in docs/. The text between these comments in the file is for
   readers of the file.
 - Examples in docstrings, `>>> ...`, as code, because Markdown reads them as quotations.
+- A class for columns of sentences, which would otherwise be as narrow as a word.
 """
 
 import posixpath
@@ -101,7 +102,8 @@ def on_page_markdown(markdown, *, page, config, files):
 
 
 def on_page_content(content, *, page, config, files):
-    """Insert a lesson's report into its page, and its headings into the table of contents."""
+    """Insert a lesson's report into its page and its headings into the table of contents; mark columns of sentences."""
+    content = re.sub(r"<th>(?=(?:note|when to use|what it is, and its source)</th>)", '<th class="text">', content)
     found = re.search(r"<!-- report: (\S+) -->", content)
     if not found:
         return content
