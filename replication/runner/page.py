@@ -29,7 +29,7 @@ table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; display: bl
 th, td { border-bottom: 1px solid #ddd; padding: .2rem .6rem; text-align: left; }
 .dataframe th, .dataframe td { text-align: right; white-space: nowrap; }
 .dataframe th[colspan] { text-align: left; }
-.dataframe td.long { min-width: 16rem; text-align: left; white-space: normal; }
+.dataframe td.long { min-width: 16rem; white-space: normal; }
 thead th { border-bottom: 2px solid #999; }
 tbody th { vertical-align: top; }
 """
