@@ -86,7 +86,8 @@ class SparsityReport:
 
     def _repr_html_(self) -> str:
         lines = "<br>".join(escape(line) for line in self.summary.split("\n"))
-        shown = [table.to_html(float_format=lambda value: f"{value:.4g}") for table in (self.layers, self.forms)]
+        options = {"float_format": lambda value: f"{value:.4g}" if value < 1e4 else f"{value:.0f}", "na_rep": "–"}
+        shown = [table.to_html(**options) for table in (self.layers, self.forms)]
         return "".join([f"<p>{lines}</p>", *shown, f"<p>{escape(NOTE)}</p>"])
 
 

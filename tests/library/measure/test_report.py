@@ -57,7 +57,7 @@ def test_layers_by_hand():
         "Masking alone does not make inference faster",
     ):
         assert line in text and line in html
-    assert "<table" in html and "4.weight" in html
+    assert "<table" in html and "4.weight" in html and "<td>–</td>" in html and "NaN" not in html
     unknown = report(mask.apply_(model), Mask(mask.keep))
     assert unknown.requested is None and "requested" not in str(unknown) and "not zero" not in str(unknown)
 
