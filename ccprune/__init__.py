@@ -9,8 +9,8 @@
     print(ccprune.report(model, mask))
 
 `compare` runs these steps for several criteria, sparsities and seeds, and returns one table. `pilot` does the same from
-raw data to a page that says whether pruning is worth it. Importing the package
-imports none of its modules, so that the command line starts quickly. The names in `__all__` are imported on first use.
+raw data to a page on whether pruning is worth it. Importing the package imports none of its modules, so that the
+command line starts quickly. The names in `__all__` are imported on first use.
 """
 
 from importlib import import_module

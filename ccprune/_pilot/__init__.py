@@ -109,7 +109,7 @@ def pilot(
     For each seed a dense network is trained, and its last epochs are recorded. Copies of it are pruned by each
     criterion, at once and gradually, and trained further, as is the dense network, for the same number of epochs. All
     are measured by the metric, operations and their time, epochs to reach the dense network's metric, and agreement
-    with its explanation. Every network is a unit that is stored in `folder`; the same call goes on where another ended.
+    with its explanation. Every network is stored in `folder`; the same call resumes an interrupted pilot.
 
     Parameters
     ----------

@@ -82,10 +82,10 @@ def check_factory(make: Any, seed: int, *, pretrained: bool = False) -> torch.de
     if first in (again, other):  # training one would train the other
         raise ValueError("make must return a new model at each call, got the same one twice")
     if not _equal(first, again):
-        raise ValueError(f"make must give the same model whenever it gets the same seed, not so for seed {seed}")
+        raise ValueError(f"make must return the same model for the same seed, got two for seed {seed}")
     if _equal(first, other) and not pretrained:
         raise ValueError(
-            f"make must use its seed, it gives equal weights for the seeds {seed} and {seed + 1}; trained weights need "
+            f"make must use its seed, got equal weights for the seeds {seed} and {seed + 1}; trained weights need "
             "pretrained=True"
         )
     return next(first.parameters()).device

@@ -115,7 +115,7 @@ def _loaded(loader: Any, device: torch.device | None, epoch: int) -> Iterator[Sa
 
     As in `Shuffled`, a single sample that is left over is added to the mini-batch before, for batch norm.
     """
-    # A generator of the loader's own goes on from epoch to epoch, and would be elsewhere after an interruption.
+    # The loader's own generator advances from epoch to epoch, and would have another state after an interruption.
     for holder in (loader, getattr(loader, "sampler", None)):
         generator = getattr(holder, "generator", None)
         if isinstance(generator, torch.Generator):

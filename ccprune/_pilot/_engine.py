@@ -53,7 +53,7 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A trained and scored network, from which all methods go on.
+    """A trained and scored network, from which all methods start.
 
     Attributes
     ----------

@@ -135,7 +135,7 @@ def recommend(
     dense = [row for row in rows if row["method"] == DENSE]
     if len(dense) < 2:
         return Recommendation("unknown")
-    # All seeds share the samples, so their spread says nothing of chance in these; orders of the targets do.
+    # All seeds share the samples, so their spread does not measure chance in these; permutations of the targets do.
     value = sign * np.mean([row["validation"] for row in dense])
     chance = sign * np.mean([row["shuffled"] for row in dense], axis=0)
     if (1 + (chance >= value).sum()) / (1 + len(chance)) > _SIGNIFICANCE:

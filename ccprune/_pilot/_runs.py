@@ -112,7 +112,7 @@ def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> t
         done, total = plan.stored()
         raise OutOfTime(
             f"seconds={seconds} ended before one seed was complete; {done} of {total} units are stored in "
-            f"{plan.folder}, and the same call goes on from there"
+            f"{plan.folder}, and the same call resumes"
         )
     first = found[0][0]["seed"]  # the first complete one
     layers = plan.units.get(plan.key(first, _LAYERS), lambda: _layers(plan, stored_start(plan, first).model))
@@ -152,7 +152,7 @@ def stored_start(plan: Plan, seed: int) -> Start:
             if set(setting.criteria) <= set(stored["scores"]):
                 return Start(model, optimizer, stored["scores"], stored["curve"], stored["price"])
         except (OSError, RuntimeError, KeyError, ValueError, EOFError):
-            pass  # a file that cannot be read is written anew
+            pass  # a file that cannot be read is written again
     begun = start(setting, seed, plan.measured)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"model": begun.model.state_dict(), "optimizer": begun.optimizer.state_dict()}
@@ -235,7 +235,7 @@ def _joules(model: nn.Module, example: Tensor) -> float | None:
     for _ in range(200):
         model(example)
     used = int(COUNTER.read_text()) - before
-    return used / 200e6 if used > 0 else None  # the counter began anew
+    return used / 200e6 if used > 0 else None  # the counter was reset
 
 
 def _layers(plan: Plan, model: nn.Module) -> Rows:

@@ -20,7 +20,7 @@ def check_changes(delta_weights: Mapping[str, Tensor], like: Mapping[str, Tensor
     expected = {name: tuple(one.shape) if isinstance(one, Tensor) else tuple(one) for name, one in like.items()}
     if not got or got != expected:
         raise ValueError(
-            "delta_weights must have the names and shapes of the weights, at least one, not so for "
+            "delta_weights must have the names and shapes of the weights, at least one; they differ in "
             f"{differing(expected, got)}"
         )
     return got

@@ -12,7 +12,7 @@ from ccprune.cli import doctor, pilot
 
 _DESCRIPTION = "Pruning by chaos and causality: a library, and the replication of two papers."
 _DOCTOR = """\
-Check the installation and list what each missing dependency disables. Nothing is fetched, run or changed.
+Check the installation and list what each missing dependency disables. Nothing is downloaded, run or changed.
 
 exit status
   0  everything that is required works
@@ -28,7 +28,7 @@ _IN_A_CLONE = {
     "status": "list which runs are done, and which would run again and why",
     "report": "write the tables and pages again, from the results alone",
     "verify": "check the committed results, and re-run a sample of them",
-    "data": "list, fetch or check the data sets",
+    "data": "list, download or check the data sets",
     "course": "copy the notebooks as a course",
 }
 

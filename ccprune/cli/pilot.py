@@ -15,14 +15,15 @@ DESCRIPTION = """\
 Measure whether pruning is worth it for a model, and write a page with the answer.
 
   ccprune pilot new KIND FILE.py      write a starter file that runs as it is (KIND: table, images, text, loop)
-  ccprune pilot FILE.py               run the pilot of a file whose function settings() returns the arguments of
-                                      ccprune.pilot; also the name of a module
+  ccprune pilot FILE.py               run the pilot of a file, or of a module given by name, whose function settings()
+                                      returns the arguments of ccprune.pilot
   ccprune pilot FILE.csv --target COLUMN
+                                      run a pilot that predicts a column of a table
 
-What is done is stored in the folder, and the same command goes on from there.
+Trained networks are stored in the folder, and the same command resumes an interrupted pilot.
 
 exit status
-  0  the page was written, or the dry run has printed the time
+  0  the page was written, or the dry run printed the expected time
   1  the time ended before one seed was complete
   2  an argument, the file or its settings are invalid
 """
@@ -33,13 +34,15 @@ def add(commands: Any, how: dict[str, Any]) -> None:
     parser = commands.add_parser("pilot", help="measure whether pruning is worth it", description=DESCRIPTION, **how)
     parser.set_defaults(command=run)
     parser.add_argument("what", nargs="+", metavar="FILE", help="FILE.py, a module, FILE.csv, or: new KIND FILE.py")
-    parser.add_argument("--target", metavar="COLUMN", help="column of a table that is predicted")
+    parser.add_argument("--target", metavar="COLUMN", help="column of the table to predict")
     parser.add_argument("--folder", metavar="FOLDER", help="folder of the page (default: pilot-FILE)")
     parser.add_argument("--language", choices=("en", "ja"), help="language of the page")
-    parser.add_argument("--seeds", type=int, metavar="N", help="networks of each kind")
-    parser.add_argument("--seconds", type=float, metavar="N", help="begin no new network after this time")
-    parser.add_argument("--search", type=float, metavar="SHARE", help="first choose by this share of the grid's epochs")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes, one seed each at a time")
+    parser.add_argument("--seeds", type=int, metavar="N", help="number of seeds")
+    parser.add_argument("--seconds", type=float, metavar="N", help="time after which no new network is trained")
+    parser.add_argument(
+        "--search", type=float, metavar="SHARE", help="choose first, with this share of the grid's epochs"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="number of processes, each with one seed at a time")
     parser.add_argument("--dry-run", action="store_true", default=None, help="only print how long training would take")
 
 

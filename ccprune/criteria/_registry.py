@@ -97,7 +97,7 @@ def register(
     parameters = inspect.signature(function).parameters.values()
     foreign = [p.name for p in parameters if p.name not in GIVEN and p.default is p.empty]
     if foreign:
-        raise ValueError(f"function must take some of {GIVEN}, {name!r} asks for {foreign}")
+        raise ValueError(f"function must take some of {GIVEN}, {name!r} also takes {foreign}")
     found = Criterion(name, function, store, pairing)
     if ("store" in found.takes) != (store is not None):
         raise ValueError(f"function must take the argument store if and only if a store is given, {name!r} does not")
@@ -206,7 +206,7 @@ def score(
             only, skip = recording.only, recording.skip
     if store is None and criterion.store is not None:
         raise ValueError(
-            f"recording must be of the criterion {name!r}, which looks at training: "
+            f"recording must be of the criterion {name!r}, which uses the training: "
             f"record(model, optimizer, names=[{name!r}]) makes one"
         )
     given = {"model": model, "x": x, "y": y, "loss": loss, "lr": lr, "seed": seed, "store": store}
@@ -241,8 +241,8 @@ def _checked(name: str, found: Any, weights: Mapping[str, Tensor]) -> Scores:
     wrong = [key for key, weight in weights.items() if key not in found or found[key].shape != weight.shape]
     if wrong:
         raise ValueError(
-            f"the criterion {name!r} must return a score of each weight, not so for {listed(wrong)} (weights that were "
-            "frozen or left out during a recording have none)"
+            f"the criterion {name!r} must return a score for each weight, they differ in {listed(wrong)} (weights that "
+            "were frozen or left out during a recording have none)"
         )
     found = {key: found[key] for key in weights}
     for key, value in found.items():

@@ -27,7 +27,7 @@ def deploy(
     """Store the next version of a model, make it the current one, and return what changed since the one before.
 
     A version is a file of `save` and a manifest with its SHA-256, the measures, the digest of the manifest before, and
-    an HMAC-SHA256 by the key. Whoever lacks the key cannot change a version without notice. It does not protect against
+    an HMAC-SHA256 by the key. Without the key, any change of a version is detected. It does not protect against
     who has the key, nor against a return to an older version that was signed.
 
     Parameters

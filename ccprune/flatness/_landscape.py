@@ -148,7 +148,7 @@ def _keep(weights: Weights, mask: Mask | None, frozen: set[str]) -> dict[str, Te
     got = {name: tuple(keep.shape) for name, keep in mask.keep.items()}
     expected = {name: tuple(weight.shape) for name, weight in weights.items() if name in got or name not in frozen}
     if got != expected:
-        raise ValueError(f"mask must cover exactly the model's prunable weights, not so for {differing(expected, got)}")
+        raise ValueError(f"mask must cover exactly the model's prunable weights; differing: {differing(expected, got)}")
     if mask.kept == 0:
         raise ValueError("mask must keep at least one weight, got none: there is nothing left to measure")
     return whole | {name: keep.to(weights[name].device) for name, keep in mask.keep.items()}

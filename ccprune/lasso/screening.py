@@ -7,7 +7,7 @@ with one number per weight:
     g_k is not 0  <=>  |sum_t w_t dL_t (dtheta_k,t)^2| > alpha,    w_t = (record t's step sizes) / (sum of step sizes)
     g_k is not 0  <=>  |S_k| / T > alpha,    S_k = sum_t dL_t (dtheta_k,t)^2,    where all steps are equal (power_t = 0)
 
-With decreasing steps, early records have larger weights; `record_weights` says how much that matters.
+With decreasing steps, early records have larger weights; `record_weights` returns these weights.
 
 |S| / T is a covariance without centring, in the unit of loss times weight^2. Alpha therefore scales with the square of
 the learning rate, or with its cube where dL is computed on the same mini-batch. In that case dL is close to its mean,
@@ -184,7 +184,7 @@ class Screen:
             raise ValueError(f"condition is of {condition.records} records, the screen has {len(self._rows)}")
         if not condition.holds:
             raise ValueError(
-                f"the screen does not stand for the fit here: predictions in {condition.tensor!r} may reach "
+                f"the screen does not approximate the fit here: predictions in {condition.tensor!r} may reach "
                 f"{condition.ratio:.3g} of the root mean square of dL, the limit is {LIMIT:g}; rank by `scores`, or "
                 "store the records and fit them"
             )

@@ -100,8 +100,8 @@ def coupled_channels(model: nn.Module, x: Any) -> dict[str, Group]:
     ImportError
         If torch-pruning is not installed.
     ValueError
-        If torch-pruning cannot trace the model, and for layers that it does not know, such as the transposed layers of
-        GPT-2 and experts in one parameter. For their attention there is `attention_heads`.
+        If torch-pruning cannot trace the model, and for layers that it does not support, such as the transposed layers
+        of GPT-2 and experts in one parameter. For their attention there is `attention_heads`.
 
     Examples
     --------

@@ -33,7 +33,7 @@ def traced(network: nn.Module, x: Any) -> tuple[Any, list[tuple[Any, Group | Non
         and not isinstance(module, nn.RNNBase | nn.RNNCellBase)
     ]
     if unknown:
-        raise ValueError(f"model must have layers that torch-pruning knows, it does not know {listed(unknown)}")
+        raise ValueError(f"model must have only layers that torch-pruning supports, got {listed(unknown)}")
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     graph = torch_pruning.DependencyGraph()

@@ -36,7 +36,7 @@ def shapley_values(model: nn.Module, x: Tensor, background: Tensor, *, permutati
     model : Module
         Maps (n, ...) to a Tensor (n, o), or a ValueError is raised; left unchanged.
     x, background : Tensor (n, ...), Tensor (m, ...)
-        Explained samples, and samples of the same shape that stand for unknown features.
+        Explained samples, and samples of the same shape that replace unknown features.
     permutations : int
         Number of random orders, drawn from `seed`.
 

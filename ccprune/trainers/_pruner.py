@@ -148,7 +148,7 @@ class GradualPruner:
             self._recorder.restart()
 
     def end_epoch(self, epochs: int | None = None) -> None:
-        """Count an epoch, or set the number of ended epochs, and prune if the schedule says so."""
+        """Count an epoch, or set the number of ended epochs, and prune if the schedule has a sparsity for it."""
         self.epochs = self.epochs + 1 if epochs is None else epochs
         if self._unit == "epoch":
             self._prune(self.epochs)

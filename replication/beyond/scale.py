@@ -133,11 +133,11 @@ accelerator has {MEMORY / 1e9:.0f} GB of memory, {BANDWIDTH / 1e12:g} TB/s and {
 (round numbers of an H100 SXM in bfloat16, an assumption that was not checked). A rank sends
 {NODE / 1e9:.0f} GB/s within a node of 8 and
 {NETWORK / 1e9:.0f} GB/s between nodes. Training is FSDP2 with AdamW in float32, {TOKENS:,} tokens a step over all
-ranks, at {100 * UTILISATION:.0f}% of the peak. Activations come on top.
+ranks, at {100 * UTILISATION:.0f}% of the peak. Memory for activations is needed in addition.
 
 ## Memory of a rank
 
-GB with training. Paper B's score holds {HELD["causal"]} bytes a weight. LEGCNet holds one window of {WINDOW} and
+GB, including training. Paper B's score needs {HELD["causal"]} bytes a weight. LEGCNet stores one window of {WINDOW} and
 {WINDOWS} finished windows, {HELD["LEGCNet"]} bytes a weight, or {HELD["LEGCNet, float16"]} with exponents in float16.
 
 {table([*names, "training", *HELD], memory)}
@@ -153,11 +153,11 @@ bandwidth. LEGCNet's exponents are spread over the {STRIDE} steps of a stride.
 ## What is exact, and what is sampled
 
 Paper B's score is exact for every weight, and so is the mask: its count is that of one process ([distributed
-training](distributed.md)). LEGCNet is exact as well where the first table has room. Where it has not, record a random
-tenth of the weights. The sample gives the threshold of a sparsity with an interval, and the share that each layer
-loses. It does not say which of the other weights are pruned: these need their own scores, for example in nine further
-recordings of a tenth, each pruned by the threshold that is known by then. `only` and `skip` choose layers and not
-weights, so that this is a calculation and not yet an option of the library.
+training](distributed.md)). LEGCNet is exact as well where it fits into memory (first table). Where it does not, record
+a random tenth of the weights. The sample gives an interval for the threshold of a sparsity, and the share of weights
+pruned in each layer. It does not determine which of the other weights are pruned. These need their own scores, for
+example from nine further recordings of a tenth each, pruned by the threshold of the first. The library has no option
+for this yet, because `only` and `skip` choose layers and not weights.
 
 The interval lies between two order statistics of the sample, by the binomial distribution. With a sample of a tenth
 and a sparsity of 90%, its bounds are these quantiles of the scores at a confidence level of 95%:

@@ -30,7 +30,7 @@ verdicts.csv and README.md into the output folder. A second call runs only what 
 profiles
   smoke    tests the installation in minutes. It writes to replication/.smoke unless --out is
            given. Its numbers are left out of verdicts.csv if the output folder has any others.
-  default  takes about a quarter of an hour on two cores, with data of installed packages.
+  default  takes about half an hour on two cores, with data of installed packages.
   paper    uses the papers' data and sizes. Its rows replace those of default in verdicts.csv.
 
 exit status

@@ -23,18 +23,18 @@ def _figures_a(counted: "Facts") -> list[str]:
     text = "**Paper A's figures**"
     if theirs:
         text += (
-            f": of {sum(theirs.values())} distinct figures in tables 1 to 3 its authors' files give "
+            f": of {sum(theirs.values())} distinct figures in tables 1 to 3, a re-run of the authors' files gives "
             f"{theirs['identical']} to the last digit, {theirs['outside']} differ, and {theirs['underspecified']} "
             "depend on something that was not released"
         )
     if ours:
         text += (
-            f"{';' if theirs else ':'} {ours['within_noise']} are in the range of our single runs, {ours['outside']} "
-            f"do not, and {ours['underspecified']} cannot be judged"
+            f"{';' if theirs else ':'} {ours['within_noise']} are within the range of our single runs, "
+            f"{ours['outside']} are outside it, and {ours['underspecified']} cannot be compared"
         )
     if counted.chance is not None:
         seen, expected, low, high = counted.chance
-        text += f" (by chance alone {expected:.1f} would be outside, with a 95% range of {low} to {high}; {seen} are)"
+        text += f" (on six small datasets {seen} are outside; by chance {expected:.1f}, 95% range {low} to {high})"
     return [f"{text}."]
 
 
@@ -59,13 +59,13 @@ def _explanation(counted: "Facts") -> list[str]:
         return []
     own, another = percent(counted.own_risk), percent(counted.another_risk)
     return [
-        f"**Its explanation**: the Granger test calls {own} of the weights causal when it is given "
-        f"their own network's errors, and {another} when it is given another network's."
+        f"**Its explanation**: the Granger test calls {own} of the weights causal for the errors of their own "
+        f"network, and {another} for the errors of another network."
     ]
 
 
 def claims_b(counted: "Facts") -> dict[str, str]:
-    """Return what our runs say on paper B's claims "accuracy", "drop" and "flatness", in a clause each."""
+    """Return the results of our runs on paper B's claims "accuracy", "drop" and "flatness", in a clause each."""
     magnitude, updates, dense = (
         counted.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "dense")
     )
@@ -84,8 +84,8 @@ def claims_b(counted: "Facts") -> dict[str, str]:
             )
         if dense:
             found["accuracy"] += (
-                f"; the dense accuracy is kept to a percentage point in {dense.holds_alone} and lost in "
-                f"{dense.fails_alone} of {dense.cases}"
+                f"; the dense accuracy is kept to a percentage point in {dense.holds_alone} and not kept in "
+                f"{dense.fails_alone} of {dense.cases} tested alone"
             )
     if drops:
         found["drop"] = f"an abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves"
@@ -103,7 +103,7 @@ def _claims_b(counted: "Facts") -> list[str]:
     rest = [found[name] for name in ("drop", "flatness") if name in found]
     lines = [f"**Paper B's accuracy**: {found['accuracy']}."] if "accuracy" in found else []
     return lines + (
-        [f"**Its phase shift and flatter minima**: {'; '.join(rest)}; all else is undecided."] if rest else []
+        [f"**Its phase shift and flatter minima**: {'; '.join(rest)}; all other cases are undecided."] if rest else []
     )
 
 
@@ -113,7 +113,7 @@ def _figures_b(counted: "Facts") -> list[str]:
     sentence = (
         f"**Figures that paper B's authors released**: of {every} distinct figures {every - open_ - counts} are "
         f"compared with our runs, {counts} are counts that the design of a run fixes ({same} of them identical when "
-        f"computed here), and {open_} have no run of the same protocol here yet."
+        f"computed here), and {open_} have no run of the same protocol yet."
     )
     return [sentence] if every else []
 

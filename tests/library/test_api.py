@@ -49,7 +49,7 @@ def test_record_score_prune_report(trained):
 def test_scores_that_need_a_recording_say_so(trained):
     model, _, recording = trained
     for given in (None, recording):  # it recorded the other pairing
-        with pytest.raises(ValueError, match="recording must be of the criterion 'causal', which looks at training"):
+        with pytest.raises(ValueError, match="recording must be of the criterion 'causal', which uses the training"):
             ccprune.score("causal", model, recording=given)
     assert ccprune.score("magnitude", model).keys() == prunable(model).keys()
 

@@ -169,7 +169,7 @@ def test_what_cannot_be_registered_is_refused():
 
     with pytest.raises(ValueError, match="must not be one of the library's own criteria, got 'snip'"):
         criteria.register("snip", zeros)
-    with pytest.raises(ValueError, match=r"'new' asks for \['gradients'\]"):
+    with pytest.raises(ValueError, match=r"'new' also takes \['gradients'\]"):
         criteria.register("new", lambda model, gradients: {})
     with pytest.raises(ValueError, match="argument store if and only if"):
         criteria.register("new", zeros, store=lambda _: InMemory(), pairing="consecutive")
@@ -191,9 +191,9 @@ def test_what_cannot_be_registered_is_refused():
     [
         (
             {"weight": torch.zeros(3)},
-            r"must return a score of each weight, not so for \['weight'\]",
+            r"must return a score for each weight, they differ in \['weight'\]",
         ),
-        ({}, r"must return a score of each weight, not so for \['weight'\]"),
+        ({}, r"must return a score for each weight, they differ in \['weight'\]"),
         (torch.zeros(2, 3), r"must return \{parameter name: Tensor\}, got Tensor"),
         ({"weight": torch.full((2, 3), torch.nan)}, "must not return NaN, it does for 'weight'"),
     ],

@@ -172,7 +172,7 @@ FAULTS = {
         network,
         lambda model: ccprune.score("causal", model),
         ValueError,
-        "recording must be of the criterion 'causal', which looks at training",
+        "recording must be of the criterion 'causal', which uses the training",
     ),
     "an optimiser of another model": (
         network,

@@ -22,7 +22,7 @@ CONTRACTS = [
 ]
 #: Contract, file, and the import that breaks it. Each is planted inside a function, since those imports count, too.
 VIOLATIONS = [
-    ("The library knows neither papers nor a runner", "ccprune/stats/intervals.py", "from replication import ledger"),
+    ("The library imports neither papers nor a runner", "ccprune/stats/intervals.py", "from replication import ledger"),
     ("Inside the library nothing imports upwards", "ccprune/_util/files.py", "from ccprune import scores"),
     ("Inside the library nothing imports upwards", "ccprune/unlisted.py", "import math"),
     (
@@ -31,10 +31,10 @@ VIOLATIONS = [
         "from replication import null",
     ),
     ("Inside the replication nothing imports upwards", "replication/unlisted.py", "import math"),
-    ("The runner knows no papers", "replication/runner/spec.py", "from replication import legcnet"),
+    ("The runner imports no papers", "replication/runner/spec.py", "from replication import legcnet"),
     ("The runner starts without torch", "replication/runner/pools.py", "import torch"),
     (
-        "Papers, pictures and reports do not know the runner",
+        "Papers, pictures and reports do not import the runner",
         "replication/causal/runs.py",
         "from replication import runner",
     ),

@@ -176,10 +176,10 @@ def test_coupled_channels_of_real_models_are_removed_whole(name):
 def test_models_with_layers_that_cannot_be_traced_are_refused(name, unknown):
     pytest.importorskip("torch_pruning")
     model, x, _ = MODELS[name]()
-    with pytest.raises(ValueError, match=f"layers that torch-pruning knows, it does not know .*{unknown}"):
+    with pytest.raises(ValueError, match=f"only layers that torch-pruning supports, got .*{unknown}"):
         coupled_channels(model, x)
     mask = Mask.from_channels(magnitudes(model, only=["lm_head"]), share=0.5)
-    with pytest.raises(ValueError, match=f"it does not know .*{unknown}"):
+    with pytest.raises(ValueError, match=f"torch-pruning supports, got .*{unknown}"):
         export.structured(model, mask, x)
 
 
