@@ -117,7 +117,7 @@ def test_the_index_opens_with_what_the_rows_say(tmp_path):
     lines = index(tmp_path)
     opening = lines[2:6]
     assert opening[0].startswith(
-        "- **Paper A's figures**: of 1 distinct figures in tables 1 to 3 its authors' files give 1"
+        "- **Paper A's figures**: of 1 distinct figures in tables 1 to 3, a re-run of the authors' files gives 1"
     )
     assert opening[1].startswith("- **Its claims**: fewer epochs are shown in 1 of 1 cases")
     assert opening[2] == "- Nothing of paper B was run here."
