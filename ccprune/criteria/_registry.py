@@ -241,8 +241,8 @@ def _checked(name: str, found: Any, weights: Mapping[str, Tensor]) -> Scores:
     wrong = [key for key, weight in weights.items() if key not in found or found[key].shape != weight.shape]
     if wrong:
         raise ValueError(
-            f"the criterion {name!r} must return a score for each weight, they differ in {listed(wrong)} (weights that "
-            "were frozen or left out during a recording have none)"
+            f"the criterion {name!r} must return a score for each weight; this is not so for {listed(wrong)} (weights "
+            "that were frozen or left out during a recording have none)"
         )
     found = {key: found[key] for key in weights}
     for key, value in found.items():

@@ -161,7 +161,7 @@ def _fitting(landscape: Landscape, direction: Mapping[str, Tensor]) -> Weights:
     expected = {name: tuple(weight.shape) for name, weight in landscape.weights.items()}
     got = {name: tuple(step.shape) for name, step in direction.items()}
     if got != expected:
-        raise ValueError(f"direction must have the model's prunable weights, it differs in {differing(expected, got)}")
+        raise ValueError(f"direction must have the model's prunable weights; they differ in {differing(expected, got)}")
     return {
         name: torch.where(keep, direction[name].to(landscape.device, landscape.dtype), 0.0)
         for name, keep in landscape.keep.items()

@@ -86,7 +86,7 @@ class InMemory(Rows):
 
     def _append(self, delta_loss: Tensor, row: Tensor) -> None:
         if not self._free:
-            self._free = max(1, min(len(self) // 4, _BLOCK_BYTES // row.nbytes))
+            self._free = max(1, min(len(self) // 4, _BLOCK_BYTES // max(1, row.nbytes)))
             self._blocks.append(row.new_empty(self._free, len(row)))
         self._blocks[-1][-self._free] = row
         self._free -= 1

@@ -191,9 +191,9 @@ def test_what_cannot_be_registered_is_refused():
     [
         (
             {"weight": torch.zeros(3)},
-            r"must return a score for each weight, they differ in \['weight'\]",
+            r"must return a score for each weight; this is not so for \['weight'\]",
         ),
-        ({}, r"must return a score for each weight, they differ in \['weight'\]"),
+        ({}, r"must return a score for each weight; this is not so for \['weight'\]"),
         (torch.zeros(2, 3), r"must return \{parameter name: Tensor\}, got Tensor"),
         ({"weight": torch.full((2, 3), torch.nan)}, "must not return NaN, it does for 'weight'"),
     ],

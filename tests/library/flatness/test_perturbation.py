@@ -242,7 +242,7 @@ def test_null_a_slice_of_a_constant_loss_is_flat(linear):
         (lambda c: slice_2d(*c, radius=0.1, points=1), "points must be an integer of at least 3, got 1"),
         (
             lambda c: slice_1d(*c, radius=0.1, direction={}),
-            r"direction must have the model's prunable weights, it differs in",
+            r"direction must have the model's prunable weights; they differ in",
         ),
         (lambda c: slice_2d(*c, radius=0.1, directions=({},)), "directions must be 2, got 1"),
     ],
