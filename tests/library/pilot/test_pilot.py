@@ -299,7 +299,7 @@ LOADER = DataLoader(TensorDataset(*GOOD), batch_size=50)
         ({"validation": (X[:50], Y[:49])}, "validation must have as many x as y"),
         ({"validation": None}, "validation must be given"),
         ({"make": lambda seed: make(0)}, "make must use its seed"),
-        ({"make": lambda seed: nn.Linear(12, 2)}, "make must give the same model"),
+        ({"make": lambda seed: nn.Linear(12, 2)}, "make must return the same model"),
         ({"make": lambda seed: "model"}, "make must return a Module"),
         ({"make": lambda seed: SAME, "pretrained": True}, "make must return a new model"),
         ({"make": lambda seed: make(0), "pretrained": True, "train": LOADER}, "train must be shuffled"),

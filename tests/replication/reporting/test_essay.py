@@ -165,7 +165,7 @@ def test_statements_count_what_the_tables_count(table):
     magnitude = found.tallies["causal", "accuracy", "magnitude"]
     assert (magnitude.cases, magnitude.holds_alone, magnitude.fails_alone) == (3, 1, 1)
     text = statements.bullets(rows)
-    assert "give 2 to the last digit" in text and "shown in 0 of 3 cases" in text
+    assert "gives 2 to the last digit" in text and "shown in 0 of 3 cases" in text
     assert "better in 1 and worse in 1 of 3 cases" in text
 
 
