@@ -77,11 +77,12 @@ def recording(model: nn.Module, optimizer: torch.optim.Optimizer, kind: str) -> 
     return screen, Recorder(model, optimizer, [screen], pairing=pairing)
 
 
-def step(model: nn.Module, optimizer: torch.optim.Optimizer, recorder: Recorder | None, x: Tensor, y: Tensor) -> None:
-    def loss_now() -> Tensor:
-        return cross_entropy(model(x).flatten(0, -2), y.flatten())
+def loss_of(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return cross_entropy(model(x).flatten(0, -2), y.flatten())
 
-    loss = loss_now()
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, recorder: Recorder | None, x: Tensor, y: Tensor) -> None:
+    loss = loss_of(model, x, y)
     optimizer.zero_grad()
     loss.backward()
     if recorder is not None:
@@ -89,7 +90,7 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, recorder: Recorder 
     optimizer.step()
     if recorder is not None and recorder.pairing == "same_batch":
         with torch.no_grad():
-            recorder.after(loss_now())
+            recorder.after(loss_of(model, x, y))
 
 
 def seconds(call: Callable[[], None]) -> float:

@@ -8,13 +8,12 @@ record. Peak memory and the mask are those of a process with small batches, whos
 
 import argparse
 import json
+import time
 from itertools import chain, islice
 
 import _common
 import torch
-from _recording import CASES, SPARSITY, seconds, sgd
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from _recording import CASES, SPARSITY, loss_of, sgd
 
 from ccprune.mask import Mask, prunable
 from ccprune.recording import Recorder
@@ -26,10 +25,6 @@ WINDOW, STRIDE, WINDOWS, LAGS = 25, 22, 17, 5
 FIRST = 1 + WINDOW  # steps until the first window ends; the first one only gives a loss
 STEPS = {"plain": 40, "mask": FIRST + (WINDOWS - 1) * STRIDE, "time": FIRST + 2 * STRIDE}
 GIGABYTES, PERCENT = 3, 15  # claims
-
-
-def loss_of(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    return cross_entropy(model(x).flatten(0, -2), y.flatten())
 
 
 def process(name: str, kind: str) -> dict[str, float | None]:
@@ -44,31 +39,29 @@ def process(name: str, kind: str) -> dict[str, float | None]:
     store = WeightExponents(model, window=WINDOW, risk=risk)
     recorder = None if kind == "plain" else Recorder(model, optimizer, [store], pairing="consecutive")
 
-    def train(x: Tensor, y: Tensor) -> None:
-        loss.append(loss_of(model, x, y))
-        optimizer.zero_grad()
-        loss[0].backward()
-
-    def update() -> None:
-        if recorder is not None:
-            recorder.before(loss[0])
-        optimizer.step()
-
     batches = case.data(case.small, STEPS[kind])
     if kind == "time":
         batches = chain(islice(batches, FIRST), case.data(BATCH[name], STEPS[kind] - FIRST))
     took = []
     for x, y in batches:
-        loss: list[Tensor] = []
-        took.append((seconds(lambda x=x, y=y: train(x, y)), seconds(update)))
+        begin = time.perf_counter()
+        loss = loss_of(model, x, y)
+        optimizer.zero_grad()
+        loss.backward()
+        passed = time.perf_counter()
+        if recorder is not None:
+            recorder.before(loss)
+        optimizer.step()
+        took.append((passed - begin, time.perf_counter() - passed))
     passes, updates = map(sum, zip(*took[FIRST:], strict=True))
     answer = {"passes": passes, "update": updates, "peak_mb": _common.peak_mb()}
     if kind == "mask":
         recorder.close()
         optimizer.zero_grad()
-        scores: list[dict[str, Tensor]] = []
-        answer["tests"] = seconds(lambda: scores.append(legcnet_of_exponents(store, max_lag=LAGS)))
-        mask = Mask.from_scores(scores[0], sparsity=SPARSITY)
+        begin = time.perf_counter()
+        scores = legcnet_of_exponents(store, max_lag=LAGS)
+        answer["tests"] = time.perf_counter() - begin
+        mask = Mask.from_scores(scores, sparsity=SPARSITY)
         answer["weights"] = sum(weight.numel() for weight in prunable(model).values())
         answer |= {"kept": sum(mask.counts.values()), "windows": len(store.windows()[1]), "peak_mb": _common.peak_mb()}
     return answer
