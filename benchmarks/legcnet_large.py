@@ -18,10 +18,12 @@ from _recording import CASES, SPARSITY, loss_of, sgd
 from ccprune.mask import Mask, prunable
 from ccprune.recording import Recorder
 from ccprune.scores import WeightExponents, legcnet_of_exponents
+from ccprune.scores.series import stride_of
 from replication.data import text
 
 BATCH = {"ResNet-18": 128, "transformer": 16}
-WINDOW, STRIDE, WINDOWS, LAGS = 25, 22, 17, 5
+WINDOW, WINDOWS, LAGS = 25, 17, 5
+STRIDE = stride_of(WINDOW)
 FIRST = 1 + WINDOW  # steps until the first window ends; the first one only gives a loss
 STEPS = {"plain": 40, "mask": FIRST + (WINDOWS - 1) * STRIDE, "time": FIRST + 2 * STRIDE}
 GIGABYTES, PERCENT = 3, 15  # claims

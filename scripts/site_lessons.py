@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 
 import public_address
-import site_sliders
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.toc import AnchorLink
 from PIL import Image
@@ -111,6 +110,8 @@ def with_slider(root: Path, label: str, notebook: str, body: str) -> tuple[str, 
     result = root / "replication" / "results" / f"{label}.json"
     if not os.environ.get("CCPRUNE_SLIDERS") or not result.is_file():
         return body, {}
+    import site_sliders  # and with it all of matplotlib and the networks
+
     return site_sliders.with_slider(body, notebook=notebook, parameters=ledger.read(result)["parameters"])
 
 

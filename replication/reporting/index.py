@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,11 @@ class Report:
 
 
 def make_report(
-    folder: str | os.PathLike, *, judge: Judge, notebooks: str | None = None, expected: Iterable[str] = ()
+    folder: str | os.PathLike,
+    *,
+    judge: Judge,
+    notebooks: str | None = None,
+    expected: Mapping[str, float] | None = None,
 ) -> Report:
     """Make the report of an output folder from its results, raw runs, units and skipped.json, and write nothing.
 
@@ -74,14 +78,19 @@ def make_report(
     found = rows(folder, judge=judge, declared=released.declared(folder))
     printed = [row for row in counts.figure_rows(found) if row["origin"] == "printed"]
     contents, made = ledger.collect(folder), pages(found)
-    unmade = sorted(set(expected) - {path.stem for path, _ in contents})
+    made_labels = {path.stem for path, _ in contents}
+    unmade = {label: seconds for label, seconds in (expected or {}).items() if label not in made_labels}
     index = _index(folder, contents, found, notebooks, list(made), unmade, with_figure=bool(printed))
     tables = {f"{FOLDER}/{name}": text for name, text in made.items()}
     return Report(found, texts(found) | tables | {INDEX: index}, printed)
 
 
 def write_report(
-    folder: str | os.PathLike, *, notebooks: str | None = None, redraw: bool = True, expected: Iterable[str] = ()
+    folder: str | os.PathLike,
+    *,
+    notebooks: str | None = None,
+    redraw: bool = True,
+    expected: Mapping[str, float] | None = None,
 ) -> Report:
     """Write the two tables, their pages, verdicts.svg and README.md of an output folder.
 
@@ -95,8 +104,9 @@ def write_report(
         Path of the notebooks' folder relative to the output folder, for links; None makes no links.
     redraw : bool, default True
         Whether to draw the figure again if it is newer than the table.
-    expected : iterable of str, default ()
-        Labels "NAME.PROFILE" of runs that the index lists as not made if they have no result.
+    expected : mapping of str to float, optional
+        Labels "NAME.PROFILE" of runs that the index lists as not made if they have no result, with their expected
+        seconds on two cores.
 
     Returns
     -------
@@ -131,7 +141,7 @@ def _index(
     rows: list[dict[str, Any]],
     notebooks: str | None,
     made: list[str],
-    unmade: list[str],
+    unmade: Mapping[str, float],
     *,
     with_figure: bool,
 ) -> str:
@@ -221,11 +231,15 @@ def _versions(contents: list) -> str:
     return "\n".join(f"- {count} of {len(contents)} runs: {kind}." for kind, count in sorted(kinds.items()))
 
 
-def _missing(folder: Path, contents: list, unmade: list[str]) -> str:
+def _missing(folder: Path, contents: list, unmade: Mapping[str, float]) -> str:
     """Return a table of what was left out, as a whole or in part, and of the runs that failed last."""
     skipped = read_skipped(folder)
     lines = [[label, "all", why] for label, why in sorted(skipped.items())]
-    lines += [[label, "all", "not made yet"] for label in unmade if label not in skipped]
+    lines += [
+        [label, "all", f"not made yet; it takes about {seconds / 3600:.2g} h on two cores"]
+        for label, seconds in sorted(unmade.items())
+        if label not in skipped
+    ]
     for label in sorted(path.name for path in (folder / units.FOLDER).glob("*")):
         parts = units.stored(folder, label)
         if parts:

@@ -2,6 +2,6 @@
 
 from replication.causal.fit_logs.cut import cut_runs
 from replication.causal.fit_logs.runs import STARTS, friedman_records, friedman_runs, log_runs
-from replication.causal.fit_logs.verdicts import answers
+from replication.causal.fit_logs.verdicts import released_cells
 
-__all__ = ["STARTS", "answers", "cut_runs", "friedman_records", "friedman_runs", "log_runs"]
+__all__ = ["STARTS", "released_cells", "cut_runs", "friedman_records", "friedman_runs", "log_runs"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from replication.causal.fit_logs.cut import GROUP
-from replication.causal.follow_up.answers import judged
+from replication.causal.follow_up.released_cells import judged
 from replication.causal.released.figures import Figure, Released
 from replication.causal.released.rows import rows
 from replication.ledger.cell import Cell
@@ -18,7 +18,7 @@ _FIVE_EPOCHS = "of five recorded epochs"
 _OTHER_RECORDS = ("delta_loss", "squared_step", "largest_mean_feature")
 
 
-def answers(raw: pd.DataFrame, released: Released, *, profile: str, digits: str, dataset: str) -> list[Cell]:
+def released_cells(raw: pd.DataFrame, released: Released, *, profile: str, digits: str, dataset: str) -> list[Cell]:
     """Return the released figures that the runs answer, and measurements of ours.
 
     A released figure is one run. A figure of the logs is compared with the `prediction_range` of our runs, one range
@@ -41,7 +41,7 @@ def answers(raw: pd.DataFrame, released: Released, *, profile: str, digits: str,
         for row in rows(released):
             figure = row.figures[0]
             if figure.group in _GROUPS and figure.dataset in (digits, dataset, "friedman1"):
-                found += _answer(row.cell, figure, raw)
+                found += _against(row.cell, figure, raw)
     where = {"paper": "causal", "profile": profile}
     named = raw.assign(method=raw["start"].fillna(raw["method"]).fillna("causal"), sparsity=raw["total"])
     names = ["method", "sparsity", "quantity"]
@@ -55,7 +55,7 @@ def answers(raw: pd.DataFrame, released: Released, *, profile: str, digits: str,
     return found
 
 
-def _answer(cell: Cell, figure: Figure, raw: pd.DataFrame) -> Iterator[Cell]:
+def _against(cell: Cell, figure: Figure, raw: pd.DataFrame) -> Iterator[Cell]:
     part = raw[(raw.group == figure.group) & (raw.quantity == figure.quantity)]
     at = figure.details.get("fit_pass", figure.details.get("fit_batch"))
     if at is not None:

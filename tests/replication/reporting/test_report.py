@@ -236,3 +236,11 @@ def test_every_claim_and_control_that_is_counted_has_its_kind_in_the_name():
 )
 def test_two_equal_runs_have_no_interval_of_zero_width(low, n, text):
     assert with_interval({"ours": 0.5, "ci_low": low, "ci_high": 0.5, "n": n}) == text
+
+
+def test_runs_that_were_not_made_are_listed_with_their_hours(tmp_path):
+    save(tmp_path, "a", OURS)
+    write_report(tmp_path, expected={"a.default": 60.0, "long.paper": 20_000.0})
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    assert "| long.paper | all | not made yet; it takes about 5.6 h on two cores |" in lines
+    assert not any("not made yet" in line and "a.default" in line for line in lines)

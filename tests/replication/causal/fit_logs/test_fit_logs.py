@@ -150,7 +150,7 @@ def _planted(figures, factor):
 
 
 def _verdicts(figures, raw, profile="paper", digits="mnist", dataset="cifar10"):
-    cells = fit_logs.answers(raw, figures, profile=profile, digits=digits, dataset=dataset)
+    cells = fit_logs.released_cells(raw, figures, profile=profile, digits=digits, dataset=dataset)
     return [cell for cell in cells if cell.kind == "figure" and cell.quantity not in ("gammas", "records")]
 
 

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from replication.causal import released, runs
-from replication.causal.follow_up import Effort, Protocol, answers, repeat_runs
-from replication.causal.follow_up.answers import sample
+from replication.causal.follow_up import Effort, Protocol, released_cells, repeat_runs
+from replication.causal.follow_up.released_cells import sample
 from replication.causal.follow_up.repeats import hessian_eigenvalues, with_noise
 from replication.causal.released.rows import rows
 from replication.causal.setting import Setting
@@ -108,7 +108,7 @@ def _planted(figures, factor, *, seeds=3):
 
 
 def _verdicts(figures, raw, profile="paper"):
-    found = answers(raw, figures, network="lenet", dataset="cifar10", profile=profile)
+    found = released_cells(raw, figures, network="lenet", dataset="cifar10", profile=profile)
     return [cell for cell in found if cell.kind == "figure"]
 
 

@@ -21,7 +21,7 @@ _GROUPS = ("lenet_cifar10_accuracy", "hessian_eigenvalues", "noise_tolerance")
 _OURS = ("last_epoch", "before_final", "relative_noise", "top_eigenvalue", "relative_top_eigenvalue")
 
 
-def answers(raw: pd.DataFrame, released: Released, *, network: str, dataset: str, profile: str) -> list[Cell]:
+def released_cells(raw: pd.DataFrame, released: Released, *, network: str, dataset: str, profile: str) -> list[Cell]:
     """Return the released figures that the runs answer, and measurements of ours.
 
     A released figure is one run. It is compared with the range of single runs of ours, whose spread is pooled over
@@ -45,7 +45,7 @@ def answers(raw: pd.DataFrame, released: Released, *, network: str, dataset: str
         for row in rows(released):
             figure = row.figures[0]
             if (figure.network, figure.dataset) == (network, dataset) and figure.group in _GROUPS:
-                found += _answer(row.cell, figure, taken)
+                found += _against(row.cell, figure, taken)
     where = {"paper": "causal", "table": f"repeats-{network}", "dataset": dataset, "profile": profile}
     return found + _measurements(raw, where)
 
@@ -77,7 +77,7 @@ def sample(raw: pd.DataFrame, quantity: str, level: float | None = None) -> pd.S
     raise ValueError(f"quantity must be one that runs answer, got {quantity!r}")
 
 
-def _answer(cell: Cell, figure: Figure, taken: Callable[..., pd.Series]) -> Iterator[Cell]:
+def _against(cell: Cell, figure: Figure, taken: Callable[..., pd.Series]) -> Iterator[Cell]:
     values = taken(figure.quantity, figure.details.get("level"))
     groups = {key: part.to_numpy() for key, part in values.groupby(level=["method", "total"])}
     names = FITS if figure.method == "causal" else [figure.method]
