@@ -158,7 +158,7 @@ def _write_report(root: Path, out: Path, *, redraw: bool = True) -> int:
     try:
         below = out.resolve().is_relative_to(root.resolve())
         committed = out.resolve() == (root / "replication").resolve()
-        wanted = expected(all_runs(root)) if committed else {}
+        wanted = expected(all_runs(root)) if committed else ()
         link = os.path.relpath(root / NOTEBOOKS, out) if below else None
         report = write_report(out, notebooks=link, redraw=redraw, expected=wanted)
         if committed:

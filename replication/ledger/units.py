@@ -8,9 +8,9 @@ from ccprune._util import units
 from ccprune._util.units import Rows, Scalar
 from replication.ledger.environment import environment
 
-__all__ = ["FOLDER", "Rows", "Scalar", "Units", "remove", "stored"]
+__all__ = ["FOLDER", "Rows", "Scalar", "Units", "close", "stored"]
 
-#: Folder of the units in an output folder, with one folder for each unfinished run.
+#: Folder of the units in an output folder, with one folder for each run that has some.
 FOLDER = "units"
 # Entries of a key that are part of the file's name.
 _SHOWN = ("study", "method", "stations", "between", "total", "seed")
@@ -43,8 +43,17 @@ def stored(out: Path, run: str) -> int:
     return len(list((out / FOLDER / run).glob("*.json")))
 
 
-def remove(out: Path, run: str) -> None:
-    """Remove the units of a run from the output folder, and then the folder of all units if it is empty."""
-    shutil.rmtree(out / FOLDER / run, ignore_errors=True)
+def close(out: Path, run: str, *, keep: bool) -> None:
+    """Remove what a run that has its result needs no more, and then the folder of all units if it is empty.
+
+    With `keep` these are the files beside the units, such as checkpoints: the units stay, so that a later run with more
+    repetitions computes only those that are missing. Else it is the whole folder.
+    """
+    folder = out / FOLDER / run
+    for path in folder.glob("*") if keep else ():
+        if path.suffix != ".json":
+            path.unlink()
+    if not (keep and stored(out, run)):
+        shutil.rmtree(folder, ignore_errors=True)
     if (out / FOLDER).is_dir() and not any((out / FOLDER).iterdir()):
         (out / FOLDER).rmdir()

@@ -2,21 +2,20 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ccprune._util.files import write_atomic
 from replication import ledger
-from replication.ledger import units
-from replication.ledger.reading import read_skipped
 from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, Judge, Row, rows, texts
 from replication.reporting import counts, released, statements
 from replication.reporting.claims import margins, sections
 from replication.reporting.figure import verdict_figure
 from replication.reporting.judging import cached
 from replication.reporting.markdown import table, title
+from replication.reporting.missing import Planned, missing
 from replication.reporting.pages import FOLDER, pages
 
 INDEX, FIGURE = "README.md", "verdicts.svg"
@@ -67,7 +66,7 @@ def make_report(
     *,
     judge: Judge,
     notebooks: str | None = None,
-    expected: Mapping[str, float] | None = None,
+    expected: Iterable[Planned] = (),
 ) -> Report:
     """Make the report of an output folder from its results, raw runs, units and skipped.json, and write nothing.
 
@@ -78,9 +77,7 @@ def make_report(
     found = rows(folder, judge=judge, declared=released.declared(folder))
     printed = [row for row in counts.figure_rows(found) if row["origin"] == "printed"]
     contents, made = ledger.collect(folder), pages(found)
-    made_labels = {path.stem for path, _ in contents}
-    unmade = {label: seconds for label, seconds in (expected or {}).items() if label not in made_labels}
-    index = _index(folder, contents, found, notebooks, list(made), unmade, with_figure=bool(printed))
+    index = _index(folder, contents, found, notebooks, list(made), list(expected), with_figure=bool(printed))
     tables = {f"{FOLDER}/{name}": text for name, text in made.items()}
     return Report(found, texts(found) | tables | {INDEX: index}, printed)
 
@@ -90,7 +87,7 @@ def write_report(
     *,
     notebooks: str | None = None,
     redraw: bool = True,
-    expected: Mapping[str, float] | None = None,
+    expected: Iterable[Planned] = (),
 ) -> Report:
     """Write the two tables, their pages, verdicts.svg and README.md of an output folder.
 
@@ -104,9 +101,9 @@ def write_report(
         Path of the notebooks' folder relative to the output folder, for links; None makes no links.
     redraw : bool, default True
         Whether to draw the figure again if it is newer than the table.
-    expected : mapping of str to float, optional
-        Labels "NAME.PROFILE" of runs that the index lists as not made if they have no result, with their expected
-        seconds on two cores.
+    expected : iterable of Planned, default ()
+        Runs that the index lists as not made, with their hours, if they have no result, or as unfinished if they have
+        units and no result of the same parameters.
 
     Returns
     -------
@@ -141,7 +138,7 @@ def _index(
     rows: list[dict[str, Any]],
     notebooks: str | None,
     made: list[str],
-    unmade: Mapping[str, float],
+    expected: Sequence[Planned],
     *,
     with_figure: bool,
 ) -> str:
@@ -167,9 +164,8 @@ def _index(
             parts += ["## Controls, which the papers do not claim", controls]
     parts += ["## All numbers", _files(rows, made, notebooks)]
     parts += ["## Runs", _commits(contents), _runs(folder, contents), _versions(contents)] if contents else []
-    missing = _missing(folder, contents, unmade)
-    if missing:
-        parts += ["## Not run", missing]
+    if left_out := missing(folder, contents, expected):
+        parts += ["## Not run", left_out]
     parts.append("Made by `ccprune report` from `results/` and `raw/`; do not edit.")
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -229,27 +225,3 @@ def _versions(contents: list) -> str:
         packages = ", ".join(f"{name} {version}" for name, version in sorted(environment["packages"].items()))
         kinds[f"Python {environment['python']} on {environment['platform']}; {packages}"] += 1
     return "\n".join(f"- {count} of {len(contents)} runs: {kind}." for kind, count in sorted(kinds.items()))
-
-
-def _missing(folder: Path, contents: list, unmade: Mapping[str, float]) -> str:
-    """Return a table of what was left out, as a whole or in part, and of the runs that failed last."""
-    skipped = read_skipped(folder)
-    lines = [[label, "all", why] for label, why in sorted(skipped.items())]
-    lines += [
-        [label, "all", f"not made yet; it takes about {seconds / 3600:.2g} h on two cores"]
-        for label, seconds in sorted(unmade.items())
-        if label not in skipped
-    ]
-    for label in sorted(path.name for path in (folder / units.FOLDER).glob("*")):
-        parts = units.stored(folder, label)
-        if parts:
-            why = f"{parts} of its units are stored; the next call resumes. A result above is from an earlier run."
-            lines.append([label, "the rest of a long run", why])
-    for path, content in contents:
-        lines += [[path.stem, entry["what"], entry["why"]] for entry in content["skipped"]]
-    for path in sorted((folder / "reports").glob("*.failed.ipynb")):
-        label = path.name.removesuffix(".failed.ipynb")
-        lines.append(
-            [label, "the last run", f"failed; see reports/{path.name}. A result above is from an earlier run."]
-        )
-    return table(["run", "what", "why"], lines) if lines else ""

@@ -9,13 +9,13 @@ from typing import Any, Literal, TextIO
 from ccprune._util.checks import shorten
 from ccprune._util.files import write_atomic
 from replication import ledger
-from replication.ledger import journal, units
+from replication.ledger import journal
 from replication.ledger.environment import portable
 from replication.ledger.reading import SKIPPED, InvalidFile, read_skipped
 from replication.ledger.storage import as_json
 from replication.runner import stamps
 from replication.runner.errors import SuiteError
-from replication.runner.placing import place, why_failed, why_kept
+from replication.runner.placing import close_units, place, why_failed, why_kept
 from replication.runner.pools import Pool, Task
 from replication.runner.progress import Progress
 from replication.runner.spec import Run
@@ -159,7 +159,7 @@ def _known_outcome(run: Run, root: Path, out: Path, pool: Pool, *, force: bool) 
     if missing:
         return Outcome(run, "skipped", why=missing[0])
     if not force and stamps.why_not_current(out, root, run) is None:
-        units.remove(out, run.label)  # left by a call that ended between the stamp and their removal
+        close_units(out, run)  # left by a call that ended before it did this
         return Outcome(run, "unchanged")
     return None
 

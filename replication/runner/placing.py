@@ -61,7 +61,12 @@ def place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) ->
             before.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(old, before)
     journal.commit(out, run.label, files)
-    units.remove(out, run.label)  # the result now holds all their rows
+    close_units(out, run)
+
+
+def close_units(out: Path, run: Run) -> None:
+    """Keep the units of a finished run of the profile "paper", which takes hours, and remove those of others."""
+    units.close(out, run.label, keep=run.profile == "paper")
 
 
 def why_failed(run: Run, returned: Returned) -> str | None:

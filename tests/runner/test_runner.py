@@ -13,8 +13,10 @@ import pytest
 from ccprune._util.files import write_atomic
 from replication import ledger
 from replication.ledger.storage import as_json
+from replication.ledger.units import Units
 from replication.runner import execution as runner
 from replication.runner import placing, requirements, stamps
+from replication.runner.spec import Run
 
 
 def statuses(outcomes) -> dict[str, str]:
@@ -334,3 +336,13 @@ def test_units_outlive_a_failure_and_are_removed_with_the_result_in_place(projec
     folder.mkdir(parents=True)  # as a call leaves it that is killed before it removes the units
     (outcome,) = project.run()
     assert outcome.status == "unchanged" and not (project.out / "units").exists()
+
+
+def test_units_of_the_paper_profile_stay_for_more_repetitions(tmp_path):
+    folder = tmp_path / "units"
+    for profile in ("paper", "default"):
+        Units(folder / f"one.{profile}").get({"method": "a"}, lambda: [{"name": "a"}])
+        (folder / f"one.{profile}" / "checkpoint.pt").write_text("")
+        placing.close_units(tmp_path, Run("one", profile, "x.ipynb", {}))
+    assert Units(folder / "one.paper").read({"method": "a"}) == [{"name": "a"}]
+    assert [path.suffix for path in folder.rglob("*.*") if path.is_file()] == [".json"]

@@ -10,6 +10,7 @@ from replication import figures, ledger
 from replication.ledger import Cell
 from replication.reporting import counts, figure, write_report
 from replication.reporting.markdown import with_interval
+from replication.runner.spec import Run
 
 OURS = Cell(
     paper="legcnet", table="1", dataset="cancer", method="ft", quantity="epochs", kind="figure", origin="printed",
@@ -240,7 +241,25 @@ def test_two_equal_runs_have_no_interval_of_zero_width(low, n, text):
 
 def test_runs_that_were_not_made_are_listed_with_their_hours(tmp_path):
     save(tmp_path, "a", OURS)
-    write_report(tmp_path, expected={"a.default": 60.0, "long.paper": 20_000.0})
+    write_report(
+        tmp_path, expected=[Run("a", "default", "x.ipynb", {}), Run("long", "paper", "x.ipynb", {}, seconds=20_000)]
+    )
     lines = (tmp_path / "README.md").read_text().splitlines()
     assert "| long.paper | all | not made yet; it takes about 5.6 h on two cores |" in lines
     assert not any("not made yet" in line and "a.default" in line for line in lines)
+
+
+def test_kept_units_are_listed_until_there_is_a_result_of_the_same_parameters(tmp_path):
+    units = ledger.units.Units(tmp_path / "units" / "a.paper")
+    units.get({"seed": 0}, lambda: [{"accuracy": 0.9}])
+
+    def listed(**parameters) -> list[str]:
+        write_report(tmp_path, expected=[Run("a", "paper", "x.ipynb", {"profile": "paper"} | parameters)])
+        lines = (tmp_path / "README.md").read_text().splitlines()
+        return [line for line in lines if line.startswith("| a.paper | the rest")]
+
+    row = "| a.paper | the rest of a long run | 1 of its units are stored; the next call resumes. |"
+    assert listed() == [row]
+    save(tmp_path, "a", replace(OURS, profile="paper"), profile="paper")
+    assert listed() == []
+    assert listed(seeds=3) == [row.removesuffix(" |") + " A result above is from an earlier run. |"]
