@@ -53,7 +53,7 @@ class Landscape:
         self.samples = sum(samples(x) for x, _ in self.batches)
         once, again = (self._mean(self.batches[:1], {}) for _ in range(2))
         if not math.isclose(once, again, rel_tol=1e-5, abs_tol=1e-8):
-            raise ValueError(f"loss must be the same in two passes over the same data, got {once} and {again}")
+            raise ValueError(f"loss must be the same in two passes over the same data, got {once:.8g} and {again:.8g}")
 
     @property
     def size(self) -> int:
