@@ -1,8 +1,11 @@
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+# jsonschema, which nbformat imports, would spend two seconds of each worker on a parser of URIs that no test needs.
+sys.modules.setdefault("rfc3987_syntax", None)
 NOWHERE = "http://127.0.0.1:9/"  # a port that refuses at once
 LIBRARY = Path(__file__).parent / "library"
 #: Files that take long, which start first so that no worker is left alone with one of them at the end.
