@@ -1,4 +1,4 @@
-"""Checks of series and detection of jumps, for `ccprune.lyapunov` and `ccprune.granger`."""
+"""Checks of series, for `ccprune.lyapunov` and `ccprune.granger`."""
 
 from typing import Any
 
@@ -8,36 +8,6 @@ from torch import Tensor
 
 #: A Tensor, an array of NumPy, or a DataFrame or Series of pandas.
 Series = Any
-
-
-def has_jump(series: Tensor, *, threshold: float) -> Tensor:
-    """Return True (N,) where splitting the series lowers the sum of squares about the mean by more than the threshold.
-
-    The partition is optimal under a penalty of `threshold` per change point (Killick et al., 2012), in the squared
-    units of the series. MATLAB's `ischange(x, "mean")` has threshold 1.
-    """
-    check_series("series", series)
-    if not threshold > 0:
-        raise ValueError(f"threshold must be positive, got {threshold}")
-    values = series.to(torch.float64)
-    values = values - values.mean(1, keepdim=True)
-    count = values.shape[1]
-    total = torch.nn.functional.pad(values.cumsum(1), (1, 0))
-    square = torch.nn.functional.pad(values.square().cumsum(1), (1, 0))
-    # No partition saves more than the whole sum of squares, so series with a small sum need no search.
-    doubtful = square[:, -1] > threshold
-    total, square = total[doubtful], square[doubtful]
-    # found[:, t] is the lowest cost of the first t points. A segment costs its sum of squares plus the threshold.
-    found = torch.zeros_like(total)
-    for end in range(1, count + 1):
-        length = torch.arange(end, 0, -1, dtype=torch.float64, device=values.device)
-        cost = square[:, end : end + 1] - square[:, :end]
-        cost = cost - (total[:, end : end + 1] - total[:, :end]).square() / length
-        found[:, end] = (found[:, :end] + cost + threshold).amin(1)
-    whole = square[:, -1:] + threshold
-    jumps = torch.zeros_like(doubtful)
-    jumps[doubtful] = (found[:, -1:] < whole * (1 - 1e-12))[:, 0]
-    return jumps
 
 
 def as_tensor(name: str, series: Any) -> Tensor:

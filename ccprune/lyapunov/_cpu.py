@@ -198,3 +198,22 @@ def _all_curves(series, strides, shape, embed_dim, delay, theiler, steps, upto, 
         if width > 0 or extent[0] > 0.0:
             _curves(x, size, embed_dim, delay, partner, work[0], out[first : first + size])
     return out
+
+
+@torch_threads_kept
+@numba.njit(parallel=True, cache=True)
+def least_costs(total, square, threshold):
+    """Compute the costs of the best partitions, with the bits of `ccprune.lyapunov._jumps._least_costs`."""
+    count, n = total.shape
+    out = np.empty(count)
+    for s in numba.prange(count):
+        found = np.zeros(n)
+        for end in range(1, n):
+            least = np.inf
+            for start in range(end):
+                step = total[s, end] - total[s, start]
+                cost = square[s, end] - square[s, start] - step * step / (end - start)
+                least = min(least, found[start] + cost + threshold)
+            found[end] = least
+        out[s] = found[n - 1]
+    return out

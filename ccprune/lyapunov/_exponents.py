@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ccprune._util.checks import at_least, rows_within
-from ccprune._util.series import Series, as_tensor, check_series, has_jump
+from ccprune._util.series import Series, as_tensor, check_series
 from ccprune._util.threads import one_thread
 from ccprune.lyapunov import _cpu as _lyapunov_cpu
 from ccprune.lyapunov import _torch as _lyapunov_torch
+from ccprune.lyapunov._jumps import has_jump
 from ccprune.lyapunov._slopes import fit_range, slopes
 
 MAX_BYTES = 2**28  # default working memory

@@ -26,7 +26,7 @@ from ccprune.lyapunov import (
     zero_one_test,
 )
 from ccprune.lyapunov import _torch as _lyapunov_torch
-from ccprune.lyapunov._exponents import has_jump
+from ccprune.lyapunov._jumps import _least_costs, has_jump
 
 ORACLE = json.loads((Path(__file__).parent / "oracles" / "tisean_lyap_r.json").read_text())
 RUNS = [
@@ -377,6 +377,13 @@ def test_jumps_equal_the_enumeration_of_all_partitions():
         expected = [cheapest_partition(row, threshold) for row in series]
         assert has_jump(torch.from_numpy(series), threshold=threshold).tolist() == expected
         assert 10 < sum(expected) < 50
+
+
+def test_compiled_costs_of_partitions_have_the_bits_of_torch():
+    series = walks(40, 61) * torch.logspace(-3, 3, 40, dtype=torch.float64)[:, None]
+    sums = [torch.nn.functional.pad(values.cumsum(1), (1, 0)) for values in (series, series.square())]
+    found = _lyapunov_cpu.least_costs(*(values.numpy() for values in sums), 1.0)
+    assert found.tolist() == _least_costs(*sums, 1.0).tolist()
 
 
 def test_jumps_as_in_matlabs_documentation():
