@@ -105,6 +105,7 @@ class Recorder:
             raise ValueError(f"optimizer must hold the model's prunable weights, it lacks {listed(lacking)}")
         self.pairing, self._stores, self._may_skip = pairing, tuple(stores), may_skip
         self.steps = self.records = self.skipped = 0
+        self._seen: list[tuple[str, Tensor, bool]] = []  # all parameters at the last look that found nothing changed
         self._changes: dict[str, Tensor] = {}
         self._kinds: list[tuple[torch.Size, torch.dtype, torch.device]] = []
         self._pending: Tensor | None = None  # loss before the next step
@@ -182,14 +183,7 @@ class Recorder:
 
     def _current(self) -> list[Tensor]:
         """Return the weights, or raise ValueError if they are not those with which recording began."""
-        now = self._of(self._model, frozen=True)
-        changed = [name for name in self._all.keys() | now.keys() if now.get(name) is not self._all.get(name)]
-        changed += [name for name, weight in now.items() if weight.requires_grad and name not in self._weights]
-        if changed:
-            raise ValueError(
-                f"model's {listed(sorted(changed))} are not the weights recording began with, or were frozen: make a "
-                "new Recorder"
-            )
+        self._require_same_weights()
         weights = [self._recorded(name, weight.detach()) for name, weight in self._weights.items()]
         kinds = [(weight.shape, weight.dtype, weight.device) for weight in weights]
         if not self._changes:
@@ -203,6 +197,24 @@ class Recorder:
                     f"model's {name!r} was {first} when recording began, it is {kind}: make a new Recorder"
                 )
         return weights
+
+    def _require_same_weights(self) -> None:
+        now = [*self._model.named_parameters(remove_duplicate=False)]
+        known = len(now) == len(self._seen) and all(
+            name == seen and weight is same and weight.requires_grad == trained
+            for (name, weight), (seen, same, trained) in zip(now, self._seen, strict=True)
+        )
+        if known:  # the weights of all layers, which take several times as long to find, are then the same too
+            return
+        found = self._of(self._model, frozen=True)
+        changed = [name for name in self._all.keys() | found.keys() if found.get(name) is not self._all.get(name)]
+        changed += [name for name, weight in found.items() if weight.requires_grad and name not in self._weights]
+        if changed:
+            raise ValueError(
+                f"model's {listed(sorted(changed))} are not the weights recording began with, or were frozen: make a "
+                "new Recorder"
+            )
+        self._seen = [(name, weight, weight.requires_grad) for name, weight in now]
 
     def _recorded(self, name: str, weight: Tensor) -> Tensor:
         """Return the recorded part of a weight, which is all of it here. `ccprune.distributed` records a part."""
