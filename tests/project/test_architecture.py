@@ -1,5 +1,6 @@
 """The drawing of the parts follows from the imports, and every import contract rejects a planted violation."""
 
+import ast
 import os
 import re
 import shutil
@@ -88,3 +89,18 @@ def test_a_planted_violation_breaks_its_contract(tree, contract, file, line):
         source.write(f"\n\ndef planted():\n    {line}\n")
     status, broken = check(tree)
     assert status != 0 and contract in broken
+
+
+def code_lines(path: Path) -> int:
+    """Number of lines of a module that are neither blank nor in a docstring."""
+    source = path.read_text(encoding="utf-8")
+    places = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    bodies = [node.body for node in ast.walk(ast.parse(source)) if isinstance(node, places) and ast.get_docstring(node)]
+    documented = {line for body in bodies for line in range(body[0].lineno, body[0].end_lineno + 1)}
+    return sum(bool(line.strip()) and number not in documented for number, line in enumerate(source.splitlines(), 1))
+
+
+def test_the_library_stays_thin():
+    entries = [path for path in (ROOT / "ccprune").iterdir() if path.name not in ("__pycache__", "py.typed")]
+    assert len(entries) <= 22
+    assert 5_000 < sum(code_lines(path) for path in (ROOT / "ccprune").rglob("*.py")) <= 11_000
