@@ -27,20 +27,28 @@ class Comparison:
         Number of cells with equal numbers.
     differing : tuple of str
         One line for each other cell.
+    processors : frozenset of str
+        Processors of committed results that were made on another kind than the run's.
     """
 
     equal: int = 0
     differing: tuple[str, ...] = ()
+    processors: frozenset[str] = frozenset()
 
     def __add__(self, other: "Comparison") -> "Comparison":
-        return Comparison(self.equal + other.equal, self.differing + other.differing)
+        processors = self.processors | other.processors
+        return Comparison(self.equal + other.equal, self.differing + other.differing, processors)
 
     def __str__(self) -> str:
         total = self.equal + len(self.differing)
         text = f"{self.equal} of {total} numbers equal to the committed ones"
         if not self.differing:
             return text
-        return f"{text}, differing: {shorten(self.differing, separator='; ')}"
+        text += f", differing: {shorten(self.differing, separator='; ')}"
+        if not self.processors:
+            return text
+        names = ", ".join(sorted(self.processors))
+        return f"{text}. The committed ones are from another processor ({names}): sums in 32 bits differ in the last bits"
 
 
 def compare(old: Iterable[Cell], new: Iterable[Cell]) -> Comparison:
@@ -86,17 +94,18 @@ def compare_runs(labels: Iterable[str], before: Path, after: Path, *, judge: Jud
     """
     total = Comparison()
     for label in labels:
-        old, new = (_cells(folder / "results" / f"{label}.json", judge) for folder in (before, after))
-        total += compare(old, new)
+        (old, there), (new, here) = (_read(folder / "results" / f"{label}.json", judge) for folder in (before, after))
+        total += compare(old, new) + Comparison(processors=frozenset({there} - {here, None}) if here else frozenset())
     return total
 
 
-def _cells(path: Path, judge: Judge) -> list[Cell]:
-    """Return the cells of a result file, none if it is missing or cannot be read."""
+def _read(path: Path, judge: Judge) -> tuple[list[Cell], str | None]:
+    """Return the cells of a result file and its processor, none if it is missing or cannot be read."""
     try:
-        return judge(path, ledger.read(path))
+        content = ledger.read(path)
+        return judge(path, content), content["environment"].get("processor")
     except (OSError, ValueError):
-        return []
+        return [], None
 
 
 def _text(cell: Cell) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from replication import ledger
-from replication.ledger import Cell
+from replication.ledger import Cell, environment
 from replication.reporting.judging import judge
 from replication.runner import committed, placing
 
@@ -73,3 +73,13 @@ def test_a_result_that_left_out_more_is_poorer(tmp_path):
     save(tmp_path, CELL, skipped=[less])
     assert placing.why_kept(path, new) == "", "the one that is here left it out too"
     assert placing.why_kept(tmp_path / "none.json", new) == ""
+
+
+@pytest.mark.parametrize("processor, named", [("Kind B", True), ("Kind A", False), (None, False)])
+def test_another_processor_is_named_where_numbers_differ(tmp_path, monkeypatch, processor, named):
+    monkeypatch.setattr(environment, "_processor", lambda: "Kind A")
+    save(tmp_path / "there", CELL)
+    monkeypatch.setattr(environment, "_processor", lambda: processor)
+    save(tmp_path / "here", replace(CELL, ours=0.5))
+    found = committed.compare_runs(["a.default"], tmp_path / "there", tmp_path / "here", judge=judge)
+    assert ("another processor (Kind A)" in str(found)) == named
