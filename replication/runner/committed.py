@@ -48,7 +48,9 @@ class Comparison:
         if not self.processors:
             return text
         names = ", ".join(sorted(self.processors))
-        return f"{text}. The committed ones are from another processor ({names}): sums in 32 bits differ in the last bits"
+        return (
+            f"{text}. The committed ones are from another processor ({names}), which rounds sums in 32 bits differently"
+        )
 
 
 def compare(old: Iterable[Cell], new: Iterable[Cell]) -> Comparison:
