@@ -1,5 +1,6 @@
 """Checkpoints of long trainings, written after each epoch, so that an interrupted training resumes there."""
 
+import gzip
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +33,8 @@ class Checkpoint:
         if self.path is None:
             return None
         try:
-            found = torch.load(self.path, map_location="cpu", weights_only=True)
+            buffer = io.BytesIO(gzip.decompress(self.path.read_bytes()))
+            found = torch.load(buffer, map_location="cpu", weights_only=True)
             return found["state"] if found["key"] == dict(self.key) else None
         except Exception:  # torch.load raises many types for a damaged file
             return None
@@ -42,7 +44,8 @@ class Checkpoint:
         if self.path is not None:
             buffer = io.BytesIO()
             torch.save({"key": dict(self.key), "state": state}, buffer)
-            write_atomic(self.path, buffer.getvalue())
+            # Most weights of a pruned network are zeros, so that even the fastest compression saves most of the file.
+            write_atomic(self.path, gzip.compress(buffer.getvalue(), 1, mtime=0))
 
     def remove(self) -> None:
         """Delete the file if there is one."""
