@@ -49,9 +49,11 @@ $(VENV)/.locked: requirements.lock requirements.sha256
 	$(PY) -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
-# No dependencies and no build isolation: all that is used is what the lock pins.
+# No dependencies and no build isolation: all that is used is what the lock pins. Each notebook runs in a process of its
+# own, which imports most of both packages: where Python is told to write no bytecode, each would compile them anew.
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml replication/pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation -e . -e replication
+	$(PY) -m compileall -qq ccprune replication
 	@touch $@
 
 install: $(VENV)/.installed ## create .venv with the pinned packages, the library and the replication
