@@ -123,7 +123,7 @@ def lenet(released: Released) -> Statement:
 
 def ablation(released: Released) -> Statement:
     """The ablation of ResNet-20 over epochs and iterations, and the cells that the authors' pictures leave out."""
-    cells = list(released.select("resnet20_ablation"))
+    cells = released.select("resnet20_ablation")
     out = [cell for cell in cells if cell.value <= LEFT_OUT]
     lines, means = [], []
     for iterations in sorted({cell.details["iterations"] for cell in cells}):

@@ -132,7 +132,7 @@ def schedules(released: Released) -> Statement:
 
 def names(released: Released) -> Statement:
     """Networks that the counts of zeros show under another name, and accuracies with another divisor."""
-    filed = list(released.select("resnet20_cifar10_filed_under_vgg", quantity="test_accuracy_last_epoch"))
+    filed = released.select("resnet20_cifar10_filed_under_vgg", quantity="test_accuracy_last_epoch")
     fits = [figure for figure in filed if _is_whole(figure, "resnet20") and not _is_whole(figure, "vgg-like")]
     mobile = released.one("mobilenet_imagenet")
     quotients = [

@@ -7,7 +7,7 @@ them is printed in the paper: their origin is "released", or "derived" where the
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,15 +105,17 @@ class Released:
     noise_draws: Mapping[str, Mapping[str, list[list[float]]]]
     eigenvalues: Mapping[str, list[float]]
 
-    def select(self, *groups: str, **wanted: Any) -> Iterator[Figure]:
+    def select(self, *groups: str, **wanted: Any) -> tuple[Figure, ...]:
         """Figures of these groups whose attributes or details have the wanted values."""
-        for figure in self.figures:
-            if figure.group in groups and all(_get(figure, name) == value for name, value in wanted.items()):
-                yield figure
+        return tuple(
+            figure
+            for figure in self.figures
+            if figure.group in groups and all(_get(figure, name) == value for name, value in wanted.items())
+        )
 
     def one(self, *groups: str, **wanted: Any) -> Figure:
         """The only figure that `select` finds; ValueError if there is another number of them."""
-        found = list(self.select(*groups, **wanted))
+        found = self.select(*groups, **wanted)
         if len(found) != 1:
             raise ValueError(f"wanted must select one figure, got {len(found)} in {', '.join(groups)} for {wanted}")
         return found[0]

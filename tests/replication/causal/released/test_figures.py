@@ -48,8 +48,15 @@ def test_a_figure_has_its_conditions():
         FIGURES.one("resnet20_accuracy", method="causal", iterations=10, sparsity=0.9)
 
 
+def test_a_selection_can_be_read_more_than_once():
+    """As lesson 18 does, for the two axes of a picture that only its run of hours draws."""
+    found = FIGURES.select("noise_tolerance", network="lenet", method="causal", quantity="relative_test_loss_median")
+    assert [one.details["level"] for one in found] == list(FIGURES.noise_levels)
+    assert len([one.value for one in found]) == len(FIGURES.noise_levels)
+
+
 def test_what_the_file_derives_follows_from_what_was_released():
-    means = list(FIGURES.select("resnet20_accuracy_mean"))
+    means = FIGURES.select("resnet20_accuracy_mean")
     for figure in means:
         wanted = {"method": figure.method, "sparsity": figure.sparsity, "iterations": figure.details["iterations"]}
         single = [one.value for one in FIGURES.select("resnet20_accuracy", **wanted)]
