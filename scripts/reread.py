@@ -16,7 +16,10 @@ NEVER = 1e300  # epochs of a run that did not reach the benchmark; finite, so th
 UNKNOWN = {("cancer", "pt"), ("titanic", "pt")}  # settings that were not released and not found
 OTHER_NETWORK = {"fit_average_loss_every_pass"}  # where no run answers it, its cell names another network than the log
 STUDIES = {"accuracy_path": "curves", "accuracy_totals": "curves", "accuracy_short": "flatness", "flatness": "flatness"}
-STUDIES |= dict.fromkeys("fewer_epochs keeps_accuracy keeps_f1 beats_random beats_magnitude margins".split(), "fresh")
+STUDIES |= dict.fromkeys(
+    "fewer_epochs keeps_accuracy keeps_f1 beats_random beats_magnitude margins beats_magnitude_unretrained".split(),
+    "fresh",
+)
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "replication")
 paper = json.loads((folder / "paper/legcnet_tables.json").read_text())
 theirs = json.loads((folder / "paper/causal_released.json").read_text())["cells"]
@@ -97,7 +100,11 @@ def paired(row, study):
 
 table = pd.read_csv(folder / "verdicts.csv", dtype={"table": str})
 table["claim"] = table.table.str.split("(?:_path|_totals|_short|_protocol_2024)?-", regex=True).str[0]
-family = [table.paper, table.claim, table.kind, table.reference.where(table.paper == "causal"), table.margin]
+repaired = table.claim.str.startswith("repaired")
+alone = repaired | (table.paper == "causal") | (table.reference == "dense_other")  # a family for each reference
+random = (table.claim == "margins") & table.method.str.startswith("random")
+family = [table.paper, table.claim, table.kind, table.margin, table.reference.where(alone)]
+family += [table.quantity.where(repaired), random]
 for _, p in table.p_value.sort_values().groupby(family, dropna=False):  # ascending, missing ones last
     table.loc[p.index, "holm"] = (p * (p.count() - np.arange(len(p)))).cummax().clip(upper=1)
 for row in table[(table.kind == "figure") & (table.origin == "printed")].itertuples():

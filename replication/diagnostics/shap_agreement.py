@@ -9,9 +9,6 @@ from scipy import stats
 from ccprune._util.checks import at_least
 from ccprune.measure.explanation import top_places
 
-#: Dense network of another initialisation, whose agreement with the dense network is the noise floor.
-NOISE_FLOOR = "dense_other"
-
 
 @dataclass(frozen=True)
 class Agreement:

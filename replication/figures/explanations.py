@@ -10,8 +10,8 @@ from matplotlib.colors import ListedColormap
 from numpy.typing import ArrayLike
 
 from ccprune.stats import mean_interval
-from replication.diagnostics.shap_agreement import NOISE_FLOOR
 from replication.figures._style import bars, beside, counted, look
+from replication.ledger.tables import NOISE_FLOOR
 
 
 def beeswarm(

@@ -14,7 +14,7 @@ AUTHORS = "authors"
 PAPERS = ("legcnet", "causal")
 #: Kinds of cells: a printed figure, a claim of the paper, a comparison of ours beside a claim, a measurement on
 #: series or networks without any effect, and any other measurement.
-KINDS = ("figure", "claim", "control", "null", "measurement")
+KINDS = ("figure", "claim", "control", "null_test", "measurement")
 #: Kinds that are compared with something published. The other kinds are in the table of measurements.
 COMPARED = ("figure", "claim", "control")
 #: Possible verdicts of a figure.
@@ -192,7 +192,8 @@ class Cell:
         missing, unknown = [n for n in names if n not in values], [n for n in values if n not in names]
         if missing or unknown:
             raise ValueError(f"values must hold the fields of a cell, got missing {missing}, unknown {unknown}")
-        return cls(**values)
+        # Older files have the kind "null", which readers of CSV files take for a missing value.
+        return cls(**values | {"kind": "null_test" if values["kind"] == "null" else values["kind"]})
 
 
 def _text(name: str, value: Any, *, empty: bool) -> None:

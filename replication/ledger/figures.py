@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 from ccprune._util.checks import inside_unit_interval
 from ccprune.stats.samples import check_sample
 
+#: Fewest runs for which a range of order statistics has a coverage of 95%.
+FEWEST_FOR_95 = 39
+
 
 def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Literal["identical", "outside"]:
     """Compare a deterministic re-run with the published figure, at the published number of decimals.

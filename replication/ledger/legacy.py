@@ -89,7 +89,7 @@ def _cell(old: Mapping[str, Any]) -> dict[str, Any]:
         "reference": "",
         "sparsity": None,
         "quantity": old["quantity"],
-        "kind": "null" if old["table"] in _NULLS else "measurement",
+        "kind": "null_test" if old["table"] in _NULLS else "measurement",
         "origin": "" if old["published"] is None else "printed",
         "margin": None,
         "p_value": None,

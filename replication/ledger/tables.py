@@ -18,6 +18,10 @@ from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.numbers import format_number
 from replication.ledger.paired import holm
 
+# Runs whose equality says nothing of their spread: Student's interval has no width, as if the mean were known.
+_FEW = 3
+#: Dense network of another initialisation: the noise floor of paper A's SHAP values, not a mask.
+NOISE_FLOOR = "dense_other"
 #: File names of the tables.
 VERDICTS_TABLE, MEASUREMENTS_TABLE = "verdicts.csv", "measurements.csv"
 #: Columns of both tables, in order. `outcome_alone` is the outcome without correction for multiple testing. `outcome`
@@ -141,6 +145,8 @@ def gathered(
     for path, notebook, rank, cells in [(Path("declared"), "", -1, declared), *everything]:
         for cell in cells:
             row = asdict(cell) | {"notebook": notebook, "p_holm": None, "outcome_alone": cell.outcome}
+            if cell.ci_low is not None and cell.ci_low == cell.ci_high and (cell.n or 0) <= _FEW:
+                row["ci_low"] = row["ci_high"] = None
             known = best.get(cell.key)
             if known and known[0] == rank:
                 raise ValueError(f"{known[1].name} and {path.name} both have {' '.join(filter(None, cell.key))}")
@@ -154,10 +160,18 @@ def gathered(
 def family(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the key of a row's family: the cases of one claim or control over which its p-values are corrected.
 
-    A family has all datasets, sparsities and methods of the claim or control.
+    A family has all datasets, sparsities and methods of the claim or control. Some tables ask several questions, each
+    with a family of its own: against each reference (paper B), against masks and another dense network (SHAP), for each
+    reference and quantity (repaired rankings), and of the methods and of random masks (margins).
     """
-    reference = row["reference"] if row["paper"] == "causal" else ""
-    return row["paper"], claim_name(row["table"]), row["kind"], reference, row["margin"]
+    name = claim_name(row["table"])
+    if row["paper"] == "causal":
+        asked = [row["reference"]]
+    else:
+        asked = [row["reference"] == NOISE_FLOOR]
+        asked += [row["reference"], row["quantity"]] if name.startswith("repaired") else []
+        asked += [row["method"].startswith("random")] if name == "margins" else []
+    return row["paper"], name, row["kind"], row["margin"], *asked
 
 
 def claim_name(table: str) -> str:

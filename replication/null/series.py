@@ -92,5 +92,5 @@ def null_cells(samples: Iterable[tuple[str, str, str, str, Tensor]], *, seed: in
     for table, dataset, method, quantity, values in samples:
         interval, note = mean_interval(values, seed=seed), _NOTES.get(table, "")
         where = ("legcnet", table, dataset, method, quantity)
-        cells.append(Cell.measured(*where, interval, kind="null", profile=profile, note=note))
+        cells.append(Cell.measured(*where, interval, kind="null_test", profile=profile, note=note))
     return cells

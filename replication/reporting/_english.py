@@ -1,5 +1,6 @@
 """English sentences on the results of each paper, made of the counts in `statements.Facts`."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ def _claims_a(counted: "Facts") -> list[str]:
     parts, random = [], counted.tallies["random masks"]
     if epochs:
         parts.append(
-            f"fewer epochs are shown in {epochs.holds} of {epochs.cases} cases (a dataset with FT or PT), and more "
-            f"epochs in {epochs.fails}"
+            f"in {epochs.holds} of {epochs.cases} cases (a dataset, recorded over full training, FT, or a part of it, "
+            f"PT) more pairs of networks need fewer epochs than need more, and in {epochs.fails} it is the other way "
+            "round"
         )
     if accuracy:
-        text = f"accuracy is kept to a percentage point in {accuracy.holds} of {accuracy.cases}"
+        text = f"accuracy is kept to within a percentage point in {accuracy.holds} of {accuracy.cases}"
         if random.cases:
             text += f", and under random masks of the same count in {random.holds} of {random.cases}"
         parts.append(text)
@@ -60,8 +62,12 @@ def _explanation(counted: "Facts") -> list[str]:
     own, another = percent(counted.own_risk), percent(counted.another_risk)
     return [
         f"**Its explanation**: the Granger test calls {own} of the weights causal for the errors of their own "
-        f"network, and {another} for the errors of another network."
+        f"network, and {another} for the errors of another network{_on(counted.crossed)}."
     ]
+
+
+def _on(datasets: Sequence[str]) -> str:
+    return f" (on {' and '.join(datasets)})" if datasets else ""
 
 
 def claims_b(counted: "Facts") -> dict[str, str]:
@@ -73,19 +79,23 @@ def claims_b(counted: "Facts") -> dict[str, str]:
     found = {}
     if magnitude:
         found["accuracy"] = (
-            f"against magnitude pruning of as many weights, causal pruning is better in {magnitude.holds_alone} and "
-            f"worse in {magnitude.fails_alone} of {magnitude.cases} cases (a dataset, a network and a sparsity) tested "
-            f"alone, and in {magnitude.holds} and {magnitude.fails} after correction for their number"
+            "with schedules shorter than the authors', causal pruning is better than magnitude pruning of as many "
+            f"weights in {magnitude.holds_alone} and worse in {magnitude.fails_alone} of {magnitude.tested} cases (a "
+            "dataset, a network, a schedule and a sparsity, with two networks or more) tested alone, and better in "
+            f"{magnitude.holds} and worse in {magnitude.fails} after correction for their number, which few cases can "
+            "pass with three networks"
         )
         if updates:
             found["accuracy"] += (
-                f"; against its own score without the loss, squared updates, in {updates.holds_alone} and "
-                f"{updates.fails_alone} of {updates.cases} tested alone"
+                "; it is better than squared updates, its own score without the loss, in "
+                f"{updates.holds_alone} and worse in {updates.fails_alone} of {updates.tested} tested alone"
             )
         if dense:
+            few, many = (counted.tallies[name] for name in ("dense, to 90%", "dense, above 90%"))
             found["accuracy"] += (
-                f"; the dense accuracy is kept to a percentage point in {dense.holds_alone} and not kept in "
-                f"{dense.fails_alone} of {dense.cases} tested alone"
+                "; tested alone, the dense accuracy is kept to within a percentage point in "
+                f"{few.holds_alone} and lost in {few.fails_alone} of {few.tested} cases with up to 90% pruned, and in "
+                f"{many.holds_alone} and {many.fails_alone} of {many.tested} beyond"
             )
     if drops:
         found["drop"] = f"an abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves"
@@ -109,11 +119,11 @@ def _claims_b(counted: "Facts") -> list[str]:
 
 def _figures_b(counted: "Facts") -> list[str]:
     every, (counts, same) = sum(counted.released.values()), counted.designed
-    open_ = counted.released["not_run"]
     sentence = (
-        f"**Figures that paper B's authors released**: of {every} distinct figures {every - open_ - counts} are "
-        f"compared with our runs, {counts} are counts that the design of a run fixes ({same} of them identical when "
-        f"computed here), and {open_} have no run of the same protocol yet."
+        f"**Figures that paper B's authors released**: of {every} distinct figures {counted.compared} are compared "
+        f"with our runs, {counts} are counts that the design of a run fixes ({same} of them identical when computed "
+        f"here), and {every - counted.compared - counts} have no number of ours yet: no run was made, or a setting was "
+        "not released."
     )
     return [sentence] if every else []
 

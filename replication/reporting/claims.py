@@ -25,7 +25,7 @@ def _by_case(rows: Sequence[Row]) -> str:
     head = [
         "case",
         "published",
-        "difference [95%] (n)",
+        "estimate [95% interval] (n)",
         "p",
         "p, Holm",
         "outcome",

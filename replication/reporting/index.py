@@ -23,19 +23,24 @@ INDEX, FIGURE = "README.md", "verdicts.svg"
 _VERDICTS = """\
 - **identical**: a deterministic re-run of the authors' files gives the printed figure at the printed decimals, or a
   count that the design of a run fixes is the released one.
-- **within noise**: the printed figure, which is one run, lies in the central 95% range of our single runs.
+- **within noise**: the printed figure, which is one run, lies in the central 95% range of our single runs, or between
+  the smallest and the largest of fewer than 39, whose coverage is in the note.
 - **outside**: the re-run gives another figure, or the printed one lies outside that range.
 - **underspecified**: a mask, a setting or the data that decides the figure was not released.
 - **not run**: no run of ours has this figure yet."""
 _OUTCOMES = """\
 - **holds**, **does not hold**: paired runs show the claim, or its opposite, at a significance level of 5% (two-sided)
   after Holm's correction for the number of its cases. "Tested alone" is the outcome before that correction.
-- **undecided**: these runs show neither. "Detectable" is the effect that they would have detected with 80% power: a
-  difference of accuracies, or of epochs the share of pairs in which one method needs fewer.
+- **undecided**: these runs show neither. "Detectable" is the effect that a case tested alone would have detected with
+  80% power: a difference of accuracies, or of epochs the share of pairs in which one method needs fewer. After the
+  correction a larger effect is needed.
 - **cannot be known**: a setting behind the paper's runs was not released and not found.
 
 Accuracies are compared by their mean difference (sign-flip test; Student's t below six pairs). Epochs are skewed and
-capped. They are therefore compared by the exact sign test over pairs, with the median difference."""
+capped. They are therefore compared by the exact sign test over pairs, with the median difference: the test counts the
+pairs that differ, so that it can find a difference where the median of all pairs is 0. An abrupt drop is tested at the
+change point of a curve of accuracies; a curve that is not shown to be abrupt is undecided, because no test here shows
+that a drop is smooth."""
 
 _MARGINS = """\
 The paper names no margin. The table also has random masks of the same count. A margin below one test sample cannot be
@@ -161,7 +166,7 @@ def _index(
         if figures := released.read(folder):
             parts += ["## Paper B: what its authors' files alone show", *released.section(figures, rows)]
         if controls:
-            parts += ["## Controls, which the papers do not claim", controls]
+            parts += ["## Controls and other tests", controls]
     parts += ["## All numbers", _files(rows, made, notebooks)]
     parts += ["## Runs", _commits(contents), _runs(folder, contents), _versions(contents)] if contents else []
     if left_out := missing(folder, contents, expected):

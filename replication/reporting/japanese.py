@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from replication.ledger import OUTCOMES, VERDICTS
+from replication.ledger.tables import NOISE_FLOOR
 from replication.reporting import counts, essay, price
 from replication.reporting._english import percent
 from replication.reporting.counts import Row, claim_of
@@ -30,9 +31,15 @@ _NAMES = {
     ("causal", "flatness", "dense"): "B: 密なネットワークより平坦な極小値",
     ("legcnet", "beats_random", ""): "A: 同数を無作為に除いたマスクより精度が高い",
     ("legcnet", "beats_magnitude", ""): "A: 同数を除いた magnitude のマスクより精度が高い",
+    ("legcnet", "beats_magnitude_unretrained", ""): "A: 同上(どちらも再学習なし)",
     ("legcnet", "shap_difference", ""): "A: ほかのマスクより SHAP の重要度が密に近い",
+    ("legcnet", "shap_difference", NOISE_FLOOR): "A: 別の密なネットワークより SHAP の重要度が密に近い",
     ("legcnet", "repaired", ""): "A: 修正した検定の順位",
     ("legcnet", "repaired_operations", ""): "A: 修正した検定の順位(演算量をそろえた場合)",
+}
+_CONTROL_NAMES = {
+    ("causal", "abrupt_drop", ""): "B: ほかの手法で精度が急に落ちる",
+    ("causal", "flatness", "dense"): "B: ほかの指標や手法で密なネットワークより平坦",
 }
 _PLACES = {"": "", "equal accuracy": "同じ精度の ", "the same places": "同じ重みでの "}
 _CONTROLS = {"accuracy": "精度", "accuracy_one_shot": "一度に除いた場合の精度", "flatness": "平坦さ"}
@@ -72,8 +79,8 @@ def answers(rows: Sequence[Row]) -> str:
     if epochs and accuracy:
         random = of["random masks"]
         sentences.append(
-            f"**論文 A の主張**: エポック数の減少が示されたのは {epochs.cases} 件中 {epochs.holds} 件、"
-            f"増加が示されたのは {epochs.fails} 件。精度の低下が 1 ポイント未満と示されたのは "
+            f"**論文 A の主張**: {epochs.cases} 件中、エポック数が減る組のほうが多いと示されたのは {epochs.holds} 件、"
+            f"増える組のほうが多いと示されたのは {epochs.fails} 件。精度の低下が 1 ポイント未満と示されたのは "
             f"{accuracy.cases} 件中 {accuracy.holds} 件"
             f"(同数を無作為に除いた場合は {random.cases} 件中 {random.holds} 件)。"
         )
@@ -81,14 +88,15 @@ def answers(rows: Sequence[Row]) -> str:
         own, another = (percent(ends, "〜") for ends in (counted.own_risk, counted.another_risk))
         sentences.append(
             f"**論文 A の説明**: グレンジャー検定が「原因」とする重みは、自分のネットワークの誤りに対して {own}、"
-            f"別のネットワークの誤りに対して {another}。"
+            f"別のネットワークの誤りに対して {another}({'、'.join(counted.crossed)})。"
         )
     magnitude = of.get(("causal", "accuracy", "magnitude"))
     if magnitude:
         sentences.append(
-            f"**論文 B の精度**: 同数を除いた magnitude と比べ、単独の検定では {magnitude.cases} 件中 "
-            f"{magnitude.holds_alone} 件で上、{magnitude.fails_alone} 件で下。件数で補正すると {magnitude.holds} 件と "
-            f"{magnitude.fails} 件。"
+            "**論文 B の精度**: 著者のものより短い手順で、同数を除いた magnitude と比べ、単独の検定では "
+            f"{magnitude.tested} 件中 {magnitude.holds_alone} 件で上、{magnitude.fails_alone} 件で下。"
+            f"件数で補正すると {magnitude.holds} 件と {magnitude.fails} 件"
+            "(初期値が三つでは、補正後の検定をほとんど通らない)。"
         )
     drops, flat = (of.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
     if drops and flat:
@@ -101,11 +109,11 @@ def answers(rows: Sequence[Row]) -> str:
     every = sum(counted.released.values())
     if every:
         fixed, same = counted.designed
-        runs = every - counted.released["not_run"] - fixed
         sentences.append(
-            f"**論文 B の著者が公開した数値**: 異なる数値 {every} 個のうち、本追試の実行と比べたものは {runs}、"
+            f"**論文 B の著者が公開した数値**: 異なる数値 {every} 個のうち、"
+            f"本追試の実行と比べたものは {counted.compared}、"
             f"実験の設計だけで決まる個数は {fixed}(計算して完全に一致したもの {same})、"
-            f"同じ手順の実行がまだないものは {counted.released['not_run']}。"
+            f"本追試の値がまだないもの(未実行、または条件不足)は {every - counted.compared - fixed}。"
         )
     return "\n".join(f"- {text}" for text in sentences)
 
@@ -122,7 +130,8 @@ def claims(rows: Sequence[Row], kind: str = "claim") -> str:
         against, _, where = counts.words(reference).partition(" at ")
         if base in _CONTROLS:
             names[paper, base, reference] = f"B: {_CONTROLS[base]}({_PLACES.get(where, where)}{against} との比較)"
-    return counts.claims(rows, kind, head=_CLAIMS, names=names | _NAMES)
+    names |= _NAMES | (_CONTROL_NAMES if kind == "control" else {})
+    return counts.claims(rows, kind, head=_CLAIMS, names=names)
 
 
 def opening(table: pd.DataFrame) -> str:

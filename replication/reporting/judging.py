@@ -35,11 +35,13 @@ _JUDGES = {
     "04_flat_minima.ipynb": "replication.causal.flatness.verdicts",
     "05_legcnet_mnist.ipynb": "replication.legcnet.mnist.verdicts",
     "15_legcnet_repaired.ipynb": "replication.legcnet.repaired_verdicts",
+    "18_released_networks.ipynb": "replication.causal.follow_up.released_cells",
+    "24_released_fits.ipynb": "replication.causal.fit_logs.verdicts",
 }
 
 
 def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]:
-    """Return all cells of a result: the stored ones, and those computed from its raw runs.
+    """Return all cells of a result: those computed from its raw runs, and stored ones with other keys.
 
     Parameters
     ----------
@@ -62,9 +64,11 @@ def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]
     if name is None or raw is None:
         return stored
     try:
-        return stored + import_module(name).cells(raw, content)
+        computed = import_module(name).cells(raw, content)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"the raw runs of {content['notebook']} lack what its verdicts need: {error!r}") from error
+    keys = {cell.key for cell in computed}
+    return [cell for cell in stored if cell.key not in keys] + computed
 
 
 def contradictions(content: Mapping[str, Any]) -> Iterator[str]:

@@ -1,27 +1,25 @@
 """Format of numbers, titles and tables in Markdown."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from replication import ledger
 
-_FEW = 3  # runs whose equality says nothing of their spread
+_MANY = 10_000  # counts of weights and epochs are shown in full
 
 
 def number(value: float | None) -> str:
-    """Format a number with four significant digits; verdicts.csv has more."""
-    return "–" if value is None else ledger.format_number(float(f"{value:.4g}"))
+    """Format a number with four significant digits, or to the next whole number; verdicts.csv has more."""
+    if value is None:
+        return "–"
+    return ledger.format_number(float(round(value)) if _MANY <= abs(value) < math.inf else float(f"{value:.4g}"))
 
 
 def with_interval(row: Mapping[str, Any]) -> str:
-    """Format our number in a row of verdicts.csv, with its number of runs, if any, and its interval.
-
-    Two or three equal runs have no interval.
-    """
+    """Format our number in a row of verdicts.csv, with its number of runs and its interval, if any."""
     text = number(row["ours"])
-    # Student's interval of two or three equal runs has no width, as if their mean were known.
-    known = row["ci_low"] is not None and (row["ci_low"] < row["ci_high"] or row["n"] > _FEW)
-    if known:
+    if row["ci_low"] is not None:
         text += f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
     return text + (f" ({row['n']})" if row["n"] is not None else "")
 

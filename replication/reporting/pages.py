@@ -78,7 +78,8 @@ def _paper_table(rows: Sequence[Row]) -> str:
 
 
 def _claim_table(rows: Iterable[Row]) -> str:
-    head = ["dataset", "method", "reference", "quantity", "sparsity", "margin", "published", "difference [95%] (n)"]
+    head = ["dataset", "method", "reference", "quantity", "sparsity", "margin", "published"]
+    head += ["estimate [95% interval] (n)"]
     lines = [
         [
             row["dataset"],

@@ -119,7 +119,8 @@ def _before_retraining(found: Sequence[Row]) -> list[str]:
     )
     if max(fits) < NEAR_CHANCE < values["magnitude"]:
         text += (
-            " Accuracy near chance at 2× therefore needs no fault in the authors' runs: such masks give it here, too."
+            f" Masks of this kind are near chance here, too, so that a fault is not needed to explain the authors' "
+            f"runs; this is shown on {count(networks, 'network')} only."
         )
     return [text]
 

@@ -13,12 +13,16 @@ from replication.ledger import AUTHORS
 from replication.reporting._english import paper_a, paper_b
 from replication.reporting.counts import Row, cases, figure_rows, released_rows
 
+# Largest share that paper B's authors prune in their follow-up.
+_MODERATE = 0.9
+
 
 @dataclass(frozen=True)
 class Tally:
-    """Numbers of cases, of those that hold or do not hold after Holm's correction, and of those tested alone."""
+    """Numbers of cases, of those with a test, of those that hold or do not hold after Holm's correction, and alone."""
 
     cases: int
+    tested: int
     holds: int
     fails: int
     holds_alone: int
@@ -36,13 +40,17 @@ class Facts:
     chance : tuple or None
         As from `outside`.
     tallies : mapping
-        Tallies by (paper, claim, reference) as in `counts.NAMES`, and "random masks" for the accuracy kept under random
-        masks.
+        Tallies by (paper, claim, reference) as in `counts.NAMES`; "random masks" for the accuracy kept under random
+        masks; and "dense, to 90%" and "dense, above 90%" for paper B's accuracy of dense kept, by sparsity.
     own_risk, another_risk : tuple of float or None
         Smallest and largest share of weights that the Granger test calls causal for the errors of their own network,
         and of another.
+    crossed : tuple of str
+        Data sets of these shares.
     released : mapping of str to int
-        Verdicts on the figures in released files of paper B's authors, "not_run" without a number of ours.
+        Verdicts on the figures in released files of paper B's authors.
+    compared : int
+        Number of these figures that are compared with runs of ours.
     designed : tuple of int
         Number of these figures that the design of a run fixes, and of the identical ones among them.
     """
@@ -53,7 +61,9 @@ class Facts:
     tallies: Mapping[object, Tally]
     own_risk: tuple[float, float] | None
     another_risk: tuple[float, float] | None
+    crossed: tuple[str, ...] = ()
     released: Mapping[str, int] = field(default_factory=Counter)
+    compared: int = 0
     designed: tuple[int, int] = (0, 0)
 
 
@@ -67,6 +77,9 @@ def facts(rows: Sequence[Row]) -> Facts:
     like = {(row["dataset"], row["margin"]) for row in accuracy}
     random = [row for row in rows if row["table"] == "margins" and row["method"].startswith("random")]
     tallies["random masks"] = _tally([row for row in random if (row["dataset"], row["margin"]) in like])
+    kept = cases(rows, "claim").get(("causal", "accuracy", "dense"), [])
+    tallies["dense, to 90%"] = _tally([row for row in kept if row["sparsity"] <= _MODERATE])
+    tallies["dense, above 90%"] = _tally([row for row in kept if row["sparsity"] > _MODERATE])
     released = released_rows(rows)
     designed = [
         row for row in released if row["verdict"] != "not_run" and row["ours"] is not None and not row["profile"]
@@ -82,7 +95,9 @@ def facts(rows: Sequence[Row]) -> Facts:
         tallies,
         (min(own), max(own)) if own else None,
         (min(another), max(another)) if another else None,
-        Counter("not_run" if row["ours"] is None else row["verdict"] for row in released),
+        tuple(dict.fromkeys(row["dataset"] for row in rows if row["table"] == "crossed_pairs")),
+        Counter(row["verdict"] for row in released),
+        sum(bool(row["profile"]) for row in released),
         (len(designed), sum(row["verdict"] == "identical" for row in designed)),
     )
 
@@ -162,4 +177,5 @@ def best_trials(rows: Sequence[Row], method: str = "ft") -> tuple[int, int, floa
 
 def _tally(chosen: Sequence[Row]) -> Tally:
     count, alone = (Counter(row[column] for row in chosen) for column in ("outcome", "outcome_alone"))
-    return Tally(len(chosen), count["holds"], count["does_not_hold"], alone["holds"], alone["does_not_hold"])
+    tested = sum(row["p_value"] is not None for row in chosen)
+    return Tally(len(chosen), tested, count["holds"], count["does_not_hold"], alone["holds"], alone["does_not_hold"])

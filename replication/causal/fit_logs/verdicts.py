@@ -1,15 +1,16 @@
 """Released figures beside the runs of `runs` and `cut`, and measurements of these runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
 from replication.causal.fit_logs.cut import GROUP
 from replication.causal.follow_up.released_cells import judged
-from replication.causal.released.figures import Figure, Released
+from replication.causal.released.figures import Figure, Released, load
 from replication.causal.released.rows import rows
 from replication.ledger.cell import Cell
-from replication.ledger.figures import pooled_range, prediction_range
+from replication.ledger.figures import FEWEST_FOR_95, pooled_range, prediction_range
 from replication.ledger.tabular import sample_cells
 
 _GROUPS = ("fit_log_mlpnet", "fit_log_mlpnet_plain_sgd", "synthetic_friedman", GROUP)
@@ -18,13 +19,31 @@ _FIVE_EPOCHS = "of five recorded epochs"
 _OTHER_RECORDS = ("delta_loss", "squared_step", "largest_mean_feature")
 
 
+def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
+    """Released figures that follow from the raw runs of `24_released_fits.ipynb`.
+
+    Parameters
+    ----------
+    raw : DataFrame
+        Rows of the result.
+    content : mapping
+        The result, for its parameters and profile.
+    """
+    if content["profile"] != "paper":
+        return []
+    images = {name: content["parameters"][name] for name in ("digits", "dataset")}
+    found = released_cells(raw, load(), profile="paper", **images)
+    return [cell for cell in found if cell.kind == "figure"]
+
+
 def released_cells(raw: pd.DataFrame, released: Released, *, profile: str, digits: str, dataset: str) -> list[Cell]:
     """Return the released figures that the runs answer, and measurements of ours.
 
     A released figure is one run. A figure of the logs is compared with the `prediction_range` of our runs, one range
-    for each start; an accuracy of LeNet with the `pooled_range`, one for each fit. Which start and which fit the
-    authors had is not known, so that the verdict is "underspecified" if the ranges disagree about the figure. A figure
-    of fewer than two runs is left out.
+    for each start; an accuracy of LeNet with that of Student's t over the trained networks, one for each fit. Which
+    start and which fit the authors had is not known, and other settings are taken from another script of theirs, so
+    that the verdict is "underspecified" if the ranges disagree about the figure or all leave it out. A figure of fewer
+    than two runs is left out.
 
     Parameters
     ----------
@@ -61,15 +80,20 @@ def _against(cell: Cell, figure: Figure, raw: pd.DataFrame) -> Iterator[Cell]:
     if at is not None:
         part = part[part["at"] == at]
     if figure.group == GROUP:
-        runs = {key: one.value.to_numpy() for key, one in part.groupby(["method", "total"])}
-        chosen = {name: values for (name, total), values in runs.items() if total == figure.sparsity}
-        ranges = {name: pooled_range(values, list(runs.values())) for name, values in chosen.items()}
+        # All fits and shares prune the same trained networks: pooled, each would count several times.
+        chosen = {name: one.value.to_numpy() for name, one in part[part.total == figure.sparsity].groupby("method")}
+        ranges = {name: pooled_range(values, [values]) for name, values in chosen.items()}
     else:
         named = part.assign(start=part["start"].fillna("SGD"))
         chosen = {name: one.value.to_numpy() for name, one in named.groupby("start", sort=False)}
         ranges = {name: prediction_range(values) if len(values) > 1 else None for name, values in chosen.items()}
     remark = _FIVE_EPOCHS if figure.quantity.startswith(_OTHER_RECORDS) else ""
-    yield from judged(cell, chosen, ranges, exact=figure.quantity == "gammas_not_zero", remark=remark)
+    least = min((len(values) for values in chosen.values()), default=0)
+    if figure.group != GROUP and least < FEWEST_FOR_95:
+        coverage = f"(of {least} networks, whose range has a coverage of {(least - 1) / (least + 1):.0%})"
+        remark = " ".join(filter(None, [remark, coverage]))
+    exact = figure.quantity == "gammas_not_zero"
+    yield from judged(cell, chosen, ranges, exact=exact, remark=remark, known=figure.dataset == "friedman1")
 
 
 def _words(part: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from replication.causal.follow_up.fits import FITS
-from replication.causal.released.figures import Figure, Released
+from replication.causal.released.figures import Figure, Released, load
 from replication.causal.released.rows import rows
 from replication.ledger.cell import Cell
 from replication.ledger.figures import pooled_range
@@ -19,6 +19,23 @@ _GROUPS = ("lenet_cifar10_accuracy", "hessian_eigenvalues", "noise_tolerance")
 #: Measurements of ours beside theirs: quantities of `repeats.measure` that depend neither on the scale of the weights
 #: nor on the pruned ones, and accuracies of other epochs.
 _OURS = ("last_epoch", "before_final", "relative_noise", "top_eigenvalue", "relative_top_eigenvalue")
+
+
+def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
+    """Released figures that follow from the raw runs of `18_released_networks.ipynb`.
+
+    Parameters
+    ----------
+    raw : DataFrame
+        Rows of the result.
+    content : mapping
+        The result, for its parameters and profile.
+    """
+    if content["profile"] != "paper":
+        return []
+    network, dataset = (content["parameters"][name] for name in ("architecture", "dataset"))
+    found = released_cells(raw, load(), network=network, dataset=dataset, profile="paper")
+    return [cell for cell in found if cell.kind == "figure"]
 
 
 def released_cells(raw: pd.DataFrame, released: Released, *, network: str, dataset: str, profile: str) -> list[Cell]:
@@ -92,8 +109,11 @@ def judged(
     *,
     exact: bool = False,
     remark: str = "",
+    known: bool = True,
 ) -> Iterator[Cell]:
     """Yield the cell of a released figure with its verdict, nothing if one of the ranges is missing.
+
+    It has a number of ours only if there is one setting, and the number of runs of each setting.
 
     Parameters
     ----------
@@ -108,19 +128,24 @@ def judged(
         If true, a figure that every run repeats is "identical".
     remark : str
         What the runs are of, for the note.
+    known : bool
+        Whether the figure was made with one of the settings. Otherwise one outside all ranges is "underspecified".
     """
     if not ranges or None in ranges.values():
         return
     runs = np.concatenate(list(chosen.values()))
+    mean = float(runs.mean()) if len(chosen) == 1 else None  # of several settings, of which one made the figure
     inside = {low <= cell.published <= high for low, high in ranges.values()}
-    verdict = "underspecified" if len(inside) > 1 else "within_noise" if inside == {True} else "outside"
+    missed = "outside" if known else "underspecified"
+    verdict = "underspecified" if len(inside) > 1 else "within_noise" if inside == {True} else missed
     if exact and bool((runs == cell.published).all()):
         verdict = "identical"
     spans = (
         f"{name}: {chosen[name].mean():.4g}, range {low:.4g} to {high:.4g}" for name, (low, high) in ranges.items()
     )
     note = " ".join(filter(None, ["single runs", remark, f"by {'; '.join(spans)}"]))
-    yield replace(cell, ours=float(runs.mean()), n=len(runs), verdict=verdict, note=note, profile="paper")
+    most = max(len(values) for values in chosen.values())
+    yield replace(cell, ours=mean, n=most, verdict=verdict, note=note, profile="paper")
 
 
 def _measurements(raw: pd.DataFrame, where: dict[str, Any]) -> list[Cell]:

@@ -123,7 +123,8 @@ def drop_cells(
             again = abrupt_robustness(table_of.columns.to_numpy(), table_of.to_numpy(), axis="log_density")
             outcome = "holds" if again.kept == again.fits else "undecided"
             note += f"; abrupt in {again.kept} of {again.fits} re-fits without an end point or a run"
-        numbers = {"ours": point.critical_sparsity, "ci_low": point.low, "ci_high": point.high, "n": runs}
+        ends = (point.low, point.high) if runs > 1 else (None, None)  # one run shows no spread
+        numbers = {"ours": point.critical_sparsity, "ci_low": ends[0], "ci_high": ends[1], "n": runs}
         p_value = max(point.p_line, point.p_smooth)
         names = {"table": table, "method": method, "quantity": "critical_sparsity"}
         found.append(Cell(**where, **names, kind=kind, **numbers, p_value=p_value, outcome=outcome, note=note))

@@ -20,8 +20,9 @@ def eigenvalues(released: Released) -> Statement:
     flatter = len(ratios) - len(sharper)
     text = (
         f"The top Hessian eigenvalue of {'each' if not flatter else len(sharper)} of the {len(ratios)} pruned "
-        f"networks is larger than that of its dense network, {span(list(sharper.values()), 1)} times as large; by "
-        f"this measure {flatter or 'none'} of them {'is' if flatter < 2 else 'are'} flatter. The "
+        f"networks, causal and magnitude, is larger than that of its dense network, "
+        f"{span(list(sharper.values()), 1)} times as large; by this measure {flatter or 'none'} of them "
+        f"{'is' if flatter < 2 else 'are'} flatter. The "
         f"paper claims flatter minima after pruning. {_against_magnitude(ratios)}"
         if sharper
         else f"No pruned network has a larger top eigenvalue than its dense network, of {len(ratios)} networks."
@@ -36,9 +37,11 @@ def eigenvalues(released: Released) -> Statement:
         for network, sparsity in dict.fromkeys((network, sparsity) for network, _, sparsity in ratios)
     ]
     head = ("network", "sparsity", "causal / dense", "magnitude / dense")
+    causal = [ratio for (_, method, _), ratio in ratios.items() if method == "causal"]
+    less = sum(ratio <= 1 for ratio in causal)
     answer = (
-        f"By the top eigenvalue {flatter} of {count(len(ratios), 'pruned network')} {'is' if flatter == 1 else 'are'} "
-        "flatter than the dense one (one network each)."
+        f"By the top eigenvalue {less} of {count(len(causal), 'causal network')} {'is' if less == 1 else 'are'} "
+        "flatter than the dense one (one network each, trained for other numbers of epochs)."
     )
     return Statement("Flatness: the top eigenvalue", text.strip(), caveat, head, tuple(lines), "flatness", answer)
 

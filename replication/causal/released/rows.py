@@ -107,7 +107,6 @@ def _shown(members: Sequence[Figure]) -> Figure:
 def _cell(shown: Figure, members: Sequence[Figure], released: Released) -> Cell:
     group = _GROUPS.get(shown.group, shown.group)
     answer: dict[str, Any] = {"verdict": "not_run", "note": _note(shown, members, released)}
-    answer["n"] = shown.n if shown.n > 1 else None
     ours = by_design(shown)
     if ours is not None:
         answer = _counted(shown, ours)

@@ -1,15 +1,21 @@
 """The two tables: which rows stand where, once each, and corrected over the cases of a claim."""
 
 import csv
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
+from ccprune.stats import sign_flip_p
 from replication import ledger
 from replication.ledger import Cell, tables
+from replication.ledger.claims import SIGNIFICANCE
 from replication.reporting.judging import judge
+
+ROOT = Path(__file__).parents[3]
 
 FIGURE = Cell(
     paper="legcnet", table="1", dataset="cancer", method="ft", quantity="epochs", kind="figure", origin="printed",
@@ -49,7 +55,7 @@ def write(folder: Path) -> list[tables.Row]:
 
 
 def test_what_is_compared_and_what_is_measured_stand_in_tables_of_their_own(tmp_path):
-    null = replace(MEASURED, table="null_rejections", kind="null")
+    null = replace(MEASURED, table="null_rejections", kind="null_test")
     save(tmp_path, "tables", FIGURE, TRIAL, CLAIM, replace(CLAIM, table="beats_random", kind="control"), MEASURED, null)
     written = write(tmp_path)
     kinds = {}
@@ -58,7 +64,7 @@ def test_what_is_compared_and_what_is_measured_stand_in_tables_of_their_own(tmp_
             found = list(csv.DictReader(file))
         assert tuple(found[0]) == tables.COLUMNS
         kinds[name] = {row["kind"] for row in found}
-    assert kinds == {"verdicts.csv": {"figure", "claim", "control"}, "measurements.csv": {"measurement", "null"}}
+    assert kinds == {"verdicts.csv": {"figure", "claim", "control"}, "measurements.csv": {"measurement", "null_test"}}
     assert len(written) == 6
     with (tmp_path / tables.VERDICTS_TABLE).open() as file:
         rows = list(csv.DictReader(file))
@@ -147,6 +153,42 @@ def test_paper_b_is_corrected_over_networks_and_schedules_for_each_reference(tmp
     ]
     save(tmp_path, "t", *cases)
     assert [row["p_holm"] for row in tables.rows(tmp_path, judge=judge)] == [pytest.approx(0.12)] * 8
+
+
+def test_each_question_of_a_table_of_paper_a_is_corrected_alone(tmp_path):
+    """Repaired rankings by reference and quantity, margins of methods and of random masks, SHAP without the floor."""
+    control = replace(CLAIM, kind="control", published=None, origin="", p_value=0.03)
+    repaired = [
+        replace(control, table="repaired", reference=reference, quantity=quantity)
+        for reference in ("random", "magnitude")
+        for quantity in ("accuracy", "epochs")
+    ]
+    margins = [replace(control, table="margins", margin=0.01, method=method) for method in ("ft", "random")]
+    shap = [
+        replace(control, table="shap_difference", reference=name, quantity="spearman")
+        for name in ("random", "magnitude", tables.NOISE_FLOOR)
+    ]
+    save(tmp_path, "t", *repaired, *margins, *shap)
+    found = {(row["table"], row["reference"]): row["p_holm"] for row in tables.rows(tmp_path, judge=judge)}
+    twice = {key for key, p in found.items() if p == pytest.approx(0.06)}
+    assert twice == {("shap_difference", "random"), ("shap_difference", "magnitude")}
+    assert all(p == 0.03 for key, p in found.items() if key not in twice)
+
+
+def test_a_committed_family_is_small_enough_for_its_test():
+    """The sign-flip test has a smallest p-value: a family that it cannot pass even there decides nothing."""
+    with (ROOT / "replication" / tables.VERDICTS_TABLE).open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["p_value"] and row["kind"] in ("claim", "control")]
+    sizes = Counter(tables.family(row) for row in rows if row["paper"] == "legcnet")
+    least = sign_flip_p(np.arange(1.0, 200.0))
+    assert sizes and all(size * least < SIGNIFICANCE for size in sizes.values()), sizes.most_common(3)
+
+
+@pytest.mark.parametrize(("n", "ends"), [(2, (None, None)), (50, (0.5, 0.5))])
+def test_two_equal_runs_have_no_interval_of_zero_width(n, ends, tmp_path):
+    save(tmp_path, "t", replace(MEASURED, ours=0.5, ci_low=0.5, ci_high=0.5, n=n))
+    [row] = tables.rows(tmp_path, judge=judge)
+    assert (row["ci_low"], row["ci_high"]) == ends
 
 
 def test_null_without_a_p_value_nothing_is_corrected(tmp_path):

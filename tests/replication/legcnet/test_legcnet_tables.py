@@ -136,8 +136,14 @@ def test_claims_are_against_dense_and_controls_against_masks(concluded):
     assert controls >= {
         ("beats_random", "ft", "random"),
         ("beats_magnitude", "pt", "magnitude_pt"),
-        ("beats_magnitude", "ft_after", "magnitude_after"),
+        ("beats_magnitude_unretrained", "ft_after", "magnitude_after"),
     }
+
+
+def test_masks_that_are_compared_have_the_same_count(runs, concluded):
+    kept = runs.pivot(index="network", columns="method", values="kept")
+    pairs = {(cell.method, cell.reference) for cell in concluded if cell.table.startswith("beats_")}
+    assert pairs and all((kept[method] == kept[reference]).all() for method, reference in pairs)
 
 
 def test_retrained_is_compared_with_retrained_only(concluded):

@@ -38,6 +38,7 @@ def claim(dataset, method, published, ours, low, high, n, outcome, p_value):
 def compared(table, dataset, sparsity, ours, low, high, n, outcome):
     where = {"paper": "causal", "table": table, "dataset": dataset, "method": "causal", "reference": "magnitude"}
     numbers = {"ours": ours, "ci_low": low, "ci_high": high, "n": n, "sparsity": sparsity}
+    numbers["p_value"] = None if outcome == "undecided" else 0.01
     return Cell(**where, **numbers, quantity="accuracy", kind="claim", outcome=outcome, profile="paper")
 
 
@@ -165,8 +166,8 @@ def test_statements_count_what_the_tables_count(table):
     magnitude = found.tallies["causal", "accuracy", "magnitude"]
     assert (magnitude.cases, magnitude.holds_alone, magnitude.fails_alone) == (3, 1, 1)
     text = statements.bullets(rows)
-    assert "gives 2 to the last digit" in text and "shown in 0 of 3 cases" in text
-    assert "better in 1 and worse in 1 of 3 cases" in text
+    assert "gives 2 to the last digit" in text and "in 0 of 3 cases (a dataset, recorded" in text
+    assert "in 1 and worse in 1 of 2 cases" in text and magnitude.tested == 2
 
 
 def test_null_of_nothing_the_statements_say_that_nothing_was_run():

@@ -76,7 +76,7 @@ def test_our_run_of_shrinkbenchs_design_stands_below_theirs_and_says_no_more_tha
     one = next(one for one in released.statements(figures.load()) if one.title == released.SHRINKBENCH)
     others = {"fisher": 0.5, "random": 0.5, "magnitude": 0.98}
     *_, near = released.statement(one, _one_shot(screen=0.5, ridge=0.52, **others))
-    assert "0.50 to 0.52 with the masks of 2 causal fits" in near and "needs no fault" in near
+    assert "0.50 to 0.52 with the masks of 2 causal fits" in near and "on 1 network only" in near
     *_, far = released.statement(one, _one_shot(screen=0.5, ridge=0.9, **others))
     assert "0.50 to 0.90" in far and "fault" not in far
     assert released.statement(one, [])[-1].startswith("*Caveat")
@@ -85,6 +85,6 @@ def test_our_run_of_shrinkbenchs_design_stands_below_theirs_and_says_no_more_tha
 def test_each_claim_is_answered_twice():
     rows = essay.records(essay.read(ROOT / "replication"))
     table = released.answered_twice(figures.load(), rows)
-    assert table.count("\n") == 4 and "0 of 14 pruned networks" in table
+    assert table.count("\n") == 4 and "0 of 7 causal networks" in table
     assert "Not run here." not in table
     assert released.answered_twice(figures.load(), []).count("Not run here.") == 3

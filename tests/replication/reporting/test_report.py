@@ -9,7 +9,7 @@ from ccprune._util.files import write_atomic
 from replication import figures, ledger
 from replication.ledger import Cell
 from replication.reporting import counts, figure, write_report
-from replication.reporting.markdown import with_interval
+from replication.reporting.markdown import number
 from replication.runner.spec import Run
 
 OURS = Cell(
@@ -89,7 +89,7 @@ def test_controls_are_no_claims(tmp_path):
     save(tmp_path, "a", replace(CLAIM, kind="control", table="beats_random", published=None, origin=""))
     lines = index(tmp_path)
     assert "No claim was tested." in lines
-    start = lines.index("## Controls, which the papers do not claim")
+    start = lines.index("## Controls and other tests")
     assert lines[start + 4].startswith("| A: more accurate than random masks of the same count | 1 | 1 |")
 
 
@@ -120,7 +120,7 @@ def test_the_index_opens_with_what_the_rows_say(tmp_path):
     assert opening[0].startswith(
         "- **Paper A's figures**: of 1 distinct figures in tables 1 to 3, a re-run of the authors' files gives 1"
     )
-    assert opening[1].startswith("- **Its claims**: fewer epochs are shown in 1 of 1 cases")
+    assert opening[1].startswith("- **Its claims**: in 1 of 1 cases (a dataset, recorded over full training")
     assert opening[2] == "- Nothing of paper B was run here."
 
 
@@ -232,11 +232,9 @@ def test_every_claim_and_control_that_is_counted_has_its_kind_in_the_name():
         assert name.startswith({"legcnet": "A: ", "causal": "B: "}[paper])
 
 
-@pytest.mark.parametrize(
-    ("low", "n", "text"), [(0.5, 2, "0.5 (2)"), (0.4, 2, "0.5 [0.4, 0.5] (2)"), (0.5, 50, "0.5 [0.5, 0.5] (50)")]
-)
-def test_two_equal_runs_have_no_interval_of_zero_width(low, n, text):
-    assert with_interval({"ours": 0.5, "ci_low": low, "ci_high": 0.5, "n": n}) == text
+@pytest.mark.parametrize(("value", "text"), [(40861.5, "40862"), (0.123456, "0.1235"), (None, "–"), (9999.49, "9999")])
+def test_counts_are_shown_in_full_and_other_numbers_with_four_digits(value, text):
+    assert number(value) == text
 
 
 def test_runs_that_were_not_made_are_listed_with_their_hours(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from sklearn.linear_model import Lasso, SGDRegressor
 
 from ccprune import lasso
@@ -159,7 +160,7 @@ def _verdicts(figures, raw, profile="paper", digits="mnist", dataset="cifar10"):
     [
         ({}, "within_noise"),
         ({"one_cycle": 2, "ridge": 2}, "underspecified"),
-        ({"one_cycle": 2, "constant_rate": 3, "ridge": 2, "2025-06": 3}, "outside"),
+        ({"one_cycle": 2, "constant_rate": 3, "ridge": 2, "2025-06": 3}, "underspecified"),  # a third start or fit
     ],
 )
 def test_verdicts_follow_from_the_ranges_of_every_start_and_fit(figures, factor, verdict):
@@ -169,7 +170,18 @@ def test_verdicts_follow_from_the_ranges_of_every_start_and_fit(figures, factor,
     assert cells["released_synthetic_friedman-linear_10", "gammas_not_zero"].verdict == "identical"
     for name in ("fit_mean_squared_error, pass 30", "weights_left_fc3", "squared_step_std"):
         assert cells["released_fit_log_mlpnet-mlpnet", name].verdict == verdict
-    assert cells["released_lenet_cifar10_not_retrained-lenet", "accuracy, 1 iteration"].verdict == verdict
+    cut = cells["released_lenet_cifar10_not_retrained-lenet", "accuracy, 1 iteration"]
+    assert cut.verdict == verdict and cut.n == 20 and cut.ours is None
+
+
+def test_the_range_of_an_accuracy_is_that_of_the_trained_networks(figures):
+    """Every share and fit prunes the same three networks: their values are no further networks."""
+    raw = _planted(figures, {})
+    raw = raw[(raw.group == "lenet_cifar10_not_retrained") & (raw.seed < 3)]
+    cell = next(one for one in _verdicts(figures, raw) if one.sparsity == 0.3)
+    values = np.log(raw[(raw.total == 0.3) & (raw.method == "ridge")].value)
+    half = stats.t.ppf(0.975, 2) * values.std() * (1 + 1 / 3) ** 0.5
+    assert f"ridge: {np.exp(values).mean():.4g}, range {np.exp(values.mean() - half):.4g} to" in cell.note
 
 
 def test_shorter_runs_and_other_images_answer_nothing(figures):
