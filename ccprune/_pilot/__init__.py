@@ -28,8 +28,8 @@ from ccprune.mask._prunable import Chosen
 
 __all__ = ["OutOfTime", "Pilot", "Recommendation", "pilot"]
 
-# LEGCNet, which stores every step, is among the default criteria up to so many weights and from so many steps on.
-_SMALL, _STEPS_OF_LEGCNET = 20_000, 377
+# LEGCNet is among the default criteria up to so many weights and from so many records on.
+_SMALL, _RECORDS_OF_LEGCNET = 20_000, 377
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +138,8 @@ def pilot(
     margin : float, optional
         Loss of the metric that is accepted. By default 0.01 for the default metrics; required with others.
     criteria : sequence of str, optional
-        Names from `ccprune.criteria`; by default causal, magnitude, random and, for models of at most 20,000 weights
-        whose recorded steps suffice, LEGCNet.
+        Names from `ccprune.criteria`; by default causal, magnitude, random and, for models of at most 20,000 weights,
+        LEGCNet if there are enough records, with the gradual schedule in each recorded epoch.
     sparsities : sequence of float
         Pruned fractions of the prunable weights, in (0, 1).
     schedules : sequence of {"one_shot", "gradual"}
@@ -210,7 +210,10 @@ def pilot(
         raise ValueError("make must be given where train is no table, got None")
     make = make or partial(_perceptron, len(data.features or ()), len(data.classes or "1"))
     weights = prunable(make(seed), only=only, skip=skip)
-    names = criteria or _default_criteria(weights, recorded * data.steps)
+    # An epoch has one record less than steps, and one step less than `data.steps` if a single sample is left over. The
+    # gradual schedule records one epoch for each new score.
+    records = (1 if "gradual" in schedules else recorded) * (data.steps - 2)
+    names = criteria or _default_criteria(weights, records)
     loss = loss or (cross_entropy if data.classifies else mse_loss)
     optimizer = optimizer or partial(torch.optim.Adam, lr=0.003)
     setting = Setting(make, optimizer, data.batches, loss, tuple(names), before, recorded, after, fit, only, skip)
@@ -250,8 +253,8 @@ def pilot(
     return result
 
 
-def _default_criteria(weights: dict[str, nn.Parameter], steps: int) -> tuple[str, ...]:
-    small = sum(weight.numel() for weight in weights.values()) <= _SMALL and steps >= _STEPS_OF_LEGCNET
+def _default_criteria(weights: dict[str, nn.Parameter], records: int) -> tuple[str, ...]:
+    small = sum(weight.numel() for weight in weights.values()) <= _SMALL and records >= _RECORDS_OF_LEGCNET
     return ("causal", "magnitude", "random", *(["legcnet"] if small else []))
 
 
