@@ -29,9 +29,9 @@ _LONG = 10.0  # seconds of an epoch that is not tried twice
 
 def require_extra() -> None:
     """Raise ImportError if a package that only the pilot needs is missing."""
-    missing = [name for name in ("joblib", "matplotlib", "pyarrow") if find_spec(name) is None]
+    missing = [name for name in ("cloudpickle", "joblib", "matplotlib", "pyarrow") if find_spec(name) is None]
     if missing:
-        raise ImportError(f"ccprune.pilot needs {', '.join(missing)}: pip install 'ccprune[pilot]'")
+        raise ImportError(f"ccprune.pilot needs {', '.join(missing)}: pip install '.[pilot]' in a clone of the project")
 
 
 def check_grid(criteria: Any, sparsities: Any, schedules: Any, after: int) -> None:
