@@ -59,7 +59,9 @@ def check_options(margin: Any, better: Any, language: Any, seconds: Any, search:
         if seconds is not None:
             raise ValueError(f"seconds must not be given with search, whose budget is a share, got {seconds!r}")
         if find_spec("optuna") is None:
-            raise ImportError("ccprune.pilot with search needs optuna: pip install 'ccprune[search]'")
+            raise ImportError(
+                "ccprune.pilot with search needs optuna: pip install '.[search]' in a clone of the project"
+            )
     for name, value in {"margin": margin, "seconds": seconds}.items():
         if value is not None and not (isinstance(value, Real) and 0 <= value < math.inf):
             raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
