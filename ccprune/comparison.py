@@ -131,12 +131,13 @@ def compare(
     allocation : str, default "global"
         How each sparsity is allocated to the layers: "global", "uniform", "erk" or "lamp", see `Mask.from_scores`.
     schedules : sequence of {"one_shot", "gradual"}
-        Pruning at once, or in three rounds with training and new scores between them, whose rows are "NAME, gradual".
+        Pruning at once, or in up to three rounds (at most one per epoch after pruning) with training and new scores
+        between them, whose rows are "NAME, gradual".
     seeds, seed : int
         Number of seeds, and the first of them: of the model, the order of the samples, and all random numbers.
     before, recorded, after : int
-        Number of epochs before pruning, at least 1; of those that are recorded, the last of `before`; and of epochs
-        after pruning, at least 0.
+        Numbers of epochs before pruning (at least 1), of these that are recorded (the last ones, at least 1), and after
+        pruning (at least 0).
     batch_size : int
         Samples in a mini-batch.
     loss : callable

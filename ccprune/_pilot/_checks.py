@@ -29,9 +29,9 @@ _LONG = 10.0  # seconds of an epoch that is not tried twice
 
 def require_extra() -> None:
     """Raise ImportError if a package that only the pilot needs is missing."""
-    missing = [name for name in ("joblib", "matplotlib", "pyarrow") if find_spec(name) is None]
+    missing = [name for name in ("cloudpickle", "joblib", "matplotlib", "pyarrow") if find_spec(name) is None]
     if missing:
-        raise ImportError(f"ccprune.pilot needs {', '.join(missing)}: pip install 'ccprune[pilot]'")
+        raise ImportError(f"ccprune.pilot needs {', '.join(missing)}: pip install '.[pilot]' in a clone of the project")
 
 
 def check_grid(criteria: Any, sparsities: Any, schedules: Any, after: int) -> None:
@@ -59,7 +59,9 @@ def check_options(margin: Any, better: Any, language: Any, seconds: Any, search:
         if seconds is not None:
             raise ValueError(f"seconds must not be given with search, whose budget is a share, got {seconds!r}")
         if find_spec("optuna") is None:
-            raise ImportError("ccprune.pilot with search needs optuna: pip install 'ccprune[search]'")
+            raise ImportError(
+                "ccprune.pilot with search needs optuna: pip install '.[search]' in a clone of the project"
+            )
     for name, value in {"margin": margin, "seconds": seconds}.items():
         if value is not None and not (isinstance(value, Real) and 0 <= value < math.inf):
             raise ValueError(f"{name} must be a number of at least 0, got {value!r}")

@@ -61,7 +61,7 @@ def load(
     elif target is not None:
         raise ValueError(f"target is for tables and paths of CSV files, got target={target!r} with other data")
     if validation is None:
-        raise ValueError("validation must be given where train is no table")
+        raise ValueError("validation must be given unless train is a table")
     source = training_batches(train, batch_size, device)
     (first,) = first_batches(source, seed, 1)
     held = {name: gathered(part, name, device) for name, part in (("validation", validation), ("test", test))}

@@ -22,8 +22,9 @@ class Recommendation:
     Attributes
     ----------
     answer : {"prune", "do_not_prune", "nothing_learned", "unknown"}
-        No pruned network may be shown to be as good as the dense one within the margin. Nothing is learned if the dense
-        networks' metric is not better than for targets in random order (p <= 0.05). One seed has no interval.
+        "prune" if a pruned network is shown to be as good as the dense one within the margin, there and at all smaller
+        sparsities of the grid, else "do_not_prune". "nothing_learned" if the dense networks are not shown to be better
+        than for targets in random order (p > 0.05). "unknown" for one seed, which has no interval.
     method, schedule, sparsity
         The largest sparsity at which a method is as good as dense within the margin, there and at all smaller
         sparsities of the grid; among several methods magnitude, which needs no recording, and then the best mean. Only
@@ -64,7 +65,7 @@ def tabulate(
     """Return one row per method, schedule and sparsity.
 
     Measures are means over the seeds, and NAME_low and NAME_high their intervals: validation and test; the differences
-    to dense with the same seed (validation_difference, test_difference), for which larger is better whatever the
+    from dense with the same seed (validation_difference, test_difference), for which larger is better whatever the
     metric; macs and file (shares of the dense model's); agreement and top_k (of the features' importance with the dense
     network's). The measures epochs and seconds, until the dense network's metric at pruning is reached, are medians
     with the range of the seeds, infinite if it is not reached, and reached is the share of the seeds that do. The

@@ -202,7 +202,7 @@ def _shuffled(plan: Plan, model: nn.Module) -> list[float]:
 
 
 def _importance(plan: Plan, model: nn.Module) -> list[float] | None:
-    """Return the importance of each feature, or None where the inputs are no tensor of numbers."""
+    """Return the importance of each feature, or None unless the inputs are a tensor of numbers."""
     if not plan.explained:
         return None
     x, background = plan.data.validation[0][:_EXPLAINED], plan.data.batch[0][:_EXPLAINED]

@@ -24,7 +24,7 @@ class Found:
     setting : mapping of name to value
         The entry of the grid that was chosen.
     difference : float
-        Its mean difference to the dense network over the repetitions on which it was chosen.
+        Its mean difference from the dense network over the repetitions on which it was chosen.
     repetitions, tried : int
         Number of these repetitions, and of settings of which at least one was measured.
     spent : float

@@ -37,7 +37,7 @@ def read_tables(train: Any, validation: Any, test: Any, *, target: str | None, s
     Raises
     ------
     ValueError, TypeError
-        If the target is no column, a value is missing, the columns differ, or a validation category is unknown.
+        If the target is not a column, a value is missing, the columns differ, or a validation category is unknown.
     """
     given = {"train": train, "validation": validation, "test": test}
     frames = {name: _read(part, name) for name, part in given.items() if part is not None}
@@ -74,7 +74,7 @@ def _read(part: Any, name: str) -> pd.DataFrame:
 
 
 def _check(frame: pd.DataFrame, name: str) -> None:
-    """Raise ValueError for columns of other types, before any of them is cast, and for values that are no numbers."""
+    """Raise ValueError for columns of other types, before any of them is cast, and for values that are not numbers."""
     for column, kind in frame.select_dtypes(["complexfloating", "datetime", "datetimetz", "timedelta"]).dtypes.items():
         raise ValueError(f"{name} must have real numbers, and dates as numbers such as days, got {kind} in {column!r}")
     infinite = frame.select_dtypes("number").isin([np.inf, -np.inf])

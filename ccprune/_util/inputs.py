@@ -47,7 +47,7 @@ def rows(value: Any, chosen: Any, *, count: int) -> Any:
 
 
 def mean_loss(loss: Callable[[Any, Any], Tensor], outputs: Any, y: Any) -> Tensor:
-    """Return the loss, or raise TypeError if cross-entropy does not fit the outputs, ValueError if it is no number."""
+    """Return the loss; raise TypeError if cross-entropy does not fit the outputs, ValueError if it is not a number."""
     if loss is cross_entropy and not (isinstance(outputs, Tensor) and isinstance(y, Tensor)):
         kinds = f"{type(outputs).__name__} and {type(y).__name__}"
         raise TypeError(f"loss must be given where outputs and y are not both Tensors, got {kinds}")
@@ -59,7 +59,7 @@ def mean_loss(loss: Callable[[Any, Any], Tensor], outputs: Any, y: Any) -> Tenso
 
 
 def samples(value: Any) -> int:
-    """Return the number of rows of the first tensor that is no single number, or 0 without one."""
+    """Return the number of rows of the first tensor that is not a single number, or 0 without one."""
     return next((len(one) for one in tensors(value) if one.ndim), 0)
 
 

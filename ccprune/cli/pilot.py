@@ -25,7 +25,7 @@ Trained networks are stored in the folder, and the same command resumes an inter
 exit status
   0  the page was written, or the dry run printed the expected time
   1  the time ended before one seed was complete
-  2  an argument, the file or its settings are invalid
+  2  an argument, the file or its settings are invalid, or a package is missing
 """
 
 
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     except OutOfTime as error:
         print(f"ccprune: {error}", file=sys.stderr)
         return 1
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         return _refused(error)
     if isinstance(found, float):
         print(f"Training takes about {found:.0f} s on one worker.")
@@ -103,6 +103,9 @@ def _settings(what: str) -> dict[str, Any]:
     if path.suffix == ".py":
         if not path.is_file():
             raise ValueError(f"FILE must exist, got {path}")
+        from ccprune._pilot._checks import require_extra  # torch is slow to import
+
+        require_extra()  # before the file, whose own imports would name only the first missing package
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)

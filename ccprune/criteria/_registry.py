@@ -100,7 +100,7 @@ def register(
         raise ValueError(f"function must take some of {GIVEN}, {name!r} also takes {foreign}")
     found = Criterion(name, function, store, pairing)
     if ("store" in found.takes) != (store is not None):
-        raise ValueError(f"function must take the argument store if and only if a store is given, {name!r} does not")
+        raise ValueError(f"function of {name!r} must take the argument store if and only if a store is given")
     if pairing not in (PAIRINGS if store is not None else (None,)):
         raise ValueError(f"pairing must be one of {PAIRINGS} with a store and None without, got {pairing!r}")
     _CRITERIA[name] = found

@@ -27,8 +27,8 @@ def deploy(
     """Store the next version of a model, make it the current one, and return what changed since the one before.
 
     A version is a file of `save` and a manifest with its SHA-256, the measures, the digest of the manifest before, and
-    an HMAC-SHA256 by the key. Without the key, any change of a version is detected. It does not protect against
-    who has the key, nor against a return to an older version that was signed.
+    an HMAC-SHA256 by the key. Any change that is made without the key is detected. This does not protect against
+    anyone who has the key, nor against a return to an older version that was signed.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Flatness of a minimum in the weights that remain after pruning: curvature, perturbed losses, and loss slices.
 
-Every measure leaves the model unchanged and perturbs prunable weights only: those that a mask keeps, or all of them.
+Every measure leaves the model unchanged and perturbs prunable weights only, frozen ones included: those that a mask
+keeps, or all of them.
 Curvature depends on the scale of the weights, which pruning changes. Besides the plain Hessian there are therefore
 measures in units of the norm of each filter.
 """

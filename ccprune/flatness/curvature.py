@@ -91,8 +91,8 @@ def top_eigenvalues(
     k : int, default 1
         Number of eigenvalues.
     mask : Mask, optional
-        Selects the block of the Hessian of the kept weights, by default of all prunable ones, which biases and norm
-        parameters are not.
+        Selects the block of the Hessian of the kept weights, by default of all prunable ones. Biases and norm
+        parameters are not prunable.
     scale : str, default "none"
         "none": H. "filter": D H D, where D is the norm of the remaining weights of each weight's filter. This is the
         curvature along relative changes of filters, which does not change under a rescaling between ReLU layers (Kwon
@@ -168,7 +168,7 @@ def trace(
     probes : int, default 20
         Number of vectors v, at least 2.
     mask, only, skip : Mask, and collections of str and Module
-        Weights that are measured: those that the mask keeps; of these modules or parameters, and not of those.
+        Weights that are measured: those that the mask keeps, in the modules or parameters `only` and not in `skip`.
     scale : {"none", "filter"}
         Units of the weights: their own, or those of the norm of the filter, see `top_eigenvalues`.
     seed : int

@@ -77,7 +77,7 @@ def sharpness(
     draws, steps : int, default 10
         Number of directions for "random", at least 2, and of steps for "worst".
     mask, only, skip : Mask, and collections of str and Module
-        Weights that are perturbed: those that the mask keeps; of these modules or parameters, and not of those.
+        Weights that are perturbed: those that the mask keeps, in the modules or parameters `only` and not in `skip`.
     seed : int, default 0
         Seed of the directions.
 

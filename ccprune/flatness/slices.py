@@ -58,11 +58,11 @@ def slice_1d(
     points : int, default 21
         Number of values of a, odd and at least 3.
     direction : mapping of prunable parameter name to Tensor, optional
-        Such as an eigenvector or the difference to another minimum; only its remaining weights are used. None: a
+        Such as an eigenvector or the difference from another minimum; only its remaining weights are used. None: a
         Gaussian direction of this `seed` in which each filter's part has the norm of the filter's remaining weights (Li
         et al., 2018, section 4), so that a is a relative change.
     mask, only, skip : Mask, and collections of str and Module
-        Weights that are perturbed: those that the mask keeps; of these modules or parameters, and not of those.
+        Weights that are perturbed: those that the mask keeps, in the modules or parameters `only` and not in `skip`.
     seed : int
 
     Raises
@@ -110,7 +110,7 @@ def slice_2d(
     directions : pair of {prunable parameter name: Tensor}, optional
         By default two random directions, the first of which is that of `slice_1d` with the same seed.
     mask, only, skip : Mask, and collections of str and Module
-        Weights that are perturbed: those that the mask keeps; of these modules or parameters, and not of those.
+        Weights that are perturbed: those that the mask keeps, in the modules or parameters `only` and not in `skip`.
     seed : int
 
     Examples

@@ -1,4 +1,4 @@
-"""Granger tests of many candidate causes against one effect (LEGCNet, section 3.4)."""
+"""Granger tests of many candidate causes against one effect (LEGCNet, section 3.5)."""
 
 from ccprune.granger._tests import MAX_BYTES, GrangerResult, benjamini_hochberg, granger_test
 

@@ -46,8 +46,8 @@ class Enforcement:
         if found:
             raise ValueError(
                 f"model's pruned weights must be zero, got {sum(found.values())} that are not, in {listed(found)}: "
-                "something else than the steps of the optimizers given to enforce changed them; without any, "
-                "enforce(model) applies the mask before every forward pass"
+                "something other than the optimizers passed to enforce changed them; enforce(model) without optimizers "
+                "applies the mask before every forward pass"
             )
 
     def remove(self) -> None:

@@ -29,8 +29,8 @@ def prunable(
     ----------
     model : Module
     frozen : bool, default False
-        Whether weights with `requires_grad=False` are included. Training does not change them, which is no sign of
-        unimportance.
+        Whether weights with `requires_grad=False` are included. Training does not change them, which is not a
+        sign of unimportance.
     only : collection of str and Module, optional
         Modules, or names of modules or parameters. Only their weights are included: of a module the weights of all
         layers in it, and any parameter that is named itself. An embedding is included if it is named. A tied weight may
@@ -82,7 +82,8 @@ def prunable(
     asleep = [names[id(one)] for one in parameters if not frozen and not one.requires_grad]
     if not left or asleep:
         raise ValueError(
-            f"model's prunable weights are all frozen, {listed(asleep or found)}: score has the argument frozen=True"
+            f"model's prunable weights must not be frozen, got {listed(asleep or found)}: score has the argument "
+            "frozen=True"
         )
     return left
 

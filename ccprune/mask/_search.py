@@ -133,7 +133,7 @@ def allocate(
     fraction("sparsity", sparsity)
     at_least(0, min_per_layer=min_per_layer)
     if [*table.index] != [*scores]:
-        raise ValueError("table must have the parameters of the scores, in their order: it is that of sensitivity")
+        raise ValueError("table must have the parameters of the scores, in their order, as sensitivity returns it")
     safe = protected(scores, protect)
     sizes = {name: score.numel() for name, score in scores.items()}
     segments = []

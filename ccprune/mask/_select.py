@@ -21,7 +21,7 @@ SCOPES = ("global", "layer")
 
 
 class LayerFloorWarning(UserWarning):
-    """Warning of `Mask.from_scores`: a layer keeps `min_per_layer` weights in place of fewer, and others keep less."""
+    """Warning of `Mask.from_scores`: a layer keeps `min_per_layer` weights instead of fewer, so others keep fewer."""
 
 
 _EXACT = 2**53  # the largest integer up to which float64 has every one
@@ -227,7 +227,8 @@ def _warn_of_floor(counts: list[int], names: list[str], most: list[int], min_per
     if hit:
         # The stack level is that of the caller of the Mask's method.
         warnings.warn(
-            f"these layers keep no more than min_per_layer={min_per_layer}: {listed(hit)}",
+            f"these layers would keep fewer than min_per_layer={min_per_layer}, so others are pruned more: "
+            f"{listed(hit)}",
             LayerFloorWarning,
             stacklevel=5,
         )

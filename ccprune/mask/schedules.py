@@ -47,7 +47,7 @@ def geometric(total: float, *, iterations: int) -> tuple[float, ...]:
     Raises
     ------
     ValueError
-        For a total outside [0, 1), because no such share prunes all weights, or fewer than one iteration.
+        For a total outside [0, 1) (equal shares never prune all weights), and for fewer than one iteration.
 
     References
     ----------

@@ -110,7 +110,7 @@ def report(
     example_input : Tensor (n, ...), tuple, mapping, or iterable of batches, optional
         Batch with which multiply-adds and FLOPs are counted.
     exported : Module, optional
-        Result of `ccprune.export` for the model, whose parameters, file and time are reported too.
+        Model of a result of `ccprune.export` (its attribute `model`), whose parameters, file and time are reported too.
     latency : bool, default False
         Whether forward passes of each form on the example are timed.
     repeats : int, default 100

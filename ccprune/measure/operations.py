@@ -104,7 +104,7 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["weights", "kept", "uses", "macs_dense", "macs_kept"])
     work = ["macs_dense", "macs_kept"]
     if (table[work] % rows_given).to_numpy().any():
-        raise ValueError(f"example must be one row here: the work of {rows_given} is not the same for each")
+        raise ValueError(f"example must be one row: the work of these {rows_given} is not a whole number per row")
     table[work] //= rows_given
     table.loc["all"] = table.sum()
     table["flops_dense"], table["flops_kept"] = 2 * table["macs_dense"], 2 * table["macs_kept"]

@@ -32,9 +32,9 @@ class Recorder:
     micro-batches of the step, as `before([loss_1, loss_2])`. For optimisers that take a closure, call `before(loss)`
     once, before `step(closure)`.
 
-    Any torch optimiser, masks and schedules are served: the actual weight changes are recorded, those of half-precision
-    weights as float32. Call `restart()` after other changes of the weights between two steps (weights were loaded, a
-    mask was applied).
+    Any torch optimiser, masks and schedules are supported: the actual weight changes are recorded, those of
+    half-precision weights as float32. Call `restart()` after other changes of the weights between two steps (weights
+    were loaded, a mask was applied).
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Recorder:
     optimizer : Optimizer
         Must hold every recorded weight.
     stores : sequence of Store
-    pairing : str
+    pairing : str, default "same_batch"
         "same_batch" or "consecutive".
     may_skip : bool
         Whether a step may be omitted after `before`, as by `torch.amp.GradScaler` when gradients overflow. Its loss is
@@ -140,7 +140,7 @@ class Recorder:
             self._skip("after() was called without a step since before()")
             return
         if parts != self._parts:
-            raise ValueError(f"loss must be that of the {self._parts} micro-batches before() was given, got {parts}")
+            raise ValueError(f"loss must have {self._parts} micro-batches, as in before(), got {parts}")
         last, self._last = self._last, None
         self._check(value, self.steps)
         self._emit(value - last, self._current())
@@ -211,8 +211,8 @@ class Recorder:
         changed += [name for name, weight in found.items() if weight.requires_grad and name not in self._weights]
         if changed:
             raise ValueError(
-                f"model's {listed(sorted(changed))} are not the weights recording began with, or were frozen: make a "
-                "new Recorder"
+                f"model's {listed(sorted(changed))} are not the weights with which recording began, or were frozen "
+                "then: make a new Recorder"
             )
         self._seen = [(name, weight, weight.requires_grad) for name, weight in now]
 

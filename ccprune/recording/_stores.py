@@ -133,7 +133,7 @@ class MemoryMapped(Rows):
 
     @classmethod
     def open(cls, path: str | Path) -> "MemoryMapped":
-        """Open an existing file to read, or raise ValueError if it is no such file or its header is incomplete."""
+        """Open an existing file to read, or raise ValueError if it is not such a file or its header is incomplete."""
         self = cls.__new__(cls)
         Rows.__init__(self, False)
         self._path, self._limit = Path(path), 0

@@ -18,9 +18,9 @@ from ccprune.scores.series import STEPS, legcnet, named_columns, stride_of
 class WeightExponents(Stateful):
     """Store of `ccprune.recording` with the Lyapunov exponents of every weight and the risk, window by window.
 
-    A window starts every 0.9 window. The store holds one window of the weights, in their precision, float32 at least,
-    and the exponents of each finished window: (window + K) P numbers for K windows of P weights, on their device. It
-    needs pairing="consecutive". A `restart` of the recorder does not end a window.
+    A window starts every round(0.9 `window`) steps. The store holds one window of the weights, in their precision,
+    float32 at least, and the exponents of each finished window: (window + K) P numbers for K windows of P weights, on
+    their device. It needs pairing="consecutive". A `restart` of the recorder does not end a window.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class WeightExponents(Stateful):
     ValueError
         For an invalid argument, with its name. During training also for weights or a risk that are not finite.
     TypeError
-        For a `risk` that is no function.
+        For a `risk` that is not a function.
 
     Examples
     --------

@@ -128,11 +128,11 @@ def sparsegpt(
 
 
 def reconstruct(model: nn.Module, mask: Mask, x: Inputs, *, damping: float = 0.01, skip: Chosen = ()) -> nn.Module:
-    """Prune by the mask of any criterion, correct the remaining weights of pruned layers in place, return the model.
+    """Prune by any mask, correct the remaining weights of pruned layers, both in place, and return the model.
 
-    Layers follow in the order of their use, each with the inputs that it has once the earlier ones are pruned. The
-    remaining weights of each row are the least-squares solution for the layer's outputs, as of the optimal brain
-    surgeon that prunes all weights of a row at once. Kept weights whose inputs are 0 in all samples do not change;
+    Layers are corrected in the order of their use, each with its inputs after the earlier layers were pruned. The
+    remaining weights of each row are the least-squares solution for the layer's outputs, as in an optimal brain surgeon
+    that prunes all weights of the row at once. Kept weights whose inputs are 0 in all samples do not change;
     SparseGPT's code sets them to zero.
 
     Parameters

@@ -21,7 +21,7 @@ def legcnet(
 ) -> dict[str, Tensor]:
     """Return 1 - p of the Granger test of each weight's exponents against the risk (LEGCNet, section 3.6).
 
-    p is the smallest p-value over the lags. Weights without a causal effect are thereby pruned first.
+    p is the smallest p-value over the lags. Weights whose exponents do not help to predict the risk are pruned first.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class Posterior:
         return float(ordered[: round(sparsity * len(ordered))].sum())
 
     def sparsity(self, wrong: float) -> float:
-        """Return the largest sparsity at which the expected share of nonzero coefficients among the pruned is `wrong`.
+        """Return the largest sparsity whose expected share of nonzero coefficients among the pruned is <= `wrong`.
 
         TypeError or ValueError is raised unless `wrong` is a number in [0, 1].
         """

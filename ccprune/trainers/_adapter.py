@@ -15,7 +15,8 @@ def missing(package: str, error: ModuleNotFoundError) -> Exception:
     """Return the error for a package that is not installed, or the error itself if another module is missing."""
     if (error.name or "").partition(".")[0] != package:
         return error
-    return ImportError(f"ccprune.trainers.{package} needs {package}: pip install 'ccprune[trainers]'")
+    remedy = "pip install '.[trainers]' in a clone of the project"
+    return ImportError(f"ccprune.trainers.{package} needs {package}: {remedy}")
 
 
 class Adapter:

@@ -185,7 +185,7 @@ class GradualPruner:
         mask = replace(mask, keep=_state.tensors("state['mask']", mask.keep, self._mask.keep, torch.bool))
         numbers = _state.counts("state's counts", [state[name] for name in ("steps", "epochs", "pruned_at")], 3)
         if any(mask._violations(self._model).values()):
-            raise ValueError("state['mask'] must be true of the model: load the model's state first")
+            raise ValueError("state['mask'] must match the model's zeros: load the model's state first")
         if self._recorder is not None:
             self._recorder.check(state["recorder"])
             self._recorder.load_state_dict(state["recorder"])
@@ -253,6 +253,8 @@ def _known(name: str, given: Mapping[str, Any]) -> criteria.Criterion:
     optional = ("model", "store", "y", "loss")
     lacking = [key for key, needed in found.takes.items() if needed and key not in optional and key not in given]
     unknown = sorted(given.keys() - (set(criteria.GIVEN) - {"model", "store"}))
-    if lacking or unknown:
-        raise TypeError(f"given must have the arguments {lacking} of {name!r}, and no unknown ones, got {unknown}")
+    if lacking:
+        raise TypeError(f"{lacking} must be given: the criterion {name!r} needs them")
+    if unknown:
+        raise TypeError(f"given must be arguments of criteria.score, got {unknown}")
     return found

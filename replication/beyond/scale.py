@@ -144,9 +144,9 @@ GB, including training. Paper B's score needs {HELD["causal"]} bytes a weight. L
 
 ## Bytes and time of a recorded step
 
-GB that the recorder and the score move in a rank's memory, GB that training sends (recording itself sends 8 bytes),
-and milliseconds: of training's operations, of its messages, and of the recorded step, which is limited by memory's
-bandwidth. LEGCNet's exponents are spread over the {STRIDE} steps of a stride.
+The table lists the GB that the recorder and the score move in a rank's memory, the GB that training sends (recording
+sends 8 bytes), and the milliseconds of training's operations, of its messages and of the recorded step, which memory
+bandwidth limits. LEGCNet's exponents are spread over the {STRIDE} steps of a stride.
 
 {table([*names, *heads], time)}
 
@@ -164,8 +164,8 @@ and a sparsity of 90%, its bounds are these quantiles of the scores at a confide
 
 {table(["weights in the sample", "quantiles"], precise)}
 
-The share of {draws:,} simulated samples, of 2,000 of 20,000 weights, whose interval holds the threshold of all
-weights is nominally 0.95. Sampling without replacement and ties make it higher:
+Coverage is the share of {draws:,} simulated samples (2,000 of 20,000 weights) whose interval contains the threshold of
+all weights. It is nominally 0.95. Sampling without replacement and ties make it higher:
 
 {table(["scores", "sparsity", "coverage"], simulated)}
 

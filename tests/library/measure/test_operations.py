@@ -322,7 +322,7 @@ class Pooling(nn.Module):
         (lambda: flops.count(nn.Linear(3, 2), torch.zeros(0, 3)), r"example must hold at least one sample"),
         (lambda: flops.count(nn.Linear(3, 2), torch.tensor(1.0)), r"example must hold at least one sample"),
         (lambda: flops.count(Lazy(3, 2), torch.zeros(2, 3)), "model must do .* 24 FLOPs expected .* saw 0"),
-        (lambda: flops.count(Pooling(), torch.zeros(2, 3)), "example must be one row here: the work of 2 is not"),
+        (lambda: flops.count(Pooling(), torch.zeros(2, 3)), "example must be one row: the work of these 2 is not"),
         (
             lambda: flops.count(nn.Linear(3, 2), torch.zeros(2, 3), mask=Mask({"x": torch.ones(1) > 0})),
             "model has no parameter 'x'",

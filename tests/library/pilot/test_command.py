@@ -2,6 +2,7 @@
 
 import re
 import runpy
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -93,6 +94,20 @@ def test_other_arguments_are_refused(arguments, message, tmp_path, monkeypatch, 
     assert cli.main(["pilot", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["mine.py"], ["houses.csv", "--target", "sold"]])
+def test_missing_packages_are_named_before_the_file_is_run(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _table(tmp_path / "houses.csv")
+    (tmp_path / "mine.py").write_text("print('the file was run')")
+    missing = ("cloudpickle", "pyarrow")
+    monkeypatch.setattr(_checks, "find_spec", lambda name: None if name in missing else find_spec(name))
+    assert cli.main(["pilot", *command]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err == (
+        "ccprune: ccprune.pilot needs cloudpickle, pyarrow: pip install '.[pilot]' in a clone of the project\n"
+    )
 
 
 def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):

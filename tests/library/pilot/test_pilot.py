@@ -230,6 +230,22 @@ def test_a_single_sample_that_is_left_over_does_not_break_batch_norm(tmp_path):
     assert found.table["validation"].notna().all()
 
 
+@pytest.mark.parametrize(
+    ("samples", "recorded", "schedule", "expected"),
+    [
+        (378, 2, "one_shot", False),  # 378 steps, but only 376 records
+        (382, 2, "one_shot", True),
+        (382, 2, "gradual", False),  # which records one epoch for each new score
+        (755, 1, "gradual", False),  # 378 mini-batches, but 377 steps, because a single sample is left over
+    ],
+)
+def test_legcnet_is_a_default_criterion_only_if_the_records_suffice(samples, recorded, schedule, expected, tmp_path):
+    small = {"batch_size": 2, "schedules": (schedule,), "sparsities": (0.5,), "seeds": 1, "criteria": None}
+    epochs = {"before": recorded, "recorded": recorded}
+    found = ccprune.pilot(**settings(tmp_path / "page", train=planted(samples), **small, **epochs))
+    assert ("legcnet" in set(found.runs["method"])) == expected
+
+
 def test_trained_weights_are_pruned_and_the_page_says_what_the_seeds_change(tmp_path):
     trained = make(0)
     optimizer = torch.optim.Adam(trained.parameters(), lr=0.01)

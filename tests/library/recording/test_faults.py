@@ -127,8 +127,8 @@ def test_calls_in_a_wrong_order_are_refused_and_lose_nothing():
 def test_weights_that_are_replaced_are_noticed():
     one = torch.tensor(1.0)
     for spoil, message in (
-        (lambda model: setattr(model, "2", nn.Linear(5, 4)), r"'2.weight'\] are not the weights recording began"),
-        (lambda model: model.append(nn.Linear(4, 4)), r"'3.weight'\] are not the weights recording began"),
+        (lambda model: setattr(model, "2", nn.Linear(5, 4)), r"'2.weight'\] are not the weights with which"),
+        (lambda model: model.append(nn.Linear(4, 4)), r"'3.weight'\] are not the weights with which"),
         (lambda model: model.float(), r"'0.weight' was .*float64.* when recording began"),
     ):
         model, store = network(), Covariance()

@@ -27,7 +27,7 @@ def test_micro_batches_give_the_records_of_the_whole_batch(pairing):
             optimizer.step()
             if pairing == "same_batch":
                 again = [cross_entropy(model(piece), labels) for piece, labels in pieces]
-                with pytest.raises(ValueError, match="loss must be that of the 3 micro-batches before"):
+                with pytest.raises(ValueError, match=r"loss must have 3 micro-batches, as in before\(\), got 2"):
                     recorder.after(again[:2])
                 recorder.after(again)
     for a, b in zip(whole.losses, parts.losses, strict=True):

@@ -124,8 +124,8 @@ REFUSED = {
     "sparsities that do not decrease": {"schedule": {3: 0.5, 6: 0.4}},
     "unit must be one of": {"unit": "steps"},
     "'causal_consecutive' is the causal score without it": {"criterion": "causal"},
-    r"arguments \['x'\] of 'wanda'": {"criterion": "wanda"},
-    r"no unknown ones, got \['data'\]": {"data": X},
+    r"\['x'\] must be given: the criterion 'wanda' needs them": {"criterion": "wanda"},
+    r"given must be arguments of criteria.score, got \['data'\]": {"data": X},
     "allocation must be one of": {"allocation": "layer"},
     "protect must name parameters": {"protect": ["head"]},
 }
@@ -189,7 +189,7 @@ for package in ("lightning", "transformers"):
     imported, *errors = done.stdout.splitlines()
     assert not {"lightning", "transformers", "accelerate", "timm", "torchvision"} & set(imported.split())
     for package, error in zip(("lightning", "transformers"), errors, strict=True):
-        assert f"ccprune.trainers.{package} needs {package}: pip install 'ccprune[trainers]'" in error
+        assert f"ccprune.trainers.{package} needs {package}: pip install '.[trainers]' in a clone" in error
 
 
 def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
