@@ -74,7 +74,7 @@ def _note(dataset: str, method: str, quantity: str, verdict: str) -> str:
     """What an identical figure needs beyond the paper's text, or why another one does not come out."""
     sentences = []
     if verdict == "identical":
-        if dataset == "vowel":
+        if dataset in figures.SEARCHED:
             sentences.append("softmax outputs and an undivided gradient, found by search")
             if method in ("ft", "pt"):
                 sentences.append("mask derived from scratch, as none is released")

@@ -23,10 +23,11 @@ def _figures_a(counted: "Facts") -> list[str]:
         return []
     text = "**Paper A's figures**"
     if theirs:
+        searched = f" ({counted.searched} with settings found by a search for them)" if counted.searched else ""
         text += (
             f": of {sum(theirs.values())} distinct figures in tables 1 to 3, a re-run of the authors' files gives "
-            f"{theirs['identical']} to the last digit, {theirs['outside']} differ, and {theirs['underspecified']} "
-            "depend on something that was not released"
+            f"{theirs['identical']} to the last digit{searched}, {theirs['outside']} differ, and "
+            f"{theirs['underspecified']} depend on something that was not released"
         )
     if ours:
         text += (
@@ -103,7 +104,7 @@ def claims_b(counted: "Facts") -> dict[str, str]:
         found["flatness"] = (
             f"the Hessian's top eigenvalue and trace on the remaining weights are lower than the dense network's in "
             f"{flat.holds_alone} and higher in {flat.fails_alone} of {flat.cases} cases tested alone, {flat.holds} and "
-            f"{flat.fails} after correction"
+            f"{flat.fails} after correction (a trace over fewer weights tends to be lower)"
         )
     return found
 

@@ -66,7 +66,8 @@ def answers(rows: Sequence[Row]) -> str:
     if theirs and ours:
         text = (
             f"**論文 A の数値**: 表 1〜3 の異なる数値 {sum(theirs.values())} 個のうち、著者のファイルの再実行で"
-            f"最後の桁まで一致したものは {theirs['identical']}、異なるものは {theirs['outside']}、"
+            f"最後の桁まで一致したものは {theirs['identical']}(うち {counted.searched} は、一致する設定を探したもの)、"
+            f"異なるものは {theirs['outside']}、"
             f"公開されていないものによるため判定できないものは {theirs['underspecified']}。"
             f"新しい初期値での実行と比べると、{ours['within_noise']} が誤差の範囲内、{ours['outside']} が範囲外、"
             f"{ours['underspecified']} が判定できない"
@@ -104,7 +105,8 @@ def answers(rows: Sequence[Row]) -> str:
             f"**論文 B の急な低下と平坦さ**: 急な低下が示されたのは {drops.cases} 本中 {drops.holds} 本。"
             f"残った重みでのヘッセ行列の最大固有値とトレースは、単独の検定では {flat.cases} 件中 "
             f"{flat.holds_alone} 件で密より小さく、"
-            f"{flat.fails_alone} 件で大きい(補正後は {flat.holds} 件と {flat.fails} 件)。ほかは判定できない。"
+            f"{flat.fails_alone} 件で大きい(補正後は {flat.holds} 件と {flat.fails} 件)。"
+            "トレースは、重みが減るだけでも小さくなりやすい。ほかは判定できない。"
         )
     every = sum(counted.released.values())
     if every:

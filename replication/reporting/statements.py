@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from replication.ledger import AUTHORS
+from replication.legcnet.figures import SEARCHED
 from replication.reporting._english import paper_a, paper_b
 from replication.reporting.counts import Row, cases, figure_rows, released_rows
 
@@ -37,8 +38,10 @@ class Facts:
     ----------
     theirs, ours : mapping of str to int
         Verdicts on the distinct figures of tables 1 to 3, from the authors' files and from our runs.
+    searched : int
+        Number of figures that the authors' files give with settings that were found by a search for these figures.
     chance : tuple or None
-        As from `outside`.
+        As from `count_outside`.
     tallies : mapping
         Tallies by (paper, claim, reference) as in `counts.NAMES`; "random masks" for the accuracy kept under random
         masks; and "dense, to 90%" and "dense, above 90%" for paper B's accuracy of dense kept, by sparsity.
@@ -57,6 +60,7 @@ class Facts:
 
     theirs: Mapping[str, int]
     ours: Mapping[str, int]
+    searched: int
     chance: tuple[int, float, int, int] | None
     tallies: Mapping[object, Tally]
     own_risk: tuple[float, float] | None
@@ -91,6 +95,9 @@ def facts(rows: Sequence[Row]) -> Facts:
     return Facts(
         Counter(row["verdict"] for row in printed if row["profile"] == AUTHORS),
         Counter(row["verdict"] for row in printed if row["profile"] != AUTHORS),
+        sum(
+            row["verdict"] == "identical" and row["dataset"] in SEARCHED for row in printed if row["profile"] == AUTHORS
+        ),
         count_outside(rows),
         tallies,
         (min(own), max(own)) if own else None,

@@ -22,7 +22,7 @@ from replication.causal.setting import Setting
 from replication.data.images import Images, batches
 
 REFERENCE, ANOTHER_ORDER = "undisturbed", "another order"
-_WINDOW = 15  # steps; with LEGCNet's 5 lags this needs 16 windows, of which one starts every 13 steps
+_WINDOW = 15  # steps; with LEGCNet's 5 lags this needs 17 windows, of which one starts every 13 steps
 _ORDER = 500_000  # added to the seed of every run but the reference, for another order of the mini-batches
 _RARE = 0.2  # share of the images of a class that are drawn out of its season
 _QUARTERS = (1.0, 3.0, 0.3, 1.0)  # factors of the learning rate
