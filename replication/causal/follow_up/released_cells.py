@@ -16,6 +16,8 @@ from replication.ledger.figures import pooled_range
 from replication.ledger.tabular import sample_cells
 
 _GROUPS = ("lenet_cifar10_accuracy", "hessian_eigenvalues", "noise_tolerance")
+# Fits of the two stored states of the authors' code that the figures may be of.
+_CANDIDATES = {"2025-06", "ridge"}
 #: Measurements of ours beside theirs: quantities of `repeats.measure` that depend neither on the scale of the weights
 #: nor on the pruned ones, and accuracies of other epochs.
 _OURS = ("last_epoch", "before_final", "relative_noise", "top_eigenvalue", "relative_top_eigenvalue")
@@ -43,8 +45,9 @@ def released_cells(raw: pd.DataFrame, released: Released, *, network: str, datas
 
     A released figure is one run. It is compared with the range of single runs of ours, whose spread is pooled over
     methods and sparsities (`ledger.figures.pooled_range`). The fit behind a causal figure was not recorded: it is
-    within noise, or outside, if it is so for every fit that was run, and underspecified if the fits differ. A figure
-    of which no method was trained twice has no range, and is left out.
+    within noise if it is so for every fit that was run, outside if it is so for the fits of both stored states of
+    their code, and otherwise underspecified. A figure of which no method was trained twice has no range, and is left
+    out.
 
     Parameters
     ----------
@@ -99,7 +102,8 @@ def _against(cell: Cell, figure: Figure, taken: Callable[..., pd.Series]) -> Ite
     groups = {key: part.to_numpy() for key, part in values.groupby(level=["method", "total"])}
     names = FITS if figure.method == "causal" else [figure.method]
     chosen = {name: groups[name, figure.sparsity] for name in names if (name, figure.sparsity) in groups}
-    yield from judged(cell, chosen, {name: pooled_range(runs, list(groups.values())) for name, runs in chosen.items()})
+    ranges = {name: pooled_range(runs, list(groups.values())) for name, runs in chosen.items()}
+    yield from judged(cell, chosen, ranges, known=figure.method != "causal" or chosen.keys() >= _CANDIDATES)
 
 
 def judged(

@@ -124,13 +124,16 @@ def test_runs_like_the_authors_are_within_noise_and_answer_their_rows(figures):
 
 def test_fits_that_differ_leave_a_causal_figure_underspecified(figures):
     cells = _verdicts(figures, _planted(figures, {"ridge": 3.0}))
-    assert {cell.verdict for cell in cells if cell.method == "causal" and cell.ours > 0} == {"underspecified"}
+    assert {cell.verdict for cell in cells if cell.method == "causal" and cell.published} == {"underspecified"}
     assert "outside" not in {cell.verdict for cell in cells if cell.method == "magnitude"}
 
 
 def test_runs_unlike_the_authors_are_outside(figures):
     cells = _verdicts(figures, _planted(figures, {"ridge": 3.0, "2025-06": 3.0, "magnitude": 3.0}))
     assert {cell.verdict for cell in cells if cell.published != 0} == {"outside"}
+    raw = _planted(figures, {"2025-06": 3.0, "magnitude": 3.0})
+    one = [cell for cell in _verdicts(figures, raw[raw.method != "ridge"]) if cell.published != 0]
+    assert {(cell.method, cell.verdict) for cell in one} == {("causal", "underspecified"), ("magnitude", "outside")}
 
 
 def test_one_run_of_each_gives_no_range_and_short_runs_answer_nothing(figures):
