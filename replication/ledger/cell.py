@@ -192,8 +192,9 @@ class Cell:
         missing, unknown = [n for n in names if n not in values], [n for n in values if n not in names]
         if missing or unknown:
             raise ValueError(f"values must hold the fields of a cell, got missing {missing}, unknown {unknown}")
-        # Older files have the kind "null", which readers of CSV files take for a missing value.
-        return cls(**values | {"kind": "null_test" if values["kind"] == "null" else values["kind"]})
+        if values["kind"] == "null":  # of older files; readers of CSV files take it for a missing value
+            values = values | {"kind": "null_test"}
+        return cls(**values)
 
 
 def _text(name: str, value: Any, *, empty: bool) -> None:

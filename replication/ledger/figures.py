@@ -10,9 +10,6 @@ from numpy.typing import ArrayLike
 from ccprune._util.checks import inside_unit_interval
 from ccprune.stats.samples import check_sample
 
-#: Fewest runs for which a range of order statistics has a coverage of 95%.
-FEWEST_FOR_95 = 39
-
 
 def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Literal["identical", "outside"]:
     """Compare a deterministic re-run with the published figure, at the published number of decimals.
@@ -78,6 +75,11 @@ def prediction_range(sample: ArrayLike, *, confidence_level: float = 0.95) -> tu
         return float(below if below == above else below + (rank - np.floor(rank)) * (above - below))
 
     return at((1 - confidence_level) / 2), at((1 + confidence_level) / 2)
+
+
+def range_coverage(n: int, *, confidence_level: float = 0.95) -> float:
+    """Return the coverage of `prediction_range` for n runs: lower than `confidence_level` for few."""
+    return min(confidence_level, (n - 1) / (n + 1))
 
 
 def pooled_range(

@@ -1,7 +1,8 @@
 """English sentences on the results of each paper, made of the counts in `statements.Facts`."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from replication.causal.released.text import listed
 
 if TYPE_CHECKING:
     from replication.reporting.statements import Facts
@@ -61,14 +62,11 @@ def _explanation(counted: "Facts") -> list[str]:
     if counted.own_risk is None or counted.another_risk is None:
         return []
     own, another = percent(counted.own_risk), percent(counted.another_risk)
+    on = f" (on {listed(counted.crossed)})" if counted.crossed else ""
     return [
         f"**Its explanation**: the Granger test calls {own} of the weights causal for the errors of their own "
-        f"network, and {another} for the errors of another network{_on(counted.crossed)}."
+        f"network, and {another} for the errors of another network{on}."
     ]
-
-
-def _on(datasets: Sequence[str]) -> str:
-    return f" (on {' and '.join(datasets)})" if datasets else ""
 
 
 def claims_b(counted: "Facts") -> dict[str, str]:

@@ -36,11 +36,7 @@ NAMES = {
     ("legcnet", "beats_magnitude", ""): "A: more accurate than magnitude masks of the same count",
     ("legcnet", "beats_magnitude_unretrained", ""): "A: the same, neither retrained",
     ("legcnet", "shap_difference", ""): "A: SHAP importances nearer to dense than under other masks",
-    (
-        "legcnet",
-        "shap_difference",
-        NOISE_FLOOR,
-    ): "A: SHAP importances nearer to dense than another dense network's",
+    ("legcnet", "shap_difference", NOISE_FLOOR): "A: SHAP importances nearer to dense than another dense network's",
 }
 #: Names of controls that ask a claim's question of something else.
 CONTROL_NAMES = {

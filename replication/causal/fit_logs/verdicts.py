@@ -10,7 +10,7 @@ from replication.causal.follow_up.released_cells import judged
 from replication.causal.released.figures import Figure, Released, load
 from replication.causal.released.rows import rows
 from replication.ledger.cell import Cell
-from replication.ledger.figures import FEWEST_FOR_95, pooled_range, prediction_range
+from replication.ledger.figures import pooled_range, prediction_range, range_coverage
 from replication.ledger.tabular import sample_cells
 
 _GROUPS = ("fit_log_mlpnet", "fit_log_mlpnet_plain_sgd", "synthetic_friedman", GROUP)
@@ -89,9 +89,8 @@ def _against(cell: Cell, figure: Figure, raw: pd.DataFrame) -> Iterator[Cell]:
         ranges = {name: prediction_range(values) if len(values) > 1 else None for name, values in chosen.items()}
     remark = _FIVE_EPOCHS if figure.quantity.startswith(_OTHER_RECORDS) else ""
     least = min((len(values) for values in chosen.values()), default=0)
-    if figure.group != GROUP and least < FEWEST_FOR_95:
-        coverage = f"(of {least} networks, whose range has a coverage of {(least - 1) / (least + 1):.0%})"
-        remark = " ".join(filter(None, [remark, coverage]))
+    if figure.group != GROUP and (coverage := range_coverage(least)) < 0.95:
+        remark = f"{remark} (of {least} networks, whose range has a coverage of {coverage:.0%})".lstrip()
     exact = figure.quantity == "gammas_not_zero"
     yield from judged(cell, chosen, ranges, exact=exact, remark=remark, known=figure.dataset == "friedman1")
 
