@@ -88,7 +88,7 @@ def answered_twice(figures: Released, found: Sequence[Row]) -> str:
         [
             text,
             " ".join(theirs.get(name, ["–"])),
-            f"{ours[name][0].upper()}{ours[name][1:]}." if name in ours else "Not run here.",
+            ours.get(name, "Not run here."),
         ]
         for name, text in CLAIMS.items()
     ]

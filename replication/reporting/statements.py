@@ -70,6 +70,29 @@ class Facts:
     compared: int = 0
     designed: tuple[int, int] = (0, 0)
 
+    @property
+    def answered(self) -> frozenset[str]:
+        """The paragraphs, by the names in `LEADS`, whose counts give their answer."""
+        epochs, kept = (self.tallies.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
+        magnitude, drops, flat = (
+            self.tallies.get(("causal", *claim))
+            for claim in (("accuracy", "magnitude"), ("abrupt_drop", ""), ("flatness", "dense"))
+        )
+        random, own, another = self.tallies["random masks"], self.own_risk, self.another_risk
+        given = {
+            "figures": 2 * self.theirs["identical"] > sum(self.theirs.values()),
+            "claims": epochs
+            and kept
+            and not epochs.holds
+            and random.cases == kept.cases
+            and random.holds >= kept.holds,
+            "explanation": own and another and own[0] <= another[1] and another[0] <= own[1],
+            "accuracy": magnitude and 2 * max(magnitude.holds, magnitude.fails) < magnitude.tested,
+            "drop": drops and flat and not drops.holds and not flat.holds,
+            "released": 2 * self.compared < sum(self.released.values()),
+        }
+        return frozenset(name for name, answer in given.items() if answer)
+
 
 def facts(rows: Sequence[Row]) -> Facts:
     """Compute the counts of `english` from rows of both tables."""

@@ -1,6 +1,8 @@
 """Sentences made of the table of verdicts, and the notebook that is nothing else."""
 
 import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import IPython.display
@@ -12,7 +14,7 @@ from matplotlib import pyplot as plt
 from replication import ledger
 from replication.ledger import Cell, notebooks
 from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, rows, texts
-from replication.reporting import essay, essay_figures, statements
+from replication.reporting import _english, essay, essay_figures, statements
 from replication.reporting.judging import judge
 
 ROOT = Path(__file__).parents[3]
@@ -166,8 +168,49 @@ def test_statements_count_what_the_tables_count(table):
     magnitude = found.tallies["causal", "accuracy", "magnitude"]
     assert (magnitude.cases, magnitude.holds_alone, magnitude.fails_alone) == (3, 1, 1)
     text = statements.bullets(rows)
-    assert "gives 2 to the last digit" in text and "in 0 of 3 cases (a dataset, recorded" in text
-    assert "in 1 and worse in 1 of 2 cases" in text and magnitude.tested == 2
+    assert "gives 2 to the last digit" in text and "need more in 0 of 3 cases" in text
+    assert "in 1 of 2 cases and worse in 1" in text and magnitude.tested == 2
+
+
+@pytest.mark.parametrize(
+    "name, given, answered",
+    [
+        ("figures", dict(theirs=Counter(identical=3, outside=2)), True),
+        ("figures", dict(theirs=Counter(identical=2, outside=2)), False),
+        ("explanation", dict(own_risk=(0.94, 0.96), another_risk=(0.96, 0.97)), True),
+        ("explanation", dict(own_risk=(0.94, 0.96), another_risk=(0.04, 0.06)), False),
+        ("claims", dict(epochs=(12, 0), kept=(14, 8), random=(14, 8)), True),
+        ("claims", dict(epochs=(12, 1), kept=(14, 8), random=(14, 8)), False),
+        ("claims", dict(epochs=(12, 0), kept=(14, 8), random=(14, 7)), False),
+        ("claims", dict(epochs=(12, 0), kept=(14, 8), random=(10, 8)), False),
+        ("accuracy", dict(magnitude=(12, 5)), True),
+        ("accuracy", dict(magnitude=(12, 6)), False),
+        ("drop", dict(drops=(6, 0), flat=(20, 0)), True),
+        ("drop", dict(drops=(6, 0), flat=(20, 1)), False),
+        ("released", dict(released=Counter(not_run=6, outside=4), compared=4), True),
+        ("released", dict(released=Counter(not_run=5, outside=5), compared=5), False),
+    ],
+)
+def test_a_paragraph_opens_with_an_answer_only_where_the_counts_give_it(name, given, answered):
+    claims = {
+        "epochs": ("legcnet", "fewer_epochs", ""),
+        "kept": ("legcnet", "keeps_accuracy", ""),
+        "random": "random masks",
+        "magnitude": ("causal", "accuracy", "magnitude"),
+        "drops": ("causal", "abrupt_drop", ""),
+        "flat": ("causal", "flatness", "dense"),
+    }
+    nothing = statements.facts([])
+    tallies = dict(nothing.tallies)
+    for claim, key in claims.items():
+        if claim in given:
+            cases, holds = given.pop(claim)
+            tallies[key] = statements.Tally(cases, cases, holds, 0, holds, 0)
+    found = replace(nothing, tallies=tallies, **given)
+    assert found.answered == ({name} if answered else set())
+    answer, topic = _english.LEADS[name]
+    text = "\n".join(line for lines in statements.english(found).values() for line in lines)
+    assert f"**{answer if answered else topic}.**" in text
 
 
 def test_null_of_nothing_the_statements_say_that_nothing_was_run():

@@ -118,9 +118,11 @@ def test_the_index_opens_with_what_the_rows_say(tmp_path):
     lines = index(tmp_path)
     opening = lines[2:6]
     assert opening[0].startswith(
-        "- **Paper A's figures**: of 1 distinct figures in tables 1 to 3, a re-run of the authors' files gives 1"
+        "- **Most of paper A's figures are reproduced.** Tables 1 to 3 have 1 distinct figures. A re-run of the"
     )
-    assert opening[1].startswith("- **Its claims**: in 1 of 1 cases (a dataset, recorded over full training")
+    assert opening[1].startswith(
+        "- **Paper A's claims.** More pairs of networks need fewer epochs than need more in 1 of 1"
+    )
     assert opening[2] == "- Nothing of paper B was run here."
 
 
