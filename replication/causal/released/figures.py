@@ -79,7 +79,7 @@ class Figure:
         return *where, self.repetition, details
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Released:
     """The whole file.
 

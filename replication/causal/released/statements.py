@@ -1,6 +1,7 @@
 """What the released figures of paper B show by themselves, without training anything."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from replication.causal.released import accuracy, checks, flatness, shape
 from replication.causal.released.figures import Released
@@ -20,6 +21,7 @@ STATEMENTS: tuple[Callable[[Released], Statement], ...] = (
 )
 
 
-def statements(released: Released) -> list[Statement]:
+@lru_cache(maxsize=1)  # a page asks several times
+def statements(released: Released) -> tuple[Statement, ...]:
     """All statements, computed from the file."""
-    return [make(released) for make in STATEMENTS]
+    return tuple(make(released) for make in STATEMENTS)
