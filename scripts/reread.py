@@ -14,7 +14,10 @@ from scipy import stats
 
 NEVER = 1e300  # epochs of a run that did not reach the benchmark; finite, so that quantiles can be interpolated
 UNKNOWN = {("cancer", "pt"), ("titanic", "pt")}  # settings that were not released and not found
-OTHER_NETWORK = {"fit_average_loss_every_pass"}  # where no run answers it, its cell names another network than the log
+OTHER_NETWORK = {
+    "fit_average_loss_every_pass",
+    "gammas_not_zero",
+}  # where no run answers it, its cell names another network than the log
 STUDIES = {"accuracy_path": "curves", "accuracy_totals": "curves", "accuracy_short": "flatness", "flatness": "flatness"}
 STUDIES |= dict.fromkeys(
     "fewer_epochs keeps_accuracy keeps_f1 beats_random beats_magnitude margins beats_magnitude_unretrained".split(),

@@ -38,7 +38,7 @@ def paper_b(counted: "Facts") -> list[str]:
     claims = claims_b(counted)
     rest = [claims[name] for name in ("drop", "flatness") if name in claims]
     found = {
-        "accuracy": claims.get("accuracy", ""),
+        "accuracy": " ".join(claims[name] for name in ("accuracy", "controls") if claims.get(name)),
         "drop": " ".join([*rest, "All other cases are undecided."] if rest else []),
         "released": _figures_b(counted),
     }
@@ -104,7 +104,10 @@ def _explanation(counted: "Facts") -> str:
 
 
 def claims_b(counted: "Facts") -> dict[str, str]:
-    """Return the results of our runs on paper B's claims "accuracy", "drop" and "flatness", in sentences."""
+    """Return the results of our runs on paper B's claims "accuracy", "drop" and "flatness", in sentences.
+
+    "controls" has the sentences on accuracy beside those against magnitude pruning.
+    """
     magnitude, updates, dense = (
         counted.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "dense")
     )
@@ -118,18 +121,20 @@ def claims_b(counted: "Facts") -> dict[str, str]:
             f"in {magnitude.fails}, which few cases can pass with three networks. A case is a dataset, a network, a "
             "schedule and a sparsity, with two networks or more."
         )
+        controls = []
         if updates:
-            found["accuracy"] += (
-                " Compared with squared updates, which is causal pruning's score without the loss, it is better in "
+            controls.append(
+                "Compared with squared updates, which is causal pruning's score without the loss, it is better in "
                 f"{updates.holds_alone} of {updates.tested} cases tested alone and worse in {updates.fails_alone}."
             )
         if dense:
             few, many = (counted.tallies[name] for name in ("dense, to 90%", "dense, above 90%"))
-            found["accuracy"] += (
-                " Tested alone, the dense accuracy is kept to within a percentage point in "
+            controls.append(
+                "Tested alone, the dense accuracy is kept to within a percentage point in "
                 f"{few.holds_alone} of {few.tested} cases with up to 90% pruned and lost in {few.fails_alone}; beyond "
                 f"90% it is kept in {many.holds_alone} of {many.tested} and lost in {many.fails_alone}."
             )
+        found["controls"] = " ".join(controls)
     if drops:
         found["drop"] = f"An abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves."
     if flat:

@@ -1,6 +1,7 @@
 """Released figures of paper B on the pages: which rows they make, how many are answered, what they show alone."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +15,10 @@ from replication.causal.released.rows import cells, rows
 from replication.causal.released.statements import statements
 from replication.causal.released.text import CLAIMS, Statement, count, listed, span
 from replication.ledger.cell import Cell
-from replication.reporting._english import claims_b
-from replication.reporting.counts import Row, released_rows
+from replication.reporting._english import LEADS, claims_b
+from replication.reporting.counts import RELEASED, Row, released_rows
 from replication.reporting.essay import locate
-from replication.reporting.markdown import table
+from replication.reporting.markdown import table, words
 from replication.reporting.statements import facts
 
 _NAMES = {"lenet": "LeNet", "resnet20": "ResNet-20"}
@@ -83,16 +84,35 @@ def answered_twice(figures: Released, found: Sequence[Row]) -> str:
     for one in statements(figures):
         if one.claim:
             theirs.setdefault(one.claim, []).append(one.answer)
-    ours = claims_b(facts(found))
+    counted = facts(found)
+    ours, holds = claims_b(counted), {"drop": ("abrupt_drop", ""), "flatness": ("flatness", "dense")}
+    leads = {
+        name: "Shown in part" if counted.tallies[("causal", *holds[name])].holds else "Not shown"
+        for name in holds
+        if name in ours
+    }
+    if "accuracy" in ours:
+        leads["accuracy"] = LEADS["accuracy"]["accuracy" not in counted.answered]
+        ours["accuracy"] += _full_length(found)
     lines = [
-        [
-            text,
-            " ".join(theirs.get(name, ["–"])),
-            ours.get(name, "Not run here."),
-        ]
+        [text, " ".join(theirs.get(name, ["–"])), f"{leads[name]}. {ours[name]}" if name in ours else "Not run here."]
         for name, text in CLAIMS.items()
     ]
     return table(["claim", "its authors' files", "our runs"], lines)
+
+
+def _full_length(found: Sequence[Row]) -> str:
+    """Return a sentence on the networks that were trained as long as the authors', empty without them."""
+    table = f"{RELEASED}lenet_cifar10_accuracy-lenet"
+    ran = [row for row in found if row["table"] == table and row["profile"] and row["ours"] is not None]
+    parts = [f"{row['ours']:.4f} by {row['method']} pruning at {row['sparsity']:g}" for row in ran]
+    runs = {row["n"] for row in ran}
+    return (
+        f" Trained as long as the authors' networks, LeNet on CIFAR-10 has an accuracy of {listed(parts)} "
+        f"({count(min(runs), 'network')} each)."
+        if parts
+        else ""
+    )
 
 
 def statement(one: Statement, found: Sequence[Row], *, heading: str = "###") -> list[str]:
@@ -127,27 +147,41 @@ def _before_retraining(found: Sequence[Row]) -> list[str]:
 
 def overview(figures: Released, found: Sequence[Row]) -> str:
     """How many figures were released, in how many rows, how many have a verdict, and what the rest would cost."""
-    groups = len({figure.group for figure in figures.figures})
+    groups, origins = len({one.group for one in figures.figures}), Counter(one.origin for one in figures.figures)
     verdicts = {_key(row): row["verdict"] for row in released_rows(found)}
     made = rows(figures)
     open_rows = [row for row in made if verdicts.get(_key(asdict(row.cell)), "not_run") == "not_run"]
     left = [figure for row in open_rows for figure in row.figures]
     costs = [
-        f"{spent / _CORES:,.0f} hours of {_CORES} cores for {networks} networks of the type {_NAMES.get(name, name)}"
+        f"{spent / _CORES:,.0f} hours of {_CORES} cores for {networks} {_NAMES.get(name, name)} networks"
         for name, (networks, spent) in sorted(core_hours(left, figures).items())
     ]
     text = (
-        f"The authors released {len(figures.figures):,} figures in {groups} groups with their follow-up. Means, "
-        f"medians of draws and figures that follow from others share a row, which makes {len(made)} rows of the table "
-        f"of verdicts. {len(made) - len(open_rows)} rows ({len(figures.figures) - len(left):,} figures) have a "
-        f"verdict, and {len(open_rows)} rows ({len(left):,} figures) are not run, each with the reason in its note"
+        f"With their follow-up the authors released {origins['released']:,} figures in {groups} groups, from which "
+        f"{origins['derived']:,} more were computed, most of them statistics of draws. Means, medians of draws and "
+        f"figures that follow from others share a row, which makes {len(made)} rows of the table of verdicts. "
+        f"{len(made) - len(open_rows)} rows ({len(figures.figures) - len(left):,} figures) have a verdict"
+        f"{_composition(released_rows(found))}. The other {len(open_rows)} rows ({len(left):,} figures) are not run, "
+        "each with the reason in its note"
     )
     if costs:
-        text += f"; training under the stated protocols would take about {listed(costs)}, where an epoch was timed"
+        text += (
+            f"; training them once under the stated protocols would take about {listed(costs)}, without the training "
+            "of start networks and the measurements, where an epoch was timed"
+        )
     return (
         f"{text}. What follows needs no training: every number is computed from the released file when this page is "
         "made. None of these figures is printed in the paper of 2024."
     )
+
+
+def _composition(found: Sequence[Row]) -> str:
+    """Return what the rows with a verdict are compared with, in words."""
+    ran = Counter(tuple(row["table"].removeprefix(RELEASED).split("-")) for row in found if row["profile"])
+    counted = sum(row["ours"] is not None and not row["profile"] for row in found)
+    parts = [f"{number} of {words(group)} ({words(network)})" for (group, network), number in ran.most_common()]
+    parts += [f"{counted} counts that the design of a run fixes"] if counted else []
+    return f": {', '.join(parts)}" if parts else ""
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,8 +16,6 @@ from replication.ledger.figures import pooled_range
 from replication.ledger.tabular import sample_cells
 
 _GROUPS = ("lenet_cifar10_accuracy", "hessian_eigenvalues", "noise_tolerance")
-# Fits of the two stored states of the authors' code that the figures may be of.
-_CANDIDATES = {"2025-06", "ridge"}
 #: Measurements of ours beside theirs: quantities of `repeats.measure` that depend neither on the scale of the weights
 #: nor on the pruned ones, and accuracies of other epochs.
 _OURS = ("last_epoch", "before_final", "relative_noise", "top_eigenvalue", "relative_top_eigenvalue")
@@ -44,10 +42,10 @@ def released_cells(raw: pd.DataFrame, released: Released, *, network: str, datas
     """Return the released figures that the runs answer, and measurements of ours.
 
     A released figure is one run. It is compared with the range of single runs of ours, whose spread is pooled over
-    methods and sparsities (`ledger.figures.pooled_range`). The fit behind a causal figure was not recorded: it is
-    within noise if it is so for every fit that was run, outside if it is so for the fits of both stored states of
-    their code, and otherwise underspecified. A figure of which no method was trained twice has no range, and is left
-    out.
+    methods and sparsities (`ledger.figures.pooled_range`). A causal figure is within noise if it is so for every fit
+    that was run. No figure is outside: the fit was not recorded, and the networks that the authors measured were read
+    from another folder than the one that the stored script writes. A figure of which no method was trained twice has
+    no range, and is left out.
 
     Parameters
     ----------
@@ -103,7 +101,9 @@ def _against(cell: Cell, figure: Figure, taken: Callable[..., pd.Series]) -> Ite
     names = FITS if figure.method == "causal" else [figure.method]
     chosen = {name: groups[name, figure.sparsity] for name in names if (name, figure.sparsity) in groups}
     ranges = {name: pooled_range(runs, list(groups.values())) for name, runs in chosen.items()}
-    yield from judged(cell, chosen, ranges, known=figure.method != "causal" or chosen.keys() >= _CANDIDATES)
+    freedom = sum(len(runs) - 1 for runs in groups.values())
+    remark = f"(95% ranges by Student's t, {freedom} degrees of freedom, the spread pooled over methods)"
+    yield from judged(cell, chosen, ranges, known=False, remark=remark)
 
 
 def judged(
@@ -145,9 +145,11 @@ def judged(
     if exact and bool((runs == cell.published).all()):
         verdict = "identical"
     spans = (
-        f"{name}: {chosen[name].mean():.4g}, range {low:.4g} to {high:.4g}" for name, (low, high) in ranges.items()
+        f"{name}: {chosen[name].mean():.6g}, range {low:.6g} to {high:.6g}" for name, (low, high) in ranges.items()
     )
     note = " ".join(filter(None, ["single runs", remark, f"by {'; '.join(spans)}"]))
+    if True not in inside and not known:
+        note += "; which settings made the figure is not known"
     most = max(len(values) for values in chosen.values())
     yield replace(cell, ours=mean, n=most, verdict=verdict, note=note, profile="paper")
 

@@ -71,9 +71,9 @@ def resnet20(released: Released) -> Statement:
     )
     caveat = (
         "Significance: Student's t with the variance between repetitions pooled over all settings, Holm's correction "
-        f"over sparsities, {100 * SIGNIFICANCE:g}%. Both methods train equally long here, but causal pruning followed "
-        "the cubic and magnitude pruning the geometric schedule, and the checkpoint was chosen on the test set for "
-        "both. One network, one dataset."
+        f"over sparsities, {100 * SIGNIFICANCE:g}%. Both methods train equally long here. Where counts of zeros can "
+        "tell, causal pruning followed the cubic and magnitude pruning the geometric schedule. The checkpoint was "
+        f"chosen on the test set for both. {_alone(causal, magnitude)}One network, one dataset."
     )
     lines = [
         (f"{s:g}", _runs(causal[s]), _runs(magnitude[s]), decimals(mean, signed=True), f"{p:.2g}")
@@ -133,7 +133,7 @@ def ablation(released: Released) -> Statement:
             kept = [value for value in values if value > LEFT_OUT]
             line.append(f"{decimals(np.mean(values))} ({span(values)})")
             if len(kept) < len(values):
-                means.append((iterations, sparsity, float(np.mean(values)), float(np.mean(kept)) if kept else None))
+                means.append((iterations, sparsity, _centre(values), _centre(kept) if kept else None))
         lines.append(tuple(line))
     text = f"The ablation has {len(cells)} cells. "
     if out:
@@ -143,17 +143,17 @@ def ablation(released: Released) -> Statement:
             f"{'is' if len(out) == 1 else 'are'} in the file and not in the authors' pictures of it. "
         )
         for iterations, sparsity, every, kept in means:
-            without = "none is left" if kept is None else f"{decimals(kept)} without these cells"
+            without = "none is left" if kept is None else f"{kept} without these cells"
             text += (
-                f"With {count(iterations, 'iteration')} at sparsity {sparsity:g} the mean accuracy is "
-                f"{decimals(every)} with all cells and {without}. "
+                f"With {count(iterations, 'iteration')} at sparsity {sparsity:g} the accuracy is {every} with all "
+                f"cells and {without}. "
             )
     else:
         text += f"None is at or below {LEFT_OUT:g}. "
     spans = [values.max() - values.min() for values in _by_other(cells)]
     text += (
-        "At equal sparsity and iterations, the epochs before pruning and of recording change the accuracy by "
-        f"{span([float(one) for one in spans])} from the worst to the best cell."
+        "At equal sparsity and iterations, cells with other epochs before pruning and of recording differ by "
+        f"{span([float(one) for one in spans])} from the worst to the best."
     )
     settings = released.settings["resnet20_ablation"]
     epochs = [
@@ -166,6 +166,12 @@ def ablation(released: Released) -> Statement:
     )
     head = ("iterations", *(f"sparsity {s:g}: mean (range)" for s in sorted({cell.sparsity for cell in cells})))
     return Statement("The ablation, and the cells left out of its picture", text.strip(), caveat, head, tuple(lines))
+
+
+def _alone(causal: Repeated, magnitude: Repeated) -> str:
+    """Name the sparsities that only causal pruning was run at."""
+    only = [sparsity for sparsity in causal if sparsity not in magnitude]
+    return f"Magnitude pruning was not run at sparsity {listed(only)}. " if only else ""
 
 
 def _one_iteration(released: Released) -> str:
@@ -194,6 +200,10 @@ def _shown(common: Sequence[float], means: Sequence[float], p: Sequence[float], 
 
 def _runs(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.4f}" for value in values)
+
+
+def _centre(values: Sequence[float]) -> str:
+    return f"{decimals(np.mean(values))} on average ({decimals(np.median(values))} in the median)"
 
 
 def _by_other(cells: Sequence) -> list[np.ndarray]:

@@ -1,6 +1,5 @@
 """Counts of weights that the design of the authors' runs fixes: schedules of cuts, and what one cut leaves."""
 
-import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Literal
@@ -16,9 +15,6 @@ _RECORDS = {"mnist": (60_000, 256), "cifar10": (50_000, 256)}
 
 # Friedman's first problem as the authors' notebook generates it: a linear model has one weight for each feature.
 _FEATURES = 10
-# The logged fit by scikit-learn: penalty, records, weights, and the loss of every pass. The cell before the fit states
-# the weights of ResNet-18, although other cells of the notebook are about LeNet.
-_ALPHA, _STEPS, _REGRESSED, _LOSS = 1e-3, 196, 11_164_352, 7.2e-5
 
 
 def zeros(weights: int, total: float, *, cuts: int, iterations: int, schedule: Literal["cubic", "geometric"]) -> int:
@@ -57,21 +53,9 @@ def by_design(figure: Figure) -> int | None:
             return weights
         if figure.quantity == "weights_left":
             return weights - round(figure.sparsity * weights)
-        if figure.quantity == "gammas_not_zero":
-            return _moved()
     if (figure.group, figure.quantity) == ("synthetic_friedman", "gammas"):
         return _FEATURES
     return None
-
-
-def _moved() -> int | None:
-    """Return 0, because no record can move a coefficient of the fit by scikit-learn past its penalty.
-
-    While all coefficients are zero, the loss of a pass is half the mean squared target, so that |y_t| is at most
-    sqrt(2 T loss). A standardised feature is at most sqrt(T - 1), and is divided by the root of the number of weights.
-    """
-    largest = math.sqrt(2 * _STEPS * _LOSS) * math.sqrt((_STEPS - 1) / _REGRESSED)
-    return 0 if largest < _ALPHA else None
 
 
 @cache

@@ -1,9 +1,12 @@
 """Flatness in the released figures: Hessian eigenvalues and tolerance to noise, pruned against dense networks."""
 
+from collections.abc import Sequence
 from statistics import median
 
 from replication.causal.released.figures import Released
 from replication.causal.released.text import Statement, count, listed, span
+from replication.ledger.claims import SIGNIFICANCE
+from replication.ledger.paired import holm
 
 _NAMES = {"lenet": "LeNet", "resnet20": "ResNet-20", "resnet18": "ResNet-18"}
 
@@ -21,16 +24,17 @@ def eigenvalues(released: Released) -> Statement:
     text = (
         f"The top Hessian eigenvalue of {'each' if not flatter else len(sharper)} of the {len(ratios)} pruned "
         f"networks, causal and magnitude, is larger than that of its dense network, "
-        f"{span(list(sharper.values()), 1)} times as large; by this measure {flatter or 'none'} of them "
-        f"{'is' if flatter < 2 else 'are'} flatter. The "
+        f"{span(list(sharper.values()), 1)} times as large (the largest: {_largest(released, sharper)}); by this "
+        f"measure {flatter or 'none'} of them {'is' if flatter < 2 else 'are'} flatter. The "
         f"paper claims flatter minima after pruning. {_against_magnitude(ratios)}"
         if sharper
         else f"No pruned network has a larger top eigenvalue than its dense network, of {len(ratios)} networks."
     )
     caveat = (
         "One network each, without an interval. The eigenvalues are over all parameters, pruned weights included, on "
-        "the test images; they are not scale-free, and no weight norms are given. Training budgets differ: "
-        f"{_budgets(released)}. The dense LeNet was probably trained with another learning rate."
+        "the test images; they are not scale-free, and no weight norms are given. The networks were cut another "
+        f"number of times: {_cuts(released)}; the script for LeNet has no training between magnitude's cuts. Training "
+        f"budgets differ: {_budgets(released)}. The dense LeNet was probably trained with another learning rate."
     )
     lines = [
         (_NAMES[network], f"{sparsity:g}", *(_ratio(ratios, network, m, sparsity) for m in ("causal", "magnitude")))
@@ -40,49 +44,64 @@ def eigenvalues(released: Released) -> Statement:
     causal = [ratio for (_, method, _), ratio in ratios.items() if method == "causal"]
     less = sum(ratio <= 1 for ratio in causal)
     answer = (
-        f"By the top eigenvalue {less} of {count(len(causal), 'causal network')} {'is' if less == 1 else 'are'} "
-        "flatter than the dense one (one network each, trained for other numbers of epochs)."
+        f"{'In part' if less else 'Not'} by the top eigenvalue: {less} of {count(len(causal), 'causal network')} "
+        f"{'is' if less == 1 else 'are'} flatter than the dense one (one network each, with other numbers of epochs)."
     )
     return Statement("Flatness: the top eigenvalue", text.strip(), caveat, head, tuple(lines), "flatness", answer)
 
 
 def noise(released: Released) -> Statement:
-    """Median relative test loss under noise at each level: causal against magnitude pruning and dense."""
-    levels, lines, parts, ahead = released.noise_levels, [], [], {}
+    """Relative test loss under noise at each level: causal against magnitude pruning and dense, by their draws."""
+    levels, lines, ahead = released.noise_levels, [], []
+    at = max(range(len(levels)), key=lambda i: levels[i] if levels[i] <= 0.01 else -1)
     for network, methods in released.noise_draws.items():
-        medians = {method: [median(one) for one in part] for method, part in methods.items()}
-        better = {
-            other: [level for level, a, b in zip(levels, medians["causal"], medians[other], strict=True) if a < b]
-            for other in ("magnitude", "dense")
-        }
-        name = _NAMES.get(network, network)
-        parts.append(f"{len(better['magnitude'])} and {len(better['dense'])} on {name}")
-        ahead[name] = len(better["dense"])
-        at = max(range(len(levels)), key=lambda i: levels[i] if levels[i] <= 0.01 else -1)
-        lines.append((name, *(f"{medians[method][at]:.4f}" for method in ("causal", "magnitude", "dense"))))
+        name, told = _NAMES.get(network, network), {}
+        for other in ("magnitude", "dense"):
+            told[other] = _told_apart(methods["causal"], methods[other])
+        ahead += [name] if told["dense"][0] > told["dense"][1] else []
+        counts = [f"{lower}, {higher}" for lower, higher in told.values()]
+        lines.append((name, *counts, *(f"{median(methods[method][at]):.4f}" for method in _SHOWN)))
     text = (
-        "With noise on the weights, the median test loss of the causal network rises less than that of the magnitude "
-        f"and of the dense network at this number of {len(levels)} levels (first against magnitude, then against "
-        f"dense): {listed(parts)}."
+        "With noise on the weights, the test loss of the causal network rises by less than that of another network at "
+        f"some of {len(levels)} levels and by more at others. The table counts the levels at which the draws of the "
+        f"two networks are told apart. Against the dense network there are more levels with less in "
+        f"{len(ahead)} of {count(len(lines), 'network')}{f' ({listed(ahead)})' if ahead else ''}."
     )
     sparsities = {figure.sparsity for figure in released.select("noise_tolerance", method="causal")}
     draws = {len(one) for part in released.noise_draws.values() for method in part.values() for one in method}
     caveat = (
-        f"{listed(sorted(draws))} draws a level and one network each. The noise is absolute, so that networks with "
-        "smaller weights are hurt more, and it reaches pruned weights too. At the smallest levels the differences "
-        "are within the scatter of the draws. Training budgets differ as above."
+        f"{listed(sorted(draws))} draws a level and one network each, so that the tests (rank sums, exact, with Holm's "
+        f"correction over levels, {100 * SIGNIFICANCE:g}%) tell two networks apart and not two methods. The noise is "
+        "absolute, so that networks with smaller weights are hurt more, and it reaches pruned weights too; biases, "
+        "and weights and statistics of batch norm, are multiplied by 1 + level. Cuts and training budgets differ as "
+        "above."
     )
-    head = ("network", *(f"{method}: loss at noise {levels[at]:.2g} / loss without" for method in _SHOWN))
-    fewer = [name for name, count in ahead.items() if count > len(levels) / 2]
+    head = (
+        "network",
+        *(f"levels with less and more than {other}" for other in ("magnitude", "dense")),
+        *(f"{method}: loss at noise {levels[at]:.2g} / loss without" for method in _SHOWN),
+    )
     answer = (
-        "With absolute noise on the weights the loss rises less than the dense network's at most levels in "
-        f"{len(fewer)} of {count(len(ahead), 'network')}{f' ({listed(fewer)})' if fewer else ''}."
+        "With absolute noise on the weights the loss rises less than the dense network's at more levels than not in "
+        f"{len(ahead)} of {count(len(lines), 'network')}{f' ({listed(ahead)})' if ahead else ''}."
     )
     title = f"Flatness: tolerance to noise at sparsity {listed(sorted(sparsities))}"
     return Statement(title, text, caveat, head, tuple(lines), "flatness", answer)
 
 
 _SHOWN = ("causal", "magnitude", "dense")
+
+
+def _told_apart(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> tuple[int, int]:
+    """Count the levels at which the draws of the first network are lower, and higher, than those of the second."""
+    from scipy.stats import mannwhitneyu  # slow to import
+
+    corrected = holm([mannwhitneyu(one, other).pvalue for one, other in zip(first, second, strict=True)])
+    signs = [
+        (median(one) > median(other)) - (median(one) < median(other)) if p < SIGNIFICANCE else 0
+        for one, other, p in zip(first, second, corrected, strict=True)
+    ]
+    return signs.count(-1), signs.count(1)
 
 
 def _against_magnitude(ratios: dict[tuple[str, str, float], float]) -> str:
@@ -100,6 +119,24 @@ def _against_magnitude(ratios: dict[tuple[str, str, float], float]) -> str:
 def _ratio(ratios: dict[tuple[str, str, float], float], network: str, method: str, sparsity: float) -> str:
     value = ratios.get((network, method, sparsity))
     return "–" if value is None else f"{value:.1f}"
+
+
+def _largest(released: Released, ratios: dict[tuple[str, str, float], float]) -> str:
+    """Return the network with the largest ratio, with the number of its cuts."""
+    network, method, sparsity = max(ratios, key=ratios.get)
+    wanted = {"quantity": "eigenvalue_1", "network": network, "method": method, "sparsity": sparsity}
+    cuts = released.one("hessian_eigenvalues", **wanted).details["iterations"]
+    return f"{_NAMES[network]} at {sparsity:g}, {method}, {count(cuts, 'cut')}"
+
+
+def _cuts(released: Released) -> str:
+    """Return the cuts of each network and method, as in "ResNet-20 causal 1, magnitude 10"."""
+    cuts: dict[str, dict[str, None]] = {}
+    for figure in released.select("hessian_eigenvalues", quantity="eigenvalue_1"):
+        if figure.method != "dense":
+            named = f"{figure.method} {figure.details['iterations']}"
+            cuts.setdefault(_NAMES[figure.network], {})[named] = None
+    return "; ".join(f"{network} {', '.join(named)}" for network, named in cuts.items())
 
 
 def _budgets(released: Released) -> str:

@@ -8,19 +8,22 @@ import pandas as pd
 from replication.causal.phase_shift.change_point import HELD
 from replication.causal.phase_shift.verdicts import critical_points, drop_cells
 from replication.causal.released.figures import Figure, Released
-from replication.causal.released.text import Statement, count, listed
+from replication.causal.released.text import Statement, count, decimals, listed
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.paired import holm
 
+_AFTER_CUT = "after each cut"
 # A curve: name, state of the networks, group, and the conditions that select its figures.
 _CURVES = (
     ("ResNet-20, causal, 10 iterations", "retrained", "resnet20_accuracy", {"method": "causal", "iterations": 10}),
     ("ResNet-20, causal, 1 iteration", "retrained", "resnet20_accuracy", {"method": "causal", "iterations": 1}),
     ("ResNet-20, magnitude, 10 iterations", "retrained", "resnet20_accuracy", {"method": "magnitude"}),
-    ("VGG-like on CIFAR-10, causal", "after each cut", "vgg_cifar10_before_retraining", {}),
-    ("VGG-like on Tiny ImageNet, causal", "after each cut", "vgg_tinyimagenet_before_retraining", {}),
+    ("VGG-like on CIFAR-10, causal", _AFTER_CUT, "vgg_cifar10_before_retraining", {"method": "causal"}),
+    ("VGG-like on Tiny ImageNet, causal", _AFTER_CUT, "vgg_tinyimagenet_before_retraining", {"method": "causal"}),
     ("VGG-like on Tiny ImageNet, causal", "retrained", "vgg_tinyimagenet_retrained", {"version": "v2"}),
 )
+# Share of a curve's height by which its first point may lie below its highest, or its last above its lowest.
+_MONOTONE = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Shape:
     ----------
     name, state
         Network and method; whether it was retrained.
+    method
+        "causal" or "magnitude".
     runs, points
         Repetitions and sparsities.
     critical
@@ -45,6 +50,7 @@ class Shape:
 
     name: str
     state: str
+    method: str
     runs: int
     points: int
     critical: float | None
@@ -56,27 +62,27 @@ class Shape:
 
 def drops(released: Released) -> Statement:
     """Whether the drop of any released curve is abrupt, by `change_point` over the logarithm of the density."""
-    shapes = [shape for curve in _CURVES if (shape := _shape(released, *curve)) is not None]
+    remarks: list[str] = []
+    shapes = [shape for curve in _CURVES if (shape := _shape(released, *curve, remarks)) is not None]
     corrected = holm([max(shape.p_line, shape.p_smooth) for shape in shapes])
     alone = [shape.outcome == "holds" for shape in shapes]
     after = [holds and p < SIGNIFICANCE for holds, p in zip(alone, corrected, strict=True)]
     named = [f"{shape.name} ({shape.state})" for shape, holds in zip(shapes, alone, strict=True) if holds]
     bent = [shape for shape in shapes if shape.p_line < SIGNIFICANCE]
     early = [shape for shape in shapes if shape.lost_before is not None and shape.lost_before > HELD]
-    sharp = [shape for shape in early if shape.p_smooth < SIGNIFICANCE]
     text = (
         f"Our change point was fitted to {count(len(shapes), 'released curve')}. By our rule an abrupt drop is shown "
         f"in {sum(alone)} of them tested alone{f' ({listed(named)})' if named else ''} and in {sum(after)} after "
-        f"Holm's correction. A straight line is rejected for {len(bent)} of them, so that these bend; in {len(early)} "
-        f"more than {100 * HELD:g}% of the fall is lost before the fitted corner, so that accuracy does not hold "
-        f"until there{_sharp(sharp)}. Curves in which an abrupt drop is not shown may still have one: these points "
-        "cannot tell it from a smooth curve."
+        f"Holm's correction. Tested alone, a straight line is rejected for {len(bent)} of them, so that these bend. In "
+        f"{len(early)} more than {100 * HELD:g}% of the fall is lost before the fitted corner, so that accuracy does "
+        f"not hold until there. {_sharp(early)}{' '.join([*remarks, ''])}"
+        "Curves in which an abrupt drop is not shown may still have one: these points cannot tell it from a smooth "
+        "curve."
     )
-    few = _too_few(released)
     caveat = (
         "The VGG-like curves are one run each, so that their tests use the scatter around the curve and not that "
         f"between runs. Between cuts lie {_between(released)} epochs of training, so that these are not one-shot "
-        f"curves, and the last cuts of the cubic schedule are small. {few}"
+        f"curves, and the last cuts of the cubic schedule are small. {_too_few(released)}"
     )
     lines = [
         (
@@ -92,24 +98,48 @@ def drops(released: Released) -> Statement:
         for shape, holds in zip(shapes, alone, strict=True)
     ]
     head = ("curve", "state", "runs × sparsities", "corner", "lost before", "p, line", "p, smooth", "abrupt")
+    causal = [shape.method == "causal" for shape in shapes]
+    shown = sum(holds for holds, one in zip(after, causal, strict=True) if one)
+    before = sum(shape.method == "causal" for shape in early)
     answer = (
-        f"An abrupt drop is shown in {sum(after)} of {count(len(shapes), 'released curve')}; in {len(early)} of them "
-        f"more than {100 * HELD:g}% of the fall comes before the corner."
+        f"{'Shown' if shown else 'Not shown'}: an abrupt drop in {shown} of "
+        f"{count(sum(causal), 'released curve')} of causal pruning; in {before} of them more than {100 * HELD:g}% of "
+        "the fall comes before the corner."
     )
     return Statement("The shape of the drop", text, caveat.strip(), head, tuple(lines), "drop", answer)
 
 
-def _shape(released: Released, name: str, state: str, group: str, wanted: dict) -> Shape | None:
+def _shape(released: Released, name: str, state: str, group: str, wanted: dict, remarks: list[str]) -> Shape | None:
+    """Fit one curve, or None; what is left out of it is added to the remarks."""
     curves = table(released.select(group, **wanted))
+    means = curves.groupby("level").test_accuracy.mean()
+    if means.empty:
+        return None
+    limit = _MONOTONE * (means.max() - means.min())
+    first, last, top, low = means.index[0], means.index[-1], means.idxmax(), means.idxmin()
+    if means[top] - means[first] > limit:
+        remarks.append(
+            f"{name}, {state}, is left out: the first cut ({first:.0%} pruned) leaves an accuracy of "
+            f"{decimals(means[first])}, and later training raises it to {decimals(means[top])} at {top:.0%} before it "
+            "falls again."
+        )
+        return None
+    if means[last] - means[low] > limit:
+        remarks.append(
+            f"{name}, {state}, is fitted up to its lowest point ({decimals(means[low])} at {low:.0%}): training "
+            f"between the later cuts raises the accuracy again, to {decimals(means[last])} at {last:.0%}."
+        )
+        curves, state = curves[curves.level <= low], f"{state}, to its lowest"
     points = critical_points(curves)
     if not points:
         return None
-    (point,) = points.values()
+    ((method, point),) = points.items()
     where = {"paper": "causal", "dataset": "released", "profile": "paper"}
     (cell,) = drop_cells(points, curves, "abrupt_drop", where)
     return Shape(
         name,
         state,
+        method,
         curves.seed.nunique(),
         curves.level.nunique(),
         point.critical_sparsity,
@@ -134,9 +164,9 @@ def table(figures: Iterable[Figure]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(["seed", "level"], ignore_index=True)
 
 
-def _sharp(shapes: Sequence[Shape]) -> str:
-    named = (f"{shape.name}, {shape.state} (p = {shape.p_smooth:.2g})" for shape in shapes)
-    return f"; smooth curves are rejected for {listed(named)} of these" if shapes else ""
+def _sharp(early: Sequence[Shape]) -> str:
+    named = [f"{one.name}, {one.state} (p = {one.p_smooth:.2g})" for one in early if one.p_smooth < SIGNIFICANCE]
+    return f"Of these, smooth curves are rejected for {listed(named)}. " if named else ""
 
 
 def _between(released: Released) -> str:

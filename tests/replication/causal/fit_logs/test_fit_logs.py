@@ -181,7 +181,7 @@ def test_the_range_of_an_accuracy_is_that_of_the_trained_networks(figures):
     cell = next(one for one in _verdicts(figures, raw) if one.sparsity == 0.3)
     values = np.log(raw[(raw.total == 0.3) & (raw.method == "ridge")].value)
     half = stats.t.ppf(0.975, 2) * values.std() * (1 + 1 / 3) ** 0.5
-    assert f"ridge: {np.exp(values).mean():.4g}, range {np.exp(values.mean() - half):.4g} to" in cell.note
+    assert f"ridge: {np.exp(values).mean():.6g}, range {np.exp(values.mean() - half):.6g} to" in cell.note
 
 
 def test_shorter_runs_and_other_images_answer_nothing(figures):

@@ -128,12 +128,12 @@ def test_fits_that_differ_leave_a_causal_figure_underspecified(figures):
     assert "outside" not in {cell.verdict for cell in cells if cell.method == "magnitude"}
 
 
-def test_runs_unlike_the_authors_are_outside(figures):
+def test_runs_unlike_the_authors_leave_a_figure_underspecified(figures):
+    """The stored script writes another folder than the one that the measured networks were read from."""
     cells = _verdicts(figures, _planted(figures, {"ridge": 3.0, "2025-06": 3.0, "magnitude": 3.0}))
-    assert {cell.verdict for cell in cells if cell.published != 0} == {"outside"}
-    raw = _planted(figures, {"2025-06": 3.0, "magnitude": 3.0})
-    one = [cell for cell in _verdicts(figures, raw[raw.method != "ridge"]) if cell.published != 0]
-    assert {(cell.method, cell.verdict) for cell in one} == {("causal", "underspecified"), ("magnitude", "outside")}
+    unlike = [cell for cell in cells if cell.published != 0]
+    assert {cell.verdict for cell in unlike} == {"underspecified"}
+    assert all("which settings made the figure is not known" in cell.note for cell in unlike)
 
 
 def test_one_run_of_each_gives_no_range_and_short_runs_answer_nothing(figures):
