@@ -118,7 +118,7 @@ def _cell(old: Mapping[str, Any]) -> dict[str, Any]:
         # The note's outcome follows from the interval; under the current rule it follows from the test.
         decided = new["p_value"] is not None and new["p_value"] < 0.05 and bool(old["ours"])
         outcome = ("holds" if old["ours"] > 0 else "does_not_hold") if decided else "undecided"
-        new |= {"kind": "control", "outcome": outcome}
+        new |= {"kind": "control", "outcome": outcome, "note": ""}
     elif base == "protocol_2024" and old["published"] is not None:
         new["origin"] = "derived"
     return new | _unpacked(base, old["method"], old["quantity"])

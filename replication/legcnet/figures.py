@@ -106,7 +106,15 @@ def fresh_cells(fresh: pd.DataFrame, dataset: str, *, profile: str, seed: int = 
         verdict = verdict_sample(printed, single, decimals=decimals)
         where = {"paper": "legcnet", "table": table, "dataset": dataset, "method": method, "quantity": quantity}
         judged = {"kind": "figure", "origin": "printed", "published": printed, "verdict": verdict, "profile": profile}
-        note = contradiction(dataset, method, quantity)
+        note = "; ".join(
+            filter(
+                None,
+                [
+                    f"95% of single runs: {single_range(fresh, method, quantity)}",
+                    contradiction(dataset, method, quantity),
+                ],
+            )
+        )
         cells.append(Cell(**where, **judged, **summary(single, quantity, seed=seed), note=note))
     return cells
 

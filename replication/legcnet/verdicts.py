@@ -47,7 +47,7 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
 def _open(cell: Cell) -> Cell:
     """A figure whose settings are not known, whatever our runs at other settings give."""
     values = {name: getattr(cell, name) for name in cell.__dataclass_fields__}
-    return Cell(**values | {"verdict": "underspecified", "note": _NO_SETTINGS})
+    return Cell(**values | {"verdict": "underspecified", "note": f"{_NO_SETTINGS}; {cell.note}"})
 
 
 def author_cells(runs: pd.DataFrame, dataset: str) -> list[Cell]:
@@ -60,14 +60,28 @@ def author_cells(runs: pd.DataFrame, dataset: str) -> list[Cell]:
             more: dict[str, Any] = {}
             if trial == printed_trial:
                 more = figures.exact(printed, ours, decimals)
-                if method == "random":
-                    more |= {"verdict": "underspecified", "note": "the random mask is not released"}
+                missing = "the random mask is not released" if method == "random" else _missing_mask(dataset, method)
+                if missing:
+                    more |= {"verdict": "underspecified", "note": missing}
                 else:
                     more["note"] = _note(dataset, method, quantity, more["verdict"])
             elif ours is None:
                 more["note"] = f"benchmark not reached in {SETTINGS[dataset].budget} epochs"
             found.append(figures.author_cell(table, dataset, method, quantity, ours, trial, **more))
     return found
+
+
+def _missing_mask(dataset: str, method: str) -> str:
+    """Say that none of the released PT masks has the printed number of weights; empty where one has."""
+    released = figures.published()["authors_masks"]["pt"].get(dataset) if method == "pt" else None
+    weights = figures.figure("1", dataset, "weights_dense")
+    kept = [weights - len(removed) for removed in released or ()]
+    if not released or (printed := figures.figure("2", dataset, "weights_pt")) in kept:
+        return ""
+    return (
+        f"mask not released: the released ones keep {kept}, the table {printed}; another number of lags gives the "
+        "printed row, see 10_legcnet_settings"
+    )
 
 
 def _note(dataset: str, method: str, quantity: str, verdict: str) -> str:
@@ -82,14 +96,6 @@ def _note(dataset: str, method: str, quantity: str, verdict: str) -> str:
             sentences.append("the dense network at its benchmark, smallest weights removed, not retrained")
     elif method == "magnitude":
         sentences.append("smallest weights of the dense network removed, as many as table 1 says")
-    elif method == "pt":
-        released = figures.published()["authors_masks"]["pt"].get(dataset)
-        weights = figures.figure("1", dataset, "weights_dense")
-        kept = [weights - len(removed) for removed in released or ()]
-        printed = figures.figure("2", dataset, "weights_pt")
-        if released and printed not in kept:
-            sentences.append(f"mask not released: the released ones keep {kept}, the table {printed}")
-            sentences.append("another number of lags gives the printed row, see 10_legcnet_settings")
     sentences.append(figures.contradiction(dataset, method, quantity))
     return "; ".join(filter(None, sentences))
 

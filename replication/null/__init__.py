@@ -13,13 +13,14 @@ from replication.null.error_rates import (
     surrogate_series,
 )
 from replication.null.planted import Roc, auc, planted_cells, roc
-from replication.null.series import KINDS, noise, null_cells, null_exponents, rejection_rates
+from replication.null.series import KINDS, causal_shares, noise, null_cells, null_exponents, rejection_rates
 from replication.null.surrogates import phase_randomised
 
 __all__ = [
     "KINDS",
     "Roc",
     "auc",
+    "causal_shares",
     "false_positive_rate",
     "noise",
     "noise_series",

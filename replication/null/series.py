@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ccprune.granger import benjamini_hochberg, granger_test
+from ccprune.granger import GrangerResult, benjamini_hochberg, granger_test
 from ccprune.lyapunov import windowed_exponents
 from ccprune.stats import mean_interval
 from replication.ledger import Cell
@@ -16,7 +16,10 @@ KINDS = ("white noise", "AR(1)", "random walk")
 AR_COEFFICIENT = 0.9
 # Standard deviation of a step, of the order of a weight's change per update.
 STEP = 1e-3
-_NOTES = {"null_exponent": "mean over 150 windows", "crossed_pairs": "share called causal"}
+_NOTES = {
+    "null_exponent": "mean over 150 windows",
+    "crossed_pairs": "share called causal, of networks that can be tested",
+}
 
 
 def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
@@ -78,19 +81,25 @@ def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significan
     return {way: torch.stack(shares) for way, shares in rates.items()}
 
 
+def causal_shares(results: Iterable[GrangerResult | None], significance: float) -> Tensor:
+    """Return the share of weights that each network's tests call causal (networks,), NaN where none can be tested."""
+    shares = [None if one is None else (one.min_p < significance).double().mean() for one in results]
+    return torch.tensor([float("nan") if share is None else float(share) for share in shares], dtype=torch.float64)
+
+
 def null_cells(samples: Iterable[tuple[str, str, str, str, Tensor]], *, seed: int, profile: str) -> list[Cell]:
     """Return the mean of each sample with its interval, as cells of paper A.
 
     Parameters
     ----------
     samples : iterable of tuple
-        Table, dataset, method, quantity, and one value (n,) for each series or network.
+        Table, dataset, method, quantity, and one value (n,) for each series or network; NaNs are left out.
     seed : int
         Seed of the intervals' resamples.
     """
     cells = []
     for table, dataset, method, quantity, values in samples:
-        interval, note = mean_interval(values, seed=seed), _NOTES.get(table, "")
+        interval, note = mean_interval(values[~values.isnan()], seed=seed), _NOTES.get(table, "")
         where = ("legcnet", table, dataset, method, quantity)
         cells.append(Cell.measured(*where, interval, kind="null_test", profile=profile, note=note))
     return cells

@@ -79,15 +79,18 @@ def _claims_a(counted: "Facts") -> str:
     epochs, accuracy = (counted.tallies.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
     parts, random = [], counted.tallies["random masks"]
     if epochs:
+        unknown = f"; {epochs.cases - epochs.known} more cannot be known" if epochs.cases > epochs.known else ""
         parts.append(
-            f"More pairs of networks need fewer epochs than need more in {epochs.holds} of {epochs.cases} cases; in "
-            f"{epochs.fails} it is the other way round. A case is a dataset, recorded over full training (FT) or a "
-            "part of it (PT)."
+            f"That more pairs of networks need fewer epochs than need more is shown in {epochs.holds} of "
+            f"{epochs.known} cases, and the opposite in {epochs.fails}. A case is a dataset, recorded over full "
+            f"training (FT) or a part of it (PT){unknown}."
         )
     if accuracy:
-        text = f"Accuracy is kept to within a percentage point in {accuracy.holds} of {accuracy.cases} cases"
+        text = (
+            f"Accuracy is shown to be kept to within a percentage point in {accuracy.holds} of {accuracy.known} cases"
+        )
         if random.cases:
-            text += f", and under random masks of the same count in {random.holds} of {random.cases}"
+            text += f", and under random masks of the same count in {random.holds} of {random.known}"
         parts.append(f"{text}.")
     return " ".join(parts)
 
@@ -97,10 +100,12 @@ def _explanation(counted: "Facts") -> str:
         return ""
     own, another = percent(counted.own_risk), percent(counted.another_risk)
     on = f" (on {listed(counted.crossed)})" if counted.crossed else ""
-    return (
+    text = (
         f"The Granger test calls {own} of the weights causal for the errors of their own network, and {another} for "
-        f"the errors of another network{on}."
+        f"the errors of another network{on}"
     )
+    higher, cases = counted.own_higher
+    return f"{text}; the first share is higher in {higher} of {cases} cases (95% intervals)." if cases else f"{text}."
 
 
 def claims_b(counted: "Facts") -> dict[str, str]:
@@ -108,31 +113,42 @@ def claims_b(counted: "Facts") -> dict[str, str]:
 
     "controls" has the sentences on accuracy beside those against magnitude pruning.
     """
-    magnitude, updates, dense = (
-        counted.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "dense")
+    magnitude, updates, lamp, dense = (
+        counted.tallies.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "lamp", "dense")
     )
+    curves = counted.tallies.get(("causal", "accuracy_mean", "magnitude"))
     drops, flat = (counted.tallies.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
     found = {}
     if magnitude:
+        whole = ""
+        if curves:
+            whole = (
+                "Averaged over the sparsities of a curve, causal pruning is better than magnitude pruning of as many "
+                f"weights on {curves.holds} of {curves.tested} curves and worse on {curves.fails}, after correction "
+                f"for their number (tested alone on {curves.holds_alone} and {curves.fails_alone}). "
+            )
         found["accuracy"] = (
-            "With schedules shorter than the authors', causal pruning is better than magnitude pruning of as many "
-            f"weights in {magnitude.holds_alone} of {magnitude.tested} cases and worse in {magnitude.fails_alone}, "
-            f"each case tested alone. After correction for their number it is better in {magnitude.holds} and worse "
-            f"in {magnitude.fails}, which few cases can pass with three networks. A case is a dataset, a network, a "
-            "schedule and a sparsity, with two networks or more."
+            f"{whole}At {magnitude.tested} single points ({counted.points}) it is better at {magnitude.holds_alone} "
+            f"and worse at {magnitude.fails_alone} tested alone, and at {magnitude.holds} and {magnitude.fails} after "
+            "correction, which few can pass with three networks. All schedules here are shorter than the authors'."
         )
         controls = []
+        if lamp:
+            controls.append(
+                "Compared with LAMP, which scales magnitudes layer by layer, it is better at "
+                f"{lamp.holds_alone} of {lamp.tested} points tested alone and worse at {lamp.fails_alone}."
+            )
         if updates:
             controls.append(
-                "Compared with squared updates, which is causal pruning's score without the loss, it is better in "
-                f"{updates.holds_alone} of {updates.tested} cases tested alone and worse in {updates.fails_alone}."
+                "Compared with squared updates, which is causal pruning's score without the loss, it is better at "
+                f"{updates.holds_alone} of {updates.tested} points and worse at {updates.fails_alone}."
             )
         if dense:
             few, many = (counted.tallies[name] for name in ("dense, to 90%", "dense, above 90%"))
             controls.append(
-                "Tested alone, the dense accuracy is kept to within a percentage point in "
-                f"{few.holds_alone} of {few.tested} cases with up to 90% pruned and lost in {few.fails_alone}; beyond "
-                f"90% it is kept in {many.holds_alone} of {many.tested} and lost in {many.fails_alone}."
+                "Tested alone, the dense accuracy is kept to within a percentage point at "
+                f"{few.holds_alone} of {few.tested} points up to 90% pruned and lost at {few.fails_alone}; beyond 90% "
+                f"it is kept at {many.holds_alone} of {many.tested} and lost at {many.fails_alone}."
             )
         found["controls"] = " ".join(controls)
     if drops:
@@ -141,18 +157,31 @@ def claims_b(counted: "Facts") -> dict[str, str]:
         found["flatness"] = (
             "The Hessian's top eigenvalue and trace on the remaining weights are lower than the dense network's in "
             f"{flat.holds_alone} of {flat.cases} cases tested alone and higher in {flat.fails_alone}; after correction "
-            f"in {flat.holds} and {flat.fails}. A trace over fewer weights tends to be lower."
+            f"in {flat.holds} and {flat.fails}. A trace over fewer weights tends to be lower.{_sharper(counted)}"
         )
     return found
+
+
+def _sharper(counted: "Facts") -> str:
+    """Return the sentence on flatness beside magnitude pruning, by all measures."""
+    beside = counted.tallies.get(("causal", "flatness", "magnitude"))
+    if not beside:
+        return ""
+    return (
+        f" By all measures, networks pruned causally are flatter than magnitude-pruned ones of as many weights in "
+        f"{beside.holds_alone} of {beside.tested} cases tested alone and sharper in {beside.fails_alone}; after "
+        f"correction in {beside.holds} and {beside.fails}."
+    )
 
 
 def _figures_b(counted: "Facts") -> str:
     every, (counts, same) = sum(counted.released.values()), counted.designed
     sentence = (
-        f"Of {every} distinct figures, {counted.compared} are compared with our runs, and {counts} are counts that the "
-        f"design of a run fixes ({same} of them identical when computed here). The other "
-        f"{every - counted.compared - counts} have no number of ours yet: no run was made, or a setting was not "
-        "released."
+        f"Of {every} distinct figures, {counted.compared} stand beside our runs: "
+        f"{counted.beside['within_noise'] + counted.beside['identical']} lie in the range of single runs, "
+        f"{counted.beside['outside']} outside it, and {counted.beside['underspecified']} depend on a setting that was "
+        f"not released. {counts} are counts that the design of a run fixes ({same} of them identical when computed "
+        f"here). The other {every - counted.compared - counts} have no number of ours yet."
     )
     return sentence if every else ""
 

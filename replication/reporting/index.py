@@ -23,8 +23,10 @@ INDEX, FIGURE = "README.md", "verdicts.svg"
 _VERDICTS = """\
 - **identical**: a deterministic re-run of the authors' files gives the printed figure at the printed decimals, or a
   count that the design of a run fixes is the released one.
-- **within noise**: the printed figure, which is one run, lies in the central 95% range of our single runs, or between
-  the smallest and the largest of fewer than 39, whose coverage is in the note.
+- **within noise**: the printed figure, which is one run, lies in the central 95% range of our single runs. Of fewer
+  than 39 runs, this is the range from the smallest to the largest, with its coverage in the note; of two or three, it
+  is Student's range of one further run, with a spread pooled over several settings. An interval of our mean, which the
+  tables show too, is much narrower.
 - **outside**: the re-run gives another figure, or the printed one lies outside that range.
 - **underspecified**: a mask, a setting or the data that decides the figure was not released.
 - **not run**: no run of ours has this figure yet."""

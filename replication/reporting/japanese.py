@@ -1,4 +1,4 @@
-"""Passages of the Japanese pages and lessons: sentences on the results, and tables with Japanese headings."""
+"""Passages of the Japanese pages and lessons: tables with Japanese headings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,22 +8,9 @@ import pandas as pd
 from replication.ledger import OUTCOMES, VERDICTS
 from replication.ledger.tables import NOISE_FLOOR
 from replication.reporting import counts, essay, price
-from replication.reporting._english import percent
 from replication.reporting.counts import Row, claim_of
 from replication.reporting.markdown import table, with_interval
-from replication.reporting.statements import facts
 
-_LEADS = {
-    "figures": ("論文 A の数値の多くは再現される", "論文 A の数値"),
-    "claims": (
-        "エポック数の減少は示されず、精度は無作為に除いても同じように保たれる",
-        "論文 A の主張",
-    ),
-    "explanation": ("論文 A の説明は裏づけられない", "論文 A の説明"),
-    "accuracy": ("因果枝刈りが magnitude より優れるかどうかは、まだ分からない", "論文 B の精度"),
-    "drop": ("急な低下も、より平坦な極小値も示されない", "論文 B の急な低下と平坦さ"),
-    "released": ("論文 B の著者が公開した数値の多くは、まだ比べていない", "論文 B の著者が公開した数値"),
-}
 #: Text for subjects without a row in the tables.
 NOT_RUN = "未実行"
 _VERDICTS = dict(zip(VERDICTS, ("完全一致", "誤差の範囲内", "範囲外", "条件不足", NOT_RUN), strict=True))
@@ -36,6 +23,8 @@ _NAMES = {
     ("legcnet", "fewer_epochs", ""): "A: 密なネットワークよりエポック数が少ない",
     ("legcnet", "keeps_accuracy", ""): "A: 精度の低下は 1 ポイント未満",
     ("legcnet", "keeps_f1", ""): "A: F1 の低下は 1 ポイント未満",
+    ("causal", "accuracy_mean", "magnitude"): "B: 曲線の平均で、同数を除いた magnitude より精度が高い",
+    ("causal", "accuracy", "iterative_magnitude"): "B: 繰り返し同数を除いた magnitude より精度が高い",
     ("causal", "accuracy", "magnitude"): "B: 同数を除いた magnitude より精度が高い",
     ("causal", "accuracy", "dense"): "B: 精度の低下は 1 ポイント未満",
     ("causal", "abrupt_drop", ""): "B: 精度が急に落ちる",
@@ -53,7 +42,12 @@ _CONTROL_NAMES = {
     ("causal", "flatness", "dense"): "B: ほかの指標や手法で密なネットワークより平坦",
 }
 _PLACES = {"": "", "equal accuracy": "同じ精度の ", "the same places": "同じ重みでの "}
-_CONTROLS = {"accuracy": "精度", "accuracy_one_shot": "一度に除いた場合の精度", "flatness": "平坦さ"}
+_CONTROLS = {
+    "accuracy": "精度",
+    "accuracy_mean": "曲線の平均の精度",
+    "accuracy_one_shot": "一度に除いた場合の精度",
+    "flatness": "平坦さ",
+}
 _METHODS = {"ft": "LEGCNet-FT", "pt": "LEGCNet-PT"}
 
 _COSTS = {
@@ -68,68 +62,6 @@ _COSTS = {
         "ResNet-18、500 歩の記録からマスクまで、学習より余分に要る記憶域(MB)"
     ),
 }
-
-
-def answers(rows: Sequence[Row]) -> str:
-    """Return the paragraphs on the same facts as the English pages."""
-    counted, found = facts(rows), {}
-    theirs, ours, of = counted.theirs, counted.ours, counted.tallies
-    if theirs and ours:
-        found["figures"] = (
-            f"表 1〜3 の異なる数値 {sum(theirs.values())} 個のうち、著者のファイルの再実行で"
-            f"最後の桁まで一致したものは {theirs['identical']}(うち {counted.searched} は、一致する設定を探したもの)、"
-            f"異なるものは {theirs['outside']}、"
-            f"公開されていないものによるため判定できないものは {theirs['underspecified']}。"
-            f"新しい初期値での実行と比べると、{ours['within_noise']} が誤差の範囲内、{ours['outside']} が範囲外、"
-            f"{ours['underspecified']} が判定できない"
-        )
-        if counted.chance is not None:
-            seen, expected, low, high = counted.chance
-            found["figures"] += (
-                f"(偶然だけでも範囲外は {expected:.1f} 個、{low}〜{high} 個と見込まれ、実際は {seen} 個)"
-            )
-        found["figures"] += "。"
-    epochs, accuracy = (of.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
-    if epochs and accuracy:
-        random = of["random masks"]
-        found["claims"] = (
-            f"{epochs.cases} 件中、エポック数が減る組のほうが多いと示されたのは {epochs.holds} 件、"
-            f"増える組のほうが多いと示されたのは {epochs.fails} 件。精度の低下が 1 ポイント未満と示されたのは "
-            f"{accuracy.cases} 件中 {accuracy.holds} 件"
-            f"(同数を無作為に除いた場合は {random.cases} 件中 {random.holds} 件)。"
-        )
-    if counted.own_risk and counted.another_risk:
-        own, another = (percent(ends, "〜") for ends in (counted.own_risk, counted.another_risk))
-        found["explanation"] = (
-            f"グレンジャー検定が「原因」とする重みは、自分のネットワークの誤りに対して {own}、"
-            f"別のネットワークの誤りに対して {another}({'、'.join(counted.crossed)})。"
-        )
-    magnitude = of.get(("causal", "accuracy", "magnitude"))
-    if magnitude:
-        found["accuracy"] = (
-            "著者のものより短い手順で、同数を除いた magnitude と比べ、単独の検定では "
-            f"{magnitude.tested} 件中 {magnitude.holds_alone} 件で上、{magnitude.fails_alone} 件で下。"
-            f"件数で補正すると {magnitude.holds} 件と {magnitude.fails} 件"
-            "(初期値が三つでは、補正後の検定をほとんど通らない)。"
-        )
-    drops, flat = (of.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
-    if drops and flat:
-        found["drop"] = (
-            f"急な低下が示されたのは {drops.cases} 本中 {drops.holds} 本。"
-            f"残った重みでのヘッセ行列の最大固有値とトレースは、単独の検定では {flat.cases} 件中 "
-            f"{flat.holds_alone} 件で密より小さく、"
-            f"{flat.fails_alone} 件で大きい(補正後は {flat.holds} 件と {flat.fails} 件)。"
-            "トレースは、重みが減るだけでも小さくなりやすい。ほかは判定できない。"
-        )
-    every = sum(counted.released.values())
-    if every:
-        fixed, same = counted.designed
-        found["released"] = (
-            f"異なる数値 {every} 個のうち、本追試の実行と比べたものは {counted.compared}、"
-            f"実験の設計だけで決まる個数は {fixed}(計算して完全に一致したもの {same})、"
-            f"本追試の値がまだないもの(未実行、または条件不足)は {every - counted.compared - fixed}。"
-        )
-    return "\n".join(f"- **{_LEADS[name][name not in counted.answered]}。** {text}" for name, text in found.items())
 
 
 def figures(rows: Sequence[Row]) -> str:

@@ -60,7 +60,11 @@ def _paper_table(rows: Sequence[Row]) -> str:
         trials, ours = ([row for row in same if (row["profile"] == AUTHORS) == authors] for authors in (True, False))
         figures = [row for row in same if row["kind"] == "figure"]
         shown = [bold(number(row["ours"]), row["kind"] == "figure") for row in trials]
-        notes = dict.fromkeys(row["note"] for row in figures if row["note"])
+        notes = [
+            f"{whose}: {note}"
+            for whose, half in (("authors' files", trials), ("ours", ours))
+            for note in dict.fromkeys(row["note"] for row in half if row["kind"] == "figure" and row["note"])
+        ]
         lines.append(
             [
                 *key,

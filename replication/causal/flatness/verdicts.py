@@ -16,7 +16,7 @@ from scipy.stats import ttest_1samp
 
 from ccprune.stats import student_interval
 from replication.causal.flatness.runs import MEASURES, SAME_PLACES
-from replication.causal.phase_shift.verdicts import difference_cells
+from replication.causal.phase_shift.verdicts import difference_cells, mean_cells
 from replication.data._image_sources import kind_of
 from replication.ledger.cell import Cell
 
@@ -51,6 +51,7 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     networks = raw[raw.weights == "remaining"]
     networks = networks[networks.places == ""] if "places" in networks else networks
     found = difference_cells(networks, f"accuracy_short-{used['architecture']}", short)
+    found += mean_cells(networks, f"accuracy_mean_short-{used['architecture']}", short)
     for row in comparisons(raw, classes=kind_of(used["dataset"]).classes).to_dict("records"):
         claimed = row["method"] == "causal" and row["reference"] == "dense" and row["weights"] == "remaining"
         numbers = {name: None if pd.isna(row[name]) else row[name] for name in ("estimate", "low", "high", "p_value")}

@@ -1,7 +1,15 @@
 """The shape of curves of accuracy against sparsity, the critical sparsity, and the verdicts on them."""
 
 from replication.causal.phase_shift.bayes import ChangePointPosterior, change_point_posterior
-from replication.causal.phase_shift.verdicts import cells, chosen, critical_points, difference_cells, sentence, wide
+from replication.causal.phase_shift.verdicts import (
+    cells,
+    chosen,
+    critical_points,
+    difference_cells,
+    mean_cells,
+    sentence,
+    wide,
+)
 
 __all__ = [
     "ChangePointPosterior",
@@ -10,6 +18,7 @@ __all__ = [
     "chosen",
     "critical_points",
     "difference_cells",
+    "mean_cells",
     "sentence",
     "wide",
 ]

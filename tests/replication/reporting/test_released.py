@@ -27,7 +27,10 @@ def test_the_index_has_both_counts_and_every_statement(tmp_path):
     text = output(tmp_path)
     rows = made(figures.load())
     assert f"| B: released in files | our runs | {len(rows)} | 28 | 0 | 0 | 4 | {len(rows) - 32} |" in text
-    assert "586 figures in 23 groups, from which 815 more" in text and f"makes {len(rows)} rows of the table of verdicts" in text
+    assert (
+        "586 figures in 23 groups, from which 815 more" in text
+        and f"makes {len(rows)} rows of the table of verdicts" in text
+    )
     for one in released.statements(figures.load()):
         assert f"### {one.title}\n\n{one.text}\n" in text and f"*Caveat: {one.caveat}*" in text
     table = (tmp_path / "verdicts.csv").read_text(encoding="utf-8").splitlines()
@@ -64,7 +67,7 @@ def test_a_row_that_a_run_answers_is_counted_as_answered():
     assert "0 rows (0 figures) have a verdict" in released.overview(whole, rows)
     rows[0] |= {"verdict": "within_noise", "ours": 0.9, "profile": "paper"}
     assert f"1 rows ({len(made(whole)[0].figures)} figures) have a verdict" in released.overview(whole, rows)
-    assert "1 are compared with our runs" in statements.bullets([row | {"trial": None} for row in rows])
+    assert "1 stand beside our runs: 1 lie in" in statements.bullets([row | {"trial": None} for row in rows])
 
 
 def _one_shot(**values):

@@ -121,7 +121,7 @@ def test_the_index_opens_with_what_the_rows_say(tmp_path):
         "- **Most of paper A's figures are reproduced.** Tables 1 to 3 have 1 distinct figures. A re-run of the"
     )
     assert opening[1].startswith(
-        "- **Paper A's claims.** More pairs of networks need fewer epochs than need more in 1 of 1"
+        "- **Paper A's claims.** That more pairs of networks need fewer epochs than need more is shown"
     )
     assert opening[2] == "- Nothing of paper B was run here."
 

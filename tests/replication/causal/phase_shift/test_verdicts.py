@@ -58,6 +58,27 @@ def test_differences_are_paired_tested_and_of_their_kind():
     assert kinds == {"magnitude": "claim", "dense": "claim", "random": "control"}
 
 
+def test_a_whole_curve_is_one_test_and_its_mean_that_of_the_points():
+    points, whole = (make(runs(), "accuracy", WHERE) for make in (curves.difference_cells, curves.mean_cells))
+    assert [(cell.reference, cell.sparsity, cell.n) for cell in whole] == [("magnitude", None, 3)]
+    against = [cell.ours for cell in points if cell.reference == "magnitude"]
+    assert whole[0].ours == pytest.approx(sum(against) / len(against)) and whole[0].outcome == "holds"
+    one = runs()
+    assert curves.mean_cells(one[one.level == LEVELS[0]], "accuracy", WHERE) == []
+
+
+def test_null_of_a_whole_curve():
+    """Equal methods, whose runs differ at random and together over the sparsities, differ in about 5 of 100 studies."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(200):
+        table = runs()
+        shift = {(m, s): rng.normal(0, 0.01) for m in ("causal", "magnitude") for s in table.seed.unique()}
+        values = [0.8 + shift.get((m, s), 0) for m, s in zip(table.method, table.seed, strict=True)]
+        found += curves.mean_cells(table.assign(test_accuracy=values), "accuracy", WHERE)
+    assert 2 <= sum(cell.outcome != "undecided" for cell in found) <= 20
+
+
 def test_critical_points_fall_where_they_were_put():
     points = curves.critical_points(runs())
     assert set(points) == {"causal", "magnitude"}
@@ -79,7 +100,7 @@ def test_schedules_have_tables_of_their_own():
     path, totals = (
         {cell.table for cell in curves.cells(runs().assign(study="curves"), content(totals=flag))} for flag in (0, 1)
     )
-    assert path == {f"{name}_path-lenet" for name in ("curve", "accuracy", "abrupt_drop", "chosen")}
+    assert path == {f"{name}_path-lenet" for name in ("curve", "accuracy", "accuracy_mean", "abrupt_drop", "chosen")}
     assert totals == {name.replace("path", "totals") for name in path}
 
 
