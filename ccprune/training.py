@@ -1,4 +1,4 @@
-"""Mini-batch training of torch models with `recording.Recorder` and `mask.Mask`, as paper B's protocols need it."""
+"""Mini-batch training of torch models with `recording.Recorder` and `mask.Mask`."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -71,7 +71,7 @@ class Evaluation:
 def converged(losses: Sequence[float], *, tol: float = 1e-4, patience: int = 5) -> bool:
     """Return True once each of the last `patience` epochs has improved the best earlier loss by less than `tol`.
 
-    The 2024 protocol ends training by this rule, with these values, or after 200 epochs.
+    Causal pruning (Shah et al., 2024) ends training by this rule, with these values, or after 200 epochs.
 
     Parameters
     ----------

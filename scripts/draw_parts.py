@@ -12,11 +12,10 @@ import grimp
 PICTURE = Path(__file__).parents[1] / "docs" / "architecture.svg"
 #: For each box (package and name): its parts, their content, and its left edge, top edge and width in pixels.
 BOXES = {
-    "replication.cli": ("cli", "commands that need a clone", 30, 60, 440),
-    "replication.pages": ("course reporting figures", "pages and pictures", 30, 150, 290),
-    "replication.papers": ("beyond null diagnostics legcnet causal", "the papers' runs and verdicts", 30, 240, 290),
-    "replication.data": ("networks data answers", "what is trained, and on what; checks", 30, 330, 290),
-    "replication.runner": ("runner", "runs notebooks", 340, 330, 130),
+    "replication.pages": ("cli course reporting figures", "commands that need a clone, pages, pictures", 30, 60, 440),
+    "replication.papers": ("beyond null diagnostics legcnet causal", "the papers' runs and verdicts", 30, 180, 290),
+    "replication.data": ("networks data answers", "what is trained, and on what; checks", 30, 300, 290),
+    "replication.runner": ("runner", "runs notebooks", 340, 300, 130),
     "replication.ledger": ("ledger", "results, raw runs, units, tables", 30, 420, 440),
     "ccprune.interface": ("cli comparison _api _pilot trainers criteria", "what users call", 550, 60, 430),
     "ccprune.scores": ("scores export distributed online", "scores and what uses masks", 550, 180, 430),

@@ -56,7 +56,7 @@ def causal_exact(store: InMemory) -> Scores:
 
 
 def causal_sgd(store: InMemory, lr: float) -> Scores:
-    """|gamma| of the authors' solver with the settings of their code of June 2025 (`lasso.truncated_gradient`)."""
+    """|gamma| of `lasso.truncated_gradient` with the settings of causal pruning's code of June 2025."""
     from ccprune import lasso
 
     changes, losses = store.records()

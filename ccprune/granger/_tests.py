@@ -69,7 +69,7 @@ def granger_test(
     max_lag : int
         Largest number of lags; the numbers 1..max_lag are tested.
     test : str, default "ssr_chi2"
-        "ssr_chi2": T (SSR_own - SSR_joint) / SSR_joint against chi-squared with l degrees of freedom, the authors'
+        "ssr_chi2": T (SSR_own - SSR_joint) / SSR_joint against chi-squared with l degrees of freedom, LEGCNet's
         choice. "ssr_f": the exact F form, whose size is closer to the nominal level in short series.
     augment : int, default 0
         Number of additional lags of both series in the regressions that are not tested. With 1 this is the

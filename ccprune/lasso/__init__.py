@@ -1,7 +1,8 @@
 """The Granger-Lasso: one optimisation problem with three solvers.
 
-`exact` returns a solution with a duality gap that certifies it. `truncated_gradient` takes the authors' stochastic
-steps. `Screen` needs no stored trajectory and checks the condition under which it agrees with `truncated_gradient`.
+`exact` returns a solution with a duality gap that certifies it. `truncated_gradient` takes the stochastic
+steps of causal pruning (Shah et al., 2024). `Screen` needs no stored trajectory and checks the condition under which it
+agrees with `truncated_gradient`.
 """
 
 from ccprune.lasso.blockwise import BlockCovariance

@@ -1,4 +1,4 @@
-"""The authors' fit without a stored trajectory, and the condition under which the two agree.
+"""Causal pruning's fit (Shah et al., 2024) without a stored trajectory, and the condition under which the two agree.
 
 `truncated_gradient` ends at g = soft(A, u) with A = sum of eta_t (y_t - x_t . g) x_t and u = alpha * sum of eta_t.
 Where predictions x_t . g are negligible against y_t, this is a threshold on a sum that can be updated during training,
@@ -174,7 +174,7 @@ class Screen:
         """Return one mask per penalty, with the weights that `truncated_gradient` would keep with equal steps.
 
         The penalties `alphas` are in units of dL times weight^2. The `condition` for the settings of the solver is by
-        default `condition()`, with those of the 2024 protocol. A ValueError is raised if it does not hold (the message
+        default `condition()`, with those of Shah et al. (2024). A ValueError is raised if it does not hold (the message
         states the ratio and the limit) or belongs to other records.
         """
         for alpha in alphas:

@@ -1,4 +1,4 @@
-"""The authors' solver: SGD with the cumulative truncated gradient of Tsuruoka, Tsujii and Ananiadou (2009).
+"""Causal pruning's solver: SGD with the cumulative truncated gradient of Tsuruoka, Tsujii and Ananiadou (2009).
 
 Step t adds eta_t r_t x_t to the coefficients, where r_t = y_t - x_t . g and eta_t = eta0 / t^power_t. It then moves
 every coefficient towards 0, but never past it, by the part of u that has not been applied to it yet, where u is the
@@ -41,7 +41,7 @@ def truncated_gradient(
     tol: float = 1e-4,
     seed: int | None = None,
 ) -> LassoResult:
-    """Fit the Lasso of `objective` by the authors' stochastic solver, which in general stops before the minimum.
+    """Fit the Lasso of `objective` by causal pruning's stochastic solver, which in general stops before the minimum.
 
     The defaults are the fit of 2024; that of June 2025 is the criterion "causal_sgd". With `batch_size=1` the steps are
     those of scikit-learn's SGDRegressor(penalty="l1", alpha=alpha, fit_intercept=False, learning_rate="invscaling",

@@ -153,17 +153,17 @@ def windowed_exponents(
     embed_dim, delay, theiler : int, default 2, 1 and 0
         Embedding dimension, delay, and number of steps up to which points are not neighbours.
     fit : "first_step", "linear" or (first, last), default "first_step"
-        "first_step" is S(1) - S(0), which is equivalent to the authors' scripts. A pair is the least-squares slope of S
+        "first_step" is S(1) - S(0), which is equivalent to LEGCNet's scripts. A pair is the least-squares slope of S
         over k = first..last, the usual choice in the field. "linear" is the slope over k = 0..steps.
     decimals : int or None, default None
-        Round windows and exponents to this number of decimals, as the authors' text files do (6). The neighbours in a
+        Round windows and exponents to this number of decimals, as LEGCNet's text files do (6). The neighbours in a
         slowly changing series depend on it.
     min_range : float, default 0
         The exponent of a window with a smaller range is 0, because such a window counts as constant. It is in the units
-        of the series; with the default, exponents do not depend on the unit. The authors' scripts take 1e-5.
+        of the series; with the default, exponents do not depend on the unit. LEGCNet's scripts take 1e-5.
     jump_threshold : float or None, default None
         The exponent of a window is 0 if a piecewise constant mean improves the fit by more than this per change point.
-        The authors' window script for LEGCNet-PT applies MATLAB's `ischange` with threshold 1.
+        The window script for LEGCNet-PT applies MATLAB's `ischange` with threshold 1.
     max_bytes : int, default `MAX_BYTES`
         Working memory in bytes beside the series and the result. Windows overlap, and all of them together would need
         window / stride times the memory of the series, so they are processed in blocks.

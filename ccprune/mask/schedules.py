@@ -21,7 +21,7 @@ def cubic(total: float, *, iterations: int) -> tuple[float, ...]:
 
     References
     ----------
-    Zhu and Gupta (2017); used in the follow-up of paper B.
+    Zhu and Gupta (2017); used in causal pruning's code of 2025.
 
     Examples
     --------

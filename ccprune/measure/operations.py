@@ -2,8 +2,8 @@
 
 Three numbers that are often confused are reported separately. A multiply-add (MAC) is one product and its addition to a
 sum. There are 2 FLOPs for each multiply-add, and additions of biases are not counted, as in torch's counter. The
-"Flops" of paper A (tables 1 and 2) are neither; they are the numbers of remaining weights. Pruned operations are saved
-only by a kernel that skips them; see `ccprune.measure.latency` for the measured time.
+"Flops" in the tables of LEGCNet are neither; they are the numbers of remaining weights, here `kept`. Pruned operations
+are saved only by a kernel that skips them; see `ccprune.measure.latency` for the measured time.
 """
 
 import math
@@ -68,8 +68,7 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
         that are not linear, without a mask. For products that cannot be counted there is a row "not counted: KERNEL"
         with the number of calls in `uses`; the row "all", which is the last, is then a lower bound. Columns:
         weights and kept (numbers of weights); uses (calls of the layer in one pass, 0 if the layer is never called);
-        macs_dense, macs_kept, flops_dense, flops_kept (for one example); paper_flops ("Flops" of paper A, equal to
-        kept).
+        macs_dense, macs_kept, flops_dense, flops_kept (for one example).
 
     Raises
     ------
@@ -108,7 +107,6 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     table[work] //= rows_given
     table.loc["all"] = table.sum()
     table["flops_dense"], table["flops_kept"] = 2 * table["macs_dense"], 2 * table["macs_kept"]
-    table["paper_flops"] = table["kept"]
     if unseen:
         missing = pd.DataFrame(0, index=[f"{UNCOUNTED}{name}" for name in unseen], columns=table.columns)
         missing["uses"] = list(unseen.values())

@@ -1,7 +1,7 @@
 """Recorder of the change of the loss and of every prunable weight in a training step.
 
-There are two pairings of the changes. "same_batch" (the follow-up's code, 2025) takes the loss of one mini-batch before
-and after the step, which costs a second forward pass. "consecutive" (the paper, Shah et al., 2024) takes
+There are two pairings of the changes. "same_batch" (causal pruning's code of 2025) takes the loss of one mini-batch
+before and after the step, which costs a second forward pass. "consecutive" (Shah et al., 2024) takes
 dL[t] = L[t+1] - L[t] between consecutive mini-batches, with dtheta[t] = theta[t+1] - theta[t]: T steps yield T - 1
 records. The recorder holds one number per weight, a copy of the weights before the step, which becomes their change.
 """

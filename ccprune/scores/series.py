@@ -35,7 +35,7 @@ def legcnet(
         Statistic of the Granger test.
     untestable : str
         Weights with constant exponents, such as those that training never moves, cannot be tested. With "keep" they
-        score 1, as in the authors' scripts, which keep them. With "prune" they score 0.
+        score 1, as in LEGCNet's scripts, which keep them. With "prune" they score 0.
 
     Raises
     ------

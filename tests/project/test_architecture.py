@@ -74,6 +74,29 @@ def test_the_committed_drawing_is_that_of_the_present_imports():
     assert draw_parts.PICTURE.read_text(encoding="utf-8") == draw_parts.draw()
 
 
+def test_the_drawing_has_few_arrows():
+    assert 0 < draw_parts.draw().count("marker-end") < 10
+
+
+def test_the_wheel_for_students_has_every_folder_of_the_replication():
+    project = tomllib.loads((ROOT / "replication" / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = [path.parent.relative_to(ROOT) for path in (ROOT / "replication").rglob("__init__.py")]
+    assert sorted(project["tool"]["setuptools"]["packages"]) == sorted(".".join(one.parts) for one in folders)
+
+
+def test_the_runner_and_the_ledger_load_no_torch():
+    """The contract looks at direct imports; here whatever they load is loaded."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for part in ("runner", "ledger")
+        for path in (ROOT / "replication" / part).glob("*.py")
+        if path.stem not in ("__init__", "alt_text")
+    ]
+    code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nassert 'torch' not in "
+    code += "sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_every_contract_has_a_planted_violation():
     assert {contract for contract, *_ in VIOLATIONS} == set(CONTRACTS)
 

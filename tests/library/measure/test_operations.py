@@ -82,15 +82,15 @@ def test_dense_totals_are_those_of_torchs_counter(name, device):
 
 
 @pytest.mark.parametrize("name", ["LeNet", "used twice, tied"])
-def test_rows_are_the_prunable_weights_and_the_papers_flops_their_number(name):
+def test_rows_are_the_prunable_weights_and_kept_their_number(name):
     model, shape = SMALL[name]
     mask = random_mask(model)
     table = flops.count(model, torch.zeros(shape, dtype=next(model.parameters()).dtype), mask=mask)
     assert list(table.index) == [*prunable(model), "other", "all"]
     for parameter, weight in prunable(model).items():
         assert table.loc[parameter, "weights"] == weight.numel()
-        assert table.loc[parameter, "kept"] == table.loc[parameter, "paper_flops"] == mask.counts[parameter]
-    assert table.loc["all", "paper_flops"] == mask.kept and table.loc["all", "weights"] == mask.total
+        assert table.loc[parameter, "kept"] == mask.counts[parameter]
+    assert table.loc["all", "kept"] == mask.kept and table.loc["all", "weights"] == mask.total
     assert (table.loc["all"] == table.iloc[:-1].sum()).all() and (table.dtypes == "int64").all()
 
 
@@ -162,7 +162,7 @@ def test_null_a_full_mask_is_dense_and_an_empty_one_nothing(name):
     empty = Mask({parameter: ~keep for parameter, keep in full.keep.items()})
     dense, nothing = (flops.count(model, torch.zeros(shape), mask=mask) for mask in (full, empty))
     assert dense.equals(flops.count(model, torch.zeros(shape)))
-    assert (nothing[["kept", "macs_kept", "flops_kept", "paper_flops"]] == 0).all(axis=None)
+    assert (nothing[["kept", "macs_kept", "flops_kept"]] == 0).all(axis=None)
     assert nothing[["macs_dense", "uses"]].equals(dense[["macs_dense", "uses"]])
 
 
@@ -176,7 +176,7 @@ def test_products_outside_of_layers_have_a_row_of_their_own():
 def test_a_layer_that_is_not_called_has_weights_and_no_operations():
     model = nn.Sequential(nn.Linear(3, 2))
     model[0].spare = nn.Linear(2, 2)
-    assert flops.count(model, torch.zeros(1, 3)).loc["0.spare.weight"].tolist() == [4, 4, 0, 0, 0, 0, 0, 4]
+    assert flops.count(model, torch.zeros(1, 3)).loc["0.spare.weight"].tolist() == [4, 4, 0, 0, 0, 0, 0]
 
 
 class Calls(nn.Module):
