@@ -7,6 +7,7 @@ regression on independent regressors is its level.
 import pytest
 import torch
 
+from ccprune.granger import granger_test
 from replication.legcnet import procedure as legcnet
 from replication.null import series as surrogates
 
@@ -26,6 +27,18 @@ def test_noise_steps_have_the_stated_size_and_the_seed_decides():
     assert white.std().item() == pytest.approx(surrogates.STEP, rel=0.03)
     assert torch.equal(white, surrogates.noise("white noise", 5000, 4, seed=3))
     assert not torch.equal(white, surrogates.noise("white noise", 5000, 4, seed=4))
+
+
+def test_causal_shares_are_those_of_the_tests_and_missing_where_nothing_can_be_tested():
+    effect, causes = (
+        surrogates.noise("white noise", 60, 1, seed=0)[:, 0],
+        surrogates.noise("white noise", 60, 7, seed=1),
+    )
+    result = granger_test(effect, causes, max_lag=4)
+    shares = surrogates.causal_shares([result, None], 0.05)
+    assert shares[0] == (result.min_p < 0.05).double().mean() and bool(shares[1].isnan())
+    (cell,) = surrogates.null_cells([("crossed_pairs", "iris", "ft", "own_risk", shares)], seed=0, profile="smoke")
+    assert cell.n == 1 and cell.ours == pytest.approx(float(shares[0]))
 
 
 def test_noise_of_unknown_kind_is_refused():
