@@ -25,6 +25,13 @@ OUTCOMES = ("holds", "does_not_hold", "undecided", "cannot_be_known")
 #: their scripts.
 ORIGINS = ("printed", "released", "derived")
 
+# Quantities of older files. The Jaccard indices of pruned and of kept weights had the same name.
+_RENAMED = {
+    ("legcnet", "jaccard"): "jaccard_pruned",
+    ("causal", "jaccard"): "jaccard_kept",
+    ("causal", "least_jaccard"): "least_jaccard_kept",
+    ("causal", "least_jaccard_weighted"): "least_jaccard_kept_weighted",
+}
 _NUMBERS = ("sparsity", "published", "ours", "ci_low", "ci_high", "margin", "p_value", "detectable")
 
 
@@ -194,7 +201,8 @@ class Cell:
             raise ValueError(f"values must hold the fields of a cell, got missing {missing}, unknown {unknown}")
         if values["kind"] == "null":  # of older files; readers of CSV files take it for a missing value
             values = values | {"kind": "null_test"}
-        return cls(**values)
+        quantity = _RENAMED.get((values["paper"], values["quantity"]), values["quantity"])
+        return cls(**values | {"quantity": quantity})
 
 
 def _text(name: str, value: Any, *, empty: bool) -> None:

@@ -229,7 +229,7 @@ def chance_cells(fresh: pd.DataFrame, dataset: str, *, profile: str) -> list[Cel
 def mask_cells(overlap: Tensor, dataset: str, method: str) -> list[Cell]:
     """Jaccard index of masks derived from scratch with the released ones, by trial; the paper states none."""
     numbered = enumerate(overlap.tolist(), start=1)
-    return [figures.author_cell("mask", dataset, method, "jaccard", value, trial) for trial, value in numbered]
+    return [figures.author_cell("mask", dataset, method, "jaccard_pruned", value, trial) for trial, value in numbered]
 
 
 def resolution_cell(samples: int, dataset: str, *, profile: str) -> Cell:

@@ -8,6 +8,7 @@ import pandas as pd
 from replication.ledger import OUTCOMES, VERDICTS
 from replication.ledger.tables import NOISE_FLOOR
 from replication.reporting import counts, essay, price
+from replication.reporting._japanese import answers as answers
 from replication.reporting.counts import Row, claim_of
 from replication.reporting.markdown import table, with_interval
 

@@ -14,7 +14,7 @@ from typing import Any
 from ccprune._util.files import write_atomic
 from replication.ledger.reading import read_json, read_text
 from replication.ledger.tables import rows as all_rows
-from replication.reporting import _japanese, counts, japanese, price, released, statements
+from replication.reporting import counts, japanese, price, released, statements
 from replication.reporting.counts import Row
 from replication.reporting.judging import cached
 
@@ -30,7 +30,7 @@ _PASSAGES: dict[str, Callable[[list[Row], Benchmarks], str]] = {
     "claims": lambda rows, _: counts.claims(rows, "claim"),
     "costs": lambda _, benchmarks: price.costs(benchmarks),
     "operations": lambda rows, _: price.operations(rows),
-    "answers-ja": lambda rows, _: _japanese.answers(rows),
+    "answers-ja": lambda rows, _: japanese.answers(rows),
     "figures-ja": lambda rows, _: japanese.figures(rows),
     "claims-ja": lambda rows, _: japanese.claims(rows),
     "costs-ja": lambda _, benchmarks: japanese.costs(benchmarks),

@@ -24,5 +24,5 @@ def mask_cells(table: pd.DataFrame) -> list[Cell]:
     cells = []
     for row in table.itertuples():
         note = f"{row.removed} removed, {row.released} released; {row.by_chance:.3f} by chance"
-        cells.append(author_cell("mask", "mnist", row.method, "jaccard", row.jaccard, row.network, note=note))
+        cells.append(author_cell("mask", "mnist", row.method, "jaccard_pruned", row.jaccard, row.network, note=note))
     return cells

@@ -28,9 +28,9 @@ def test_solvers_are_averaged_within_a_seed_first():
     )
     exact = pd.DataFrame({"seed": [0, 1], "gap_sgd": [0.1, 0.3], "gap_exact": [1e-9, 3e-9]})
     found = by_key(cells.solver_cells(compared, exponents, exact, **WHERE))
-    assert found["causal_sgd", "jaccard"].ours == pytest.approx(0.75)
-    assert found["causal_sgd", "least_jaccard"].ours == pytest.approx(0.65)
-    assert found["causal_sgd, t^-0.1", "jaccard"].ours == pytest.approx(0.3)
+    assert found["causal_sgd", "jaccard_kept"].ours == pytest.approx(0.75)
+    assert found["causal_sgd", "least_jaccard_kept"].ours == pytest.approx(0.65)
+    assert found["causal_sgd, t^-0.1", "jaccard_kept"].ours == pytest.approx(0.3)
     assert found["causal_exact", "duality_gap"].ours == pytest.approx(2e-9)
     assert {cell.n for cell in found.values()} == {2} and len(found) == 8
 
@@ -73,5 +73,5 @@ def test_robustness_takes_the_first_and_the_last_sparsity_and_the_chosen_one():
         "chosen_sparsity": (0.6, None),
         "accuracy_there": (0.6, 0.6),
         "rank_correlation": (pytest.approx(0.15), 0.3),
-        "jaccard": (pytest.approx(0.1), 0.9),
+        "jaccard_kept": (pytest.approx(0.1), 0.9),
     }
