@@ -91,6 +91,36 @@ def margins(rows: Sequence[Row]) -> str:
     return table(head, lines) if lines else ""
 
 
+def repaired(rows: Sequence[Row]) -> str:
+    """Return a table in Markdown of the rankings of repaired LEGCNet against random masks and magnitude.
+
+    It has a line for each ranking, with the numbers of cases in which it is better and worse. It is empty without such
+    rows.
+    """
+    asked = {
+        "accuracy against random": ("repaired", "random", "accuracy"),
+        "epochs against random": ("repaired", "random", "epochs"),
+        "accuracy against magnitude": ("repaired", "magnitude", "accuracy"),
+        "accuracy against random, equal operations": ("repaired_operations", "random", "accuracy"),
+    }
+    outcomes: dict[str, dict[tuple[str, str, str], list[str]]] = {}
+    for row in rows:
+        key = claim_name(row["table"]), row["reference"], row["quantity"]
+        if key in asked.values():
+            outcomes.setdefault(row["method"], {}).setdefault(key, []).append(row["outcome"])
+    lines = [
+        [
+            words(ranking),
+            *(
+                f"{of[key].count('holds')}, {of[key].count('does_not_hold')} of {len(of[key])}" if key in of else "–"
+                for key in asked.values()
+            ),
+        ]
+        for ranking, of in outcomes.items()
+    ]
+    return table(["ranking", *asked], lines) if lines else ""
+
+
 def _case(row: Row) -> str:
     sparsity = "" if row["sparsity"] is None else f"at {row['sparsity']:g}"
     against = f"against {words(row['reference'])}" if row["reference"] not in ("", "dense") else ""

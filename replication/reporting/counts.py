@@ -44,6 +44,8 @@ NAMES = {
     ("legcnet", "shap_difference", ""): "A: SHAP importances nearer to dense than under other masks",
     ("legcnet", "shap_difference", NOISE_FLOOR): "A: SHAP importances nearer to dense than another dense network's",
 }
+#: Controls with another table, which has more than the counts by outcome.
+OTHER_TABLES = ("margins", "repaired", "repaired_operations")
 #: Names of controls that ask a claim's question of something else.
 CONTROL_NAMES = {
     ("causal", "abrupt_drop", ""): "B: accuracy drops abruptly under other methods",
@@ -103,7 +105,7 @@ def cases(rows: Iterable[Row], kind: str) -> dict[tuple[str, str, str], list[Row
     """Return the cases of all claims or controls by `claim_of`, in the order of `NAMES`, then of the rows."""
     by_claim: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        if row["kind"] == kind and claim_of(row)[1] != "margins":
+        if row["kind"] == kind and claim_of(row)[1] not in OTHER_TABLES:
             by_claim.setdefault(claim_of(row), []).append(row)
     order = list(NAMES)
     return dict(sorted(by_claim.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))

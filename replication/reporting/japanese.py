@@ -35,8 +35,6 @@ _NAMES = {
     ("legcnet", "beats_magnitude_unretrained", ""): "A: 同上(どちらも再学習なし)",
     ("legcnet", "shap_difference", ""): "A: ほかのマスクより SHAP の重要度が密に近い",
     ("legcnet", "shap_difference", NOISE_FLOOR): "A: 別の密なネットワークより SHAP の重要度が密に近い",
-    ("legcnet", "repaired", ""): "A: 修正した検定の順位",
-    ("legcnet", "repaired_operations", ""): "A: 修正した検定の順位(演算量をそろえた場合)",
 }
 _CONTROL_NAMES = {
     ("causal", "abrupt_drop", ""): "B: ほかの手法で精度が急に落ちる",

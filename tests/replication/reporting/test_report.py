@@ -93,6 +93,20 @@ def test_controls_are_no_claims(tmp_path):
     assert lines[start + 4].startswith("| A: more accurate than random masks of the same count | 1 | 1 |")
 
 
+def test_repaired_rankings_have_a_table_of_their_own(tmp_path):
+    where = {"kind": "control", "table": "repaired", "reference": "random", "published": None, "origin": ""}
+    numbers = {"quantity": "accuracy", "ours": 0.1, "ci_low": 0.05, "ci_high": 0.15, "p_value": 0.001}
+    cases = [
+        replace(CLAIM, **where, **numbers, method=method, sparsity=share, outcome=outcome)
+        for method, outcome in (("smallest_p", "holds"), ("bic_f", "does_not_hold"))
+        for share in (0.1, 0.3)
+    ]
+    save(tmp_path, "a", *cases)
+    lines = index(tmp_path)
+    assert "| smallest p | 2, 0 of 2 | – | – | – |" in lines and "| bic f | 0, 2 of 2 | – | – | – |" in lines
+    assert not any(line.startswith("| A: repaired") for line in lines)
+
+
 def test_a_claims_cases_stand_below_it(tmp_path):
     save(tmp_path, "a", CLAIM)
     lines = index(tmp_path)
