@@ -123,7 +123,7 @@ for row in table[(table.kind == "figure") & (table.origin != "printed") & table.
 for row in table[table.kind != "figure"].itertuples():
     if study := STUDIES.get(row.table.split("-")[0]) if row.kind == "claim" or row.claim != "flatness" else None:
         paired(row, study)
-    outcome = row.outcome_alone if row.holm < 0.05 or row.outcome_alone == "cannot_be_known" else "undecided"
+    outcome = "undecided" if row.holm >= 0.05 and row.outcome_alone != "cannot_be_known" else row.outcome_alone
     compare(f"Holm, {row.kind}s" if study else f"Holm only, {row.claim}", row, p_holm=row.holm, outcome=outcome)
 print(pd.Series(log).groupby(level=0, sort=False).value_counts().unstack(fill_value=0).to_string())
 sys.exit("DIFFERS" in log.values())

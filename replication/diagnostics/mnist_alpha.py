@@ -112,6 +112,34 @@ def fresh_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 
     return cells
 
 
+def claim_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the claim that alpha lies between 2 and 6 on every layer of LEGCNet's networks (section 5.1), by layer.
+
+    The claim holds where the interval of the mean alpha over initialisations lies inside this range, and does not hold
+    where the interval lies outside it.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        Cells of `fresh_cells`; cells of other tables, networks and data sets are passed over.
+    """
+    low, high = WELL_TRAINED
+    found = []
+    for cell in cells:
+        of_table = cell.table == "4" and cell.dataset == "mnist" and cell.profile != AUTHORS and cell.ci_low is not None
+        if not of_table or cell.method not in ("legcnet_ft", "legcnet_pt") or not cell.quantity.endswith("_alpha"):
+            continue
+        outcome = "undecided"
+        if low <= cell.ci_low and cell.ci_high <= high:
+            outcome = "holds"
+        elif cell.ci_high < low or cell.ci_low > high:
+            outcome = "does_not_hold"
+        names = {"table": "well_trained", "method": cell.method.removeprefix("legcnet_"), "kind": "claim", "note": ""}
+        nothing = {"published": None, "origin": "", "verdict": ""}
+        found.append(replace(cell, **names, **nothing, outcome=outcome))
+    return found
+
+
 def separation(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """Return paired differences of alpha between pruned and dense networks of the same initialisation.
 

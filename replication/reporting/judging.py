@@ -26,7 +26,8 @@ from replication.ledger.figures import verdict_exact
 from replication.ledger.reading import read_json
 from replication.ledger.tables import Judge
 
-# For each notebook with stored figures, the module whose function `judged` computes their verdicts.
+# For each notebook with stored figures, the module whose function `judged` computes their verdicts, and `claim_cells`
+# the claims that follow from them.
 _FIGURES = {"05_legcnet_mnist.ipynb": "replication.diagnostics.mnist_alpha"}
 # For each notebook, the module whose function `cells` computes the cells from its raw runs.
 _JUDGES = {
@@ -60,6 +61,8 @@ def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]
         If a column or value of the raw runs is missing or of another type.
     """
     stored = [Cell.from_dict(values) for values in content["cells"]]
+    if figures := _FIGURES.get(content["notebook"]):
+        stored += import_module(figures).claim_cells(stored)
     name = _JUDGES.get(content["notebook"])
     if name is None or raw is None:
         return stored

@@ -1,10 +1,13 @@
 """Cells of table 4 on made-up tables, and alpha of real networks against `diagnostics.weightwatcher`."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from ccprune.stats import mean_interval
 from replication.diagnostics import mnist_alpha as alpha
 from replication.diagnostics import weightwatcher
+from replication.ledger import Cell
 from replication.networks.models import legcnet_mnist
 
 
@@ -50,3 +53,33 @@ def test_untrained_networks_are_those_of_the_seeds():
     expected = weightwatcher.summary(legcnet_mnist(seed=5), small_n_correction=False)
     assert found[found.network == 5].alpha.tolist() == expected.alpha.tolist()
     assert found.layer.tolist() == [1, 2, 3, 1, 2, 3] and set(found.method) == {"untrained"}
+
+
+def alpha_cell(low, high, **changes):
+    names = {"paper": "legcnet", "table": "4", "dataset": "mnist", "method": "legcnet_ft", "quantity": "layer2_alpha"}
+    figure = {"kind": "figure", "origin": "printed", "published": 1.51, "verdict": "underspecified", "profile": "paper"}
+    return Cell(**names | figure | changes, ours=(low + high) / 2, ci_low=low, ci_high=high, n=30)
+
+
+@pytest.mark.parametrize(
+    "low, high, outcome",
+    [(2.1, 2.2, "holds"), (1.5, 1.6, "does_not_hold"), (6.1, 7, "does_not_hold"), (1.9, 2.2, "undecided")],
+)
+def test_alpha_is_in_the_range_where_the_interval_of_its_mean_is(low, high, outcome):
+    (claim,) = alpha.claim_cells([alpha_cell(low, high), alpha_cell(low, high, quantity="layer2_alpha_weighted")])
+    assert (claim.kind, claim.table, claim.method, claim.outcome) == ("claim", "well_trained", "ft", outcome)
+    assert claim.published is None and claim.verdict == "" and claim.ci_low == low
+    others = [dict(method="dense"), dict(dataset="mnist5k"), dict(table="5"), dict(profile="authors", trial=1)]
+    assert alpha.claim_cells([alpha_cell(low, high, **one) for one in others]) == []
+
+
+def test_null_and_power_of_the_range_of_alpha():
+    """At the end of the range about 5 of 100 studies decide; a mean far outside is found."""
+    rng = np.random.default_rng(0)
+    decided = {mean: [] for mean in (2.0, 1.5)}
+    for mean, outcomes in decided.items():
+        for _ in range(300):
+            sample = mean_interval(rng.normal(mean, 0.1, 30))
+            outcomes += [one.outcome for one in alpha.claim_cells([alpha_cell(sample.low, sample.high)])]
+    assert 3 <= sum(outcome != "undecided" for outcome in decided[2.0]) <= 35
+    assert set(decided[1.5]) == {"does_not_hold"}

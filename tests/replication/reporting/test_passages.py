@@ -84,6 +84,7 @@ def test_the_distinct_figures_of_tables_1_to_3():
 
 def test_no_case_is_decided_alone_without_a_p_below_the_level():
     decided = [row for row in committed() if row["outcome_alone"] in ("holds", "does_not_hold")]
+    decided = [row for row in decided if row["table"] != "well_trained"]  # which is decided by an interval
     assert decided and all(row["p_value"] and float(row["p_value"]) < 0.05 for row in decided)
 
 
