@@ -1,5 +1,7 @@
 """Smallest effect that a test over n pairs detects with a given power."""
 
+from functools import cache
+
 import numpy as np
 
 from ccprune._util.checks import at_least, inside_unit_interval
@@ -38,6 +40,11 @@ def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: fl
     at_least(2, n=n)
     inside_unit_interval(power=power)
     inside_unit_interval(significance=significance)
+    return float(sd * _noncentrality(n, power, significance) / np.sqrt(n))
+
+
+@cache
+def _noncentrality(n: int, power: float, significance: float) -> float:
     from scipy.optimize import brentq  # slow to import
     from scipy.stats import nct, t
 
@@ -47,7 +54,7 @@ def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: fl
         # Rejections on the other side are neglected: their probability is below 1e-6 at any power of interest.
         return nct.sf(critical, freedom, noncentrality) - power
 
-    return float(sd * brentq(short, 0.0, 2 * critical + 5) / np.sqrt(n))
+    return brentq(short, 0.0, 2 * critical + 5)
 
 
 def detectable_share(n: int, *, power: float = 0.8, significance: float = 0.05) -> float | None:

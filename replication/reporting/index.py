@@ -34,8 +34,8 @@ _OUTCOMES = """\
 - **holds**, **does not hold**: paired runs show the claim, or its opposite, at a significance level of 5% (two-sided)
   after Holm's correction for the number of its cases. "Tested alone" is the outcome before that correction.
 - **undecided**: these runs show neither. "Detectable" is the effect that a case tested alone would have detected with
-  80% power: a difference of accuracies, or of epochs the share of pairs in which one method needs fewer. After the
-  correction a larger effect is needed.
+  80% power: a difference of accuracies, of flatness a factor, of epochs the share of pairs in which one method needs
+  fewer. After the correction a larger effect is needed.
 - **cannot be known**: a setting behind the paper's runs was not released and not found.
 
 Accuracies are compared by their mean difference (sign-flip test; Student's t below six pairs). Epochs are skewed and

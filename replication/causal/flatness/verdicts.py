@@ -19,6 +19,7 @@ from replication.causal.flatness.runs import MEASURES, SAME_PLACES
 from replication.causal.phase_shift.verdicts import difference_cells, mean_cells
 from replication.data._image_sources import kind_of
 from replication.ledger.cell import Cell
+from replication.ledger.power import detectable_effect
 
 #: Measures that the paper's claim is about, on the remaining weights against the dense network.
 CLAIMED = ("top_eigenvalue", "trace")
@@ -54,7 +55,8 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     found += mean_cells(networks, f"accuracy_mean_short-{used['architecture']}", short)
     for row in comparisons(raw, classes=kind_of(used["dataset"]).classes).to_dict("records"):
         claimed = row["method"] == "causal" and row["reference"] == "dense" and row["weights"] == "remaining"
-        numbers = {name: None if pd.isna(row[name]) else row[name] for name in ("estimate", "low", "high", "p_value")}
+        names = ("estimate", "low", "high", "p_value", "detectable")
+        numbers = {name: None if pd.isna(row[name]) else row[name] for name in names}
         found.append(
             Cell(
                 **where,
@@ -69,6 +71,7 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
                 n=row["n"] or None,
                 p_value=numbers["p_value"],
                 outcome=row["outcome"],
+                detectable=numbers["detectable"],
                 note=row["note"],
                 profile=content["profile"],
             )
@@ -111,6 +114,7 @@ def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
           there are no pairs, and the interval of a single pair.
         - n, p_value: pairs, and two-sided p of a paired t-test that the mean logarithm is 0 (NaN below two pairs).
         - outcome: "holds" (flatter: p < .05 and a ratio below 1), "does_not_hold" (sharper), "undecided".
+        - detectable: for "undecided", the smallest ratio above 1 (or its inverse) that is detected with 80% power.
         - note: mean accuracies of both, and networks left out.
 
     Notes
@@ -236,16 +240,19 @@ def _seeds(seeds: Iterable[int]) -> str:
 
 
 def _geometric(logs: np.ndarray) -> dict[str, Any]:
-    """Geometric mean, its interval, p and outcome, from the logarithms of ratios."""
+    """Geometric mean, its interval, p, outcome and detectable factor, from the logarithms of ratios."""
     n = len(logs)
+    nothing = {"low": np.nan, "high": np.nan, "p_value": np.nan, "outcome": "undecided", "detectable": np.nan}
     if n < 2:
-        estimate = float(np.exp(logs[0])) if n else np.nan
-        return {"estimate": estimate, "low": np.nan, "high": np.nan, "n": n, "p_value": np.nan, "outcome": "undecided"}
+        return nothing | {"estimate": float(np.exp(logs[0])) if n else np.nan, "n": n}
     found = student_interval(logs)
     # Equal logarithms have no spread to test with: identical networks do not differ, others surely do.
     p_value = float(found.estimate == 0) if np.ptp(logs) == 0 else float(ttest_1samp(logs, 0.0).pvalue)
     outcome = "undecided"
     if p_value < _SIGNIFICANCE:
         outcome = "holds" if found.estimate < 0 else "does_not_hold"
-    estimate, low, high = (float(np.exp(value)) for value in (found.estimate, found.low, found.high))
-    return {"estimate": estimate, "low": low, "high": high, "n": n, "p_value": p_value, "outcome": outcome}
+    numbers = {"estimate": found.estimate, "low": found.low, "high": found.high}
+    if outcome == "undecided" and np.ptp(logs) > 0:
+        numbers["detectable"] = detectable_effect(float(logs.std(ddof=1)), n)
+    factors = {name: float(np.exp(value)) for name, value in numbers.items()}
+    return nothing | factors | {"n": n, "p_value": p_value, "outcome": outcome}

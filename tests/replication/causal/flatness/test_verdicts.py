@@ -173,3 +173,15 @@ def test_the_summary_counts_outcomes_and_names_the_flattest():
     assert "Causal over dense: top eigenvalue 1.00 (0 flatter and 0 sharper of 1), trace 0.49 (1 flatter and" in said
     assert "all 9 networks belongs to random at 0.9, whose test accuracy is 0.100." in said
     assert said.endswith("Ruined and left out: random at 0.9 (seeds 0, 1, 2).") and "Random over" not in said
+
+
+def test_the_detectable_ratio_is_the_one_that_is_detected_with_80_percent_power():
+    rng = np.random.default_rng(0)
+    logs = rng.normal(0, 0.3, 5)
+    logs -= logs.mean()  # undecided
+    ratio = flatness._geometric(logs)["detectable"]
+    spread = logs.std(ddof=1)
+    samples = rng.normal(np.log(ratio), spread, (1000, 5))
+    found = np.mean([flatness._geometric(sample)["outcome"] == "does_not_hold" for sample in samples])
+    assert found == pytest.approx(0.8, abs=0.05)
+    assert np.isnan(flatness._geometric(np.array([0.1]))["detectable"])
