@@ -31,7 +31,7 @@ SIZES = ((60, 20), (10_000, 10), (1_000_000, 10))
 
 def evidence() -> tuple[torch.Tensor, torch.Tensor]:
     data, settings, ensemble = _common.cancer()
-    found = legcnet.evidence(ensemble, data, settings, settings.ft)
+    found = legcnet.exponents_and_risk(ensemble, data, settings, settings.ft)
     return found.risk[0, :WINDOWS], found.exponents[0, :WINDOWS]
 
 

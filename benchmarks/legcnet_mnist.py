@@ -12,7 +12,7 @@ from statsmodels.tsa.stattools import grangercausalitytests
 
 from ccprune.lyapunov import exponents_of
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.mnist.evidence import ALL, PT, evidence, keep_mask
+from replication.legcnet.mnist.recording import ALL, PT, exponents_and_risk, keep_mask
 from replication.legcnet.mnist.rows import Digits
 from replication.networks.models import legcnet_mnist
 from replication.networks.stacked import stack_models
@@ -31,9 +31,9 @@ def made_up() -> Digits:
     return Digits(x[:cut], labels[:cut], x[cut:], labels[cut:], "made up")
 
 
-def largest_difference(found: legcnet.Evidence, columns: list[int]) -> float:
+def largest_difference(found: legcnet.ExponentsAndRisk, columns: list[int]) -> float:
     """Between our smallest p over the lags and statsmodels', on some weights."""
-    (ours,) = legcnet.tests(found, max_lag=PT.max_lag)
+    (ours,) = legcnet.granger_tests(found, max_lag=PT.max_lag)
     worst = 0.0
     for column in columns:
         pair = np.column_stack([found.risk[0].numpy(), found.exponents[0, :, column].numpy()])
@@ -46,7 +46,7 @@ def largest_difference(found: legcnet.Evidence, columns: list[int]) -> float:
 def main() -> None:
     digits, network = made_up(), stack_models([legcnet_mnist(seed=1)])
     found, whole, peak = _common.measure(
-        lambda: evidence(network, digits, PT, seed=1, names=ALL), repeats=1, warm_up=False
+        lambda: exponents_and_risk(network, digits, PT, seed=1, names=ALL), repeats=1, warm_up=False
     )
     windows = found.exponents.shape[1]
     size = f"41000 weights x {windows} windows of {PT.window}"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.procedure import Evidence, Settings, WindowSettings
+from replication.legcnet.procedure import ExponentsAndRisk, Settings, WindowSettings
 from replication.networks.ensemble import MLPBatch
 from replication.networks.masks import jaccard_pruned
 
@@ -17,8 +17,8 @@ from replication.networks.masks import jaccard_pruned
 class Choice:
     """Departures from the settings found; by default none.
 
-    recording: fields of `legcnet.WindowSettings` with another value. risk, test: as in `legcnet.evidence`,
-    `legcnet.tests`. p_decimals, corrected: as in `legcnet.keep_masks`.
+    recording: fields of `legcnet.WindowSettings` with another value. risk, test: as in `legcnet.exponents_and_risk`,
+    `legcnet.granger_tests`. p_decimals, corrected: as in `legcnet.keep_masks`.
     """
 
     recording: Mapping[str, object] = field(default_factory=dict)
@@ -60,14 +60,14 @@ def masks_by_choice(
     Raises ValueError for a method other than "ft" or "pt".
     """
     recording = settings.recording(method)
-    known: dict[tuple[WindowSettings, str], Evidence] = {}
+    known: dict[tuple[WindowSettings, str], ExponentsAndRisk] = {}
     for name, choice in choices(recording).items():
         changed = replace(recording, **choice.recording)
         # Lags enter after the exponents, which are the expensive part.
         key = (replace(changed, max_lag=recording.max_lag), choice.risk)
         if key not in known:
-            known[key] = legcnet.evidence(ensemble, data, settings, changed, risk=choice.risk)
-        results = legcnet.tests(known[key], max_lag=changed.max_lag, test=choice.test)
+            known[key] = legcnet.exponents_and_risk(ensemble, data, settings, changed, risk=choice.risk)
+        results = legcnet.granger_tests(known[key], max_lag=changed.max_lag, test=choice.test)
         count = ensemble.weights.shape[1]
         keep = legcnet.keep_masks(results, count, p_decimals=choice.p_decimals, corrected=choice.corrected)
         yield name, keep, sum(result is not None for result in results)

@@ -18,7 +18,7 @@ from replication.networks.trajectory import windows
 
 PRUNE = ("noncausal", "causal")
 RISKS = ("test", "train", "heldout")
-LEVEL = 0.05
+SIGNIFICANCE = 0.05
 # The authors round windows and exponents to so many decimals, and take a window of a smaller range for constant.
 AUTHORS_DECIMALS = 6
 AUTHORS_MIN_RANGE = 1e-5
@@ -106,22 +106,44 @@ NOT_FOUND = (("cancer", "pt"), ("titanic", "pt"))
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ExponentsAndRisk:
     """Exponents (B, K, M) of B networks' weights in K windows, and the risk (B, K) at the windows' ends."""
 
     exponents: Tensor
     risk: Tensor
 
 
-def evidence(
+def exponents_and_risk(
     ensemble: MLPBatch, data: Dataset, settings: Settings, recording: WindowSettings, *, risk: str = "test"
-) -> Evidence:
-    """Trains dense networks and keeps, window by window, the exponent of each weight and the misclassification risk.
+) -> ExponentsAndRisk:
+    """Train dense networks and return the exponent of each weight and the misclassification risk, window by window.
 
-    `risk` says whose errors count: "test" (the authors': the mask has then seen the test labels), "train", or "heldout"
-    (the last quarter of the training part, which this recording run is not trained on).
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B initial networks of M weights.
+    data : Dataset
+        What they are trained and tested on.
+    settings : Settings
+        Learning rate, batch and benchmark of the data set.
+    recording : WindowSettings
+        Epochs, windows and steps of the recording.
+    risk : str, default "test"
+        Whose errors count: "test" (the paper's choice, by which the mask has seen the test labels), "train", or
+        "heldout" (the last quarter of the training part, which this recording run is not trained on).
 
-    Returns Evidence; raises ValueError naming the argument.
+    Returns
+    -------
+    ExponentsAndRisk
+
+    Raises
+    ------
+    ValueError
+        For an unknown risk, or a recording that does not fit the data.
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, sections 3.4 and 3.5.
     """
     if risk not in RISKS:
         raise ValueError(f"risk must be one of {RISKS}, got {risk!r}")
@@ -150,10 +172,12 @@ def evidence(
         exponents.append(exponents_of(series, **recording.exponent_options).reshape(len(ensemble), -1))
         risks.append(window.risk[risk])
     used = len(risks) - recording.left_out
-    return Evidence(torch.stack(exponents[:used], 1), torch.stack(risks[:used], 1))
+    return ExponentsAndRisk(torch.stack(exponents[:used], 1), torch.stack(risks[:used], 1))
 
 
-def tests(found: Evidence, *, max_lag: int, test: str = "ssr_chi2", augment: int = 0) -> list[GrangerResult | None]:
+def granger_tests(
+    found: ExponentsAndRisk, *, max_lag: int, test: str = "ssr_chi2", augment: int = 0
+) -> list[GrangerResult | None]:
     """Granger test of each network's weights; None for a network whose risk never changes or has too few windows."""
     results: list[GrangerResult | None] = []
     count = found.risk.shape[1]
@@ -186,7 +210,7 @@ def keep_masks(
             rows.append(torch.ones(count, dtype=torch.bool))
             continue
         p = benjamini_hochberg(result.min_p) if corrected else result.min_p
-        causal = (p if p_decimals is None else torch.round(p, decimals=p_decimals)) < LEVEL
+        causal = (p if p_decimals is None else torch.round(p, decimals=p_decimals)) < SIGNIFICANCE
         removed = (~causal if prune == "noncausal" else causal) & ~result.infeasible
         rows.append(~removed.cpu())
     return torch.stack(rows)
@@ -203,8 +227,8 @@ def masks(
 ) -> Tensor:
     """LEGCNet-FT or -PT masks (B, M) bool of B initialisations, from recording to mask."""
     recording = settings.recording(method)
-    found = evidence(ensemble, data, settings, recording, risk=risk)
-    return keep_masks(tests(found, max_lag=recording.max_lag), ensemble.weights.shape[1], prune=prune)
+    found = exponents_and_risk(ensemble, data, settings, recording, risk=risk)
+    return keep_masks(granger_tests(found, max_lag=recording.max_lag), ensemble.weights.shape[1], prune=prune)
 
 
 def smallest_p_masks(results: Iterable[GrangerResult | None], removed: Tensor, count: int) -> Tensor:

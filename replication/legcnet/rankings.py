@@ -83,12 +83,12 @@ def rankings(
         np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_KEY, first + b))) for b in range(len(ensemble))
     ]
     recording = settings.recording("ft")
-    found = legcnet.evidence(ensemble, data, settings, recording)
-    held_out = legcnet.evidence(ensemble, data, settings, recording, risk="heldout")
-    paper = legcnet.tests(found, max_lag=recording.max_lag)
-    exact = legcnet.tests(found, max_lag=recording.max_lag, test="ssr_f")
-    plain = legcnet.tests(held_out, max_lag=recording.max_lag, test="ssr_f")
-    augmented = legcnet.tests(held_out, max_lag=recording.max_lag, test="ssr_f", augment=1)
+    found = legcnet.exponents_and_risk(ensemble, data, settings, recording)
+    held_out = legcnet.exponents_and_risk(ensemble, data, settings, recording, risk="heldout")
+    paper = legcnet.granger_tests(found, max_lag=recording.max_lag)
+    exact = legcnet.granger_tests(found, max_lag=recording.max_lag, test="ssr_f")
+    plain = legcnet.granger_tests(held_out, max_lag=recording.max_lag, test="ssr_f")
+    augmented = legcnet.granger_tests(held_out, max_lag=recording.max_lag, test="ssr_f", augment=1)
     p_values = {
         "smallest_p": _stacked(paper, [None if r is None else r.min_p for r in paper], count),
         "bic_f": _stacked(exact, _at_bic(exact, exact), count),

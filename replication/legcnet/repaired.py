@@ -96,7 +96,7 @@ def _alone(p_values: Mapping[str, Tensor]) -> list[pd.DataFrame]:
         table = []
         for p_value in values:
             p = p_value[~p_value.isnan()]
-            pruned = [int((q >= legcnet.LEVEL).sum()) for q in (p, benjamini_hochberg(p) if len(p) else p)]
+            pruned = [int((q >= legcnet.SIGNIFICANCE).sum()) for q in (p, benjamini_hochberg(p) if len(p) else p)]
             table.append((len(p) / len(p_value), *pruned))
         columns = ["testable", "pruned_alone", "pruned_alone_corrected"]
         index = pd.MultiIndex.from_product([[name], range(len(values))], names=["ranking", "network"])

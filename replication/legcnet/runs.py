@@ -104,8 +104,8 @@ def fresh_masks(
         for method in methods:
             random, magnitude = CONTROLS[method]
             recording = settings.recording(method)
-            found = legcnet.evidence(ensemble, data, settings, recording, risk=risk)
-            results = legcnet.tests(found, max_lag=recording.max_lag)
+            found = legcnet.exponents_and_risk(ensemble, data, settings, recording, risk=risk)
+            results = legcnet.granger_tests(found, max_lag=recording.max_lag)
             testable[method] = [result is not None for result in results]
             keep[method] = legcnet.keep_masks(results, count)
             removed = (~keep[method]).sum(1)

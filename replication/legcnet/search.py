@@ -79,10 +79,10 @@ def search_lags(
     `fits`. Lags for which there are too few windows, or no test is possible, are left out.
     """
     recording = settings.recording(method)
-    found = legcnet.evidence(ensemble, data, settings, recording)
+    found = legcnet.exponents_and_risk(ensemble, data, settings, recording)
     count, rows = ensemble.weights.shape[1], []
     for lag in lags:
-        results = legcnet.tests(found, max_lag=lag)
+        results = legcnet.granger_tests(found, max_lag=lag)
         keep = legcnet.keep_masks(results, count)
         trained = run(data, settings, ensemble, keep)
         for network, result in enumerate(results):

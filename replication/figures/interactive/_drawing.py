@@ -13,7 +13,7 @@ from ccprune.flatness import SliceResult
 from ccprune.mask import Mask
 from replication.figures._style import COLOURS, above, beside, look
 from replication.figures.causal import loss_surface
-from replication.legcnet.procedure import LEVEL
+from replication.legcnet.procedure import SIGNIFICANCE
 
 _LEAST_P = 1e-5
 # As in the figure `p_values`.
@@ -46,11 +46,11 @@ def exponents_and_p_values(
     upper.set(ylabel="exponent (1/step)\nmedian, 5% to 95%")
     beside(upper)
     if smallest is None:
-        # `legcnet.tests` needs more windows than the regression has coefficients, and a risk that is not constant.
+        # `legcnet.granger_tests` needs more windows than the regression has coefficients, and a risk that changes.
         reason = f"no test: {count} windows" if count <= 3 * lag + 1 else "no test: the risk never changes"
         needed = f"\nlags up to {lag} need more than {3 * lag + 1}" if count <= 3 * lag + 1 else ""
         lower.text(0.5, 0.5, reason + needed, transform=lower.transAxes, ha="center", va="center")
-    lower.axhline(LEVEL, color="0.4", lw=1, ls=":", label=f"significance {LEVEL:g}")
+    lower.axhline(SIGNIFICANCE, color="0.4", lw=1, ls=":", label=f"significance {SIGNIFICANCE:g}")
     beside(lower)
     lower.set(yscale="log", ylim=(_LEAST_P / 1.6, 1.6))
     lower.set(ylabel=f"smallest p over lags\n(drawn from {_LEAST_P:g} up)")

@@ -21,7 +21,7 @@ def window_and_lag(
 ) -> Interactive:
     """Show exponents, p-values and the weights that LEGCNet prunes, for a selected window length and number of lags.
 
-    Everything is computed after a change of a control, as in `legcnet.evidence`, `legcnet.tests` and
+    Everything is computed after a change of a control, as in `legcnet.exponents_and_risk`, `legcnet.granger_tests` and
     `legcnet.keep_masks`.
 
     Parameters
@@ -64,16 +64,16 @@ def window_and_lag(
             raise ValueError(f"{name} must include the recording's {start}, the initial value, got {values}")
 
     @cache  # a change of the lags does not compute the exponents again
-    def evidence(window: int) -> legcnet.Evidence:
+    def recorded(window: int) -> legcnet.ExponentsAndRisk:
         chosen = replace(recording, window=window)
         exponents = windowed_exponents(weights, window=window, stride=chosen.stride, **chosen.exponent_options)
         exponents = exponents[: len(exponents) - chosen.left_out]
         ends = torch.arange(len(exponents), device=risk.device) * chosen.stride + window - 1
-        return legcnet.Evidence(exponents[None], risk[ends][None])
+        return legcnet.ExponentsAndRisk(exponents[None], risk[ends][None])
 
     def draw(*, window: int, lag: int) -> Figure:
-        computed = evidence(window)
-        (result,) = legcnet.tests(computed, max_lag=lag)
+        computed = recorded(window)
+        (result,) = legcnet.granger_tests(computed, max_lag=lag)
         (keep,) = legcnet.keep_masks([result], weights.shape[1])
         smallest = None if result is None else result.min_p.cpu()
         return exponents_and_p_values(computed.exponents[0].cpu(), smallest, keep, window=window, lag=lag)

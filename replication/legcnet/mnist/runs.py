@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from replication.data import authors_mnist
-from replication.legcnet.mnist.evidence import ALL, FT, LAST_TWO, PT, dense_run, keep_mask, whole_masks
+from replication.legcnet.mnist.recording import ALL, FT, LAST_TWO, PT, dense_run, keep_mask, whole_masks
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits
 from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, stopped, train
-from replication.legcnet.procedure import Evidence, WindowSettings
+from replication.legcnet.procedure import ExponentsAndRisk, WindowSettings
 from replication.networks.masks import jaccard_pruned, remove_lowest, remove_random
 from replication.networks.models import legcnet_mnist
 from replication.networks.stacked import ModelBatch, stack_models
@@ -117,7 +117,7 @@ def fresh(
         found, after_epochs = dense_run(network, digits, recordings, **options)
         # The last two layers' exponents come last.
         everywhere = found["pt_all"]
-        found["pt"] = Evidence(everywhere.exponents[..., -_count(network, LAST_TWO) :], everywhere.risk)
+        found["pt"] = ExponentsAndRisk(everywhere.exponents[..., -_count(network, LAST_TWO) :], everywhere.risk)
         alone = stopped(after_epochs, digits, **asdict(effort))
         # Trained again beside the others, because the rounding of a stack depends on its size.
         keep = {"dense": torch.ones_like(network.weights, dtype=torch.bool)}

@@ -54,7 +54,7 @@ def test_shows_what_the_library_computes(iris, figure, points, window, lag):
     start, data, settings = iris
     chosen = legcnet.with_recording(replace(settings, ft=RECORDING), "ft", window=window, max_lag=lag)
     (keep,) = legcnet.masks(start, data, chosen, method="ft")
-    found = legcnet.evidence(start, data, settings, chosen.ft)
+    found = legcnet.exponents_and_risk(start, data, settings, chosen.ft)
     result = granger_test(found.risk[0], found.exponents[0], max_lag=lag)
     figure.turn(window=window, lag=lag)
     upper, lower = figure.figure.axes

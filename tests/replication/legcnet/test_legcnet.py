@@ -38,7 +38,7 @@ WEIGHTS = 16
 @pytest.mark.parametrize("risk", legcnet.RISKS)
 def test_evidence_is_what_the_whole_record_gives(risk):
     data = dataset()
-    found = legcnet.evidence(ENSEMBLE, data, SMALL, RECORDING, risk=risk)
+    found = legcnet.exponents_and_risk(ENSEMBLE, data, SMALL, RECORDING, risk=risk)
     cut = 30 if risk == "heldout" else 40
     x, y = data.x_train[:cut], data.y_train[:cut]
     judged = {
@@ -60,14 +60,14 @@ def test_evidence_is_what_the_whole_record_gives(risk):
 
 def test_the_three_risks_differ_and_only_theirs_sees_the_test_set():
     data = dataset()
-    found = {risk: legcnet.evidence(ENSEMBLE, data, SMALL, RECORDING, risk=risk) for risk in legcnet.RISKS}
+    found = {risk: legcnet.exponents_and_risk(ENSEMBLE, data, SMALL, RECORDING, risk=risk) for risk in legcnet.RISKS}
     masks = {risk: legcnet.masks(ENSEMBLE, data, SMALL, risk=risk) for risk in legcnet.RISKS}
     assert torch.equal(found["test"].exponents, found["train"].exponents)
     assert not torch.equal(found["test"].risk, found["train"].risk)
     assert not torch.equal(masks["test"], masks["train"]) and not torch.equal(masks["train"], masks["heldout"])
     flipped = replace(data, x_test=-data.x_test, y_test=1 - data.y_test)
     for risk in legcnet.RISKS:
-        other = legcnet.evidence(ENSEMBLE, flipped, SMALL, RECORDING, risk=risk)
+        other = legcnet.exponents_and_risk(ENSEMBLE, flipped, SMALL, RECORDING, risk=risk)
         assert torch.equal(other.exponents, found[risk].exponents)
         assert torch.equal(other.risk, found[risk].risk) == (risk != "test")
 
@@ -77,16 +77,16 @@ def test_heldout_rows_are_judged_but_never_trained_on():
     x, y = data.x_train.clone(), data.y_train.clone()
     x[30:], y[30:] = 5 * x[30:].flip(0), 1 - y[30:]
     other = replace(data, x_train=x, y_train=y)
-    one, two = (legcnet.evidence(ENSEMBLE, d, SMALL, RECORDING, risk="heldout") for d in (data, other))
+    one, two = (legcnet.exponents_and_risk(ENSEMBLE, d, SMALL, RECORDING, risk="heldout") for d in (data, other))
     assert torch.equal(one.exponents, two.exponents) and not torch.equal(one.risk, two.risk)
-    one, two = (legcnet.evidence(ENSEMBLE, d, SMALL, RECORDING, risk="train") for d in (data, other))
+    one, two = (legcnet.exponents_and_risk(ENSEMBLE, d, SMALL, RECORDING, risk="train") for d in (data, other))
     assert not torch.equal(one.exponents, two.exponents)
 
 
 def test_a_network_does_not_depend_on_its_batch():
     data = dataset()
-    whole = legcnet.evidence(ENSEMBLE, data, SMALL, RECORDING)
-    alone = legcnet.evidence(ENSEMBLE.select([2]), data, SMALL, RECORDING)
+    whole = legcnet.exponents_and_risk(ENSEMBLE, data, SMALL, RECORDING)
+    alone = legcnet.exponents_and_risk(ENSEMBLE.select([2]), data, SMALL, RECORDING)
     assert torch.equal(alone.exponents[0], whole.exponents[2]) and torch.equal(alone.risk[0], whole.risk[2])
 
 
@@ -132,21 +132,23 @@ def test_p_is_rounded_to_four_decimals_before_it_is_compared():
 
 def test_networks_that_cannot_be_tested_keep_every_weight():
     exponents, risk = planted()
-    found = legcnet.Evidence(torch.stack([exponents, exponents]), torch.stack([risk, torch.full_like(risk, 0.3)]))
-    results = legcnet.tests(found, max_lag=2)
+    found = legcnet.ExponentsAndRisk(
+        torch.stack([exponents, exponents]), torch.stack([risk, torch.full_like(risk, 0.3)])
+    )
+    results = legcnet.granger_tests(found, max_lag=2)
     assert results[0] is not None and results[1] is None
     keep = legcnet.keep_masks(results, 12)
     assert keep[1].all() and not keep[0].all()
-    assert legcnet.tests(found, max_lag=26)[0] is not None
-    assert legcnet.tests(found, max_lag=27)[0] is None  # 80 windows are too few
-    assert legcnet.tests(found, max_lag=26, augment=1)[0] is None
+    assert legcnet.granger_tests(found, max_lag=26)[0] is not None
+    assert legcnet.granger_tests(found, max_lag=27)[0] is None  # 80 windows are too few
+    assert legcnet.granger_tests(found, max_lag=26, augment=1)[0] is None
 
 
 def test_masks_go_from_recording_to_mask():
     data = dataset()
     for method, recording in (("ft", SMALL.ft), ("pt", SMALL.pt)):
-        found = legcnet.evidence(ENSEMBLE, data, SMALL, recording)
-        expected = legcnet.keep_masks(legcnet.tests(found, max_lag=recording.max_lag), WEIGHTS)
+        found = legcnet.exponents_and_risk(ENSEMBLE, data, SMALL, recording)
+        expected = legcnet.keep_masks(legcnet.granger_tests(found, max_lag=recording.max_lag), WEIGHTS)
         assert torch.equal(legcnet.masks(ENSEMBLE, data, SMALL, method=method), expected)
     ft, pt = (legcnet.masks(ENSEMBLE, data, SMALL, method=method) for method in ("ft", "pt"))
     assert not torch.equal(ft, pt)
@@ -205,7 +207,7 @@ def test_masks_from_lists_and_jaccard_equal_sets():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: legcnet.evidence(ENSEMBLE, dataset(), SMALL, RECORDING, risk="none"), "risk must be one of"),
+        (lambda: legcnet.exponents_and_risk(ENSEMBLE, dataset(), SMALL, RECORDING, risk="none"), "risk must be one of"),
         (lambda: legcnet.masks(ENSEMBLE, dataset(), SMALL, method="st"), "method must be 'ft' or 'pt', got 'st'"),
         (lambda: legcnet.keep_masks([], 12, prune="all"), "prune must be one of"),
         (lambda: masks_from_lists([[1], [-1, 3]], 20), r"lists must hold indices in 0..19, got \[-1, 3\]"),

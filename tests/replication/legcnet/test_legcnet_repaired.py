@@ -55,11 +55,11 @@ def planted(strengths, networks, *, windows=160, seed=0):
     exponents = rng.standard_normal((networks, windows, len(strengths)))
     risk = rng.standard_normal((networks, windows))
     risk[:, 2:] += exponents[:, :-2] @ strengths
-    return legcnet.Evidence(torch.from_numpy(exponents), torch.from_numpy(risk))
+    return legcnet.ExponentsAndRisk(torch.from_numpy(exponents), torch.from_numpy(risk))
 
 
 def ranked_from(found, monkeypatch, *, shifts=39):
-    monkeypatch.setattr(legcnet_rankings.legcnet, "evidence", lambda *_, **__: found)
+    monkeypatch.setattr(legcnet_rankings.legcnet, "exponents_and_risk", lambda *_, **__: found)
     networks = found.risk.shape[0]
     start = initialise(SIZES, networks, seed=0)
     return rankings(start, start.weights, DATA, SMALL, shifts=shifts)
@@ -88,7 +88,7 @@ def test_null_idle_and_other_weights_are_ranked_alike(monkeypatch):
 
 def test_null_random_exponents_give_masks_no_better_than_random_ones(monkeypatch):
     monkeypatch.setattr(
-        legcnet_rankings.legcnet, "evidence", lambda *_, **__: planted(np.zeros(WEIGHTS), 30, windows=60)
+        legcnet_rankings.legcnet, "exponents_and_risk", lambda *_, **__: planted(np.zeros(WEIGHTS), 30, windows=60)
     )
     rows = pd.concat(legcnet_repaired.runs(DATA, FAST, seeds=30, shares=[0.4], shifts=5, seed=5))
     cells = judge.control_cells(rows.assign(study="repaired"), "iris", profile="default")
@@ -101,8 +101,8 @@ def test_null_random_exponents_give_masks_no_better_than_random_ones(monkeypatch
 
 
 def test_smallest_p_prunes_what_keep_masks_prunes_first(ranked):
-    found = legcnet.evidence(START, DATA, SMALL, SMALL.ft)
-    expected = legcnet.keep_masks(legcnet.tests(found, max_lag=SMALL.ft.max_lag), WEIGHTS)
+    found = legcnet.exponents_and_risk(START, DATA, SMALL, SMALL.ft)
+    expected = legcnet.keep_masks(legcnet.granger_tests(found, max_lag=SMALL.ft.max_lag), WEIGHTS)
     removed = (~expected).sum(1)
     assert (removed > 0).any()
     assert torch.equal(ranked.ranks["smallest_p"] >= removed[:, None], expected)
@@ -122,11 +122,11 @@ def test_ranks_are_permutations_and_the_reverse_is_the_reverse(ranked):
 
 def test_p_values_are_those_of_the_tests_named(ranked):
     exponents, risk = (
-        getattr(legcnet.evidence(START, DATA, SMALL, SMALL.ft), name)[2] for name in ("exponents", "risk")
+        getattr(legcnet.exponents_and_risk(START, DATA, SMALL, SMALL.ft), name)[2] for name in ("exponents", "risk")
     )
     exact = granger_test(risk, exponents, max_lag=4, test="ssr_f")
     assert torch.equal(ranked.p_values["bic_f"][2], exact.p_at(exact.best_lag("bic")))
-    held_out = legcnet.evidence(START, DATA, SMALL, SMALL.ft, risk="heldout")
+    held_out = legcnet.exponents_and_risk(START, DATA, SMALL, SMALL.ft, risk="heldout")
     plain = granger_test(held_out.risk[2], held_out.exponents[2], max_lag=4, test="ssr_f")
     augmented = granger_test(held_out.risk[2], held_out.exponents[2], max_lag=4, test="ssr_f", augment=1)
     assert torch.equal(ranked.p_values["augmented_heldout"][2], augmented.p_at(plain.best_lag("bic")))

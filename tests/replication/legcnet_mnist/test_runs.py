@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from replication.data import authors_mnist
-from replication.legcnet.mnist import assumptions, cells, evidence, runs, training
+from replication.legcnet.mnist import assumptions, cells, recording, runs, training
 from replication.legcnet.mnist import verdicts as judge
 from replication.legcnet.mnist.rows import Digits
 from replication.legcnet.procedure import WindowSettings
@@ -55,8 +55,8 @@ def test_magnitude_after_is_the_dense_network_without_its_smallest_weights(outco
 
 def test_a_mask_is_the_one_made_by_hand(outcomes, small):
     network = stack_models([legcnet_mnist(seed=3)])
-    found = evidence.evidence(network, small, FT, seed=3, batch_size=16)
-    keep = evidence.keep_mask(found, network, FT)
+    found = recording.exponents_and_risk(network, small, FT, seed=3, batch_size=16)
+    keep = recording.keep_mask(found, network, FT)
     names = outcomes[0].rows.method.tolist()
     assert torch.equal(outcomes[0].networks.weights[names.index("ft")] != 0, keep[0])
 
@@ -82,7 +82,7 @@ def test_masks_from_scratch_beside_the_released_ones(small):
     table = runs.masks_from_scratch(small, batch_size=16, ft=FT, pt=PT, trials=[3])
     assert table.released.tolist() == [138, 133]
     network = stack_models([legcnet_mnist(seed=3)])  # trial 3's initial state
-    keep = evidence.keep_mask(evidence.evidence(network, small, PT, seed=3, batch_size=16), network, PT)
+    keep = recording.keep_mask(recording.exponents_and_risk(network, small, PT, seed=3, batch_size=16), network, PT)
     ours = set((~keep[0, 39_200:]).nonzero()[:, 0].tolist())
     theirs = set(authors_mnist.removed(3, "pt"))
     assert table.removed[1] == len(ours)

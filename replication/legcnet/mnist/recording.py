@@ -10,7 +10,7 @@ from ccprune.lyapunov import exponents_of
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits, order
 from replication.legcnet.mnist.training import RATE, predictions, squared_error
-from replication.legcnet.procedure import Evidence, WindowSettings
+from replication.legcnet.procedure import ExponentsAndRisk, WindowSettings
 from replication.networks.stacked import ModelBatch, concatenated
 
 # The paper prunes the last two layers of this network, 1,800 of its weights; its masks are indices into these.
@@ -22,7 +22,7 @@ FT = WindowSettings(epochs=50, window=50, steps=3, max_lag=20)
 PT = WindowSettings(epochs=5, window=50, steps=3, max_lag=5)
 
 
-def evidence(
+def exponents_and_risk(
     network: ModelBatch,
     digits: Digits,
     recording: WindowSettings,
@@ -30,7 +30,7 @@ def evidence(
     seed: int,
     names: Sequence[str] = LAST_TWO,
     batch_size: int = BATCH_SIZE,
-) -> Evidence:
+) -> ExponentsAndRisk:
     """`dense_run` with one recording."""
     found, _ = dense_run(network, digits, {"": (recording, names)}, seed=seed, batch_size=batch_size)
     return found[""]
@@ -44,7 +44,7 @@ def dense_run(
     seed: int,
     batch_size: int = BATCH_SIZE,
     epochs: int = 1,
-) -> tuple[dict[str, Evidence], ModelBatch]:
+) -> tuple[dict[str, ExponentsAndRisk], ModelBatch]:
     """Trains a dense network once for several recordings of named weights, and for its state after each epoch.
 
     Weights are recorded before each update; of each recording only one window is held, 4 M window bytes, however long
@@ -53,7 +53,7 @@ def dense_run(
 
     Returns
     -------
-    {key: Evidence}
+    {key: ExponentsAndRisk}
         exponents (1, K, M) and test risk (1, K) at the ends of K windows, for the M weights of the names, in order.
     ModelBatch
         The network after each epoch.
@@ -92,19 +92,20 @@ def dense_run(
         if not found[key]:
             raise ValueError(f"recording must hold a window of {recording.window}, {step} updates were made")
     kept = {
-        key: Evidence(*(torch.stack(part)[None] for part in zip(*pairs, strict=True))) for key, pairs in found.items()
+        key: ExponentsAndRisk(*(torch.stack(part)[None] for part in zip(*pairs, strict=True)))
+        for key, pairs in found.items()
     }
     return kept, concatenated(ends)
 
 
 def keep_mask(
-    found: Evidence, network: ModelBatch, recording: WindowSettings, *, names: Sequence[str] = LAST_TWO
+    found: ExponentsAndRisk, network: ModelBatch, recording: WindowSettings, *, names: Sequence[str] = LAST_TWO
 ) -> Tensor:
     """LEGCNet's mask (1, M) bool over all M prunable weights: those of `names` without a causal effect are False.
 
     Where the risk never changes, or there are too few windows for the lags, nothing is removed.
     """
-    results = legcnet.tests(found, max_lag=recording.max_lag)
+    results = legcnet.granger_tests(found, max_lag=recording.max_lag)
     return whole_masks(legcnet.keep_masks(results, found.exponents.shape[2]), network, names=names)
 
 

@@ -6,9 +6,9 @@ from torch.nn.functional import mse_loss, one_hot
 
 from ccprune.lyapunov import windowed_exponents
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.mnist.evidence import ALL, LAST_TWO, evidence, keep_mask, whole_masks
+from replication.legcnet.mnist.recording import ALL, LAST_TWO, exponents_and_risk, keep_mask, whole_masks
 from replication.legcnet.mnist.rows import order
-from replication.legcnet.procedure import Evidence, WindowSettings
+from replication.legcnet.procedure import ExponentsAndRisk, WindowSettings
 from replication.networks.models import legcnet_mnist
 from replication.networks.stacked import stack_models
 
@@ -22,7 +22,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def found(network, small):
-    return evidence(network, small, RECORDING, seed=2, names=ALL, batch_size=16)
+    return exponents_and_risk(network, small, RECORDING, seed=2, names=ALL, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_risk_is_that_at_the_last_row_of_each_window(found, trajectory):
 
 
 def test_the_last_two_layers_alone_are_the_same(found, network, small):
-    part = evidence(network, small, RECORDING, seed=2, batch_size=16)
+    part = exponents_and_risk(network, small, RECORDING, seed=2, batch_size=16)
     assert torch.equal(part.exponents, found.exponents[..., -1800:]) and torch.equal(part.risk, found.risk)
 
 
@@ -73,17 +73,17 @@ def test_a_planted_cause_is_kept_and_null_weights_go(network):
     risk = noise.clone()
     risk[:, 1:] += 5 * exponents[:, :-1, 1700]  # one weight's exponent, a window ahead
     recording = WindowSettings(epochs=5, window=50, steps=3, max_lag=1)
-    keep = keep_mask(Evidence(exponents, risk), network, recording)
+    keep = keep_mask(ExponentsAndRisk(exponents, risk), network, recording)
     assert bool(keep[0, 39_200 + 1700]) and bool(keep[0, :39_200].all())
     # With one lag 5% of the weights without an effect are kept by chance, a little more in a short series.
     assert 0.02 < float(keep[0, 39_200:].double().mean()) < 0.12
-    (result,) = legcnet.tests(Evidence(exponents, risk), max_lag=1)
+    (result,) = legcnet.granger_tests(ExponentsAndRisk(exponents, risk), max_lag=1)
     assert torch.equal(keep[0, 39_200:], result.min_p.round(decimals=4) < 0.05)
 
 
 def test_without_a_change_of_risk_nothing_is_removed(network):
     exponents, noise = made_up()
-    assert bool(keep_mask(Evidence(exponents, torch.full_like(noise, 0.1)), network, RECORDING).all())
+    assert bool(keep_mask(ExponentsAndRisk(exponents, torch.full_like(noise, 0.1)), network, RECORDING).all())
 
 
 def test_masks_of_some_layers_become_masks_of_all(network):
@@ -96,8 +96,8 @@ def test_masks_of_some_layers_become_masks_of_all(network):
 
 def test_bad_arguments_are_named(network, small):
     with pytest.raises(ValueError, match="network must be a stack of one, got 2"):
-        evidence(network.select([0, 0]), small, RECORDING, seed=0)
+        exponents_and_risk(network.select([0, 0]), small, RECORDING, seed=0)
     with pytest.raises(ValueError, match=r"names must be among .* got \['fc3.weight'\]"):
-        evidence(network, small, RECORDING, seed=0, names=["fc3.weight"])
+        exponents_and_risk(network, small, RECORDING, seed=0, names=["fc3.weight"])
     with pytest.raises(ValueError, match="recording must hold a window of 50, 14 updates were made"):
-        evidence(network, small, WindowSettings(1, 50, 3, 2), seed=0, batch_size=16)
+        exponents_and_risk(network, small, WindowSettings(1, 50, 3, 2), seed=0, batch_size=16)
