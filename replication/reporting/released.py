@@ -21,7 +21,8 @@ from replication.reporting.essay import locate
 from replication.reporting.markdown import table, words
 from replication.reporting.statements import facts
 
-_NAMES = {"lenet": "LeNet", "resnet20": "ResNet-20"}
+_NAMES = {"lenet": "LeNet", "resnet18": "ResNet-18", "resnet20": "ResNet-20", "resnet56": "ResNet-56"}
+_NAMES |= {"vgg-like": "VGG-like"}
 # Top-5 accuracy with 10 classes, of which 0.5 is chance, below which a network is said to be near it.
 NEAR_CHANCE = 0.6
 # Methods of the one-shot study that are no causal fits.
