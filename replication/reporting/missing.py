@@ -15,6 +15,11 @@ class Planned(Protocol):
     label: str
     seconds: float
     parameters: dict[str, Any]
+    needs: Sequence[str]
+
+
+def _machine(run: Planned) -> str:
+    return "a GPU" if "device:cuda" in run.needs else "two cores"
 
 
 def missing(folder: Path, contents: list, expected: Sequence[Planned]) -> str:
@@ -32,7 +37,7 @@ def missing(folder: Path, contents: list, expected: Sequence[Planned]) -> str:
     skipped, made = read_skipped(folder), {path.stem: content for path, content in contents}
     lines = [[label, "all", why] for label, why in sorted(skipped.items())]
     lines += [
-        [run.label, "all", f"not made yet; it takes about {run.seconds / 3600:.2g} h on two cores"]
+        [run.label, "all", f"not made yet; it takes about {run.seconds / 3600:.2g} h on {_machine(run)}"]
         for run in sorted(expected, key=lambda run: run.label)
         if run.label not in {*skipped, *made}
     ]
