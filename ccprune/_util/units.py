@@ -24,10 +24,11 @@ class Units:
         self._folder = folder
         self._shown = shown
 
-    def get(self, key: Mapping[str, Scalar], compute: Callable[[], Rows]) -> Rows:
+    def get(self, key: Mapping[str, Scalar], compute: Callable[[], Rows], *, earlier: float = 0.0) -> Rows:
         """Return the stored rows of a unit, or compute rows that JSON can hold, and store them.
 
-        The key has everything that the rows depend on except the code, and nothing else.
+        The key has everything that the rows depend on except the code, and nothing else. `earlier` are the seconds of
+        interrupted calls that `compute` resumes; they are part of the unit's seconds.
         """
         stored = self.read(key)
         if stored is not None:
@@ -35,7 +36,8 @@ class Units:
         began = time.perf_counter()
         rows = compute()
         if self._folder is not None:
-            self.store(key, rows, commit=self.commit(), seconds=round(time.perf_counter() - began, 2))
+            seconds = earlier + time.perf_counter() - began
+            self.store(key, rows, commit=self.commit(), seconds=round(seconds, 2))
         return rows
 
     def read(self, key: Mapping[str, Scalar]) -> Rows | None:

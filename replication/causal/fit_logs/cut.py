@@ -46,7 +46,7 @@ def cut_runs(
         checkpoint = Checkpoint(checkpoints and checkpoints / f"one-cut-seed{seed}.pt", one)
         options = {"epochs": epochs, "lr_min": None, "recorded": 1, "record_lr": 1e-3, "seed": seed}
         start = Start(network, images, setting, **options, checkpoint=checkpoint)
-        found += units.get(one, partial(_cuts, start, images, names, totals, seed))
+        found += units.get(one, partial(_cuts, start, images, names, totals, seed), earlier=checkpoint.earlier)
         checkpoint.remove()
     return found
 

@@ -107,7 +107,8 @@ def repeat_runs(
                 file = None if checkpoints is None else checkpoints / f"repeat-{name}-{total}-seed{seed}.pt"
                 checkpoint = Checkpoint(file, one)
                 options = {"total": total, "method": name, "seed": seed, "checkpoint": checkpoint}
-                found += units.get(one, partial(_unit, network(seed), images, setting, chosen, effort, **options))
+                run = partial(_unit, network(seed), images, setting, chosen, effort, **options)
+                found += units.get(one, run, earlier=checkpoint.earlier)
                 checkpoint.remove()
     return found
 

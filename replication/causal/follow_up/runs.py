@@ -86,7 +86,8 @@ def follow_up_runs(
                 file = None if checkpoints is None else checkpoints / f"{name}-{schedule}-{total}-seed{seed}.pt"
                 checkpoint = Checkpoint(file, one)
                 options = {"total": total, "method": name, "seed": seed, "checkpoint": checkpoint}
-                found += units.get(one, partial(_run, network, images, held, setting, chosen, schedule, **options))
+                run = partial(_run, network, images, held, setting, chosen, schedule, **options)
+                found += units.get(one, run, earlier=checkpoint.earlier)
                 checkpoint.remove()
     return found
 

@@ -136,7 +136,7 @@ def before_fine_tuning(
             checkpoint=checkpoint,
         )
         dense = trained | {"study": "before_fine_tuning", "method": "dense"}
-        found += units.get(dense, partial(_dense, start, images, seed))
+        found += units.get(dense, partial(_dense, start, images, seed), earlier=checkpoint.earlier)
         for name in names:
             one = trained | levels | {"study": "before_fine_tuning", "method": name}
             one |= {} if name in ("magnitude", "random") else recording

@@ -1,6 +1,11 @@
 """Runs of the follow-up's protocol as units. Oracles: `follow_up` itself, and counting."""
 
+import gzip
+import io
+import json
+
 import pytest
+import torch
 
 from replication.causal.follow_up import runs
 from replication.causal.follow_up.procedure import follow_up
@@ -69,8 +74,15 @@ def test_a_killed_unit_resumes_at_its_last_epoch(data, tmp_path, monkeypatch):
     monkeypatch.setattr(Setting, "train", killed)
     with pytest.raises(KeyboardInterrupt):
         run(data, Units(tmp_path / "units"), **options)
-    assert len(list((tmp_path / "running").iterdir())) == 1
+    (file,) = (tmp_path / "running").iterdir()
+    found = torch.load(io.BytesIO(gzip.decompress(file.read_bytes())), weights_only=True)
+    assert 0 < found["seconds"] < 100
+    buffer = io.BytesIO()
+    torch.save(found | {"seconds": 1000.0}, buffer)
+    file.write_bytes(gzip.compress(buffer.getvalue()))
     assert run(data, Units(tmp_path / "units"), **options) == whole
+    (unit,) = (tmp_path / "units").glob("*.json")
+    assert 1000 < json.loads(unit.read_text())["seconds"] < 1100, "the seconds before the interruption count"
     assert len(epochs) == 5 + 2  # the last recording and the last epoch
     assert not list((tmp_path / "running").iterdir())
 
