@@ -1,5 +1,6 @@
 """Units of a run: its parts, each stored when it is complete, so that an interrupted run resumes."""
 
+import json
 import shutil
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from ccprune._util import units
 from ccprune._util.units import Rows, Scalar
 from replication.ledger.environment import environment
 
-__all__ = ["FOLDER", "Rows", "Scalar", "Units", "close", "stored"]
+__all__ = ["FOLDER", "Rows", "Scalar", "Units", "close", "earlier_seconds", "stored"]
 
 #: Folder of the units in an output folder, with one folder for each run that has some.
 FOLDER = "units"
@@ -41,6 +42,21 @@ class Units(units.Units):
 def stored(out: Path, run: str) -> int:
     """Return the number of a run's units in the output folder."""
     return len(list((out / FOLDER / run).glob("*.json")))
+
+
+def earlier_seconds(out: Path, run: str, *, commit: str | None) -> float:
+    """Return the seconds of a run's units that calls before that of its result took, which had another commit.
+
+    Damaged files have none.
+    """
+    spent = 0.0
+    for path in (out / FOLDER / run).glob("*.json"):
+        try:
+            unit = json.loads(path.read_text(encoding="utf-8"))
+            spent += (unit["seconds"] or 0.0) * (unit["commit"] != commit)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return spent
 
 
 def close(out: Path, run: str, *, keep: bool) -> None:

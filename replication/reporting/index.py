@@ -9,6 +9,7 @@ from typing import Any
 
 from ccprune._util.files import write_atomic
 from replication import ledger
+from replication.ledger import units
 from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, Judge, Row, rows, texts
 from replication.reporting import counts, released, statements
 from replication.reporting.claims import margins, repaired, sections
@@ -215,6 +216,7 @@ def _runs(folder: Path, contents: list) -> str:
     for path, content in contents:
         report = folder / "reports" / f"{path.stem}.html"
         environment = content["environment"]
+        earlier = units.earlier_seconds(folder, path.stem, commit=environment["commit"])
         commit = (environment["commit"] or "none")[:10] + (", with local changes" if environment["dirty"] else "")
         lines.append(
             [
@@ -224,7 +226,7 @@ def _runs(folder: Path, contents: list) -> str:
                 commit,
                 content["device"],
                 environment["threads"] or "–",
-                f"{content['wall_seconds']:.0f}",
+                f"{content['wall_seconds'] + earlier:.0f}",
                 "–" if content["peak_memory_mb"] is None else f"{content['peak_memory_mb']:.0f}",
             ]
         )

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ccprune._util.files import write_atomic
 from replication import figures, ledger
-from replication.ledger import Cell
+from replication.ledger import Cell, units
 from replication.reporting import counts, figure, write_report
 from replication.reporting.markdown import number
 from replication.runner.spec import Run
@@ -277,3 +277,15 @@ def test_kept_units_are_listed_until_there_is_a_result_of_the_same_parameters(tm
     save(tmp_path, "a", replace(OURS, profile="paper"), profile="paper")
     assert listed() == []
     assert listed(seeds=3) == [row.removesuffix(" |") + " A result above is from an earlier run. |"]
+
+
+def test_seconds_of_units_are_part_of_their_run(tmp_path):
+    save(tmp_path, "a", OURS)
+    (path,) = (tmp_path / "results").glob("*.json")
+    stored = units.Units(tmp_path / units.FOLDER / path.stem)
+    here = ledger.read(path)["environment"]["commit"]
+    for seed, commit in enumerate(("another", "another still", here)):  # the last is part of the call of the result
+        stored.store({"study": "s", "seed": seed}, [], commit=commit, seconds=1000.0)
+    (tmp_path / units.FOLDER / path.stem / "damaged.json").write_text("{")
+    (line,) = (line for line in index(tmp_path) if line.startswith("| a |"))
+    assert 2000 <= float(line.split(" | ")[6]) < 2010
