@@ -226,7 +226,7 @@ def _check(
     reference: str,
     updated: Collection[str],
 ) -> None:
-    known = registry.registered()
+    known = registry.list_criteria()
     unknown = [name for name in criteria if name not in known]
     if isinstance(criteria, str) or not criteria or unknown or len(set(criteria)) < len(criteria):
         raise ValueError(f"criteria must be different names from {sorted(known)}, got {criteria!r}")

@@ -68,7 +68,7 @@ class Evaluation:
     loss: float
 
 
-def converged(losses: Sequence[float], *, tol: float = 1e-4, patience: int = 5) -> bool:
+def has_converged(losses: Sequence[float], *, tol: float = 1e-4, patience: int = 5) -> bool:
     """Return True once each of the last `patience` epochs has improved the best earlier loss by less than `tol`.
 
     Causal pruning (Shah et al., 2024) ends training by this rule, with these values, or after 200 epochs.
@@ -82,7 +82,7 @@ def converged(losses: Sequence[float], *, tol: float = 1e-4, patience: int = 5) 
 
     Examples
     --------
-    >>> converged([1.0, 0.5, 0.5, 0.5], patience=2), converged([1.0, 0.5, 0.5, 0.4], patience=2)
+    >>> has_converged([1.0, 0.5, 0.5, 0.5], patience=2), has_converged([1.0, 0.5, 0.5, 0.4], patience=2)
     (True, False)
     """
     best, idle = float("inf"), 0
@@ -133,7 +133,7 @@ def fit(
     channels_last : bool
         Whether the convolutions' weights, also after training, and the inputs (n, c, h, w) are torch.channels_last.
     stop : callable, optional
-        Maps the losses of the epochs so far to whether training ends, such as `converged`.
+        Maps the losses of the epochs so far to whether training ends, such as `has_converged`.
     seed : int
         Seed of the random numbers drawn during training (dropout). The state of the global generators is restored.
 

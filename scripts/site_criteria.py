@@ -47,7 +47,7 @@ def criteria_table(root: Path) -> str:
     """Return the table of the library's criteria, those of `USE`, in Markdown."""
     areas, rows = _areas(root), []
     for name, use in USE.items():
-        criterion = criteria.known(name)
+        criterion = criteria.get(name)
         takes = criterion.takes
         needs = ["a recording of the training"] if criterion.store else []
         needs += ["a batch of inputs" + (" and labels" if "y" in takes else "")] if "x" in takes else []

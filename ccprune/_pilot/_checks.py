@@ -19,7 +19,7 @@ from ccprune._pilot._metrics import Metric, metric_value, r_squared
 from ccprune._pilot._page import LANGUAGES
 from ccprune._util.inputs import call, mean_loss
 from ccprune._util.modes import eval_mode
-from ccprune.criteria import Recording, known
+from ccprune.criteria import Recording, get
 
 #: File that marks a folder as a pilot's.
 MARKER = ".ccprune-pilot"
@@ -39,7 +39,7 @@ def check_grid(criteria: Any, sparsities: Any, schedules: Any, after: int) -> No
     if isinstance(criteria, str) or (criteria is not None and (not criteria or len(set(criteria)) < len(criteria))):
         raise ValueError(f"criteria must be different names, got {criteria!r}")
     for name in criteria or ():
-        known(name)
+        get(name)
     if isinstance(sparsities, str) or not isinstance(sparsities, Iterable):
         raise TypeError(f"sparsities must be a sequence of numbers, got {sparsities!r}")
     numbers = all(isinstance(one, Real) and 0 < one < 1 for one in sparsities)

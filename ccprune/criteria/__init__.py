@@ -8,6 +8,6 @@ A criterion is any function that takes some of `GIVEN` by these names and return
 
 from ccprune.criteria import _builtin as _own  # noqa: F401 - registers the library's
 from ccprune.criteria._recording import Recording
-from ccprune.criteria._registry import GIVEN, Criterion, known, register, registered, score
+from ccprune.criteria._registry import GIVEN, Criterion, get, list_criteria, register, score
 
-__all__ = ["GIVEN", "Criterion", "Recording", "known", "register", "registered", "score"]
+__all__ = ["GIVEN", "Criterion", "Recording", "get", "register", "list_criteria", "score"]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune._util.checks import listed
-from ccprune.criteria._registry import known, registered
+from ccprune.criteria._registry import get, list_criteria
 from ccprune.mask import prunable
 from ccprune.mask._prunable import Chosen, chosen
 from ccprune.recording import PAIRINGS, Recorder, Store
@@ -68,7 +68,7 @@ class Recording:
     ) -> None:
         self.only, self.skip = only, skip
         weights = prunable(model, only=only, skip=skip)
-        taken = registered().values() if names is None else [known(name) for name in names]
+        taken = list_criteria().values() if names is None else [get(name) for name in names]
         self.stores: dict[str, Any] = {}
         options = options or {}
         shared: dict[tuple[Any, str, str | None], Store] = {}

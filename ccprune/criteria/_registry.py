@@ -28,7 +28,7 @@ Scores = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Criterion:
-    """A method that scores weights; `known` returns it.
+    """A method that scores weights; `get` returns it.
 
     Attributes
     ----------
@@ -106,12 +106,12 @@ def register(
     _CRITERIA[name] = found
 
 
-def registered() -> dict[str, Criterion]:
+def list_criteria() -> dict[str, Criterion]:
     """Return all criteria by name, those of the library first.
 
     Examples
     --------
-    >>> [name for name, criterion in registered().items() if criterion.pairing == "same_batch"]
+    >>> [name for name, criterion in list_criteria().items() if criterion.pairing == "same_batch"]
     ['causal', 'causal_exact', 'causal_sgd']
     """
     return dict(_CRITERIA)
@@ -122,7 +122,7 @@ def freeze_builtin() -> None:
     _OWN.update(_CRITERIA)
 
 
-def known(name: str) -> Criterion:
+def get(name: str) -> Criterion:
     """Return the criterion of this name.
 
     Parameters
@@ -136,7 +136,7 @@ def known(name: str) -> Criterion:
 
     Examples
     --------
-    >>> known("snip").takes  # True for what is required
+    >>> get("snip").takes  # True for what is required
     {'model': True, 'x': True, 'y': False, 'loss': False}
     """
     if name not in _CRITERIA:
@@ -164,7 +164,7 @@ def score(
     Parameters
     ----------
     name : str
-        One of `registered()`.
+        One of `list_criteria()`.
     model : Module
     x : Tensor (n, ...), tuple, mapping, or iterable of batches
         Inputs: a tensor, a tuple of positional or a mapping of keyword arguments of the model; or, without `y`, batches
@@ -199,7 +199,7 @@ def score(
     >>> ccprune.score("magnitude", layer)
     {'weight': tensor([[3.0000, 0.5000]])}
     """
-    criterion = known(name)
+    criterion = get(name)
     if recording is not None and name in recording.stores:
         store = recording.stores[name]
         if only is None and not skip:

@@ -7,10 +7,10 @@ table of the changes to each layer and their reasons.
 """
 
 from ccprune.export._csr import csr
-from ccprune.export._deployed import deploy, deployed
+from ccprune.export._deployed import deploy, load_deployed
 from ccprune.export._exported import Exported
 from ccprune.export._file import load, save
 from ccprune.export._semi_structured import semi_structured
 from ccprune.export._structured import structured
 
-__all__ = ["Exported", "csr", "deploy", "deployed", "load", "save", "semi_structured", "structured"]
+__all__ = ["Exported", "csr", "deploy", "load_deployed", "load", "save", "semi_structured", "structured"]

@@ -62,7 +62,7 @@ def deploy(
     >>> mask = prune(model, score("magnitude", model), sparsity=0.75)
     >>> _ = deploy(folder, model, mask, key=key, measures={"accuracy": [0.90, 0.92]})
     >>> changes = deploy(folder, model, mask, key=key, measures={"accuracy": [0.91, 0.93]})
-    >>> round(float(changes["measures"].iloc[0]["difference"]), 3), deployed(folder, nn.Linear(8, 4), key=key).kept
+    >>> round(float(changes["measures"].iloc[0]["difference"]), 3), load_deployed(folder, nn.Linear(8, 4), key=key).kept
     (0.01, 8)
     """
     import pandas as pd  # slow to import
@@ -110,7 +110,7 @@ def deploy(
     return {"layers": pd.DataFrame(layers), "measures": pd.DataFrame(rows)}
 
 
-def deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: bool = False) -> Mask:
+def load_deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: bool = False) -> Mask:
     """Load the current version into the model and return its mask.
 
     Parameters
@@ -137,7 +137,7 @@ def deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: bool = F
     >>> for keep in ([[True, True]], [[True, False]]):
     ...     mask = Mask({"weight": torch.tensor(keep)})
     ...     _ = deploy(folder, mask.apply_(model), mask, key=key, measures={})
-    >>> deployed(folder, model, key=key).kept, deployed(folder, model, key=key, back=True).kept
+    >>> load_deployed(folder, model, key=key).kept, load_deployed(folder, model, key=key, back=True).kept
     (1, 2)
     """
     _check(key)

@@ -43,7 +43,7 @@ class GradualPruner:
     unit : str, default "step"
         "step", or "epoch", for which `end_epoch` must be called at the end of each epoch.
     criterion : str, default "magnitude"
-        One of `criteria.registered()`, but not one with pairing "same_batch", which needs a second forward pass.
+        One of `criteria.list_criteria()`, but not one with pairing "same_batch", which needs a second forward pass.
     averaged : iterable of Module
         Copies of the model with averaged weights, such as `torch.optim.swa_utils.AveragedModel` or the attribute
         `module` of timm's ModelEmaV3. They are pruned with the model and follow its mask.
@@ -244,7 +244,7 @@ class GradualPruner:
 
 def _known(name: str, given: Mapping[str, Any]) -> criteria.Criterion:
     """Return the criterion, or raise ValueError if it cannot be used here or with the given arguments."""
-    found = criteria.known(name)
+    found = criteria.get(name)
     if found.pairing == "same_batch":
         raise ValueError(
             f"criterion must not need the loss after each step, {name!r} does: 'causal_consecutive' is the causal "

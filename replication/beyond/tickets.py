@@ -73,7 +73,7 @@ def ticket_masks(
     images : Images
     setting : Setting
     names : sequence of str
-        Criteria of `ccprune.criteria.registered()` that need no pairing "same_batch".
+        Criteria of `ccprune.criteria.list_criteria()` that need no pairing "same_batch".
     sparsity : float
     epochs : int
     seed : int
@@ -83,7 +83,7 @@ def ticket_masks(
     ValueError
         If a criterion must be recorded with pairing "same_batch".
     """
-    known = {name: criteria.known(name) for name in names}
+    known = {name: criteria.get(name) for name in names}
     stores = {}
     for name, criterion in known.items():
         if criterion.store is not None:

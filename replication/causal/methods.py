@@ -19,7 +19,7 @@ class Method:
     Attributes
     ----------
     criterion : str
-        One of `ccprune.criteria.registered()`.
+        One of `ccprune.criteria.list_criteria()`.
     allocation : str
         As in `Mask.from_scores`.
     counts_of : str, optional
@@ -35,7 +35,7 @@ class Method:
 
     def store(self, model: nn.Module) -> Store | None:
         """Return the store that a `Recorder` fills, or None for a criterion that uses no training."""
-        make = criteria.known(self.criterion).store
+        make = criteria.get(self.criterion).store
         return None if make is None else make(model)
 
     def score(self, model: nn.Module, store: Store | None) -> Scores:

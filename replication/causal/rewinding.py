@@ -11,7 +11,7 @@ from ccprune import scores
 from ccprune.lasso import Screen
 from ccprune.mask import Mask, geometric
 from ccprune.recording import SquaredUpdates
-from ccprune.training import converged
+from ccprune.training import has_converged
 from replication.causal.protocols import rewound
 from replication.causal.runs import Network, training_key
 from replication.causal.setting import Setting
@@ -32,11 +32,11 @@ MASKS += ("dense", "magnitude", "magnitude_layer", "lamp", "random")
 def trained(
     model: nn.Module, images: Images, setting: Setting, mask: Mask | None, *, epochs: int, seed: int, first: int = 0
 ) -> tuple[nn.Module, int]:
-    """A copy trained by Adam, under the mask if any, until `converged`, `epochs` at most; and the epochs it took."""
+    """A copy trained by Adam, under the mask if any, until `has_converged` or for `epochs`; and the epochs it took."""
     model = setting.place(copy.deepcopy(model), images)
     optimizer = Adam(model.parameters(), lr=RATE)
     training = {"epochs": epochs, "optimizer": optimizer, "seed": seed, "first": first}
-    return model, len(setting.train(model, images, mask=mask, stop=converged, **training).loss)
+    return model, len(setting.train(model, images, mask=mask, stop=has_converged, **training).loss)
 
 
 def at_lambda(

@@ -88,7 +88,7 @@ def roc(
     """
     at_least(2, seeds=seeds)
     at_least(1, steps=steps)
-    chosen = list(criteria.registered()) if names is None else list(names)
+    chosen = list(criteria.list_criteria()) if names is None else list(names)
     areas, curves = [], []
     for problem_name, question in (questions() if problems is None else problems).items():
         for seed in range(seeds):

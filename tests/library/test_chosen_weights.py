@@ -15,7 +15,7 @@ from ccprune.mask import Mask, prunable
 CE = nn.functional.cross_entropy
 X = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
-CRITERIA = criteria.registered()
+CRITERIA = criteria.list_criteria()
 
 
 class Auxiliary(nn.Module):

@@ -15,7 +15,7 @@ from ccprune.mask import Mask, prunable
 from ccprune.recording import InMemory, Recorder, SquaredUpdates
 
 PAGE = Path(__file__).parents[2] / "docs" / "add_a_criterion.md"
-NAMES = [*criteria.registered()]
+NAMES = [*criteria.list_criteria()]
 RATE = 0.1
 
 
@@ -59,7 +59,7 @@ def test_every_criterion_scores_a_recorded_model_and_makes_a_mask(name, recorded
     assert {key: value.shape for key, value in found.items()} == {k: w.shape for k, w in prunable(model).items()}
     assert len(torch.cat([value.flatten() for value in found.values()]).unique()) > 5
     assert Mask.from_scores(found, sparsity=0.5).kept == 22
-    source = inspect.getdoc(criteria.registered()[name].function).split("\n\n")[0]
+    source = inspect.getdoc(criteria.list_criteria()[name].function).split("\n\n")[0]
     assert re.search(r"\d{4}|section|lasso\.|control|within", source), "it names its source"
 
 
@@ -180,10 +180,10 @@ def test_what_cannot_be_registered_is_refused():
             criteria.register("new", lambda store: store.scores, store=lambda _: InMemory(), pairing=pairing)
     with pytest.raises(ValueError, match="and None without, got 'consecutive'"):
         criteria.register("new", zeros, pairing="consecutive")
-    assert "new" not in criteria.registered()
+    assert "new" not in criteria.list_criteria()
     criteria.register("new", zeros)
     criteria.register("new", scores.magnitude)  # a notebook's cell is run again
-    assert criteria.registered()["new"].function is scores.magnitude
+    assert criteria.list_criteria()["new"].function is scores.magnitude
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_scores_that_do_not_fit_are_refused_with_the_criterions_name(found, mess
 
 
 def test_the_registry_itself_cannot_be_changed_from_outside():
-    criteria.registered().clear()
-    assert list(criteria.registered()) == NAMES
+    criteria.list_criteria().clear()
+    assert list(criteria.list_criteria()) == NAMES
 
 
 def test_the_page_runs_but_for_the_table_of_the_replication(capsys):

@@ -292,6 +292,6 @@ def test_compare_names_a_bad_argument_before_it_trains():
 
 def test_every_criterion_refuses_a_model_without_weights_by_the_same_words():
     model = nn.Sequential(nn.ReLU())
-    for name in criteria.registered():
+    for name in criteria.list_criteria():
         with pytest.raises(ValueError, match="prunable|recording|store|x must|needs"):
             ccprune.score(name, model)

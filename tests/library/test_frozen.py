@@ -16,8 +16,8 @@ CE = nn.functional.cross_entropy
 X = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
 STEPS = 500
-RECORDED = [name for name, criterion in criteria.registered().items() if criterion.store is not None]
-OTHERS = [name for name, criterion in criteria.registered().items() if criterion.store is None]
+RECORDED = [name for name, criterion in criteria.list_criteria().items() if criterion.store is not None]
+OTHERS = [name for name, criterion in criteria.list_criteria().items() if criterion.store is None]
 
 
 def network(*, frozen: bool = True) -> nn.Sequential:

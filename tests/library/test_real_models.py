@@ -21,7 +21,7 @@ CANNOT = (
     r"wanda cannot score weights of layers that are not linear|not used by calling|no second derivative|finite scores"
     r"|weights must be used in linear layers and convolutions only"
 )
-LOOKS = [name for name, criterion in criteria.registered().items() if criterion.store is None]
+LOOKS = [name for name, criterion in criteria.list_criteria().items() if criterion.store is None]
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -126,7 +126,7 @@ def record(model: nn.Module) -> None:
 
 LOOKS = {
     name: (lambda model, name=name: ccprune.score(name, model, x=X, y=Y, loss=CE))
-    for name, found in criteria.registered().items()
+    for name, found in criteria.list_criteria().items()
     if found.store is None
 } | {
     "eigenvalues": lambda model: flatness.top_eigenvalues(model, CE, (X, Y), mask=half(model)),

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from ccprune.mask import Mask, prunable
 from ccprune.recording import PAIRINGS, InMemory, Recorder
-from ccprune.training import Evaluation, converged, evaluate, fit
+from ccprune.training import Evaluation, evaluate, fit, has_converged
 
 N, SIZE = 30, 8
 
@@ -181,7 +181,7 @@ def test_stop_ends_training():
     model = network()
     history = fit(model, batches, epochs=9, optimizer=sgd(model), stop=lambda losses: len(losses) == 2)
     assert len(history.loss) == 2 and history.steps == 8
-    history = fit(model, lambda epoch: batches(0), epochs=40, optimizer=sgd(model, lr=0.0), stop=converged)
+    history = fit(model, lambda epoch: batches(0), epochs=40, optimizer=sgd(model, lr=0.0), stop=has_converged)
     assert len(history.loss) == 6  # the first epoch has nothing to be compared with; five more do not improve
 
 
@@ -200,11 +200,11 @@ def test_stop_ends_training():
     ],
 )
 def test_converged(losses, expected):
-    assert converged(losses) is expected
+    assert has_converged(losses) is expected
 
 
 def test_converged_takes_other_values():
-    assert converged([1.0, 0.95, 0.94], tol=0.1, patience=2) and not converged([1.0, 0.95], patience=2)
+    assert has_converged([1.0, 0.95, 0.94], tol=0.1, patience=2) and not has_converged([1.0, 0.95], patience=2)
 
 
 def test_evaluate_equals_one_pass_and_leaves_the_model_as_it_was():

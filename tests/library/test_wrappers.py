@@ -46,7 +46,7 @@ class Wrapping(torch.optim.Optimizer):
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS)
-@pytest.mark.parametrize("name", [name for name, one in criteria.registered().items() if one.store is None])
+@pytest.mark.parametrize("name", [name for name, one in criteria.list_criteria().items() if one.store is None])
 def test_scores_of_wrapped_models(wrap, name):
     expected = ccprune.score(name, made(), x=X, y=Y)
     found = ccprune.score(name, WRAPPERS[wrap](made()), x=X, y=Y)

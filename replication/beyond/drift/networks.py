@@ -128,7 +128,7 @@ def disturbed_scores(
     setting : Setting
     disturbance : Disturbance
     names : sequence of str
-        Criteria of `ccprune.criteria.registered()`.
+        Criteria of `ccprune.criteria.list_criteria()`.
     epochs : int
     seed : int
         Seed of the disturbance.

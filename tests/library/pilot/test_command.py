@@ -118,4 +118,4 @@ def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):
     exec(compile(example, "pilot.md", "exec"), {})
     assert "prune" in capsys.readouterr().out.lower() and (tmp_path / "sold" / "index.html").is_file()
     exec(compile(settings, "pilot.md", "exec"), {})
-    assert {"legcnet 15 2", "legcnet 25 5"} <= criteria.registered().keys()
+    assert {"legcnet 15 2", "legcnet 25 5"} <= criteria.list_criteria().keys()

@@ -18,7 +18,9 @@ from training_by_others import KEPT, SCHEDULE, OverflowingScaler, X, Y, loop, ne
 from ccprune import Mask, criteria
 from ccprune.trainers import GradualPruner
 
-CRITERIA = [name for name, one in criteria.registered().items() if one.pairing == "consecutive" and name != "legcnet"]
+CRITERIA = [
+    name for name, one in criteria.list_criteria().items() if one.pairing == "consecutive" and name != "legcnet"
+]
 
 
 def averaged(model):

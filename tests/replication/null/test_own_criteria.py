@@ -10,7 +10,7 @@ from ccprune.criteria import _registry as registry
 from replication import null
 
 PAGE = Path(__file__).parents[3] / "docs" / "add_a_criterion.md"
-NAMES = [*criteria.registered()]
+NAMES = [*criteria.list_criteria()]
 
 
 @pytest.fixture(autouse=True)
