@@ -18,7 +18,7 @@ from ccprune._util.changes import check_changes
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """Columns of each weight in a row.
 
     With `momentum` there are three features per weight: all dtheta_t^2, then all dtheta_{t+1}^2, then all products.
@@ -31,7 +31,7 @@ class Layout:
 
     Examples
     --------
-    >>> layout = Layout({"a": (2, 2), "b": (3,)})
+    >>> layout = RowLayout({"a": (2, 2), "b": (3,)})
     >>> layout.columns, layout.width
     ({'a': slice(0, 4, None), 'b': slice(4, 7, None)}, 7)
     """
@@ -73,16 +73,16 @@ class Rows:
     Parameters
     ----------
     momentum : bool
-        Whether a row has the features of two consecutive steps (see `Layout`), or dtheta_t^2 only.
+        Whether a row has the features of two consecutive steps (see `RowLayout`), or dtheta_t^2 only.
     """
 
     def __init__(self, momentum: bool) -> None:
         self._momentum = momentum
-        self._layout: Layout | None = None
+        self._layout: RowLayout | None = None
         self._previous: Tensor | None = None
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> RowLayout:
         """Columns and shapes; before the first record, a ValueError is raised."""
         if self._layout is None:
             raise ValueError("the store holds no records")
@@ -92,7 +92,7 @@ class Rows:
         """Append a row, or raise ValueError for names or shapes other than those of the first record."""
         shapes = check_changes(delta_weights, None if self._layout is None else self._layout.shapes)
         if self._layout is None:
-            self._layout = Layout(shapes, self._momentum)
+            self._layout = RowLayout(shapes, self._momentum)
         row = torch.cat([change.flatten() for change in delta_weights.values()])
         if not self._momentum:
             self._append(delta_loss, row.square_())

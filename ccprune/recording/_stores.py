@@ -13,7 +13,7 @@ from torch import Tensor
 from ccprune._util.changes import check_changes
 from ccprune._util.checks import at_least
 from ccprune._util.stateful import Stateful
-from ccprune.recording._rows import Layout, Rows
+from ccprune.recording._rows import RowLayout, Rows
 
 _FORMAT = "ccprune records 1"
 _HEADER_LIMIT = 1 << 24  # maximum length of the header's line in bytes
@@ -53,7 +53,7 @@ class InMemory(Rows):
     Parameters
     ----------
     momentum : bool, default False
-        Whether a row has three features per weight, those of `Layout`, or dtheta_t^2 only.
+        Whether a row has three features per weight, those of `RowLayout`, or dtheta_t^2 only.
 
     Examples
     --------
@@ -106,7 +106,7 @@ class MemoryMapped(Rows):
     limit_bytes : int
         Largest size of the file, at least 1; a row beyond it raises `StoreFull`.
     momentum : bool, default False
-        Whether a row has three features per weight, those of `Layout`, or dtheta_t^2 only.
+        Whether a row has three features per weight, those of `RowLayout`, or dtheta_t^2 only.
 
     Raises
     ------
@@ -149,7 +149,7 @@ class MemoryMapped(Rows):
             whole = header["format"] == _FORMAT and line.endswith(b"\n") and type(header["momentum"]) is bool
             whole &= all(type(size) is int and size >= 0 for shape in shapes.values() for size in shape)
             if whole:  # a product of other types may take all of the memory
-                self._layout, self._begin = Layout(shapes, header["momentum"]), len(line)
+                self._layout, self._begin = RowLayout(shapes, header["momentum"]), len(line)
                 whole = 0 < self._layout.width < 1 << 60
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             whole = False

@@ -19,7 +19,7 @@ from ccprune.mask._prunable import Chosen, chosen
 from ccprune.mask.schedules import check_schedule
 from ccprune.measure import SparsityReport, report
 from ccprune.online import _state
-from ccprune.trainers._recorder import StepRecorder
+from ccprune.trainers._recorder import LoopRecorder
 
 UNITS = ("step", "epoch")
 _PARTS = ("settings", "mask", "steps", "epochs", "pruned_at", "recorder", "store")
@@ -111,14 +111,14 @@ class GradualPruner:
         self._rules: dict[str, Any] = {"allocation": allocation, "protect": safe, "min_per_layer": min_per_layer}
         self.steps = self.epochs = self._pruned_at = 0
         self._store: Any = None
-        self._recorder: StepRecorder | None = None
+        self._recorder: LoopRecorder | None = None
         weights = {name: parameter for name, parameter, _ in self._mask._matches(model)}
         handles = [*after_steps(optimizers, self._enforce, weights)]
         if self.records_loss:
             with chosen(model, weights):
                 self._store = self._criterion.store(model)
             names, stores = [*weights], [self._store]
-            self._recorder = StepRecorder(
+            self._recorder = LoopRecorder(
                 model, optimizers[0], stores, pairing="consecutive", may_skip=may_skip, only=names
             )
         handles.append(optimizers[0].register_step_post_hook(lambda *_: self._after_step()))

@@ -7,7 +7,7 @@ from torch import Tensor
 from ccprune.online._recording import ResumableRecorder
 
 
-class StepRecorder(ResumableRecorder):
+class LoopRecorder(ResumableRecorder):
     """Recorder that also takes `before(loss)` within a step, from the step's closure, before the weights change."""
 
     _inside = False

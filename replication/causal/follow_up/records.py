@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from ccprune.mask import Mask
-from ccprune.recording import InMemory, Layout, Recorder
+from ccprune.recording import InMemory, Recorder, RowLayout
 from replication.causal.follow_up.fits import Fit, fit
 from replication.causal.methods import Scores
 from replication.causal.setting import Setting
@@ -32,7 +32,7 @@ class Records:
         Change of the loss of the same mini-batch, before and after the step, float64.
     y_consecutive : Tensor (T - 1,)
         Change of the loss from one mini-batch, before its step, to the next, before its own.
-    layout : Layout
+    layout : RowLayout
         Columns of each weight tensor.
     lr : float
         Learning rate of the steps.
@@ -41,7 +41,7 @@ class Records:
     X: Tensor
     y: Tensor
     y_consecutive: Tensor
-    layout: Layout
+    layout: RowLayout
     lr: float
 
     @property
