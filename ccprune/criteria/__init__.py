@@ -3,7 +3,7 @@
     criteria.score("snip", model, x=x, y=y)
 
 A criterion is any function that takes some of `GIVEN` by these names and returns scores {name: Tensor}, larger = keep.
-`register` adds a criterion, which then appears in every table over `registered`. docs/add_a_criterion.md is a guide.
+`register` adds a criterion, which then appears in every table over `list_criteria`. docs/add_a_criterion.md is a guide.
 """
 
 from ccprune.criteria import _builtin as _own  # noqa: F401 - registers the library's

@@ -9,7 +9,7 @@ from ccprune._util import units
 from ccprune._util.units import Rows, Scalar
 from replication.ledger.environment import environment
 
-__all__ = ["FOLDER", "Rows", "Scalar", "Units", "close", "earlier_seconds", "stored"]
+__all__ = ["FOLDER", "Rows", "Scalar", "Units", "close", "seconds", "stored"]
 
 #: Folder of the units in an output folder, with one folder for each run that has some.
 FOLDER = "units"
@@ -44,16 +44,12 @@ def stored(out: Path, run: str) -> int:
     return len(list((out / FOLDER / run).glob("*.json")))
 
 
-def earlier_seconds(out: Path, run: str, *, commit: str | None) -> float:
-    """Return the seconds of a run's units that calls before that of its result took, which had another commit.
-
-    Damaged files have none.
-    """
+def seconds(out: Path, run: str) -> float:
+    """Return the seconds that the stored units of a run took in all; damaged files have none."""
     spent = 0.0
     for path in (out / FOLDER / run).glob("*.json"):
         try:
-            unit = json.loads(path.read_text(encoding="utf-8"))
-            spent += (unit["seconds"] or 0.0) * (unit["commit"] != commit)
+            spent += json.loads(path.read_text(encoding="utf-8"))["seconds"] or 0.0
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return spent

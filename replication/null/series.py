@@ -93,13 +93,17 @@ def null_cells(samples: Iterable[tuple[str, str, str, str, Tensor]], *, seed: in
     Parameters
     ----------
     samples : iterable of tuple
-        Table, dataset, method, quantity, and one value (n,) for each series or network; NaNs are left out.
+        Table, dataset, method, quantity, and one value (n,) for each series or network. NaNs are left out, and so are
+        samples with fewer than two other values.
     seed : int
         Seed of the intervals' resamples.
     """
     cells = []
     for table, dataset, method, quantity, values in samples:
-        interval, note = mean_interval(values[~values.isnan()], seed=seed), _NOTES.get(table, "")
+        values, note = values[~values.isnan()], _NOTES.get(table, "")
+        if len(values) < 2:
+            continue
+        interval = mean_interval(values, seed=seed)
         where = ("legcnet", table, dataset, method, quantity)
         cells.append(Cell.measured(*where, interval, kind="null_test", profile=profile, note=note))
     return cells

@@ -5,7 +5,7 @@ Each paragraph opens in bold: with an answer where the counts that follow give i
 
 from typing import TYPE_CHECKING
 
-from replication.causal.released.text import listed
+from replication.causal.released.text import count, listed
 
 if TYPE_CHECKING:
     from replication.reporting.statements import Facts
@@ -53,7 +53,8 @@ def _figures_a(counted: "Facts") -> str:
     theirs, ours = counted.theirs, counted.ours
     if not theirs and not ours:
         return ""
-    text = f"Tables 1 to 3 have {sum((theirs or ours).values())} distinct figures."
+    number = sum((theirs or ours).values())
+    text = f"{count(number, 'distinct figure')} of tables 1 to 3 {'was' if number == 1 else 'were'} compared."
     if theirs:
         searched = f", {counted.searched} of them with settings found by a search" if counted.searched else ""
         text += (
@@ -78,14 +79,15 @@ def _figures_a(counted: "Facts") -> str:
 def _claims_a(counted: "Facts") -> str:
     epochs, accuracy = (counted.tallies.get(("legcnet", name, "")) for name in ("fewer_epochs", "keeps_accuracy"))
     parts, random = [], counted.tallies["random masks"]
-    if epochs:
-        unknown = f"; {epochs.cases - epochs.known} more cannot be known" if epochs.cases > epochs.known else ""
+    if epochs and epochs.known:
+        unknown = epochs.cases - epochs.known
+        more = f"; {unknown} more cannot be known" if unknown else ""
         parts.append(
             f"That more pairs of networks need fewer epochs than need more is shown in {epochs.holds} of "
-            f"{epochs.known} cases, and the opposite in {epochs.fails}. A case is a dataset, recorded over full "
-            f"training (FT) or a part of it (PT){unknown}."
+            f"{epochs.known} cases, and the opposite in {epochs.fails}{more}. A case is a dataset, recorded "
+            "over full training (FT) or a part of it (PT)."
         )
-    if accuracy:
+    if accuracy and accuracy.known:
         text = (
             f"Accuracy is shown to be kept to within a percentage point in {accuracy.holds} of {accuracy.known} cases"
         )
@@ -119,9 +121,9 @@ def claims_b(counted: "Facts") -> dict[str, str]:
     curves = counted.tallies.get(("causal", "accuracy_mean", "magnitude"))
     drops, flat = (counted.tallies.get(key) for key in (("causal", "abrupt_drop", ""), ("causal", "flatness", "dense")))
     found = {}
-    if magnitude:
+    if magnitude and magnitude.tested:
         whole = ""
-        if curves:
+        if curves and curves.tested:
             whole = (
                 "Averaged over the sparsities of a curve, causal pruning is better than magnitude pruning of as many "
                 f"weights on {curves.holds} of {curves.tested} curves and worse on {curves.fails}, after correction "
@@ -130,21 +132,22 @@ def claims_b(counted: "Facts") -> dict[str, str]:
         found["accuracy"] = (
             f"{whole}At {magnitude.tested} single points ({counted.points}) it is better at {magnitude.holds_alone} "
             f"and worse at {magnitude.fails_alone} tested alone, and at {magnitude.holds} and {magnitude.fails} after "
-            "correction, which few can pass with three networks. All schedules here are shorter than the authors'."
+            "correction, which few can pass with so few networks. The schedules of these comparisons are shorter than "
+            "the authors'."
         )
         controls = []
-        if lamp:
+        if lamp and lamp.tested:
             controls.append(
                 "Compared with LAMP, which scales magnitudes layer by layer, it is better at "
                 f"{lamp.holds_alone} of {lamp.tested} points tested alone and worse at {lamp.fails_alone}."
             )
-        if updates:
+        if updates and updates.tested:
             controls.append(
                 "Compared with squared updates, which is causal pruning's score without the loss, it is better at "
                 f"{updates.holds_alone} of {updates.tested} points and worse at {updates.fails_alone}."
             )
-        if dense:
-            few, many = (counted.tallies[name] for name in ("dense, to 90%", "dense, above 90%"))
+        few, many = (counted.tallies[name] for name in ("dense, to 90%", "dense, above 90%"))
+        if dense and few.tested and many.tested:
             controls.append(
                 "Tested alone, the dense accuracy is kept to within a percentage point at "
                 f"{few.holds_alone} of {few.tested} points up to 90% pruned and lost at {few.fails_alone}; beyond 90% "
@@ -165,12 +168,12 @@ def claims_b(counted: "Facts") -> dict[str, str]:
 def _sharper(counted: "Facts") -> str:
     """Return the sentence on flatness beside magnitude pruning, by all measures."""
     beside = counted.tallies.get(("causal", "flatness", "magnitude"))
-    if not beside:
+    if not beside or not beside.tested:
         return ""
     return (
-        f" By all measures, networks pruned causally are flatter than magnitude-pruned ones of as many weights in "
-        f"{beside.holds_alone} of {beside.tested} cases tested alone and sharper in {beside.fails_alone}; after "
-        f"correction in {beside.holds} and {beside.fails}."
+        " Over all measures of flatness together, causally pruned networks are flatter than magnitude-pruned ones of "
+        f"as many weights in {beside.holds_alone} of {beside.tested} cases tested alone and sharper in "
+        f"{beside.fails_alone}; after correction in {beside.holds} and {beside.fails}."
     )
 
 

@@ -9,7 +9,7 @@ from replication.reporting.statements import Facts, facts
 _LEADS = {
     "figures": ("論文 A の数値の多くは再現される", "論文 A の数値"),
     "claims": (
-        "エポック数の減少は示されず、精度は無作為に除いても同じかそれ以上に保たれる",
+        "エポック数の減少は示されず、無作為に除いた場合も、同数以上の件で精度が保たれる",
         "論文 A の主張",
     ),
     "explanation": ("論文 A の説明は裏づけられない", "論文 A の説明"),
@@ -82,14 +82,14 @@ def _claims_b(counted: Facts) -> dict[str, str]:
         of.get(("causal", "accuracy", name)) for name in ("magnitude", "squared_updates", "lamp", "dense")
     )
     curves = of.get(("causal", "accuracy_mean", "magnitude"))
-    if magnitude and curves:
+    if magnitude and curves and curves.tested:
         found["accuracy"] = (
             f"曲線ごとに平均すると、同数を除いた magnitude より精度が高いのは、補正後の検定で {curves.tested} 本中 "
             f"{curves.holds} 本、低いのは {curves.fails} 本(単独の検定では {curves.holds_alone} 本と "
             f"{curves.fails_alone} 本)。一点ずつでは、単独の検定で {magnitude.tested} 点中 "
             f"{magnitude.holds_alone} 点で上、{magnitude.fails_alone} 点で下、"
             f"補正後は {magnitude.holds} 点と {magnitude.fails} 点"
-            "(初期値が三つでは、補正後の検定をほとんど通らない)。手順はどれも著者のものより短い。"
+            "(これほど少ない初期値では、補正後の検定をほとんど通らない)。これらの手順は著者のものより短い。"
         )
         for name, other in (("層ごとに大きさをそろえる LAMP", lamp), ("損失を使わない squared_updates", updates)):
             if other:

@@ -22,6 +22,7 @@ def sections(rows: Sequence[Row], kind: str) -> list[str]:
 
 
 def _by_case(rows: Sequence[Row]) -> str:
+    several = len({row["quantity"] for row in rows}) > 1
     head = [
         "case",
         "published",
@@ -35,7 +36,7 @@ def _by_case(rows: Sequence[Row]) -> str:
     ]
     lines = [
         [
-            _case(row),
+            f"{_case(row)} {words(row['quantity'])}" if several else _case(row),
             number(row["published"]),
             with_interval(row),
             *(number(row[column]) for column in ("p_value", "p_holm")),
@@ -102,6 +103,7 @@ def repaired(rows: Sequence[Row]) -> str:
         "epochs against random": ("repaired", "random", "epochs"),
         "accuracy against magnitude": ("repaired", "magnitude", "accuracy"),
         "accuracy against random, equal operations": ("repaired_operations", "random", "accuracy"),
+        "accuracy against magnitude, equal operations": ("repaired_operations", "magnitude", "accuracy"),
     }
     outcomes: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     for row in rows:

@@ -28,7 +28,7 @@ NAMES = {
     ("legcnet", "fewer_epochs", ""): "A: fewer epochs than dense",
     ("legcnet", "keeps_accuracy", ""): "A: accuracy of dense kept to within a percentage point",
     ("legcnet", "keeps_f1", ""): "A: F1 of dense kept to within a percentage point",
-    ("legcnet", "well_trained", ""): "A: alpha of every layer between 2 and 6",
+    ("legcnet", "well_trained", ""): "A: alpha of a layer between 2 and 6",
     ("causal", "accuracy_mean", "magnitude"): "B: more accurate than magnitude pruning, mean over a curve's sparsities",
     ("causal", "accuracy", "magnitude"): "B: more accurate than magnitude pruning at the same count",
     (

@@ -25,9 +25,9 @@ _VERDICTS = """\
 - **identical**: a deterministic re-run of the authors' files gives the printed figure at the printed decimals, or a
   count that the design of a run fixes is the released one.
 - **within noise**: the printed figure, which is one run, lies in the central 95% range of our single runs. Of fewer
-  than 39 runs, this is the range from the smallest to the largest, with its coverage in the note; of two or three, it
-  is Student's range of one further run, with a spread pooled over several settings. An interval of our mean, which the
-  tables show too, is much narrower.
+  than 39 runs, this is the range from the smallest to the largest, with its coverage in the note. For released figures
+  of LeNet, of which two or three networks were trained, it is Student's range of one further run. An interval of our
+  mean, which the tables show too, is much narrower.
 - **outside**: the re-run gives another figure, or the printed one lies outside that range.
 - **underspecified**: a mask, a setting or the data that decides the figure was not released.
 - **not run**: no run of ours has this figure yet."""
@@ -43,12 +43,13 @@ Accuracies are compared by their mean difference (sign-flip test; Student's t be
 capped. They are therefore compared by the exact sign test over pairs, with the median difference: the test counts the
 pairs that differ, so that it can find a difference where the median of all pairs is 0. An abrupt drop is tested at the
 change point of a curve of accuracies; a curve that is not shown to be abrupt is undecided, because no test here shows
-that a drop is smooth. Alpha of a layer is between 2 and 6 if the 95% interval of its mean over initialisations is."""
+that a drop is smooth. Alpha of a layer is judged by the 95% interval of its mean over initialisations, without a test
+or a correction."""
 
 _REPAIRED = """\
-Each ranking prunes 10, 30 and 50% of the weights on six data sets, at equal counts or at equal operations. An entry has
-the numbers of cases in which the ranking is better, and worse, after Holm's correction. Smallest p is the paper's test;
-bic f, augmented heldout and surrogate are repaired tests; "reversed" prunes what the ranking would keep."""
+Each ranking prunes the same shares of the weights of each data set, at equal counts or at equal operations. An entry
+has the numbers of cases in which the ranking is better, and worse, after Holm's correction. Smallest p is the paper's
+test; bic f, augmented heldout and surrogate are repaired tests; "reversed" prunes what the ranking would keep."""
 _MARGINS = """\
 The paper names no margin. The table also has random masks of the same count. A margin below one test sample cannot be
 detected in a single network."""
@@ -216,7 +217,7 @@ def _runs(folder: Path, contents: list) -> str:
     for path, content in contents:
         report = folder / "reports" / f"{path.stem}.html"
         environment = content["environment"]
-        earlier = units.earlier_seconds(folder, path.stem, commit=environment["commit"])
+        number = units.stored(folder, path.stem)
         commit = (environment["commit"] or "none")[:10] + (", with local changes" if environment["dirty"] else "")
         lines.append(
             [
@@ -226,11 +227,14 @@ def _runs(folder: Path, contents: list) -> str:
                 commit,
                 content["device"],
                 environment["threads"] or "–",
-                f"{content['wall_seconds'] + earlier:.0f}",
+                f"{content['wall_seconds']:.0f}",
+                f"{number}: {units.seconds(folder, path.stem):.0f}" if number else "–",
                 "–" if content["peak_memory_mb"] is None else f"{content['peak_memory_mb']:.0f}",
             ]
         )
-    return table(["run", "profile", "report", "commit", "device", "threads", "seconds", "peak MiB"], lines)
+    return table(
+        ["run", "profile", "report", "commit", "device", "threads", "seconds", "units: seconds", "peak MiB"], lines
+    )
 
 
 def _versions(contents: list) -> str:

@@ -24,7 +24,7 @@ _NAMES = {
     ("legcnet", "fewer_epochs", ""): "A: 密なネットワークよりエポック数が少ない",
     ("legcnet", "keeps_accuracy", ""): "A: 精度の低下は 1 ポイント未満",
     ("legcnet", "keeps_f1", ""): "A: F1 の低下は 1 ポイント未満",
-    ("legcnet", "well_trained", ""): "A: どの層の alpha も 2 から 6 の間",
+    ("legcnet", "well_trained", ""): "A: 層の alpha が 2 から 6 の間",
     ("causal", "accuracy_mean", "magnitude"): "B: 曲線の平均で、同数を除いた magnitude より精度が高い",
     ("causal", "accuracy", "iterative_magnitude"): "B: 繰り返し同数を除いた magnitude より精度が高い",
     ("causal", "accuracy", "magnitude"): "B: 同数を除いた magnitude より精度が高い",

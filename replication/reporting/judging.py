@@ -60,9 +60,11 @@ def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]
     ValueError
         If a column or value of the raw runs is missing or of another type.
     """
-    stored = [Cell.from_dict(values) for values in content["cells"]]
-    if figures := _FIGURES.get(content["notebook"]):
-        stored += import_module(figures).claim_cells(stored)
+    stored = [_present(Cell.from_dict(values)) for values in content["cells"]]
+    if name := _FIGURES.get(content["notebook"]):
+        module = import_module(name)
+        stored = [module.judged(cell) if cell.kind == "figure" and cell.table == "4" else cell for cell in stored]
+        stored += module.claim_cells(stored)
     name = _JUDGES.get(content["notebook"])
     if name is None or raw is None:
         return stored
@@ -72,6 +74,11 @@ def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]
         raise ValueError(f"the raw runs of {content['notebook']} lack what its verdicts need: {error!r}") from error
     keys = {cell.key for cell in computed}
     return [cell for cell in stored if cell.key not in keys] + computed
+
+
+def _present(cell: Cell) -> Cell:
+    """Return a stored cell without a note that holds the outcome of an earlier rule."""
+    return replace(cell, note="") if cell.table == "shap_difference" else cell
 
 
 def contradictions(content: Mapping[str, Any]) -> Iterator[str]:
@@ -90,7 +97,7 @@ def contradictions(content: Mapping[str, Any]) -> Iterator[str]:
             except KeyError:
                 yield f"{place} is no figure of the paper"
                 continue
-            for field in ("published", "verdict", "note"):
+            for field in ("published",) if name else ("published", "verdict", "note"):
                 old, new = getattr(cell, field), getattr(again, field)
                 if old != new:
                     yield f"{place} has {field} {old!r}, but {new!r} follows from its number and the paper's figure"

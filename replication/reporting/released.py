@@ -19,7 +19,7 @@ from replication.reporting._english import LEADS, claims_b
 from replication.reporting.counts import RELEASED, Row, released_rows
 from replication.reporting.essay import locate
 from replication.reporting.markdown import table, words
-from replication.reporting.statements import facts
+from replication.reporting.statements import Tally, facts
 
 _NAMES = {"lenet": "LeNet", "resnet18": "ResNet-18", "resnet20": "ResNet-20", "resnet56": "ResNet-56"}
 _NAMES |= {"vgg-like": "VGG-like"}
@@ -87,11 +87,7 @@ def answered_twice(figures: Released, found: Sequence[Row]) -> str:
             theirs.setdefault(one.claim, []).append(one.answer)
     counted = facts(found)
     ours, holds = claims_b(counted), {"drop": ("abrupt_drop", ""), "flatness": ("flatness", "dense")}
-    leads = {
-        name: "Shown in part" if counted.tallies[("causal", *holds[name])].holds else "Not shown"
-        for name in holds
-        if name in ours
-    }
+    leads = {name: _shown(counted.tallies["causal", *holds[name]]) for name in holds if name in ours}
     if "accuracy" in ours:
         leads["accuracy"] = LEADS["accuracy"]["accuracy" not in counted.answered]
         ours["accuracy"] += _full_length(found)
@@ -100,6 +96,10 @@ def answered_twice(figures: Released, found: Sequence[Row]) -> str:
         for name, text in CLAIMS.items()
     ]
     return table(["claim", "its authors' files", "our runs"], lines)
+
+
+def _shown(tally: Tally) -> str:
+    return "Not shown" if not tally.holds else "Shown" if tally.holds == tally.cases else "Shown in part"
 
 
 def _full_length(found: Sequence[Row]) -> str:
@@ -182,6 +182,8 @@ def _composition(found: Sequence[Row]) -> str:
     counted = sum(row["ours"] is not None and not row["profile"] for row in found)
     parts = [f"{number} of {words(group)} ({words(network)})" for (group, network), number in ran.most_common()]
     parts += [f"{counted} counts that the design of a run fixes"] if counted else []
+    others = sum(row["verdict"] not in ("", "not_run") for row in found) - ran.total() - counted
+    parts += [f"{others} that depend on another network than the file names"] if others else []
     return f": {', '.join(parts)}" if parts else ""
 
 

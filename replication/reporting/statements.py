@@ -64,7 +64,7 @@ class Facts:
     designed : tuple of int
         Number of these figures that the design of a run fixes, and of the identical ones among them.
     points : str
-        Tested sparsities of paper B's accuracy against magnitude by dataset, such as "mnist 27, fashion_mnist 14".
+        Tested sparsities of paper B's accuracy against magnitude by dataset, such as "27 on mnist, 14 on cifar10".
     """
 
     theirs: Mapping[str, int]
@@ -99,6 +99,8 @@ class Facts:
             "figures": 2 * self.theirs["identical"] > sum(self.theirs.values()),
             "claims": epochs
             and kept
+            and epochs.known
+            and kept.known
             and not epochs.holds
             and random.known == kept.known
             and random.holds >= kept.holds,
@@ -149,7 +151,7 @@ def facts(rows: Sequence[Row]) -> Facts:
         Counter(row["verdict"] for row in released),
         Counter(row["verdict"] for row in released if row["profile"]),
         (len(designed), sum(row["verdict"] == "identical" for row in designed)),
-        ", ".join(f"{dataset} {number}" for dataset, number in Counter(points).items()),
+        ", ".join(f"{number} on {dataset}" for dataset, number in Counter(points).items()),
     )
 
 

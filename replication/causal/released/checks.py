@@ -47,7 +47,7 @@ def shrinkbench(released: Released) -> Statement:
         ratios = [key[2] for key in after if key[:2] == (network, "causal")]
         gaps = [after[network, "causal", ratio] - after[network, "magnitude", ratio] for ratio in ratios]
         points = [-100 * gap for gap in gaps if gap < 0]
-        ahead += len(gaps) - len(points)
+        ahead += sum(gap > 0 for gap in gaps)
         behind.append(
             f"{len(points)} of {len(gaps)} compressions on {_NAMES[network]}"
             + (f" (by {span(points, 1)} percentage points)" if points else "")
@@ -79,9 +79,9 @@ def shrinkbench(released: Released) -> Statement:
         "top-5 before, magnitude",
         "top-1 after, difference, points",
     )
-    cases = len(lines)
+    cases, lower = len(lines), sum(float(line[-1]) < 0 for line in lines)
     answer = (
-        f"ShrinkBench, cut once, one seed: better at {ahead} of {cases} compressions and worse at {cases - ahead}"
+        f"ShrinkBench, cut once, one seed: better at {ahead} of {cases} compressions and worse at {lower}"
         f"{'; a fault of these causal runs is possible' if fault else ''}."
     )
     return Statement(SHRINKBENCH, text, caveat, head, tuple(lines), "accuracy", answer)
@@ -137,8 +137,8 @@ def _pace(decided: Mapping[str, Mapping[tuple, tuple[str, int]]]) -> str:
         for network, sparsity, cut in unlike
     )
     return (
-        f"The counts tell for both methods in {count(len(both), 'setting')}. Causal and magnitude pruning were cut at "
-        f"a different pace on {named}, so that a difference between them may come from the pace."
+        f"In {count(len(both), 'setting')} the counts identify both methods' schedules. Causal and magnitude pruning "
+        f"were cut at a different pace on {named}, so that a difference between them may come from the pace."
     )
 
 
@@ -199,10 +199,9 @@ def _operations(released: Released) -> str:
     fewer = [ratio for ratio, values in excess.items() if max(values) < 0]
     less = [-one for ratio in fewer for one in excess[ratio]]
     more = [one for ratio, values in excess.items() if ratio not in fewer for one in values]
-    return (
-        f"it needs {span(less, 0)}% fewer operations at {listed(f'{ratio:g}×' for ratio in fewer)} and "
-        f"{span(more, 0)}% more at the others"
-    )
+    parts = [f"{span(less, 0)}% fewer operations at {listed(f'{ratio:g}×' for ratio in fewer)}"] if less else []
+    parts += [f"{span(more, 0)}% more {'at the others' if less else 'operations'}"] if more else []
+    return f"it needs {' and '.join(parts)}"
 
 
 def _prunable(row: dict) -> int:

@@ -34,8 +34,6 @@ PACES = {
 }
 # ResNet-18's training, and the recorded epochs of its 20 cuts, as the scripts for its eigenvalues have them.
 _RESNET18 = {"causal": 500 + 20 * 10, "magnitude": 400, "dense": 410}
-# Recorded epochs before each cut of VGG-like on CIFAR-10, by the script; the file does not repeat them.
-_VGG_RECORDED = 10
 _ONE_PATH = ("vgg_cifar10_before_retraining", "vgg_tinyimagenet_before_retraining")
 
 
@@ -76,8 +74,10 @@ def epochs(figure: Figure, released: Released) -> int | None:
         return filed["epochs_between"] * (cuts - 1) + filed["recorded_epochs"] * cuts + retrained
     if group in _ONE_PATH:
         cuts = figure.details["after_iteration"]
-        recorded = settings.get("recorded_epochs", _VGG_RECORDED) * cuts
-        return settings.get("pre_epochs", 0) + settings["epochs_between"] * (cuts - 1) + recorded
+        recorded = (
+            settings["recorded_epochs"] if "recorded_epochs" in settings else settings["recording"]["recorded_epochs"]
+        )
+        return settings.get("pre_epochs", 0) + settings["epochs_between"] * (cuts - 1) + recorded * cuts
     if group == "vgg_cifar10_retrained" or (group, figure.details.get("version")) == (
         "vgg_tinyimagenet_retrained",
         "v4",

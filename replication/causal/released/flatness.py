@@ -32,8 +32,8 @@ def eigenvalues(released: Released) -> Statement:
     )
     caveat = (
         "One network each, without an interval. The eigenvalues are over all parameters, pruned weights included, on "
-        "the test images; they are not scale-free, and no weight norms are given. The networks were cut another "
-        f"number of times: {_cuts(released)}; the script for LeNet has no training between magnitude's cuts. Training "
+        "the test images; they are not scale-free, and no weight norms are given. The networks were cut different "
+        f"numbers of times: {_cuts(released)}; the script for LeNet has no training between magnitude's cuts. Training "
         f"budgets differ: {_budgets(released)}. The dense LeNet was probably trained with another learning rate."
     )
     lines = [
@@ -44,7 +44,7 @@ def eigenvalues(released: Released) -> Statement:
     causal = [ratio for (_, method, _), ratio in ratios.items() if method == "causal"]
     less = sum(ratio <= 1 for ratio in causal)
     answer = (
-        f"{'In part' if less else 'Not'} by the top eigenvalue: {less} of {count(len(causal), 'causal network')} "
+        f"{_extent(less, len(causal))} by the top eigenvalue: {less} of {count(len(causal), 'causal network')} "
         f"{'is' if less == 1 else 'are'} flatter than the dense one (one network each, with other numbers of epochs)."
     )
     return Statement("Flatness: the top eigenvalue", text.strip(), caveat, head, tuple(lines), "flatness", answer)
@@ -64,17 +64,17 @@ def noise(released: Released) -> Statement:
     text = (
         "With noise on the weights, the test loss of the causal network rises by less than that of another network at "
         f"some of {len(levels)} levels and by more at others. The table counts the levels at which the draws of the "
-        f"two networks are told apart. Against the dense network there are more levels with less in "
-        f"{len(ahead)} of {count(len(lines), 'network')}{f' ({listed(ahead)})' if ahead else ''}."
+        "two networks are told apart. Compared with the dense network, the loss rises less at more levels than it "
+        f"rises more in {len(ahead)} of {count(len(lines), 'network')}{f' ({listed(ahead)})' if ahead else ''}."
     )
     sparsities = {figure.sparsity for figure in released.select("noise_tolerance", method="causal")}
     draws = {len(one) for part in released.noise_draws.values() for method in part.values() for one in method}
     caveat = (
-        f"{listed(sorted(draws))} draws a level and one network each, so that the tests (rank sums, exact, with Holm's "
-        f"correction over levels, {100 * SIGNIFICANCE:g}%) tell two networks apart and not two methods. The noise is "
-        "absolute, so that networks with smaller weights are hurt more, and it reaches pruned weights too; biases, "
-        "and weights and statistics of batch norm, are multiplied by 1 + level. Cuts and training budgets differ as "
-        "above."
+        f"{listed(sorted(draws))} draws a level and one network each, so that the tests (rank sums, exact but for "
+        f"ties, with Holm's correction over levels, {100 * SIGNIFICANCE:g}%) tell two networks apart and not two "
+        "methods. The noise is absolute, so that networks with smaller weights are hurt more, and it reaches pruned weights too; "
+        "biases, and weights and statistics of batch norm, are multiplied by 1 + level. Cuts and training budgets "
+        "differ as above."
     )
     head = (
         "network",
@@ -82,8 +82,8 @@ def noise(released: Released) -> Statement:
         *(f"{method}: loss at noise {levels[at]:.2g} / loss without" for method in _SHOWN),
     )
     answer = (
-        "With absolute noise on the weights the loss rises less than the dense network's at more levels than not in "
-        f"{len(ahead)} of {count(len(lines), 'network')}{f' ({listed(ahead)})' if ahead else ''}."
+        "With absolute noise on the weights, the loss rises less than the dense network's at more levels than it rises "
+        f"more in {len(ahead)} of {count(len(lines), 'network')}{f' ({listed(ahead)})' if ahead else ''}."
     )
     title = f"Flatness: tolerance to noise at sparsity {listed(sorted(sparsities))}"
     return Statement(title, text, caveat, head, tuple(lines), "flatness", answer)
@@ -96,7 +96,9 @@ def _told_apart(first: Sequence[Sequence[float]], second: Sequence[Sequence[floa
     """Count the levels at which the draws of the first network are lower, and higher, than those of the second."""
     from scipy.stats import mannwhitneyu  # slow to import
 
-    corrected = holm([mannwhitneyu(one, other).pvalue for one, other in zip(first, second, strict=True)])
+    corrected = holm(
+        [mannwhitneyu(one, other, method="exact").pvalue for one, other in zip(first, second, strict=True)]
+    )
     signs = [
         (median(one) > median(other)) - (median(one) < median(other)) if p < SIGNIFICANCE else 0
         for one, other, p in zip(first, second, corrected, strict=True)
@@ -119,6 +121,10 @@ def _against_magnitude(ratios: dict[tuple[str, str, float], float]) -> str:
 def _ratio(ratios: dict[tuple[str, str, float], float], network: str, method: str, sparsity: float) -> str:
     value = ratios.get((network, method, sparsity))
     return "–" if value is None else f"{value:.1f}"
+
+
+def _extent(shown: int, cases: int) -> str:
+    return "Not" if not shown else "Yes" if shown == cases else "In part"
 
 
 def _largest(released: Released, ratios: dict[tuple[str, str, float], float]) -> str:

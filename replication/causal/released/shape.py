@@ -119,15 +119,14 @@ def _shape(released: Released, name: str, state: str, group: str, wanted: dict, 
     first, last, top, low = means.index[0], means.index[-1], means.idxmax(), means.idxmin()
     if means[top] - means[first] > limit:
         remarks.append(
-            f"{name}, {state}, is left out: the first cut ({first:.0%} pruned) leaves an accuracy of "
-            f"{decimals(means[first])}, and later training raises it to {decimals(means[top])} at {top:.0%} before it "
-            "falls again."
+            f"{name}, {state}, is left out: at {first:.0%} pruned its accuracy is {decimals(means[first])}; it rises "
+            f"to {decimals(means[top])} at {top:.0%} before it falls again."
         )
         return None
     if means[last] - means[low] > limit:
         remarks.append(
-            f"{name}, {state}, is fitted up to its lowest point ({decimals(means[low])} at {low:.0%}): training "
-            f"between the later cuts raises the accuracy again, to {decimals(means[last])} at {last:.0%}."
+            f"{name}, {state}, is fitted up to its lowest point ({decimals(means[low])} at {low:.0%}); its accuracy "
+            f"rises again, to {decimals(means[last])} at {last:.0%}."
         )
         curves, state = curves[curves.level <= low], f"{state}, to its lowest"
     points = critical_points(curves)

@@ -28,7 +28,7 @@ from replication.legcnet.rankings import shifted_p_value
 from replication.legcnet.repaired import MATCHED, RANDOM, TESTS, mask, operations, rankings
 from replication.legcnet.runs import run
 from replication.networks.ensemble import initialise
-from replication.null import series as surrogates
+from replication.null import series
 
 SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=40, max_lag=4)
 # Trained in few epochs: enough to tell a good mask from a bad one.
@@ -244,8 +244,8 @@ def test_shifted_p_value_is_that_of_shifts_made_one_by_one():
 
 @pytest.mark.parametrize("kind", ["white noise", "AR(1)"])
 def test_null_false_rate_of_the_surrogate_test_is_its_level_where_the_smallest_p_is_far_above(kind):
-    risks = surrogates.noise("random walk", 100, 60, seed=1)
-    causes = surrogates.noise(kind, 100, 20, seed=2)
+    risks = series.noise("random walk", 100, 60, seed=1)
+    causes = series.noise(kind, 100, 20, seed=2)
     shifted, smallest = [], []
     for effect in risks.T:
         generator = np.random.default_rng(7)

@@ -68,7 +68,7 @@ def alpha_cell(low, high, **changes):
 def test_alpha_is_in_the_range_where_the_interval_of_its_mean_is(low, high, outcome):
     (claim,) = alpha.claim_cells([alpha_cell(low, high), alpha_cell(low, high, quantity="layer2_alpha_weighted")])
     assert (claim.kind, claim.table, claim.method, claim.outcome) == ("claim", "well_trained", "ft", outcome)
-    assert claim.published is None and claim.verdict == "" and claim.ci_low == low
+    assert claim.published == 1.51 and claim.verdict == "" and claim.ci_low == low
     others = [dict(method="dense"), dict(dataset="mnist5k"), dict(table="5"), dict(profile="authors", trial=1)]
     assert alpha.claim_cells([alpha_cell(low, high, **one) for one in others]) == []
 

@@ -169,7 +169,7 @@ def test_statements_count_what_the_tables_count(table):
     assert (magnitude.cases, magnitude.holds_alone, magnitude.fails_alone) == (3, 1, 1)
     text = statements.bullets(rows)
     assert "gives 2 to the last digit" in text and "need more is shown in 0 of 2 cases" in text
-    assert "At 2 single points (mnist 2) it is better at 1 and worse at 1 tested alone" in text
+    assert "At 2 single points (2 on mnist) it is better at 1 and worse at 1 tested alone" in text
 
 
 @pytest.mark.parametrize(
