@@ -73,8 +73,8 @@ def noise(released: Released) -> Statement:
         f"{listed(sorted(draws))} draws a level and one network each, so that the tests (rank sums, exact but for "
         f"ties, with Holm's correction over levels, {100 * SIGNIFICANCE:g}%) tell two networks apart and not two "
         "methods. The noise is absolute, so that networks with smaller weights are hurt more, and it reaches pruned "
-        "weights too; biases, and weights and statistics of batch norm, are multiplied by 1 + level. Cuts and training budgets "
-        "differ as above."
+        "weights too; biases, and weights and statistics of batch norm, are multiplied by 1 + level. Cuts and training "
+        "budgets differ as above."
     )
     head = (
         "network",
