@@ -79,6 +79,15 @@ def judged(cell: Cell) -> Cell:
     return replace(cell, **{"published": value} | more)
 
 
+def stored_verdicts(cell: Cell) -> tuple[str, ...]:
+    """Return the verdicts that a stored figure of table 4 may have: by the present rule, and by that of older files.
+
+    Older files have "identical" where a trial of the authors gives the printed figure.
+    """
+    same = cell.profile == AUTHORS and figures.exact(cell.published, cell.ours, 2)["verdict"] == "identical"
+    return ("underspecified", "identical") if same else ("underspecified",)
+
+
 def _compared(printed: float, ours: float | None) -> dict[str, object]:
     """Return the fields of a figure that a trial of the authors is compared with, which is trained on rows of ours."""
     note = "neither the trial nor the rows of mnist.csv are stated"

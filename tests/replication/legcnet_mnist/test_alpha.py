@@ -83,3 +83,13 @@ def test_null_and_power_of_the_range_of_alpha():
             outcomes += [one.outcome for one in alpha.claim_cells([alpha_cell(sample.low, sample.high)])]
     assert 3 <= sum(outcome != "undecided" for outcome in decided[2.0]) <= 35
     assert set(decided[1.5]) == {"does_not_hold"}
+
+
+def test_a_stored_figure_may_have_the_verdict_of_an_older_rule_only_where_it_was_right():
+    where = {"profile": "authors", "trial": 3, "verdict": "identical"}
+    same, other = (alpha_cell(value, value, published=1.51, **where) for value in (1.51, 1.6))
+    assert alpha.stored_verdicts(same) == ("underspecified", "identical")
+    assert alpha.stored_verdicts(other) == ("underspecified",)
+    judged = alpha.judged(same)
+    assert (judged.verdict, judged.published) == ("underspecified", 1.51) and "gives the printed figure" in judged.note
+    assert "gives" not in alpha.judged(other).note
