@@ -1,4 +1,4 @@
-"""Papermill engine that ends a notebook whose output is too large."""
+"""Papermill engine that ends a notebook whose output is too large, and starts a kernel again that died at its start."""
 
 from typing import Any
 
@@ -10,6 +10,9 @@ from papermill.engines import NBClientEngine, papermill_engines
 NAME = "ccprune"
 #: Largest number of characters that a notebook may print and display. The longest committed report has 0.7 million.
 LIMIT = 50_000_000
+#: Largest number of starts of a kernel. Its ports are chosen before it opens them, and two kernels that start at one
+#: moment may have one in common; the second then dies.
+STARTS = 3
 
 
 class OutputTooLarge(RuntimeError):
@@ -38,13 +41,17 @@ class _Engine(NBClientEngine):
     ) -> None:
         """Execute the notebook; papermill calls this."""
         limits = {"startup_timeout": start_timeout, "timeout": execution_timeout}
-        client = _Client(nb_man, kernel_name=kernel_name, **limits)
-        try:
-            client.execute()
-        except DeadKernelError as error:
-            if client.characters > LIMIT:
-                raise OutputTooLarge(f"the output has more than {LIMIT:,} characters: print less") from error
-            raise
+        for start in range(1, STARTS + 1):
+            client = _Client(nb_man, kernel_name=kernel_name, **limits)
+            try:
+                return client.execute()
+            except DeadKernelError as error:  # while a cell was executed
+                if client.characters > LIMIT:
+                    raise OutputTooLarge(f"the output has more than {LIMIT:,} characters: print less") from error
+                raise
+            except RuntimeError as error:
+                if start == STARTS or "died before replying" not in str(error):
+                    raise
 
 
 papermill_engines.register(NAME, _Engine)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import nbformat
 import papermill
@@ -89,3 +90,29 @@ def test_a_notebook_that_prints_without_end(tmp_path, monkeypatch):
     described = worker._describe(raised.value, tmp_path)
     assert described["cell"] == 0 and described["text"].startswith("OutputTooLarge: ")
     assert (tmp_path / "executed.ipynb").stat().st_size < 10**7
+
+
+@pytest.mark.parametrize(
+    "messages, starts",
+    [
+        (["Kernel died before replying to kernel_info"] * 2, 3),
+        (["Kernel died before replying to kernel_info"] * 9, 3),
+        (["another error"], 1),
+    ],
+)
+def test_a_kernel_that_dies_before_it_answers_is_started_again(monkeypatch, messages, starts):
+    left, begun = list(messages), []
+
+    class Client:
+        def __init__(self, *_, **__):
+            begun.append(self)
+
+        def execute(self):
+            if left:
+                raise RuntimeError(left.pop())
+
+    monkeypatch.setattr(engine, "_Client", Client)
+    lasting = len(messages) != 2
+    with pytest.raises(RuntimeError, match=messages[0]) if lasting else nullcontext():
+        engine._Engine.execute_managed_notebook(None, "python3", start_timeout=1, execution_timeout=1)
+    assert len(begun) == starts
