@@ -13,13 +13,13 @@ from replication.causal.released.checks import SHRINKBENCH
 from replication.causal.released.costs import core_hours
 from replication.causal.released.rows import cells, rows
 from replication.causal.released.statements import statements
-from replication.causal.released.text import CLAIMS, Statement, count, listed, span
+from replication.causal.released.text import CLAIMS, Statement, count, extent, listed, span
 from replication.ledger.cell import Cell
 from replication.reporting._english import LEADS, claims_b
 from replication.reporting.counts import RELEASED, Row, released_rows
 from replication.reporting.essay import locate
 from replication.reporting.markdown import table, words
-from replication.reporting.statements import Tally, facts
+from replication.reporting.statements import facts
 
 _NAMES = {"lenet": "LeNet", "resnet18": "ResNet-18", "resnet20": "ResNet-20", "resnet56": "ResNet-56"}
 _NAMES |= {"vgg-like": "VGG-like"}
@@ -86,8 +86,11 @@ def answered_twice(figures: Released, found: Sequence[Row]) -> str:
         if one.claim:
             theirs.setdefault(one.claim, []).append(one.answer)
     counted = facts(found)
-    ours, holds = claims_b(counted), {"drop": ("abrupt_drop", ""), "flatness": ("flatness", "dense")}
-    leads = {name: _shown(counted.tallies["causal", *holds[name]]) for name in holds if name in ours}
+    ours, leads = claims_b(counted), {}
+    for name, claim in (("drop", ("abrupt_drop", "")), ("flatness", ("flatness", "dense"))):
+        if name in ours:
+            tally = counted.tallies["causal", *claim]
+            leads[name] = extent(tally.holds, tally.cases)
     if "accuracy" in ours:
         leads["accuracy"] = LEADS["accuracy"]["accuracy" not in counted.answered]
         ours["accuracy"] += _full_length(found)
@@ -96,10 +99,6 @@ def answered_twice(figures: Released, found: Sequence[Row]) -> str:
         for name, text in CLAIMS.items()
     ]
     return table(["claim", "its authors' files", "our runs"], lines)
-
-
-def _shown(tally: Tally) -> str:
-    return "Not shown" if not tally.holds else "Shown" if tally.holds == tally.cases else "Shown in part"
 
 
 def _full_length(found: Sequence[Row]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from replication.causal.released.figures import Released
-from replication.causal.released.text import Statement, count, listed, span
+from replication.causal.released.text import Statement, count, extent, listed, span
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.paired import holm
 
@@ -44,7 +44,7 @@ def eigenvalues(released: Released) -> Statement:
     causal = [ratio for (_, method, _), ratio in ratios.items() if method == "causal"]
     less = sum(ratio <= 1 for ratio in causal)
     answer = (
-        f"{_extent(less, len(causal))} by the top eigenvalue: {less} of {count(len(causal), 'causal network')} "
+        f"{extent(less, len(causal))} by the top eigenvalue: {less} of {count(len(causal), 'causal network')} "
         f"{'is' if less == 1 else 'are'} flatter than the dense one (one network each, with other numbers of epochs)."
     )
     return Statement("Flatness: the top eigenvalue", text.strip(), caveat, head, tuple(lines), "flatness", answer)
@@ -55,11 +55,10 @@ def noise(released: Released) -> Statement:
     levels, lines, ahead = released.noise_levels, [], []
     at = max(range(len(levels)), key=lambda i: levels[i] if levels[i] <= 0.01 else -1)
     for network, methods in released.noise_draws.items():
-        name, told = _NAMES.get(network, network), {}
-        for other in ("magnitude", "dense"):
-            told[other] = _told_apart(methods["causal"], methods[other])
-        ahead += [name] if told["dense"][0] > told["dense"][1] else []
-        counts = [f"{lower}, {higher}" for lower, higher in told.values()]
+        name = _NAMES.get(network, network)
+        beside = {other: _distinct_levels(methods["causal"], methods[other]) for other in ("magnitude", "dense")}
+        ahead += [name] if beside["dense"][0] > beside["dense"][1] else []
+        counts = [f"{lower}, {higher}" for lower, higher in beside.values()]
         lines.append((name, *counts, *(f"{median(methods[method][at]):.4f}" for method in _SHOWN)))
     text = (
         "With noise on the weights, the test loss of the causal network rises by less than that of another network at "
@@ -92,7 +91,7 @@ def noise(released: Released) -> Statement:
 _SHOWN = ("causal", "magnitude", "dense")
 
 
-def _told_apart(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> tuple[int, int]:
+def _distinct_levels(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> tuple[int, int]:
     """Count the levels at which the draws of the first network are lower, and higher, than those of the second."""
     from scipy.stats import mannwhitneyu  # slow to import
 
@@ -121,10 +120,6 @@ def _against_magnitude(ratios: dict[tuple[str, str, float], float]) -> str:
 def _ratio(ratios: dict[tuple[str, str, float], float], network: str, method: str, sparsity: float) -> str:
     value = ratios.get((network, method, sparsity))
     return "–" if value is None else f"{value:.1f}"
-
-
-def _extent(shown: int, cases: int) -> str:
-    return "Not" if not shown else "Yes" if shown == cases else "In part"
 
 
 def _largest(released: Released, ratios: dict[tuple[str, str, float], float]) -> str:

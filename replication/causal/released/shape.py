@@ -8,7 +8,7 @@ import pandas as pd
 from replication.causal.phase_shift.change_point import HELD
 from replication.causal.phase_shift.verdicts import critical_points, drop_cells
 from replication.causal.released.figures import Figure, Released
-from replication.causal.released.text import Statement, count, decimals, listed
+from replication.causal.released.text import Statement, count, decimals, extent, listed
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.paired import holm
 
@@ -62,8 +62,8 @@ class Shape:
 
 def drops(released: Released) -> Statement:
     """Whether the drop of any released curve is abrupt, by `change_point` over the logarithm of the density."""
-    remarks: list[str] = []
-    shapes = [shape for curve in _CURVES if (shape := _shape(released, *curve, remarks)) is not None]
+    fitted = [_shape(released, *curve) for curve in _CURVES]
+    shapes = [shape for shape, _ in fitted if shape is not None]
     corrected = holm([max(shape.p_line, shape.p_smooth) for shape in shapes])
     alone = [shape.outcome == "holds" for shape in shapes]
     after = [holds and p < SIGNIFICANCE for holds, p in zip(alone, corrected, strict=True)]
@@ -75,7 +75,7 @@ def drops(released: Released) -> Statement:
         f"in {sum(alone)} of them tested alone{f' ({listed(named)})' if named else ''} and in {sum(after)} after "
         f"Holm's correction. Tested alone, a straight line is rejected for {len(bent)} of them, so that these bend. In "
         f"{len(early)} more than {100 * HELD:g}% of the fall is lost before the fitted corner, so that accuracy does "
-        f"not hold until there. {_sharp(early)}{' '.join([*remarks, ''])}"
+        f"not hold until there. {_sharp(early)}{''.join(remark for _, remark in fitted)}"
         "Curves in which an abrupt drop is not shown may still have one: these points cannot tell it from a smooth "
         "curve."
     )
@@ -102,40 +102,39 @@ def drops(released: Released) -> Statement:
     shown = sum(holds for holds, one in zip(after, causal, strict=True) if one)
     before = sum(shape.method == "causal" for shape in early)
     answer = (
-        f"{'Shown' if shown else 'Not shown'}: an abrupt drop in {shown} of "
-        f"{count(sum(causal), 'released curve')} of causal pruning; in {before} of them more than {100 * HELD:g}% of "
-        "the fall comes before the corner."
+        f"{extent(shown, sum(causal))}: an abrupt drop in {shown} of {count(sum(causal), 'released curve')} of causal "
+        f"pruning; in {before} of them more than {100 * HELD:g}% of the fall comes before the corner."
     )
     return Statement("The shape of the drop", text, caveat.strip(), head, tuple(lines), "drop", answer)
 
 
-def _shape(released: Released, name: str, state: str, group: str, wanted: dict, remarks: list[str]) -> Shape | None:
-    """Fit one curve, or None; what is left out of it is added to the remarks."""
+def _shape(released: Released, name: str, state: str, group: str, wanted: dict) -> tuple[Shape | None, str]:
+    """Return the fit of one curve, None if it is not fitted, and a sentence on what is left out of it, if anything."""
     curves = table(released.select(group, **wanted))
     means = curves.groupby("level").test_accuracy.mean()
     if means.empty:
-        return None
+        return None, ""
     limit = _MONOTONE * (means.max() - means.min())
     first, last, top, low = means.index[0], means.index[-1], means.idxmax(), means.idxmin()
     if means[top] - means[first] > limit:
-        remarks.append(
+        return None, (
             f"{name}, {state}, is left out: at {first:.0%} pruned its accuracy is {decimals(means[first])}; it rises "
-            f"to {decimals(means[top])} at {top:.0%} before it falls again."
+            f"to {decimals(means[top])} at {top:.0%} before it falls again. "
         )
-        return None
+    remark = ""
     if means[last] - means[low] > limit:
-        remarks.append(
+        remark = (
             f"{name}, {state}, is fitted up to its lowest point ({decimals(means[low])} at {low:.0%}); its accuracy "
-            f"rises again, to {decimals(means[last])} at {last:.0%}."
+            f"rises again, to {decimals(means[last])} at {last:.0%}. "
         )
         curves, state = curves[curves.level <= low], f"{state}, to its lowest"
     points = critical_points(curves)
     if not points:
-        return None
+        return None, ""
     ((method, point),) = points.items()
     where = {"paper": "causal", "dataset": "released", "profile": "paper"}
     (cell,) = drop_cells(points, curves, "abrupt_drop", where)
-    return Shape(
+    shape = Shape(
         name,
         state,
         method,
@@ -147,6 +146,7 @@ def _shape(released: Released, name: str, state: str, group: str, wanted: dict, 
         point.p_smooth,
         cell.outcome,
     )
+    return shape, remark
 
 
 def table(figures: Iterable[Figure]) -> pd.DataFrame:

@@ -58,6 +58,11 @@ def decimals(value: float, digits: int = 4, *, signed: bool = False) -> str:
     return f"{math.copysign(size, value):{'+' if signed else ''}.{digits}f}"
 
 
+def extent(shown: int, cases: int) -> str:
+    """Whether a claim is shown, by the cases that show it: "Not shown", "Shown in part" or "Shown"."""
+    return "Not shown" if not shown else "Shown" if shown == cases else "Shown in part"
+
+
 def count(number: int, noun: str) -> str:
     """A number with its noun, as in "1 network" and "3 networks"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
