@@ -7,7 +7,7 @@ from replication.ledger.numbers import format_number
 from replication.ledger.paired import sign_test
 from replication.ledger.raw import place, raw_digest, raw_path, read_raw
 from replication.ledger.storage import save, signature
-from replication.ledger.tabular import row_cells, sample_cells
+from replication.ledger.tabular import cell_table, count_outcomes, list_skipped, row_cells, sample_cells
 from replication.ledger.units import Units
 
 __all__ = [
@@ -18,8 +18,11 @@ __all__ = [
     "Cell",
     "Units",
     "announce",
+    "cell_table",
     "collect",
+    "count_outcomes",
     "format_number",
+    "list_skipped",
     "parse",
     "place",
     "raw_digest",

@@ -1,6 +1,8 @@
-"""Cells from tables: a table's columns are fields of the cells."""
+"""Cells from tables and tables from cells: a table's columns are fields of the cells."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Any
 
 from ccprune.stats import student_interval
@@ -53,6 +55,61 @@ def sample_cells(samples: "pd.DataFrame", value: str = "value", /, **fields: Any
         own = _present_fields(dict(zip(by, key, strict=True)))
         found.append(Cell(**fields, **own, **mean_fields(part[value].to_numpy(float))))
     return found
+
+
+def cell_table(cells: Iterable[Cell], kinds: Iterable[str] | None = None) -> "pd.DataFrame":
+    """Return a table with one row for each cell and one column for each field.
+
+    Parameters
+    ----------
+    cells : iterable of Cell
+    kinds : iterable of str, optional
+        Kinds of the cells that are listed, such as ("claim", "control"). By default all are.
+
+    Returns
+    -------
+    DataFrame
+        In the order of the cells. Without cells it has no rows and all columns.
+    """
+    import pandas as pd
+
+    rows = [vars(cell) for cell in cells if kinds is None or cell.kind in kinds]
+    return pd.DataFrame(rows, columns=[one.name for one in dataclass_fields(Cell)])
+
+
+def count_outcomes(outcomes: Iterable[str]) -> str:
+    """Return a sentence that counts the outcomes of claims and controls, the most frequent first.
+
+    Parameters
+    ----------
+    outcomes : iterable of str
+        Values of `Cell.outcome`, such as the column of a table.
+
+    Returns
+    -------
+    str
+        Markdown, such as "Outcomes: 5 *holds*, 2 *does not hold*."
+    """
+    counts = Counter(outcomes).most_common()
+    return "Outcomes: " + ", ".join(f"{count} *{name.replace('_', ' ')}*" for name, count in counts) + "."
+
+
+def list_skipped(has_run: Mapping[str, bool], why: str = "not run in this profile") -> list[dict[str, str]]:
+    """Return the entries of a result file for the parts of a lesson that did not run.
+
+    Parameters
+    ----------
+    has_run : mapping of str to bool
+        For each part, such as "the authors' five trials on MNIST", whether it ran.
+    why : str
+        The reason that all omitted parts share.
+
+    Returns
+    -------
+    list of dict
+        For `write(skipped=...)`.
+    """
+    return [{"what": part, "why": why} for part, ran in has_run.items() if not ran]
 
 
 def mean_fields(values: Any) -> dict[str, float | int]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from replication.ledger import Cell, row_cells, sample_cells
+from replication.ledger import Cell, cell_table, count_outcomes, list_skipped, row_cells, sample_cells
 
 WHERE = {"paper": "causal", "table": "t", "dataset": "mnist", "profile": "smoke"}
 
@@ -46,3 +46,23 @@ def test_groups_may_lack_a_field():
 def test_an_unknown_column_is_refused():
     with pytest.raises(TypeError, match="sparseness"):
         sample_cells(pd.DataFrame({"method": ["a"], "quantity": "q", "sparseness": 1, "value": 1.0}), **WHERE)
+
+
+def test_a_table_of_cells_has_every_field_and_the_kinds_asked_for():
+    figure = Cell(**WHERE, method="a", quantity="q", kind="figure", origin="printed", published=1.0, verdict="not_run")
+    claim = Cell(**WHERE, method="a", quantity="q", kind="claim", outcome="holds")
+    table = cell_table([figure, claim])
+    assert (
+        table.kind.tolist() == ["figure", "claim"] and Cell(**table.iloc[1].where(table.iloc[1].notna(), None)) == claim
+    )
+    assert cell_table([figure, claim], ("claim", "control")).outcome.tolist() == ["holds"]
+    assert cell_table([]).empty and list(cell_table([]).columns) == list(table.columns)
+
+
+def test_outcomes_are_counted_the_most_frequent_first():
+    found = count_outcomes(["undecided", "does_not_hold", "undecided"])
+    assert found == "Outcomes: 2 *undecided*, 1 *does not hold*."
+
+
+def test_only_parts_that_did_not_run_are_skipped():
+    assert list_skipped({"one part": True, "another": False}, "no files") == [{"what": "another", "why": "no files"}]
