@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from replication.causal.phase_shift.change_point import FEWEST_POINTS, change_point
+from replication.causal.phase_shift.change_point import FEWEST_POINTS, ChangePoint, change_point
 
 
 @dataclass(frozen=True)
@@ -40,30 +40,41 @@ def abrupt_power(
     runs: int,
     corner: float,
     drop: float,
-    noise: float,
+    noise: ArrayLike,
     axis: str = "sparsity",
     simulations: int = 100,
     seed: int = 0,
 ) -> float:
-    """Share of simulated steep drops that `change_point` calls abrupt with these sparsities and as many runs.
+    """Return the share of simulated steep drops that `change_point` calls abrupt, with these sparsities and runs.
 
     Each run is a plateau up to `corner`, then a straight fall by `drop` (along `axis`) to the last sparsity, with
     independent normal noise.
 
     Parameters
     ----------
-    sparsity : (p,)
+    sparsity : array_like of float, shape (p,)
         Increasing sparsities.
-    runs
+    runs : int
         Runs of each simulated curve.
-    corner
+    corner : float
         Sparsity of the corner, within those given.
-    drop, noise
-        Size of the fall and standard deviation of the noise, in units of accuracy.
+    drop : float
+        Size of the fall, in units of accuracy.
+    noise : float or array_like of float, shape (p,)
+        Standard deviation of the noise, in units of accuracy, at each sparsity.
     axis, seed
-        As `change_point`.
-    simulations
+        As in `change_point`.
+    simulations : int, default 100
         Curves drawn.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If `corner` is not between the first and the last sparsity.
     """
     points, rng = np.asarray(sparsity, dtype=float), np.random.default_rng(seed)
     if not points[0] <= corner < points[-1]:
@@ -72,6 +83,41 @@ def abrupt_power(
     curve = -drop * np.clip((x - at) / (x[-1] - at), 0, None)
     found = 0
     for number in range(simulations):
-        drawn = curve + noise * rng.standard_normal((runs, len(points)))
-        found += change_point(points, drawn, axis=axis, resamples=200, seed=number).abrupt
+        drawn = curve + np.asarray(noise) * rng.standard_normal((runs, len(points)))
+        found += change_point(points, drawn, axis=axis, resamples=99, seed=number).abrupt
     return found / simulations
+
+
+def power_at(
+    point: ChangePoint, sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "sparsity", simulations: int = 25
+) -> float | None:
+    """Return the power for a steep drop at a curve's critical sparsity, as deep and with as much noise as the curve.
+
+    Parameters
+    ----------
+    point : ChangePoint
+        Of this curve.
+    sparsity : array_like of float, shape (p,)
+        Increasing sparsities.
+    accuracy : array_like of float, shape (s, p)
+        One row for each run. The noise is the standard deviation between runs, pooled on either side of the corner.
+    axis : str, default "sparsity"
+        As in `abrupt_power`.
+    simulations : int, default 25
+        Curves drawn. The standard error of the power is then at most 0.1, which is enough to tell a test that could
+        have found a steep drop from one that could not.
+
+    Returns
+    -------
+    float or None
+        None for a single run, whose noise cannot be estimated, and without a corner before the last sparsity.
+    """
+    points, runs = np.asarray(sparsity, dtype=float), np.asarray(accuracy, dtype=float)
+    corner = point.critical_sparsity
+    if len(runs) == 1 or corner is None or not points[0] <= corner < points[-1]:
+        return None
+    variance, noise = runs.var(axis=0, ddof=1), np.empty(len(points))
+    for side in (points <= corner, points > corner):
+        noise[side] = np.sqrt(variance[side].mean())
+    options = {"runs": len(runs), "corner": corner, "drop": float(np.ptp(runs.mean(0))), "noise": noise}
+    return abrupt_power(points, **options, axis=axis, simulations=simulations)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from replication.causal.phase_shift.abrupt import abrupt_robustness
+from replication.causal.phase_shift.abrupt import abrupt_robustness, power_at
 from replication.causal.phase_shift.change_point import ChangePoint, change_point, one_standard_error
 from replication.ledger.cell import Cell
 from replication.ledger.claims import higher
@@ -17,6 +17,8 @@ MARGIN = 0.01
 #: pruning over all layers; the others are controls of ours.
 REFERENCES = ("magnitude", "dense", "magnitude_layer", "lamp", "squared_updates", "random")
 CLAIMED = ("magnitude", "dense")
+#: Methods under which the paper claims an abrupt drop.
+CLAIMED_DROPS = frozenset({"causal"})
 # A change point of fewer sparsities is not fitted.
 _FEWEST_POINTS = 6
 
@@ -43,7 +45,11 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
         found += curve_cells(curves, f"curve_{schedule}", where)
         found += difference_cells(curves, f"accuracy_{schedule}", where)
         found += mean_cells(curves, f"accuracy_mean_{schedule}", where)
-        found += drop_cells(critical_points(curves), curves, f"abrupt_drop_{schedule}", where)
+        points = critical_points(curves)
+        powers = drop_powers(points, curves)
+        found += drop_cells(points, curves, f"abrupt_drop_{schedule}", where, powers)
+        names = {"table": f"abrupt_power_{schedule}", "quantity": "power"}
+        found += [Cell(**where, **names, method=method, ours=power) for method, power in powers.items()]
         found += chosen_cells(curves, f"chosen_{schedule}", where, used["held_out"])
     rewound = raw[raw.study == "protocol_2024"]
     if len(rewound):
@@ -122,18 +128,33 @@ def critical_points(curves: pd.DataFrame, *, seed: int = 0) -> dict[str, ChangeP
     return found
 
 
+def drop_powers(points: Mapping[str, ChangePoint], curves: pd.DataFrame) -> dict[str, float]:
+    """The power for a steep drop at the critical sparsity of the methods whose drop the paper claims, where known."""
+    found = {}
+    for method in CLAIMED_DROPS & points.keys():
+        table = wide(curves, method, "test_accuracy").dropna()
+        power = power_at(points[method], table.columns.to_numpy(), table.to_numpy(), axis="log_density")
+        if power is not None:
+            found[method] = power
+    return found
+
+
 def drop_cells(
-    points: Mapping[str, ChangePoint], curves: pd.DataFrame, table: str, where: Mapping[str, str]
+    points: Mapping[str, ChangePoint],
+    curves: pd.DataFrame,
+    table: str,
+    where: Mapping[str, str],
+    powers: Mapping[str, float],
 ) -> list[Cell]:
     """The critical sparsity of every method, and whether the drop there is abrupt.
 
     "Abrupt" holds where `change_point` finds it and every re-fit without an end point or without a run finds it too;
     else it is undecided: a drop whose shape these runs cannot tell from a smooth one is not shown to be smooth.
-    p is the larger of those against a straight line and against smooth curves.
+    p is the larger of those against a straight line and against smooth curves. The notes have the `drop_powers`.
     """
     found, runs = [], curves.seed.nunique()
     for method, point in points.items():
-        kind = "claim" if method == "causal" else "control"
+        kind = "claim" if method in CLAIMED_DROPS else "control"
         outcome, note = "undecided", f"{point.shape}; BIC of smooth less abrupt curves {point.delta_bic:.1f}"
         if point.lost_before is not None:
             note += f"; {100 * point.lost_before:.0f}% of the fall comes before"
@@ -142,6 +163,8 @@ def drop_cells(
             again = abrupt_robustness(table_of.columns.to_numpy(), table_of.to_numpy(), axis="log_density")
             outcome = "holds" if again.kept == again.fits else "undecided"
             note += f"; abrupt in {again.kept} of {again.fits} re-fits without an end point or a run"
+        if method in powers:
+            note += f"; power for a steep drop there {100 * powers[method]:.0f}%"
         ends = (point.low, point.high) if runs > 1 else (None, None)  # one run shows no spread
         numbers = {"ours": point.critical_sparsity, "ci_low": ends[0], "ci_high": ends[1], "n": runs}
         p_value = max(point.p_line, point.p_smooth)

@@ -133,7 +133,7 @@ def _shape(released: Released, name: str, state: str, group: str, wanted: dict) 
         return None, ""
     ((method, point),) = points.items()
     where = {"paper": "causal", "dataset": "released", "profile": "paper"}
-    (cell,) = drop_cells(points, curves, "abrupt_drop", where)
+    (cell,) = drop_cells(points, curves, "abrupt_drop", where, powers={})
     shape = Shape(
         name,
         state,

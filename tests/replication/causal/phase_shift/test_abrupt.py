@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from replication import ledger
-from replication.causal.phase_shift.abrupt import abrupt_power, abrupt_robustness
+from replication.causal.phase_shift.abrupt import abrupt_power, abrupt_robustness, power_at
 from replication.causal.phase_shift.change_point import change_point
 from replication.causal.phase_shift.verdicts import wide
 
@@ -53,3 +53,21 @@ def test_the_one_abrupt_curve_loses_its_verdict_without_its_last_total_or_a_seed
     found = abrupt_robustness(points, runs, axis="log_density")
     assert found.fits == 5 and found.kept < 5
     assert not change_point(points[:-1], runs[:, :-1], axis="log_density").abrupt
+
+
+def test_the_power_at_a_curves_own_corner_is_that_of_the_simulation_with_its_depth_and_noise():
+    """Two sides of a corner at a point: noise free on the plateau, of known size on the fall."""
+    points = [*SEVEN[:5], 0.95, 0.97, 0.98, 0.99, 0.995]
+    depth = [0.0] * 6 + [-0.1, -0.2, -0.3, -0.4]
+    noise = [0.0] * 6 + [0.01] * 4
+    runs = [[d + side * n for d, n in zip(depth, noise, strict=True)] for side in (-1, 0, 1)]
+    point = change_point(points, runs, axis="log_density")
+    found = power_at(point, points, runs, axis="log_density", simulations=8)
+    options = {"runs": 3, "corner": point.critical_sparsity, "drop": 0.4, "noise": noise, "axis": "log_density"}
+    assert found == abrupt_power(points, **options, simulations=8)
+
+
+def test_a_single_run_and_a_line_have_no_power():
+    assert power_at(change_point(SEVEN, [[0.9, 0.9, 0.9, 0.9, 0.8, 0.7, 0.2]]), SEVEN, [[0.9] * 7]) is None
+    level = [[0.5] * 7, [0.51] * 7]
+    assert power_at(change_point(SEVEN, level), SEVEN, level) is None

@@ -84,7 +84,9 @@ def test_critical_points_fall_where_they_were_put():
     assert set(points) == {"causal", "magnitude"}
     assert points["causal"].critical_sparsity == pytest.approx(0.7, abs=0.05)
     assert points["magnitude"].critical_sparsity == pytest.approx(0.5, abs=0.05)
-    found = curves.drop_cells(points, runs(), "abrupt_drop_path-lenet", WHERE)
+    powers = curves.drop_powers(points, runs())
+    assert set(powers) == {"causal"}, "only the drop that the paper claims"
+    found = curves.drop_cells(points, runs(), "abrupt_drop_path-lenet", WHERE, powers)
     assert [(cell.method, cell.kind) for cell in found] == [("causal", "claim"), ("magnitude", "control")]
     assert found[0].ci_low <= found[0].ours <= found[0].ci_high
     assert all(cell.p_value == max(points[cell.method].p_line, points[cell.method].p_smooth) for cell in found)
@@ -100,7 +102,8 @@ def test_schedules_have_tables_of_their_own():
     path, totals = (
         {cell.table for cell in curves.cells(runs().assign(study="curves"), content(totals=flag))} for flag in (0, 1)
     )
-    assert path == {f"{name}_path-lenet" for name in ("curve", "accuracy", "accuracy_mean", "abrupt_drop", "chosen")}
+    names = ("curve", "accuracy", "accuracy_mean", "abrupt_drop", "abrupt_power", "chosen")
+    assert path == {f"{name}_path-lenet" for name in names}
     assert totals == {name.replace("path", "totals") for name in path}
 
 
