@@ -156,6 +156,11 @@ def claims_b(counted: "Facts") -> dict[str, str]:
         found["controls"] = " ".join(controls)
     if drops:
         found["drop"] = f"An abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves."
+        if counted.drop_power:
+            found["drop"] += (
+                " Where these curves bend, so few networks would show a steep drop of the same depth with a power of "
+                f"{percent(counted.drop_power)}."
+            )
     if flat:
         found["flatness"] = (
             "The Hessian's top eigenvalue and trace on the remaining weights are lower than the dense network's in "

@@ -109,7 +109,7 @@ def _claims_b(counted: Facts) -> dict[str, str]:
     )
     if drops and flat:
         found["drop"] = (
-            f"急な低下が示されたのは {drops.cases} 本中 {drops.holds} 本。"
+            f"急な低下が示されたのは {drops.cases} 本中 {drops.holds} 本{_power(counted)}。"
             f"残った重みでのヘッセ行列の最大固有値とトレースは、単独の検定では {flat.cases} 件中 "
             f"{flat.holds_alone} 件で密より小さく、"
             f"{flat.fails_alone} 件で大きい(補正後は {flat.holds} 件と {flat.fails} 件)。"
@@ -123,3 +123,10 @@ def _claims_b(counted: Facts) -> dict[str, str]:
             )
         found["drop"] += "ほかは判定できない。"
     return found
+
+
+def _power(counted: Facts) -> str:
+    """Return the power for a steep drop, in brackets."""
+    if not counted.drop_power:
+        return ""
+    return f"(同じ深さの急な低下があっても、検出力は {percent(counted.drop_power, '〜')})"

@@ -65,6 +65,8 @@ class Facts:
         Number of these figures that the design of a run fixes, and of the identical ones among them.
     points : str
         Tested sparsities of paper B's accuracy against magnitude by dataset, such as "27 on mnist, 14 on cifar10".
+    drop_power : tuple of float or None
+        Smallest and largest power of the curves for a steep drop at the place where they bend.
     """
 
     theirs: Mapping[str, int]
@@ -80,6 +82,7 @@ class Facts:
     beside: Mapping[str, int] = field(default_factory=Counter)
     designed: tuple[int, int] = (0, 0)
     points: str = ""
+    drop_power: tuple[float, float] | None = None
 
     @property
     def compared(self) -> int:
@@ -136,6 +139,7 @@ def facts(rows: Sequence[Row]) -> Facts:
         [row["ours"] for row in rows if row["table"] == "crossed_pairs" and row["quantity"] == quantity]
         for quantity in ("own_risk", "another_risk")
     )
+    power = [row["ours"] for row in rows if row["table"].startswith("abrupt_power_")]
     return Facts(
         Counter(row["verdict"] for row in printed if row["profile"] == AUTHORS),
         Counter(row["verdict"] for row in printed if row["profile"] != AUTHORS),
@@ -152,6 +156,7 @@ def facts(rows: Sequence[Row]) -> Facts:
         Counter(row["verdict"] for row in released if row["profile"]),
         (len(designed), sum(row["verdict"] == "identical" for row in designed)),
         ", ".join(f"{number} on {dataset}" for dataset, number in Counter(points).items()),
+        (min(power), max(power)) if power else None,
     )
 
 
