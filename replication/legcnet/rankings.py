@@ -72,10 +72,25 @@ def rankings(
         B networks at their initial weights.
     trained : Tensor (B, M)
         Weights of the dense networks after training.
-    shifts : int
-        Circular shifts of the exponents.
-    seed, first : int
-        Random orders of network b depend on `seed` and `first` + b alone.
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Settings of the data set; its recording "ft" is used.
+    shifts : int, default 39
+        Number of circular shifts of the exponents.
+    seed : int, default 0
+        Seed of the random orders, which for network b depend on `seed` and `first` + b alone.
+    first : int, default 0
+        Number of the first network.
+
+    Returns
+    -------
+    Rankings
+
+    Raises
+    ------
+    ValueError
+        If `shifts` is below 1, or the recording does not fit the data.
     """
     at_least(1, shifts=shifts)
     count = trained.shape[1]

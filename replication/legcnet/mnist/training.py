@@ -18,9 +18,16 @@ _CHUNK = 4096  # rows whose outputs are held at once
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Outcome of `train`: the networks as each stopped, and B figures each; `epochs` counts from 0, as the paper does.
+    """Outcome of `train` for B networks.
 
-    A network that never reached the benchmark has `reached` False and `epochs` equal to the budget.
+    Attributes
+    ----------
+    networks : ModelBatch
+        The networks as each stopped.
+    epochs : Tensor (B,), int64
+        Epoch after which the benchmark was reached, from 0 as in the paper; the budget where it was not reached.
+    reached : Tensor (B,), bool
+        Whether the benchmark was reached.
     """
 
     networks: ModelBatch
@@ -30,11 +37,17 @@ class Trained:
 
 @dataclass(frozen=True)
 class Measures:
-    """Of one network on test rows.
+    """Accuracy and F1 of one network on test rows.
 
-    accuracy and f1 (macro) are over all of them. accuracy_printed and f1_printed are what the authors' scripts print:
-    they divide the correct ones by the number of mini-batches times their size, although the last is smaller, and take
-    F1 over the first row of every mini-batch alone.
+    The authors' scripts divide the number of correct rows by the number of mini-batches times their size, although the
+    last is smaller, and take F1 over the first row of every mini-batch alone.
+
+    Attributes
+    ----------
+    accuracy, f1 : float
+        Over all rows; F1 is the macro average.
+    accuracy_printed, f1_printed : float
+        As the authors' scripts print them.
     """
 
     accuracy: float
@@ -44,7 +57,20 @@ class Measures:
 
 
 def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Mean over rows and outputs of the squared distance to the one-hot labels: torch's MSELoss, the authors' loss."""
+    """Return the mean over rows and outputs of the squared distance to the one-hot labels, as torch's MSELoss does.
+
+    Parameters
+    ----------
+    outputs : Tensor (n, o)
+        Outputs of the network.
+    labels : Tensor (n,), int64
+        Classes, from 0 to o - 1.
+
+    Returns
+    -------
+    Tensor ()
+        The authors' loss.
+    """
     target = torch.nn.functional.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
     return (outputs - target).square().mean()
 
@@ -64,11 +90,36 @@ def train(
     benchmark: float | None = BENCHMARK,
     budget: int = BUDGET,
 ) -> Trained:
-    """Trains copies of the networks on the mini-batches of `order`, each until it reaches the benchmark.
+    """Train copies of networks on the mini-batches of `order`, each until it reaches the benchmark.
 
-    `keep` (B, M) bool is enforced from before the first step on, as in the authors' scripts. The accuracy that counts
-    is training accuracy as they print it (see `Measures`), after each epoch. With `benchmark` None all of the budget is
-    used. Raises ValueError naming the argument.
+    The accuracy that counts is the training accuracy as the authors' scripts print it (see `Measures`), after each
+    epoch.
+
+    Parameters
+    ----------
+    networks : ModelBatch
+        B networks with M weights, which are not changed.
+    digits : Digits
+        Training and test rows.
+    seed : int
+        Seed of the order of the mini-batches.
+    keep : Tensor (B, M), bool, optional
+        Mask, True = keep, enforced from before the first step on, as in the authors' scripts.
+    batch_size : int, default 128
+        Number of rows of a mini-batch.
+    benchmark : float or None, default 0.92
+        Training accuracy at which training stops. With None the whole budget is used.
+    budget : int, default 50
+        Largest number of epochs.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
     final = networks.select(range(len(networks)))
     if keep is not None:
