@@ -63,6 +63,10 @@ def all_methods(*, lr: float, seed: int) -> dict[str, Method]:
         Learning rate of the recorded steps.
     seed : int
         Seed of the random scores.
+
+    Returns
+    -------
+    dict of Method
     """
     names = ("causal", "causal_sgd", "causal_exact", "squared_updates", "magnitude", "lamp", "random")
     given = {"lr": lr, "seed": seed}

@@ -32,7 +32,32 @@ MASKS += ("dense", "magnitude", "magnitude_layer", "lamp", "random")
 def trained(
     model: nn.Module, images: Images, setting: Setting, mask: Mask | None, *, epochs: int, seed: int, first: int = 0
 ) -> tuple[nn.Module, int]:
-    """A copy trained by Adam, under the mask if any, until `has_converged` or for `epochs`; and the epochs it took."""
+    """Train a copy of a network by Adam until it converges, under a mask if any.
+
+    Parameters
+    ----------
+    model : Module
+        The network, which is not changed.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training, except for the optimiser.
+    mask : Mask or None
+        Weights that stay 0.
+    epochs : int
+        Largest number of epochs; training stops earlier by `has_converged`.
+    seed : int
+        Seed of the order of the mini-batches.
+    first : int, default 0
+        Number of the first epoch.
+
+    Returns
+    -------
+    model : Module
+        The trained copy.
+    epochs : int
+        Number of epochs that it took.
+    """
     model = setting.place(copy.deepcopy(model), images)
     optimizer = Adam(model.parameters(), lr=RATE)
     training = {"epochs": epochs, "optimizer": optimizer, "seed": seed, "first": first}
@@ -143,22 +168,49 @@ def experiment(
     after: int,
     seed: int,
 ) -> tuple[list[float], Rows]:
-    """The paper's experiment for one seed, with one unit for the sparsities and one for each mask that is trained.
+    """Return the paper's experiment for one seed, with one unit for the sparsities and one for each trained mask.
 
     A mask is made when a unit that is not stored needs it. Of the masks, "shuffled" has causal's count in each layer
     at random places, all others but "dense" have causal's count over all layers.
 
     Parameters
     ----------
-    units, key
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    setting : Setting
+        Settings of the training, except for the optimisers.
+    alpha : float
+        The penalty lambda, in the units of the screen's statistic.
+    units : Units
+        Store of the units.
+    key : mapping
         As in `runs.curves`.
-    epochs, after
-        Epochs of Adam before and of SGD in each iteration; most epochs of Adam under each mask, 0 trains none.
+    iterations : int
+        Number of iterations.
+    epochs : int
+        Largest number of epochs of Adam before the first iteration, and number of epochs of SGD in each.
+    after : int
+        Largest number of epochs of Adam under each mask; with 0 none is trained.
+    seed : int
+        Seed of the network and of the order of the mini-batches.
 
     Returns
     -------
-    tuple
-        The sparsity of causal's mask after each iteration, and the rows of `row`.
+    sparsities : list of float
+        Sparsity of causal's mask after each iteration.
+    rows : list of dict
+        Rows of `row`, one per mask in `MASKS`.
+
+    Raises
+    ------
+    ValueError
+        If the screen would not be the authors' fit (`Screen.condition`).
+
+    References
+    ----------
+    Shah et al., arXiv:2412.03035.
     """
     saved = cache(lambda: trained(network(seed), images, setting, None, epochs=epochs, seed=seed)[0])
     schedule = {"epochs": epochs, "seed": seed}

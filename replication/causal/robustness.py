@@ -76,11 +76,35 @@ def run(
     after: int,
     seeds: Sequence[int],
 ) -> pd.DataFrame:
-    """`protocols.gradual` under every condition: one row per seed, condition and sparsity.
+    """Prune by `protocols.gradual` under every condition, and compare with the unchanged training.
 
-    Columns as in `runs.curve_row`, condition for method; with rank_correlation and jaccard, of this sparsity's scores
-    and mask with those of the unchanged training from the same initial weights. "another order" changes only the order
-    of the mini-batches: what differs there is noise.
+    The condition "another order" changes only the order of the mini-batches, so that its differences are noise.
+
+    Parameters
+    ----------
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    held : Images
+        Held-out images in their test part, as returned by `runs.hold_out`.
+    setting : Setting
+        The unchanged setting.
+    method : Method
+        The score by which weights are pruned.
+    levels : sequence of float
+        Rising sparsities.
+    before, between, after : int
+        Epochs before the first recording, before each cut, and after it, as in `protocols.gradual`.
+    seeds : sequence of int
+        One initial network each.
+
+    Returns
+    -------
+    DataFrame
+        One row per seed, condition and sparsity, with the columns of `runs.curve_row`, condition instead of method.
+        rank_correlation: Spearman's, of this sparsity's scores with those of the unchanged training from the same
+        initial weights. jaccard: Jaccard index of the weights that the two masks keep.
     """
     found = []
     for seed in seeds:
@@ -103,8 +127,19 @@ def run(
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """One row per condition: agreement of the scores at the first sparsity and of the masks at the last, means over
-    seeds; the sparsity chosen on held-out images by the one-standard-error rule; and test accuracy there.
+    """Return one row per condition: agreement with the unchanged training, and the chosen sparsity.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Table of `run`.
+
+    Returns
+    -------
+    DataFrame
+        Rank correlation of the scores at the first sparsity and Jaccard index of the masks at the last, means over
+        seeds; chosen sparsity, by the one-standard-error rule on held-out images; test accuracy there; seeds (their
+        number).
     """
     rows = {}
     for name, part in found.groupby("condition", sort=False):

@@ -74,11 +74,35 @@ class Protocol:
         return epochs | {"lr_min": "constant" if self.lr_min is None else self.lr_min}
 
     def recording(self, method: str) -> dict[str, int | float]:
-        """Part of a unit's key: how a method records its steps, empty for methods that record none."""
+        """Return the part of a unit's key that states how a method records its steps.
+
+        Parameters
+        ----------
+        method : str
+            One of `METHODS`.
+
+        Returns
+        -------
+        dict
+            Empty for methods that record none.
+        """
         return {"recorded": self.recorded, "record_lr": self.record_lr} if method in RECORDED else {}
 
     def counts(self, weights: int, total: float) -> list[int]:
-        """Return the number of pruned weights after each cut, each rounded as torch's pruning does."""
+        """Return the number of pruned weights after each cut, each rounded as torch's pruning does.
+
+        Parameters
+        ----------
+        weights : int
+            Number of prunable weights.
+        total : float
+            Pruned fraction after the last cut.
+
+        Returns
+        -------
+        list of int
+            One per cut.
+        """
         cuts = range(1, self.iterations + 1)
         return [zeros(weights, total, cuts=j, iterations=self.iterations, schedule=self.schedule) for j in cuts]
 

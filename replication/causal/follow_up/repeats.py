@@ -30,10 +30,16 @@ _BATCH = 250  # images whose activations are held at once
 
 @dataclass(frozen=True)
 class Effort:
-    """Of the measurements of one network; the default values are the authors'.
+    """Effort of the measurements of one network, all of which are on all test images.
 
-    Attributes: eigenvalues (their number); draws of noise for each level; levels of noise. All are measured on all test
-    images.
+    Attributes
+    ----------
+    eigenvalues : int
+        Number of eigenvalues of the Hessian.
+    levels : tuple of float
+        Levels of noise.
+    draws : int, default 10
+        Number of draws of noise for each level, the authors' by default.
     """
 
     eigenvalues: int

@@ -60,6 +60,10 @@ def change_point_posterior(
     sparsity, accuracy, confidence_level
         As in `change_point`. The credible interval has the confidence level as its probability.
 
+    Returns
+    -------
+    ChangePointPosterior
+
     Raises
     ------
     ValueError

@@ -81,7 +81,7 @@ def change_point(
     resamples: int = 1000,
     seed: int = 0,
 ) -> ChangePoint:
-    """Locates the drop of accuracy over sparsity, and tests whether there is one and whether it is abrupt.
+    """Locate the drop of accuracy over sparsity, and test whether there is one and whether it is abrupt.
 
     Two abrupt curves are fitted by least squares, a stick (broken line; Hudson, 1966) and a ramp, and the better is
     kept; their smooth counterparts with as many parameters are a line less an exponential, and a logistic.
@@ -99,20 +99,28 @@ def change_point(
 
     Parameters
     ----------
-    sparsity : (p,)
+    sparsity : array (p,)
         Increasing, in [0, 1], at least `FEWEST_POINTS`.
-    accuracy : (s, p)
+    accuracy : array (s, p)
         One row per run (seed). Any measure that falls when too much is pruned.
-    axis
-        Along which lines are straight: "sparsity", or "log_density" (-log10 of the kept fraction). They need not
-        agree: a fall that is straight in log density accelerates in sparsity and its corner there comes late.
-    confidence_level, resamples, seed
-        Coverage of the interval; bootstrap samples; same seed, same result.
+    axis : str, default "sparsity"
+        Axis along which lines are straight: "sparsity", or "log_density" (-log10 of the kept fraction). The two need
+        not agree: a fall that is straight in log density accelerates in sparsity, and its corner there comes late.
+    confidence_level : float, default 0.95
+        Coverage of the interval, between 0 and 1.
+    resamples : int, default 1000
+        Number of bootstrap samples.
+    seed : int, default 0
+        Seed of the bootstrap samples.
+
+    Returns
+    -------
+    ChangePoint
 
     Raises
     ------
     ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
     points, runs = check_curves(sparsity, accuracy)
     if axis not in ("sparsity", "log_density"):
