@@ -132,7 +132,17 @@ def initial_weights(name: str) -> list[Weights]:
 
 
 def released_masks() -> tuple[str, ...]:
-    """Return the names of the data sets with released masks (all but vowel). Errors are as in `masks`."""
+    """Return the names of the data sets with released masks (all but vowel).
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    FileNotFoundError
+        As `masks`.
+    """
     return tuple(_published_masks()["ft"])
 
 
