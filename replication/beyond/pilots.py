@@ -36,7 +36,7 @@ def pilot_settings(task: str, *, samples: int, folder: Path, seed: int = 0) -> d
         Number of samples in all, if the data have more.
     folder : Path
         Folder for the CSV file of "iris".
-    seed : int
+    seed : int, default 0
         Seed by which samples are chosen.
 
     Returns

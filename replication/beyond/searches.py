@@ -65,13 +65,15 @@ def grid_values(
     samples : int
         Number of samples in all, if the data have more.
     sparsities : sequence of float
+        Pruned fractions.
     seeds : int
         Number of initial networks.
     folder : Path
         Folder of the units, one for each seed, and of files of the task.
-    before : int
-        Epochs before pruning, at least 2 more than the recorded ones, which have 205 steps or more.
-    seed : int
+    before : int, default 0
+        Smallest number of epochs before pruning. There are at least 2 more than the recorded ones, which have 205 steps
+        or more.
+    seed : int, default 0
         First of the seeds of the initial networks, and the seed by which samples are chosen.
 
     Returns

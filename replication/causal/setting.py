@@ -110,7 +110,13 @@ class Setting:
             Seed of the order of the mini-batches, and of dropout.
         first : int, default 0
             Number of the first epoch. Epoch i of this call has the mini-batches of (seed, first + i).
-        scheduler, mask, recorder, stop
+        scheduler : LRScheduler, optional
+            As in `ccprune.training.fit`.
+        mask : Mask, optional
+            As in `ccprune.training.fit`.
+        recorder : Recorder, optional
+            As in `ccprune.training.fit`.
+        stop : callable, optional
             As in `ccprune.training.fit`.
 
         Returns

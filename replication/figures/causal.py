@@ -52,7 +52,7 @@ def accuracy_against_sparsity(
         Columns method, seed, level (sparsity) and `value`. A method "dense" is drawn as a dotted line.
     value : str, default "test_accuracy"
         Column to draw.
-    label : str
+    label : str, default "test accuracy (share)"
         Label of the y axis.
     marks : mapping of method to sparsity, optional
         Critical sparsities, drawn as vertical bars on the lines.

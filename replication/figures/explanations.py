@@ -106,7 +106,7 @@ def agreements(
         As from `shap_runs.agreements`.
     quantity : str, default "spearman"
         Column to draw.
-    label : str
+    label : str, default "Spearman's rank correlation"
         Name of the quantity.
     ax : Axes, optional
         By default new axes.

@@ -177,14 +177,16 @@ def train(
         B networks with M weights, which are not changed.
     x_train, y_train, x_test, y_test : Tensor
         Samples as in `advance`.
-    lr, reduction
-        As in `advance`.
+    lr : float
+        Learning rate, above 0.
     epochs : int
         Largest number of epochs, at least 1.
     benchmark : float or None
         Training accuracy in (0, 1]. With None every network is trained for all epochs.
     keep : Tensor (B, M), bool, optional
         Mask, True = keep. Pruned weights are zero from the start, as in the authors' scripts.
+    reduction : str, default "mean"
+        As in `advance`.
 
     Returns
     -------

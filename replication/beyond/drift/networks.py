@@ -36,14 +36,14 @@ class Disturbance:
 
     Attributes
     ----------
-    images : callable
+    images : callable, optional
         Maps the images, the share of the training that is over, and a seed to the images of the next epoch. Pruned
-        networks are tested on the test images of the end.
-    lr : callable
-        Maps the share of the training that is over to a factor of the learning rate.
-    noise : float
+        networks are tested on the test images of the end. By default the images do not change.
+    lr : callable, optional
+        Maps the share of the training that is over to a factor of the learning rate, 1 by default.
+    noise : float, default 0
         Scale of the noise added to each gradient, relative to the gradient's root mean square.
-    tail : float
+    tail : float, default 2
         Index of the noise's symmetric stable distribution, at most 2. With 2 it is normal, below 2 it has no variance.
     """
 
@@ -224,10 +224,18 @@ def drift_runs(
     ----------
     network : callable
         Maps a seed to an initial network.
-    images, setting, names, epochs
-        As in `disturbed_scores`.
+    images : Images
+        The undisturbed set.
+    setting : Setting
+        Learning rate, momentum and mini-batch size.
+    names : sequence of str
+        Criteria of `ccprune.criteria.list_criteria()`.
     sparsities : sequence of float
+        Pruned fractions.
+    epochs : int
+        Number of epochs.
     seeds : sequence of int
+        One initial network each.
     disturbances : mapping of name to Disturbance, optional
         By default `DISTURBANCES`.
 
@@ -268,8 +276,9 @@ def drift_effects(runs: pd.DataFrame, quantity: str, *, sparsity: float | None =
     runs : DataFrame
         Table of `drift_runs` with at least 2 seeds.
     quantity : str
+        One of the quantities in `runs`.
     sparsity : float, optional
-        None for "rank correlation".
+        Pruned fraction; None for "rank correlation".
 
     Returns
     -------

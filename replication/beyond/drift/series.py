@@ -91,13 +91,16 @@ def granger_rates(*, points: int, strength: float, repeats: int, significance: f
 
     Parameters
     ----------
-    points, strength
-        As in `disturbed_series`.
+    points : int
+        Number of points of each series.
+    strength : float
+        Coefficient of the cause in the series with a coupling.
     repeats : int
         Number of series of each kind.
     significance : float
         Significance level.
     seed : int
+        First of the series' seeds.
 
     Returns
     -------

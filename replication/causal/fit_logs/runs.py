@@ -50,7 +50,9 @@ def log_runs(
         Some of `STARTS`.
     seeds : sequence of int
         One network each.
-    units, key
+    units : Units
+        Store of the units.
+    key : mapping
         As in `runs.curves`.
 
     Returns

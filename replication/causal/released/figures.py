@@ -30,29 +30,29 @@ class Figure:
 
     Attributes
     ----------
-    number
+    number : int
         Place in the file, from 1.
-    group
+    group : str
         Group of figures that share their settings.
-    source
+    source : str
         Repository, commit and file, as in "A@59e19d1a:results/scores_list.csv".
-    network, dataset, method
+    network, dataset, method : str
         As in "resnet20", "cifar10", "causal".
-    sparsity
-        Pruned fraction that was asked for; where only the total of a schedule is known, the released share of zeros.
-    zeros
+    sparsity : float or None
+        The wanted pruned fraction; where only the total of a schedule is known, the released share of zeros.
+    zeros : float or None
         Released share of zeros over all tensors called weight, None where it was not released.
-    quantity
+    quantity : str
         What was measured, as in "test_accuracy".
-    repetition
+    repetition : int or None
         Number of the run, from 1, None where there is one run or several.
-    value
+    value : float
         The figure.
-    n
-        Runs or draws behind the value.
-    origin
+    n : int
+        Number of runs or draws behind the value.
+    origin : str
         "released", or "derived" where it was computed from released figures.
-    details
+    details : mapping
         Further conditions, such as "iterations", "level" (of noise) and "after_iteration".
     """
 
