@@ -20,7 +20,21 @@ Change = Callable[[Images, Setting], tuple[Images, Setting]]
 
 
 def mislabelled(images: Images, *, share: float, seed: int) -> Images:
-    """The set with `share` of the training labels replaced by another class, drawn at random."""
+    """Return the set with a share of the training labels replaced by another class, drawn at random.
+
+    Parameters
+    ----------
+    images : Images
+        The set, which is not changed.
+    share : float
+        Share of the replaced labels, in [0, 1].
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    Images
+    """
     generator = torch.Generator().manual_seed(seed)
     wrong = torch.randperm(len(images.y_train), generator=generator)[: round(share * len(images.y_train))]
     labels = images.y_train.clone()
@@ -30,20 +44,48 @@ def mislabelled(images: Images, *, share: float, seed: int) -> Images:
 
 
 def inverted(images: Images) -> Images:
-    """The set with black and white exchanged: a shift of the data that keeps the labels."""
+    """Return the set with black and white exchanged, a shift of the data that keeps the labels.
+
+    Parameters
+    ----------
+    images : Images
+        The set, which is not changed.
+
+    Returns
+    -------
+    Images
+    """
     return replace(images, x_train=255 - images.x_train, x_test=255 - images.x_test)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A change of training, and one of the data from the recording on: `after` sees what `before` did not."""
+    """A change of the training, and a change of the data from the recording on.
+
+    Attributes
+    ----------
+    before : callable, optional
+        Maps images and setting to those of the training from its start. By default they do not change.
+    after : callable, optional
+        Maps images to those from the recording on. By default they do not change.
+    """
 
     before: Change = lambda images, setting: (images, setting)
     after: Callable[[Images], Images] = lambda images: images
 
 
 def conditions(*, seed: int) -> dict[str, Condition]:
-    """The ways in which training is changed, the unchanged one first."""
+    """Return the ways in which training is changed, the unchanged one first.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of wrong labels.
+
+    Returns
+    -------
+    dict of Condition
+    """
 
     def setting(**changes: Callable[[Setting], float]) -> Condition:
         def changed(images: Images, now: Setting) -> tuple[Images, Setting]:

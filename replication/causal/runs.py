@@ -185,7 +185,17 @@ def curve_row(seed: int, method: str, point: Point, images: Images, held: Images
 
 
 def training_key(setting: Setting) -> dict[str, Scalar]:
-    """The setting's attributes, as a part of the key of a unit."""
+    """Return the setting's attributes as a part of the key of a unit.
+
+    Parameters
+    ----------
+    setting : Setting
+        Settings of the training.
+
+    Returns
+    -------
+    dict
+    """
     stored = {name: value if isinstance(value, Scalar) else str(value) for name, value in vars(setting).items()}
     return {_STORED_NAMES.get(name, name): value for name, value in stored.items()}
 

@@ -111,6 +111,18 @@ def torch_default_(model: nn.Module, generator: torch.Generator) -> nn.Module:
     """Draw weights and biases of linear layers in place as torch's constructors do, but from `generator`.
 
     They are uniform within +-1 / sqrt(fan_in). The numbers are the same as after `torch.manual_seed`.
+
+    Parameters
+    ----------
+    model : Module
+        The model.
+    generator : Generator
+        Generator of the numbers.
+
+    Returns
+    -------
+    Module
+        The same model.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -207,6 +219,26 @@ def alexnet32(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Seq
     It has 23,201,472 weights for CIFAR-10 (3, 32, 10). Kernels, strides and padding are those of the authors' code,
     including the second convolution's kernel of 2. In their code dropout is active in evaluation, here it is not.
     Max-pooling precedes ReLU as in `lenet`. Dropout draws from the global generator of its device.
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of channels of the images.
+    size : int
+        Number of rows and of columns, at least 11.
+    classes : int
+        Number of classes.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer or too small.
     """
     _check("in_channels", in_channels)
     _check("size", size, 11)
@@ -246,6 +278,24 @@ def resnet18(in_channels: int, classes: int, *, seed: int) -> nn.Sequential:
     shortcut of a stage that begins with stride 2 is a 1 x 1 convolution. The last layer's input is the mean over all
     positions, so images may have any size. Without normalisation the initial logits are large: for inputs from N(0, 1)
     the initial cross-entropy is 7 to 24 (five seeds) instead of log 10 = 2.3.
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of channels of the images.
+    classes : int
+        Number of classes.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer or below 1.
     """
     return _resnet(in_channels, classes, stages=(64, 128, 256, 512), blocks=2, norm=False, seed=seed)
 
@@ -256,6 +306,24 @@ def resnet20(in_channels: int, classes: int, *, seed: int) -> nn.Sequential:
     It has 270,896 weights for CIFAR-10 (3, 10). The shortcut of a stage that begins with stride 2 is a 1 x 1
     convolution with batch norm (option B of He et al.), as in the code of paper B's follow-up. The network of He et al.
     has option A, which adds no weights.
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of channels of the images.
+    classes : int
+        Number of classes.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer or below 1.
 
     References
     ----------

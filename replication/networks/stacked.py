@@ -154,7 +154,17 @@ class ModelBatch:
 
 
 def concatenated(batches: Sequence[ModelBatch]) -> ModelBatch:
-    """Return the models of several batches, of one shape, as one batch."""
+    """Return the models of several batches, of one shape, as one batch.
+
+    Parameters
+    ----------
+    batches : sequence of ModelBatch
+        Batches of one shape, at least one.
+
+    Returns
+    -------
+    ModelBatch
+    """
     together = {name: torch.cat([each.parameters[name] for each in batches]) for name in batches[0].parameters}
     return replace(batches[0], parameters=together)
 

@@ -55,7 +55,7 @@ def record(ensemble: MLPBatch, x: Tensor, y: Tensor, *, steps: int, lr: float, r
     lr : float
         Learning rate.
     reduction : str, default "mean"
-        As in `train.advance`.
+        As in `training.advance`.
 
     Returns
     -------

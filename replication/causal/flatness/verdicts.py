@@ -39,7 +39,7 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     Parameters
     ----------
     raw : DataFrame
-        One row a measured network, as `flatness_runs.measure_points` makes them. Rows of older results have no column
+        One row a measured network, as `runs.measure_points` makes them. Rows of older results have no column
         `places` and no dense network at the same places; these comparisons are then left out.
     content : mapping
         The result, for its parameters and profile.
@@ -84,10 +84,22 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
 
 
 def ruined(raw: pd.DataFrame, *, classes: int) -> pd.Series:
-    """Whether each network is ruined: test accuracy at most the mean of chance and its dense twin's.
+    """Return whether each network is ruined: test accuracy at most the mean of chance and its dense twin's.
 
     Such a network has lost at least half of what training gained over chance. The rule takes the dense network of the
     same seed and level for its unit, so that it is the same on easy and on hard data; chance is 1 / `classes`.
+
+    Parameters
+    ----------
+    raw : DataFrame
+        Rows of `runs.measure_points`.
+    classes : int
+        Number of classes; chance is 1 / `classes`.
+
+    Returns
+    -------
+    Series of bool
+        With the index of `raw`.
 
     Raises
     ------

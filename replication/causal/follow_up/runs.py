@@ -52,7 +52,7 @@ def follow_up_runs(
     key : mapping
         As in `runs.curves`.
     names : sequence of str
-        Some of `follow_up_protocols.METHODS`.
+        Some of `protocols.METHODS`.
     totals : sequence of float
         Pruned shares of the prunable weights.
     seeds : sequence of int

@@ -44,7 +44,7 @@ class Design:
     epochs : int
         Epochs of dense training with a learning rate that falls by a cosine to `lr_min`.
     lr_min : float or None, default 1e-3
-        As in `follow_up.train_stage`.
+        As in `procedure.train_stage`.
     recorded : int, default 1
         Recorded epochs of plain SGD from the trained network. ShrinkBench's default flags were 10.
     record_lr : float, default 1e-3
@@ -114,7 +114,7 @@ def before_fine_tuning(
         compression, weights, pruned, sparsity, least_density (kept share of the emptiest layer), top1, top5 (share of
         test images whose class is the first, among the first five) and loss; and of its fit outcome, passes, explained
         and zeros, as in `fits.Fit`. All but the facts of the fit are None where it has no coefficients. Second, the
-        rows of `study_agreement.agreement`, with seed and method, of the fits among the names.
+        rows of `agreement.agreement`, with seed and method, of the fits among the names.
 
     Raises
     ------

@@ -10,19 +10,39 @@ from replication.causal.phase_shift.change_point import FEWEST_POINTS, change_po
 
 @dataclass(frozen=True)
 class Robustness:
-    """Re-fits of a curve without an end point or without a run: how many there are, and how many are still abrupt."""
+    """Re-fits of a curve without an end point or without a run.
+
+    Attributes
+    ----------
+    fits : int
+        Number of re-fits.
+    kept : int
+        Number of re-fits that are still abrupt.
+    """
 
     fits: int
     kept: int
 
 
 def abrupt_robustness(sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "sparsity", seed: int = 0) -> Robustness:
-    """Is a drop still found abrupt without its first point, its last point, or any one run?
+    """Count the re-fits without the first point, the last point, or any one run in which a drop is still found abrupt.
+
+    Re-fits that would have too few points, or no run, are left out.
 
     Parameters
     ----------
-    sparsity, accuracy, axis, seed
-        As `change_point`. Re-fits that would have too few points, or no run, are left out.
+    sparsity : array (p,)
+        As in `change_point`.
+    accuracy : array (s, p)
+        As in `change_point`.
+    axis : str, default "sparsity"
+        As in `change_point`.
+    seed : int, default 0
+        Seed of the bootstrap samples.
+
+    Returns
+    -------
+    Robustness
     """
     points, runs = np.asarray(sparsity, dtype=float), np.asarray(accuracy, dtype=float)
     parts = []
@@ -45,25 +65,36 @@ def abrupt_power(
     simulations: int = 100,
     seed: int = 0,
 ) -> float:
-    """Share of simulated steep drops that `change_point` calls abrupt with these sparsities and as many runs.
+    """Return the share of simulated steep drops that `change_point` calls abrupt at these sparsities.
 
     Each run is a plateau up to `corner`, then a straight fall by `drop` (along `axis`) to the last sparsity, with
     independent normal noise.
 
     Parameters
     ----------
-    sparsity : (p,)
+    sparsity : array (p,)
         Increasing sparsities.
-    runs
-        Runs of each simulated curve.
-    corner
-        Sparsity of the corner, within those given.
-    drop, noise
+    runs : int
+        Number of runs of each simulated curve.
+    corner : float
+        Sparsity of the corner, from the first sparsity up to below the last.
+    drop, noise : float
         Size of the fall and standard deviation of the noise, in units of accuracy.
-    axis, seed
-        As `change_point`.
-    simulations
-        Curves drawn.
+    axis : str, default "sparsity"
+        As in `change_point`.
+    simulations : int, default 100
+        Number of simulated curves.
+    seed : int, default 0
+        Seed of the noise.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the corner is outside its range.
     """
     points, rng = np.asarray(sparsity, dtype=float), np.random.default_rng(seed)
     if not points[0] <= corner < points[-1]:

@@ -76,7 +76,19 @@ def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def predictions(networks: ModelBatch, x: Tensor) -> Tensor:
-    """Predicted digits (B, n)."""
+    """Return the predicted digits.
+
+    Parameters
+    ----------
+    networks : ModelBatch
+        B networks.
+    x : Tensor (n, 784)
+        Pixels.
+
+    Returns
+    -------
+    Tensor (B, n), int64
+    """
     return torch.cat([networks.outputs(part).argmax(-1) for part in x.split(_CHUNK)], 1)
 
 
@@ -142,7 +154,26 @@ def train(
 
 
 def stopped(after_epochs: ModelBatch, digits: Digits, *, batch_size: int, benchmark: float, budget: int) -> ModelBatch:
-    """The dense network as `train` would have stopped it, from its states after each of `budget` epochs or more."""
+    """Return the dense network as `train` would have stopped it, from its states after each epoch.
+
+    Parameters
+    ----------
+    after_epochs : ModelBatch
+        The network after each of `budget` epochs or more.
+    digits : Digits
+        Training rows.
+    batch_size : int
+        Number of rows of a mini-batch.
+    benchmark : float
+        Training accuracy at which training stops.
+    budget : int
+        Largest number of epochs.
+
+    Returns
+    -------
+    ModelBatch
+        A stack of one.
+    """
     counted = _counted(len(digits.y_train), batch_size)
     for epoch in range(budget):
         network = after_epochs.select([epoch])
@@ -152,7 +183,22 @@ def stopped(after_epochs: ModelBatch, digits: Digits, *, batch_size: int, benchm
 
 
 def measure(networks: ModelBatch, digits: Digits, *, batch_size: int = BATCH_SIZE) -> list[Measures]:
-    """Each network on the test rows."""
+    """Return the accuracy and F1 of each network on the test rows.
+
+    Parameters
+    ----------
+    networks : ModelBatch
+        B networks.
+    digits : Digits
+        Test rows.
+    batch_size : int, default 128
+        Number of rows of a mini-batch, which the printed figures depend on.
+
+    Returns
+    -------
+    list of Measures
+        One per network.
+    """
     found = []
     truth = digits.y_test.cpu()
     counted = _counted(len(truth), batch_size)
