@@ -39,21 +39,24 @@ def cheap_runs(
 
     Parameters
     ----------
-    kind : {"dead", "noise_only"}
-        Kind of the idle weights, see `idle_quadratic`.
-    weights, records : int
-        Number of weights, and of training steps, which are all recorded.
-    idle : float
+    kind : str, default "dead"
+        Kind of the idle weights, "dead" or "noise_only", see `idle_quadratic`.
+    weights : int, default 60
+        Number of weights.
+    idle : float, default 0.5
         Share of idle weights.
-    seeds : int
+    records : int, default 400
+        Number of training steps, which are all recorded.
+    seeds : int, default 5
         Number of problems.
-    seed : int
+    seed : int, default 0
         First of their seeds.
 
     Returns
     -------
     DataFrame
-        Columns seed, paper, way, share, overlap, truth, seconds, bytes.
+        Columns seed, paper, way, share, overlap, truth, seconds, bytes. The attribute `attrs["needed"]` is the share of
+        needed weights.
     """
     rows = []
     for one in range(seed, seed + seeds):
@@ -86,6 +89,13 @@ def knees(runs: pd.DataFrame, measure: str = "overlap") -> pd.DataFrame:
     needed weights. Where the full score is not shown to be better than chance (low, minus two standard errors over the
     seeds) there is nothing to keep, and the knee is NaN.
 
+    Parameters
+    ----------
+    runs : DataFrame
+        Table of `cheap_runs`.
+    measure : str, default "overlap"
+        "overlap" or "truth".
+
     Returns
     -------
     DataFrame
@@ -108,7 +118,21 @@ def knees(runs: pd.DataFrame, measure: str = "overlap") -> pd.DataFrame:
 
 
 def cheap_cells(runs: pd.DataFrame, kind: str, profile: str) -> list[ledger.Cell]:
-    """Return the mean overlap and truth of each share, and the knees with their costs, as cells."""
+    """Return the mean overlap and truth of each share, and the knees with their costs, as cells.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Table of `cheap_runs`.
+    kind : str
+        Kind of the idle weights, the cells' data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     fields = {"table": "cheap causality", "dataset": kind, "profile": profile}
     cells, names = [], {"overlap": "overlap with the full score", "truth": "needed share of the kept weights"}
     for measure, name in names.items():

@@ -36,8 +36,13 @@ def pilot_settings(task: str, *, samples: int, folder: Path, seed: int = 0) -> d
         Number of samples in all, if the data have more.
     folder : Path
         Folder for the CSV file of "iris".
-    seed : int
+    seed : int, default 0
         Seed by which samples are chosen.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of `ccprune.pilot`.
 
     Raises
     ------
@@ -50,7 +55,21 @@ def pilot_settings(task: str, *, samples: int, folder: Path, seed: int = 0) -> d
 
 
 def pilot_cells(found: ccprune.Pilot, task: str, profile: str) -> list[ledger.Cell]:
-    """Return the pilot's table as cells: the metric, the share of multiply-adds, and the agreement on top features."""
+    """Return the pilot's table as cells: the metric, the share of multiply-adds, and the agreement on top features.
+
+    Parameters
+    ----------
+    found : Pilot
+        The finished pilot.
+    task : str
+        One of `TASKS`, the cells' data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     columns = {
         "validation": "metric",
         "macs": "share of dense operations",
@@ -79,7 +98,17 @@ def pilot_cells(found: ccprune.Pilot, task: str, profile: str) -> list[ledger.Ce
 
 
 def checksum(settings: dict[str, Any]) -> str:
-    """Return the SHA-256 (hex) of the training data of a task."""
+    """Return the SHA-256 (hex) of the training data of a task.
+
+    Parameters
+    ----------
+    settings : dict
+        Result of `pilot_settings`.
+
+    Returns
+    -------
+    str
+    """
     train = settings["train"]
     if isinstance(train, Path):
         return hashlib.sha256(train.read_bytes()).hexdigest()

@@ -36,6 +36,16 @@ def settings_grid(sparsities: Sequence[float]) -> list[dict[str, Any]]:
     """Return all settings: both papers' criteria with their windows, lags and penalties, schedules and sparsities.
 
     Scores that need more than one epoch of records, LEGCNet's and the Lasso's, are pruned by at once.
+
+    Parameters
+    ----------
+    sparsities : sequence of float
+        Pruned fractions.
+
+    Returns
+    -------
+    list of dict
+        Each has the keys `PARTS`.
     """
     found = [(name, None, None, None, of) for name in PLAIN for of in ("one_shot", "gradual")]
     found += [("legcnet", window, lag, None, "one_shot") for window in WINDOWS for lag in LAGS]
@@ -55,13 +65,15 @@ def grid_values(
     samples : int
         Number of samples in all, if the data have more.
     sparsities : sequence of float
+        Pruned fractions.
     seeds : int
         Number of initial networks.
     folder : Path
         Folder of the units, one for each seed, and of files of the task.
-    before : int
-        Epochs before pruning, at least 2 more than the recorded ones, which have 205 steps or more.
-    seed : int
+    before : int, default 0
+        Smallest number of epochs before pruning. There are at least 2 more than the recorded ones, which have 205 steps
+        or more.
+    seed : int, default 0
         First of the seeds of the initial networks, and the seed by which samples are chosen.
 
     Returns
@@ -126,13 +138,29 @@ def search_results(
     repetition is done twice, with the roles of the validation and test samples exchanged, so that a difference between
     the two parts is not taken for optimism. The cost is the number of networks.
 
+    Parameters
+    ----------
+    values : DataFrame
+        Table of `grid_values`.
+    sparsities : sequence of float
+        Those of `grid_values`.
+    shares : sequence of float, default (0.1, 0.3)
+        Shares of the grid's cost that a search may spend.
+    repetitions : int, default 5
+        Number of repetitions.
+    searched : int, default 3
+        Number of initial networks of a search, below the number of seeds in `values`.
+    seed : int, default 0
+        Seed of the first repetition.
+
     Returns
     -------
     DataFrame
         One row for each repetition, part, method and share. Columns repetition, part (of the samples on which the
-        setting was chosen), method ("tpe" with successive halving, "random", or "grid": the best of all), share, regret
-        (utility of the grid's best minus that of the chosen, over all seeds of the search), chosen (difference to dense
-        by which it was chosen), reported (on the other samples and seeds), optimism (chosen minus reported), tried.
+        setting was chosen), method ("tpe" with successive halving, "random", or "grid": the best of all), share, tried
+        (number of networks), place (in `settings_grid`), regret (utility of the grid's best minus that of the chosen,
+        over all seeds of the search), chosen (difference to dense by which it was chosen), reported (on the other
+        samples and seeds) and optimism (chosen minus reported).
     """
     grid, margin = settings_grid(sparsities), float(values["margin"].iloc[0])
     utility = sparsest(margin)
@@ -172,6 +200,17 @@ def search_cells(found: pd.DataFrame, profile: str) -> list[ledger.Cell]:
     """Return the mean regret, optimism and reported difference of each search of `search_results` with a column task.
 
     The runs of a cell are the repetitions.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Table of `search_results` with a column task.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
     """
     shared = {"task": "dataset", "method": "method", "share": "share", "repetition": "repetition"}
     means = found.groupby(list(shared), sort=False)[["regret", "optimism", "reported"]].mean().reset_index()

@@ -32,14 +32,24 @@ def train_child(
     Parameters
     ----------
     saved : Module
+        The saved network, which is not changed.
     images : Images
+        Training images.
     setting : Setting
+        Learning rate, momentum and mini-batch size.
     mask : Mask, optional
+        Weights that stay 0.
     epochs : int
+        Number of epochs.
     seed : int
         Seed of the order of the mini-batches.
-    stores : sequence of Store
+    stores : sequence of Store, default ()
         Stores that record the training, with pairing "consecutive".
+
+    Returns
+    -------
+    Module
+        The trained copy.
     """
     model = copy.deepcopy(saved)
     if mask is not None:
@@ -70,13 +80,26 @@ def ticket_masks(
     Parameters
     ----------
     initial : Module
+        The network, which is not changed.
     images : Images
+        Training images.
     setting : Setting
+        Learning rate, momentum and mini-batch size.
     names : sequence of str
         Criteria of `ccprune.criteria.list_criteria()` that need no pairing "same_batch".
     sparsity : float
+        Pruned fraction.
     epochs : int
+        Number of epochs.
     seed : int
+        Seed of the order of the mini-batches, of the sample of images and of random scores.
+
+    Returns
+    -------
+    trained : Module
+        The dense network after training.
+    masks : dict of Mask
+        One by name of its criterion.
 
     Raises
     ------

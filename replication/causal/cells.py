@@ -18,7 +18,23 @@ def solver_cells(
     architecture: str,
     profile: str,
 ) -> list[Cell]:
-    """Return how the solvers of the Lasso agree, one value per seed: the tables of `evidence`."""
+    """Return how the solvers of the Lasso agree, with one value per seed.
+
+    Parameters
+    ----------
+    compared : DataFrame
+        Rows of `evidence.compare_solvers` with a column seed.
+    exponents : DataFrame
+        Rows of `evidence.compare_exponents` with a column seed.
+    exact : DataFrame
+        Rows of `evidence.certified` with a column seed.
+    dataset, architecture, profile : str
+        Data set, network and profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     by_seed, exact_by_seed = compared.groupby("seed"), exact.groupby("seed")
     june = exponents[exponents.power_t == 0.1].groupby("seed")
     mean_of = "with the screen's mask, mean over tensors, lambdas"
@@ -61,6 +77,12 @@ def is_it_causal_cells(
         Statistic, loss changes, stable weights, and the bound on the expected false ones (`stability.select`).
     weights : int
         Number of weights that were selected from.
+    dataset, architecture, profile : str
+        Data set, network and profile of the run.
+
+    Returns
+    -------
+    list of Cell
     """
     where = {"paper": "causal", "table": f"is_it_causal-{architecture}", "dataset": dataset, "profile": profile}
     shared = [
@@ -87,7 +109,21 @@ def is_it_causal_cells(
 
 
 def known_answer_cells(answers: Mapping[str, Answer], *, seeds: int, profile: str) -> list[Cell]:
-    """Return what each score finds on the problems whose idle weights are known."""
+    """Return what each score finds on the problems whose idle weights are known.
+
+    Parameters
+    ----------
+    answers : mapping of str to Answer
+        By problem, the result of `known_answers.ask`.
+    seeds : int
+        Number of seeds behind each answer.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     rows = []
     for problem, answer in answers.items():
         for score, row in answer.table.iterrows():
@@ -103,7 +139,21 @@ def known_answer_cells(answers: Mapping[str, Answer], *, seeds: int, profile: st
 def robustness_cells(
     changed: pd.DataFrame, summary: pd.DataFrame, *, dataset: str, architecture: str, profile: str
 ) -> list[Cell]:
-    """Return what changed training does to scores, masks and the chosen sparsity: the tables of `robustness`."""
+    """Return how a changed training affects scores, masks and the chosen sparsity.
+
+    Parameters
+    ----------
+    changed : DataFrame
+        Table of `robustness.run`.
+    summary : DataFrame
+        Table of `robustness.summary`.
+    dataset, architecture, profile : str
+        Data set, network and profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     least, most = changed.level.min(), changed.level.max()
     found = []
     for condition, row in summary.iterrows():
@@ -135,7 +185,24 @@ def sparsity_cell(
     """Return the sparsity that the paper's lambda leads to, beside the one that its scripts imply.
 
     The paper's scripts let magnitude remove `share` of what is left in each iteration, 1 - (1 - share)^iterations in
-    all. That number was never printed, so that it gets no verdict. `sparsities` are (runs, iterations).
+    all. That number was never printed, so that it gets no verdict.
+
+    Parameters
+    ----------
+    sparsities : sequence of sequence of float (runs, iterations)
+        Sparsity after each iteration of each run.
+    share : float
+        Share of the remaining weights that magnitude removes in an iteration.
+    iterations : int
+        Number of iterations.
+    epochs : int
+        Number of epochs before the first iteration and in each.
+    architecture, dataset, profile : str
+        Network, data set and profile of the run.
+
+    Returns
+    -------
+    Cell
     """
     derived = {"published": round(1 - (1 - share) ** iterations, 3), "origin": "derived"}
     note = f"{epochs} epochs before and in each of {iterations} iterations; derived: what magnitude removes to match"

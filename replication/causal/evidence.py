@@ -28,7 +28,32 @@ def record(
     pairing: str,
     seed: int,
 ) -> nn.Module:
-    """Fills the stores from `epochs` of SGD on a copy of the model, which is returned."""
+    """Train a copy of a model by plain SGD, and fill the stores with its steps.
+
+    Parameters
+    ----------
+    model : Module
+        The network, which is not changed.
+    images : Images
+        Training images.
+    setting : Setting
+        Mini-batch size, label smoothing and augmentation.
+    stores : sequence of Store
+        Stores to fill.
+    epochs : int
+        Number of recorded epochs.
+    lr : float
+        Learning rate of the recorded steps.
+    pairing : str
+        "same_batch" or "consecutive", as in `ccprune.recording.Recorder`.
+    seed : int
+        Seed of the order of the mini-batches.
+
+    Returns
+    -------
+    Module
+        The trained copy.
+    """
     model = copy.deepcopy(model)
     optimizer = SGD(model.parameters(), lr=lr)
     with Recorder(model, optimizer, stores, pairing=pairing) as recorder:
@@ -37,12 +62,31 @@ def record(
 
 
 def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequence[float]) -> pd.DataFrame:
-    """The three solvers on the same records, one Lasso per tensor (the 2024 protocol): one row per tensor and lambda.
+    """Compare three solvers of the Lasso on the same records, with one Lasso per tensor (the 2024 protocol).
 
-    lambda is where the screen prunes `sparsities` of the tensor. Columns: tensor, weights, alpha, sparsity (the
-    screen's), sparsity_sgd, jaccard_sgd (of the masks of `truncated_gradient` and the screen), passes and gap_sgd (its
-    relative duality gap); jaccard_exact (the exact ranking at the screen's count against the screen). Such lambdas are
-    far below those at which an exact solution has fewer weights than records; for these see `certified`.
+    The penalty lambda is where the screen prunes `sparsities` of the tensor. Such penalties are far below those at
+    which an exact solution has fewer weights than records; for these see `certified`.
+
+    Parameters
+    ----------
+    store : InMemory
+        T records.
+    screen : Screen
+        Marginal screening of the same records.
+    sparsities : sequence of float
+        Pruned fractions of each tensor.
+
+    Returns
+    -------
+    DataFrame
+        One row per tensor and penalty: tensor, weights, alpha (the penalty), sparsity (the screen's), sparsity_sgd,
+        jaccard_sgd (of the weights kept by `truncated_gradient` and by the screen), passes, gap_sgd (relative duality
+        gap of `truncated_gradient`), and jaccard_exact (of the first weights of the exact ranking, as many as the
+        screen keeps, and the screen's).
+
+    References
+    ----------
+    Shah et al., arXiv:2412.03035.
     """
     changes, losses = store.records()
     scores, found = screen.scores, []
@@ -73,12 +117,28 @@ def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequen
 def compare_exponents(
     store: InMemory, screen: lasso.Screen, *, sparsities: Sequence[float], powers: Sequence[float]
 ) -> pd.DataFrame:
-    """How the exponent of the authors' step moves their mask: one row per tensor, lambda and exponent.
+    """Compare the authors' fit with the screen for several exponents of the step.
 
-    lambda as in `compare_solvers`. Columns: tensor, sparsity (one of `sparsities`), alpha, power_t (one of `powers`,
-    the exponent in `truncated_gradient`), passes; jaccard (of the fit's mask and the screen's), jaccard_weighted (of
-    the fit's mask and the screen's statistic with the records weighed by `lasso.record_weights`), spread (standard
-    deviation of these weights over their mean).
+    The penalties are those of `compare_solvers`.
+
+    Parameters
+    ----------
+    store : InMemory
+        T records.
+    screen : Screen
+        Marginal screening of the same records.
+    sparsities : sequence of float
+        Pruned fractions of each tensor.
+    powers : sequence of float
+        Exponents of the step, `power_t` of `lasso.truncated_gradient`.
+
+    Returns
+    -------
+    DataFrame
+        One row per tensor, penalty and exponent: tensor, sparsity (one of `sparsities`), alpha (the penalty), power_t,
+        passes, jaccard (of the weights kept by the fit and by the screen), jaccard_weighted (of the fit's and of the
+        screen's statistic with the records weighted by `lasso.record_weights`), and spread (standard deviation of these
+        weights over their mean).
     """
     changes, losses = store.records()
     count, scores, found = len(losses), screen.scores, []
@@ -113,9 +173,20 @@ def _penalty(score: Tensor, sparsity: float) -> float:
 
 
 def certified(store: InMemory, *, fractions: Sequence[float]) -> pd.DataFrame:
-    """Exact solutions and the authors' solver at lambda = `fractions` of `lambda_max`: one row per tensor and lambda.
+    """Compare exact solutions and the authors' solver at penalties given as fractions of `lambda_max`.
 
-    Columns: tensor, fraction, alpha; kept and gap (relative duality gap) of each, named _exact and _sgd.
+    Parameters
+    ----------
+    store : InMemory
+        T records.
+    fractions : sequence of float
+        Penalties as fractions of the smallest one at which all coefficients are zero.
+
+    Returns
+    -------
+    DataFrame
+        One row per tensor and penalty: tensor, fraction, alpha (the penalty), and for both solvers (_exact, _sgd) kept
+        (number of weights) and gap (relative duality gap).
     """
     changes, losses = store.records()
     found = []
@@ -132,9 +203,22 @@ def certified(store: InMemory, *, fractions: Sequence[float]) -> pd.DataFrame:
 
 
 def rank_correlations(scores: Mapping[str, Scores]) -> pd.DataFrame:
-    """Spearman's rank correlation of every two scores over all weights, as a square table.
+    """Return Spearman's rank correlation of every two scores over all weights.
 
-    Raises ValueError when the scores are not of the same weights, or one is constant, which has no ranks.
+    Parameters
+    ----------
+    scores : mapping of str to mapping of str to Tensor
+        By name, the scores of each tensor of weights.
+
+    Returns
+    -------
+    DataFrame
+        Square, with the names as index and columns.
+
+    Raises
+    ------
+    ValueError
+        If scores are not of the same weights, or one is constant, so that it has no ranks.
     """
     flat = {}
     for method, score in scores.items():
@@ -147,7 +231,20 @@ def rank_correlations(scores: Mapping[str, Scores]) -> pd.DataFrame:
 
 
 def top_overlaps(scores: Mapping[str, Scores], *, share: float = 0.01) -> pd.DataFrame:
-    """Share of the highest weights that every two scores have in common, as a square table; `share` by chance."""
+    """Return the share of the highest weights that every two scores have in common; by chance it is `share`.
+
+    Parameters
+    ----------
+    scores : mapping of str to mapping of str to Tensor
+        By name, the scores of each tensor of weights.
+    share : float, default 0.01
+        Share of all weights that counts as the highest; at least one weight.
+
+    Returns
+    -------
+    DataFrame
+        Square, with the names as index and columns.
+    """
     tops = {}
     for method, score in scores.items():
         flat = torch.cat([value.flatten().double() for value in score.values()]).cpu()
@@ -159,11 +256,28 @@ def top_overlaps(scores: Mapping[str, Scores], *, share: float = 0.01) -> pd.Dat
 
 
 def permutation_p(X: Tensor, y: Tensor, *, permutations: int = 99, seed: int) -> Tensor:
-    """p-value (P,) of each column's covariance with y, against those with the records of y in another order.
+    """Return the p-value of each column's covariance with y, against those with y in another order.
 
-    (Number of permutations with at least as large a |covariance| + 1) / (permutations + 1). Under the null, that the
-    loss changes do not know which step they belong to, p is uniform. The part of |x_k . y| that comes from y's mean is
-    the same in every order and left out: a loss that falls alike in every step is no evidence.
+    The p-value is (number of permutations with at least as large an absolute covariance + 1) / (permutations + 1). It
+    is uniform under the null hypothesis that the loss changes are independent of the step. The part of |x_k . y| that
+    is due to the mean of y is the same in every order and is left out: a loss that falls alike in every step is no
+    evidence.
+
+    Parameters
+    ----------
+    X : Tensor (T, P)
+        Squared weight changes.
+    y : Tensor (T,)
+        Loss changes.
+    permutations : int, default 99
+        Number of permutations.
+    seed : int
+        Seed of the permutations.
+
+    Returns
+    -------
+    Tensor (P,)
+        On the device of `X`.
     """
     generator = torch.Generator().manual_seed(seed)
     orders = [torch.randperm(len(y), generator=generator) for _ in range(permutations)]
@@ -177,7 +291,22 @@ def permutation_p(X: Tensor, y: Tensor, *, permutations: int = 99, seed: int) ->
 
 
 def partial_sums(products: Tensor, names: Sequence[str], *, first: int = 8) -> pd.DataFrame:
-    """Return the first rows of products (T, K), their sum, the sum of the others, the whole sum S, and |S| / T."""
+    """Return the first products, their sum, the sum of the others, the whole sum S, and |S| / T.
+
+    Parameters
+    ----------
+    products : Tensor (T, K)
+        Products of loss changes and squared weight changes, for K weights.
+    names : sequence of str
+        Names of the K columns.
+    first : int, default 8
+        Number of rows that are shown one by one.
+
+    Returns
+    -------
+    DataFrame
+        Has `first` + 4 rows.
+    """
     table = pd.DataFrame(products[:first].numpy(), columns=list(names))
     table.loc[f"these {first}"] = products[:first].sum(0).numpy()
     table.loc[f"the other {len(products) - first}"] = products[first:].sum(0).numpy()
@@ -187,7 +316,19 @@ def partial_sums(products: Tensor, names: Sequence[str], *, first: int = 8) -> p
 
 
 def step_sentence(predicted: Tensor, steps: Mapping[str, tuple[Tensor, Tensor]]) -> str:
-    """Say how well the predicted loss changes (T,) agree with those measured in two ways."""
+    """Return a sentence on how well predicted loss changes agree with those measured in two ways.
+
+    Parameters
+    ----------
+    predicted : Tensor (T,)
+        Predicted loss changes.
+    steps : mapping of str to (Tensor, Tensor)
+        By pairing, "same_batch" and "consecutive", the recorded weight changes and loss changes (T,) or (T - 1,).
+
+    Returns
+    -------
+    str
+    """
     same, consecutive = (
         float(torch.corrcoef(torch.stack([predicted[: len(losses)].cpu(), losses.double().cpu()]))[0, 1])
         for losses in (steps["same_batch"][1], steps["consecutive"][1])
@@ -199,7 +340,22 @@ def step_sentence(predicted: Tensor, steps: Mapping[str, tuple[Tensor, Tensor]])
 
 
 def overlap_sentence(correlations: pd.DataFrame, overlaps: pd.DataFrame, one: str, other: str) -> str:
-    """Say how far two scores agree on all weights, and on the highest hundredth."""
+    """Return a sentence on how far two scores agree on all weights, and on the highest hundredth.
+
+    Parameters
+    ----------
+    correlations : DataFrame
+        Result of `rank_correlations`.
+    overlaps : DataFrame
+        Result of `top_overlaps` with the share 0.01.
+    one, other : str
+        Names of the scores.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     common = overlaps.loc[one, other]
     return (
         f"Between *{one}* and *{other}* the rank correlation is "
@@ -210,7 +366,18 @@ def overlap_sentence(correlations: pd.DataFrame, overlaps: pd.DataFrame, one: st
 
 
 def stable_sentence(counts: Sequence[int]) -> str:
-    """Say what the stable weights by covariance and by correlation, each recorded and shuffled, mean."""
+    """Return a sentence on the numbers of stable weights, and on how many of them can be due to the loss.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Four numbers of stable weights: by covariance with the recorded and with a random order, and by correlation with
+        the recorded and with a random order.
+
+    Returns
+    -------
+    str
+    """
     recorded, shuffled, by_correlation, shuffled_too = counts
     return (
         f"By the covariance {recorded:,} weights are stable with the recorded order and "
@@ -223,6 +390,18 @@ def stable_sentence(counts: Sequence[int]) -> str:
 
 
 def shared_top(one: pd.Series, other: pd.Series, *, share: float = 0.1) -> float:
-    """Return the share of the highest weights that two scores have in common; `share` by chance."""
+    """Return the share of the highest weights that two scores have in common; by chance it is `share`.
+
+    Parameters
+    ----------
+    one, other : Series (P,)
+        Scores with the same index.
+    share : float, default 0.1
+        Share of all weights that counts as the highest; at least one weight.
+
+    Returns
+    -------
+    float
+    """
     count = max(1, round(share * len(one)))
     return len(set(one.nlargest(count).index) & set(other.nlargest(count).index)) / count

@@ -22,7 +22,18 @@ Batches = Sequence[tuple[Tensor, Tensor]]
 
 
 def loss_of(problem: Any) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The loss as a function of (all parameters in one row (P,), x, y)."""
+    """Return the loss as a function of all parameters in one row and of a batch.
+
+    Parameters
+    ----------
+    problem : Problem
+        Object with the attributes `model` and `loss`, see the module.
+
+    Returns
+    -------
+    callable
+        Maps a row of parameters (P,), x and y to the loss, a Tensor ().
+    """
     shapes = {name: parameter.shape for name, parameter in problem.model.named_parameters()}
     sizes = [shape.numel() for shape in shapes.values()]
 
@@ -35,7 +46,17 @@ def loss_of(problem: Any) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
 
 def places(model: nn.Module) -> Tensor:
-    """Where in a row of all parameters the prunable ones are: bool (P,)."""
+    """Return where in a row of all parameters the prunable ones are.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+
+    Returns
+    -------
+    Tensor (P,), bool
+    """
     names = prunable(model)
     return torch.cat(
         [torch.full_like(p, name in names, dtype=torch.bool).flatten() for name, p in model.named_parameters()]
@@ -43,12 +64,24 @@ def places(model: nn.Module) -> Tensor:
 
 
 def sgd_paths(problem: Any, batches: Batches, *, lr: float, held: Tensor | None = None) -> Tensor:
-    """Parameters (T + 1, R, P) along R runs of plain SGD over the same T mini-batches (x, y), from the model's own.
+    """Train several copies of a model by plain SGD over the same mini-batches, and return their parameters.
 
     Parameters
     ----------
-    held
-        (R, P) bool: parameters that each run leaves at their start. Without it one run (R = 1) that holds none.
+    problem : Problem
+        Object with the attributes `model` and `loss`, see the module. The runs start from the parameters of `model`,
+        which is not changed.
+    batches : sequence of (Tensor, Tensor)
+        T mini-batches (x, y).
+    lr : float
+        Learning rate.
+    held : Tensor (R, P), bool, optional
+        Parameters that each of R runs keeps at their start. Without it there is one run that keeps none.
+
+    Returns
+    -------
+    Tensor (T + 1, R, P)
+        Parameters before the first and after every step.
 
     Raises
     ------
@@ -68,12 +101,23 @@ def sgd_paths(problem: Any, batches: Batches, *, lr: float, held: Tensor | None 
 
 
 def intervene(problem: Any, batches: Batches, *, lr: float, path: Tensor | None = None) -> pd.DataFrame:
-    """Rise of the loss on all of (x, y) by three interventions on each prunable weight, one weight at a time.
+    """Return the rise of the loss by three interventions on each prunable weight, one weight at a time.
 
-    Training is `sgd_paths` over `batches`. Setting back: after a step the weight is put where it was before, and the
-    step is judged; summed over the steps. Freezing: the whole training again with the weight at its start. Removing:
-    after training the weight is 0; nothing is trained again, as in pruning. `path` is that of `sgd_paths`, if it is
-    known already.
+    Training is `sgd_paths` over `batches`, and the loss is that of all of the problem's (x, y). Setting back: after a
+    step the weight is set to its value before, and the rise of the loss is summed over the steps. Freezing: the whole
+    training is repeated with the weight at its start. Removing: after training the weight is set to 0 without training
+    again, as in pruning.
+
+    Parameters
+    ----------
+    problem : Problem
+        Object with the attributes model, x, y and loss, see the module.
+    batches : sequence of (Tensor, Tensor)
+        T mini-batches (x, y), at least one.
+    lr : float
+        Learning rate.
+    path : Tensor (T + 1, 1, P), optional
+        Result of `sgd_paths` for these batches, if it is known already.
 
     Returns
     -------

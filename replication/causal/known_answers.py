@@ -26,7 +26,17 @@ _STEPS = 500
 
 @dataclass(frozen=True)
 class Question:
-    """A problem as a function of the seed, and how it is trained: learning rate, mini-batch, about `_STEPS` steps."""
+    """A problem whose idle weights are known, and how it is trained, in about `_STEPS` steps.
+
+    Attributes
+    ----------
+    make : callable
+        Maps a seed to a problem.
+    lr : float
+        Learning rate.
+    batch_size : int, default 32
+        Number of samples of a mini-batch.
+    """
 
     make: Callable[[int], Problem]
     lr: float
@@ -35,7 +45,19 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """`curves`: seed, method, sparsity, r2 of the pruned model. `table`: one row per score, see `ask`."""
+    """Result of `ask`.
+
+    Attributes
+    ----------
+    curves : DataFrame
+        Columns seed, method, sparsity and r2 (of the pruned model).
+    table : DataFrame
+        One row per score, named by it. auc: area under the ROC curve of needed against idle weights, mean over seeds;
+        0.5 is chance. critical_sparsity, low, high, abrupt and lost_before: as in `change_point`. p_value: the larger
+        of those against a line and a smooth curve. one_se: sparsity that the one-standard-error rule chooses.
+    idle_fraction : float
+        Share of idle weights.
+    """
 
     curves: pd.DataFrame
     table: pd.DataFrame
@@ -43,7 +65,14 @@ class Answer:
 
 
 def questions() -> dict[str, Question]:
-    """Half of the weights idle: dead or noise-only ones, the needed ones alike or not, and a teacher's idle units."""
+    """Return problems with half of the weights idle, or with a teacher network's idle units.
+
+    The idle weights of the first three are dead or get noise only, and the needed ones are alike or not.
+
+    Returns
+    -------
+    dict of Question
+    """
     quadratic = partial(idle_quadratic, 200, 100)
     return {
         "dead": Question(lambda seed: quadratic(kind="dead", seed=seed), 0.1),
@@ -56,11 +85,18 @@ def questions() -> dict[str, Question]:
 
 
 def ask(question: Question, *, seeds: int) -> Answer:
-    """Trains by plain SGD, records every step, prunes once by each score without retraining.
+    """Train by plain SGD, record every step, and prune once by each score without retraining.
 
-    Table columns: auc (needed against idle weights, mean over seeds; 0.5 is chance), critical_sparsity, low, high,
-    abrupt, lost_before (as `stats.change_point`), p_value (the larger of those against a line and a smooth curve),
-    one_se (the sparsity that the one-standard-error rule picks).
+    Parameters
+    ----------
+    question : Question
+        The problem.
+    seeds : int
+        Number of problems, with the seeds 0 to `seeds` - 1.
+
+    Returns
+    -------
+    Answer
     """
     rows, areas = [], {}
     for seed in range(seeds):

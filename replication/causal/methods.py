@@ -34,16 +34,55 @@ class Method:
     given: dict[str, Any] = field(default_factory=dict)
 
     def store(self, model: nn.Module) -> Store | None:
-        """Return the store that a `Recorder` fills, or None for a criterion that uses no training."""
+        """Return the store that a `Recorder` fills, or None for a criterion that uses no training.
+
+        Parameters
+        ----------
+        model : Module
+            The network.
+
+        Returns
+        -------
+        Store or None
+        """
         make = criteria.get(self.criterion).store
         return None if make is None else make(model)
 
     def score(self, model: nn.Module, store: Store | None) -> Scores:
-        """Return the scores of the network as it is, with its filled store."""
+        """Return the scores of the network as it is, with its filled store.
+
+        Parameters
+        ----------
+        model : Module
+            The network.
+        store : Store or None
+            Its filled store.
+
+        Returns
+        -------
+        dict of Tensor
+            Scores by name of the tensor.
+        """
         return criteria.score(self.criterion, model, store=store, **self.given)
 
     def mask(self, found: Scores, model: nn.Module, *, previous: Mask, sparsity: float) -> Mask:
-        """Return the next mask from the scores: `sparsity` of all weights, what `previous` prunes among them."""
+        """Return the next mask from the scores.
+
+        Parameters
+        ----------
+        found : dict of Tensor
+            Scores by name of the tensor.
+        model : Module
+            The network.
+        previous : Mask
+            Weights that it prunes stay pruned.
+        sparsity : float
+            Pruned fraction of all weights, those that `previous` prunes included.
+
+        Returns
+        -------
+        Mask
+        """
         ranked = previous.restrict(found)
         if self.counts_of is None:
             return Mask.from_scores(ranked, sparsity=sparsity, allocation=self.allocation)
@@ -63,6 +102,10 @@ def all_methods(*, lr: float, seed: int) -> dict[str, Method]:
         Learning rate of the recorded steps.
     seed : int
         Seed of the random scores.
+
+    Returns
+    -------
+    dict of Method
     """
     names = ("causal", "causal_sgd", "causal_exact", "squared_updates", "magnitude", "lamp", "random")
     given = {"lr": lr, "seed": seed}

@@ -27,7 +27,17 @@ from replication.data.images import Images
 
 @dataclass(frozen=True)
 class Start:
-    """A network before it is pruned, with its optimiser's state, so that every method starts from the same."""
+    """A network before it is pruned, from which every method starts.
+
+    Attributes
+    ----------
+    model : Module
+        The trained network.
+    optimizer_state : dict
+        State of its optimiser.
+    epochs : int
+        Number of epochs of its training.
+    """
 
     model: nn.Module
     optimizer_state: dict[str, Any]
@@ -38,8 +48,20 @@ class Start:
 class Point:
     """One sparsity on a path.
 
-    Attributes: level (the sparsity asked for), mask, scores (what it was made from, none for dense), model (trained
-    under the mask), loss (its last epoch's training loss), epochs (behind it, in all).
+    Attributes
+    ----------
+    level : float
+        The wanted sparsity.
+    mask : Mask
+        The mask at this sparsity.
+    scores : dict of Tensor
+        Scores of which the mask was made; empty for dense.
+    model : Module
+        The network that was trained under the mask.
+    loss : float
+        Training loss of its last epoch.
+    epochs : int
+        Number of epochs of its training in all.
     """
 
     level: float
@@ -51,7 +73,25 @@ class Point:
 
 
 def start(model: nn.Module, images: Images, setting: Setting, *, epochs: int, seed: int) -> Start:
-    """Trains a copy of the network for `epochs` at the constant rate."""
+    """Train a copy of a network with a constant learning rate.
+
+    Parameters
+    ----------
+    model : Module
+        The network, which is not changed.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training.
+    epochs : int
+        Number of epochs.
+    seed : int
+        Seed of the order of the mini-batches.
+
+    Returns
+    -------
+    Start
+    """
     model = setting.place(copy.deepcopy(model), images)
     optimizer = setting.sgd(model)
     setting.train(model, images, epochs=epochs, optimizer=optimizer, seed=seed)
@@ -70,15 +110,44 @@ def gradual(
     seed: int,
     only: Collection[float] | None = None,
 ) -> Iterator[Point]:
-    """A variant of the follow-up's protocol along rising `levels`; yields a `Point` for each, or for those in `only`.
+    """Prune along rising levels by a variant of the follow-up's protocol.
 
-    For each level: `between` epochs at the constant rate under the mask so far, recorded on the same mini-batches; then
-    the mask; then a copy is trained for `after` epochs with the rate going down to 0 (cosine), and that is the point's
-    network, while the path goes on from before those epochs. `method` None prunes nothing: dense with the same steps.
-    The follow-up itself takes one total per run and a cubic schedule up to it: `levels=mask.cubic(total,
+    For each level the network is trained for `between` epochs with a constant learning rate under the mask so far, and
+    recorded on the same mini-batches. Then the next mask is made. Then a copy is trained for `after` epochs with a
+    learning rate that falls to 0 (cosine). The copy is the point's network, and the path continues from before these
+    epochs.
+
+    The follow-up itself has one total per run and a cubic schedule up to it, which is `levels=mask.cubic(total,
     iterations=10), only=(total,)`.
 
-    Raises ValueError when the levels do not rise within [0, 1].
+    Parameters
+    ----------
+    begin : Start
+        The network to start from, which is not changed.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training.
+    method : Method or None
+        None prunes nothing: dense with the same steps.
+    levels : sequence of float
+        Rising sparsities in [0, 1].
+    between, after : int
+        Epochs before each cut, and after it.
+    seed : int
+        Seed of the order of the mini-batches.
+    only : collection of float, optional
+        Levels whose points are wanted; all by default.
+
+    Yields
+    ------
+    Point
+        One for each wanted level.
+
+    Raises
+    ------
+    ValueError
+        If the levels do not rise within [0, 1].
     """
     if not levels or sorted(levels) != list(levels) or not 0 <= levels[0] <= levels[-1] <= 1:
         raise ValueError(f"levels must rise within [0, 1], got {list(levels)}")
@@ -114,14 +183,43 @@ def rewound(
     lr: float = 1e-3,
     seed: int,
 ) -> Iterator[Mask]:
-    """The paper's protocol: yields the mask after each iteration.
+    """Yield the mask after each iteration of the paper's protocol.
 
-    Every iteration trains a copy of the saved network under the mask so far for `epochs` of plain SGD at `rate` and
-    records consecutive steps; `choose(model, store, mask so far, iteration)` makes the next mask, in the paper
-    `store.mask(alpha)`; and the next iteration begins at the saved weights again. Without `store` nothing is recorded.
+    In every iteration a copy of the saved network is trained under the mask so far by plain SGD, and consecutive steps
+    are recorded. Then `choose` makes the next mask, and the next iteration begins at the saved weights again.
 
     The authors' program copied weights from the GPU without waiting for the copy until they corrected it in June 2025.
     Whether this affected the figures of the paper is not known; it does not occur here.
+
+    Parameters
+    ----------
+    saved : Module
+        The network to which every iteration returns, which is not changed.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training, except for the optimiser.
+    choose : callable
+        Maps the trained copy, its store, the mask so far and the number of the iteration to the next mask; in the paper
+        it is `store.mask(alpha)`.
+    store : callable or None, default `lasso.Screen`
+        Makes an empty store for an iteration; with None nothing is recorded.
+    iterations : int
+        Number of iterations.
+    epochs : int
+        Number of epochs of an iteration.
+    lr : float, default 1e-3
+        Learning rate of plain SGD.
+    seed : int
+        Seed of the order of the mini-batches.
+
+    Yields
+    ------
+    Mask
+
+    References
+    ----------
+    Shah et al., arXiv:2412.03035.
     """
     mask = Mask.ones_like(saved)
     for iteration in range(iterations):

@@ -32,7 +32,32 @@ MASKS += ("dense", "magnitude", "magnitude_layer", "lamp", "random")
 def trained(
     model: nn.Module, images: Images, setting: Setting, mask: Mask | None, *, epochs: int, seed: int, first: int = 0
 ) -> tuple[nn.Module, int]:
-    """A copy trained by Adam, under the mask if any, until `has_converged` or for `epochs`; and the epochs it took."""
+    """Train a copy of a network by Adam until it converges, under a mask if any.
+
+    Parameters
+    ----------
+    model : Module
+        The network, which is not changed.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training, except for the optimiser.
+    mask : Mask or None
+        Weights that stay 0.
+    epochs : int
+        Largest number of epochs; training stops earlier by `has_converged`.
+    seed : int
+        Seed of the order of the mini-batches.
+    first : int, default 0
+        Number of the first epoch.
+
+    Returns
+    -------
+    model : Module
+        The trained copy.
+    epochs : int
+        Number of epochs that it took.
+    """
     model = setting.place(copy.deepcopy(model), images)
     optimizer = Adam(model.parameters(), lr=RATE)
     training = {"epochs": epochs, "optimizer": optimizer, "seed": seed, "first": first}
@@ -42,9 +67,37 @@ def trained(
 def at_lambda(
     saved: nn.Module, images: Images, setting: Setting, alpha: float, *, iterations: int, epochs: int, seed: int
 ) -> Iterator[Mask]:
-    """The paper's masks, one per iteration: `rewound` with `lasso.Screen` at lambda.
+    """Yield the paper's masks, one per iteration: `rewound` with `lasso.Screen` at lambda.
 
-    Raises ValueError where the screen would not be the authors' fit (`Screen.condition`).
+    Parameters
+    ----------
+    saved : Module
+        The network to which every iteration returns.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training, except for the optimiser.
+    alpha : float
+        The penalty lambda.
+    iterations : int
+        Number of iterations.
+    epochs : int
+        Number of epochs of an iteration.
+    seed : int
+        Seed of the order of the mini-batches.
+
+    Yields
+    ------
+    Mask
+
+    Raises
+    ------
+    ValueError
+        If the screen would not be the authors' fit (`Screen.condition`).
+
+    References
+    ----------
+    Shah et al., arXiv:2412.03035.
     """
 
     def choose(_: nn.Module, screen: Screen, __: Mask, ___: int) -> Mask:
@@ -56,10 +109,35 @@ def at_lambda(
 def iterative_magnitude(
     saved: nn.Module, images: Images, setting: Setting, sparsity: float, *, iterations: int, epochs: int, seed: int
 ) -> Iterator[Mask]:
-    """The paper's baseline, one mask per iteration: the same share of what is left is pruned by magnitude each time.
+    """Yield the masks of the paper's baseline, one per iteration.
 
-    Every iteration trains from the saved weights as `at_lambda` does; the share is such that the last mask has the
-    sparsity.
+    The same share of the remaining weights is pruned by magnitude each time, such that the last mask has the wanted
+    sparsity. Every iteration trains from the saved weights as `at_lambda` does.
+
+    Parameters
+    ----------
+    saved : Module
+        The network to which every iteration returns.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training, except for the optimiser.
+    sparsity : float
+        Sparsity of the last mask.
+    iterations : int
+        Number of iterations.
+    epochs : int
+        Number of epochs of an iteration.
+    seed : int
+        Seed of the order of the mini-batches.
+
+    Yields
+    ------
+    Mask
+
+    References
+    ----------
+    Shah et al., arXiv:2412.03035.
     """
     levels = geometric(sparsity, iterations=iterations)
 
@@ -72,7 +150,27 @@ def iterative_magnitude(
 def by_squared_updates(
     saved: nn.Module, images: Images, setting: Setting, sparsities: Sequence[float], *, epochs: int, seed: int
 ) -> Iterator[Mask]:
-    """Masks with a given sparsity in each iteration, from the recording of `at_lambda` without its losses."""
+    """Yield masks with a given sparsity in each iteration, from the recording of `at_lambda` without its losses.
+
+    Parameters
+    ----------
+    saved : Module
+        The network to which every iteration returns.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training, except for the optimiser.
+    sparsities : sequence of float
+        Sparsity of each iteration's mask.
+    epochs : int
+        Number of epochs of an iteration.
+    seed : int
+        Seed of the order of the mini-batches.
+
+    Yields
+    ------
+    Mask
+    """
 
     def choose(_: nn.Module, store: SquaredUpdates, mask: Mask, iteration: int) -> Mask:
         return Mask.from_scores(store.scores, sparsity=sparsities[iteration], previous=mask)
@@ -82,9 +180,21 @@ def by_squared_updates(
 
 
 def controls(saved: nn.Module, sparsity: float, *, seed: int) -> dict[str, Mask]:
-    """Masks of a sparsity on the saved weights, and none pruned for "dense".
+    """Return masks of a sparsity on the saved weights.
 
-    magnitude (over all layers, the paper's), magnitude_layer, lamp and random.
+    Parameters
+    ----------
+    saved : Module
+        The network.
+    sparsity : float
+        Pruned fraction.
+    seed : int
+        Seed of the random mask.
+
+    Returns
+    -------
+    dict of Mask
+        "dense" (nothing is pruned), "magnitude" (over all layers, the paper's), "magnitude_layer", "lamp" and "random".
     """
     magnitude = scores.magnitude(saved)
     return {
@@ -112,6 +222,32 @@ def row(
 
     With the name "reinitialised" new initial weights are trained instead, with the `before` epochs that the saved
     network had as well.
+
+    Parameters
+    ----------
+    name : str
+        One of `MASKS`.
+    saved : Module
+        The saved network, which is not changed.
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    setting : Setting
+        Settings of the training, except for the optimiser.
+    mask : Mask
+        Mask under which the network is trained.
+    before : int
+        Largest number of epochs that the saved network was trained.
+    epochs : int
+        Largest number of epochs under the mask.
+    seed : int
+        Seed of the order of the mini-batches.
+
+    Returns
+    -------
+    dict
+        seed, method, sparsity, test_accuracy, test_loss, epochs and least_density (kept share of the emptiest layer).
     """
     if name == "reinitialised":
         fresh = network(seed + 1_000_000)
@@ -143,22 +279,49 @@ def experiment(
     after: int,
     seed: int,
 ) -> tuple[list[float], Rows]:
-    """The paper's experiment for one seed, with one unit for the sparsities and one for each mask that is trained.
+    """Return the paper's experiment for one seed, with one unit for the sparsities and one for each trained mask.
 
     A mask is made when a unit that is not stored needs it. Of the masks, "shuffled" has causal's count in each layer
     at random places, all others but "dense" have causal's count over all layers.
 
     Parameters
     ----------
-    units, key
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    setting : Setting
+        Settings of the training, except for the optimisers.
+    alpha : float
+        The penalty lambda, in the units of the screen's statistic.
+    units : Units
+        Store of the units.
+    key : mapping
         As in `runs.curves`.
-    epochs, after
-        Epochs of Adam before and of SGD in each iteration; most epochs of Adam under each mask, 0 trains none.
+    iterations : int
+        Number of iterations.
+    epochs : int
+        Largest number of epochs of Adam before the first iteration, and number of epochs of SGD in each.
+    after : int
+        Largest number of epochs of Adam under each mask; with 0 none is trained.
+    seed : int
+        Seed of the network and of the order of the mini-batches.
 
     Returns
     -------
-    tuple
-        The sparsity of causal's mask after each iteration, and the rows of `row`.
+    sparsities : list of float
+        Sparsity of causal's mask after each iteration.
+    rows : list of dict
+        Rows of `row`, one per mask in `MASKS`.
+
+    Raises
+    ------
+    ValueError
+        If the screen would not be the authors' fit (`Screen.condition`).
+
+    References
+    ----------
+    Shah et al., arXiv:2412.03035.
     """
     saved = cache(lambda: trained(network(seed), images, setting, None, epochs=epochs, seed=seed)[0])
     schedule = {"epochs": epochs, "seed": seed}

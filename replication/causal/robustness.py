@@ -20,7 +20,21 @@ Change = Callable[[Images, Setting], tuple[Images, Setting]]
 
 
 def mislabelled(images: Images, *, share: float, seed: int) -> Images:
-    """The set with `share` of the training labels replaced by another class, drawn at random."""
+    """Return the set with a share of the training labels replaced by another class, drawn at random.
+
+    Parameters
+    ----------
+    images : Images
+        The set, which is not changed.
+    share : float
+        Share of the replaced labels, in [0, 1].
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    Images
+    """
     generator = torch.Generator().manual_seed(seed)
     wrong = torch.randperm(len(images.y_train), generator=generator)[: round(share * len(images.y_train))]
     labels = images.y_train.clone()
@@ -30,20 +44,48 @@ def mislabelled(images: Images, *, share: float, seed: int) -> Images:
 
 
 def inverted(images: Images) -> Images:
-    """The set with black and white exchanged: a shift of the data that keeps the labels."""
+    """Return the set with black and white exchanged, a shift of the data that keeps the labels.
+
+    Parameters
+    ----------
+    images : Images
+        The set, which is not changed.
+
+    Returns
+    -------
+    Images
+    """
     return replace(images, x_train=255 - images.x_train, x_test=255 - images.x_test)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A change of training, and one of the data from the recording on: `after` sees what `before` did not."""
+    """A change of the training, and a change of the data from the recording on.
+
+    Attributes
+    ----------
+    before : callable, optional
+        Maps images and setting to those of the training from its start. By default they do not change.
+    after : callable, optional
+        Maps images to those from the recording on. By default they do not change.
+    """
 
     before: Change = lambda images, setting: (images, setting)
     after: Callable[[Images], Images] = lambda images: images
 
 
 def conditions(*, seed: int) -> dict[str, Condition]:
-    """The ways in which training is changed, the unchanged one first."""
+    """Return the ways in which training is changed, the unchanged one first.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of wrong labels.
+
+    Returns
+    -------
+    dict of Condition
+    """
 
     def setting(**changes: Callable[[Setting], float]) -> Condition:
         def changed(images: Images, now: Setting) -> tuple[Images, Setting]:
@@ -76,11 +118,35 @@ def run(
     after: int,
     seeds: Sequence[int],
 ) -> pd.DataFrame:
-    """`protocols.gradual` under every condition: one row per seed, condition and sparsity.
+    """Prune by `protocols.gradual` under every condition, and compare with the unchanged training.
 
-    Columns as in `runs.curve_row`, condition for method; with rank_correlation and jaccard, of this sparsity's scores
-    and mask with those of the unchanged training from the same initial weights. "another order" changes only the order
-    of the mini-batches: what differs there is noise.
+    The condition "another order" changes only the order of the mini-batches, so that its differences are noise.
+
+    Parameters
+    ----------
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    held : Images
+        Held-out images in their test part, as returned by `runs.hold_out`.
+    setting : Setting
+        The unchanged setting.
+    method : Method
+        The score by which weights are pruned.
+    levels : sequence of float
+        Rising sparsities.
+    before, between, after : int
+        Epochs before the first recording, before each cut, and after it, as in `protocols.gradual`.
+    seeds : sequence of int
+        One initial network each.
+
+    Returns
+    -------
+    DataFrame
+        One row per seed, condition and sparsity, with the columns of `runs.curve_row`, condition instead of method.
+        rank_correlation: Spearman's, of this sparsity's scores with those of the unchanged training from the same
+        initial weights. jaccard: Jaccard index of the weights that the two masks keep.
     """
     found = []
     for seed in seeds:
@@ -103,8 +169,19 @@ def run(
 
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """One row per condition: agreement of the scores at the first sparsity and of the masks at the last, means over
-    seeds; the sparsity chosen on held-out images by the one-standard-error rule; and test accuracy there.
+    """Return one row per condition: agreement with the unchanged training, and the chosen sparsity.
+
+    Parameters
+    ----------
+    found : DataFrame
+        Table of `run`.
+
+    Returns
+    -------
+    DataFrame
+        Rank correlation of the scores at the first sparsity and Jaccard index of the masks at the last, means over
+        seeds; chosen sparsity, by the one-standard-error rule on held-out images; test accuracy there; seeds (their
+        number).
     """
     rows = {}
     for name, part in found.groupby("condition", sort=False):

@@ -25,9 +25,24 @@ Walk = Callable[..., Iterator[Point]]
 
 
 def network(architecture: str, images: Images) -> Network:
-    """Paper B's network of that name for these images, as a function of the seed; the MLP has 300 and 100 units.
+    """Return paper B's network of a name for these images; the MLP has 300 and 100 hidden units.
 
-    Raises ValueError for an unknown name.
+    Parameters
+    ----------
+    architecture : str
+        "mlp", "lenet", "alexnet32", "resnet18" or "resnet20".
+    images : Images
+        Images that give the sizes of inputs and outputs.
+
+    Returns
+    -------
+    callable
+        Maps a seed to an initial network.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
     """
     _, channels, size, _ = images.x_train.shape
     makers = {
@@ -43,10 +58,28 @@ def network(architecture: str, images: Images) -> Network:
 
 
 def hold_out(images: Images, *, count: int, seed: int) -> tuple[Images, Images]:
-    """Splits `count` random training images off: (images to train on and test with, images to choose with).
+    """Split random training images off, to choose with.
 
-    The second has the held-out images as its test part and no meaningful training part. Raises ValueError for a count
-    that leaves nothing.
+    Parameters
+    ----------
+    images : Images
+        The whole set.
+    count : int
+        Number of training images to split off.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    training : Images
+        The set without these training images.
+    held : Images
+        The same training images, with the images that were split off as its test part.
+
+    Raises
+    ------
+    ValueError
+        If the count is below 1 or leaves no training image.
     """
     if not 0 < count < len(images.x_train):
         raise ValueError(f"count must lie in 1..{len(images.x_train) - 1}, got {count}")
@@ -69,11 +102,40 @@ def points(
     seeds: Sequence[int],
     totals: bool = False,
 ) -> Iterator[tuple[int, str, Point]]:
-    """(seed, method, point) for every seed, method and sparsity, by `protocols.gradual`; "dense" may be a method.
+    """Yield every seed, method and sparsity with its network, by `protocols.gradual`.
 
-    Every method of a seed starts from the same trained network and sees the same mini-batches. With `totals` every
-    level is a total of its own, reached from the start by the follow-up's ten cubic steps; else they are stations of
-    one path.
+    Every method of a seed starts from the same trained network and has the same mini-batches.
+
+    Parameters
+    ----------
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training.
+    names : sequence of str
+        Methods of `all_methods`, or "dense".
+    levels : sequence of float
+        Rising sparsities.
+    before, between, after : int
+        Epochs before all cuts, before each cut, and after it.
+    seeds : sequence of int
+        One initial network each.
+    totals : bool, default False
+        Whether every level is a total of its own, reached from the start by the follow-up's ten cubic steps. Otherwise
+        the levels are stations of one path.
+
+    Yields
+    ------
+    seed : int
+    method : str
+    point : Point
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or the levels do not rise within [0, 1].
     """
     paths = [(cubic(level, iterations=10), (level,)) for level in levels] if totals else [(levels, None)]
     for seed in seeds:
@@ -85,7 +147,27 @@ def points(
 
 
 def curve_row(seed: int, method: str, point: Point, images: Images, held: Images) -> dict[str, object]:
-    """One row of the table of curves: sparsity, accuracy on held-out and on test images, the emptiest layer."""
+    """Return one row of the table of curves.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the network.
+    method : str
+        Name of the method.
+    point : Point
+        The pruned and trained network.
+    images : Images
+        Test images.
+    held : Images
+        Held-out images in their test part, as returned by `hold_out`.
+
+    Returns
+    -------
+    dict
+        seed, method, level, sparsity, valid_accuracy (on held-out images), test_accuracy, test_loss, train_loss,
+        least_density (kept share of the emptiest layer) and epochs.
+    """
     test = images.evaluate(point.model)
     valid = evaluate(point.model, held.x_test, held.y_test, normalise=images.normalise)
     return {
@@ -103,7 +185,17 @@ def curve_row(seed: int, method: str, point: Point, images: Images, held: Images
 
 
 def training_key(setting: Setting) -> dict[str, Scalar]:
-    """The setting's attributes, as a part of the key of a unit."""
+    """Return the setting's attributes as a part of the key of a unit.
+
+    Parameters
+    ----------
+    setting : Setting
+        Settings of the training.
+
+    Returns
+    -------
+    dict
+    """
     stored = {name: value if isinstance(value, Scalar) else str(value) for name, value in vars(setting).items()}
     return {_STORED_NAMES.get(name, name): value for name, value in stored.items()}
 
@@ -131,11 +223,38 @@ def curves(
 
     Parameters
     ----------
-    units, key
-        Where the units are stored, and what their rows depend on beside the setting and the schedule: the data set,
-        the architecture, the images held out, the device.
-    network, images, held, setting, names, levels, before, between, after, seeds, totals
-        As in `points` and `curve_row`.
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    held : Images
+        Held-out images in their test part, as returned by `hold_out`.
+    setting : Setting
+        Settings of the training.
+    units : Units
+        Store of the units.
+    key : mapping
+        What the rows depend on beside the setting and the schedule: the data set, the architecture, the images held
+        out, the device.
+    names : sequence of str
+        Methods of `all_methods`, or "dense".
+    levels : sequence of float
+        Rising sparsities.
+    before, between, after : int
+        Epochs before all cuts, before each cut, and after it.
+    seeds : sequence of int
+        One initial network each.
+    totals : bool, default False
+        As in `points`.
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or the levels do not rise within [0, 1].
     """
     schedule = {"before": before, "between": between, "after": after}
     found: Rows = []
@@ -176,13 +295,43 @@ def stations(
     seeds: Sequence[int],
     names: Sequence[str] = ("causal", "magnitude"),
 ) -> Rows:
-    """One total reached in k cubic steps, for each k in `counts`: test accuracy of the network finished at the total.
+    """Reach one total in k cubic steps, for each k in `counts`, and return the test accuracy of each network.
 
-    Every k is trained in two variants, which are the same for the largest: with `between` epochs before each pruning,
-    and with as many as make the total number of epochs that of the largest k. One unit is one (k, variant, seed,
-    method).
+    Every k is trained in two variants, which are the same for the largest: with `between` epochs before each cut, and
+    with as many as make the total number of epochs that of the largest k. One unit is one (k, variant, seed, method).
 
-    Raises ValueError where a count does not divide the largest one.
+    Parameters
+    ----------
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    setting : Setting
+        Settings of the training.
+    units : Units
+        Store of the units.
+    key : mapping
+        As in `curves`.
+    counts : sequence of int
+        Numbers of steps.
+    total : float
+        Sparsity after the last step.
+    before, between, after : int
+        Epochs before all cuts, before each cut of the largest k, and after the last cut.
+    seeds : sequence of int
+        One initial network each.
+    names : sequence of str, default ("causal", "magnitude")
+        Methods of `all_methods`, or "dense".
+
+    Returns
+    -------
+    list of dict
+        stations (k), between, seed, method, level, sparsity, epochs, test_accuracy and test_loss.
+
+    Raises
+    ------
+    ValueError
+        If a count does not divide the largest one, or a name is unknown.
     """
     most = max(counts, default=1)
     if odd := [k for k in counts if most % k]:

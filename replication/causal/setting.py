@@ -19,11 +19,24 @@ _ORDER = 7919  # keeps the order of mini-batches apart from other uses of the sa
 
 @dataclass(frozen=True)
 class Setting:
-    """How networks are trained: the follow-up's values, but for its learning rate, at which networks without batch norm
-    collapse.
+    """Settings by which paper B's networks are trained: the follow-up's values, except for the learning rate.
 
-    Attributes: batch_size; lr, momentum, weight_decay (of SGD); label_smoothing; augment (as `images.batches`);
-    precision (autocast's type, None for none); channels_last (memory format of the weights; layers follow it).
+    Networks without batch normalisation collapse at the follow-up's learning rate.
+
+    Attributes
+    ----------
+    batch_size : int, default 256
+        Number of images of a mini-batch.
+    lr, momentum, weight_decay : float, default 0.01, 0.9, 5e-4
+        Arguments of SGD.
+    label_smoothing : float, default 0.1
+        As in torch's `cross_entropy`.
+    augment : str, default "none"
+        As in `images.batches`.
+    precision : dtype, optional
+        Type of autocast; None does not use autocast.
+    channels_last : bool, default False
+        Whether the weights, and so the layers, have the memory format channels_last.
     """
 
     batch_size: int = 256
@@ -36,11 +49,33 @@ class Setting:
     channels_last: bool = False
 
     def sgd(self, model: nn.Module) -> SGD:
-        """SGD as the setting says."""
+        """Return the optimiser of the setting.
+
+        Parameters
+        ----------
+        model : Module
+            The network.
+
+        Returns
+        -------
+        SGD
+        """
         return SGD(model.parameters(), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def place(self, model: nn.Module, images: Images) -> nn.Module:
-        """The network where the images are, in the setting's memory format."""
+        """Move a network to the device of the images, in the setting's memory format.
+
+        Parameters
+        ----------
+        model : Module
+            The network, which is changed in place.
+        images : Images
+            Images on the device.
+
+        Returns
+        -------
+        Module
+        """
         if self.channels_last:
             return model.to(images.x_train.device, memory_format=torch.channels_last)
         return model.to(images.x_train.device)
@@ -59,7 +94,36 @@ class Setting:
         recorder: Recorder | None = None,
         stop: Callable[[Sequence[float]], bool] | None = None,
     ) -> History:
-        """Trains in place; its epoch i sees the mini-batches that belong to (seed, first + i). As `minibatch.fit`."""
+        """Train a network in place with the loss and the mini-batches of the setting.
+
+        Parameters
+        ----------
+        model : Module
+            The network.
+        images : Images
+            Training images.
+        epochs : int
+            Number of epochs.
+        optimizer : Optimizer
+            For example that of `sgd`.
+        seed : int
+            Seed of the order of the mini-batches, and of dropout.
+        first : int, default 0
+            Number of the first epoch. Epoch i of this call has the mini-batches of (seed, first + i).
+        scheduler : LRScheduler, optional
+            As in `ccprune.training.fit`.
+        mask : Mask, optional
+            As in `ccprune.training.fit`.
+        recorder : Recorder, optional
+            As in `ccprune.training.fit`.
+        stop : callable, optional
+            As in `ccprune.training.fit`.
+
+        Returns
+        -------
+        History
+            As returned by `ccprune.training.fit`.
+        """
 
         def epoch(number: int) -> Iterator[tuple[Tensor, Tensor]]:
             return batches(

@@ -58,7 +58,7 @@ def select(
     threshold: float = 0.75,
     seed: int,
 ) -> Stability:
-    """Chooses weights again and again on random halves of the records.
+    """Choose weights repeatedly on random halves of the records.
 
     Parameters
     ----------
@@ -66,18 +66,20 @@ def select(
         Squared weight changes, in memory or a file mapped into it; read once, in blocks of columns.
     y : Tensor (T,)
         Loss changes.
-    count, alpha
-        One of them: the `count` largest are chosen in every half, or all above `alpha`. With `count` the statistics of
-        all halves are held, 8 pairs P bytes (float32).
-    statistic : str
+    count : int, optional
+        The `count` largest weights are chosen in every half. The statistics of all halves are held, 8 pairs P bytes
+        (float32). Exactly one of `count` and `alpha` must be given.
+    alpha : float, optional
+        All weights whose statistic is above `alpha` are chosen in every half.
+    statistic : str, default "covariance"
         "covariance": the screen's |sum_t y_t x_t| / T over the half, uncentred. "correlation": the absolute value of
         Pearson's, 0 (to rounding) where a column does not vary.
-    pairs : int
+    pairs : int, default 50
         Random complementary pairs of halves of floor(T / 2) records.
-    threshold : float
+    threshold : float, default 0.75
         Share of the halves in which a stable weight is chosen, above 1/2 and at most 1.
     seed : int
-        Same seed, same halves.
+        Seed of the halves.
 
     Returns
     -------
@@ -87,7 +89,7 @@ def select(
     Raises
     ------
     TypeError, ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
     check(X, y)
     records, weights = X.shape

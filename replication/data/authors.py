@@ -51,21 +51,55 @@ Weights = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"]
 
 @cache
 def registry() -> dict[str, str]:
-    """Return the SHA-256 in hex of each of the authors' files, by its path in their repository."""
+    """Return the SHA-256 in hex of each of the authors' files, by its path in their repository.
+
+    Returns
+    -------
+    dict of str
+    """
     text = (resources.files("replication.data") / "files" / "authors_registry.txt").read_text()
     return dict(line.split() for line in text.splitlines())
 
 
 def available(relative: str) -> bool:
-    """Return whether one of the authors' files is on this machine, or raise ValueError if it is not theirs.
+    """Return whether one of the authors' files is on this machine.
 
     The network is not used, and the content is not checked.
+
+    Parameters
+    ----------
+    relative : str
+        Path in the authors' repository.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        If `relative` is not one of the authors' files.
     """
     return _find(relative) is not None
 
 
 def paths(relative: str) -> list[Path]:
-    """Return a list of the file's path if it is on this machine, or raise ValueError if it is not the authors'."""
+    """Return a list of the file's path if it is on this machine, otherwise an empty list.
+
+    Parameters
+    ----------
+    relative : str
+        Path in the authors' repository.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    ValueError
+        If `relative` is not one of the authors' files.
+    """
     file = _find(relative)
     return [] if file is None else [file]
 
@@ -95,7 +129,22 @@ def path(relative: str) -> Path:
 
 
 def read(relative: str) -> bytes:
-    """Return the content of one of the authors' files, as it was checked. Argument and errors are as in `path`."""
+    """Return the content of one of the authors' files, as it was checked.
+
+    Parameters
+    ----------
+    relative : str
+        Path in the authors' repository.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ValueError, DataUnavailable, CorruptData
+        As `path`.
+    """
     return _fetch(relative)[1]
 
 
@@ -132,7 +181,17 @@ def initial_weights(name: str) -> list[Weights]:
 
 
 def released_masks() -> tuple[str, ...]:
-    """Return the names of the data sets with released masks (all but vowel). Errors are as in `masks`."""
+    """Return the names of the data sets with released masks (all but vowel).
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    FileNotFoundError
+        As `masks`.
+    """
     return tuple(_published_masks()["ft"])
 
 

@@ -17,7 +17,12 @@ _LAST_TWO = sum(SIZES[1:])
 
 
 def files() -> tuple[str, ...]:
-    """Return the paths in the authors' repository of all files that this module reads."""
+    """Return the paths in the authors' repository of all files that this module reads.
+
+    Returns
+    -------
+    tuple of str
+    """
     masks = [_mask_file(trial, method) for trial in TRIALS for method in ("ft", "pt")]
     return (*(_state_file(trial) for trial in TRIALS), *masks)
 

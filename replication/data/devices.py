@@ -8,7 +8,22 @@ NAMES = ("cuda",)
 
 
 def available(name: str) -> bool:
-    """Return whether this machine has the device, or raise ValueError for an unknown name."""
+    """Return whether this machine has the device.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
     paths(name)
     import torch  # the import takes a second or two
 
@@ -16,13 +31,41 @@ def available(name: str) -> bool:
 
 
 def paths(name: str) -> list[Path]:
-    """Return an empty list, because a device has no files, or raise ValueError for an unknown name."""
+    """Return an empty list, because a device has no files.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
     if name not in NAMES:
         raise ValueError(f"a device must be one of {', '.join(NAMES)}, got {name!r}")
     return []
 
 
 def fetch(name: str) -> None:
-    """Raise DataUnavailable if this machine does not have the device."""
+    """Check that this machine has the device.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    DataUnavailable
+        If this machine does not have the device.
+    """
     if not available(name):
         raise DataUnavailable(f"not run: it needs a {name} device, and this machine has none")

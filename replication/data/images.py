@@ -72,7 +72,24 @@ class Images:
     def from_tensors(
         cls, name: str, x_train: Tensor, y_train: Tensor, x_test: Tensor, y_test: Tensor, *, classes: int, source: str
     ) -> "Images":
-        """Make an image set and compute its mean, standard deviation and checksum. The arguments are attributes.
+        """Make an image set and compute its mean, standard deviation and checksum.
+
+        Parameters
+        ----------
+        name : str
+            Name of the set.
+        x_train, x_test : Tensor (n, c, h, w), (m, c, h, w)
+            Pixels, uint8.
+        y_train, y_test : Tensor (n,), (m,)
+            Labels 0 to classes - 1, int64.
+        classes : int
+            Number of classes.
+        source : str
+            Where the images are from.
+
+        Returns
+        -------
+        Images
 
         Raises
         ------
@@ -93,18 +110,51 @@ class Images:
         return cls(name, x_train, y_train, x_test, y_test, classes, mean, std, source, digest.hexdigest())
 
     def to(self, device: torch.device | str) -> "Images":
-        """Return the same set with all tensors on `device`."""
+        """Return the same set with all tensors on `device`.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            The device.
+
+        Returns
+        -------
+        Images
+        """
         tensors = ("x_train", "y_train", "x_test", "y_test", "mean", "std")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
     def evaluate(self, model: nn.Module) -> Evaluation:
-        """Return the model's loss and accuracy on the test images, in eval mode."""
+        """Return the model's loss and accuracy on the test images, in eval mode.
+
+        Parameters
+        ----------
+        model : Module
+            The network.
+
+        Returns
+        -------
+        Evaluation
+        """
         return evaluate(model, self.x_test, self.y_test, normalise=self.normalise)
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Return (x / 255 - mean) / std per channel as float32, for uint8 images x (k, c, h, w), on the device of x.
+        """Return (x / 255 - mean) / std per channel.
 
-        TypeError is raised for another dtype, because such images may already be normalised.
+        Parameters
+        ----------
+        x : Tensor (k, c, h, w), uint8
+            Images.
+
+        Returns
+        -------
+        Tensor (k, c, h, w), float32
+            On the device of `x`.
+
+        Raises
+        ------
+        TypeError
+            If `x` has another dtype, because such images may already be normalised.
         """
         if x.dtype != torch.uint8:
             raise TypeError(f"x must be uint8, got {x.dtype}")
@@ -112,19 +162,53 @@ class Images:
         return x.to(torch.float32).div_(255).sub_(mean).div_(std)
 
     def sample(self, count: int, *, seed: int) -> tuple[Tensor, Tensor]:
-        """Return `count` random training images, drawn without replacement and normalised, and their labels.
+        """Return random training images, drawn without replacement and normalised, and their labels.
 
-        The first images of a set are no random sample: files may be sorted by class. Errors are as in `take`.
+        The first images of a set are no random sample: files may be sorted by class.
+
+        Parameters
+        ----------
+        count : int
+            Number of images.
+        seed : int
+            Seed of the draw.
+
+        Returns
+        -------
+        x : Tensor (count, c, h, w), float32
+        y : Tensor (count,), int64
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `take`.
         """
         part = self.take(train=count, seed=seed)
         return self.normalise(part.x_train), part.y_train
 
     def take(self, *, train: int | None = None, test: int | None = None, seed: int) -> "Images":
-        """Return a random subset of `train` training and `test` test images, drawn without replacement.
+        """Return a random subset of training and test images, drawn without replacement.
 
-        None keeps the whole part. With the same seed, a smaller subset is the beginning of a larger one, and the draw
-        of a part does not depend on the other. Mean and standard deviation are those of the new training part.
-        ValueError is raised for a count outside 1..n or a negative seed, TypeError if one is not an integer.
+        With the same seed, a smaller subset is the beginning of a larger one, and the draw of a part does not depend on
+        the other. Mean and standard deviation are those of the new training part.
+
+        Parameters
+        ----------
+        train, test : int, optional
+            Numbers of training and test images; None keeps the whole part.
+        seed : int
+            Seed of the draw, at least 0.
+
+        Returns
+        -------
+        Images
+
+        Raises
+        ------
+        TypeError
+            If a count or the seed is not an integer.
+        ValueError
+            If a count is outside 1 to n, the seed is negative, or a channel of the new training part is constant.
         """
         _check_count("seed", seed, 0)
         parts = []
@@ -141,9 +225,20 @@ class Images:
 
 
 def load(name: str, *, device: torch.device | str = "cpu") -> Images:
-    """Load an image set onto a device. It is downloaded into the user's cache if necessary.
+    """Load an image set onto a device.
 
-    `name` is "mnist", "mnist5k", "fashion_mnist", "cifar10" or "tiny_imagenet".
+    It is downloaded into the user's cache if necessary.
+
+    Parameters
+    ----------
+    name : str
+        "mnist", "mnist5k", "fashion_mnist", "cifar10" or "tiny_imagenet".
+    device : torch.device or str, default "cpu"
+        The device.
+
+    Returns
+    -------
+    Images
 
     Raises
     ------

@@ -51,11 +51,32 @@ class Problem:
 
     @staticmethod
     def loss(output: Tensor, target: Tensor) -> Tensor:
-        """Return half the squared error of outputs (n, outputs), summed over outputs and averaged over examples."""
+        """Return half the squared error, summed over outputs and averaged over examples.
+
+        Parameters
+        ----------
+        output, target : Tensor (n, outputs)
+            Outputs of a model, and the data's.
+
+        Returns
+        -------
+        Tensor ()
+        """
         return 0.5 * (output - target).square().sum(-1).mean()
 
     def explained(self, model: nn.Module) -> float:
-        """Return R^2 of a model: 1 without error, 0 for the error of a constant output of zero."""
+        """Return R2 of a model.
+
+        Parameters
+        ----------
+        model : Module
+            The model.
+
+        Returns
+        -------
+        float
+            1 without error, 0 for the error of a constant output of zero.
+        """
         with torch.no_grad():
             return 1.0 - float(self.loss(model(self.x), self.y) / self.loss(torch.zeros_like(self.y), self.y))
 

@@ -39,7 +39,24 @@ class Text:
 
     @classmethod
     def from_string(cls, name: str, text: str) -> "Text":
-        """Encode a text in UTF-8, with the last tenth for testing. Raise ValueError for fewer than 10 bytes."""
+        """Encode a text in UTF-8, with the last tenth for testing.
+
+        Parameters
+        ----------
+        name : str
+            Name of the text.
+        text : str
+            The text.
+
+        Returns
+        -------
+        Text
+
+        Raises
+        ------
+        ValueError
+            If the text has fewer than 10 bytes.
+        """
         content = text.encode()
         if len(content) < 10:
             raise ValueError(f"text must have at least 10 bytes, got {len(content)}")

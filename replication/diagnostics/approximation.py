@@ -98,7 +98,7 @@ def by_width(
     data : Dataset
     settings : Settings
         Settings of LEGCNet, except the hidden width.
-    widths : sequence of int
+    widths : sequence of int, default `WIDTHS`
         Numbers of hidden units.
     seeds : int, default 5
         Number of initialisations.

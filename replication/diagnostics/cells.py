@@ -11,7 +11,25 @@ from replication.ledger import Cell
 
 
 def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Return cells of `shap_runs.agreements` (table) and `shap_runs.claims` (claims)."""
+    """Return the agreement of explanations with dense, and the claims on it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `shap_runs.agreements`.
+    claims : DataFrame
+        Table of `shap_runs.claims`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+    seed : int, default 0
+        Seed of the intervals' resamples.
+
+    Returns
+    -------
+    list of Cell
+    """
     removed = table.groupby("method").removed.mean()
     notes = {method: f"agreement with dense; {count:.1f} weights removed" for method, count in removed.items()}
     cells = _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
@@ -25,13 +43,45 @@ def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profi
 
 
 def pixel_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Return the agreement with dense on the importance of pixels, from columns method and those of `Agreement`."""
+    """Return the agreement with dense on the importance of pixels.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns method and those of `Agreement`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+    seed : int, default 0
+        Seed of the intervals' resamples.
+
+    Returns
+    -------
+    list of Cell
+    """
     notes = dict.fromkeys(table.method, "agreement with dense on pixels that vary")
     return _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
 
 
 def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Return the epsilon of theorem 3.1 by method and hidden width, from `approximation.by_width`."""
+    """Return the epsilon of theorem 3.1 by method and hidden width.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `approximation.by_width`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+    seed : int, default 0
+        Seed of the intervals' resamples.
+
+    Returns
+    -------
+    list of Cell
+    """
     cells = []
     for (method, when, width), part in table.groupby(["method", "when", "width"], sort=False):
         note = (
@@ -76,7 +126,21 @@ def epsilon_ratios(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def epsilon_ratio_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """Return `epsilon_ratios` as cells; 1 is no difference."""
+    """Return ratios of epsilon as cells; a ratio of 1 is no difference.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `epsilon_ratios`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     cells = []
     for row in table.itertuples():
         interval = Interval(row.estimate, row.low, row.high, row.n)
@@ -88,7 +152,23 @@ def epsilon_ratio_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> l
 
 
 def trap_cells(table: pd.DataFrame, method: str, *, dataset: str, profile: str) -> list[Cell]:
-    """Return the correlation traps of a network's layers, from `weightwatcher.summary` with a seed; NA is left out."""
+    """Return the correlation traps of a network's layers; layers without a number are left out.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `weightwatcher.summary` with a seed.
+    method : str
+        Method by which the network was pruned.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     cells = []
     for layer, row in table[table.traps.notna()].iterrows():
         note = f"eigenvalues of the permuted matrix above its Marchenko-Pastur edge; it has {row.eigenvalues}"
@@ -97,7 +177,21 @@ def trap_cells(table: pd.DataFrame, method: str, *, dataset: str, profile: str) 
 
 
 def operation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """Return multiply-adds and FLOPs per example over all layers, dense and masked, from `measure.operations.count`."""
+    """Return multiply-adds and FLOPs per example over all layers, dense and masked.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `measure.operations.count`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     everything = table.loc["all"]
     cells = []
     for quantity in ("macs", "flops"):
@@ -110,7 +204,21 @@ def operation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[
 
 
 def time_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """Return measured times relative to dense, from `measure.latency.compare` with a column `sparsity`."""
+    """Return measured times relative to dense.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `measure.latency.compare` with a column sparsity.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     cells = []
     for row in table[table.form != "dense"].itertuples():
         note = f"median of {row.n}, quartiles {row.low:.3g} to {row.high:.3g} s"
@@ -120,9 +228,24 @@ def time_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]
 
 
 def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
-    """Return the processor's energy of training by method, from `energy.of_training`; the note has its source.
+    """Return the processor's energy of training by method, in joules; the note has its source.
 
     The memory's energy is left out, because it is an estimate from the time only, and larger.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `energy.of_training`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+    seed : int, default 0
+        Seed of the intervals' resamples.
+
+    Returns
+    -------
+    list of Cell
     """
     cells = []
     for name, part in table.groupby("name", sort=False):

@@ -39,7 +39,9 @@ def of_training(
         B initial networks with M weights.
     keep : mapping of name to Tensor (B, M), bool
         Masks, True = keep; all True for the dense networks.
-    rounds, repeats : int
+    rounds : int
+        As in `ledger.energy.compared`.
+    repeats : int, default 1
         As in `ledger.energy.compared`.
 
     Returns

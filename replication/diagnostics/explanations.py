@@ -20,7 +20,26 @@ _ROWS = 2**16  # rows passed to the model at once by the exact method
 
 
 def background_sample(x_train: Tensor, *, rows: int = 100, seed: int = 0) -> Tensor:
-    """Return at most `rows` rows of the training part (n, ...), drawn without replacement, in their order."""
+    """Return rows of the training part, drawn without replacement, in their order.
+
+    Parameters
+    ----------
+    x_train : Tensor (n, ...)
+        Training samples.
+    rows : int, default 100
+        Largest number of rows.
+    seed : int, default 0
+        Seed of the draw.
+
+    Returns
+    -------
+    Tensor (min(n, rows), ...)
+
+    Raises
+    ------
+    ValueError
+        If `rows` is below 1.
+    """
     at_least(1, rows=rows)
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(x_train), generator=generator)[:rows].sort().values

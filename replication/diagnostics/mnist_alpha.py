@@ -35,7 +35,7 @@ def alphas(outcome: Outcome, *, methods: Sequence[str] = tuple(ROWS)) -> pd.Data
     ----------
     outcome : Outcome
         Trained networks.
-    methods : sequence of str
+    methods : sequence of str, default the keys of `ROWS`
         Methods to include.
 
     Returns
@@ -51,13 +51,40 @@ def alphas(outcome: Outcome, *, methods: Sequence[str] = tuple(ROWS)) -> pd.Data
 
 
 def untrained(seeds: Sequence[int]) -> pd.DataFrame:
-    """Return `alphas` of untrained networks, method "untrained", which alpha should distinguish from trained ones."""
+    """Return `alphas` of untrained networks, method "untrained", which alpha should distinguish from trained ones.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        One network each.
+
+    Returns
+    -------
+    DataFrame
+        As returned by `alphas`.
+    """
     parts = [_summary(legcnet_mnist(seed=seed), seed, "untrained") for seed in seeds]
     return pd.concat(parts, ignore_index=True)
 
 
 def author_cells(table: pd.DataFrame) -> list[Cell]:
-    """Return table 4 from the authors' trials. Its trial is not stated; that of tables 1 and 2 is assumed."""
+    """Return table 4 from the authors' trials.
+
+    The trial of the printed table is not stated; that of tables 1 and 2 is assumed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `alphas` for the authors' trials.
+
+    Returns
+    -------
+    list of Cell
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, table 4.
+    """
     cells, printed_trial = [], figures.printed_trial("mnist")
     for method, layer, quantity, printed in _printed():
         part = table[(table.method == method) & (table.layer == layer)]
@@ -101,6 +128,25 @@ def fresh_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 
 
     These figures depend on rows that are not released, so they are underspecified. The note has the comparison with our
     runs.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `alphas` for fresh initialisations.
+    dataset : str
+        Name of the data set. Only for "mnist" are the published figures given beside ours.
+    profile : str
+        Profile of the run.
+    seed : int, default 0
+        Seed of the intervals' resamples.
+
+    Returns
+    -------
+    list of Cell
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, table 4.
     """
     cells = []
     for method, layer, quantity, printed in _printed():
@@ -180,7 +226,21 @@ def separation(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 
 def separation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """Return `separation` as cells."""
+    """Return `separation` as cells.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `separation`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     cells = []
     for row in table.itertuples():
         note = f"standard deviation of dense over initialisations {row.spread:.2f}"
@@ -192,7 +252,24 @@ def separation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list
 
 
 def share_in_range(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of networks with alpha between 2 and 6 by method, on each layer and on all; NA is outside."""
+    """Return the share of networks with alpha between 2 and 6 by method.
+
+    Networks whose alpha is not measurable count as outside.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `alphas`.
+
+    Returns
+    -------
+    DataFrame
+        One row per method; columns are the layers and "all" (inside on every layer).
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, section 5.1.
+    """
     low, high = WELL_TRAINED
     inside = table.assign(inside=table.alpha.between(low, high).fillna(False).astype(bool))
     wide = inside.pivot(index=["method", "network"], columns="layer", values="inside")

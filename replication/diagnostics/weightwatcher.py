@@ -140,6 +140,23 @@ def randomised_spectrum(weight: Tensor, *, seed: int) -> Tensor:
     """Return `spectrum` of the matrix with permuted entries, which has the same values without correlations.
 
     Convolutions are permuted within each kernel position, as in weightwatcher.
+
+    Parameters
+    ----------
+    weight : Tensor (outputs, inputs, ...)
+        Weights of a linear or convolution layer.
+    seed : int
+        Seed of the permutation, at least 0.
+
+    Returns
+    -------
+    Tensor, float64
+        Eigenvalues in ascending order.
+
+    Raises
+    ------
+    ValueError
+        If the weight has fewer than two dimensions, or the seed is negative.
     """
     at_least(0, seed=seed)
     generator = torch.Generator().manual_seed(seed)

@@ -16,7 +16,15 @@ _TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
 
 def sparsity_axis(ax: Axes, sparsities: ArrayLike) -> None:
-    """Make x a falling logarithmic axis of the density with labels of the sparsity, to show high sparsities."""
+    """Make x a falling logarithmic axis of the density with labels of the sparsity, to show high sparsities.
+
+    Parameters
+    ----------
+    ax : Axes
+        Axes to change.
+    sparsities : array_like
+        Sparsities to show, fractions below 1.
+    """
     least, top = float(np.min(sparsities)), float(np.max(sparsities))
     ticks = [tick for tick in _TICKS if least - 1e-9 <= tick <= top + 1e-9]
     if len(ticks) < 2:
@@ -44,7 +52,7 @@ def accuracy_against_sparsity(
         Columns method, seed, level (sparsity) and `value`. A method "dense" is drawn as a dotted line.
     value : str, default "test_accuracy"
         Column to draw.
-    label : str
+    label : str, default "test accuracy (share)"
         Label of the y axis.
     marks : mapping of method to sparsity, optional
         Critical sparsities, drawn as vertical bars on the lines.
@@ -119,7 +127,18 @@ def step_prediction(
 def rank_correlations(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw a square table of Spearman's rank correlations of scores; lighter is larger, also in grey.
 
-    `n` is the sample of the means, such as "3 seeds".
+    Parameters
+    ----------
+    table : DataFrame
+        Square, with the scores' names as index and columns.
+    n : str, optional
+        Sample of the means, such as "3 seeds".
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     ax = ax or plt.subplots(figsize=(1.0 * len(table.columns) + 2.2, 0.62 * len(table) + 1.4))[1]
     label = counted("Spearman's rank correlation", n)
@@ -131,7 +150,21 @@ def rank_correlations(table: pd.DataFrame, *, n: str | None = None, ax: Axes | N
 
 
 def selection_frequencies(frequencies: Mapping[str, ArrayLike], *, threshold: float, ax: Axes | None = None) -> Axes:
-    """Draw histograms of how often weights are selected over half samples, for original and shuffled records."""
+    """Draw histograms of how often weights are selected over half samples, for original and shuffled records.
+
+    Parameters
+    ----------
+    frequencies : mapping of str to array_like (P,)
+        By name, the share of half samples in which each weight is selected.
+    threshold : float
+        Share from which on a weight counts as stable.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots()[1]
     bins = np.linspace(0, 1, 26)
     for i, (name, values) in enumerate(frequencies.items()):
@@ -149,7 +182,25 @@ def selection_frequencies(frequencies: Mapping[str, ArrayLike], *, threshold: fl
 def intervals(
     table: pd.DataFrame, *, label: str, reference: float | None = None, log: bool = False, ax: Axes | None = None
 ) -> Axes:
-    """Draw a mark and its interval per row of `table` (columns name, estimate, low, high, and optionally group)."""
+    """Draw a mark and its interval per row of a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns name, estimate, low, high, and optionally group, whose values have colours of their own.
+    label : str
+        Label of the x axis.
+    reference : float, optional
+        Value of a dotted line.
+    log : bool, default False
+        Whether the x axis is logarithmic.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots(figsize=(6.4, 0.36 * len(table) + 1.3))[1]
     groups = list(dict.fromkeys(table["group"])) if "group" in table else [None]
     for y, row in enumerate(table.iloc[::-1].itertuples()):
@@ -201,9 +252,26 @@ def loss_slices(slices: Mapping[str, tuple[Sequence[float], ArrayLike]], *, labe
 
 
 def loss_surface(coordinates: ArrayLike, losses: ArrayLike, *, title: str, top: float, ax: Axes | None = None) -> Axes:
-    """Draw contours, up to `top`, of the cross-entropy (n, n) on a plane of two filter-normalised directions.
+    """Draw contours of the cross-entropy on a plane of two filter-normalised directions.
 
     The cross marks the network.
+
+    Parameters
+    ----------
+    coordinates : array_like (n,)
+        Coordinates along both directions; 1 is as long as each filter.
+    losses : array_like (n, n)
+        Losses in nats; rows are steps along the first direction.
+    title : str
+        Title.
+    top : float
+        Largest drawn loss, in nats.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     ax = ax or plt.subplots(figsize=(3.6, 3.2))[1]
     at, values = np.asarray(coordinates), np.asarray(losses).clip(max=top)
@@ -216,7 +284,23 @@ def loss_surface(coordinates: ArrayLike, losses: ArrayLike, *, title: str, top: 
 
 
 def known_answer(curves: pd.DataFrame, *, idle: float, title: str, ax: Axes | None = None) -> Axes:
-    """Draw R2 of the pruned model against sparsity, mean over seeds, one line per score; the idle share is dotted."""
+    """Draw R2 of the pruned model against sparsity, mean over seeds, one line per score; the idle share is dotted.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Columns method, seed, sparsity and r2.
+    idle : float
+        Share of idle weights.
+    title : str
+        Title.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots()[1]
     for i, (name, part) in enumerate(curves.groupby("method", sort=False)):
         mean = part.groupby("sparsity").r2.mean()

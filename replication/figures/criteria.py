@@ -10,7 +10,18 @@ from replication.figures._style import cells
 def roc_areas(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the area under the ROC curve with its interval, a row per criterion and a column per problem.
 
-    `table` is `null.Roc.table` of one state. Lighter is larger, also in grey; 0.5 is chance.
+    Lighter is larger, also in grey; 0.5 is chance.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `null.Roc.table` of one state.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     order = list(dict.fromkeys(table.criterion)), list(dict.fromkeys(table.problem))
     wide = {name: table.pivot(index="criterion", columns="problem", values=name) for name in ("auc", "low", "high")}

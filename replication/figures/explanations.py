@@ -60,9 +60,22 @@ def _dark_to_light() -> ListedColormap:
 def bar(
     importances: Mapping[str, ArrayLike], *, names: Sequence[str], n: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw global importances (d,), one bar per method and feature, in the order of the first method's importances.
+    """Draw global importances, one bar per method and feature, in the order of the first method's importances.
 
-    `n` is the sample of the means, such as "10 networks".
+    Parameters
+    ----------
+    importances : mapping of str to array_like (d,)
+        Global importances by method.
+    names : sequence of str
+        Names of the d features.
+    n : str, optional
+        Sample of the means, such as "10 networks".
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     ax = ax or plt.subplots(figsize=(6.0, 0.12 * len(names) * (len(importances) + 1) + 1.2))[1]
     order = np.argsort(np.asarray(next(iter(importances.values()))))
@@ -93,7 +106,7 @@ def agreements(
         As from `shap_runs.agreements`.
     quantity : str, default "spearman"
         Column to draw.
-    label : str
+    label : str, default "Spearman's rank correlation"
         Name of the quantity.
     ax : Axes, optional
         By default new axes.

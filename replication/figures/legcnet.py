@@ -12,7 +12,21 @@ from replication.figures._style import COLOURS, above, bars, beside, cells, coun
 
 
 def weight_series(series: Tensor, *, steps_per_epoch: int, ax: Axes | None = None) -> Axes:
-    """Draw M weights over training, from their series (n, M)."""
+    """Draw weights over training.
+
+    Parameters
+    ----------
+    series : Tensor (n, M)
+        Values of M weights.
+    steps_per_epoch : int
+        Number of rows of `series` in an epoch.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots()[1]
     epochs = np.arange(series.shape[0]) / steps_per_epoch
     ax.set_prop_cycle(color=COLOURS)
@@ -22,7 +36,21 @@ def weight_series(series: Tensor, *, steps_per_epoch: int, ax: Axes | None = Non
 
 
 def stretching(curves: Tensor, *, labels: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Draw stretching curves (N, k + 1): mean log distance of neighbours against steps ahead."""
+    """Draw stretching curves: mean log distance of neighbours against steps ahead.
+
+    Parameters
+    ----------
+    curves : Tensor (N, k + 1)
+        Curves S(0) to S(k) of N series.
+    labels : sequence of str
+        Names of the N series.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots()[1]
     for i, (curve, label) in enumerate(zip(curves.numpy(), labels, strict=True)):
         ax.plot(curve, ms=5, label=label, **look(i))
@@ -34,7 +62,23 @@ def stretching(curves: Tensor, *, labels: Sequence[str], ax: Axes | None = None)
 
 
 def exponents_and_risk(exponents: Tensor, risk: Tensor, *, label: str, ax: Axes | None = None) -> Axes:
-    """Draw a weight's exponents (K,) and the risk (K,) over windows, on two y axes."""
+    """Draw a weight's exponents and the risk over windows, on two y axes.
+
+    Parameters
+    ----------
+    exponents : Tensor (K,)
+        Exponents per step.
+    risk : Tensor (K,)
+        Misclassification risk, as a fraction.
+    label : str
+        Name of the weight.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots()[1]
     [line] = ax.plot(exponents.numpy(), color=COLOURS[0], lw=1, label=f"exponent of {label}, left")
     ax.set(xlabel=f"window (n = {len(exponents)})", ylabel="exponent (1/step)")
@@ -48,7 +92,21 @@ def exponents_and_risk(exponents: Tensor, risk: Tensor, *, label: str, ax: Axes 
 
 
 def p_values(smallest: Tensor, *, significance: float = 0.05, ax: Axes | None = None) -> Axes:
-    """Draw the sorted smallest p-values (M,) of weights; those at or above the significance level are pruned."""
+    """Draw the sorted smallest p-values of weights; those at or above the significance level are pruned.
+
+    Parameters
+    ----------
+    smallest : Tensor (M,)
+        Smallest p-value over the lags of each weight.
+    significance : float, default 0.05
+        Significance level.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots()[1]
     values = np.sort(smallest.numpy())
     pruned = values >= significance
@@ -64,7 +122,21 @@ def p_values(smallest: Tensor, *, significance: float = 0.05, ax: Axes | None = 
 
 
 def separations(network: Tensor, linear: Tensor, *, steps_per_epoch: int, ax: Axes | None = None) -> Axes:
-    """Draw the distances (M, n) of runs with one shifted initial weight, for a network and for a linear model."""
+    """Draw the distances of runs with one shifted initial weight, for a network and for a linear model.
+
+    Parameters
+    ----------
+    network, linear : Tensor (M, n)
+        Distance from the unshifted run after each of n steps, one row per shifted weight.
+    steps_per_epoch : int
+        Number of steps in an epoch.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots()[1]
     for i, (distances, name) in enumerate(((network, "sigmoid network"), (linear, "linear model"))):
         relative = (distances / distances[:, :1]).numpy()
@@ -81,7 +153,21 @@ def separations(network: Tensor, linear: Tensor, *, steps_per_epoch: int, ax: Ax
 
 
 def pruned_by_lag(pruned: Mapping[int, int], *, weights: int, ax: Axes | None = None) -> Axes:
-    """Draw the number of weights that a Granger test does not call causal, by the largest lag that it tries."""
+    """Draw the number of weights that a Granger test does not call causal, by the largest lag that it tries.
+
+    Parameters
+    ----------
+    pruned : mapping of int to int
+        Number of pruned weights by the largest lag.
+    weights : int
+        Number of all weights.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots(figsize=(5.6, 3.2))[1]
     ax.plot(list(pruned), list(pruned.values()), **look(0))
     ax.set(xlabel="largest lag that is tried", ylabel=f"pruned weights (n = {weights})", ylim=(0, weights))
@@ -90,7 +176,23 @@ def pruned_by_lag(pruned: Mapping[int, int], *, weights: int, ax: Axes | None = 
 
 
 def by_method(runs: pd.DataFrame, quantity: str, *, label: str, ax: Axes | None = None) -> Axes:
-    """Draw one point for each network by its method, and a bar at each method's median."""
+    """Draw one point for each network by its method, and a bar at each method's median.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        One row per network and method.
+    quantity : str
+        Column to draw.
+    label : str
+        Label of the x axis.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots(figsize=(5.0, 3.4))[1]
     for place, (method, part) in enumerate(runs.groupby("method", sort=False)):
         beside_each_other = place + np.linspace(-0.22, 0.22, len(part))
@@ -103,7 +205,25 @@ def by_method(runs: pd.DataFrame, quantity: str, *, label: str, ax: Axes | None 
 
 
 def paired_epochs(runs: pd.DataFrame, method: str, *, budget: int, ax: Axes | None = None) -> Axes:
-    """Draw the epochs to the benchmark per initialisation, `method` against dense; below the diagonal is faster."""
+    """Draw the epochs to the benchmark of a method against dense, one point per initialisation.
+
+    Points below the diagonal are faster than dense.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Columns network, method and epochs.
+    method : str
+        Method to compare with dense.
+    budget : int
+        Number of epochs of runs that did not reach the benchmark.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots(figsize=(4.2, 4.2))[1]
     wide = runs.pivot(index="network", columns="method", values="epochs")
     ax.plot(wide["dense"], wide[method], "o", ms=4, alpha=0.5, color=COLOURS[0])
@@ -120,7 +240,23 @@ def paired_epochs(runs: pd.DataFrame, method: str, *, budget: int, ax: Axes | No
 def differences(
     table: pd.DataFrame, quantity: str, *, methods: Sequence[str] = ("ft", "pt"), ax: Axes | None = None
 ) -> Axes:
-    """Draw paired differences with 95% intervals, medians of epochs, otherwise means, by method and reference."""
+    """Draw paired differences with 95% intervals, medians of epochs, otherwise means, by method and reference.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns quantity, method, reference, estimate, low, high and n.
+    quantity : str
+        Quantity to draw.
+    methods : sequence of str, default ("ft", "pt")
+        Methods to draw.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     part = table[(table.quantity == quantity) & table.method.isin(methods)].iloc[::-1]
     ax = ax or plt.subplots(figsize=(6.0, 0.42 * len(part) + 1.2))[1]
     for y, row in enumerate(part.itertuples()):
@@ -143,9 +279,22 @@ def differences(
 def rejection_rates(
     table: pd.DataFrame, *, significance: float = 0.05, n: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw the share of unrelated causes that are rejected; rows of `table` are groups, columns are tests.
+    """Draw the share of unrelated causes that are rejected.
 
-    `n` is the sample size, such as "2,400 pairs".
+    Parameters
+    ----------
+    table : DataFrame
+        Shares; rows are groups, columns are tests.
+    significance : float, default 0.05
+        Significance level.
+    n : str, optional
+        Sample size, such as "2,400 pairs".
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     ax = ax or plt.subplots(figsize=(8.0, 4.0))[1]
     width = 0.8 / len(table.columns)
@@ -161,7 +310,19 @@ def rejection_rates(
 
 
 def exponent_spread(groups: dict[str, Tensor], *, ax: Axes | None = None) -> Axes:
-    """Draw the distribution of windowed exponents of each group: quartiles as a box, central 95% as whiskers."""
+    """Draw the distribution of windowed exponents of each group: quartiles as a box, central 95% as whiskers.
+
+    Parameters
+    ----------
+    groups : dict of Tensor
+        Exponents per step, of any shape, by name.
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
+    """
     ax = ax or plt.subplots(figsize=(7.0, 0.5 * len(groups) + 1.4))[1]
     names, labels = list(groups)[::-1], []
     for y, name in enumerate(names):
@@ -179,9 +340,20 @@ def exponent_spread(groups: dict[str, Tensor], *, ax: Axes | None = None) -> Axe
 
 
 def jaccards(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draw a table of the agreement of masks with the released ones; rows are choices, columns are datasets.
+    """Draw a table of the agreement of masks with the released ones.
 
-    `n` is the sample of the means, such as "20 trials".
+    Parameters
+    ----------
+    table : DataFrame
+        Jaccard indices; rows are choices, columns are data sets.
+    n : str, optional
+        Sample of the means, such as "20 trials".
+    ax : Axes, optional
+        By default new axes.
+
+    Returns
+    -------
+    Axes
     """
     ax = ax or plt.subplots(figsize=(1.1 * len(table.columns) + 3.5, 0.36 * len(table) + 1.0))[1]
     label = counted("Jaccard index of masks", n)

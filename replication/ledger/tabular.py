@@ -22,6 +22,11 @@ def row_cells(rows: "pd.DataFrame", /, **fields: Any) -> list[Cell]:
     **fields
         Fields that all cells share.
 
+    Returns
+    -------
+    list of Cell
+        In the order of the rows.
+
     Raises
     ------
     ValueError, TypeError
@@ -40,9 +45,14 @@ def sample_cells(samples: "pd.DataFrame", value: str = "value", /, **fields: Any
     samples : DataFrame
         One row per run. The column `value` is the measured number; all other columns are fields of `Cell`, and rows
         that agree in them are the runs of one cell. Cells have the order in which the groups first occur.
-    value : str
+    value : str, default "value"
+        Column of the measured number.
     **fields
         Fields that all cells share.
+
+    Returns
+    -------
+    list of Cell
 
     Raises
     ------

@@ -30,7 +30,13 @@ class Units(units.Units):
         super().__init__(folder, _SHOWN)
 
     def commit(self) -> str | None:
-        """Return the commit of the clone."""
+        """Return the commit of the clone.
+
+        Returns
+        -------
+        str or None
+            With "+changes" at its end if the working tree differs from the commit. None if it is not known.
+        """
         return self._commit
 
     @cached_property

@@ -22,14 +22,24 @@ def by_hand_cells(
 
     Parameters
     ----------
-    accuracies
-        Values (draws,) by mask; of more than one draw the mean with its interval is taken.
-    removed
-        Weights that each mask removes.
-    weights
-        All weights of the network.
-    network, seed
-        Number of the initialisation; seed of the intervals.
+    accuracies : mapping of str to Tensor (draws,)
+        Test accuracy by mask. Of more than one draw the mean with its interval is taken.
+    removed : mapping of str to int
+        Number of weights that each mask removes.
+    weights : int
+        Number of all weights of the network.
+    dataset : str
+        Name of the data set.
+    network : int
+        Number of the initialisation.
+    profile : str
+        Profile of the run.
+    seed : int, default 0
+        Seed of the intervals' resamples.
+
+    Returns
+    -------
+    list of Cell
     """
     cells = []
     for name, values in accuracies.items():

@@ -28,11 +28,19 @@ def trajectory_cells(
     spread : dict of Tensor (networks, windows, weights)
         Exponents by setting.
     delta : float
-        Shift of the weights.
+        Shift of one run's weights from the other's.
+    dataset : str
+        Name of the data set.
     networks : int
         Number of networks behind `growth`.
     seed : int
         Seed of the intervals' resamples.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
     """
     where = {"paper": "legcnet", "dataset": dataset, "method": "dense", "profile": profile}
     halves = growth.rename(columns={"network, per epoch": "ours", "low": "ci_low", "high": "ci_high"})

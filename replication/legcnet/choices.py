@@ -15,10 +15,20 @@ from replication.networks.masks import jaccard_pruned
 
 @dataclass(frozen=True)
 class Choice:
-    """Departures from the settings found; by default none.
+    """Departures from the settings found; none by default.
 
-    recording: fields of `legcnet.WindowSettings` with another value. risk, test: as in `legcnet.exponents_and_risk`,
-    `legcnet.granger_tests`. p_decimals, corrected: as in `legcnet.keep_masks`.
+    Attributes
+    ----------
+    recording : mapping, default empty
+        Fields of `procedure.WindowSettings` with another value.
+    risk : str, default "test"
+        As in `procedure.exponents_and_risk`.
+    test : str, default "ssr_chi2"
+        As in `procedure.granger_tests`.
+    p_decimals : int or None, default 4
+        As in `procedure.keep_masks`.
+    corrected : bool, default False
+        As in `procedure.keep_masks`.
     """
 
     recording: Mapping[str, object] = field(default_factory=dict)
@@ -29,9 +39,19 @@ class Choice:
 
 
 def choices(recording: WindowSettings) -> dict[str, Choice]:
-    """The settings as found, and every single change of them that a reader of the paper could have made.
+    """Return the settings as found, and every single change of them that a reader of the paper could have made.
 
     The authors have two window scripts: one follows neighbours 20 steps, the other 3 and sets windows with a jump to 0.
+
+    Parameters
+    ----------
+    recording : WindowSettings
+        Recording of FT or PT as found.
+
+    Returns
+    -------
+    dict of Choice
+        Choices by their description, "as found" first.
     """
     older_script = recording.steps == 20
     return {
@@ -55,9 +75,32 @@ def choices(recording: WindowSettings) -> dict[str, Choice]:
 def masks_by_choice(
     ensemble: MLPBatch, data: Dataset, settings: Settings, method: str
 ) -> Iterator[tuple[str, Tensor, int]]:
-    """Yields (choice, masks (B, M), networks that could be tested) for every single change.
+    """Derive masks under every single change of the settings.
 
-    Raises ValueError for a method other than "ft" or "pt".
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B initial networks with M weights, which are not changed.
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Settings of the data set.
+    method : str
+        "ft" or "pt".
+
+    Yields
+    ------
+    choice : str
+        Description of the change.
+    masks : Tensor (B, M), bool
+        True = keep.
+    tested : int
+        Number of networks that could be tested.
+
+    Raises
+    ------
+    ValueError
+        If the method is another one.
     """
     recording = settings.recording(method)
     known: dict[tuple[WindowSettings, str], ExponentsAndRisk] = {}
@@ -74,7 +117,32 @@ def masks_by_choice(
 
 
 def agreement(ensemble: MLPBatch, data: Dataset, settings: Settings, method: str, reference: Tensor) -> pd.DataFrame:
-    """One row per choice: mean Jaccard index with the reference masks (B, M), mean number removed, networks tested."""
+    """Compare the masks under every single change of the settings with reference masks.
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B initial networks with M weights, which are not changed.
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Settings of the data set.
+    method : str
+        "ft" or "pt".
+    reference : Tensor (B, M), bool
+        Masks to compare with, True = keep.
+
+    Returns
+    -------
+    DataFrame
+        One row per choice: mean Jaccard index of the pruned weights (jaccard), mean number of removed weights
+        (removed), and number of networks that could be tested (tested).
+
+    Raises
+    ------
+    ValueError
+        If the method is another one.
+    """
     rows = {}
     for name, keep, tested in masks_by_choice(ensemble, data, settings, method):
         rows[name] = {

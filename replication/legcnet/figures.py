@@ -47,17 +47,56 @@ _TRIALS = {"vowel": 3, "mnist": 3}
 
 
 def published() -> dict:
-    """The paper's figures, from replication/paper/legcnet_tables.json."""
+    """Return the paper's figures, from replication/paper/legcnet_tables.json.
+
+    Returns
+    -------
+    dict
+        The file's content. Each of the keys in `TABLES` has a dict of figures by data set.
+    """
     return read_json(authors.PUBLISHED)
 
 
 def printed_trial(dataset: str) -> int:
-    """Number, from 1, of the authors' trial that tables 1 and 2 print for a dataset."""
+    """Number, from 1, of the authors' trial that tables 1 and 2 print for a dataset.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of a data set.
+
+    Returns
+    -------
+    int
+    """
     return published()["table1_trial"].get(dataset) or _TRIALS[dataset]
 
 
 def figure(table: str, dataset: str, key: str) -> float:
-    """A printed figure of tables 1 to 3."""
+    """Return a printed figure of tables 1 to 3.
+
+    Parameters
+    ----------
+    table : str
+        "1", "2" or "3".
+    dataset : str
+        Name of a data set.
+    key : str
+        Key of the figure, such as "epochs_ft"; `PRINTED` lists them.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    KeyError
+        If the table has no such figure.
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, tables 1 to 3.
+    """
     return published()[TABLES[table]][dataset][key]
 
 
@@ -91,10 +130,30 @@ def exact(printed: float, ours: float | None, decimals: int) -> dict[str, object
 
 
 def fresh_cells(fresh: pd.DataFrame, dataset: str, *, profile: str, seed: int = 0) -> list[Cell]:
-    """The printed figures beside fresh initialisations, each judged as one more single run.
+    """Compare the printed figures with fresh initialisations, each judged as one more single run.
 
-    `fresh` has one row for each network and method. Epochs of networks that never reached the benchmark count as
-    infinite, and epochs have a median with its interval instead of a mean.
+    Epochs of networks that never reached the benchmark count as infinite, and epochs have a median with its interval
+    instead of a mean. Methods with fewer than two networks are left out.
+
+    Parameters
+    ----------
+    fresh : DataFrame
+        One row per network and method, as yielded by `runs.fresh_runs`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+    seed : int, default 0
+        Seed of the intervals' resamples.
+
+    Returns
+    -------
+    list of Cell
+        One figure for each row of `PRINTED`.
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, tables 1 to 3.
     """
     cells = []
     for table, method, quantity, key, decimals in PRINTED:
@@ -126,7 +185,24 @@ def values(part: pd.DataFrame, quantity: str) -> np.ndarray:
 
 
 def single_range(fresh: pd.DataFrame, method: str, quantity: str) -> str:
-    """Range of 95% of the single runs of a method, as text; infinite where the benchmark may not be reached."""
+    """Return the range of 95% of a method's single runs as text.
+
+    An end of epochs is infinite where the benchmark may not be reached.
+
+    Parameters
+    ----------
+    fresh : DataFrame
+        One row per network and method, as yielded by `runs.fresh_runs`.
+    method : str
+        Method, such as "ft".
+    quantity : str
+        Column of `fresh`, such as "epochs".
+
+    Returns
+    -------
+    str
+        For example "31 to 58", in units of the quantity.
+    """
     low, high = prediction_range(values(fresh[fresh.method == RUN_AS.get(method, method)], quantity))
     return f"{low:.4g} to {high:.4g}"
 

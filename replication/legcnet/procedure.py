@@ -30,9 +30,26 @@ P_DECIMALS = 4
 class WindowSettings:
     """How a dense run is recorded and tested: one of the columns FT and PT of a dataset's settings.
 
-    epochs: recorded epochs. window: points per window, consecutive windows start 0.9 window apart. steps: how far
-    neighbours are followed. max_lag: Granger lags 1..max_lag. jump_threshold, decimals, min_range,
-    fit: see `lyapunov.windowed_exponents`. left_out: whole windows dropped at the end.
+    Attributes
+    ----------
+    epochs : int
+        Number of recorded epochs.
+    window : int
+        Number of points of a window. Consecutive windows start `stride` points apart.
+    steps : int
+        Number of steps over which neighbours are followed.
+    max_lag : int
+        The Granger test has lags 1 to `max_lag`, in windows.
+    jump_threshold : float, optional
+        As in `ccprune.lyapunov.windowed_exponents`; None does not test for jumps.
+    decimals : int, optional
+        Number of decimals to which windows and exponents are rounded; None does not round. The default is 6.
+    min_range : float, default 1e-5
+        A window of a smaller range counts as constant, and its exponent is 0.
+    fit : str or tuple of int, default "first_step"
+        Which part of the divergence curve gives the exponent, as in `ccprune.lyapunov.windowed_exponents`.
+    left_out : int, default 0
+        Number of whole windows that are left out at the end.
     """
 
     epochs: int
@@ -60,9 +77,24 @@ class WindowSettings:
 class Settings:
     """Training settings of one dataset, and its two recordings.
 
-    lr: learning rate. benchmark: training accuracy at which training stops. scale: standard deviation of the initial
-    weights. budget: epochs after which a run that has not reached the benchmark is given up. reduction: see
-    `train.advance`. output: the networks' output unit.
+    Attributes
+    ----------
+    hidden : int
+        Number of hidden units.
+    lr : float
+        Learning rate.
+    benchmark : float
+        Training accuracy at which training stops, as a fraction.
+    budget : int
+        Largest number of epochs. A run that has not reached the benchmark by then is given up.
+    ft, pt : WindowSettings
+        Recordings of LEGCNet-FT and LEGCNet-PT.
+    scale : float, default 0.1
+        Standard deviation of the initial weights and biases.
+    reduction : str, default "mean"
+        As in `replication.networks.training.advance`.
+    output : str, default "sigmoid"
+        The networks' output unit, "sigmoid" or "softmax".
     """
 
     hidden: int
@@ -76,7 +108,22 @@ class Settings:
     output: str = "sigmoid"
 
     def recording(self, method: str) -> WindowSettings:
-        """The recording of "ft" or "pt"; ValueError for any other method."""
+        """Return the recording of a method.
+
+        Parameters
+        ----------
+        method : str
+            "ft" or "pt".
+
+        Returns
+        -------
+        WindowSettings
+
+        Raises
+        ------
+        ValueError
+            If the method is another one.
+        """
         if method not in ("ft", "pt"):
             raise ValueError(f"method must be 'ft' or 'pt', got {method!r}")
         return self.ft if method == "ft" else self.pt
@@ -107,7 +154,15 @@ NOT_FOUND = (("cancer", "pt"), ("titanic", "pt"))
 
 @dataclass(frozen=True)
 class ExponentsAndRisk:
-    """Exponents (B, K, M) of B networks' weights in K windows, and the risk (B, K) at the windows' ends."""
+    """Exponents of B networks' M weights in K windows, and the misclassification risk at the windows' ends.
+
+    Attributes
+    ----------
+    exponents : Tensor (B, K, M)
+        Lyapunov exponents, in nats per step.
+    risk : Tensor (B, K)
+        One minus the accuracy at each window's last point, as a fraction.
+    """
 
     exponents: Tensor
     risk: Tensor
@@ -178,7 +233,30 @@ def exponents_and_risk(
 def granger_tests(
     found: ExponentsAndRisk, *, max_lag: int, test: str = "ssr_chi2", augment: int = 0
 ) -> list[GrangerResult | None]:
-    """Granger test of each network's weights; None for a network whose risk never changes or has too few windows."""
+    """Test for each network whether its weights' exponents Granger-cause the risk.
+
+    Parameters
+    ----------
+    found : ExponentsAndRisk
+        Series of B networks with K windows.
+    max_lag : int
+        Largest number of lags; the numbers 1 to `max_lag` are tested.
+    test : str, default "ssr_chi2"
+        "ssr_chi2" (the paper's choice) or "ssr_f", as in `ccprune.granger.granger_test`.
+    augment : int, default 0
+        Number of additional lags that are not tested.
+
+    Returns
+    -------
+    list of GrangerResult or None
+        One per network. None for a network whose risk never changes, and for all networks where there are too few
+        windows: K > 3 (max_lag + augment) + 1 is required.
+
+    Raises
+    ------
+    ValueError
+        If another argument is invalid, as in `ccprune.granger.granger_test`.
+    """
     results: list[GrangerResult | None] = []
     count = found.risk.shape[1]
     for exponents, risk in zip(found.exponents, found.risk, strict=True):
@@ -195,12 +273,38 @@ def keep_masks(
     p_decimals: int | None = P_DECIMALS,
     corrected: bool = False,
 ) -> Tensor:
-    """Masks (B, M) bool, True = keep, from the Granger results of B networks with M = `count` weights.
+    """Make masks from the Granger results of B networks.
 
-    `prune="noncausal"` removes weights with p >= 0.05 (section 3.6, and what the released masks do); "causal" removes
-    those with p < 0.05 (as section 4 says). p is the smallest over the lags, rounded as the authors do; `corrected`
-    adjusts it for the number of weights (Benjamini-Hochberg), which they do not. Weights whose test is infeasible, and
-    whole networks that could not be tested, are kept: there is no finding against them.
+    p is the smallest over the lags. Weights whose test is infeasible, and whole networks that could not be tested, are
+    kept, because there is no finding against them.
+
+    Parameters
+    ----------
+    results : iterable of GrangerResult or None
+        One per network, as returned by `granger_tests`.
+    count : int
+        Number of weights M of each network.
+    prune : str, default "noncausal"
+        "noncausal" removes weights with p >= 0.05, as section 3.6 and the released masks do. "causal" removes weights
+        with p < 0.05, as section 4 states.
+    p_decimals : int or None, default 4
+        Number of decimals to which p is rounded before the comparison, as the authors do; None does not round.
+    corrected : bool, default False
+        Whether p is adjusted for the number of weights (Benjamini-Hochberg), which the authors do not do.
+
+    Returns
+    -------
+    Tensor (B, M), bool
+        True = keep.
+
+    Raises
+    ------
+    ValueError
+        If `prune` is another word.
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, sections 3.6 and 4.
     """
     if prune not in PRUNE:
         raise ValueError(f"prune must be one of {PRUNE}, got {prune!r}")
@@ -225,21 +329,78 @@ def masks(
     risk: str = "test",
     prune: str = "noncausal",
 ) -> Tensor:
-    """LEGCNet-FT or -PT masks (B, M) bool of B initialisations, from recording to mask."""
+    """Derive the LEGCNet-FT or LEGCNet-PT masks of B initialisations, from recording to mask.
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B initial networks with M weights, which are not changed.
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Settings of the data set.
+    method : str, default "ft"
+        "ft" or "pt".
+    risk : str, default "test"
+        As in `exponents_and_risk`.
+    prune : str, default "noncausal"
+        As in `keep_masks`.
+
+    Returns
+    -------
+    Tensor (B, M), bool
+        True = keep.
+
+    Raises
+    ------
+    ValueError
+        If `method`, `risk` or `prune` is another word, or the recording does not fit the data.
+    """
     recording = settings.recording(method)
     found = exponents_and_risk(ensemble, data, settings, recording, risk=risk)
     return keep_masks(granger_tests(found, max_lag=recording.max_lag), ensemble.weights.shape[1], prune=prune)
 
 
 def smallest_p_masks(results: Iterable[GrangerResult | None], removed: Tensor, count: int) -> Tensor:
-    """Masks (B, M = count) that remove each network's `removed` (B,) weights of smallest p: the most causal ones.
+    """Make masks that remove each network's most causal weights, those with the smallest p.
 
-    Networks that could not be tested must have 0 removed.
+    Parameters
+    ----------
+    results : iterable of GrangerResult or None
+        One per network, as returned by `granger_tests`.
+    removed : Tensor (B,)
+        Number of weights to remove from each network; 0 for a network that could not be tested.
+    count : int
+        Number of weights M of each network.
+
+    Returns
+    -------
+    Tensor (B, M), bool
+        True = keep.
     """
     p = torch.stack([torch.ones(count, dtype=torch.float64) if r is None else r.min_p.cpu() for r in results])
     return remove_lowest(p, removed)
 
 
 def with_recording(settings: Settings, method: str, **changes: object) -> Settings:
-    """Settings with some fields of one recording ("ft" or "pt") changed."""
+    """Return settings with some fields of one recording changed.
+
+    Parameters
+    ----------
+    settings : Settings
+        Settings to start from, which are not changed.
+    method : str
+        "ft" or "pt".
+    **changes
+        Fields of `WindowSettings` with their new values.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    ValueError
+        If the method is another one.
+    """
     return replace(settings, **{method: replace(settings.recording(method), **changes)})

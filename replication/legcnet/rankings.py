@@ -72,10 +72,25 @@ def rankings(
         B networks at their initial weights.
     trained : Tensor (B, M)
         Weights of the dense networks after training.
-    shifts : int
-        Circular shifts of the exponents.
-    seed, first : int
-        Random orders of network b depend on `seed` and `first` + b alone.
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Settings of the data set; its recording "ft" is used.
+    shifts : int, default 39
+        Number of circular shifts of the exponents.
+    seed : int, default 0
+        Seed of the random orders, which for network b depend on `seed` and `first` + b alone.
+    first : int, default 0
+        Number of the first network.
+
+    Returns
+    -------
+    Rankings
+
+    Raises
+    ------
+    ValueError
+        If `shifts` is below 1, or the recording does not fit the data.
     """
     at_least(1, shifts=shifts)
     count = trained.shape[1]
@@ -145,9 +160,24 @@ def _ranks(scores: Sequence[Tensor], generators: Sequence[np.random.Generator]) 
 
 
 def snip(ensemble: MLPBatch, data: Dataset) -> Tensor:
-    """Connection sensitivity (B, M) of the initial weights: |w dL/dw| for the squared error on all training rows.
+    """Return the connection sensitivity |w dL/dw| of the initial weights, for the squared error on all training rows.
 
-    As `scores.snip`, for an ensemble (Lee, Ajanthan and Torr, 2019, eq. 5).
+    This is `scores.snip` for an ensemble.
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B networks with M weights.
+    data : Dataset
+        Training samples.
+
+    Returns
+    -------
+    Tensor (B, M)
+
+    References
+    ----------
+    Lee, Ajanthan and Torr (2019), SNIP, equation 5.
     """
     w1, w2 = (weight.clone().requires_grad_(True) for weight in (ensemble.w1, ensemble.w2))
     guess = outputs(w1, ensemble.b1, w2, ensemble.b2, ensemble.output == "softmax", data.x_train)
@@ -159,7 +189,7 @@ def snip(ensemble: MLPBatch, data: Dataset) -> Tensor:
 def shifted_p_value(
     effect: Tensor, causes: Tensor, *, max_lag: int, shifts: int, generator: np.random.Generator
 ) -> Tensor:
-    """p-values of Granger tests from circularly shifted causes, which keep their own time structure.
+    """Return p-values of Granger tests from circularly shifted causes, which keep their own time structure.
 
     The statistic is the smallest p over the lags 1..max_lag, whatever its distribution: looking at many lags needs no
     correction. Each shift moves all causes by the same number of windows, more than `max_lag` in either direction.
@@ -167,8 +197,11 @@ def shifted_p_value(
     Parameters
     ----------
     effect : Tensor (K,)
+        Series of the effect.
     causes : Tensor (K, M)
+        One series per column.
     max_lag : int
+        Largest number of lags.
     shifts : int
         Number of shifts; all of them where there are fewer.
     generator : Generator

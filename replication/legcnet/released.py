@@ -25,9 +25,20 @@ _PLANTED_LAGS = 9
 class DenseRow:
     """A printed row of a dense network, and what is known of it.
 
-    variants: the data under each scaling. networks: candidates for the initial weights, as for `ensemble.stack`.
-    benchmark: training accuracy at which training stopped. lr: as found, or as planted. epoch, figures: as printed,
-    test accuracy and F1.
+    Attributes
+    ----------
+    variants : list of Dataset
+        The data under each scaling.
+    networks : list of tuple of Tensor
+        Candidates for the initial weights, as for `networks.ensemble.stack_mlps`.
+    benchmark : float
+        Training accuracy at which training stopped.
+    lr : float
+        Learning rate, as found or as planted.
+    epoch : int
+        Printed epoch, from 0.
+    figures : tuple of float
+        Printed test accuracy and F1.
     """
 
     variants: list[Dataset]
@@ -40,11 +51,24 @@ class DenseRow:
 
 @dataclass(frozen=True, eq=False)
 class Released:
-    """Released masks and rows, and the runs' beginnings.
+    """Released masks and rows, and the initial networks of the runs.
 
-    data, starts: data sets and B initial networks by name. masks: (name, method) to masks (B, M). rows: name to the
-    printed row of a PT run without masks, as `legcnet_search.search_lags` takes it. unknown: keys of `masks` whose
-    settings nobody knows. truth: what the searches should find, in words; empty where nobody knows.
+    Attributes
+    ----------
+    data : mapping of str to Dataset
+        Data sets by name.
+    starts : mapping of str to MLPBatch
+        B initial networks by data set.
+    masks : mapping of (str, str) to Tensor (B, M), bool
+        Masks by data set and method, True = keep.
+    rows : mapping of str to mapping
+        By data set, the printed row of a PT run without masks, as `search.search_lags` takes it.
+    dense : DenseRow
+        The printed row of a dense network whose settings are searched for.
+    unknown : tuple of (str, str)
+        Keys of `masks` whose settings are not known.
+    truth : tuple of str
+        What the searches should find, in words; empty where it is not known.
     """
 
     data: Mapping[str, Dataset]
@@ -57,12 +81,31 @@ class Released:
 
 
 def load(files: Literal["authors", "planted"], trials: int, *, seed: int = 0) -> Released:
-    """What the authors released of so many of their trials (arXiv 2308.09955), or stand-ins made here.
+    """Load what the authors released of their trials, or make stand-ins whose settings are known.
 
-    "planted" takes packaged data, fresh networks and the settings of `legcnet.SETTINGS` but for what `truth` says:
-    fewer lags for PT on iris, other lags for the row without masks, and a dense row of a softmax unit whose gradient is
-    summed over the outputs. Raises ValueError for another word, and DataUnavailable or CorruptData as
-    `data.authors.path` does.
+    The stand-ins have packaged data, fresh networks and the settings of `procedure.SETTINGS`, with three changes that
+    `Released.truth` states: fewer lags for PT on iris, other lags for the row without masks, and a dense row of a
+    softmax unit whose gradient is summed over the outputs.
+
+    Parameters
+    ----------
+    files : str
+        "authors" for the released files, "planted" for stand-ins.
+    trials : int
+        Number of trials, the first ones.
+    seed : int, default 0
+        Seed of the stand-ins' networks.
+
+    Returns
+    -------
+    Released
+
+    Raises
+    ------
+    ValueError
+        If `files` is another word.
+    DataUnavailable, CorruptData
+        As `replication.data.authors.path`.
     """
     if files not in ("authors", "planted"):
         raise ValueError(f"files must be 'authors' or 'planted', got {files!r}")

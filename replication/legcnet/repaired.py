@@ -25,10 +25,22 @@ MATCHED = ("count", "operations")
 
 
 def operations(keep: Tensor, sizes: tuple[int, int, int]) -> Tensor:
-    """Multiply-adds (B,) of one forward pass that masks (B, M) leave, without the hidden units that do nothing.
+    """Count the multiply-adds of one forward pass that masks leave, without hidden units that have no effect.
 
-    A hidden unit without outputs is not computed, and one without inputs is a constant, which an output's bias takes
-    in; the remaining weights of both cost nothing. `sizes` are (d, h, o).
+    A hidden unit without outputs is not computed, and one without inputs is a constant, which the outputs' biases
+    absorb. The remaining weights of both cost nothing.
+
+    Parameters
+    ----------
+    keep : Tensor (B, M), bool
+        Masks, True = keep.
+    sizes : tuple of int
+        Numbers of inputs, hidden units and outputs (d, h, o).
+
+    Returns
+    -------
+    Tensor (B,)
+        Numbers of multiply-adds.
     """
     inputs, hidden, width = sizes
     into = keep[:, : hidden * inputs].reshape(-1, hidden, inputs).sum(2)
@@ -37,9 +49,29 @@ def operations(keep: Tensor, sizes: tuple[int, int, int]) -> Tensor:
 
 
 def mask(ranks: Tensor, share: float, sizes: tuple[int, int, int], *, matched: str = "count") -> Tensor:
-    """Masks (B, M) bool, True = keep, that remove a share of the weights, or of the multiply-adds, in pruning order.
+    """Make masks that remove a share of the weights, or of the multiply-adds, in pruning order.
 
-    With `matched="operations"` the fewest weights are removed that leave `operations` at (1 - share) M or below.
+    Parameters
+    ----------
+    ranks : Tensor (B, M)
+        Position of each weight in the pruning order, 0 first.
+    share : float
+        Share to remove, in [0, 1).
+    sizes : tuple of int
+        Numbers of inputs, hidden units and outputs (d, h, o).
+    matched : str, default "count"
+        "count" removes this share of the weights. "operations" removes the fewest weights that leave `operations` at (1
+        - share) M or below.
+
+    Returns
+    -------
+    Tensor (B, M), bool
+        True = keep.
+
+    Raises
+    ------
+    ValueError
+        If `matched` is another word, or the share is outside its range.
     """
     if matched not in MATCHED:
         raise ValueError(f"matched must be one of {MATCHED}, got {matched!r}")
@@ -62,7 +94,22 @@ def runs(
     shifts: int = 39,
     seed: int = 0,
 ) -> Iterator[pd.DataFrame]:
-    """Fresh initialisations, retrained under every ranking and share, in chunks.
+    """Retrain fresh initialisations under every ranking and share, in chunks.
+
+    Parameters
+    ----------
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Settings of the data set.
+    seeds : int
+        Number of initialisations.
+    shares : sequence of float, default (0.1, 0.3, 0.5)
+        Shares to remove, in (0, 1).
+    shifts : int, default 39
+        Number of circular shifts of the exponents in the surrogate test.
+    seed : int, default 0
+        Seed of the initialisations and of the random orders.
 
     Yields
     ------

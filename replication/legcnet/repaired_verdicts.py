@@ -20,10 +20,14 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
 
     Parameters
     ----------
-    raw
-        Rows of `legcnet_repaired.runs` (study "repaired").
-    content
+    raw : DataFrame
+        Rows of `repaired.runs` (study "repaired").
+    content : mapping
         The result, for its parameters and profile.
+
+    Returns
+    -------
+    list of Cell
     """
     runs = raw[raw.study == "repaired"]
     dataset, profile = content["parameters"]["dataset"], content["profile"]
@@ -31,10 +35,23 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
 
 
 def control_cells(runs: pd.DataFrame, dataset: str, *, profile: str) -> list[Cell]:
-    """Each ranking against random masks and against magnitude: accuracy and, at equal counts, epochs.
+    """Compare each ranking with random masks and with magnitude: accuracy and, at equal counts, epochs.
 
     Accuracy is compared with the mean over a network's random masks, epochs with the first of them: a mean of epochs
     would hide the networks that never reach the benchmark. The random row itself is the first mask.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Rows of `repaired.runs`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
     """
     found = []
     for (matched, share), part in runs[runs.share > 0].groupby(["matched", "share"], sort=False):

@@ -23,7 +23,25 @@ _CONTROL_KEY = 1_000_000
 
 
 def run(data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: Tensor, *, stop: bool = True) -> Trained:
-    """Retrains the networks from their initial weights under the masks keep (B, M): to the benchmark, or the budget."""
+    """Retrain networks from their initial weights under masks, to the benchmark or for the whole budget.
+
+    Parameters
+    ----------
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Learning rate, benchmark, budget and reduction.
+    ensemble : MLPBatch
+        B initial networks with M weights, which are not changed.
+    keep : Tensor (B, M), bool
+        Mask, True = keep.
+    stop : bool, default True
+        Whether a network stops at the benchmark. Otherwise all are trained for the whole budget.
+
+    Returns
+    -------
+    Trained
+    """
     return train(
         ensemble,
         data.x_train,
@@ -39,11 +57,37 @@ def run(data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: Ten
 
 
 def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5, seed: int = 0) -> pd.DataFrame:
-    """The authors' trials with their initial weights and masks: one row per trial and method.
+    """Re-run the authors' trials with their initial weights and masks.
 
-    Methods: dense; ft and pt with the released masks, for vowel, where none are released, with masks derived from
-    scratch; magnitude and random at FT's count, of which the random seed is not released; and magnitude_after, see
-    `_after_training`. Raises DataUnavailable.
+    Methods: dense; ft and pt with the released masks, or for vowel, where none are released, with masks derived from
+    scratch; magnitude and random at FT's count, where the authors' random seed is not released; and magnitude_after,
+    the trained dense network with magnitude's weights removed and no retraining.
+
+    Parameters
+    ----------
+    data : Dataset
+        One of the paper's data sets, from the authors' files.
+    settings : Settings
+        Settings of the data set.
+    trials : int, default 5
+        Number of trials, the first ones.
+    seed : int, default 0
+        Seed of the random masks.
+
+    Returns
+    -------
+    DataFrame
+        One row per trial and method: network (from 0), method, epochs, reached, accuracy, f1, kept, pruned_pct,
+        accuracy_at_budget, f1_at_budget and testable. The two figures at the budget are NaN for magnitude_after.
+
+    Raises
+    ------
+    DataUnavailable
+        If the authors' files are not there.
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, tables 1 to 3.
     """
     ensemble = stack_mlps(authors.initial_weights(data.name)[:trials], output=settings.output)
     count = ensemble.weights.shape[1]
@@ -66,8 +110,18 @@ def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5,
 class Fresh:
     """Fresh initialisations with their masks, before anything is retrained.
 
-    Attributes: first (number of the first network), ensemble (B networks at their initial weights), dense (the same,
-    trained to the benchmark), keep ({method: (B, M) bool}, dense among them), testable ({"ft" or "pt": B flags}).
+    Attributes
+    ----------
+    first : int
+        Number of the first network.
+    ensemble : MLPBatch
+        B networks with M weights, at their initial values.
+    dense : Trained
+        The same networks, trained to the benchmark.
+    keep : dict of Tensor (B, M), bool
+        Mask of each method, dense included.
+    testable : dict of list of bool
+        For "ft" and "pt", whether each of the B networks could be tested.
     """
 
     first: int
@@ -86,10 +140,30 @@ def fresh_masks(
     risk: str = "test",
     methods: Sequence[str] = ("ft", "pt"),
 ) -> Iterator[Fresh]:
-    """Fresh initialisations and their masks under `methods` and their controls, in chunks.
+    """Draw fresh initialisations and derive their masks under methods and controls, in chunks.
 
     "ft_causal" removes as many weights as FT, those with the smallest p instead of the largest. `testable` is False
     where the risk never changed, so that no test could be made and the mask removes nothing.
+
+    Parameters
+    ----------
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Settings of the data set.
+    seeds : int
+        Number of initialisations.
+    seed : int, default 0
+        Seed of the initialisations and of the random masks.
+    risk : str, default "test"
+        As in `procedure.exponents_and_risk`.
+    methods : sequence of str, default ("ft", "pt")
+        Keys of `CONTROLS`.
+
+    Yields
+    ------
+    Fresh
+        At most `CHUNK` networks with their masks.
     """
     sizes = (data.x_train.shape[1], settings.hidden, data.y_train.shape[1])
     everyone = initialise(sizes, seeds, seed=seed, scale=settings.scale, output=settings.output)
@@ -125,10 +199,31 @@ def fresh_runs(
     risk: str = "test",
     methods: Sequence[str] = ("ft", "pt"),
 ) -> Iterator[pd.DataFrame]:
-    """Fresh initialisations under `methods`, their controls and dense, in chunks: one row per network and method.
+    """Retrain fresh initialisations under methods, their controls and dense, in chunks.
 
     Each network is its own control: every mask retrains the same initial weights. Masks are those of `fresh_masks`. In
     rows named METHOD_after the mask was put on the trained dense network, without retraining.
+
+    Parameters
+    ----------
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Settings of the data set.
+    seeds : int
+        Number of initialisations.
+    seed : int, default 0
+        Seed of the initialisations and of the random masks.
+    risk : str, default "test"
+        As in `procedure.exponents_and_risk`.
+    methods : sequence of str, default ("ft", "pt")
+        Keys of `CONTROLS`.
+
+    Yields
+    ------
+    DataFrame
+        One row per network and method, with the columns of `rerun_authors`. `testable` is False where the risk never
+        changed, so that the mask removes nothing.
     """
     for part in fresh_masks(data, settings, seeds=seeds, seed=seed, risk=risk, methods=methods):
         rows = _rows(data, settings, part.ensemble, part.keep)

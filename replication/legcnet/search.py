@@ -29,14 +29,35 @@ def search_dense_row(
     figures: tuple[float, float],
     epochs: int,
 ) -> pd.DataFrame:
-    """Trains dense networks under every combination and compares them with a printed row.
+    """Train dense networks under every combination of settings and compare them with a printed row.
 
-    Combinations: data variants x output unit x gradient averaged or added over outputs x learning rate x accuracy
-    rule x initial weights. `networks` as for `ensemble.stack`; `epoch`, `figures` = (test accuracy, F1) are printed.
+    A combination is a variant of the data, an output unit, a gradient that is averaged or added over outputs, a
+    learning rate, an accuracy rule (one of `RULES`) and a network.
 
-    Returns one row per combination: epoch of the benchmark (-1: not within `epochs`), test accuracy and F1 there,
-    `fits` (all three as printed), and `fits_elsewhere`: at the printed epoch accuracy and F1 are as printed and the
-    training accuracy is higher than ever before, so that some other benchmark would have stopped there.
+    Parameters
+    ----------
+    networks : list of tuple of Tensor
+        Initial networks, as for `networks.ensemble.stack_mlps`.
+    data : iterable of Dataset
+        Variants of the data set.
+    rates : iterable of float
+        Learning rates.
+    benchmark : float
+        Training accuracy at which training stops.
+    epoch : int
+        Printed epoch, from 0.
+    figures : tuple of float
+        Printed test accuracy and F1.
+    epochs : int
+        Number of epochs that are trained, above `epoch`.
+
+    Returns
+    -------
+    DataFrame
+        One row per combination: scaling, output, gradient, lr, accuracy rule, initialisation (from 1), epoch of the
+        benchmark (-1 if it is not reached within `epochs`), and accuracy and f1 on the test part at that epoch. fits:
+        all three are as printed. fits_elsewhere: at the printed epoch accuracy and F1 are as printed and the training
+        accuracy is higher than ever before, so that some other benchmark would have stopped there.
     """
     rows = []
     for variant, output, reduction, lr in product(data, OUTPUTS, ("mean", "sum"), rates):
@@ -73,10 +94,39 @@ def search_lags(
     printed: dict[str, float],
     lags: Iterable[int],
 ) -> pd.DataFrame:
-    """Masks and retraining for each largest lag: which give a printed row of table 2?
+    """Derive masks and retrain for each largest lag, and compare the runs with a printed row of table 2.
 
-    `printed` holds epochs, accuracy, f1 and kept. One row per lag and network: removed weights, epochs, accuracy, f1,
-    `fits`. Lags for which there are too few windows, or no test is possible, are left out.
+    Lags for which there are too few windows, or no test is possible, are left out.
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B initial networks, which are not changed.
+    data : Dataset
+        Training and test samples.
+    settings : Settings
+        Settings of the data set.
+    method : str
+        "ft" or "pt".
+    printed : dict
+        Printed epochs, accuracy, f1 and kept.
+    lags : iterable of int
+        Largest lags to try.
+
+    Returns
+    -------
+    DataFrame
+        One row per lag and network: lags, trial (from 1), removed (number of weights), epochs, accuracy, f1, and fits,
+        which is True if all four are as printed.
+
+    Raises
+    ------
+    ValueError
+        If the method is another one.
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, table 2.
     """
     recording = settings.recording(method)
     found = legcnet.exponents_and_risk(ensemble, data, settings, recording)
@@ -114,6 +164,14 @@ def search_cells(searches: Mapping[str, pd.DataFrame], grid: pd.DataFrame, name:
         By dataset, the result of `search_lags`.
     grid : DataFrame
         Result of `search_dense_row`, for the dataset `name`.
+    name : str
+        Data set of `grid`.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
     """
     rows = []
     for dataset, tried in searches.items():

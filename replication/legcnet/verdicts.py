@@ -30,10 +30,14 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
 
     Parameters
     ----------
-    raw
-        Rows of `legcnet_runs.rerun_authors` (study "authors") and `legcnet_runs.fresh_runs` (study "fresh").
-    content
+    raw : DataFrame
+        Rows of `runs.rerun_authors` (study "authors") and `runs.fresh_runs` (study "fresh").
+    content : mapping
         The result, for its parameters and profile.
+
+    Returns
+    -------
+    list of Cell
     """
     dataset, profile = content["parameters"]["dataset"], content["profile"]
     theirs, fresh = (raw[raw.study == study] for study in ("authors", "fresh"))
@@ -51,7 +55,24 @@ def _open(cell: Cell) -> Cell:
 
 
 def author_cells(runs: pd.DataFrame, dataset: str) -> list[Cell]:
-    """Cells of the authors' trials: the printed trial against its figures, the other trials as measurements."""
+    """Compare the printed trial with its figures, and return the other trials as measurements.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Rows of `runs.rerun_authors`.
+    dataset : str
+        Name of the data set.
+
+    Returns
+    -------
+    list of Cell
+        One for each row of `PRINTED` and each trial.
+
+    References
+    ----------
+    LEGCNet, arXiv 2308.09955, tables 1 to 3.
+    """
     found, printed_trial = [], figures.printed_trial(dataset)
     for table, method, quantity, key, decimals in figures.PRINTED:
         printed = figures.figure(table, dataset, key)
@@ -108,10 +129,27 @@ def comparisons(
     budget: int,
     references: Mapping[str, tuple[str, str]] = _REFERENCES,
 ) -> list[Cell]:
-    """Claims, controls and paired differences of FT and PT to dense and to masks of the same count.
+    """Compare FT and PT with dense and with masks of the same count: claims, controls and paired differences.
 
-    `references` names each method's random and magnitude masks, `budget` the epochs after which a network was given
-    up. Methods and quantities that `fresh` lacks are left out.
+    Methods and quantities that `fresh` lacks are left out.
+
+    Parameters
+    ----------
+    fresh : DataFrame
+        One row per network and method, as yielded by `runs.fresh_runs`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+    budget : int
+        Number of epochs after which a network was given up.
+    references : mapping of str to tuple of str, optional
+        Names of each method's random and magnitude masks. The default has `CONTROLS`, and for "ft_causal" the masks of
+        FT.
+
+    Returns
+    -------
+    list of Cell
     """
     wide = fresh.pivot(index="network", columns="method")
     present = set(fresh.method)
@@ -227,12 +265,41 @@ def chance_cells(fresh: pd.DataFrame, dataset: str, *, profile: str) -> list[Cel
 
 
 def mask_cells(overlap: Tensor, dataset: str, method: str) -> list[Cell]:
-    """Jaccard index of masks derived from scratch with the released ones, by trial; the paper states none."""
+    """Return the Jaccard index of masks derived from scratch with the released ones, by trial; the paper states none.
+
+    Parameters
+    ----------
+    overlap : Tensor (B,)
+        Jaccard index of each trial's pruned weights.
+    dataset : str
+        Name of the data set.
+    method : str
+        "ft" or "pt".
+
+    Returns
+    -------
+    list of Cell
+        One per trial, which is numbered from 1.
+    """
     numbered = enumerate(overlap.tolist(), start=1)
     return [figures.author_cell("mask", dataset, method, "jaccard_pruned", value, trial) for trial, value in numbered]
 
 
 def resolution_cell(samples: int, dataset: str, *, profile: str) -> Cell:
-    """What one test sample is of the accuracy: no difference below it can be seen in a single network."""
+    """Return the share of one test sample in the accuracy: no smaller difference can be seen in a single network.
+
+    Parameters
+    ----------
+    samples : int
+        Number of test samples.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    Cell
+    """
     where = {"paper": "legcnet", "table": "resolution", "dataset": dataset, "method": "test part"}
     return Cell(**where, quantity="accuracy_of_one_sample", ours=1 / samples, n=samples, profile=profile)

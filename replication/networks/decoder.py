@@ -31,7 +31,22 @@ class Transformer(nn.Module):
         self.head = nn.Linear(width, vocabulary, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits (n, t, vocabulary). Raise ValueError unless tokens are (n, t) with t at most `context`."""
+        """Return the logits of the next tokens.
+
+        Parameters
+        ----------
+        tokens : Tensor (n, t), int64
+            Tokens, with t at most `context`.
+
+        Returns
+        -------
+        Tensor (n, t, vocabulary)
+
+        Raises
+        ------
+        ValueError
+            If the tokens have another shape.
+        """
         if tokens.ndim != 2 or tokens.shape[1] > self.context:
             raise ValueError(f"tokens must have shape (n, t) with t <= {self.context}, got {tuple(tokens.shape)}")
         x = self.embedding(tokens) + self.position.weight[: tokens.shape[1]]

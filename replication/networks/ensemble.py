@@ -77,12 +77,32 @@ class MLPBatch:
         return {"w1": self.w1, "b1": self.b1, "w2": self.w2, "b2": self.b2}
 
     def select(self, index: Tensor | Sequence[int]) -> "MLPBatch":
-        """Return a copy of the networks at `index`, which may repeat."""
+        """Return a copy of the networks at `index`, which may repeat.
+
+        Parameters
+        ----------
+        index : sequence of int or Tensor (n,)
+            Numbers of the networks, from 0; they may repeat.
+
+        Returns
+        -------
+        MLPBatch
+        """
         index = torch.as_tensor(index, device=self.w1.device)
         return replace(self, w1=self.w1[index], b1=self.b1[index], w2=self.w2[index], b2=self.b2[index])
 
     def with_weights(self, weights: Tensor) -> "MLPBatch":
-        """Return networks with the same biases and other weights (B, M)."""
+        """Return networks with the same biases and other weights.
+
+        Parameters
+        ----------
+        weights : Tensor (B, M)
+            New weights in counting order.
+
+        Returns
+        -------
+        MLPBatch
+        """
         split = self.w1[0].numel()
         return replace(
             self,
@@ -93,7 +113,17 @@ class MLPBatch:
         )
 
     def to(self, device: torch.device | str) -> "MLPBatch":
-        """Return a copy on another device."""
+        """Return a copy on another device.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            The device.
+
+        Returns
+        -------
+        MLPBatch
+        """
         return replace(self, **{name: getattr(self, name).to(device) for name in ("w1", "b1", "w2", "b2")})
 
 
@@ -139,7 +169,24 @@ def initialise(
 
 
 def stack_mlps(networks: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], *, output: str = "sigmoid") -> MLPBatch:
-    """Make an `MLPBatch` of networks (W1 (h, d), b1 (h,), W2 (o, h), b2 (o,)), or raise ValueError without any."""
+    """Make a batch of networks from their parameters.
+
+    Parameters
+    ----------
+    networks : sequence of tuple of Tensor
+        At least one network, each as (w1 (h, d), b1 (h,), w2 (o, h), b2 (o,)), float64.
+    output : str, default "sigmoid"
+        As in `MLPBatch`.
+
+    Returns
+    -------
+    MLPBatch
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `MLPBatch`, and ValueError if there are no networks.
+    """
     if not networks:
         raise ValueError("networks must not be empty")
     return MLPBatch(*(torch.stack([network[part] for network in networks]) for part in range(4)), output=output)

@@ -10,15 +10,42 @@ from ccprune.mask import drop_lowest
 
 
 def remove_lowest(scores: Tensor, removed: Tensor | Sequence[int]) -> Tensor:
-    """Return masks that prune each network's `removed` (B,) weights of lowest score (B, M), ties by index."""
+    """Return masks that prune each network's weights of lowest score, ties by index.
+
+    Parameters
+    ----------
+    scores : Tensor (B, M)
+        Scores; low ones are pruned.
+    removed : Tensor or sequence of int (B,)
+        Number of weights to prune in each network.
+
+    Returns
+    -------
+    Tensor (B, M), bool
+        True = keep.
+    """
     counts = torch.as_tensor(removed).tolist()
     return torch.stack([drop_lowest(row, count) for row, count in zip(scores, counts, strict=True)])
 
 
 def remove_random(removed: Tensor | Sequence[int], weights: int, *, seed: int, first: int = 0) -> Tensor:
-    """Return masks that prune `removed` (B,) of the M = `weights` weights at random.
+    """Return masks that prune weights at random.
 
-    Row b depends on `seed` and first + b only.
+    Parameters
+    ----------
+    removed : Tensor or sequence of int (B,)
+        Number of weights to prune in each network.
+    weights : int
+        Number of weights M.
+    seed : int
+        Seed of the draws. Row b depends on `seed` and `first` + b only.
+    first : int, default 0
+        Number of the first network.
+
+    Returns
+    -------
+    Tensor (B, M), bool
+        True = keep.
     """
     keep = torch.ones(len(removed), weights, dtype=torch.bool)
     for b, count in enumerate(torch.as_tensor(removed).tolist()):
@@ -29,6 +56,18 @@ def remove_random(removed: Tensor | Sequence[int], weights: int, *, seed: int, f
 
 def masks_from_lists(lists: Iterable[Iterable[int]], weights: int) -> Tensor:
     """Return masks that prune the listed weights, counted as in `ensemble.MLPBatch`.
+
+    Parameters
+    ----------
+    lists : iterable of iterable of int
+        Indices of the pruned weights of each network.
+    weights : int
+        Number of weights M.
+
+    Returns
+    -------
+    Tensor (B, M), bool
+        True = keep.
 
     Raises
     ------
@@ -47,6 +86,17 @@ def masks_from_lists(lists: Iterable[Iterable[int]], weights: int) -> Tensor:
 
 
 def jaccard_pruned(a: Tensor, b: Tensor) -> Tensor:
-    """Return the Jaccard index (B,) of the weights that masks a and b prune, 1 where neither prunes any."""
+    """Return the Jaccard index of the weights that two masks prune.
+
+    Parameters
+    ----------
+    a, b : Tensor (B, M), bool
+        Masks, True = keep.
+
+    Returns
+    -------
+    Tensor (B,)
+        1 where neither mask prunes any weight.
+    """
     both, either = (~a & ~b).sum(1), (~a | ~b).sum(1)
     return torch.where(either == 0, 1.0, both / either.clamp_min(1))

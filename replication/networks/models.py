@@ -20,14 +20,50 @@ from replication.networks.ensemble import MLPBatch, initialise
 def sigmoid_mlp(inputs: int, hidden: int, outputs: int, *, scale: float = 0.1, seed: int = 0) -> nn.Sequential:
     """Return paper A's small network, with one hidden layer and sigmoid units, in float64.
 
-    Weights and biases are drawn from N(0, scale^2) by `ensemble.initialise`. The weights are named "0.weight"
-    (hidden, inputs) and "2.weight" (outputs, hidden). ValueError is raised for sizes below 1.
+    Weights and biases are drawn from N(0, scale^2) by `ensemble.initialise`. The weights are named "0.weight" (hidden,
+    inputs) and "2.weight" (outputs, hidden).
+
+    Parameters
+    ----------
+    inputs, hidden, outputs : int
+        Numbers of inputs, hidden units and outputs, at least 1.
+    scale : float, default 0.1
+        Standard deviation of the initial weights and biases.
+    seed : int, default 0
+        Seed of the initial values.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1, or `scale` is not positive.
     """
     return from_ensemble(initialise((inputs, hidden, outputs), 1, seed=seed, scale=scale), 0)
 
 
 def from_ensemble(ensemble: MLPBatch, index: int) -> nn.Sequential:
-    """Return a copy of one network of an ensemble as a torch module."""
+    """Return a copy of one network of an ensemble as a torch module.
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B networks.
+    index : int
+        Number of the network, from 0.
+
+    Returns
+    -------
+    Sequential
+        In float64, on the device of the ensemble.
+
+    Raises
+    ------
+    ValueError
+        If the index is outside 0 to B - 1.
+    """
     if not 0 <= index < len(ensemble):
         raise ValueError(f"index must lie in 0..{len(ensemble) - 1}, got {index}")
     inputs, hidden, outputs = ensemble.sizes
@@ -49,6 +85,15 @@ def legcnet_mnist(*, seed: int) -> nn.Sequential:
 
     Inputs are images as rows (n, 784), outputs are probabilities (n, 10). The layers have the authors' names fc1, fc2
     and fc4. The initial values are those of `torch_default_`, and with seeds 1 to 4 those that the authors released.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the initial values.
+
+    Returns
+    -------
+    Sequential
     """
     with torch.device("meta"):
         layers = OrderedDict(
@@ -66,6 +111,18 @@ def torch_default_(model: nn.Module, generator: torch.Generator) -> nn.Module:
     """Draw weights and biases of linear layers in place as torch's constructors do, but from `generator`.
 
     They are uniform within +-1 / sqrt(fan_in). The numbers are the same as after `torch.manual_seed`.
+
+    Parameters
+    ----------
+    model : Module
+        The model.
+    generator : Generator
+        Generator of the numbers.
+
+    Returns
+    -------
+    Module
+        The same model.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -79,7 +136,21 @@ def torch_default_(model: nn.Module, generator: torch.Generator) -> nn.Module:
 def mlp(sizes: Sequence[int], *, seed: int) -> nn.Sequential:
     """Return fully connected layers with ReLU between them, which flatten images.
 
-    `sizes` are the numbers of units of the layers, from the inputs to the classes.
+    Parameters
+    ----------
+    sizes : sequence of int
+        Numbers of units of the layers, from the inputs to the classes.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are fewer than two sizes, or a size is no integer or below 1.
     """
     if len(sizes) < 2:
         raise ValueError(f"sizes must have at least 2 entries, inputs and outputs, got {list(sizes)}")
@@ -101,6 +172,26 @@ def lenet(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Sequent
     max-pooling over 2 x 2 and then ReLU, which reduces the work of ReLU to a quarter. The other order has the same
     outputs and gradients, because max(relu(a), relu(b)) = relu(max(a, b)), and both gradients are zero where all values
     are negative.
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of channels of the images.
+    size : int
+        Number of rows and of columns, at least 16.
+    classes : int
+        Number of classes.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer or too small.
     """
     _check("in_channels", in_channels)
     _check("size", size, 16)
@@ -128,6 +219,26 @@ def alexnet32(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Seq
     It has 23,201,472 weights for CIFAR-10 (3, 32, 10). Kernels, strides and padding are those of the authors' code,
     including the second convolution's kernel of 2. In their code dropout is active in evaluation, here it is not.
     Max-pooling precedes ReLU as in `lenet`. Dropout draws from the global generator of its device.
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of channels of the images.
+    size : int
+        Number of rows and of columns, at least 11.
+    classes : int
+        Number of classes.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer or too small.
     """
     _check("in_channels", in_channels)
     _check("size", size, 11)
@@ -167,6 +278,24 @@ def resnet18(in_channels: int, classes: int, *, seed: int) -> nn.Sequential:
     shortcut of a stage that begins with stride 2 is a 1 x 1 convolution. The last layer's input is the mean over all
     positions, so images may have any size. Without normalisation the initial logits are large: for inputs from N(0, 1)
     the initial cross-entropy is 7 to 24 (five seeds) instead of log 10 = 2.3.
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of channels of the images.
+    classes : int
+        Number of classes.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer or below 1.
     """
     return _resnet(in_channels, classes, stages=(64, 128, 256, 512), blocks=2, norm=False, seed=seed)
 
@@ -177,6 +306,24 @@ def resnet20(in_channels: int, classes: int, *, seed: int) -> nn.Sequential:
     It has 270,896 weights for CIFAR-10 (3, 10). The shortcut of a stage that begins with stride 2 is a 1 x 1
     convolution with batch norm (option B of He et al.), as in the code of paper B's follow-up. The network of He et al.
     has option A, which adds no weights.
+
+    Parameters
+    ----------
+    in_channels : int
+        Number of channels of the images.
+    classes : int
+        Number of classes.
+    seed : int
+        Seed of the initial weights.
+
+    Returns
+    -------
+    Sequential
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer or below 1.
 
     References
     ----------

@@ -40,29 +40,82 @@ class ModelBatch:
         return torch.cat([self.parameters[name].flatten(1) for name in self.prunable], 1)
 
     def select(self, index: Sequence[int] | Tensor) -> "ModelBatch":
-        """Return a copy of the models at `index`, which may repeat."""
+        """Return a copy of the models at `index`, which may repeat.
+
+        Parameters
+        ----------
+        index : sequence of int or Tensor (n,)
+            Numbers of the models, from 0; they may repeat.
+
+        Returns
+        -------
+        ModelBatch
+        """
         index = torch.as_tensor(index, device=next(iter(self.parameters.values())).device)
         return replace(self, parameters={name: value[index] for name, value in self.parameters.items()})
 
     def model(self, index: int) -> nn.Module:
-        """Return a copy of one model."""
+        """Return a copy of one model.
+
+        Parameters
+        ----------
+        index : int
+            Number of the model, from 0.
+
+        Returns
+        -------
+        Module
+            On the device of the batch.
+        """
         values = {name: value[index].clone() for name, value in self.parameters.items()}
         model = copy.deepcopy(self.template).to_empty(device=next(iter(values.values())).device)
         model.load_state_dict(values)
         return model
 
     def outputs(self, x: Tensor) -> Tensor:
-        """Return the outputs (B, n, ...) of all models on one batch x (n, ...)."""
+        """Return the outputs of all models on one batch.
+
+        Parameters
+        ----------
+        x : Tensor (n, ...)
+            Inputs.
+
+        Returns
+        -------
+        Tensor (B, n, ...)
+        """
         return vmap(lambda values: functional_call(self.template, values, (x,)))(self.parameters)
 
     def split(self, weights: Tensor) -> dict[str, Tensor]:
-        """Return (B, M) as {name: (B, *shape)}, the inverse of `weights`."""
+        """Split one row per model into the prunable tensors, the inverse of `weights`.
+
+        Parameters
+        ----------
+        weights : Tensor (B, M)
+            Values of any type, such as a mask.
+
+        Returns
+        -------
+        dict of Tensor (B, *shape)
+            By name of the tensor.
+        """
         shapes = {name: self.parameters[name].shape for name in self.prunable}
         parts = weights.split([shape[1:].numel() for shape in shapes.values()], dim=1)
         return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
     def apply_(self, keep: Tensor) -> None:
-        """Set weights to zero in place where `keep` (B, M) bool is False. Raise ValueError for another shape."""
+        """Set pruned weights to zero in place.
+
+        Parameters
+        ----------
+        keep : Tensor (B, M), bool
+            Mask, True = keep.
+
+        Raises
+        ------
+        ValueError
+            If the mask has another type or shape.
+        """
         expected = (len(self), sum(self.parameters[name][0].numel() for name in self.prunable))
         if keep.dtype != torch.bool or tuple(keep.shape) != expected:
             raise ValueError(f"keep must be bool of shape {expected}, got {keep.dtype} {tuple(keep.shape)}")
@@ -101,7 +154,17 @@ class ModelBatch:
 
 
 def concatenated(batches: Sequence[ModelBatch]) -> ModelBatch:
-    """Return the models of several batches, of one shape, as one batch."""
+    """Return the models of several batches, of one shape, as one batch.
+
+    Parameters
+    ----------
+    batches : sequence of ModelBatch
+        Batches of one shape, at least one.
+
+    Returns
+    -------
+    ModelBatch
+    """
     together = {name: torch.cat([each.parameters[name] for each in batches]) for name in batches[0].parameters}
     return replace(batches[0], parameters=together)
 

@@ -43,7 +43,19 @@ class Trained:
 
 
 def outputs(ensemble: MLPBatch, x: Tensor) -> Tensor:
-    """Return the outputs (B, n, o) on samples x (n, d)."""
+    """Return the networks' outputs on samples.
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B networks.
+    x : Tensor (n, d), float64
+        Samples.
+
+    Returns
+    -------
+    Tensor (B, n, o), float64
+    """
     softmax = ensemble.output == "softmax"
     if ensemble.w1.device.type == "cpu":
         return torch.from_numpy(_train_cpu.outputs(*_arrays(ensemble), softmax, x.numpy()))
@@ -51,19 +63,41 @@ def outputs(ensemble: MLPBatch, x: Tensor) -> Tensor:
 
 
 def accuracy(ensemble: MLPBatch, x: Tensor, y: Tensor) -> Tensor:
-    """Return the fraction (B,) of samples whose outputs, rounded at 0.5, all equal the target y (n, o).
+    """Return the fraction of samples whose outputs, rounded at 0.5, all equal the target.
 
     This is the authors' rule. With several classes the whole one-hot vector must be correct, which is stricter than
     argmax.
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B networks.
+    x, y : Tensor (n, d), (n, o)
+        Samples.
+
+    Returns
+    -------
+    Tensor (B,), float64
     """
     return ((outputs(ensemble, x) >= 0.5) == (y == 1)).all(-1).double().mean(-1)
 
 
 def macro_f1(ensemble: MLPBatch, x: Tensor, y: Tensor) -> Tensor:
-    """Return the macro F1 (B,), with argmax for several classes and rounding at 0.5 for two.
+    """Return the macro F1, with argmax for several classes and rounding at 0.5 for two.
 
     The F1 of a class that is never predicted correctly is 0. Classes that occur neither in the targets nor in the
     predictions are left out, as in scikit-learn.
+
+    Parameters
+    ----------
+    ensemble : MLPBatch
+        B networks.
+    x, y : Tensor (n, d), (n, o)
+        Samples.
+
+    Returns
+    -------
+    Tensor (B,), float64
     """
     predicted = outputs(ensemble, x)
     if y.shape[1] == 1:
@@ -177,14 +211,16 @@ def train(
         B networks with M weights, which are not changed.
     x_train, y_train, x_test, y_test : Tensor
         Samples as in `advance`.
-    lr, reduction
-        As in `advance`.
+    lr : float
+        Learning rate, above 0.
     epochs : int
         Largest number of epochs, at least 1.
     benchmark : float or None
         Training accuracy in (0, 1]. With None every network is trained for all epochs.
     keep : Tensor (B, M), bool, optional
         Mask, True = keep. Pruned weights are zero from the start, as in the authors' scripts.
+    reduction : str, default "mean"
+        As in `advance`.
 
     Returns
     -------

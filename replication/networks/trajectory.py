@@ -55,7 +55,7 @@ def record(ensemble: MLPBatch, x: Tensor, y: Tensor, *, steps: int, lr: float, r
     lr : float
         Learning rate.
     reduction : str, default "mean"
-        As in `train.advance`.
+        As in `training.advance`.
 
     Returns
     -------
@@ -85,14 +85,20 @@ def windows(
 
     Parameters
     ----------
-    ensemble, x, y, lr, reduction
-        As in `record`.
+    ensemble : MLPBatch
+        B networks with M weights, which are not changed.
+    x, y : Tensor (n, d), (n, o)
+        Samples.
     epochs : int
         Number of epochs.
+    lr : float
+        Learning rate.
     window, stride : int
         Points of a window, and points between the beginnings of two windows.
     risk : mapping of name to (x, y)
         Samples on which 1 - accuracy is computed at each window's end.
+    reduction : str, default "mean"
+        As in `training.advance`.
 
     Yields
     ------
@@ -167,8 +173,14 @@ def separation(
         One network.
     perturbed : MLPBatch
         B networks.
-    x, y, steps, lr, reduction
-        As in `record`.
+    x, y : Tensor (n, d), (n, o)
+        Samples.
+    steps : int
+        Number of per-sample updates.
+    lr : float
+        Learning rate.
+    reduction : str, default "mean"
+        As in `training.advance`.
 
     Returns
     -------
@@ -207,8 +219,12 @@ def linear_separation(
     ----------
     weights, bias : Tensor (o, d), (o,)
         Initial parameters. Each weight is shifted in turn.
-    x, y, steps, lr
-        As in `record`.
+    x, y : Tensor (n, d), (n, o)
+        Samples.
+    steps : int
+        Number of per-sample updates.
+    lr : float
+        Learning rate.
     delta : float
         Shift.
 

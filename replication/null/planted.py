@@ -111,7 +111,19 @@ def roc(
 
 
 def planted_cells(found: Roc, *, profile: str) -> list[Cell]:
-    """Return the areas under the curves of `roc` as cells, one for each problem, criterion and state."""
+    """Return the areas under the curves of `roc` as cells, one for each problem, criterion and state.
+
+    Parameters
+    ----------
+    found : Roc
+        Result of `roc`.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     table = found.table.assign(quantity="auc, " + found.table.state).drop(columns="state")
     names = {
         "problem": "dataset",

@@ -23,7 +23,29 @@ _NOTES = {
 
 
 def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
-    """Return independent series (points, count) of "white noise", "AR(1)" with coefficient 0.9, or "random walk"."""
+    """Return independent series of noise.
+
+    Parameters
+    ----------
+    kind : str
+        "white noise", "AR(1)" (with coefficient 0.9) or "random walk".
+    points : int
+        Number of points of a series.
+    count : int
+        Number of series.
+    seed : int
+        Seed of the series.
+
+    Returns
+    -------
+    Tensor (points, count), float64
+        Innovations have the standard deviation `STEP`.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown.
+    """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
     steps = STEP * np.random.default_rng(seed).normal(size=(points, count))
@@ -36,7 +58,31 @@ def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
 
 
 def null_exponents(kind: str, recording: WindowSettings, windows: int, count: int, *, seed: int) -> Tensor:
-    """Return the exponents (windows, count) of noise, in the same windows and by the same options as for weights."""
+    """Return the exponents of noise, in the same windows and by the same options as for weights.
+
+    Parameters
+    ----------
+    kind : str
+        As in `noise`.
+    recording : WindowSettings
+        Windows and options of the exponents.
+    windows : int
+        Number of windows.
+    count : int
+        Number of series.
+    seed : int
+        Seed of the series.
+
+    Returns
+    -------
+    Tensor (windows, count)
+        Exponents in nats per step.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown.
+    """
     series = noise(kind, recording.stride * (windows - 1) + recording.window, count, seed=seed)
     options = recording.exponent_options
     return windowed_exponents(series, window=recording.window, stride=recording.stride, **options)
@@ -82,7 +128,20 @@ def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significan
 
 
 def causal_shares(results: Iterable[GrangerResult | None], significance: float) -> Tensor:
-    """Return the share of weights that each network's tests call causal (networks,), NaN where none can be tested."""
+    """Return the share of weights that each network's tests call causal.
+
+    Parameters
+    ----------
+    results : iterable of GrangerResult or None
+        One per network; None for a network that cannot be tested.
+    significance : float
+        Significance level, for the smallest p over the lags.
+
+    Returns
+    -------
+    Tensor (networks,), float64
+        NaN for networks that cannot be tested.
+    """
     shares = [None if one is None else (one.min_p < significance).double().mean() for one in results]
     return torch.tensor([float("nan") if share is None else float(share) for share in shares], dtype=torch.float64)
 
@@ -97,6 +156,12 @@ def null_cells(samples: Iterable[tuple[str, str, str, str, Tensor]], *, seed: in
         samples with fewer than two other values.
     seed : int
         Seed of the intervals' resamples.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
     """
     cells = []
     for table, dataset, method, quantity, values in samples:

@@ -83,8 +83,12 @@ def figures(
     ----------
     rows : sequence of mapping
         Rows of verdicts.csv.
-    head, whose, released
-        Headings and names, which a translation replaces.
+    head : sequence of str, default `FIGURES`
+        Headings, which a translation replaces.
+    whose : sequence of str, default `WHOSE`
+        Words for the origin of the runs, which a translation replaces.
+    released : str, default `RELEASED_NAME`
+        Name of the released figures, which a translation replaces.
 
     Returns
     -------
@@ -127,8 +131,10 @@ def claims(rows: Sequence[Row], kind: str, *, head: Sequence[str] = CLAIMS, name
         Rows of verdicts.csv.
     kind : str
         "claim" or "control".
-    head, names
-        Headings and names, which a translation replaces.
+    head : sequence of str, default `CLAIMS`
+        Headings, which a translation replaces.
+    names : mapping, optional
+        Names of claims and references, which a translation replaces.
 
     Returns
     -------

@@ -31,9 +31,23 @@ _NUMBERS = (
 
 
 def locate(path: str | os.PathLike) -> Path:
-    """Find a file in the working directory or above it, or raise FileNotFoundError.
+    """Find a file in the working directory or above it.
 
     The working directory of a notebook is `notebooks/` in JupyterLab, and the clone under `ccprune replicate`.
+
+    Parameters
+    ----------
+    path : path-like
+        Path of the file, relative to the working directory or a folder above it.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
     """
     here = Path.cwd()
     file = next((folder / path for folder in (here, *here.parents) if (folder / path).is_file()), None)
@@ -76,7 +90,17 @@ def read(folder: str | os.PathLike) -> pd.DataFrame:
 
 
 def opening(table: pd.DataFrame) -> str:
-    """Return a sentence on the numbers of rows, of notebooks and profiles, and of rows without a run."""
+    """Return a sentence on the numbers of rows, of notebooks and profiles, and of rows without a run.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of both tables, as returned by `read`.
+
+    Returns
+    -------
+    str
+    """
     made = table[table.notebook != ""]
     profiles = ", ".join(made.profile.unique())
     text = f"The tables have {len(table):,} numbers: {len(made):,} from {made.notebook.nunique()} notebooks (profiles: "
@@ -86,7 +110,23 @@ def opening(table: pd.DataFrame) -> str:
 def select(rows: pd.DataFrame, /, **wanted: str | list[str]) -> pd.DataFrame:
     """Return the rows that have the wanted value, or one of several, in each named column.
 
-    The result may be empty. ValueError is raised for an unknown column.
+    The result may be empty.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of the tables.
+    **wanted
+        Names of columns with their wanted value, or a list of values.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    ValueError
+        If a column is unknown.
     """
     _need(rows, *wanted)
     for name, value in wanted.items():
@@ -95,12 +135,27 @@ def select(rows: pd.DataFrame, /, **wanted: str | list[str]) -> pd.DataFrame:
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as dicts with None for missing numbers, as the other modules of `reporting` take them."""
+    """Return the rows as dicts with None for missing numbers, as the other modules of `reporting` take them.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of the tables.
+
+    Returns
+    -------
+    list of dict
+    """
     return rows.astype(object).where(rows.notna(), None).to_dict("records")
 
 
 def trials(table: pd.DataFrame) -> pd.DataFrame:
     """Return the difference in epochs between pruned and dense networks in the trials of paper A's authors.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of both tables, as returned by `read`.
 
     Returns
     -------
@@ -118,13 +173,42 @@ def trials(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def spread(values: pd.Series, *, digits: int = 3) -> str:
-    """Return the range of some numbers, such as "0.25 to 0.95"; one number if both ends have the same text."""
+    """Return the range of some numbers, such as "0.25 to 0.95"; one number if both ends have the same text.
+
+    Parameters
+    ----------
+    values : Series
+        Numbers, at least one.
+    digits : int, default 3
+        Number of significant digits.
+
+    Returns
+    -------
+    str
+    """
     least, largest = (f"{value:.{digits}g}" for value in (values.min(), values.max()))
     return least if least == largest else f"{least} to {largest}"
 
 
 def counted(rows: pd.DataFrame, column: Literal["outcome", "outcome_alone", "verdict"] = "outcome") -> str:
-    """Return the counts of outcomes or verdicts, such as "holds in 3, does not hold in 9 of 12", without zeros."""
+    """Return the counts of outcomes or verdicts, such as "holds in 3, does not hold in 9 of 12", without zeros.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of the tables.
+    column : str, default "outcome"
+        "outcome", "outcome_alone" (without correction) or "verdict".
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If the rows have no such column.
+    """
     _need(rows, column)
     counts = rows[column].value_counts()
     words = [word for word in (*OUTCOMES, *VERDICTS) if word in counts]
@@ -132,7 +216,20 @@ def counted(rows: pd.DataFrame, column: Literal["outcome", "outcome_alone", "ver
 
 
 def listing(subjects: Mapping[str, pd.DataFrame], words: Callable[[pd.DataFrame], str]) -> str:
-    """Return a list in Markdown of subjects and the text of `words` for their rows, or `NOT_RUN` without rows."""
+    """Return a list in Markdown of subjects and the text of `words` for their rows, or `NOT_RUN` without rows.
+
+    Parameters
+    ----------
+    subjects : mapping of str to DataFrame
+        Rows of each subject.
+    words : callable
+        Maps rows to a text, for example `counted`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     lines = (f"- {subject}: {words(rows) if len(rows) else NOT_RUN}." for subject, rows in subjects.items())
     return "\n".join(lines)
 

@@ -11,14 +11,18 @@ from replication.reporting.essay import select, spread
 
 
 def printed_and_ours(claims: pd.DataFrame, trials: pd.DataFrame) -> Axes:
-    """Paper A's printed difference in epochs among the authors' trials, and our median with its interval.
+    """Draw paper A's printed difference in epochs among the authors' trials, and our median with its interval.
 
     Parameters
     ----------
-    claims
+    claims : DataFrame
         Rows of the table "fewer_epochs", those on MNIST among them, where the paper's own row has more epochs.
-    trials
-        From `essay.trials`.
+    trials : DataFrame
+        Result of `essay.trials`.
+
+    Returns
+    -------
+    Axes
     """
     known = claims.outcome.map(lambda outcome: " (settings unknown)" if outcome == "cannot_be_known" else "")
     rows = claims.assign(name=claims.dataset + ", " + claims.method.str.upper() + known, group=claims.method)
@@ -37,9 +41,18 @@ def printed_and_ours(claims: pd.DataFrame, trials: pd.DataFrame) -> Axes:
 
 
 def differences_by_sparsity(curves: pd.DataFrame, *, title: str) -> Axes:
-    """Paper B's differences in accuracy against sparsity with their intervals, one line per `reference`.
+    """Draw paper B's differences in accuracy against sparsity with their intervals, one line per reference.
 
-    `curves` are rows of one claim's table for one network and dataset.
+    Parameters
+    ----------
+    curves : DataFrame
+        Rows of one claim's table for one network and data set.
+    title : str
+        Title.
+
+    Returns
+    -------
+    Axes
     """
     ax = plt.subplots(figsize=(7.0, 4.2))[1]
     for i, (reference, part) in enumerate(curves.groupby("reference")):
@@ -56,9 +69,20 @@ def differences_by_sparsity(curves: pd.DataFrame, *, title: str) -> Axes:
 
 
 def released_accuracies(released: Released) -> list[Axes]:
-    """Test accuracy against sparsity as paper B's authors released it: causal and magnitude pruning, two networks.
+    """Draw the test accuracy against sparsity that paper B's authors released, for two networks.
 
-    Small marks are single runs, lines their means; a dotted line is the dense network, where it was released.
+    Causal and magnitude pruning are shown. Small marks are single runs, lines their means; a dotted line is the dense
+    network, where it was released.
+
+    Parameters
+    ----------
+    released : Released
+        The released figures.
+
+    Returns
+    -------
+    list of Axes
+        One per network.
     """
     axes = plt.subplots(1, 2, figsize=(10.0, 4.4), layout="constrained")[1]
     names = {"resnet20_accuracy": "ResNet-20", "lenet_cifar10_accuracy": "LeNet"}

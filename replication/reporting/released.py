@@ -32,7 +32,17 @@ _CORES = 2
 
 
 def read(folder: str | os.PathLike) -> Released | None:
-    """The released figures of an output folder, None where it has none.
+    """Read the released figures of an output folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        Output folder.
+
+    Returns
+    -------
+    Released or None
+        None if the folder has no such file.
 
     Raises
     ------
@@ -44,7 +54,23 @@ def read(folder: str | os.PathLike) -> Released | None:
 
 
 def find(folder: str | os.PathLike) -> Released | None:
-    """As `read`, but the folder is looked for in the working folder and above it, as `essay.locate` does."""
+    """Read the released figures of an output folder, which is searched for by `essay.locate`.
+
+    Parameters
+    ----------
+    folder : path-like
+        Output folder, relative to the working directory or a folder above it.
+
+    Returns
+    -------
+    Released or None
+        None if there is no such file.
+
+    Raises
+    ------
+    ValueError
+        As `replication.causal.released.load`.
+    """
     try:
         return released.load(locate(Path(folder, "paper", released.FILE)))
     except FileNotFoundError:
@@ -75,12 +101,36 @@ def section(figures: Released, found: Sequence[Row]) -> list[str]:
 
 
 def lesson(figures: Released, found: Sequence[Row]) -> str:
-    """All statements as Markdown under headings of a lesson."""
+    """Return all statements as Markdown under headings of a lesson.
+
+    Parameters
+    ----------
+    figures : Released
+        The released figures.
+    found : sequence of mapping
+        Rows of the table of verdicts.
+
+    Returns
+    -------
+    str
+    """
     return "\n\n".join(block for one in statements(figures) for block in statement(one, found, heading="####"))
 
 
 def answered_twice(figures: Released, found: Sequence[Row]) -> str:
-    """A table in Markdown with the paper's three claims, each answered by its authors' files and by our runs."""
+    """Return a table in Markdown with the paper's three claims, each answered by its authors' files and by our runs.
+
+    Parameters
+    ----------
+    figures : Released
+        The released figures.
+    found : sequence of mapping
+        Rows of both tables.
+
+    Returns
+    -------
+    str
+    """
     theirs: dict[str, list[str]] = {}
     for one in statements(figures):
         if one.claim:
@@ -146,7 +196,20 @@ def _before_retraining(found: Sequence[Row]) -> list[str]:
 
 
 def overview(figures: Released, found: Sequence[Row]) -> str:
-    """How many figures were released, in how many rows, how many have a verdict, and what the rest would cost."""
+    """Return sentences on how many figures were released and have a verdict, and what the others would cost.
+
+    Parameters
+    ----------
+    figures : Released
+        The released figures.
+    found : sequence of mapping
+        Rows of the table of verdicts.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     groups, origins = len({one.group for one in figures.figures}), Counter(one.origin for one in figures.figures)
     verdicts = {_key(row): row["verdict"] for row in released_rows(found)}
     made = rows(figures)

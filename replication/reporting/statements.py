@@ -116,7 +116,17 @@ class Facts:
 
 
 def facts(rows: Sequence[Row]) -> Facts:
-    """Compute the counts of `english` from rows of both tables."""
+    """Compute the counts of `english` from rows of both tables.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of both tables.
+
+    Returns
+    -------
+    Facts
+    """
     printed = [row for row in figure_rows(rows) if row["table"] in ("1", "2", "3")]
     tallies: dict[object, Tally] = {}
     for kind in ("control", "claim"):
@@ -161,7 +171,17 @@ def facts(rows: Sequence[Row]) -> Facts:
 
 
 def english(counted: Facts) -> dict[str, list[str]]:
-    """Return the sentences in Markdown by paper, "legcnet" and "causal"."""
+    """Return the sentences in Markdown by paper, "legcnet" and "causal".
+
+    Parameters
+    ----------
+    counted : Facts
+        Result of `facts`.
+
+    Returns
+    -------
+    dict of list of str
+    """
     return {
         "legcnet": paper_a(counted) or ["Nothing of paper A was run here."],
         "causal": paper_b(counted) or ["Nothing of paper B was run here."],
@@ -169,7 +189,17 @@ def english(counted: Facts) -> dict[str, list[str]]:
 
 
 def bullets(rows: Sequence[Row]) -> str:
-    """Return all sentences as one list in Markdown."""
+    """Return all sentences as one list in Markdown.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of both tables.
+
+    Returns
+    -------
+    str
+    """
     return "\n".join(f"- {text}" for texts in english(facts(rows)).values() for text in texts)
 
 
@@ -178,6 +208,11 @@ def count_outside(rows: Sequence[Row]) -> tuple[int, float, int, int] | None:
 
     The distribution by chance is that of figures of one of our own networks in place of the printed trial, over all
     networks (table "outside_by_chance"). The datasets are independent, so their distributions are convolved.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of both tables.
 
     Returns
     -------
@@ -202,6 +237,13 @@ def count_outside(rows: Sequence[Row]) -> tuple[int, float, int, int] | None:
 
 def best_trials(rows: Sequence[Row], method: str = "ft") -> tuple[int, int, float, float]:
     """Count the datasets in which the printed trial saves the most epochs of all the authors' trials.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of both tables.
+    method : str, default "ft"
+        "ft" or "pt".
 
     Returns
     -------

@@ -27,6 +27,15 @@ DYNAMICS: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], bool
 def chaos_tests(*, points: int, repeats: int, seed: int) -> pd.DataFrame:
     """Return the 0-1 test's K and the largest Lyapunov exponent of series of known dynamics.
 
+    Parameters
+    ----------
+    points : int
+        Number of points of a series.
+    repeats : int
+        Number of series of each kind.
+    seed : int
+        First of the series' seeds.
+
     Returns
     -------
     DataFrame
@@ -44,7 +53,19 @@ def chaos_tests(*, points: int, repeats: int, seed: int) -> pd.DataFrame:
 
 
 def chaos_cells(chaos: pd.DataFrame, profile: str) -> list[ledger.Cell]:
-    """Return the means over series, with their intervals, as cells of the table "chaos_tests"."""
+    """Return the means over series, with their intervals, as cells of the table "chaos_tests".
+
+    Parameters
+    ----------
+    chaos : DataFrame
+        Table of `chaos_tests`.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     long = chaos.melt(["series"], ["K", "exponent"], "quantity").rename(columns={"series": "dataset"})
     long["method"] = long["quantity"].map({"K": "0-1 test", "exponent": "Lyapunov exponent"})
     return ledger.sample_cells(long, paper="legcnet", table="chaos_tests", profile=profile)

@@ -36,14 +36,14 @@ class Disturbance:
 
     Attributes
     ----------
-    images : callable
+    images : callable, optional
         Maps the images, the share of the training that is over, and a seed to the images of the next epoch. Pruned
-        networks are tested on the test images of the end.
-    lr : callable
-        Maps the share of the training that is over to a factor of the learning rate.
-    noise : float
+        networks are tested on the test images of the end. By default the images do not change.
+    lr : callable, optional
+        Maps the share of the training that is over to a factor of the learning rate, 1 by default.
+    noise : float, default 0
         Scale of the noise added to each gradient, relative to the gradient's root mean square.
-    tail : float
+    tail : float, default 2
         Index of the noise's symmetric stable distribution, at most 2. With 2 it is normal, below 2 it has no variance.
     """
 
@@ -87,7 +87,18 @@ DISTURBANCES: dict[str, Disturbance] = {
 
 
 def halved(images: Images) -> Images:
-    """Return the set with each 2 x 2 pixels replaced by their mean, which leaves a quarter of a network's inputs."""
+    """Return the set with each 2 x 2 pixels replaced by their mean, which leaves a quarter of a network's inputs.
+
+    Parameters
+    ----------
+    images : Images
+        A set with an even number of rows and columns.
+
+    Returns
+    -------
+    Images
+        Pixels are rounded to uint8.
+    """
     train, test = (avg_pool2d(x.float(), 2).round().to(torch.uint8) for x in (images.x_train, images.x_test))
     labels = images.y_train, images.y_test
     return Images.from_tensors(
@@ -96,10 +107,27 @@ def halved(images: Images) -> Images:
 
 
 def stable_noise(count: int, *, tail: float, generator: torch.Generator) -> Tensor:
-    """Return `count` numbers of the symmetric stable distribution with scale 1; with tail 2 it is N(0, 2).
+    """Return numbers of the symmetric stable distribution with scale 1.
 
-    Chambers, Mallows and Stuck (1976), equation 2.3 with skewness 0. Simsekli, Sagun and Gurbuzbalaban (2019) describe
-    the noise of stochastic gradients by this distribution.
+    With tail 2 it is N(0, 2).
+
+    Parameters
+    ----------
+    count : int
+        Number of values.
+    tail : float
+        Index of the distribution, above 0 and at most 2.
+    generator : Generator
+        Generator of the random numbers.
+
+    Returns
+    -------
+    Tensor (count,), float64
+
+    References
+    ----------
+    Chambers, Mallows and Stuck (1976), equation 2.3 with skewness 0.
+    Simsekli, Sagun and Gurbuzbalaban (2019) describe the noise of stochastic gradients by this distribution.
     """
     angle = math.pi * (torch.rand(count, generator=generator, dtype=torch.float64) - 0.5)
     waiting = torch.empty_like(angle).exponential_(generator=generator)
@@ -124,12 +152,17 @@ def disturbed_scores(
     Parameters
     ----------
     initial : Module
+        The network, which is not changed.
     images : Images
+        The undisturbed set.
     setting : Setting
+        Learning rate, momentum and mini-batch size.
     disturbance : Disturbance
+        The change of the training.
     names : sequence of str
         Criteria of `ccprune.criteria.list_criteria()`.
     epochs : int
+        Number of epochs.
     seed : int
         Seed of the disturbance.
     order : int
@@ -191,10 +224,18 @@ def drift_runs(
     ----------
     network : callable
         Maps a seed to an initial network.
-    images, setting, names, epochs
-        As in `disturbed_scores`.
+    images : Images
+        The undisturbed set.
+    setting : Setting
+        Learning rate, momentum and mini-batch size.
+    names : sequence of str
+        Criteria of `ccprune.criteria.list_criteria()`.
     sparsities : sequence of float
+        Pruned fractions.
+    epochs : int
+        Number of epochs.
     seeds : sequence of int
+        One initial network each.
     disturbances : mapping of name to Disturbance, optional
         By default `DISTURBANCES`.
 
@@ -235,8 +276,9 @@ def drift_effects(runs: pd.DataFrame, quantity: str, *, sparsity: float | None =
     runs : DataFrame
         Table of `drift_runs` with at least 2 seeds.
     quantity : str
+        One of the quantities in `runs`.
     sparsity : float, optional
-        None for "rank correlation".
+        Pruned fraction; None for "rank correlation".
 
     Returns
     -------
@@ -256,6 +298,20 @@ def drift_effects(runs: pd.DataFrame, quantity: str, *, sparsity: float | None =
 
 
 def drift_cells(runs: pd.DataFrame, dataset: str, profile: str) -> list[ledger.Cell]:
-    """Return the means over seeds, with their intervals, as cells of the table "drift"."""
+    """Return the means over seeds, with their intervals, as cells of the table "drift".
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Table of `drift_runs`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     samples = runs.assign(quantity=runs["quantity"] + ", " + runs["disturbance"]).drop(columns=["seed", "disturbance"])
     return ledger.sample_cells(samples, paper="causal", table="drift", dataset=dataset, profile=profile)

@@ -31,7 +31,7 @@ _MEMORY, _LAG, _BURN_IN = 0.5, 2, 50
 
 
 def disturbed_series(kind: str, *, points: int, strength: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return an effect, a cause and a covariate, each (points,).
+    """Return an effect, a cause and a covariate.
 
     The effect is effect_t = 0.5 effect_{t-1} + strength * cause_{t-1} + noise_t, with noise and cause of scale 1 where
     nothing else is said. The covariate is what disturbs both series, where that is a series: the step of a shift, the
@@ -43,9 +43,15 @@ def disturbed_series(kind: str, *, points: int, strength: float, seed: int) -> t
         One of `SERIES_KINDS`. Scales are 5 times as large after the jump, levels shift by 5, and a season of 20 points
         has the amplitude 2. A common driver acts on the cause after one step, and on the effect after two.
     points : int
+        Number of points of each series.
     strength : float
-        0 for the null case.
+        Coefficient of the cause; 0 for the null case.
     seed : int
+        Seed of the series.
+
+    Returns
+    -------
+    effect, cause, covariate : Tensor (points,), float64
 
     Raises
     ------
@@ -85,13 +91,16 @@ def granger_rates(*, points: int, strength: float, repeats: int, significance: f
 
     Parameters
     ----------
-    points, strength
-        As in `disturbed_series`.
+    points : int
+        Number of points of each series.
+    strength : float
+        Coefficient of the cause in the series with a coupling.
     repeats : int
         Number of series of each kind.
     significance : float
         Significance level.
     seed : int
+        First of the series' seeds.
 
     Returns
     -------
@@ -116,7 +125,19 @@ def granger_rates(*, points: int, strength: float, repeats: int, significance: f
 
 
 def granger_cells(rates: pd.DataFrame, profile: str) -> list[ledger.Cell]:
-    """Return the rates as cells of the table "granger_under_drift"."""
+    """Return the rates as cells of the table "granger_under_drift".
+
+    Parameters
+    ----------
+    rates : DataFrame
+        Table of `granger_rates`.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     named = {"kind": "dataset", "form": "method", "share": "ours", "low": "ci_low", "high": "ci_high"}
     frame = rates.assign(quantity=rates["rate"].map({"null": "false rejections", "power": "power"}))
     rows = frame.drop(columns="rate").rename(columns=named)

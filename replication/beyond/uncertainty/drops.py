@@ -29,7 +29,24 @@ SHAPES: dict[str, tuple[Callable[[float], np.ndarray], float | None]] = {
 
 
 def curves(shape: str, runs: int, *, noise: float, seed: int) -> np.ndarray:
-    """Return accuracies (runs, points) of one of `SHAPES`, whose corner moves from run to run."""
+    """Return accuracies (runs, points) of one of `SHAPES`, whose corner moves from run to run.
+
+    Parameters
+    ----------
+    shape : str
+        One of `SHAPES`.
+    runs : int
+        Number of curves.
+    noise : float
+        Standard deviation of an accuracy's error.
+    seed : int
+        Seed of corners and errors.
+
+    Returns
+    -------
+    array (runs, points)
+        Accuracies at `POINTS`.
+    """
     rng = np.random.default_rng(seed)
     curve, corner = SHAPES[shape]
     moved = [curve((corner or 0) + _SPREAD * rng.standard_normal()) for _ in range(runs)]
@@ -37,11 +54,28 @@ def curves(shape: str, runs: int, *, noise: float, seed: int) -> np.ndarray:
 
 
 def simulate_drops(*, runs: list[int], repeats: int, resamples: int, noise: float, seed: int) -> pd.DataFrame:
-    """Return a row for each shape, number of runs and method: how often it finds an abrupt drop, covers, and decides.
+    """Simulate how often each method finds an abrupt drop, and whether its intervals cover the corner.
 
-    `abrupt` is the share of simulations in which the method calls the drop abrupt: its power for the first two shapes,
-    and its errors for the others. `covers` is the share of intervals that contain the mean corner, `width` their mean
-    width (missing without a corner).
+    Parameters
+    ----------
+    runs : list of int
+        Numbers of curves of a simulation.
+    repeats : int
+        Number of simulations of each shape and number of curves.
+    resamples : int
+        Number of bootstrap samples.
+    noise : float
+        Standard deviation of an accuracy's error.
+    seed : int
+        Seed of the first simulation.
+
+    Returns
+    -------
+    DataFrame
+        One row for each shape, number of curves and method ("bootstrap" or "Bayes"). Columns shape, runs, method;
+        abrupt: share of simulations in which the drop is called abrupt, which is the power for the first two shapes and
+        the error for the others; covers: share of intervals that contain the mean corner; width: their mean width; n:
+        number of simulations. The columns covers and width are NaN without a corner.
     """
     rows = []
     for shape, (_, corner) in SHAPES.items():
@@ -70,9 +104,24 @@ def simulate_drops(*, runs: list[int], repeats: int, resamples: int, noise: floa
 
 
 def simulate_stopping(*, most: int, repeats: int, noise: float, seed: int) -> pd.DataFrame:
-    """Return a row for each shape: add one run at a time until the posterior has decided, or `most` runs are made.
+    """Simulate the addition of one run at a time until the posterior has decided.
 
-    Columns are the mean number of runs, and the shares called abrupt, called not abrupt, and undecided.
+    Parameters
+    ----------
+    most : int
+        Largest number of runs.
+    repeats : int
+        Number of simulations of each shape.
+    noise : float
+        Standard deviation of an accuracy's error.
+    seed : int
+        Seed of the first simulation.
+
+    Returns
+    -------
+    DataFrame
+        One row for each shape: shape, runs (their mean number), the shares of simulations called abrupt, not abrupt and
+        undecided, and n (number of simulations).
     """
     rows = []
     for shape in SHAPES:
@@ -93,7 +142,21 @@ def simulate_stopping(*, most: int, repeats: int, noise: float, seed: int) -> pd
 
 
 def drop_cells(table: pd.DataFrame, stopping: pd.DataFrame, profile: str) -> list[ledger.Cell]:
-    """Return both tables as cells of the table "critical sparsity"."""
+    """Return both tables as cells of the table "critical sparsity".
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `simulate_drops`.
+    stopping : DataFrame
+        Table of `simulate_stopping`.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     named = {
         "abrupt": "share called abrupt",
         "covers": "coverage of the 95% interval",

@@ -70,10 +70,26 @@ def z_statistics(losses: Tensor, changes: Tensor, block: int) -> dict[str, Tenso
 
 
 def simulate(*, shares: Sequence[float], repeats: int, block: int, seed: int) -> pd.DataFrame:
-    """Return one row a weight: the problem, records, share idle, repeat, whether it matters, and its probability.
+    """Simulate the posterior probability that a weight matters, on planted problems with 300 weights.
 
     Records are "independent" (plain SGD, white errors), "dependent" (momentum 0.9, correlated errors) or "actual"
     (those of momentum with the network's own loss changes; a weight matters if it is not idle).
+
+    Parameters
+    ----------
+    shares : sequence of float
+        Shares of idle weights.
+    repeats : int
+        Number of problems for each share.
+    block : int
+        Number of records of a block, as in `ccprune.lasso.BlockCovariance`.
+    seed : int
+        First of the problems' seeds.
+
+    Returns
+    -------
+    DataFrame
+        One row per weight: problem, records, share (of idle weights), repeat, matters and probability.
     """
     return pd.concat(_parts(shares, repeats, block, seed), ignore_index=True)
 
@@ -105,7 +121,19 @@ def _parts(shares: Sequence[float], repeats: int, block: int, seed: int) -> Iter
 
 
 def removals(weights: pd.DataFrame) -> pd.DataFrame:
-    """Return the expected and the true number of wrong removals when as many weights are pruned as are idle."""
+    """Return the expected and the true number of wrong removals when as many weights are pruned as are idle.
+
+    Parameters
+    ----------
+    weights : DataFrame
+        Table of `simulate`.
+
+    Returns
+    -------
+    DataFrame
+        One row for each problem, kind of records and share: the means over the repeats of the expected and the true
+        number, their ratio (NaN without any wrong removal), and n (number of repeats).
+    """
     rows = []
     for (problem, records, share), group in weights.groupby(["problem", "records", "share"], sort=False):
         parts = [part.nsmallest(int((~part["matters"]).sum()), "probability") for _, part in group.groupby("repeat")]
@@ -126,7 +154,18 @@ def removals(weights: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration(weights: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean probability, the share that matters, and the number of weights, by fifths of the probability."""
+    """Return the mean probability, the share that matters, and the number of weights, by fifths of the probability.
+
+    Parameters
+    ----------
+    weights : DataFrame
+        Table of `simulate`.
+
+    Returns
+    -------
+    DataFrame
+        One row for each kind of records and fifth: records, fifth (0 to 4), probability, matters and n.
+    """
     fifth = np.minimum((weights["probability"] * 5).astype(int), 4)
     grouped = weights.groupby(["records", fifth.rename("fifth")])
     return grouped.agg(
@@ -135,7 +174,19 @@ def calibration(weights: pd.DataFrame) -> pd.DataFrame:
 
 
 def posterior_cells(table: pd.DataFrame, profile: str) -> list[ledger.Cell]:
-    """Return the expected and true numbers of wrong removals as cells of the table "posterior"."""
+    """Return the expected and true numbers of wrong removals as cells of the table "posterior".
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of `removals`.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+    """
     numbers = table.melt(["problem", "records", "share", "n"], ["expected", "true"], "quantity", "ours").assign(
         dataset=lambda rows: rows["problem"] + ", " + rows["records"] + " records",
         quantity=lambda rows: rows["quantity"] + " wrong removals",

@@ -32,7 +32,30 @@ def cut_runs(
 ) -> Rows:
     """Train with a constant learning rate, record one epoch, and cut once by each fit, without training afterwards.
 
-    One unit is one seed. The other parameters are those of `follow_up.repeat_runs`, and `names` are causal fits.
+    One unit is one seed.
+
+    Parameters
+    ----------
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    setting : Setting
+        Settings of the training.
+    epochs : int
+        Number of epochs before the recorded one.
+    names : sequence of str
+        Causal fits, some of `follow_up.fits.FITS`.
+    totals : sequence of float
+        Pruned shares of the prunable weights.
+    seeds : sequence of int
+        One network each.
+    units : Units
+        Store of the units.
+    key : mapping
+        As in `runs.curves`.
+    checkpoints : Path, optional
+        As in `follow_up_runs`.
 
     Returns
     -------

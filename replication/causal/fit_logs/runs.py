@@ -50,7 +50,9 @@ def log_runs(
         Some of `STARTS`.
     seeds : sequence of int
         One network each.
-    units, key
+    units : Units
+        Store of the units.
+    key : mapping
         As in `runs.curves`.
 
     Returns
@@ -77,6 +79,11 @@ def log_runs(
 def friedman_runs(seeds: Sequence[int]) -> Rows:
     """Repeat the synthetic experiment: scikit-learn's Lasso with penalty 1 of the records of `friedman_records`.
 
+    Parameters
+    ----------
+    seeds : sequence of int
+        One repetition each.
+
     Returns
     -------
     list of dict
@@ -87,10 +94,23 @@ def friedman_runs(seeds: Sequence[int]) -> Rows:
 
 
 def friedman_records(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return squared weight changes (99, 10) and loss changes (99,) of a linear model of Friedman's first problem.
+    """Return squared weight changes and loss changes of a linear model of Friedman's first problem.
 
-    1,000 samples of 10 features, of which the outcome depends on the first five, with noise 0.1; 100 epochs of SGD
-    with learning rate 0.1 and batches of 100. Changes are from epoch to epoch, those of the loss on all samples.
+    There are 1,000 samples of 10 features, of which the outcome depends on the first five, with noise 0.1. Training is
+    100 epochs of SGD with learning rate 0.1 and batches of 100. Changes are from epoch to epoch, those of the loss on
+    all samples.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the samples, of the initial weights and of the order.
+
+    Returns
+    -------
+    squares : array (99, 10)
+        Squared weight changes.
+    losses : array (99,)
+        Loss changes.
     """
     features, outcome = make_friedman1(n_samples=1000, n_features=10, noise=0.1, random_state=seed)
     generator = np.random.default_rng(seed)

@@ -54,6 +54,10 @@ def released_cells(raw: pd.DataFrame, released: Released, *, profile: str, digit
     profile, digits, dataset : str
         The run's profile, and the images of the MLP and of LeNet. Figures are answered by the profile "paper" only,
         and only on the images that they are about.
+
+    Returns
+    -------
+    list of Cell
     """
     found: list[Cell] = []
     if profile == "paper":

@@ -29,7 +29,21 @@ _BATCH = 250  # images whose activations are held at once; larger batches are no
 
 @dataclass(frozen=True)
 class Effort:
-    """Of a measurement: training images, Hutchinson probes, random directions, ascent steps, relative radius."""
+    """Effort of a measurement.
+
+    Attributes
+    ----------
+    samples : int
+        Number of training images.
+    probes : int, default 10
+        Number of Hutchinson's probes for the trace.
+    draws : int, default 10
+        Number of random directions.
+    steps : int, default 5
+        Number of ascent steps.
+    radius : float, default 0.1
+        Radius of perturbations, relative to the filters' norms.
+    """
 
     samples: int
     probes: int = 10
@@ -39,9 +53,25 @@ class Effort:
 
 
 def measure(model: nn.Module, images: Images, mask: Mask | None, effort: Effort, *, seed: int) -> dict[str, float]:
-    """`MEASURES` of a network on random training images, on the weights that `mask` keeps, or on all without one.
+    """Measure the flatness of a network on random training images.
 
-    With the loss on these images, the largest eigenvalue's residuals and the traces' standard errors.
+    Parameters
+    ----------
+    model : Module
+        The network.
+    images : Images
+        Images to draw from.
+    mask : Mask or None
+        The measures are those of the weights that it keeps; without it, of all weights.
+    effort : Effort
+        Effort of the measurement.
+    seed : int
+        Seed of the images, probes and directions.
+
+    Returns
+    -------
+    dict of float
+        `MEASURES`, the residuals of the largest eigenvalues, the traces' standard errors, and the loss on these images.
     """
     x, y = images.sample(effort.samples, seed=seed)
     data = list(zip(x.split(_BATCH), y.split(_BATCH), strict=True))

@@ -39,10 +39,14 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     Parameters
     ----------
     raw : DataFrame
-        One row a measured network, as `flatness_runs.measure_points` makes them. Rows of older results have no column
+        One row a measured network, as `runs.measure_points` makes them. Rows of older results have no column
         `places` and no dense network at the same places; these comparisons are then left out.
     content : mapping
         The result, for its parameters and profile.
+
+    Returns
+    -------
+    list of Cell
     """
     used = content["parameters"]
     where = {"paper": "causal", "table": f"flatness-{used['architecture']}", "dataset": used["dataset"]}
@@ -80,10 +84,22 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
 
 
 def ruined(raw: pd.DataFrame, *, classes: int) -> pd.Series:
-    """Whether each network is ruined: test accuracy at most the mean of chance and its dense twin's.
+    """Return whether each network is ruined: test accuracy at most the mean of chance and its dense twin's.
 
     Such a network has lost at least half of what training gained over chance. The rule takes the dense network of the
     same seed and level for its unit, so that it is the same on easy and on hard data; chance is 1 / `classes`.
+
+    Parameters
+    ----------
+    raw : DataFrame
+        Rows of `runs.measure_points`.
+    classes : int
+        Number of classes; chance is 1 / `classes`.
+
+    Returns
+    -------
+    Series of bool
+        With the index of `raw`.
 
     Raises
     ------
@@ -101,7 +117,12 @@ def ruined(raw: pd.DataFrame, *, classes: int) -> pd.Series:
 def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
     """Ratio of every measure to the reference's, paired by seed.
 
-    Arguments are as in `cells` and `ruined`.
+    Parameters
+    ----------
+    raw : DataFrame
+        Rows of `runs.measure_points`, as in `cells`.
+    classes : int
+        Number of classes, for the accuracy by chance, as in `ruined`.
 
     Returns
     -------
@@ -116,6 +137,11 @@ def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
         - outcome: "holds" (flatter: p < .05 and a ratio below 1), "does_not_hold" (sharper), "undecided".
         - detectable: for "undecided", the smallest ratio above 1 (or its inverse) that is detected with 80% power.
         - note: mean accuracies of both, and networks left out.
+
+    Raises
+    ------
+    ValueError
+        If a seed and level have no dense network.
 
     Notes
     -----
@@ -148,7 +174,26 @@ def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
 
 
 def summary(raw: pd.DataFrame, *, classes: int, dataset: str, architecture: str) -> str:
-    """What a run says of flatness in sentences: the claim, its controls, the flattest network, the ruined ones."""
+    """Return sentences on the flatness of a run: the claim, its controls, the flattest network, the ruined ones.
+
+    Parameters
+    ----------
+    raw : DataFrame
+        Rows of `runs.measure_points`, as in `cells`.
+    classes : int
+        Number of classes, for the accuracy by chance.
+    dataset, architecture : str
+        Data set and network of the run.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If a seed and level have no dense network.
+    """
     table = comparisons(raw, classes=classes)
     seeds = raw.seed.nunique()
     sentences = [

@@ -84,7 +84,7 @@ def fit(
           truncated gradient in batches of 16, step 0.1 / t^0.1, penalty 1e-3 / P, at most 30 passes. It returns the
           last pass, while the authors' code returns the pass with the lowest loss; these are the same while the loss
           falls.
-        - "ridge": October 2025, with x and y as in June, see `fits_ridge.ridge`.
+        - "ridge": October 2025, with x and y as in June, see `ridge.ridge`.
     X : Tensor (T, P)
         Squared weight changes, float32 or float64; zeros where weights are pruned, so that their gamma is zero.
     y : Tensor (T,)

@@ -106,9 +106,32 @@ def train_stage(
     """Train the network in place for one stage, whose learning rate falls by a cosine, one step per epoch.
 
     Epoch e of n has the rate lr_min + (lr - lr_min) (1 + cos(pi e / n)) / 2 with the setting's lr, which is that of
-    `torch.optim.lr_scheduler.CosineAnnealingLR`; the constant lr if `lr_min` is None. `first` is the number of epochs
-    of the earlier stages, `done` the number of epochs of this stage that the network has behind it, and `after_epoch`
-    is called with that number after each epoch.
+    `torch.optim.lr_scheduler.CosineAnnealingLR`.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    optimizer : SGD
+        Its optimiser, whose learning rate is set in each epoch.
+    images : Images
+        Training images.
+    setting : Setting
+        Settings of the training.
+    epochs : int
+        Number of epochs of the stage.
+    first : int
+        Number of epochs of the earlier stages.
+    lr_min : float or None
+        Learning rate at the end of the cosine. With None the learning rate is constant.
+    seed : int
+        Seed of the order of the mini-batches.
+    mask : Mask, optional
+        Weights that stay 0.
+    done : int, default 0
+        Number of epochs of this stage that the network was already trained.
+    after_epoch : callable, optional
+        Called after each epoch with the number of finished epochs of this stage.
 
     Raises
     ------

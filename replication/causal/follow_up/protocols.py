@@ -26,15 +26,15 @@ class Protocol:
         The causal fit, one of `fits.FITS`.
     schedule : str
         Amounts of the cuts, "cubic" or "geometric".
-    pre, between, final : int
+    pre, between, final : int, default 10, 10, 300
         Epochs of training before the first cut, before every other cut, and after the last one.
-    iterations : int
+    iterations : int, default 10
         Number of cuts.
-    recorded : int
+    recorded : int, default 1
         Recorded epochs before each cut.
-    record_lr : float
+    record_lr : float, default 1e-3
         Learning rate of the recorded steps.
-    lr_min : float or None
+    lr_min : float or None, default 1e-3
         Learning rate at the end of the cosine of each stage of training. None: the setting's rate throughout.
     """
 
@@ -74,11 +74,35 @@ class Protocol:
         return epochs | {"lr_min": "constant" if self.lr_min is None else self.lr_min}
 
     def recording(self, method: str) -> dict[str, int | float]:
-        """Part of a unit's key: how a method records its steps, empty for methods that record none."""
+        """Return the part of a unit's key that states how a method records its steps.
+
+        Parameters
+        ----------
+        method : str
+            One of `METHODS`.
+
+        Returns
+        -------
+        dict
+            Empty for methods that record none.
+        """
         return {"recorded": self.recorded, "record_lr": self.record_lr} if method in RECORDED else {}
 
     def counts(self, weights: int, total: float) -> list[int]:
-        """Return the number of pruned weights after each cut, each rounded as torch's pruning does."""
+        """Return the number of pruned weights after each cut, each rounded as torch's pruning does.
+
+        Parameters
+        ----------
+        weights : int
+            Number of prunable weights.
+        total : float
+            Pruned fraction after the last cut.
+
+        Returns
+        -------
+        list of int
+            One per cut.
+        """
         cuts = range(1, self.iterations + 1)
         return [zeros(weights, total, cuts=j, iterations=self.iterations, schedule=self.schedule) for j in cuts]
 
@@ -102,9 +126,15 @@ class Cut:
     ----------
     pruned : int
         Weights that are pruned after it.
-    records : int
+    records : int, default 0
         Recorded steps, 0 for methods that record nothing.
-    outcome, passes, explained, zeros
+    outcome : str, optional
+        As in `fits.Fit`; None for methods without a fit.
+    passes : int, optional
+        As in `fits.Fit`; None for methods without a fit.
+    explained : float, optional
+        As in `fits.Fit`; None for methods without a fit.
+    zeros : int, optional
         As in `fits.Fit`; None for methods without a fit.
     """
 

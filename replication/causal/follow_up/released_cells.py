@@ -57,6 +57,10 @@ def released_cells(raw: pd.DataFrame, released: Released, *, network: str, datas
         What was trained.
     profile : str
         The run's profile. Figures are answered by the profile "paper" only, because shorter runs have another protocol.
+
+    Returns
+    -------
+    list of Cell
     """
     found, taken = [], cache(partial(sample, raw))
     if profile == "paper":

@@ -30,10 +30,16 @@ _BATCH = 250  # images whose activations are held at once
 
 @dataclass(frozen=True)
 class Effort:
-    """Of the measurements of one network; the default values are the authors'.
+    """Effort of the measurements of one network, all of which are on all test images.
 
-    Attributes: eigenvalues (their number); draws of noise for each level; levels of noise. All are measured on all test
-    images.
+    Attributes
+    ----------
+    eigenvalues : int
+        Number of eigenvalues of the Hessian.
+    levels : tuple of float
+        Levels of noise.
+    draws : int, default 10
+        Number of draws of noise for each level, the authors' by default.
     """
 
     eigenvalues: int
@@ -63,18 +69,26 @@ def repeat_runs(
 
     Parameters
     ----------
-    network, images, setting
-        As in `runs.curves`.
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    setting : Setting
+        Settings of the training.
     protocol : Protocol
         Lengths of the causal runs; its fit and its schedule are not used.
     effort : Effort
-    units, key
+        Effort of the measurements.
+    units : Units
+        Store of the units.
+    key : mapping
         As in `runs.curves`.
     names : sequence of str
         Some of `FITS`, and "magnitude".
     totals : sequence of float
         Pruned shares of the prunable weights, above 0.
     seeds : sequence of int
+        One network each.
     checkpoints : Path, optional
         As in `follow_up_runs`.
 

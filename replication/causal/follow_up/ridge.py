@@ -70,8 +70,18 @@ def ridge(
         Products x_s . x_t of the records, float64.
     y : Tensor (T,)
         Targets, loss changes over their mean.
-    lr, momentum, weight_decay, batch_size, max_iter, r2, patience, tol
-        As described.
+    lr, momentum, weight_decay : float, default 0.1, 0.9, 0.01
+        Learning rate, momentum and weight decay of SGD.
+    batch_size : int, default 16
+        Number of records of a batch.
+    max_iter : int, default 30
+        Largest number of passes.
+    r2 : float, default 0.95
+        Coefficient of determination above which the fit stops.
+    patience : int, default 2
+        Number of passes in a row without improvement after which the fit stops.
+    tol : float, default 1e-7
+        Smallest decrease of the mean loss that counts as an improvement.
     seed : int, default 0
         Seed of the order of the records, which is new in each pass.
 

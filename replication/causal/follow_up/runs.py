@@ -37,19 +37,27 @@ def follow_up_runs(
 
     Parameters
     ----------
-    network, images, held, setting
-        As in `runs.curves`.
+    network : callable
+        Maps a seed to an initial network.
+    images : Images
+        Training and test images.
+    held : Images
+        Held-out images in their test part, as returned by `hold_out`.
+    setting : Setting
+        Settings of the training.
     protocol : Protocol
         Lengths of the runs; its fit and its schedule are not used.
-    units, key
+    units : Units
+        Store of the units.
+    key : mapping
         As in `runs.curves`.
     names : sequence of str
-        Some of `follow_up_protocols.METHODS`.
+        Some of `protocols.METHODS`.
     totals : sequence of float
         Pruned shares of the prunable weights.
     seeds : sequence of int
         Repetitions; more can be added later.
-    schedules : sequence of str
+    schedules : sequence of str, default `SCHEDULES`
         Some of "cubic" and "geometric".
     checkpoints : Path, optional
         Folder of this study's checkpoints, with one file for the unit in progress, which is deleted when the unit is

@@ -26,7 +26,7 @@ def agreement(fit: Callable[[str], Fit], squares: Tensor) -> Rows:
     Parameters
     ----------
     fit : callable
-        Maps one of `study_start.TARGETS` to the fit with these loss changes: "recorded", "shuffled" between the
+        Maps one of `start.TARGETS` to the fit with these loss changes: "recorded", "shuffled" between the
         records, or the "constant" mean in every record.
     squares : Tensor (P,)
         Mean squared gradient of the same records.

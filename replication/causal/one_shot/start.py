@@ -29,7 +29,7 @@ def train(
     seed: int,
     checkpoint: Checkpoint | None = None,
 ) -> nn.Module:
-    """Train a copy of the network for one stage of `follow_up.train_stage`.
+    """Train a copy of the network for one stage of `procedure.train_stage`.
 
     Parameters
     ----------

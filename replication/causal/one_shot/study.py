@@ -43,13 +43,13 @@ class Design:
     ----------
     epochs : int
         Epochs of dense training with a learning rate that falls by a cosine to `lr_min`.
-    lr_min : float or None
-        As in `follow_up.train_stage`.
-    recorded : int
+    lr_min : float or None, default 1e-3
+        As in `procedure.train_stage`.
+    recorded : int, default 1
         Recorded epochs of plain SGD from the trained network. ShrinkBench's default flags were 10.
-    record_lr : float
-        Their learning rate; 5e-4 in the default flags, 1e-3 in the other released scripts.
-    compressions : tuple of int
+    record_lr : float, default 1e-3
+        Learning rate of the recorded steps; 5e-4 in the default flags, 1e-3 in the other released scripts.
+    compressions : tuple of int, default `COMPRESSIONS`
         Total prunable weights over kept ones; round(P / compression) weights are kept of P.
     """
 
@@ -89,13 +89,19 @@ def before_fine_tuning(
     ----------
     network : callable
         Maps a seed to a network before training, such as `runs.network("resnet20", images)`.
-    images, setting, design
-        Images to train on and test with, how the network is trained, and the design of the study.
-    units, key
+    images : Images
+        Training and test images.
+    setting : Setting
+        Settings of the training.
+    design : Design
+        Design of the study.
+    units : Units
+        Store of the units.
+    key : mapping
         As in `runs.curves`.
     seeds : sequence of int
         One network each.
-    names : sequence of str
+    names : sequence of str, default `NAMES`
         Some of `NAMES`.
     checkpoints : Path, optional
         Folder of the checkpoints of the trainings, which then resume at the last finished epoch. A checkpoint is
@@ -108,7 +114,7 @@ def before_fine_tuning(
         compression, weights, pruned, sparsity, least_density (kept share of the emptiest layer), top1, top5 (share of
         test images whose class is the first, among the first five) and loss; and of its fit outcome, passes, explained
         and zeros, as in `fits.Fit`. All but the facts of the fit are None where it has no coefficients. Second, the
-        rows of `study_agreement.agreement`, with seed and method, of the fits among the names.
+        rows of `agreement.agreement`, with seed and method, of the fits among the names.
 
     Raises
     ------

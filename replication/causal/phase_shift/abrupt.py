@@ -10,19 +10,39 @@ from replication.causal.phase_shift.change_point import FEWEST_POINTS, ChangePoi
 
 @dataclass(frozen=True)
 class Robustness:
-    """Re-fits of a curve without an end point or without a run: how many there are, and how many are still abrupt."""
+    """Re-fits of a curve without an end point or without a run.
+
+    Attributes
+    ----------
+    fits : int
+        Number of re-fits.
+    kept : int
+        Number of re-fits that are still abrupt.
+    """
 
     fits: int
     kept: int
 
 
 def abrupt_robustness(sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "sparsity", seed: int = 0) -> Robustness:
-    """Is a drop still found abrupt without its first point, its last point, or any one run?
+    """Count the re-fits without the first point, the last point, or any one run in which a drop is still found abrupt.
+
+    Re-fits that would have too few points, or no run, are left out.
 
     Parameters
     ----------
-    sparsity, accuracy, axis, seed
-        As `change_point`. Re-fits that would have too few points, or no run, are left out.
+    sparsity : array (p,)
+        As in `change_point`.
+    accuracy : array (s, p)
+        As in `change_point`.
+    axis : str, default "sparsity"
+        As in `change_point`.
+    seed : int, default 0
+        Seed of the bootstrap samples.
+
+    Returns
+    -------
+    Robustness
     """
     points, runs = np.asarray(sparsity, dtype=float), np.asarray(accuracy, dtype=float)
     parts = []
@@ -45,27 +65,29 @@ def abrupt_power(
     simulations: int = 100,
     seed: int = 0,
 ) -> float:
-    """Return the share of simulated steep drops that `change_point` calls abrupt, with these sparsities and runs.
+    """Return the share of simulated steep drops that `change_point` calls abrupt at these sparsities.
 
     Each run is a plateau up to `corner`, then a straight fall by `drop` (along `axis`) to the last sparsity, with
     independent normal noise.
 
     Parameters
     ----------
-    sparsity : array_like of float, shape (p,)
+    sparsity : array (p,)
         Increasing sparsities.
     runs : int
-        Runs of each simulated curve.
+        Number of runs of each simulated curve.
     corner : float
-        Sparsity of the corner, within those given.
+        Sparsity of the corner, from the first sparsity up to below the last.
     drop : float
         Size of the fall, in units of accuracy.
-    noise : float or array_like of float, shape (p,)
+    noise : float or array (p,)
         Standard deviation of the noise, in units of accuracy, at each sparsity.
-    axis, seed
+    axis : str, default "sparsity"
         As in `change_point`.
     simulations : int, default 100
-        Curves drawn.
+        Number of simulated curves.
+    seed : int, default 0
+        Seed of the noise.
 
     Returns
     -------
@@ -74,7 +96,7 @@ def abrupt_power(
     Raises
     ------
     ValueError
-        If `corner` is not between the first and the last sparsity.
+        If the corner is outside its range.
     """
     points, rng = np.asarray(sparsity, dtype=float), np.random.default_rng(seed)
     if not points[0] <= corner < points[-1]:
@@ -97,9 +119,9 @@ def power_at(
     ----------
     point : ChangePoint
         Of this curve.
-    sparsity : array_like of float, shape (p,)
+    sparsity : array (p,)
         Increasing sparsities.
-    accuracy : array_like of float, shape (s, p)
+    accuracy : array (s, p)
         One row for each run. The noise is the standard deviation between runs, pooled on either side of the corner.
     axis : str, default "sparsity"
         As in `abrupt_power`.

@@ -57,8 +57,16 @@ def change_point_posterior(
 
     Parameters
     ----------
-    sparsity, accuracy, confidence_level
-        As in `change_point`. The credible interval has the confidence level as its probability.
+    sparsity : array (p,)
+        As in `change_point`.
+    accuracy : array (s, p)
+        As in `change_point`, one row per run.
+    confidence_level : float, default 0.95
+        Probability of the credible interval, between 0 and 1.
+
+    Returns
+    -------
+    ChangePointPosterior
 
     Raises
     ------

@@ -24,36 +24,36 @@ class ChangePoint:
 
     Attributes
     ----------
-    critical_sparsity
+    critical_sparsity : float or None
         The first corner of the curve fitted to the mean over runs; None where accuracy never bends down into a drop.
         The first point itself means that there is no plateau: accuracy falls at once.
-    low, high
-        Its interval, cut off at the ends of the points; None without a critical sparsity.
-    resampled
-        What the interval is over: "runs", or with a single run its "residuals", and then it says nothing about how
+    low, high : float or None
+        Ends of its interval, cut off at the ends of the points; None without a critical sparsity.
+    resampled : str
+        What the interval is over: "runs", or with a single run its "residuals". In the second case it does not show how
         another run would differ.
-    per_run
-        The same corner for each run alone, (s,).
-    shape
+    per_run : tuple of float or None (s,)
+        The same corner for each run alone.
+    shape : str
         "stick" (two joined lines), "ramp" (plateau, straight fall, floor), or "line" where there is no drop.
-    corners
+    corners : tuple of (float, float)
         (sparsity, accuracy) of the fitted curve, straight along the axis between them.
-    slope_before, slope_after
+    slope_before, slope_after : float
         Accuracy per unit of the axis on the two sides of the critical sparsity; a ramp's are 0 and its fall's.
-    lost_before
+    lost_before : float or None
         Share of the mean's fall, best to worst, that is lost already at the last point up to the critical sparsity. Far
-        from 0, that is where the fall becomes steep, and not "the point just before the drop".
-    p_line
-        p-value of "a straight line": small means bent, which a smooth curve is too.
-    p_smooth
-        p-value of "a smooth curve", each run's own: small means abrupt.
-    delta_bic
-        BIC of the smooth less that of the abrupt curves, both with 4 parameters per run: positive speaks for an
-        abrupt drop, beyond 10 very strongly (Kass and Raftery, 1995).
-    abrupt
+        from 0, the critical sparsity is where the fall becomes steep, and not "the point just before the drop".
+    p_line : float
+        p-value of "a straight line". A small value means that the curve is bent, which a smooth curve is too.
+    p_smooth : float
+        p-value of "a smooth curve", each run's own. A small value means that the drop is abrupt.
+    delta_bic : float
+        BIC of the smooth less that of the abrupt curves, both with 4 parameters per run. Positive values support an
+        abrupt drop, values above 10 very strongly (Kass and Raftery, 1995).
+    abrupt : bool
         Whether it is shown that accuracy holds and then drops abruptly: the critical sparsity is not below the second
         point, lost_before is at most `HELD`, both p-values are at most 1 - level, and delta_bic is positive. All are
-        needed: where neither kind of curve fits, p_smooth alone says little.
+        needed: where neither kind of curve fits, p_smooth alone shows little.
     """
 
     critical_sparsity: float | None
@@ -81,7 +81,7 @@ def change_point(
     resamples: int = 1000,
     seed: int = 0,
 ) -> ChangePoint:
-    """Locates the drop of accuracy over sparsity, and tests whether there is one and whether it is abrupt.
+    """Locate the drop of accuracy over sparsity, and test whether there is one and whether it is abrupt.
 
     Two abrupt curves are fitted by least squares, a stick (broken line; Hudson, 1966) and a ramp, and the better is
     kept; their smooth counterparts with as many parameters are a line less an exponential, and a logistic.
@@ -99,20 +99,28 @@ def change_point(
 
     Parameters
     ----------
-    sparsity : (p,)
+    sparsity : array (p,)
         Increasing, in [0, 1], at least `FEWEST_POINTS`.
-    accuracy : (s, p)
+    accuracy : array (s, p)
         One row per run (seed). Any measure that falls when too much is pruned.
-    axis
-        Along which lines are straight: "sparsity", or "log_density" (-log10 of the kept fraction). They need not
-        agree: a fall that is straight in log density accelerates in sparsity and its corner there comes late.
-    confidence_level, resamples, seed
-        Coverage of the interval; bootstrap samples; same seed, same result.
+    axis : str, default "sparsity"
+        Axis along which lines are straight: "sparsity", or "log_density" (-log10 of the kept fraction). The two need
+        not agree: a fall that is straight in log density accelerates in sparsity, and its corner there comes late.
+    confidence_level : float, default 0.95
+        Coverage of the interval, between 0 and 1.
+    resamples : int, default 1000
+        Number of bootstrap samples.
+    seed : int, default 0
+        Seed of the bootstrap samples.
+
+    Returns
+    -------
+    ChangePoint
 
     Raises
     ------
     ValueError
-        Naming the argument.
+        If an argument is invalid; the message names it.
     """
     points, runs = check_curves(sparsity, accuracy)
     if axis not in ("sparsity", "log_density"):
@@ -165,16 +173,31 @@ def change_point(
 
 
 def one_standard_error(sparsity: ArrayLike, accuracy: ArrayLike) -> float:
-    """The largest sparsity whose mean accuracy is within one standard error of the best (Breiman et al., 1984, 3.4.3).
+    """Return the largest sparsity whose mean accuracy is within one standard error of the best.
 
-    Takes sparsity (p,) and accuracy (s, p), one row per run. The error is that of the mean over runs at the best point;
-    among points that are equally good the sparsest is the best. A single run has no standard error: then the sparsest
-    of its best points is returned. Points between that fall short do not matter. Choose on held-out data.
+    The error is that of the mean over runs at the best point; among points that are equally good the sparsest is the
+    best. A single run has no standard error: then the sparsest of its best points is returned. Points between that fall
+    short do not matter. The accuracies should be those on held-out data.
+
+    Parameters
+    ----------
+    sparsity : array (p,)
+        Increasing, in [0, 1].
+    accuracy : array (s, p)
+        One row per run.
+
+    Returns
+    -------
+    float
 
     Raises
     ------
     ValueError
         As `change_point`, but from a single point on.
+
+    References
+    ----------
+    Breiman et al. (1984), Classification and regression trees, section 3.4.3.
     """
     points, runs = check_curves(sparsity, accuracy, fewest=1)
     mean = runs.mean(0)
@@ -240,7 +263,27 @@ def _share(null: np.ndarray, seen: float) -> float:
 def check_curves(
     sparsity: ArrayLike, accuracy: ArrayLike, fewest: int = FEWEST_POINTS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return sparsity (p,) and accuracy (s, p) in float64, or raise ValueError that names the argument."""
+    """Return sparsity and accuracy in float64.
+
+    Parameters
+    ----------
+    sparsity : array (p,)
+        Increasing, in [0, 1].
+    accuracy : array (s, p)
+        One row per run, finite.
+    fewest : int, default `FEWEST_POINTS`
+        Smallest number of points.
+
+    Returns
+    -------
+    points : array (p,)
+    runs : array (s, p)
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
+    """
     points, runs = (np.asarray(value, dtype=np.float64) for value in (sparsity, accuracy))
     if points.ndim != 1 or len(points) < fewest:
         raise ValueError(f"sparsity must be one-dimensional with at least {fewest} points, got shape {points.shape}")

@@ -7,7 +7,18 @@ import pandas as pd
 
 
 def dense_sentence(curves: pd.DataFrame) -> str:
-    """Say why the dense accuracy changes along the sparsities, and how far causal is from it at the last."""
+    """Return sentences on the change of the dense accuracy along the sparsities, and how far causal is from it.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Rows of `runs.curves`, with the methods "dense" and "causal".
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     means = curves.pivot_table(index="level", columns="method", values="test_accuracy", sort=False)
     first, last = means["dense"].iloc[[0, -1]]
     return (
@@ -20,7 +31,18 @@ def dense_sentence(curves: pd.DataFrame) -> str:
 
 
 def emptied_sentence(curves: pd.DataFrame) -> str:
-    """Say what share of its emptiest layer each method keeps at the last sparsity, and what that means."""
+    """Return sentences on the share of its emptiest layer that each method keeps at the last sparsity.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Rows of `runs.curves`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     density = curves.pivot_table(index="level", columns="method", values="least_density", sort=False)
     kept = ", ".join(f"{name} {density[name].iloc[-1]:.2%}" for name in density if name != "dense")
     return (
@@ -33,7 +55,21 @@ def emptied_sentence(curves: pd.DataFrame) -> str:
 
 
 def interval_sentence(left: pd.DataFrame, levels: Sequence[float], seeds: int) -> str:
-    """Say which part of the measured axis the intervals of the kept shares `left` (columns low, high) span."""
+    """Return sentences on the part of the measured axis that the intervals of critical points span.
+
+    Parameters
+    ----------
+    left : DataFrame
+        Intervals of the kept shares, columns low and high, one row per method.
+    levels : sequence of float
+        Measured sparsities.
+    seeds : int
+        Number of networks.
+
+    Returns
+    -------
+    str
+    """
     axis = np.log10((1 - min(levels)) / (1 - max(levels)))
     spanned = (np.log10(left.high / left.low) / axis).sort_values()
     return (

@@ -28,11 +28,15 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
 
     Parameters
     ----------
-    raw
+    raw : DataFrame
         Rows of `causal.runs.curve_row` (study "curves"), of `causal.rewinding.row` (study "protocol_2024") and of
         `causal.runs.stations` (study "stations").
-    content
+    content : mapping
         The result, for its parameters and profile.
+
+    Returns
+    -------
+    list of Cell
     """
     used = content["parameters"]
     where = {"paper": "causal", "dataset": used["dataset"], "profile": content["profile"]}
@@ -61,7 +65,21 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
 
 
 def wide(curves: pd.DataFrame, method: str, value: str) -> pd.DataFrame:
-    """One method's curves: a row per seed, a column per sparsity."""
+    """Return one method's curves with a row per seed and a column per sparsity.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Rows of `runs.curves`.
+    method : str
+        Name of the method.
+    value : str
+        Column of the wanted values, such as "test_accuracy".
+
+    Returns
+    -------
+    DataFrame (seeds, levels)
+    """
     return curves[curves.method == method].pivot(index="seed", columns="level", values=value)
 
 
@@ -83,7 +101,24 @@ def curve_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str]) -> l
 def difference_cells(
     curves: pd.DataFrame, table: str, where: Mapping[str, str], *, method: str = "causal"
 ) -> list[Cell]:
-    """Test accuracy of `method` minus that of each reference at equal sparsity, paired by seed."""
+    """Compare the test accuracy of a method with that of each reference at equal sparsity, paired by seed.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Rows of `runs.curves`.
+    table : str
+        Table of the cells.
+    where : mapping of str to str
+        Fields that all cells share: paper, dataset, profile.
+    method : str, default "causal"
+        The compared method.
+
+    Returns
+    -------
+    list of Cell
+        One per sparsity and reference of `REFERENCES` that was run.
+    """
     ours, found = wide(curves, method, "test_accuracy"), []
     for reference in [name for name in REFERENCES if name in set(curves.method)]:
         theirs = wide(curves, reference, "test_accuracy")
@@ -98,10 +133,26 @@ def difference_cells(
 
 
 def mean_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str], *, method: str = "causal") -> list[Cell]:
-    """Test accuracy of `method` minus that of each reference, averaged over the sparsities of a curve, paired by seed.
+    """Compare the mean test accuracy of a method over a curve with that of each reference, paired by seed.
 
     This is one test for a whole curve, with less to correct for than a test at each sparsity. There is none against
     dense, whose accuracy is kept at some sparsities and not at others, and none of a single sparsity.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Rows of `runs.curves`.
+    table : str
+        Table of the cells.
+    where : mapping of str to str
+        Fields that all cells share: paper, dataset, profile.
+    method : str, default "causal"
+        The compared method.
+
+    Returns
+    -------
+    list of Cell
+        One per reference of `REFERENCES` that was run, except for dense.
     """
     ours, found = wide(curves, method, "test_accuracy").mean(axis=1, skipna=False), []
     references = [name for name in REFERENCES if name in set(curves.method) and name != "dense"]
@@ -116,9 +167,21 @@ def mean_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str], *, me
 
 
 def critical_points(curves: pd.DataFrame, *, seed: int = 0) -> dict[str, ChangePoint]:
-    """The change point of every pruning method's test accuracy over the logarithm of the density, by method.
+    """Fit the change point of every pruning method's test accuracy over the logarithm of the density.
 
-    Only seeds that have every sparsity are used. Empty with fewer than six sparsities.
+    Only seeds that have every sparsity are used.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Rows of `runs.curves`.
+    seed : int, default 0
+        Seed of the bootstrap samples.
+
+    Returns
+    -------
+    dict of ChangePoint
+        By method; empty with fewer than six sparsities.
     """
     found = {}
     for method in dict.fromkeys(curves.method):
@@ -174,10 +237,18 @@ def drop_cells(
 
 
 def chosen(curves: pd.DataFrame) -> pd.DataFrame:
-    """The amount chosen without a person: on held-out images by the one-standard-error rule; one row per method.
+    """Return the sparsity that the one-standard-error rule chooses on held-out images, for each pruning method.
 
-    Columns: sparsity, test_accuracy there (mean over seeds), dense (test accuracy of dense after the same steps, NaN
-    where dense was not run).
+    Parameters
+    ----------
+    curves : DataFrame
+        Rows of `runs.curves`.
+
+    Returns
+    -------
+    DataFrame
+        One row per method: sparsity, test_accuracy there (mean over seeds), and dense (test accuracy of dense after the
+        same steps, NaN where dense was not run).
     """
     rows = {}
     dense = wide(curves, "dense", "test_accuracy")
@@ -244,7 +315,21 @@ def station_cells(rows: pd.DataFrame, table: str, where: Mapping[str, str]) -> l
 
 
 def sentence(points: Mapping[str, ChangePoint], differences: Sequence[Cell], *, dataset: str, architecture: str) -> str:
-    """Claims 1 and 2 on one dataset, in a sentence; `differences` are those of `difference_cells`."""
+    """Return a sentence on claims 1 and 2 on one data set: accuracy against the references, and the abrupt drop.
+
+    Parameters
+    ----------
+    points : mapping of str to ChangePoint
+        Result of `critical_points`.
+    differences : sequence of Cell
+        Result of `difference_cells`.
+    dataset, architecture : str
+        Data set and network of the run.
+
+    Returns
+    -------
+    str
+    """
     parts, runs = [], max(cell.n for cell in differences)
     for reference in dict.fromkeys(cell.reference for cell in differences):
         chosen_ = [cell for cell in differences if cell.reference == reference]

@@ -30,29 +30,29 @@ class Figure:
 
     Attributes
     ----------
-    number
+    number : int
         Place in the file, from 1.
-    group
+    group : str
         Group of figures that share their settings.
-    source
+    source : str
         Repository, commit and file, as in "A@59e19d1a:results/scores_list.csv".
-    network, dataset, method
+    network, dataset, method : str
         As in "resnet20", "cifar10", "causal".
-    sparsity
-        Pruned fraction that was asked for; where only the total of a schedule is known, the released share of zeros.
-    zeros
+    sparsity : float or None
+        The wanted pruned fraction; where only the total of a schedule is known, the released share of zeros.
+    zeros : float or None
         Released share of zeros over all tensors called weight, None where it was not released.
-    quantity
+    quantity : str
         What was measured, as in "test_accuracy".
-    repetition
+    repetition : int or None
         Number of the run, from 1, None where there is one run or several.
-    value
+    value : float
         The figure.
-    n
-        Runs or draws behind the value.
-    origin
+    n : int
+        Number of runs or draws behind the value.
+    origin : str
         "released", or "derived" where it was computed from released figures.
-    details
+    details : mapping
         Further conditions, such as "iterations", "level" (of noise) and "after_iteration".
     """
 
@@ -85,15 +85,17 @@ class Released:
 
     Attributes
     ----------
-    figures
+    figures : tuple of Figure
         All figures, in the file's order.
-    settings, caveats
-        By group.
-    schedule
+    settings, caveats : mapping
+        Settings, and tuples of sentences, by group.
+    schedule : tuple of mapping
         Counts of zeros by network, method and schedule.
-    noise_levels, noise_draws
-        Levels (20,); relative losses by network and method, (levels, draws).
-    eigenvalues
+    noise_levels : tuple of float (20,)
+        Levels of noise.
+    noise_draws : mapping
+        Relative losses by network and method, (levels, draws).
+    eigenvalues : mapping of str to list of float
         The listed eigenvalues, by "network method sparsity".
     """
 
@@ -106,7 +108,20 @@ class Released:
     eigenvalues: Mapping[str, list[float]]
 
     def select(self, *groups: str, **wanted: Any) -> tuple[Figure, ...]:
-        """Figures of these groups whose attributes or details have the wanted values."""
+        """Return the figures of some groups whose attributes or details have the wanted values.
+
+        Parameters
+        ----------
+        *groups : str
+            Names of the groups.
+        **wanted
+            Attributes of `Figure`, or names of details, with their values.
+
+        Returns
+        -------
+        tuple of Figure
+            In the file's order.
+        """
         return tuple(
             figure
             for figure in self.figures
@@ -114,7 +129,24 @@ class Released:
         )
 
     def one(self, *groups: str, **wanted: Any) -> Figure:
-        """The only figure that `select` finds; ValueError if there is another number of them."""
+        """Return the only figure that `select` finds.
+
+        Parameters
+        ----------
+        *groups : str
+            Names of the groups.
+        **wanted
+            Attributes of `Figure`, or names of details, with their values.
+
+        Returns
+        -------
+        Figure
+
+        Raises
+        ------
+        ValueError
+            If there is another number of figures.
+        """
         found = self.select(*groups, **wanted)
         if len(found) != 1:
             raise ValueError(f"wanted must select one figure, got {len(found)} in {', '.join(groups)} for {wanted}")
@@ -126,8 +158,12 @@ def load(path: str | os.PathLike = PATH) -> Released:
 
     Parameters
     ----------
-    path
+    path : path-like, default `PATH`
         The file.
+
+    Returns
+    -------
+    Released
 
     Raises
     ------

@@ -53,7 +53,18 @@ class Interactive:
         return {name: knob.value for name, knob in self.knobs.items()}
 
     def turn(self, **settings: object) -> None:
-        """Set controls by name, as a user does. Raise ValueError for an unknown control or value."""
+        """Set controls by name, as a user does.
+
+        Parameters
+        ----------
+        **settings
+            Names of controls with their new values.
+
+        Raises
+        ------
+        ValueError
+            If a control or a value is unknown.
+        """
         for name, value in settings.items():
             if name not in self.knobs:
                 raise ValueError(f"settings must name controls ({', '.join(self.knobs)}), got {name!r}")

@@ -15,9 +15,24 @@ from replication.networks.stacked import stack_models
 
 
 def dense_runs(assumed: Mapping[str, Digits], *, seeds: Sequence[int] = (1, 2, 3, 4), effort: Effort) -> pd.DataFrame:
-    """Dense training under each assumption, from the authors' initial states and in their order where seeds are 1 to 4.
+    """Train dense networks under each assumption about the data.
 
-    One row per assumption and seed: assumed, network, epochs, reached, and `training.Measures`.
+    With seeds 1 to 4 the initial states and the orders of the samples are the authors'.
+
+    Parameters
+    ----------
+    assumed : mapping of str to Digits
+        Data by the name of the assumption.
+    seeds : sequence of int, default (1, 2, 3, 4)
+        Seeds of the networks and of the orders.
+    effort : Effort
+        Mini-batch size, benchmark and budget.
+
+    Returns
+    -------
+    DataFrame
+        One row per assumption and seed: assumed, network (the seed), epochs, reached, and the attributes of
+        `training.Measures`.
     """
     parts = []
     for name, digits in assumed.items():
@@ -28,10 +43,26 @@ def dense_runs(assumed: Mapping[str, Digits], *, seeds: Sequence[int] = (1, 2, 3
 
 
 def rounding(digits: Digits, *, seed: int, copies: int, effort: Effort) -> pd.DataFrame:
-    """One dense run again and again, its initial weights moved by a unit in the last place: one row per copy.
+    """Repeat one dense run with its initial weights moved by a unit in the last place.
 
-    Each weight goes up, down or stays, at random; the first copy is the run itself. What differs is what no one who
-    repeats the run on another machine can hope to repeat.
+    Each weight is increased, decreased or kept, at random; the first copy is the run itself. The spread of the copies
+    cannot be reduced by anyone who repeats the run on another machine.
+
+    Parameters
+    ----------
+    digits : Digits
+        Training and test rows.
+    seed : int
+        Seed of the network, of the order and of the moves.
+    copies : int
+        Number of runs, the first included.
+    effort : Effort
+        Mini-batch size, benchmark and budget.
+
+    Returns
+    -------
+    DataFrame
+        One row per copy: network (from 0), epochs, reached, and the attributes of `training.Measures`.
     """
     networks = stack_models([legcnet_mnist(seed=seed)] * copies)
     generator = torch.Generator().manual_seed(seed)
@@ -45,7 +76,22 @@ def rounding(digits: Digits, *, seed: int, copies: int, effort: Effort) -> pd.Da
 
 
 def cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """Accuracy and epochs under each assumption, means over seeds; None where no run reached the benchmark."""
+    """Return accuracy and epochs under each assumption, as means over seeds.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of `dense_runs`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+        Epochs are None where no run reached the benchmark.
+    """
     found = []
     for name, part in table.groupby("assumed", sort=False):
         reached = int(part.reached.sum())
@@ -60,7 +106,24 @@ def cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
 
 
 def rounding_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
-    """Mean over the copies of `rounding`, with their range in the note: no interval, for it is one run."""
+    """Return the mean over the copies of `rounding`, with their range in the note.
+
+    There is no interval, because the copies are one run.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of `rounding`.
+    dataset : str
+        Name of the data set.
+    profile : str
+        Profile of the run.
+
+    Returns
+    -------
+    list of Cell
+        Epochs and accuracy.
+    """
     found = []
     for quantity in ("epochs", "accuracy"):
         values = table[quantity]

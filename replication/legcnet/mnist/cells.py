@@ -7,7 +7,19 @@ from replication.legcnet.figures import author_cell
 
 
 def script_cells(rows: pd.DataFrame) -> list[Cell]:
-    """What the authors' script leaves out: accuracy with the whole mask applied, and fc4's weights it should remove."""
+    """Return what the authors' script leaves out: accuracy with the whole mask applied, and the weights of fc4 it
+    removes.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of `runs.rerun_authors`, all trials together.
+
+    Returns
+    -------
+    list of Cell
+        Accuracy and number of removed weights for each of FT and PT and each trial.
+    """
     cells = []
     for method in ("ft", "pt"):
         meant = rows[rows.method == f"{method}_meant"].set_index("network")
@@ -20,7 +32,18 @@ def script_cells(rows: pd.DataFrame) -> list[Cell]:
 
 
 def mask_cells(table: pd.DataFrame) -> list[Cell]:
-    """Jaccard index of masks from scratch with the released ones, from `runs.masks_from_scratch`."""
+    """Return the Jaccard index of masks from scratch with the released ones.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of `runs.masks_from_scratch`.
+
+    Returns
+    -------
+    list of Cell
+        One per trial and method.
+    """
     cells = []
     for row in table.itertuples():
         note = f"{row.removed} removed, {row.released} released; {row.by_chance:.3f} by chance"

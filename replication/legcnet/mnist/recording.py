@@ -31,7 +31,33 @@ def exponents_and_risk(
     names: Sequence[str] = LAST_TWO,
     batch_size: int = BATCH_SIZE,
 ) -> ExponentsAndRisk:
-    """`dense_run` with one recording."""
+    """Train a dense network and return its weights' exponents and its risk: `dense_run` with one recording.
+
+    Parameters
+    ----------
+    network : ModelBatch
+        A stack of one network, which is not changed.
+    digits : Digits
+        Training and test rows.
+    recording : WindowSettings
+        Epochs and windows of the recording.
+    seed : int
+        Seed of the order of the mini-batches.
+    names : sequence of str, default `LAST_TWO`
+        Tensors whose M weights are recorded.
+    batch_size : int, default 128
+        Number of rows of a mini-batch.
+
+    Returns
+    -------
+    ExponentsAndRisk
+        Exponents (1, K, M) and test risk (1, K).
+
+    Raises
+    ------
+    ValueError
+        As `dense_run`.
+    """
     found, _ = dense_run(network, digits, {"": (recording, names)}, seed=seed, batch_size=batch_size)
     return found[""]
 
@@ -45,23 +71,38 @@ def dense_run(
     batch_size: int = BATCH_SIZE,
     epochs: int = 1,
 ) -> tuple[dict[str, ExponentsAndRisk], ModelBatch]:
-    """Trains a dense network once for several recordings of named weights, and for its state after each epoch.
+    """Train a dense network for several recordings of named weights, and for its state after each epoch.
 
-    Weights are recorded before each update; of each recording only one window is held, 4 M window bytes, however long
-    training is. `network` is a stack of one; it is not changed. Training lasts for the epochs of the longest recording,
-    and at least for `epochs`.
+    Weights are recorded before each update. Of each recording only one window is held, 4 M window bytes, however long
+    training is. Training lasts for the epochs of the longest recording, and at least for `epochs`.
+
+    Parameters
+    ----------
+    network : ModelBatch
+        A stack of one network, which is not changed.
+    digits : Digits
+        Training and test rows.
+    recordings : mapping of str to (WindowSettings, sequence of str)
+        By key, the epochs and windows of a recording and the names of its tensors.
+    seed : int
+        Seed of the order of the mini-batches.
+    batch_size : int, default 128
+        Number of rows of a mini-batch.
+    epochs : int, default 1
+        Smallest number of epochs.
 
     Returns
     -------
-    {key: ExponentsAndRisk}
-        exponents (1, K, M) and test risk (1, K) at the ends of K windows, for the M weights of the names, in order.
-    ModelBatch
+    found : dict of ExponentsAndRisk
+        By key, exponents (1, K, M) and test risk (1, K) at the ends of K windows, for the M weights of the names, in
+        order.
+    after_epochs : ModelBatch
         The network after each epoch.
 
     Raises
     ------
     ValueError
-        For a stack of more than one network, unknown names, or when not one window fits.
+        If there is more than one network, a name is unknown, or not one window fits.
     """
     if len(network) != 1:
         raise ValueError(f"network must be a stack of one, got {len(network)}")
@@ -101,16 +142,46 @@ def dense_run(
 def keep_mask(
     found: ExponentsAndRisk, network: ModelBatch, recording: WindowSettings, *, names: Sequence[str] = LAST_TWO
 ) -> Tensor:
-    """LEGCNet's mask (1, M) bool over all M prunable weights: those of `names` without a causal effect are False.
+    """Return LEGCNet's mask over all prunable weights.
 
     Where the risk never changes, or there are too few windows for the lags, nothing is removed.
+
+    Parameters
+    ----------
+    found : ExponentsAndRisk
+        Exponents and risk of one network, for the weights of `names`.
+    network : ModelBatch
+        The network, for the order and the sizes of its tensors.
+    recording : WindowSettings
+        Gives the largest lag.
+    names : sequence of str, default `LAST_TWO`
+        Tensors that were recorded.
+
+    Returns
+    -------
+    Tensor (1, M), bool
+        True = keep. The weights of `names` without a causal effect are False.
     """
     results = legcnet.granger_tests(found, max_lag=recording.max_lag)
     return whole_masks(legcnet.keep_masks(results, found.exponents.shape[2]), network, names=names)
 
 
 def whole_masks(keep: Tensor, network: ModelBatch, *, names: Sequence[str] = LAST_TWO) -> Tensor:
-    """Masks (B, S) over the weights of `names` as masks (B, M) over all prunable ones; the others stay."""
+    """Extend masks over the weights of some tensors to all prunable weights; the other weights are kept.
+
+    Parameters
+    ----------
+    keep : Tensor (B, S), bool
+        Masks over the S weights of `names`, True = keep.
+    network : ModelBatch
+        The network, for the order and the sizes of its tensors.
+    names : sequence of str, default `LAST_TWO`
+        Tensors of the masks, in their order.
+
+    Returns
+    -------
+    Tensor (B, M), bool
+    """
     sizes = {name: network.parameters[name][0].numel() for name in network.prunable}
     parts = dict(zip(names, keep.split([sizes[name] for name in names], dim=1), strict=True))
     whole = [parts.get(name, torch.ones(len(keep), size, dtype=torch.bool)) for name, size in sizes.items()]

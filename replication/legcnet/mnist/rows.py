@@ -21,7 +21,17 @@ BATCH_SIZE = 128
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """Rows as assumed: x_train (n, 784), x_test (m, 784) float32; y_train, y_test int64; what was assumed in words."""
+    """Rows of the authors' file as they are assumed: n for training, m for the test.
+
+    Attributes
+    ----------
+    x_train, x_test : Tensor (n, 784), (m, 784)
+        Pixels, float32.
+    y_train, y_test : Tensor (n,), (m,)
+        Labels, int64.
+    assumed : str
+        The assumptions in words.
+    """
 
     x_train: Tensor
     y_train: Tensor
@@ -31,24 +41,28 @@ class Digits:
 
 
 def digits(images: Images, *, drawn: int | None = None, unit: bool = False, seed: int = 0) -> Digits:
-    """The rows of the CSV file, split 70:30 in their order.
+    """Make the rows of the authors' CSV file under an assumption, split 70:30 in their order.
 
     Parameters
     ----------
     images : Images
         MNIST, or 5,000 digits of it.
     drawn : int, optional
-        So many of all images, training and test part together, at random and in random order, as in Kaggle's file of
-        42,000; None: the training images in file order.
-    unit : bool
-        Pixels from 0 to 1 instead of 0 to 255, which the scripts leave as they are.
-    seed : int
-        Of the draw.
+        Number of images that are drawn from the training and the test part together, in random order, as in Kaggle's
+        file of 42,000. None takes the training images in file order.
+    unit : bool, default False
+        Whether pixels lie in 0 to 1 instead of 0 to 255, which the authors' scripts keep.
+    seed : int, default 0
+        Seed of the draw.
+
+    Returns
+    -------
+    Digits
 
     Raises
     ------
     ValueError
-        For images of another size than 28 x 28, or a draw of more than there are or of fewer than 10.
+        If images have another size than 28 x 28, or `drawn` is below 10 or above the number of images.
     """
     x, y = images.x_train.flatten(1), images.y_train
     if x.shape[1] != 784:
@@ -69,11 +83,30 @@ def digits(images: Images, *, drawn: int | None = None, unit: bool = False, seed
 
 
 def order(samples: int, *, batch_size: int, seed: int) -> Iterator[list[Tensor]]:
-    """Indices (batch_size,) of each mini-batch, epoch after epoch without end, as the authors' scripts draw them.
+    """Yield the mini-batches of each epoch, without end, as the authors' scripts draw them.
 
-    Number for number what happens after `torch.manual_seed(seed)` when they make the network, then iterate over a
+    The numbers are those after `torch.manual_seed(seed)` when the scripts make the network, then iterate over a
     shuffling DataLoader once an epoch, and after each epoch once more over it and over another one that does not
-    shuffle, to measure accuracy. The last mini-batch may be smaller. The global generator is neither used nor moved.
+    shuffle, to measure accuracy. The last mini-batch may be smaller. The global generator is neither used nor changed.
+
+    Parameters
+    ----------
+    samples : int
+        Number of rows.
+    batch_size : int
+        Number of rows of a mini-batch.
+    seed : int
+        Seed of the run.
+
+    Yields
+    ------
+    list of Tensor (batch_size,), int64
+        Indices of the mini-batches of one epoch.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1.
     """
     at_least(1, samples=samples, batch_size=batch_size)
     generator = Generator().manual_seed(seed)

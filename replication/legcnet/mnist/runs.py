@@ -29,8 +29,13 @@ _SCOPES = {"ft": LAST_TWO, "pt": LAST_TWO, "pt_all": ALL}
 class Outcome:
     """One initialisation under every method.
 
-    rows: one per method: network, method, epochs, reached, kept, pruned_pct, removed_fc4 (weights of the last layer),
-    and `training.Measures`. networks: as they stopped, in the order of rows.
+    Attributes
+    ----------
+    rows : DataFrame
+        One row per method: network, method, epochs, reached, kept, pruned_pct, removed_fc4 (number of weights of the
+        last layer), and the attributes of `training.Measures`.
+    networks : ModelBatch
+        The networks as they stopped, in the order of `rows`.
     """
 
     rows: pd.DataFrame
@@ -39,7 +44,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long training is: mini-batch size; training accuracy at which it stops; epochs at most."""
+    """Length of training.
+
+    Attributes
+    ----------
+    batch_size : int, default 128
+        Number of rows of a mini-batch.
+    benchmark : float, default 0.92
+        Training accuracy at which training stops.
+    budget : int, default 50
+        Largest number of epochs.
+    """
 
     batch_size: int = BATCH_SIZE
     benchmark: float = BENCHMARK
@@ -49,12 +64,30 @@ class Effort:
 def rerun_authors(
     digits: Digits, *, effort: Effort = Effort(), trials: Sequence[int] = authors_mnist.TRIALS
 ) -> Iterator[Outcome]:
-    """The authors' trials with their initial states and masks, mini-batches in the order that their seeds give.
+    """Re-run the authors' trials with their initial states, masks and orders of mini-batches.
 
-    Methods: dense; ft and pt as their script applies the masks; ft_meant and pt_meant as the masks say (see
-    `authors_mnist.keep_mask`); random, at FT's count in the last two layers, for their own is not released; and
+    Methods: dense; ft and pt as their script applies the masks; ft_meant and pt_meant with the whole masks (see
+    `authors_mnist.keep_mask`); random, at FT's count in the last two layers, because theirs is not released; and
     magnitude_after, the dense network with as many of its smallest weights removed and no retraining.
-    Raises DataUnavailable.
+
+    Parameters
+    ----------
+    digits : Digits
+        Training and test rows.
+    effort : Effort, optional
+        Mini-batch size, benchmark and budget.
+    trials : sequence of int, default `authors_mnist.TRIALS`
+        Numbers of the trials.
+
+    Yields
+    ------
+    Outcome
+        One trial.
+
+    Raises
+    ------
+    DataUnavailable
+        If the authors' files are not there.
     """
     for trial in trials:
         network = _initial(trial)
@@ -75,11 +108,30 @@ def masks_from_scratch(
     pt: WindowSettings = PT,
     trials: Sequence[int] = authors_mnist.TRIALS,
 ) -> pd.DataFrame:
-    """FT's and PT's masks from the authors' initial states, beside the released ones: one row per trial and method.
+    """Derive FT's and PT's masks from the authors' initial states, and compare them with the released ones.
 
-    Columns: network (the trial), method, removed (weights, of the last two layers), released (those of the released
-    mask), jaccard (of the removed weights), by_chance (what two unrelated masks of these counts have in common).
-    Raises DataUnavailable.
+    Parameters
+    ----------
+    digits : Digits
+        Training and test rows.
+    batch_size : int, default 128
+        Number of rows of a mini-batch.
+    ft, pt : WindowSettings, default `FT`, `PT`
+        Recordings of the two methods.
+    trials : sequence of int, default `authors_mnist.TRIALS`
+        Numbers of the trials.
+
+    Returns
+    -------
+    DataFrame
+        One row per trial and method: network (the trial), method, removed (number of weights of the last two layers),
+        released (the same of the released mask), jaccard (Jaccard index of the removed weights) and by_chance (the
+        index of two unrelated masks of these counts).
+
+    Raises
+    ------
+    DataUnavailable
+        If the authors' files are not there.
     """
     rows = []
     for trial in trials:
@@ -104,11 +156,27 @@ def fresh(
     ft: WindowSettings = FT,
     pt: WindowSettings = PT,
 ) -> Iterator[Outcome]:
-    """Fresh initialisations under LEGCNet, its controls and dense, all on the same mini-batches.
+    """Train fresh initialisations under LEGCNet, its controls and dense, all on the same mini-batches.
 
     Methods: dense; ft and pt, masks within the last two layers as in the paper; pt_all, with exponents and tests of all
     41,000 weights; for each a random and a magnitude mask of the same count in the same layers (`CONTROLS`), magnitude
     by the dense network's final weights; magnitude_after as in `rerun_authors`.
+
+    Parameters
+    ----------
+    digits : Digits
+        Training and test rows.
+    seeds : sequence of int
+        Seeds of the networks and of the orders.
+    effort : Effort, optional
+        Mini-batch size, benchmark and budget.
+    ft, pt : WindowSettings, default `FT`, `PT`
+        Recordings of the two methods.
+
+    Yields
+    ------
+    Outcome
+        One initialisation.
     """
     for seed in seeds:
         network = stack_models([legcnet_mnist(seed=seed)])

@@ -18,9 +18,16 @@ _CHUNK = 4096  # rows whose outputs are held at once
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Outcome of `train`: the networks as each stopped, and B figures each; `epochs` counts from 0, as the paper does.
+    """Outcome of `train` for B networks.
 
-    A network that never reached the benchmark has `reached` False and `epochs` equal to the budget.
+    Attributes
+    ----------
+    networks : ModelBatch
+        The networks as each stopped.
+    epochs : Tensor (B,), int64
+        Epoch after which the benchmark was reached, from 0 as in the paper; the budget where it was not reached.
+    reached : Tensor (B,), bool
+        Whether the benchmark was reached.
     """
 
     networks: ModelBatch
@@ -30,11 +37,17 @@ class Trained:
 
 @dataclass(frozen=True)
 class Measures:
-    """Of one network on test rows.
+    """Accuracy and F1 of one network on test rows.
 
-    accuracy and f1 (macro) are over all of them. accuracy_printed and f1_printed are what the authors' scripts print:
-    they divide the correct ones by the number of mini-batches times their size, although the last is smaller, and take
-    F1 over the first row of every mini-batch alone.
+    The authors' scripts divide the number of correct rows by the number of mini-batches times their size, although the
+    last is smaller, and take F1 over the first row of every mini-batch alone.
+
+    Attributes
+    ----------
+    accuracy, f1 : float
+        Over all rows; F1 is the macro average.
+    accuracy_printed, f1_printed : float
+        As the authors' scripts print them.
     """
 
     accuracy: float
@@ -44,13 +57,38 @@ class Measures:
 
 
 def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Mean over rows and outputs of the squared distance to the one-hot labels: torch's MSELoss, the authors' loss."""
+    """Return the mean over rows and outputs of the squared distance to the one-hot labels, as torch's MSELoss does.
+
+    Parameters
+    ----------
+    outputs : Tensor (n, o)
+        Outputs of the network.
+    labels : Tensor (n,), int64
+        Classes, from 0 to o - 1.
+
+    Returns
+    -------
+    Tensor ()
+        The authors' loss.
+    """
     target = torch.nn.functional.one_hot(labels, outputs.shape[-1]).to(outputs.dtype)
     return (outputs - target).square().mean()
 
 
 def predictions(networks: ModelBatch, x: Tensor) -> Tensor:
-    """Predicted digits (B, n)."""
+    """Return the predicted digits.
+
+    Parameters
+    ----------
+    networks : ModelBatch
+        B networks.
+    x : Tensor (n, 784)
+        Pixels.
+
+    Returns
+    -------
+    Tensor (B, n), int64
+    """
     return torch.cat([networks.outputs(part).argmax(-1) for part in x.split(_CHUNK)], 1)
 
 
@@ -64,11 +102,36 @@ def train(
     benchmark: float | None = BENCHMARK,
     budget: int = BUDGET,
 ) -> Trained:
-    """Trains copies of the networks on the mini-batches of `order`, each until it reaches the benchmark.
+    """Train copies of networks on the mini-batches of `order`, each until it reaches the benchmark.
 
-    `keep` (B, M) bool is enforced from before the first step on, as in the authors' scripts. The accuracy that counts
-    is training accuracy as they print it (see `Measures`), after each epoch. With `benchmark` None all of the budget is
-    used. Raises ValueError naming the argument.
+    The accuracy that counts is the training accuracy as the authors' scripts print it (see `Measures`), after each
+    epoch.
+
+    Parameters
+    ----------
+    networks : ModelBatch
+        B networks with M weights, which are not changed.
+    digits : Digits
+        Training and test rows.
+    seed : int
+        Seed of the order of the mini-batches.
+    keep : Tensor (B, M), bool, optional
+        Mask, True = keep, enforced from before the first step on, as in the authors' scripts.
+    batch_size : int, default 128
+        Number of rows of a mini-batch.
+    benchmark : float or None, default 0.92
+        Training accuracy at which training stops. With None the whole budget is used.
+    budget : int, default 50
+        Largest number of epochs.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid; the message names it.
     """
     final = networks.select(range(len(networks)))
     if keep is not None:
@@ -91,7 +154,26 @@ def train(
 
 
 def stopped(after_epochs: ModelBatch, digits: Digits, *, batch_size: int, benchmark: float, budget: int) -> ModelBatch:
-    """The dense network as `train` would have stopped it, from its states after each of `budget` epochs or more."""
+    """Return the dense network as `train` would have stopped it, from its states after each epoch.
+
+    Parameters
+    ----------
+    after_epochs : ModelBatch
+        The network after each of `budget` epochs or more.
+    digits : Digits
+        Training rows.
+    batch_size : int
+        Number of rows of a mini-batch.
+    benchmark : float
+        Training accuracy at which training stops.
+    budget : int
+        Largest number of epochs.
+
+    Returns
+    -------
+    ModelBatch
+        A stack of one.
+    """
     counted = _counted(len(digits.y_train), batch_size)
     for epoch in range(budget):
         network = after_epochs.select([epoch])
@@ -101,7 +183,22 @@ def stopped(after_epochs: ModelBatch, digits: Digits, *, batch_size: int, benchm
 
 
 def measure(networks: ModelBatch, digits: Digits, *, batch_size: int = BATCH_SIZE) -> list[Measures]:
-    """Each network on the test rows."""
+    """Return the accuracy and F1 of each network on the test rows.
+
+    Parameters
+    ----------
+    networks : ModelBatch
+        B networks.
+    digits : Digits
+        Test rows.
+    batch_size : int, default 128
+        Number of rows of a mini-batch, which the printed figures depend on.
+
+    Returns
+    -------
+    list of Measures
+        One per network.
+    """
     found = []
     truth = digits.y_test.cpu()
     counted = _counted(len(truth), batch_size)

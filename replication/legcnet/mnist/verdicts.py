@@ -24,10 +24,14 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
 
     Parameters
     ----------
-    raw
-        Rows of `legcnet_mnist.runs`: of the authors' trials (study "authors") and of fresh initialisations ("fresh").
-    content
+    raw : DataFrame
+        Rows of `legcnet.mnist.runs`: of the authors' trials (study "authors") and of fresh initialisations ("fresh").
+    content : mapping
         The result, for its parameters and profile.
+
+    Returns
+    -------
+    list of Cell
     """
     dataset, profile = content["parameters"]["dataset"], content["profile"]
     theirs, fresh = (raw[raw.study == study] for study in ("authors", "fresh"))
