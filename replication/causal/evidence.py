@@ -186,42 +186,6 @@ def partial_sums(products: Tensor, names: Sequence[str], *, first: int = 8) -> p
     return table
 
 
-def step_sentence(predicted: Tensor, steps: Mapping[str, tuple[Tensor, Tensor]]) -> str:
-    """Say how well the predicted loss changes (T,) agree with those measured in two ways."""
-    same, consecutive = (
-        float(torch.corrcoef(torch.stack([predicted[: len(losses)].cpu(), losses.double().cpu()]))[0, 1])
-        for losses in (steps["same_batch"][1], steps["consecutive"][1])
-    )
-    return (
-        f"The correlation of prediction and measured change is {same:.2f} on the same mini-batch and {consecutive:.2f} "
-        f"between consecutive mini-batches, over {len(predicted)} steps."
-    )
-
-
-def overlap_sentence(correlations: pd.DataFrame, overlaps: pd.DataFrame, one: str, other: str) -> str:
-    """Say how far two scores agree on all weights, and on the highest hundredth."""
-    common = overlaps.loc[one, other]
-    return (
-        f"Between *{one}* and *{other}* the rank correlation is "
-        f"{correlations.loc[one, other]:.2f}, and {common:.0%} of the "
-        "highest hundredth agree. The first is over all weights. At 99% sparsity the two masks would differ in "
-        f"{1 - common:.0%} of the kept weights, and accuracies can differ accordingly."
-    )
-
-
-def stable_sentence(counts: Sequence[int]) -> str:
-    """Say what the stable weights by covariance and by correlation, each recorded and shuffled, mean."""
-    recorded, shuffled, by_correlation, shuffled_too = counts
-    return (
-        f"By the covariance {recorded:,} weights are stable with the recorded order and "
-        f"{shuffled:,} with a random order. The "
-        "second number is due to the size of the weight changes alone; only the difference of "
-        f"{recorded - shuffled:,} can be due to the loss. By the correlation, which does not "
-        "depend on the size, they are "
-        f"{by_correlation:,} and {shuffled_too:,}."
-    )
-
-
 def shared_top(one: pd.Series, other: pd.Series, *, share: float = 0.1) -> float:
     """Return the share of the highest weights that two scores have in common; `share` by chance."""
     count = max(1, round(share * len(one)))
