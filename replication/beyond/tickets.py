@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -10,10 +11,18 @@ from ccprune import criteria
 from ccprune.mask import Mask, geometric
 from ccprune.recording import Recorder
 from ccprune.scores import WeightExponents
+from ccprune.stats import paired_difference
+from replication import ledger
 from replication.causal.setting import Setting
 from replication.data.images import Images
 
 _WINDOW = 15  # steps; with LEGCNet's 5 lags this needs 16 windows, of which one starts every 13 steps
+#: Questions to a mask: the start whose accuracy is compared, and the one without the ingredient.
+QUESTIONS = {
+    "mask - shuffled, initial": ("initial", "shuffled"),
+    "mask - shuffled, early": ("early", "early shuffled"),
+    "initial - reinitialised": ("initial", "reinitialised"),
+}
 _ROUNDS = 20  # of SynFlow, which removes whole layers in a single round (Tanaka et al., 2020)
 
 
@@ -161,3 +170,74 @@ def error_barrier(first: nn.Module, second: nn.Module, images: Images, *, points
 
     inner = max(error((i + 1) / (points + 1)) for i in range(points))
     return inner - (error(0.0) + error(1.0)) / 2
+
+
+def ticket_differences(accuracies: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return the accuracy that each ingredient of a ticket adds, paired by seed.
+
+    Parameters
+    ----------
+    accuracies : DataFrame
+        Columns seed, method, start, accuracy of at least 2 seeds.
+    names : sequence of str
+        Criteria.
+
+    Returns
+    -------
+    DataFrame
+        Columns method, question (of `QUESTIONS`), difference, low, high, verdict ("better", "worse" or "not shown").
+    """
+    wide = accuracies.pivot(index="seed", columns=["method", "start"], values="accuracy")
+    rows = []
+    for name in names:
+        for question, (whole, without) in QUESTIONS.items():
+            found = paired_difference(wide[name, whole], wide[name, without])
+            verdict = "better" if found.low > 0 else "worse" if found.high < 0 else "not shown"
+            rows.append((name, question, found.estimate, found.low, found.high, verdict))
+    return pd.DataFrame(rows, columns=["method", "question", "difference", "low", "high", "verdict"])
+
+
+def ticket_sentences(differences: pd.DataFrame, *, seeds: int) -> list[str]:
+    """Name the criteria whose mask is better, worse or not shown to differ, one sentence for each question.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        Table of `ticket_differences`.
+    seeds : int
+        Number of seeds.
+
+    Returns
+    -------
+    list of str
+        Markdown.
+    """
+    found = []
+    for question, part in differences.groupby("question", sort=False):
+        names = {kind: part.method[part.verdict == kind] for kind in ("better", "worse", "not shown")}
+        text = "; ".join(f"{kind}: {', '.join(which) or 'none'}" for kind, which in names.items())
+        found.append(f"**{question}** ({seeds} seeds). {text.capitalize()}.")
+    return found
+
+
+def ticket_cells(
+    accuracies: pd.DataFrame, barriers: pd.DataFrame, *, sparsity: float, dataset: str, profile: str
+) -> list[ledger.Cell]:
+    """Return the mean accuracies and error barriers of the lesson on lottery tickets as cells.
+
+    Parameters
+    ----------
+    accuracies, barriers : DataFrame
+        Columns seed, method, start, and accuracy or barrier.
+    sparsity : float
+    dataset, profile : str
+
+    Returns
+    -------
+    list of Cell
+    """
+    fields = {"paper": "causal", "table": "tickets", "dataset": dataset, "profile": profile, "sparsity": sparsity}
+    value = accuracies.assign(quantity="test accuracy, " + accuracies.start).drop(columns=["seed", "start"])
+    value.loc[value.method == "dense", "quantity"] = "test accuracy"
+    rise = barriers.assign(quantity="error barrier, " + barriers.start).drop(columns=["seed", "start"])
+    return ledger.sample_cells(value, "accuracy", **fields) + ledger.sample_cells(rise, "barrier", **fields)

@@ -7,13 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from replication.causal.cells import (
-        is_it_causal_cells,
-        known_answer_cells,
-        robustness_cells,
-        solver_cells,
-        sparsity_cell,
-    )
+    from replication.causal.cells import granger_lasso_cells, phase_shift_cells, sparsity_cell
     from replication.causal.follow_up.ridge import ridge
     from replication.causal.methods import all_methods
     from replication.causal.phase_shift.change_point import change_point
@@ -23,11 +17,9 @@ __all__ = [
     "Setting",
     "all_methods",
     "change_point",
-    "is_it_causal_cells",
-    "known_answer_cells",
+    "granger_lasso_cells",
+    "phase_shift_cells",
     "ridge",
-    "robustness_cells",
-    "solver_cells",
     "sparsity_cell",
 ]
 
@@ -35,11 +27,9 @@ _MODULES = {
     "Setting": "setting",
     "all_methods": "methods",
     "change_point": "phase_shift.change_point",
-    "is_it_causal_cells": "cells",
-    "known_answer_cells": "cells",
+    "granger_lasso_cells": "cells",
+    "phase_shift_cells": "cells",
     "ridge": "follow_up.ridge",
-    "robustness_cells": "cells",
-    "solver_cells": "cells",
     "sparsity_cell": "cells",
 }
 

@@ -9,6 +9,75 @@ from replication.ledger import Cell, row_cells, sample_cells
 from replication.ledger.tabular import mean_fields
 
 
+def granger_lasso_cells(
+    compared: pd.DataFrame,
+    exponents: pd.DataFrame,
+    exact: pd.DataFrame,
+    correlations: Mapping[int, pd.DataFrame],
+    chance: pd.DataFrame,
+    stable: pd.DataFrame,
+    *,
+    weights: int,
+    dataset: str,
+    architecture: str,
+    profile: str,
+) -> list[Cell]:
+    """Return the cells of the lesson on the Granger-Lasso: those of `solver_cells` and of `is_it_causal_cells`.
+
+    Parameters
+    ----------
+    compared, exponents, exact : DataFrame
+        As for `solver_cells`.
+    correlations, chance, stable, weights
+        As for `is_it_causal_cells`.
+    dataset, architecture, profile : str
+
+    Returns
+    -------
+    list of Cell
+    """
+    where = {"dataset": dataset, "architecture": architecture, "profile": profile}
+    found = solver_cells(compared, exponents, exact, **where)
+    return found + is_it_causal_cells(correlations, chance, stable, weights=weights, **where)
+
+
+def phase_shift_cells(
+    answers: Mapping[str, Answer],
+    sparsity: Cell | None,
+    changed: pd.DataFrame,
+    summary: pd.DataFrame,
+    *,
+    known: int,
+    dataset: str,
+    architecture: str,
+    profile: str,
+) -> list[Cell]:
+    """Return the cells of the lesson on the phase shift that do not follow from its raw runs.
+
+    Parameters
+    ----------
+    answers : mapping of str to Answer
+        Problems whose answer is known, by name; empty if they were omitted.
+    sparsity : Cell or None
+        Of the paper's own protocol (`sparsity_cell`); None if it was omitted.
+    changed, summary : DataFrame
+        Tables of `robustness`; empty if they were omitted.
+    known : int
+        Number of seeds of the problems.
+    dataset, architecture, profile : str
+
+    Returns
+    -------
+    list of Cell
+    """
+    found = known_answer_cells(answers, seeds=known, profile=profile)
+    if sparsity is not None:
+        found.append(sparsity)
+    if len(changed):
+        found += robustness_cells(changed, summary, dataset=dataset, architecture=architecture, profile=profile)
+    return found
+
+
 def solver_cells(
     compared: pd.DataFrame,
     exponents: pd.DataFrame,
@@ -58,7 +127,7 @@ def solver_cells(
 def is_it_causal_cells(
     correlations: Mapping[int, pd.DataFrame],
     chance: pd.DataFrame,
-    stable: Sequence[tuple[str, str, int, float]],
+    stable: pd.DataFrame,
     *,
     weights: int,
     dataset: str,
@@ -73,7 +142,7 @@ def is_it_causal_cells(
         By seed, rank correlations of scores (`evidence.rank_correlations`).
     chance : DataFrame
         Columns seed, pairing, share: the share of weights with a permutation p below 0.05.
-    stable : list of tuple
+    stable : DataFrame
         Statistic, loss changes, stable weights, and the bound on the expected false ones (`stability.select`).
     weights : int
         Number of weights that were selected from.
@@ -102,7 +171,7 @@ def is_it_causal_cells(
             "note": f"{statistic}, {losses}; of {weights}, chosen in 75% of half samples; "
             f"at most {bound:.0f} false ones expected",
         }
-        for statistic, losses, count, bound in stable
+        for statistic, losses, count, bound in stable.itertuples(index=False)
     ]
     cells = sample_cells(pd.DataFrame(shared, columns=["method", "quantity", "value"]), **where)
     return cells + sample_cells(below, **where) + sample_cells(pd.DataFrame(chosen), **where)

@@ -4,7 +4,8 @@
 several forms of the Granger test on series of noise.
 """
 
-from replication.null.planted import Roc, auc, planted_cells, roc
+from replication.null.own_model import own_model_cells, planted_sentence
+from replication.null.planted import Roc, auc, roc
 from replication.null.series import KINDS, causal_shares, noise, null_cells, null_exponents, rejection_rates
 
 __all__ = [
@@ -15,7 +16,8 @@ __all__ = [
     "noise",
     "null_cells",
     "null_exponents",
-    "planted_cells",
+    "own_model_cells",
+    "planted_sentence",
     "rejection_rates",
     "roc",
 ]

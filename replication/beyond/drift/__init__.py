@@ -1,6 +1,15 @@
 """Noise and drift: criteria under disturbed training, and tests on disturbed series whose answer is known."""
 
-from replication.beyond.drift.chaos import DYNAMICS, chaos_cells, chaos_tests
+from replication.beyond.drift.chaos import DYNAMICS, chaos_tests
+from replication.beyond.drift.lesson import (
+    best_criteria,
+    best_sentence,
+    chaos_sentence,
+    cost_sentence,
+    lesson_cells,
+    measure_sentence,
+    overlap_sentence,
+)
 from replication.beyond.drift.networks import (
     ANOTHER_ORDER,
     DISTURBANCES,
@@ -12,7 +21,7 @@ from replication.beyond.drift.networks import (
     halved,
     stable_noise,
 )
-from replication.beyond.drift.series import FORMS, SERIES_KINDS, disturbed_series, granger_cells, granger_rates
+from replication.beyond.drift.series import FORMS, SERIES_KINDS, disturbed_series, granger_rates
 
 __all__ = [
     "ANOTHER_ORDER",
@@ -21,15 +30,20 @@ __all__ = [
     "Disturbance",
     "FORMS",
     "SERIES_KINDS",
-    "chaos_cells",
+    "best_criteria",
+    "best_sentence",
+    "chaos_sentence",
     "chaos_tests",
+    "cost_sentence",
     "disturbed_scores",
     "disturbed_series",
     "drift_cells",
     "drift_effects",
     "drift_runs",
-    "granger_cells",
     "granger_rates",
     "halved",
+    "lesson_cells",
+    "measure_sentence",
+    "overlap_sentence",
     "stable_noise",
 ]

@@ -1,6 +1,7 @@
 """The shape of curves of accuracy against sparsity, the critical sparsity, and the verdicts on them."""
 
 from replication.causal.phase_shift.bayes import ChangePointPosterior, change_point_posterior
+from replication.causal.phase_shift.tables import claims_table, point_table, raw_runs
 from replication.causal.phase_shift.verdicts import (
     cells,
     chosen,
@@ -16,9 +17,12 @@ __all__ = [
     "cells",
     "change_point_posterior",
     "chosen",
+    "claims_table",
     "critical_points",
     "difference_cells",
     "mean_cells",
+    "point_table",
+    "raw_runs",
     "sentence",
     "wide",
 ]

@@ -79,3 +79,19 @@ def interval_sentence(left: pd.DataFrame, levels: Sequence[float], seeds: int) -
         f"them means that {seeds} networks do "
         "not locate the drop; it needs more seeds before the number can be used."
     )
+
+
+def chosen_sentence(chosen: pd.DataFrame) -> str:
+    """Say which sparsity the one-standard-error rule chooses for each method.
+
+    Parameters
+    ----------
+    chosen : DataFrame
+        Table of `phase_shift.chosen`.
+
+    Returns
+    -------
+    str
+    """
+    found = ", ".join(f"{name} {level:g}" for name, level in chosen.sparsity.items() if name != "dense")
+    return f"Sparsities chosen by the rule: {found}."

@@ -39,7 +39,7 @@ def test_the_null_stands_beside_what_the_score_shares():
     names = ["causal, consecutive", "causal, same batch"]
     one = pd.DataFrame({"|theta|": [0.1, 0.2], "squared updates": [0.8, 0.9], "Fisher": [0.5, 0.6]}, index=names)
     chance = pd.DataFrame({"seed": [0, 1], "pairing": "consecutive", "share": [0.04, 0.08]})
-    stable = [("covariance", "as recorded", 7, 3.4)]
+    stable = pd.DataFrame([("covariance", "as recorded", 7, 3.4)])
     found = by_key(cells.is_it_causal_cells({0: one, 1: one + 0.02}, chance, stable, weights=100, **WHERE))
     assert found["causal, same batch", "rank correlation with Fisher"].ours == pytest.approx(0.61)
     assert found["causal, consecutive", "share below 0.05"].ours == pytest.approx(0.06)
