@@ -1,9 +1,12 @@
 """Sentences on the tables of the phase shift, with the numbers of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+
+from replication.causal.phase_shift.change_point import ChangePoint
+from replication.ledger.cell import Cell
 
 
 def dense_sentence(curves: pd.DataFrame) -> str:
@@ -95,3 +98,48 @@ def chosen_sentence(chosen: pd.DataFrame) -> str:
     """
     found = ", ".join(f"{name} {level:g}" for name, level in chosen.sparsity.items() if name != "dense")
     return f"Sparsities chosen by the rule: {found}."
+
+
+def claims_sentence(
+    points: Mapping[str, ChangePoint], differences: Sequence[Cell], *, dataset: str, architecture: str
+) -> str:
+    """Return a sentence on claims 1 and 2 on one data set: accuracy against the references, and the abrupt drop.
+
+    Parameters
+    ----------
+    points : mapping of str to ChangePoint
+        Result of `critical_points`.
+    differences : sequence of Cell
+        Result of `difference_cells`.
+    dataset, architecture : str
+        Data set and network of the run.
+
+    Returns
+    -------
+    str
+    """
+    parts, runs = [], max(cell.n for cell in differences)
+    for reference in dict.fromkeys(cell.reference for cell in differences):
+        chosen_ = [cell for cell in differences if cell.reference == reference]
+        furthest = max(chosen_, key=lambda cell: abs(cell.ours))
+        if runs == 1:  # one seed has no interval, so nothing is shown to be better or worse
+            words = f"higher at {sum(c.ours > 0 for c in chosen_)} and lower at {sum(c.ours < 0 for c in chosen_)}"
+        else:
+            better = sum(cell.ci_low is not None and cell.ci_low > 0 for cell in chosen_)
+            worse = sum(cell.ci_high is not None and cell.ci_high < 0 for cell in chosen_)
+            words = f"better at {better} and worse at {worse}"
+        parts.append(
+            f"against {reference} {words} of {len(chosen_)} sparsities (furthest {furthest.ours:+.3f} at "
+            f"{furthest.sparsity:g})"
+        )
+    causal = points.get("causal")
+    if causal is None:
+        where = "too few sparsities to fit a change point"
+    elif causal.critical_sparsity is None:
+        where = "its accuracy never bends down"
+    else:
+        interval = "" if causal.low is None else f" [{round(causal.low, 3):g}, {round(causal.high, 3):g}]"
+        shape = "abrupt by these runs" if causal.abrupt else "not shown to be abrupt"
+        where = f"its critical sparsity is {causal.critical_sparsity:.3f}{interval}, {shape}"
+    seeds = f"{runs} seeds" if runs > 1 else "one seed (no interval over seeds)"
+    return f"{dataset}, {architecture}, {seeds}: accuracy of causal pruning {'; '.join(parts)}; {where}."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from replication.causal.phase_shift.change_point import HELD
-from replication.causal.phase_shift.verdicts import critical_points, drop_cells
+from replication.causal.phase_shift.drops import critical_points, drop_cells
 from replication.causal.released.figures import Figure, Released
 from replication.causal.released.text import Statement, count, decimals, extent, listed
 from replication.ledger.claims import SIGNIFICANCE

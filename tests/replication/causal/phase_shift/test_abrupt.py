@@ -7,7 +7,7 @@ import pytest
 from replication import ledger
 from replication.causal.phase_shift.abrupt import abrupt_power, abrupt_robustness, power_at
 from replication.causal.phase_shift.change_point import change_point
-from replication.causal.phase_shift.verdicts import wide
+from replication.causal.phase_shift.drops import wide
 
 ROOT = Path(__file__).parents[4]
 SEVEN = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98]

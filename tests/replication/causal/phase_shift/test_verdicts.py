@@ -7,6 +7,7 @@ from scipy import stats as scipy_stats
 
 from ccprune.stats import student_interval
 from replication.causal.phase_shift import verdicts as curves
+from replication.causal.phase_shift.sentences import claims_sentence
 
 LEVELS = np.array([0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 WHERE = {"paper": "causal", "dataset": "mnist5k", "profile": "default"}
@@ -141,10 +142,10 @@ def test_masks_of_the_papers_protocol_are_compared_at_equal_count():
 
 def test_sentence_counts():
     points, cells = curves.critical_points(runs()), curves.difference_cells(runs(), "accuracy", WHERE)
-    text = curves.sentence(points, cells, dataset="mnist5k", architecture="lenet")
+    text = claims_sentence(points, cells, dataset="mnist5k", architecture="lenet")
     assert text.startswith("mnist5k, lenet, 3 seeds") and "against magnitude better at 8 and worse at 0 of 8" in text
     alone = runs(1)
-    text = curves.sentence(
+    text = claims_sentence(
         curves.critical_points(alone),
         curves.difference_cells(alone, "accuracy", WHERE),
         dataset="mnist5k",
