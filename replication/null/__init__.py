@@ -5,15 +5,24 @@ several forms of the Granger test on series of noise.
 """
 
 from replication.null.planted import Roc, auc, planted_cells, roc
-from replication.null.series import KINDS, causal_shares, noise, null_cells, null_exponents, rejection_rates
+from replication.null.series import (
+    KINDS,
+    causal_shares,
+    lesson_cells,
+    mean_table,
+    noise,
+    null_exponents,
+    rejection_rates,
+)
 
 __all__ = [
     "KINDS",
     "Roc",
     "auc",
     "causal_shares",
+    "lesson_cells",
+    "mean_table",
     "noise",
-    "null_cells",
     "null_exponents",
     "planted_cells",
     "rejection_rates",
