@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from replication.ledger.cell import Cell
 from replication.ledger.claims import fewer_epochs, higher
@@ -224,15 +223,3 @@ def chance_cells(fresh: pd.DataFrame, dataset: str, *, profile: str) -> list[Cel
     return [
         Cell(**where, quantity=f"share_with_{k}_outside", ours=float(share), **more) for k, share in enumerate(counts)
     ]
-
-
-def mask_cells(overlap: Tensor, dataset: str, method: str) -> list[Cell]:
-    """Jaccard index of masks derived from scratch with the released ones, by trial; the paper states none."""
-    numbered = enumerate(overlap.tolist(), start=1)
-    return [figures.author_cell("mask", dataset, method, "jaccard_pruned", value, trial) for trial, value in numbered]
-
-
-def resolution_cell(samples: int, dataset: str, *, profile: str) -> Cell:
-    """What one test sample is of the accuracy: no difference below it can be seen in a single network."""
-    where = {"paper": "legcnet", "table": "resolution", "dataset": dataset, "method": "test part"}
-    return Cell(**where, quantity="accuracy_of_one_sample", ours=1 / samples, n=samples, profile=profile)

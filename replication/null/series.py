@@ -118,6 +118,10 @@ def lesson_cells(
     seed : int
         Seed of the intervals' resamples.
     profile : str
+
+    Returns
+    -------
+    list of Cell
     """
     cells = []
 
