@@ -8,7 +8,7 @@ from torch import nn
 
 from ccprune.stats import Interval, paired_difference
 from replication.diagnostics import weightwatcher
-from replication.ledger import AUTHORS, Cell
+from replication.ledger import AUTHORS, Cell, cell_table
 from replication.ledger.figures import prediction_range
 from replication.legcnet import figures
 from replication.legcnet.mnist.runs import Outcome
@@ -165,6 +165,29 @@ def fresh_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 
         names |= {"quantity": f"layer{layer}_{quantity}", "note": "; ".join(notes), "profile": profile}
         cells.append(Cell(**names, **numbers, **more))
     return cells
+
+
+def mean_table(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+    """Return the mean alpha of each layer over initialisations beside table 4, for `figures.alphas`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `alphas`.
+    seed : int, default 0
+        Seed of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row per method and layer, with the columns parameter (such as "layer 1"), method, estimate, low, high (95%
+        interval) and published.
+    """
+    cells = fresh_cells(table, dataset="mnist", profile="default", seed=seed)
+    rows = cell_table(cell for cell in cells if cell.quantity.endswith("_alpha"))
+    names = {"ours": "estimate", "ci_low": "low", "ci_high": "high"}
+    rows = rows.assign(parameter="layer " + rows.quantity.str[5]).rename(columns=names)
+    return rows[["parameter", "method", *names.values(), "published"]]
 
 
 def claim_cells(cells: Sequence[Cell]) -> list[Cell]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from replication.legcnet.by_hand import by_hand_cells
-    from replication.legcnet.cells import trajectory_cells
+    from replication.legcnet.cells import lesson_cells, trajectory_cells
     from replication.legcnet.choices import agreement
     from replication.legcnet.figures import PRINTED, figure, fresh_cells, published, single_range
     from replication.legcnet.procedure import (
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from replication.legcnet.rankings import shifted_p_value
     from replication.legcnet.repaired_verdicts import control_cells
     from replication.legcnet.runs import CONTROLS, fresh_runs, rerun_authors, run
-    from replication.legcnet.verdicts import author_cells, comparisons, mask_cells, resolution_cell
+    from replication.legcnet.verdicts import author_cells, comparisons
 
 __all__ = [
     "AUTHORS_MIN_RANGE",
@@ -48,11 +48,10 @@ __all__ = [
     "fresh_cells",
     "fresh_runs",
     "keep_masks",
-    "mask_cells",
+    "lesson_cells",
     "masks",
     "published",
     "rerun_authors",
-    "resolution_cell",
     "run",
     "shifted_p_value",
     "single_range",
@@ -81,10 +80,9 @@ _MODULES = {
     "published": "figures",
     "fresh_runs": "runs",
     "keep_masks": "procedure",
-    "mask_cells": "verdicts",
+    "lesson_cells": "cells",
     "masks": "procedure",
     "rerun_authors": "runs",
-    "resolution_cell": "verdicts",
     "run": "runs",
     "shifted_p_value": "rankings",
     "single_range": "figures",

@@ -7,6 +7,34 @@ from torch import Tensor
 
 from ccprune.stats import mean_interval
 from replication.ledger import Cell, row_cells
+from replication.legcnet.figures import author_cell
+
+
+def lesson_cells(overlap: Mapping[str, Tensor], *, samples: int, dataset: str, profile: str) -> list[Cell]:
+    """Return the cells of lesson 01 that do not follow from its raw runs.
+
+    Parameters
+    ----------
+    overlap : mapping of str to Tensor (trials,)
+        Jaccard index of the removed weights, of masks derived from scratch with the released ones, by method. The
+        paper states none.
+    samples : int
+        Size of the test part. The accuracy of a single network cannot show a difference below one sample.
+    dataset, profile : str
+
+    Returns
+    -------
+    list of Cell
+        Last, the share of the accuracy that one sample has.
+    """
+    cells = [
+        author_cell("mask", dataset, method, "jaccard_pruned", value, trial)
+        for method, values in overlap.items()
+        for trial, value in enumerate(values.tolist(), start=1)
+    ]
+    where = {"paper": "legcnet", "table": "resolution", "dataset": dataset, "method": "test part"}
+    more = {"quantity": "accuracy_of_one_sample", "ours": 1 / samples, "n": samples, "profile": profile}
+    return [*cells, Cell(**where, **more)]
 
 
 def trajectory_cells(

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from replication.ledger.cell import Cell
 from replication.ledger.claims import fewer_epochs, higher
@@ -262,44 +261,3 @@ def chance_cells(fresh: pd.DataFrame, dataset: str, *, profile: str) -> list[Cel
     return [
         Cell(**where, quantity=f"share_with_{k}_outside", ours=float(share), **more) for k, share in enumerate(counts)
     ]
-
-
-def mask_cells(overlap: Tensor, dataset: str, method: str) -> list[Cell]:
-    """Return the Jaccard index of masks derived from scratch with the released ones, by trial; the paper states none.
-
-    Parameters
-    ----------
-    overlap : Tensor (B,)
-        Jaccard index of each trial's pruned weights.
-    dataset : str
-        Name of the data set.
-    method : str
-        "ft" or "pt".
-
-    Returns
-    -------
-    list of Cell
-        One per trial, which is numbered from 1.
-    """
-    numbered = enumerate(overlap.tolist(), start=1)
-    return [figures.author_cell("mask", dataset, method, "jaccard_pruned", value, trial) for trial, value in numbered]
-
-
-def resolution_cell(samples: int, dataset: str, *, profile: str) -> Cell:
-    """Return the share of one test sample in the accuracy: no smaller difference can be seen in a single network.
-
-    Parameters
-    ----------
-    samples : int
-        Number of test samples.
-    dataset : str
-        Name of the data set.
-    profile : str
-        Profile of the run.
-
-    Returns
-    -------
-    Cell
-    """
-    where = {"paper": "legcnet", "table": "resolution", "dataset": dataset, "method": "test part"}
-    return Cell(**where, quantity="accuracy_of_one_sample", ours=1 / samples, n=samples, profile=profile)

@@ -6,15 +6,24 @@ several forms of the Granger test on series of noise.
 
 from replication.null.own_model import own_model_cells, planted_sentence
 from replication.null.planted import Roc, auc, roc
-from replication.null.series import KINDS, causal_shares, noise, null_cells, null_exponents, rejection_rates
+from replication.null.series import (
+    KINDS,
+    causal_shares,
+    lesson_cells,
+    mean_table,
+    noise,
+    null_exponents,
+    rejection_rates,
+)
 
 __all__ = [
     "KINDS",
     "Roc",
     "auc",
     "causal_shares",
+    "lesson_cells",
+    "mean_table",
     "noise",
-    "null_cells",
     "null_exponents",
     "own_model_cells",
     "planted_sentence",

@@ -1,8 +1,9 @@
 """Series of noise, and the exponents and Granger tests of such series."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -146,14 +147,33 @@ def causal_shares(results: Iterable[GrangerResult | None], significance: float) 
     return torch.tensor([float("nan") if share is None else float(share) for share in shares], dtype=torch.float64)
 
 
-def null_cells(samples: Iterable[tuple[str, str, str, str, Tensor]], *, seed: int, profile: str) -> list[Cell]:
-    """Return the mean of each sample with its interval, as cells of paper A.
+def mean_table(samples: Mapping[str, Mapping[str, Tensor]]) -> pd.DataFrame:
+    """Return the mean of each sample: one row for each key, one column for each inner key; NaNs are left out."""
+    means = {row: {name: float(values.nanmean()) for name, values in part.items()} for row, part in samples.items()}
+    return pd.DataFrame(means).T
+
+
+def lesson_cells(
+    exponents: Mapping[str, Tensor],
+    rejections: Mapping[str, Mapping[str, Tensor]],
+    shares: Mapping[str, Mapping[str, Tensor]],
+    *,
+    seed: int,
+    profile: str,
+) -> list[Cell]:
+    """Return the cells of lesson 08: the mean of each sample with its interval.
+
+    NaNs are left out, and so are samples with fewer than two other values.
 
     Parameters
     ----------
-    samples : iterable of tuple
-        Table, dataset, method, quantity, and one value (n,) for each series or network. NaNs are left out, and so are
-        samples with fewer than two other values.
+    exponents : mapping of str to Tensor (windows, series)
+        Exponents by kind of noise and setting, such as "white noise, FT". Those of "weights ..." are passed over.
+    rejections : mapping of str to mapping of str to Tensor (risks,)
+        As from `rejection_rates`, by dataset, setting and kind, such as "iris PT, AR(1) (119 windows, 5 lags)".
+    shares : mapping of str to mapping of str to Tensor (networks,)
+        As from `causal_shares`, by dataset and setting, such as "iris PT", with the keys "own risk" and "another's
+        risk".
     seed : int
         Seed of the intervals' resamples.
     profile : str
@@ -164,11 +184,24 @@ def null_cells(samples: Iterable[tuple[str, str, str, str, Tensor]], *, seed: in
     list of Cell
     """
     cells = []
-    for table, dataset, method, quantity, values in samples:
-        values, note = values[~values.isnan()], _NOTES.get(table, "")
-        if len(values) < 2:
-            continue
-        interval = mean_interval(values, seed=seed)
-        where = ("legcnet", table, dataset, method, quantity)
-        cells.append(Cell.measured(*where, interval, kind="null_test", profile=profile, note=note))
+
+    def add(table: str, dataset: str, method: str, quantity: str, values: Tensor) -> None:
+        values = values[~values.isnan()]
+        if len(values) >= 2:
+            key = ("legcnet", table, dataset, method.lower(), quantity.replace("'s", "").replace(" ", "_"))
+            more = {"kind": "null_test", "profile": profile, "note": _NOTES.get(table, "")}
+            cells.append(Cell.measured(*key, mean_interval(values, seed=seed), **more))
+
+    for label, values in exponents.items():
+        if not label.startswith("weights"):
+            kind, setting = label.split(", ")
+            add("null_exponent", "noise", setting, kind, values.mean(0))
+    for label, forms in rejections.items():
+        place, kind = label.split(" (")[0].split(", ")
+        for form, values in forms.items():
+            add("null_rejections", *place.split(), f"{form}_{kind}", values)
+    for label, risks in shares.items():
+        difference = risks["own risk"] - risks["another's risk"]
+        for quantity, values in {**risks, "own minus another": difference}.items():
+            add("crossed_pairs", *label.split(), quantity, values)
     return cells

@@ -11,6 +11,7 @@ from replication.legcnet import figures
 from replication.legcnet import procedure as legcnet
 from replication.legcnet import runs as legcnet_runs
 from replication.legcnet import verdicts as judge
+from replication.legcnet.cells import lesson_cells
 from replication.networks.ensemble import initialise
 from replication.networks.training import accuracy, train
 
@@ -258,6 +259,7 @@ def test_every_paired_difference_becomes_a_cell(runs, concluded):
     assert other.ours == pytest.approx((wide["ft_causal"] - wide["ft"]).mean())
 
 
-def test_mask_cells_name_their_trials():
-    cells = judge.mask_cells(torch.tensor([1.0, 0.5]), "iris", "ft")
-    assert [(cell.ours, cell.trial) for cell in cells] == [(1.0, 1), (0.5, 2)]
+def test_cells_of_masks_name_their_trials():
+    *masks, resolution = lesson_cells({"ft": torch.tensor([1.0, 0.5])}, samples=45, dataset="iris", profile="smoke")
+    assert [(cell.method, cell.ours, cell.trial) for cell in masks] == [("ft", 1.0, 1), ("ft", 0.5, 2)]
+    assert resolution.ours == pytest.approx(1 / 45) and resolution.profile == "smoke"

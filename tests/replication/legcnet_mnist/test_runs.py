@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from replication.data import authors_mnist
-from replication.legcnet.mnist import assumptions, cells, recording, runs, training
+from replication.diagnostics import mnist_cells
+from replication.legcnet.mnist import assumptions, recording, runs, training
 from replication.legcnet.mnist import verdicts as judge
 from replication.legcnet.mnist.rows import Digits
 from replication.legcnet.procedure import WindowSettings
@@ -74,7 +75,7 @@ def test_the_authors_masks_and_their_script(small):
     assert by["2", "pt", "kept"].verdict == "identical" and by["2", "pt", "kept"].published == 40867
     assert by["1", "ft", "kept"].verdict == "outside" and "138" in by["1", "ft", "kept"].note
     assert by["1", "dense", "accuracy"].verdict == "underspecified" and by["1", "dense", "epochs"].ours is None
-    assert len(found) == 16 and len(cells.script_cells(outcome.rows)) == 4
+    assert len(found) == 16 and len(mnist_cells.script_cells(outcome.rows)) == 4
 
 
 @pytest.mark.usefixtures("authors_files")
@@ -89,7 +90,7 @@ def test_masks_from_scratch_beside_the_released_ones(small):
     assert table.jaccard[1] == pytest.approx(len(ours & theirs) / len(ours | theirs))
     both = len(ours) * 133 / 1800
     assert table.by_chance[1] == pytest.approx(both / (len(ours) + 133 - both))
-    assert [cell.ours for cell in cells.mask_cells(table)] == table.jaccard.tolist()
+    assert [cell.ours for cell in mnist_cells.mask_cells(table)] == table.jaccard.tolist()
 
 
 def test_indices_as_applied_and_as_meant(monkeypatch):

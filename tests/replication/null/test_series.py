@@ -37,9 +37,21 @@ def test_causal_shares_are_those_of_the_tests_and_missing_where_nothing_can_be_t
     result = granger_test(effect, causes, max_lag=4)
     shares = noise_series.causal_shares([result, None, result], 0.05)
     assert shares[0] == (result.min_p < 0.05).double().mean() and bool(shares[1].isnan())
-    samples = [("crossed_pairs", "iris", "ft", "own_risk", values) for values in (shares, shares[:2], shares[1:2])]
-    (cell,) = noise_series.null_cells(samples, seed=0, profile="smoke")
+    risks = {"own risk": shares, "another's risk": shares[1:2]}
+    (cell,) = noise_series.lesson_cells({}, {}, {"iris FT": risks}, seed=0, profile="smoke")
     assert cell.n == 2 and cell.ours == pytest.approx(float(shares[0]))
+    assert (cell.dataset, cell.method, cell.quantity) == ("iris", "ft", "own_risk")
+
+
+def test_cells_of_noise_are_named_by_the_rows_of_the_tables():
+    values = torch.tensor([[0.1, 0.2], [0.3, 0.4]], dtype=torch.float64)
+    rejections = {"iris PT, AR(1) (119 windows, 5 lags)": {"one_lag": values[0]}}
+    exponents = {"white noise, FT": values, "weights (cancer), FT": values}
+    found = noise_series.lesson_cells(exponents, rejections, {}, seed=0, profile="smoke")
+    assert [(cell.table, cell.dataset, cell.method, cell.quantity, cell.ours) for cell in found] == [
+        ("null_exponent", "noise", "ft", "white_noise", pytest.approx(0.25)),
+        ("null_rejections", "iris", "pt", "one_lag_AR(1)", pytest.approx(0.15)),
+    ]
 
 
 def test_noise_of_unknown_kind_is_refused():
