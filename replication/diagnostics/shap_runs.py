@@ -16,8 +16,8 @@ from torch import Tensor
 from replication.data import Dataset
 from replication.diagnostics.explanations import background_sample, importance, shap_values
 from replication.diagnostics.shap_agreement import agreement
+from replication.ledger.cell import NOISE_FLOOR
 from replication.ledger.claims import higher
-from replication.ledger.tables import NOISE_FLOOR
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import CONTROLS, fresh_masks, run
 from replication.networks import models

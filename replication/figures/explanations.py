@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ccprune.stats import mean_interval
 from replication.figures._style import bars, beside, counted, look
-from replication.ledger.tables import NOISE_FLOOR
+from replication.ledger.cell import NOISE_FLOOR
 
 
 def beeswarm(

@@ -1,8 +1,10 @@
 """One compared or measured number: a cell of a paper's table, the test of a claim, or a measurement."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from ccprune.stats import Interval
@@ -11,7 +13,8 @@ from ccprune.stats import Interval
 PROFILES = ("smoke", "default", "paper")
 #: Profile of a cell from a re-run of the authors' files, whatever the run's profile.
 AUTHORS = "authors"
-PAPERS = ("legcnet", "causal")
+#: Method of a dense network of another initialisation: the noise floor of explanations, not a mask.
+NOISE_FLOOR = "dense_other"
 #: Kinds of cells: a printed figure, a claim of the paper, a comparison of ours beside a claim, a measurement on
 #: series or networks without any effect, and any other measurement.
 KINDS = ("figure", "claim", "control", "null_test", "measurement")
@@ -25,13 +28,6 @@ OUTCOMES = ("holds", "does_not_hold", "undecided", "cannot_be_known")
 #: their scripts.
 ORIGINS = ("printed", "released", "derived")
 
-# Quantities of older files. The Jaccard indices of pruned and of kept weights had the same name.
-_RENAMED = {
-    ("legcnet", "jaccard"): "jaccard_pruned",
-    ("causal", "jaccard"): "jaccard_kept",
-    ("causal", "least_jaccard"): "least_jaccard_kept",
-    ("causal", "least_jaccard_weighted"): "least_jaccard_kept_weighted",
-}
 _NUMBERS = ("sparsity", "published", "ours", "ci_low", "ci_high", "margin", "p_value", "detectable")
 
 
@@ -42,7 +38,7 @@ class Cell:
     Attributes
     ----------
     paper : str
-        "legcnet" or "causal".
+        Short name of the paper.
     table : str
         "1" to "4", or the name of a claim or measurement.
     dataset, method, quantity : str
@@ -116,7 +112,6 @@ class Cell:
             _text(name, getattr(self, name), empty=name == "profile" and self.kind == "figure")
         for name in ("reference", "origin", "verdict", "outcome", "note"):
             _text(name, getattr(self, name), empty=True)
-        _check_among("paper", self.paper, PAPERS)
         _check_among("kind", self.kind, KINDS)
         _check_among("profile", self.profile, (*PROFILES, AUTHORS, *([""] if self.kind == "figure" else [])))
         _check_among("origin", self.origin, ("",) if self.published is None else ORIGINS)
@@ -201,8 +196,11 @@ class Cell:
             raise ValueError(f"values must hold the fields of a cell, got missing {missing}, unknown {unknown}")
         if values["kind"] == "null":  # of older files; readers of CSV files take it for a missing value
             values = values | {"kind": "null_test"}
-        quantity = _RENAMED.get((values["paper"], values["quantity"]), values["quantity"])
-        return cls(**values | {"quantity": quantity})
+        return cls(**values)
+
+
+#: Function of a result file's path and content that returns its cells, including those computed from its raw runs.
+Judge = Callable[[Path, Mapping[str, Any]], list[Cell]]
 
 
 def _text(name: str, value: Any, *, empty: bool) -> None:

@@ -163,7 +163,12 @@ def verdict_sample(
     ValueError
         As `prediction_range` and `verdict_exact`.
     """
-    low, high = prediction_range(sample, confidence_level=confidence_level)
+    return verdict_range(published, prediction_range(sample, confidence_level=confidence_level), decimals=decimals)
+
+
+def verdict_range(published: float, ends: tuple[float, float], *, decimals: int) -> Literal["within_noise", "outside"]:
+    """Compare a published figure with a `prediction_range`, as `verdict_sample` does with the range of a sample."""
+    low, high = ends
     target, step = _published(published, decimals)
     inside = target - step / 2 <= high and low < target + step
     return "within_noise" if inside else "outside"

@@ -11,7 +11,7 @@ import pandas as pd
 from ccprune.stats import mean_interval
 from replication.data import authors
 from replication.ledger.cell import AUTHORS, Cell
-from replication.ledger.figures import prediction_range, verdict_exact, verdict_sample
+from replication.ledger.figures import prediction_range, verdict_exact, verdict_range, verdict_sample
 from replication.ledger.paired import median_interval
 from replication.ledger.reading import read_json
 
@@ -162,18 +162,12 @@ def fresh_cells(fresh: pd.DataFrame, dataset: str, *, profile: str, seed: int = 
             continue
         single = values(part, quantity)
         printed = figure(table, dataset, key)
-        verdict = verdict_sample(printed, single, decimals=decimals)
+        ends = prediction_range(single)
+        verdict = verdict_range(printed, ends, decimals=decimals)
         where = {"paper": "legcnet", "table": table, "dataset": dataset, "method": method, "quantity": quantity}
         judged = {"kind": "figure", "origin": "printed", "published": printed, "verdict": verdict, "profile": profile}
-        note = "; ".join(
-            filter(
-                None,
-                [
-                    f"95% of single runs: {single_range(fresh, method, quantity)}",
-                    contradiction(dataset, method, quantity),
-                ],
-            )
-        )
+        sentences = (f"95% of single runs: {_range_text(ends)}", contradiction(dataset, method, quantity))
+        note = "; ".join(filter(None, sentences))
         cells.append(Cell(**where, **judged, **summary(single, quantity, seed=seed), note=note))
     return cells
 
@@ -203,8 +197,11 @@ def single_range(fresh: pd.DataFrame, method: str, quantity: str) -> str:
     str
         For example "31 to 58", in units of the quantity.
     """
-    low, high = prediction_range(values(fresh[fresh.method == RUN_AS.get(method, method)], quantity))
-    return f"{low:.4g} to {high:.4g}"
+    return _range_text(prediction_range(values(fresh[fresh.method == RUN_AS.get(method, method)], quantity)))
+
+
+def _range_text(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:.4g} to {ends[1]:.4g}"
 
 
 def summary(single: np.ndarray, quantity: str, *, seed: int = 0) -> dict[str, float | int | None]:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from replication.ledger import OUTCOMES
-from replication.ledger.tables import claim_name, network_of
 from replication.reporting.counts import Row, cases, name
 from replication.reporting.markdown import number, table, with_interval, words
+from replication.reporting.tables import claim_name, network_of
 
 # Largest number of cases of a table by case.
 _MOST = 16

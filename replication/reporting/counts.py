@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from replication.ledger import AUTHORS, OUTCOMES, VERDICTS
-from replication.ledger.tables import NOISE_FLOOR, claim_name
+from replication.ledger.cell import NOISE_FLOOR
 from replication.reporting.markdown import number, table, title, words
+from replication.reporting.tables import claim_name
 
 Row = Mapping[str, Any]
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from replication.ledger import AUTHORS, OUTCOMES, VERDICTS
 from replication.ledger.errors import suggestion
-from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE
 from replication.reporting.counts import claim_of
+from replication.reporting.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE
 
 #: Text for subjects without a row in the tables.
 NOT_RUN = "not run"

@@ -10,7 +10,7 @@ from typing import Any
 from ccprune._util.files import write_atomic
 from replication import ledger
 from replication.ledger import units
-from replication.ledger.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, Judge, Row, rows, texts
+from replication.ledger.cell import Judge
 from replication.reporting import counts, released, statements
 from replication.reporting.claims import margins, repaired, sections
 from replication.reporting.figure import verdict_figure
@@ -18,6 +18,7 @@ from replication.reporting.judging import cached
 from replication.reporting.markdown import table, title
 from replication.reporting.missing import Planned, missing
 from replication.reporting.pages import FOLDER, pages
+from replication.reporting.tables import MEASUREMENTS_TABLE, VERDICTS_TABLE, Row, rows, texts
 
 INDEX, FIGURE = "README.md", "verdicts.svg"
 
@@ -62,7 +63,7 @@ class Report:
     Attributes
     ----------
     rows : list of dict
-        Rows of both tables, as `replication.ledger.tables.rows`.
+        Rows of both tables, as `replication.reporting.tables.rows`.
     texts : dict of str
         Content of every file of the report except the figure, by path in the output folder.
     printed : list of dict

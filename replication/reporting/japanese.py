@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from replication.ledger import OUTCOMES, VERDICTS
-from replication.ledger.tables import NOISE_FLOOR
+from replication.ledger.cell import NOISE_FLOOR
 from replication.reporting import counts, essay, price
 from replication.reporting._japanese import answers as answers
 from replication.reporting.counts import Row, claim_of

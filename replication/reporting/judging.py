@@ -19,12 +19,11 @@ import pandas as pd
 from ccprune._util.files import write_atomic
 from replication import ledger
 from replication.data import authors
-from replication.ledger.cell import Cell
+from replication.ledger.cell import Cell, Judge
 from replication.ledger.claims import outcome_of
 from replication.ledger.environment import SOURCE_FOLDERS
 from replication.ledger.figures import verdict_exact
 from replication.ledger.reading import read_json
-from replication.ledger.tables import Judge
 
 # For each notebook with stored figures, the module whose function `judged` computes their verdicts, and `claim_cells`
 # the claims that follow from them.
@@ -38,6 +37,14 @@ _JUDGES = {
     "15_legcnet_repaired.ipynb": "replication.legcnet.repaired_verdicts",
     "18_released_networks.ipynb": "replication.causal.follow_up.released_cells",
     "24_released_fits.ipynb": "replication.causal.fit_logs.verdicts",
+}
+
+# Quantities of older files. The Jaccard indices of pruned and of kept weights had the same name.
+_RENAMED = {
+    ("legcnet", "jaccard"): "jaccard_pruned",
+    ("causal", "jaccard"): "jaccard_kept",
+    ("causal", "least_jaccard"): "least_jaccard_kept",
+    ("causal", "least_jaccard_weighted"): "least_jaccard_kept_weighted",
 }
 
 
@@ -77,8 +84,9 @@ def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]
 
 
 def _present(cell: Cell) -> Cell:
-    """Return a stored cell without a note that holds the outcome of an earlier rule."""
-    return replace(cell, note="") if cell.table == "shap_difference" else cell
+    """Return a stored cell under the present name of its quantity, without a note on the outcome of an earlier rule."""
+    quantity = _RENAMED.get((cell.paper, cell.quantity), cell.quantity)
+    return replace(cell, quantity=quantity, note="" if cell.table == "shap_difference" else cell.note)
 
 
 def contradictions(content: Mapping[str, Any]) -> Iterator[str]:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from replication.ledger import AUTHORS, VERDICTS
-from replication.ledger.tables import claim_name
 from replication.reporting.counts import by_verdict
 from replication.reporting.markdown import bold, number, table, title, with_interval, words
+from replication.reporting.tables import claim_name
 
 #: Folder of the pages in an output folder.
 FOLDER = "tables"

@@ -13,10 +13,10 @@ from typing import Any
 
 from ccprune._util.files import write_atomic
 from replication.ledger.reading import read_json, read_text
-from replication.ledger.tables import rows as all_rows
 from replication.reporting import counts, japanese, price, released, statements
 from replication.reporting.counts import Row
 from replication.reporting.judging import cached
+from replication.reporting.tables import rows as all_rows
 
 PAGES = ("README.md", "README.ja.md", "docs/questions.md", "docs/ja/questions.md")
 

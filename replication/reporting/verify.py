@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from replication import ledger
 from replication.ledger import units
+from replication.ledger.cell import Judge
 from replication.ledger.environment import lock
 from replication.ledger.reading import read_json, read_text
 from replication.ledger.storage import as_json, from_json
-from replication.ledger.tables import Judge
 from replication.reporting import benchmarks, codecheck, manifest
 from replication.reporting.figure import verdict_figure
 from replication.reporting.index import FIGURE, Report, make_report

@@ -7,7 +7,7 @@ from pathlib import Path
 from ccprune._util.checks import shorten
 from replication import ledger
 from replication.ledger import Cell
-from replication.ledger.tables import Judge
+from replication.ledger.cell import Judge
 
 _MEASURED = ("time_over_dense", "cpu_joules", "seconds")
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from replication import ledger
 from replication.ledger import Cell
+from replication.ledger.cell import Judge
 from replication.ledger.raw import columns
-from replication.ledger.tables import Judge
 from replication.runner import requirements
 from replication.runner.committed import measured
 from replication.runner.execution import replicate

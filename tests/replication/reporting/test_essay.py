@@ -13,9 +13,9 @@ from matplotlib import pyplot as plt
 
 from replication import ledger
 from replication.ledger import Cell, notebooks
-from replication.ledger.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, rows, texts
 from replication.reporting import _english, essay, essay_figures, statements
 from replication.reporting.judging import judge
+from replication.reporting.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, rows, texts
 
 ROOT = Path(__file__).parents[3]
 TABLES = (VERDICTS_TABLE, MEASUREMENTS_TABLE)

@@ -10,7 +10,7 @@ from replication.causal import released
 from replication.causal.released import costs as released_costs
 from replication.causal.released import counts as released_counts
 from replication.causal.released import rows as released_rows
-from replication.ledger.tables import gathered
+from replication.reporting.tables import gathered
 
 FIGURES = released.load()
 

@@ -7,21 +7,20 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from replication import ledger
-from replication.ledger.cell import AUTHORS, COMPARED, PAPERS, PROFILES, Cell
+from replication.ledger.cell import AUTHORS, COMPARED, NOISE_FLOOR, PROFILES, Cell, Judge
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.numbers import format_number
 from replication.ledger.paired import holm
 
 # Runs whose equality says nothing of their spread: Student's interval has no width, as if the mean were known.
 _FEW = 3
-#: Dense network of another initialisation: the noise floor of paper A's SHAP values, not a mask.
-NOISE_FLOOR = "dense_other"
+PAPERS = ("legcnet", "causal")
 #: File names of the tables.
 VERDICTS_TABLE, MEASUREMENTS_TABLE = "verdicts.csv", "measurements.csv"
 #: Columns of both tables, in order. `outcome_alone` is the outcome without correction for multiple testing. `outcome`
@@ -55,8 +54,6 @@ COLUMNS = (
 )
 
 Row = dict[str, Any]
-#: Function of a result file's path and content that returns its cells, including those computed from its raw runs.
-Judge = Callable[[Path, Mapping[str, Any]], list[Cell]]
 
 # Separates the claim at the beginning of a table's name from the schedule and the network.
 _SCHEDULE = re.compile(r"(?:_(path|totals|short|protocol_2024))?-")
@@ -144,6 +141,8 @@ def gathered(
     everything = [(path, content["notebook"], _rank(content), cells) for path, content, cells in judged]
     for path, notebook, rank, cells in [(Path("declared"), "", -1, declared), *everything]:
         for cell in cells:
+            if cell.paper not in PAPERS:
+                raise ValueError(f"paper must be one of {PAPERS}, got {cell.paper!r} in {path.name}")
             row = asdict(cell) | {"notebook": notebook, "p_holm": None, "outcome_alone": cell.outcome}
             if cell.ci_low is not None and cell.ci_low == cell.ci_high and (cell.n or 0) <= _FEW:
                 row["ci_low"] = row["ci_high"] = None

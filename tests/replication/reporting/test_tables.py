@@ -11,8 +11,9 @@ from statsmodels.stats.multitest import multipletests
 
 from ccprune.stats import sign_flip_p
 from replication import ledger
-from replication.ledger import Cell, tables
+from replication.ledger import Cell
 from replication.ledger.claims import SIGNIFICANCE
+from replication.reporting import tables
 from replication.reporting.judging import judge
 
 ROOT = Path(__file__).parents[3]
@@ -201,3 +202,16 @@ def test_tables_are_the_same_text_again(tmp_path):
     save(tmp_path, "tables", FIGURE, TRIAL, CLAIM, MEASURED)
     first, second = (tables.texts(tables.rows(tmp_path, judge=judge)) for _ in range(2))
     assert list(first) == [tables.VERDICTS_TABLE, tables.MEASUREMENTS_TABLE] and first == second
+
+
+def test_a_misspelt_paper_is_named_with_its_file(tmp_path):
+    save(tmp_path, "t", replace(MEASURED, paper="legnet"))
+    with pytest.raises(ValueError, match=r"paper must be one of .*'legcnet'.*, got 'legnet' in t\.default\.json"):
+        tables.rows(tmp_path, judge=judge)
+
+
+@pytest.mark.parametrize(("paper", "name"), [("legcnet", "jaccard_pruned"), ("causal", "jaccard_kept")])
+def test_an_older_name_of_a_quantity_becomes_the_present_one(paper, name, tmp_path):
+    save(tmp_path, "t", replace(MEASURED, paper=paper, quantity="jaccard"))
+    [row] = tables.rows(tmp_path, judge=judge)
+    assert row["quantity"] == name
