@@ -39,7 +39,7 @@ TABLES = {"1": "table1_dense_vs_ft", "2": "table2_ft_vs_pt", "3": "table3_baseli
 DISTINCT = 7 * len(PRINTED)
 #: Data sets whose settings were found by a search for the printed rows.
 SEARCHED = ("vowel",)
-# Table 3's magnitude columns come out without retraining, see `legcnet_runs`.
+# Table 3's magnitude columns come out without retraining, see `runs.rerun_authors`.
 RUN_AS = {"magnitude": "magnitude_after"}
 # The printed trial of vowel is not named; only the third gives the printed row. MNIST's is the trial whose released PT
 # mask has the printed number of weights.

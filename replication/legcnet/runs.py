@@ -84,16 +84,23 @@ def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5,
     ------
     DataUnavailable
         If the authors' files are not there.
+    ValueError
+        If there are not as many released trials.
 
     References
     ----------
     LEGCNet, arXiv 2308.09955, tables 1 to 3.
     """
-    ensemble = stack_mlps(authors.initial_weights(data.name)[:trials], output=settings.output)
+    starts = authors.initial_weights(data.name)
+    has_masks = data.name in authors.released_masks()
+    most = len(authors.masks(data.name, "ft")) if has_masks else len(starts)
+    if not 1 <= trials <= most:
+        raise ValueError(f"trials must be from 1 to {most}, the number that the authors released, got {trials}")
+    ensemble = stack_mlps(starts[:trials], output=settings.output)
     count = ensemble.weights.shape[1]
     keep = {"dense": torch.ones(trials, count, dtype=torch.bool)}
     for method in ("ft", "pt"):
-        if data.name in authors.released_masks():
+        if has_masks:
             keep[method] = masks_from_lists(authors.masks(data.name, method)[:trials], count)
         else:
             keep[method] = legcnet.masks(ensemble, data, settings, method=method)

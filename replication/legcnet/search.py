@@ -58,7 +58,14 @@ def search_dense_row(
         benchmark (-1 if it is not reached within `epochs`), and accuracy and f1 on the test part at that epoch. fits:
         all three are as printed. fits_elsewhere: at the printed epoch accuracy and F1 are as printed and the training
         accuracy is higher than ever before, so that some other benchmark would have stopped there.
+
+    Raises
+    ------
+    ValueError
+        If the printed epoch is not trained.
     """
+    if not 0 <= epoch < epochs:
+        raise ValueError(f"epoch must be from 0 to below epochs, {epochs}, got {epoch}")
     rows = []
     for variant, output, reduction, lr in product(data, OUTPUTS, ("mean", "sum"), rates):
         curves = _curves(stack_mlps(networks, output=output), variant, lr=lr, reduction=reduction, epochs=epochs)

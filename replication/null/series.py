@@ -17,10 +17,6 @@ KINDS = ("white noise", "AR(1)", "random walk")
 AR_COEFFICIENT = 0.9
 # Standard deviation of a step, of the order of a weight's change per update.
 STEP = 1e-3
-_NOTES = {
-    "null_exponent": "mean over 150 windows",
-    "crossed_pairs": "share called causal, of networks that can be tested",
-}
 
 
 def noise(kind: str, points: int, count: int, *, seed: int) -> Tensor:
@@ -185,23 +181,26 @@ def lesson_cells(
     """
     cells = []
 
-    def add(table: str, dataset: str, method: str, quantity: str, values: Tensor) -> None:
+    def add(table: str, dataset: str, method: str, quantity: str, values: Tensor, note: str = "") -> None:
         values = values[~values.isnan()]
         if len(values) >= 2:
             key = ("legcnet", table, dataset, method.lower(), quantity.replace("'s", "").replace(" ", "_"))
-            more = {"kind": "null_test", "profile": profile, "note": _NOTES.get(table, "")}
+            more = {"kind": "null_test", "profile": profile, "note": note}
             cells.append(Cell.measured(*key, mean_interval(values, seed=seed), **more))
 
     for label, values in exponents.items():
         if not label.startswith("weights"):
             kind, setting = label.split(", ")
-            add("null_exponent", "noise", setting, kind, values.mean(0))
+            add("null_exponent", "noise", setting, kind, values.mean(0), f"mean over {len(values)} windows")
     for label, forms in rejections.items():
         place, kind = label.split(" (")[0].split(", ")
         for form, values in forms.items():
             add("null_rejections", *place.split(), f"{form}_{kind}", values)
+    shared = "share called causal, of networks that can be tested"
     for label, risks in shares.items():
         difference = risks["own risk"] - risks["another's risk"]
         for quantity, values in {**risks, "own minus another": difference}.items():
-            add("crossed_pairs", *label.split(), quantity, values)
+            add(
+                "crossed_pairs", *label.split(), quantity, values, "share called causal, of networks that can be tested"
+            )
     return cells

@@ -114,7 +114,7 @@ def dense_run(
     found: dict[str, list[tuple[Tensor, Tensor]]] = {key: [] for key in recordings}
     drawn = order(len(digits.y_train), batch_size=batch_size, seed=seed)
     step, ends = 0, []
-    for epoch in range(max(epochs, *(each.epochs for each, _ in recordings.values()))):
+    for epoch in range(max([epochs, *(each.epochs for each, _ in recordings.values())])):
         for rows in next(drawn):
             for key, (recording, names) in recordings.items():
                 if epoch >= recording.epochs:

@@ -160,3 +160,9 @@ def test_the_authors_files_are_what_the_lesson_starts_from(authors_files):
     assert {name for name, _ in given.masks} == set(legcnet.SETTINGS) - {"vowel"}
     assert given.rows["vowel"] == {"epochs": 20, "accuracy": 0.7538, "f1": 0.7441, "kept": 28}
     assert (given.dense.epoch, given.dense.figures, len(given.dense.networks)) == (36, (0.7462, 0.7307), 10)
+
+
+def test_a_printed_epoch_that_is_not_trained_is_named():
+    options = {"rates": [0.1], "benchmark": 0.9, "epoch": 3, "figures": (0.9, 0.9), "epochs": 3}
+    with pytest.raises(ValueError, match="epoch must be from 0 to below epochs, 3, got 3"):
+        legcnet_search.search_dense_row([], [], **options)

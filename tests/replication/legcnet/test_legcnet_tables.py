@@ -263,3 +263,12 @@ def test_cells_of_masks_name_their_trials():
     *masks, resolution = lesson_cells({"ft": torch.tensor([1.0, 0.5])}, samples=45, dataset="iris", profile="smoke")
     assert [(cell.method, cell.ours, cell.trial) for cell in masks] == [("ft", 1.0, 1), ("ft", 0.5, 2)]
     assert resolution.ours == pytest.approx(1 / 45) and resolution.profile == "smoke"
+
+
+@pytest.mark.usefixtures("authors_files")
+@pytest.mark.parametrize(("name", "most"), [("iris", 5), ("vowel", 10)])
+def test_more_trials_than_were_released_are_named(name, most):
+    there = load(name, preprocessing="authors", source="authors")
+    for trials in (0, most + 1):
+        with pytest.raises(ValueError, match=f"trials must be from 1 to {most}.*got {trials}"):
+            legcnet_runs.rerun_authors(there, legcnet.SETTINGS[name], trials=trials)
