@@ -200,7 +200,5 @@ def lesson_cells(
     for label, risks in shares.items():
         difference = risks["own risk"] - risks["another's risk"]
         for quantity, values in {**risks, "own minus another": difference}.items():
-            add(
-                "crossed_pairs", *label.split(), quantity, values, "share called causal, of networks that can be tested"
-            )
+            add("crossed_pairs", *label.split(), quantity, values, shared)
     return cells
