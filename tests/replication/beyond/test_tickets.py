@@ -2,10 +2,11 @@
 
 import copy
 
+import pandas as pd
 import pytest
 import torch
 
-from replication.beyond import error_barrier, ticket_masks
+from replication.beyond import error_barrier, ticket_differences, ticket_masks, ticket_sentences
 from replication.causal import Setting
 from replication.data.images import Images
 from replication.networks import models
@@ -51,3 +52,14 @@ def test_barrier_is_zero_for_equal_networks_and_known_for_permuted_units(images)
     assert error_barrier(network, swapped, images, points=1) == pytest.approx(
         float((images.y_test == 1).double().mean())
     )
+
+
+def test_each_ingredient_is_judged_by_the_interval_of_its_paired_difference():
+    gains = {"initial": 0.0, "shuffled": -0.2, "reinitialised": 0.2, "early": 0.1, "early shuffled": 0.1}
+    rows = [(seed, "snip", start, seed / 10 + gain) for seed in range(3) for start, gain in gains.items()]
+    rows = [(*row[:3], row[3] + 0.01 * (i % 2)) for i, row in enumerate(rows)]  # differences that vary by seed
+    found = ticket_differences(pd.DataFrame(rows, columns=["seed", "method", "start", "accuracy"]), ["snip"])
+    assert found.verdict.tolist() == ["better", "not shown", "worse"]
+    assert found.difference.tolist() == pytest.approx([0.2, 0, -0.2], abs=0.01)
+    first, *_ = ticket_sentences(found, seeds=3)
+    assert first == "**mask - shuffled, initial** (3 seeds). Better: snip; worse: none; not shown: none."

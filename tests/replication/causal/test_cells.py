@@ -75,3 +75,10 @@ def test_robustness_takes_the_first_and_the_last_sparsity_and_the_chosen_one():
         "rank_correlation": (pytest.approx(0.15), 0.3),
         "jaccard_kept": (pytest.approx(0.1), 0.9),
     }
+
+
+def test_omitted_parts_of_the_phase_shift_have_no_cells():
+    empty = pd.DataFrame()
+    assert cells.phase_shift_cells({}, None, empty, empty, known=0, **WHERE) == []
+    own = cells.sparsity_cell([[0.6], [0.7]], 0.1, 10, epochs=10, **WHERE)
+    assert cells.phase_shift_cells({}, own, empty, empty, known=0, **WHERE) == [own]
