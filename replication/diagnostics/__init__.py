@@ -7,40 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from replication.diagnostics.cells import (
-        energy_cells,
-        epsilon_cells,
-        epsilon_ratio_cells,
-        epsilon_ratios,
-        operation_cells,
-        pixel_cells,
-        shap_cells,
-        time_cells,
-        trap_cells,
-    )
+    from replication.diagnostics.cells import epsilon_ratios, lesson_cells
 
 __all__ = [
-    "energy_cells",
-    "epsilon_cells",
-    "epsilon_ratio_cells",
     "epsilon_ratios",
-    "operation_cells",
-    "pixel_cells",
-    "shap_cells",
-    "time_cells",
-    "trap_cells",
+    "lesson_cells",
 ]
 
 _MODULES = {
-    "energy_cells": "cells",
-    "epsilon_cells": "cells",
-    "epsilon_ratio_cells": "cells",
     "epsilon_ratios": "cells",
-    "operation_cells": "cells",
-    "pixel_cells": "cells",
-    "shap_cells": "cells",
-    "time_cells": "cells",
-    "trap_cells": "cells",
+    "lesson_cells": "cells",
 }
 
 

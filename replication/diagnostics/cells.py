@@ -10,6 +10,56 @@ from replication.diagnostics.shap_runs import QUANTITIES
 from replication.ledger import Cell
 
 
+def lesson_cells(
+    *,
+    dataset: str,
+    digits: str,
+    profile: str,
+    seed: int = 0,
+    agreements: pd.DataFrame | None = None,
+    claims: pd.DataFrame | None = None,
+    reach: pd.DataFrame | None = None,
+    ratios: pd.DataFrame | None = None,
+    joules: pd.DataFrame | None = None,
+    traps: Mapping[str, pd.DataFrame] | None = None,
+    pixels: pd.DataFrame | None = None,
+    operations: pd.DataFrame | None = None,
+    times: pd.DataFrame | None = None,
+) -> list[Cell]:
+    """Return the cells of lesson 06. A table of an omitted part is None.
+
+    Parameters
+    ----------
+    dataset, digits : str
+        Data of the first five tables, and of the others.
+    profile : str
+    seed : int, default 0
+        Seed of the intervals' resamples.
+    agreements, claims : DataFrame
+        As for `shap_cells`.
+    reach, ratios, joules : DataFrame
+        As for `epsilon_cells`, `epsilon_ratio_cells` and `energy_cells`.
+    traps : mapping of str to DataFrame
+        As for `trap_cells`, by method.
+    pixels, operations, times : DataFrame
+        As for `pixel_cells`, `operation_cells` and `time_cells`.
+
+    Returns
+    -------
+    list of Cell
+    """
+    small, images = ({"dataset": name, "profile": profile} for name in (dataset, digits))
+    cells = [] if agreements is None else shap_cells(agreements, claims, seed=seed, **small)
+    cells += [] if reach is None else epsilon_cells(reach, seed=seed, **small)
+    cells += [] if ratios is None else epsilon_ratio_cells(ratios, **small)
+    cells += [] if joules is None else energy_cells(joules, seed=seed, **small)
+    for method, table in (traps or {}).items():
+        cells += trap_cells(table, method, **images)
+    cells += [] if pixels is None else pixel_cells(pixels, **images)
+    cells += [] if operations is None else operation_cells(operations, **images)
+    return cells + ([] if times is None else time_cells(times, **images))
+
+
 def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
     """Return the agreement of explanations with dense, and the claims on it.
 

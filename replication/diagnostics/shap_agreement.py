@@ -1,8 +1,10 @@
 """Agreement of two networks on the importance of features: rank correlations and overlaps of SHAP importance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
@@ -68,6 +70,29 @@ def agreement(a: ArrayLike, b: ArrayLike, *, top: int) -> Agreement:
         return Agreement(0.0, 0.0, top_k, shared)
     spearman, kendall = (float(of(a, b).statistic) for of in (stats.spearmanr, stats.kendalltau))
     return Agreement(spearman, kendall, top_k, shared)
+
+
+def agreements_with_dense(maps: Mapping[tuple[int, str], ArrayLike], *, top: int) -> pd.DataFrame:
+    """Return the agreement of each network with the dense one of its initialisation, and of dense ones with each other.
+
+    Parameters
+    ----------
+    maps : mapping of (int, str) to array_like (d,)
+        Importances by number of the initialisation, from 0, and method. One method is "dense".
+    top : int
+        The k of `top_k`, from 1 to d.
+
+    Returns
+    -------
+    DataFrame
+        One row per method and initialisation, with the columns method and those of `Agreement`. The method "two dense
+        networks" compares the dense network with that of the next initialisation.
+    """
+    seeds, methods = (list(dict.fromkeys(values)) for values in zip(*maps, strict=True))
+    pairs = {name: [(maps[i, "dense"], maps[i, name]) for i in seeds] for name in methods if name != "dense"}
+    pairs["two dense networks"] = [(maps[i, "dense"], maps[(i + 1) % len(seeds), "dense"]) for i in seeds]
+    rows = [{"method": name} | vars(agreement(a, b, top=top)) for name, those in pairs.items() for a, b in those]
+    return pd.DataFrame(rows)
 
 
 def _checked(values: ArrayLike, name: str) -> np.ndarray:

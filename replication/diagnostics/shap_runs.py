@@ -146,6 +146,36 @@ def claims(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def summary(table: pd.DataFrame, claims: pd.DataFrame) -> str:
+    """Return the agreement of FT and PT by Spearman's correlation beside random masks and the noise floor, as text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As from `agreements`.
+    claims : DataFrame
+        As from `claims`.
+
+    Returns
+    -------
+    str
+        One clause for FT and one for PT.
+    """
+    of = dict(list(table.groupby("method")))
+    compared = claims[(claims.quantity == "spearman") & (claims.networks == "all")].set_index(["method", "reference"])
+    clauses = []
+    for method in ("ft", "pt"):
+        control = CONTROLS[method][0]
+        row = compared.loc[method, control]
+        clauses.append(
+            f"{method.upper()} agrees with dense by {of[method].spearman.mean():.2f}, random masks by "
+            f"{of[control].spearman.mean():.2f} (difference {row.estimate:+.3f} [{row.low:+.3f}, {row.high:+.3f}], "
+            f"p = {row.p_value:.2g}), two dense networks by {of[NOISE_FLOOR].spearman.mean():.2f}; "
+            f"{of[method].removed.mean():.1f} weights removed"
+        )
+    return "; ".join(clauses)
+
+
 def _compared(methods: set[str]) -> Iterator[tuple[str, str]]:
     for method in [name for name in CONTROLS if name in methods]:
         for control in CONTROLS[method]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from replication.diagnostics.shap_agreement import Agreement, agreement
+from replication.diagnostics.shap_agreement import Agreement, agreement, agreements_with_dense
 
 A = np.array([0.5, 0.1, 0.9, 0.3, 0.7])
 
@@ -55,6 +55,15 @@ def test_a_network_that_ranks_nothing_agrees_with_nothing():
     assert agreement(nothing, nothing, top=2) == Agreement(0.0, 0.0, pytest.approx(1.0), 0.0)
     equal = agreement(A, nothing + 0.3, top=2)
     assert (equal.spearman, equal.kendall) == (0.0, 0.0) and 0 < equal.shared < 1
+
+
+def test_networks_are_compared_with_the_dense_one_of_their_initialisation_and_dense_ones_with_the_next():
+    rng = np.random.default_rng(0)
+    maps = {(i, name): rng.random(9) for i in range(3) for name in ("dense", "pt", "random")}
+    table = agreements_with_dense(maps, top=4)
+    assert table.method.tolist() == [name for name in ("pt", "random", "two dense networks") for _ in range(3)]
+    assert table.iloc[4, 1:].tolist() == list(astuple(agreement(maps[1, "dense"], maps[1, "random"], top=4)))
+    assert table.iloc[8, 1:].tolist() == list(astuple(agreement(maps[2, "dense"], maps[0, "dense"], top=4)))
 
 
 def test_null_unrelated_importances_agree_by_nothing_on_average():

@@ -177,3 +177,14 @@ def test_null_without_a_difference_a_claim_seldom_holds():
 def test_a_comparison_without_networks_is_left_out():
     found = claims(agreement_table(0.1, kept_whole=39))
     assert set(found.networks) == {"all"}
+
+
+def test_summary_compares_ft_and_pt_with_their_random_masks_and_the_noise_floor():
+    ft = agreement_table(0.2)
+    names = {"ft": "pt", "random": "random_pt", "magnitude": "magnitude_pt"}
+    table = pd.concat([ft, ft[ft.method != NOISE_FLOOR].replace({"method": names})])
+    first, second = shap_runs.summary(table, claims(table)).split("; PT ")
+    means = ft.groupby("method").spearman.mean()
+    assert first.startswith(f"FT agrees with dense by {means.ft:.2f}, random masks by {means.random:.2f} (difference +")
+    assert f"two dense networks by {means[NOISE_FLOOR]:.2f}; 3.0 weights removed" in first
+    assert second == first.removeprefix("FT ")

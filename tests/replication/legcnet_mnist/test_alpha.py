@@ -35,6 +35,18 @@ def test_all_thirty_printed_cells_are_judged():
     assert {cell.verdict for cell in judged} <= {"identical", "underspecified"}
 
 
+def test_mean_of_each_layer_stands_beside_table_4():
+    means = alpha.mean_table(table(range(5))).set_index(["method", "parameter"])
+    first = means.loc["legcnet_ft", "layer 1"]
+    assert len(means) == 15 and first.estimate == pytest.approx(2.52) and first.low < 2.52 < first.high
+    (cell,) = [
+        cell
+        for cell in alpha.fresh_cells(table(range(5)), dataset="mnist", profile="smoke")
+        if (cell.method, cell.quantity) == ("legcnet_ft", "layer1_alpha")
+    ]
+    assert first.published == cell.published
+
+
 def test_a_shift_is_found_and_its_absence_too():
     assert alpha.separation(table(range(8), shift=0.5)).estimate.tolist() == pytest.approx([0.5] * 12)
     null = alpha.separation(table(range(8)))
