@@ -21,6 +21,7 @@ OTHER_NETWORK = {
 }  # where no run answers it, its cell names another network than the log
 STUDIES = {"accuracy_path": "curves", "accuracy_totals": "curves", "accuracy_short": "flatness", "flatness": "flatness"}
 STUDIES |= {name.replace("accuracy", "accuracy_mean"): study for name, study in STUDIES.items()}  # over sparsities
+STUDIES["accuracy_protocol_2024"] = "protocol_2024"
 STUDIES |= dict.fromkeys(
     "fewer_epochs keeps_accuracy keeps_f1 beats_random beats_magnitude margins beats_magnitude_unretrained".split(),
     "fresh",
@@ -42,7 +43,8 @@ def select(row, method, study):
     key = row.dataset, row.table.partition("-")[2], "_totals-" in row.table, row.profile.replace("authors", "paper")
     data = runs[*key, study].query("method == @method").set_index("network" if row.paper == "legcnet" else "seed")
     mean = row.claim == "accuracy_mean"
-    data = data[np.isclose(data.level, row.sparsity)] if row.paper == "causal" and not mean else data
+    level = row.paper == "causal" and not mean and study != "protocol_2024"  # its masks of a seed have one sparsity
+    data = data[np.isclose(data.level, row.sparsity)] if level else data
     data = data[data.weights == (row.quantity.partition(", ")[2] or "remaining")] if study == "flatness" else data
     return data.groupby("seed").mean(numeric_only=True) if mean else data
 
