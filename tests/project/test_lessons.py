@@ -1,5 +1,6 @@
 """The path through the notebooks: all of them, once each, in one form, each leading to the next."""
 
+import ast
 import json
 import re
 import shlex
@@ -96,6 +97,40 @@ def test_a_lesson_hands_its_results_over_in_at_most_ten_lines(name):
     ]
     lines = [line for line in cell.source.splitlines() if not line.startswith("#")]
     assert len(lines) <= 10 and "parameters=" not in cell.source and "notebook=" not in cell.source
+
+
+def collect_names(sources):
+    """Return the names that the last source reads and that an earlier one adds to without having assigned them."""
+    *others, last = ([*ast.walk(ast.parse(source))] for source in sources)
+    found = set()
+    for nodes in others:
+        extended = [node.target for node in nodes if isinstance(node, ast.AugAssign)]
+        assigned = {node.id for node in nodes if is_stored(node) and node not in extended}
+        extended += [
+            node.value for node in nodes if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)
+        ]
+        methods = [node.func for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+        extended += [method.value for method in methods if method.attr in ("append", "extend", "update")]
+        found |= {place.id for place in extended if isinstance(place, ast.Name)} - assigned
+    return found & {node.id for node in last if isinstance(node, ast.Name)}
+
+
+def is_stored(node):
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+@each
+def test_a_lesson_does_not_collect_its_results_in_passing(name):
+    """Each table is made in the cell that shows it; the writing cell alone makes results of the tables."""
+    sources = [cell.source for cell in notebooks.cells(FOLDER / name) if cell.kind == "code"]
+    (last,) = [place for place, source in enumerate(sources) if "ledger.write(" in source]
+    assert collect_names(sources[: last + 1]) == set()
+
+
+@pytest.mark.parametrize("adding", ["cells += [1]", "cells.append(1)", "cells['a'] = 1"])
+def test_results_that_are_collected_are_found(adding):
+    assert collect_names(["cells = []", adding, "write(cells)"]) == {"cells"}
+    assert collect_names([f"cells = []\n{adding}", "write(cells)"]) == set()
 
 
 @each
