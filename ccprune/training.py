@@ -26,10 +26,10 @@ class StepRecorder(Protocol):
 
     pairing: str
 
-    def before(self, loss: Tensor) -> None:
+    def before_step(self, loss: Tensor) -> None:
         """Record the loss before the optimiser's step."""
 
-    def after(self, loss: Tensor) -> None:
+    def after_step(self, loss: Tensor) -> None:
         """Record the loss of the same mini-batch after the step, with pairing "same_batch"."""
 
     def restart(self) -> None:
@@ -187,10 +187,10 @@ def fit(
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 if recorder is not None:
-                    recorder.before(value)
+                    recorder.before_step(value)
                 optimizer.step()
                 if recorder is not None and state is not None:
-                    recorder.after(_again(model, lambda x=x, y=y: value_of(x, y), state, device))
+                    recorder.after_step(_again(model, lambda x=x, y=y: value_of(x, y), state, device))
                 if scheduler is not None:
                     scheduler.step()
                 total += value.detach() * samples(x)

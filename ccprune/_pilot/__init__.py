@@ -127,8 +127,9 @@ def pilot(
         Maps parameters to an optimiser; by default Adam with learning rate 0.003.
     fit : callable, optional
         Own training function (model, optimizer, epochs, recorder, seed). Where `recorder` is not None it must call
-        ``recorder.before(loss)`` between the backward pass and the step and, if ``recorder.pairing`` is "same_batch",
-        ``recorder.after(loss)`` after it, with the loss of the same mini-batch. Masks are enforced by the pilot.
+        ``recorder.before_step(loss)`` between the backward pass and the step and, if ``recorder.pairing`` is
+        "same_batch", ``recorder.after_step(loss)`` after it, with the loss of the same mini-batch. Masks are enforced
+        by the pilot.
     loss : callable, optional
         Maps (outputs, y) to the mean loss; by default cross-entropy for classes and squared error for numbers.
     metric : callable, optional

@@ -37,7 +37,7 @@ class Recorder(recorder.Recorder):
         Layout of the model.
     pairing : {"same_batch", "consecutive"}
     may_skip : bool
-        Whether a step may be omitted after `before`, as by a gradient scaler.
+        Whether a step may be omitted after `before_step`, as by a gradient scaler.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class Recorder(recorder.Recorder):
     ...     for x in torch.randn(3, 5, 4):
     ...         loss = model(x).square().mean()
     ...         optimizer.zero_grad(); loss.backward()
-    ...         found.before(loss)
+    ...         found.before_step(loss)
     ...         optimizer.step()
     >>> found.records, store.scores["weight"].shape  # the part is a vector
     (2, torch.Size([8]))

@@ -101,7 +101,7 @@ def nothing(kind, device):
         for x, y in problem.batches(4):
             optimizer.zero_grad()
             problem.loss(model, half(x).to(device), half(y).to(device)).backward()
-            recorder.before(torch.tensor(1.5, device=device))
+            recorder.before_step(torch.tensor(1.5, device=device))
             optimizer.step()
     mask = ShardedMask.from_scores(screen.scores, layout, sparsity=0.3)
     return max(float(score.max()) for score in screen.scores.values() if score.numel()), mask.gather().keep
@@ -245,7 +245,7 @@ def errors(device):
     screen = Screen(layout)
     recorder = Recorder(model, optimizer, [screen], layout=layout, pairing="consecutive")
     problem.train(model, optimizer, recorder, problem.batches(3), device)
-    recorder.before(torch.tensor(torch.inf if rank else 1.0, device=device))
+    recorder.before_step(torch.tensor(torch.inf if rank else 1.0, device=device))
     found["loss"] = said(lambda: (optimizer.step(), recorder.close()))  # a CUDA device is not waited for before closing
     found["records"] = screen.records
     if rank:
