@@ -52,7 +52,7 @@ class Comparison:
     reference: str
     metric: str
 
-    def by(self, metric: str) -> "Comparison":
+    def with_metric(self, metric: str) -> "Comparison":
         """Return the same comparison by another of its metrics, or raise ValueError if it was not measured."""
         if metric not in self.runs or metric in ("method", "sparsity", "seed", "achieved"):
             raise ValueError(f"metric must be one of {list(self.runs.columns[4:])}, got {metric!r}")
@@ -144,7 +144,7 @@ def compare(
         Maps (outputs, y) to the mean loss.
     metric : callable, or sequence of callables
         Maps (model, x, y) to the compared quantity. It is computed on the test part. Of several, the table shows the
-        first, and `Comparison.by` the others.
+        first, and `Comparison.with_metric` the others.
     reference : str
         The row, such as a criterion or "dense", with which the others are compared.
     only, skip : collection of str

@@ -189,9 +189,10 @@ def test_several_metrics_are_measured_on_the_same_networks():
 
     found = run(metric=[accuracy, error])
     pd.testing.assert_series_equal(found.runs.error, 1 - found.runs.accuracy, check_names=False)
-    assert found.metric == "accuracy" and found.by("error").table["mean"].iloc[0] == found.runs.error.iloc[0::6].mean()
+    assert found.metric == "accuracy"
+    assert found.with_metric("error").table["mean"].iloc[0] == found.runs.error.iloc[0::6].mean()
     with pytest.raises(ValueError, match="metric must be one of"):
-        found.by("seed")
+        found.with_metric("seed")
 
 
 @pytest.mark.parametrize(
