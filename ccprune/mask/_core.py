@@ -90,7 +90,7 @@ class Mask(FromScores):
             name: scores[name].masked_fill(~keep.to(scores[name].device), -math.inf) for name, keep in self.keep.items()
         }
 
-    def shuffled(self, *, seed: int) -> "Mask":
+    def shuffle(self, *, seed: int) -> "Mask":
         """Return a mask with the same number of kept weights in each tensor, at random positions, as a control."""
         generator = torch.Generator().manual_seed(seed)
         keep = {}

@@ -193,7 +193,7 @@ def disagreements(device):
     found["sparsity of one"] = said(make, sparsity=0.5 + rank)
     found["allocations"] = said(make, allocation=("global", "uniform")[rank])
     found["orders"] = said(make, {name: scores[name] for name in (names, names[::-1])[rank]})
-    found["masks"] = said(ShardedMask.from_mask, [mask, mask.shuffled(seed=0)][rank], layout)
+    found["masks"] = said(ShardedMask.from_mask, [mask, mask.shuffle(seed=0)][rank], layout)
     found["pairings"] = said(Recorder, model, optimizer, [screen], layout=layout, pairing=PAIRINGS[rank])
     found["settings"] = said(screen.condition, max_iter=10 + rank)
     found["windows"] = said(WeightExponents, model, layout=layout, window=6 + rank)
