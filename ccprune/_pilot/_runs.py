@@ -217,7 +217,7 @@ def _speed(model: nn.Module, mask: Mask, inputs: Any) -> dict[str, Any]:
     """Return the seconds of a forward pass, dense and exported, with quartiles of the ratio, and joules if readable."""
     if not isinstance(inputs, Tensor) or inputs.device.type != "cpu":
         return {}
-    networks = {"dense": model, "exported": export.csr(model, mask, inputs).model}
+    networks = {"dense": model, "exported": export.to_csr(model, mask, inputs).model}
     times = latency.inferences(networks, inputs)
     ratios = np.divide(times["dense"].seconds, times["exported"].seconds)
     found = {f"speed{end}": float(np.quantile(ratios, q)) for end, q in (("_low", 0.25), ("", 0.5), ("_high", 0.75))}

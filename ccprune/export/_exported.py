@@ -14,7 +14,7 @@ from ccprune.mask import Mask, unwrap
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A model for inference, exported from a masked model by `csr`, `semi_structured` or `structured`.
+    """A model for inference, exported from a masked model by `to_csr`, `to_semi_structured` or `to_structured`.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ from ccprune.mask._names import Layer, layers, owners
 from ccprune.mask._traced import traced
 
 
-def structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e-5) -> Exported:
+def to_structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e-5) -> Exported:
     """Copy a masked model without its empty channels, which torch-pruning (Fang et al., 2023) removes.
 
     A channel without weights still has a constant output, which is folded into the biases of the next layers. Where
@@ -54,7 +54,7 @@ def structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e
     >>> from ccprune import score
     >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randn(3, 4)
     >>> mask = Mask.from_channels(score("magnitude", model), share=0.5, protect=["2"])
-    >>> structured(model, mask, x).model[0]  # without half of all 10 channels, which are all from this layer
+    >>> to_structured(model, mask, x).model[0]  # without half of all 10 channels, which are all from this layer
     Linear(in_features=4, out_features=3, bias=True)
     """
     example = first_inputs(example, name="example")
