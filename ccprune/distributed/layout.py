@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The part of each prunable weight that the rank has; made by `Layout.of`.
+    """The part of each prunable weight that the rank has; made by `Layout.from_model`.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Layout:
 
     Examples
     --------
-    >>> layout = Layout.of(nn.Linear(4, 2))  # after dist.init_process_group
+    >>> layout = Layout.from_model(nn.Linear(4, 2))  # after dist.init_process_group
     >>> layout.parts["weight"].stop, layout.sharded  # one rank has all weights
     (8, False)
     """
@@ -72,7 +72,7 @@ class Layout:
     device: torch.device
 
     @classmethod
-    def of(cls, model: nn.Module, *, only: Chosen | None = None, skip: Chosen = ()) -> "Layout":
+    def from_model(cls, model: nn.Module, *, only: Chosen | None = None, skip: Chosen = ()) -> "Layout":
         """Create the layout of a model under `fully_shard`, under DDP, or replicated manually; every rank must call it.
 
         With a mesh of two dimensions (replicas of sharded models) the parts are those of the shards. `only` and `skip`

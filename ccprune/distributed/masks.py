@@ -34,7 +34,7 @@ class ShardedMask:
     Examples
     --------
     >>> model = nn.Linear(4, 2)
-    >>> layout = Layout.of(model)
+    >>> layout = Layout.from_model(model)
     >>> scores = {name: part.detach().abs() for name, part in layout.own(model).items()}
     >>> mask = ShardedMask.from_scores(scores, layout, sparsity=0.75)
     >>> mask.kept, mask.gather().kept

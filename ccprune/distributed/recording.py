@@ -44,7 +44,7 @@ class Recorder(recorder.Recorder):
     >>> from ccprune.recording import SquaredUpdates
     >>> model, store = nn.Linear(4, 2), SquaredUpdates()
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    >>> with Recorder(model, optimizer, [store], layout=Layout.of(model), pairing="consecutive") as found:
+    >>> with Recorder(model, optimizer, [store], layout=Layout.from_model(model), pairing="consecutive") as found:
     ...     for x in torch.randn(3, 5, 4):
     ...         loss = model(x).square().mean()
     ...         optimizer.zero_grad(); loss.backward()
@@ -95,7 +95,7 @@ class Screen(lasso.Screen):
 
     Examples
     --------
-    >>> screen = Screen(Layout.of(nn.Linear(2, 1)))
+    >>> screen = Screen(Layout.from_model(nn.Linear(2, 1)))
     >>> screen.update(-3.0, {"weight": torch.tensor([1.0, 2.0])})
     >>> screen.scores["weight"].tolist()
     [3.0, 12.0]
@@ -162,7 +162,7 @@ class WeightExponents(scores.WeightExponents):
     Examples
     --------
     >>> model = nn.Linear(4, 2)
-    >>> {name: part.numel() for name, part in WeightExponents(model, layout=Layout.of(model)).weights.items()}
+    >>> {name: part.numel() for name, part in WeightExponents(model, layout=Layout.from_model(model)).weights.items()}
     {'weight': 8}
     """
 
