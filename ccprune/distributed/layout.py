@@ -127,7 +127,7 @@ class Layout:
             raise ValueError(f"model must have the weights of the layout, it lacks {listed(sorted(lacking))}")
         return {name: found[name] for name in self.parts}
 
-    def held(self, model: nn.Module) -> dict[str, Tensor]:
+    def local_tensors(self, model: nn.Module) -> dict[str, Tensor]:
         """Return this rank's data of each weight, its shard or the whole replicated tensor, or raise ValueError."""
         weights = self.weights(model)
         for name, weight in weights.items():
@@ -140,23 +140,23 @@ class Layout:
         with torch.no_grad():
             return {name: _local(weight) for name, weight in weights.items()}
 
-    def own(self, model: nn.Module) -> dict[str, Tensor]:
+    def local_parts(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the rank's part of each weight: its shard, or its share of the entries as a vector."""
-        return {name: self.cut(name, weight) for name, weight in self.held(model).items()}
+        return {name: self.local_part(name, weight) for name, weight in self.local_tensors(model).items()}
 
-    def cut(self, name: str, weight: Tensor) -> Tensor:
+    def local_part(self, name: str, weight: Tensor) -> Tensor:
         """Return the rank's part of a weight, or of a tensor of its shape that is sharded or replicated like it."""
         if self.sharded:
             return _local(weight)
         return weight.flatten()[self.parts[name].start : self.parts[name].stop]
 
-    def whole(self, name: str, part: Tensor) -> Tensor:
+    def gather(self, name: str, part: Tensor) -> Tensor:
         """Gather the parts of all ranks to the whole tensor on every rank; every rank must call it.
 
         ValueError is raised on every rank if the name or a part is not that of the layout, or the names differ.
         """
         self.agree(lambda: {"name": self.check({name: part}, "part")})
-        return self.gathered(name, part)
+        return self.gather_unchecked(name, part)
 
     def check(self, parts: Mapping[str, Tensor], argument: str) -> list[str]:
         """Return the names, or raise ValueError for none and for a part that is not this rank's."""
@@ -168,7 +168,7 @@ class Layout:
                 raise ValueError(f"{argument}[{name!r}] must be of this rank's {own}, got shape {tuple(found.shape)}")
         return [*parts]
 
-    def gathered(self, name: str, part: Tensor) -> Tensor:
+    def gather_unchecked(self, name: str, part: Tensor) -> Tensor:
         """Gather the parts, which have been checked, of all ranks to the whole tensor on every rank."""
         own = self.parts[name]
         padded = part.new_zeros(own.chunk)

@@ -64,7 +64,7 @@ class Recorder(recorder.Recorder):
         pairing: str = "same_batch",
         may_skip: bool = False,
     ) -> None:
-        layout.agree(lambda: {"pairing": pairing, "may_skip": may_skip, "weights": [*layout.held(model)]})
+        layout.agree(lambda: {"pairing": pairing, "may_skip": may_skip, "weights": [*layout.local_tensors(model)]})
         self._layout = layout
         names = [*layout.parts]
         super().__init__(resharded(model), optimizer, stores, pairing=pairing, may_skip=may_skip, only=names)
@@ -74,7 +74,7 @@ class Recorder(recorder.Recorder):
         return super()._current()
 
     def _recorded(self, name: str, weight: Tensor) -> Tensor:
-        return self._layout.cut(name, weight)
+        return self._layout.local_part(name, weight)
 
     def _mean(self, loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
         mean, parts = super()._mean(loss)
@@ -178,14 +178,18 @@ class WeightExponents(scores.WeightExponents):
 
         def check() -> dict[str, Any]:
             super(WeightExponents, self).__init__(model, risk=risk, **settings)
-            return {"settings": sorted(settings.items()), "risk": risk is not None, "weights": [*layout.held(model)]}
+            return {
+                "settings": sorted(settings.items()),
+                "risk": risk is not None,
+                "weights": [*layout.local_tensors(model)],
+            }
 
         layout.agree(check)
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
         """Weights by name, of each this rank's part."""
-        return self._layout.own(self._model)
+        return self._layout.local_parts(self._model)
 
     def _mean(self, risk: Tensor) -> Tensor:
         resharded(self._model)  # a forward pass alone may have left parameters whole

@@ -61,7 +61,7 @@ def training(kind, pairing, device, alpha):
         )
     found = {"held": {name: part.numel() for name, part in screen.scores.items()}}
     for name, store in (("screen", screen), ("momentum", momentum), ("squares", squares)):
-        found[name] = {key: layout.whole(key, score).cpu() for key, score in store.scores.items()}
+        found[name] = {key: layout.gather(key, score).cpu() for key, score in store.scores.items()}
     found["condition"] = screen.condition(scope="global")
     found["by_layer"] = screen.condition()
     for allocation in ("global", "uniform"):
@@ -89,7 +89,7 @@ def legcnet(kind, device):
     store = problem.exponents(model, *parts, own=half, device=device)
     scores, held = legcnet_of_exponents(store, max_lag=1), len(store.windows()[0][0])
     mask = ShardedMask.from_scores(scores, layout, sparsity=0.5)
-    return {name: layout.whole(name, score).cpu() for name, score in scores.items()}, mask.gather().keep, held
+    return {name: layout.gather(name, score).cpu() for name, score in scores.items()}, mask.gather().keep, held
 
 
 def nothing(kind, device):
@@ -178,7 +178,7 @@ def disagreements(device):
     rank, found = dist.get_rank(), {}
     model = wrapped("fsdp", problem.network().to(device), device)
     layout, optimizer = Layout.from_model(model), problem.optimizer(model)
-    scores = {name: part.abs() for name, part in layout.own(model).items()}
+    scores = {name: part.abs() for name, part in layout.local_parts(model).items()}
     names = [*scores]
     mask = ShardedMask.from_scores(scores, layout, sparsity=0.5).gather()
     screen = Screen(layout)
@@ -198,8 +198,8 @@ def disagreements(device):
     found["settings"] = said(screen.condition, max_iter=10 + rank)
     found["windows"] = said(WeightExponents, model, layout=layout, window=6 + rank)
     found["alphas"] = said(screen.masks, [1.0, 2.0][: 1 + rank])
-    found["tensors"] = said(layout.whole, names[rank], scores[names[rank]])
-    found["a size of one"] = said(layout.whole, names[0], scores[names[0]][:rank])
+    found["tensors"] = said(layout.gather, names[rank], scores[names[rank]])
+    found["a size of one"] = said(layout.gather, names[0], scores[names[0]][:rank])
     found["trainer"] = said(GradualPruner, model, optimizer, schedule={1: 0.5})
     return found
 
@@ -232,9 +232,9 @@ def errors(device):
 
     model = wrapped("fsdp", problem.network().to(device), device)
     layout, optimizer = Layout.from_model(model), problem.optimizer(model)
-    found["other model"] = said(layout.own, problem.network())
-    found["other names"] = said(layout.own, nn.Linear(4, 4))
-    scores = {name: part.abs() for name, part in layout.own(model).items()}
+    found["other model"] = said(layout.local_parts, problem.network())
+    found["other names"] = said(layout.local_parts, nn.Linear(4, 4))
+    scores = {name: part.abs() for name, part in layout.local_parts(model).items()}
     found["no scores"] = said(ShardedMask.from_scores, {}, layout, sparsity=0.5)
     found["sparsity"] = said(ShardedMask.from_scores, scores, layout, sparsity=1.5)
     found["allocation"] = said(ShardedMask.from_scores, scores, layout, sparsity=0.5, allocation="all")
@@ -249,7 +249,7 @@ def errors(device):
     found["loss"] = said(lambda: (optimizer.step(), recorder.close()))  # a CUDA device is not waited for before closing
     found["records"] = screen.records
     if rank:
-        screen.update(1.0, {name: part * 0 for name, part in layout.own(model).items()})
+        screen.update(1.0, {name: part * 0 for name, part in layout.local_parts(model).items()})
     found["one left out"] = said(screen.condition)
     return found
 
