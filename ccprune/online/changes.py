@@ -36,7 +36,7 @@ class Schedule:
     Examples
     --------
     >>> schedule = Schedule(every=100, ramp=2, fraction=0.3, end=1000)
-    >>> schedule.ramped(100), schedule.ramped(200), schedule.exchanged(1000)
+    >>> schedule.ramp_fraction(100), schedule.ramp_fraction(200), schedule.exchange_fraction(1000)
     (0.875, 1.0, 0.0)
     """
 
@@ -53,11 +53,11 @@ class Schedule:
         if self.end is not None:
             at_least(1, end=self.end)
 
-    def ramped(self, step: int) -> float:
+    def ramp_fraction(self, step: int) -> float:
         """Completed fraction of the ramp after the change at this step; cubic, and 1 after the ramp."""
         return (0.0, *cubic(1.0, iterations=self.ramp))[min(step // self.every, self.ramp)]
 
-    def exchanged(self, step: int) -> float:
+    def exchange_fraction(self, step: int) -> float:
         """Share of the kept weights that is exchanged at this step."""
         if self.end is None:
             return self.fraction
