@@ -252,7 +252,7 @@ def _known(name: str, given: Mapping[str, Any]) -> criteria.Criterion:
             "score without it"
         )
     optional = ("model", "store", "y", "loss")
-    lacking = [key for key, needed in found.takes.items() if needed and key not in optional and key not in given]
+    lacking = [key for key, needed in found.arguments.items() if needed and key not in optional and key not in given]
     unknown = sorted(given.keys() - (set(criteria.GIVEN) - {"model", "store"}))
     if lacking:
         raise TypeError(f"{lacking} must be given: the criterion {name!r} needs them")
