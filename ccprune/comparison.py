@@ -16,7 +16,7 @@ from ccprune import criteria as registry
 from ccprune._pilot._data import gathered, training_batches
 from ccprune._pilot._engine import SCHEDULES, Fit, Setting, branch, start
 from ccprune._pilot._metrics import accuracy
-from ccprune._util.checks import at_least, one_of
+from ccprune._util.checks import require_at_least, require_one_of
 from ccprune.mask import ALLOCATIONS
 from ccprune.stats import mean_interval, paired_difference
 
@@ -172,9 +172,9 @@ def compare(
     sparsities = np.ravel(np.asarray(sparsities, dtype=object)).tolist()  # a sequence, an array or one number
     metrics = {getattr(one, "__name__", "metric"): one for one in ([metric] if callable(metric) else metric)}
     _check(criteria, sparsities, schedules, reference, reconstruct)
-    one_of(ALLOCATIONS, allocation=allocation)
-    at_least(1, seeds=seeds, before=before, recorded=recorded, batch_size=batch_size)
-    at_least(0, after=after)
+    require_one_of(ALLOCATIONS, allocation=allocation)
+    require_at_least(1, seeds=seeds, before=before, recorded=recorded, batch_size=batch_size)
+    require_at_least(0, after=after)
     if recorded > before:
         raise ValueError(f"recorded must be at most before={before}, got {recorded}")
     batches, held = training_batches(train, batch_size), gathered(test, "test")

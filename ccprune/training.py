@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune._util.inputs import call, mapped, mean_loss, rows, samples
 from ccprune._util.modes import eval_mode, kept_buffers
 from ccprune.mask import Mask
@@ -156,7 +156,7 @@ def fit(
     >>> history.steps, history.loss[0] > history.loss[1] > history.loss[2]
     (30, True)
     """
-    at_least(1, epochs=epochs)
+    require_at_least(1, epochs=epochs)
     device = next(model.parameters()).device
     twice = recorder is not None and recorder.pairing == "same_batch"
     losses: list[float] = []

@@ -22,7 +22,7 @@ from ccprune._pilot._page import sentences
 from ccprune._pilot._rules import Recommendation, recommend, tabulate
 from ccprune._pilot._runs import OutOfTime, Plan, run
 from ccprune._pilot._search import narrowed
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune.mask import prunable
 from ccprune.mask._prunable import Chosen
 
@@ -196,7 +196,9 @@ def pilot(
     """
     require_extra()
     folder = Path(folder)
-    at_least(1, recorded=recorded, before=before, after=after, seeds=seeds, batch_size=batch_size, workers=workers)
+    require_at_least(
+        1, recorded=recorded, before=before, after=after, seeds=seeds, batch_size=batch_size, workers=workers
+    )
     if recorded > before:
         raise ValueError(f"recorded must be at most before={before}, got {recorded}")
     check_grid(criteria, sparsities, schedules, after)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import fraction, one_of
+from ccprune._util.checks import require_fraction, require_one_of
 from ccprune._util.inputs import raw_bytes
 from ccprune.distributed._selection import drop_lowest
 from ccprune.distributed.layout import Layout, Part
@@ -70,8 +70,8 @@ class ShardedMask:
         """
 
         def check() -> dict[str, Any]:
-            fraction("sparsity", sparsity)
-            one_of(ALLOCATIONS[:2], allocation=allocation)
+            require_fraction("sparsity", sparsity)
+            require_one_of(ALLOCATIONS[:2], allocation=allocation)
             names = layout.check(scores, "scores")
             check_scores(scores)
             return {"sparsity": float(sparsity), "allocation": allocation, "names of scores": names}

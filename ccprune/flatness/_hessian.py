@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import one_of
+from ccprune._util.checks import require_one_of
 from ccprune._util.inputs import samples
 from ccprune._util.modes import in_steps, second_derivatives
 from ccprune.flatness._landscape import Landscape, Loss, Weights
@@ -29,7 +29,7 @@ class Hessian:
     """H, or D H D with the filter norms D, restricted to the remaining weights; symmetric, (size, size)."""
 
     def __init__(self, landscape: Landscape, scale: str) -> None:
-        one_of(("none", "filter"), scale=scale)
+        require_one_of(("none", "filter"), scale=scale)
         self._landscape = landscape
         self._full = HessianLinearOperator(
             _Anchored(landscape),

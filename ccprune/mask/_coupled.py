@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ccprune._util.checks import at_least, listed
+from ccprune._util.checks import listed, require_at_least
 from ccprune._util.modes import copied
 from ccprune.mask._groups import Group, Slices
 from ccprune.mask._kinds import axes_of
@@ -52,7 +52,7 @@ def attention_heads(model: nn.Module, x: Any, heads: Mapping[str, int]) -> dict[
     weights, places = prunable(model, frozen=True), owners(model)
     found = {}
     for module, count in heads.items():
-        at_least(1, **{f"heads[{module!r}]": count})
+        require_at_least(1, **{f"heads[{module!r}]": count})
         names = [name for name in weights if not module or name.startswith(f"{module}.")]
         if len(names) < 2:
             raise ValueError(f"heads must name modules with input and output projections, got {module!r}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import at_least, listed
+from ccprune._util.checks import listed, require_at_least
 from ccprune.mask._allocation import ALLOCATIONS, protected
 from ccprune.mask._groups import Group, rows, unit_scores
 from ccprune.mask._select import check_scores, drop_lowest, n_of_m, select
@@ -94,7 +94,7 @@ class FromScores:
         {'body.0': 4, 'body.1': 4, 'head': 4}
         """
         check_scores(scores)
-        at_least(0, min_per_layer=min_per_layer)
+        require_at_least(0, min_per_layer=min_per_layer)
         keep = select(
             scores,
             fraction=sparsity,
@@ -154,8 +154,8 @@ class FromScores:
         [[True, False, True, False]]
         """
         check_scores(scores)
-        at_least(0, n=n)
-        at_least(max(1, n), m=m)
+        require_at_least(0, n=n)
+        require_at_least(max(1, n), m=m)
         earlier, safe = _earlier(scores, previous), protected(scores, protect)
         keep = {}
         for name, score in scores.items():
@@ -217,7 +217,7 @@ class FromScores:
         [[True, True], [False, False]]
         """
         check_scores(scores)
-        at_least(0, min_per_layer=min_per_layer)
+        require_at_least(0, min_per_layer=min_per_layer)
         found = rows(scores) if groups is None else groups
         units = unit_scores(scores, found, norm)  # raises if a parameter has no scores
         earlier = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ccprune._util.checks import at_least, fraction
+from ccprune._util.checks import require_at_least, require_fraction
 from ccprune._util.inputs import Inputs, batches, call, mean_loss, samples
 from ccprune._util.modes import eval_mode
 from ccprune.mask._allocation import protected
@@ -130,8 +130,8 @@ def allocate(
     >>> allocate(table, scores, sparsity=0.6)
     {'a': 0.5, 'b': 0.7}
     """
-    fraction("sparsity", sparsity)
-    at_least(0, min_per_layer=min_per_layer)
+    require_fraction("sparsity", sparsity)
+    require_at_least(0, min_per_layer=min_per_layer)
     if [*table.index] != [*scores]:
         raise ValueError("table must have the parameters of the scores, in their order, as sensitivity returns it")
     safe = protected(scores, protect)

@@ -59,7 +59,7 @@ def select(
     The rules and errors are those of `Mask.from_scores`. `earlier` has the units that an earlier mask keeps, flattened.
     `asked` is the name of the argument `fraction` in error messages, and `allocations` are those that it can have.
     """
-    checks.one_of(allocations, allocation=allocation)
+    checks.require_one_of(allocations, allocation=allocation)
     safe = protected(scores, protect)
     if isinstance(fraction, Mapping):
         chosen: dict[str, Tensor] = {}
@@ -81,7 +81,7 @@ def _select(
     asked: str,
 ) -> dict[str, Tensor]:
     """Return the units to keep, {name: bool Tensor (units,)}, of one part of the model."""
-    checks.fraction(asked, fraction)
+    checks.require_fraction(asked, fraction)
     safe = protect & scores.keys()
     shapes = [score.shape for score in scores.values()]
     if allocation == "lamp":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ccprune._util.checks import at_least, listed
+from ccprune._util.checks import listed, require_at_least
 from ccprune.mask import SCOPES, Mask, cubic
 from ccprune.mask._select import pruned_count
 
@@ -46,12 +46,12 @@ class Schedule:
     end: int | None
 
     def __post_init__(self) -> None:
-        at_least(2, every=self.every)
-        at_least(1, ramp=self.ramp)
+        require_at_least(2, every=self.every)
+        require_at_least(1, ramp=self.ramp)
         if isinstance(self.fraction, bool) or not 0 < self.fraction <= 1:
             raise ValueError(f"fraction must lie in (0, 1], got {self.fraction!r}")
         if self.end is not None:
-            at_least(1, end=self.end)
+            require_at_least(1, end=self.end)
 
     def ramp_fraction(self, step: int) -> float:
         """Completed fraction of the ramp after the change at this step; cubic, and 1 after the ramp."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import LBFGS, Optimizer
 
-from ccprune._util.checks import at_least, one_of
+from ccprune._util.checks import require_at_least, require_one_of
 from ccprune.mask import Mask, prunable
 from ccprune.mask._allocation import protected
 from ccprune.mask._prunable import Chosen
@@ -138,10 +138,10 @@ class OnlinePruner:
             )
         if isinstance(optimizer, LBFGS):
             raise TypeError("optimizer must keep its state by weight, got LBFGS")
-        one_of(GROWTHS, grow=grow)
+        require_one_of(GROWTHS, grow=grow)
         if sparsity is None and mask is None:
             raise ValueError("sparsity must be given where mask is not")
-        at_least(0, min_per_layer=min_per_layer)
+        require_at_least(0, min_per_layer=min_per_layer)
         schedule = Schedule(every=every, ramp=ramp, fraction=fraction, end=end)
         self._model, self._optimizer, self._weights = model, optimizer, prunable(model, only=only, skip=skip)
         self._grow, self._protect, self._mask = grow, protected(self._weights, protect), self._whole(mask)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import listed, one_of
+from ccprune._util.checks import listed, require_one_of
 from ccprune.mask import prunable
 from ccprune.mask._enforcement import require_optimizer
 from ccprune.mask._prunable import Chosen
@@ -91,7 +91,7 @@ class Recorder:
         only: Chosen | None = None,
         skip: Chosen = (),
     ) -> None:
-        one_of(PAIRINGS, pairing=pairing)
+        require_one_of(PAIRINGS, pairing=pairing)
         if not isinstance(stores, Sequence) or not all(callable(getattr(store, "update", None)) for store in stores):
             raise TypeError(f"stores must be a sequence of objects with a method update, got {stores!r}")
         if not stores:

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least, fraction, listed
+from ccprune._util.checks import listed, require_at_least, require_fraction
 from ccprune._util.inputs import Inputs
 from ccprune.mask import Mask, drop_lowest, prunable
 from ccprune.mask._names import require_axes
@@ -110,11 +110,11 @@ def sparsegpt(
     weights = prunable(model, frozen=frozen, only=only, skip=skip)
     choose: Callable[[Tensor, int, int], Tensor]
     if sparsity is not None and n is None and m is None:
-        fraction("sparsity", sparsity)
+        require_fraction("sparsity", sparsity)
         choose, requested = partial(_lowest, sparsity), float(sparsity)
     elif sparsity is None and n is not None and m is not None:
-        at_least(0, n=n)
-        at_least(max(1, n), m=m)
+        require_at_least(0, n=n)
+        require_at_least(max(1, n), m=m)
         require_axes(model, weights)
         if wrong := [name for name, weight in weights.items() if weight[0].numel() % m]:
             raise ValueError(f"m must divide the inputs of every layer, not so m={m} of {listed(wrong)}: use skip")

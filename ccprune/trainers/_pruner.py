@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune import criteria
-from ccprune._util.checks import at_least, one_of
+from ccprune._util.checks import require_at_least, require_one_of
 from ccprune._util.inputs import Inputs
 from ccprune.mask import Enforcement, Mask
 from ccprune.mask._allocation import ALLOCATIONS, protected
@@ -101,13 +101,13 @@ class GradualPruner:
             raise RuntimeError("GradualPruner works in one process; ccprune.distributed prunes in several")
         if not optimizers:
             raise TypeError("optimizers must hold at least one optimizer")
-        one_of(UNITS, unit=unit)
-        one_of(ALLOCATIONS, allocation=allocation)
+        require_one_of(UNITS, unit=unit)
+        require_one_of(ALLOCATIONS, allocation=allocation)
         self._model, self._averaged, self._unit = model, tuple(averaged), unit
         self._schedule, self._given = check_schedule(schedule), given
         self._criterion = _known(criterion, given)
         self._mask = Mask.ones_like(model, only=only, skip=skip)
-        at_least(0, min_per_layer=min_per_layer)
+        require_at_least(0, min_per_layer=min_per_layer)
         safe = sorted(protected(self._mask.keep, protect))
         self._rules: dict[str, Any] = {"allocation": allocation, "protect": safe, "min_per_layer": min_per_layer}
         self.steps = self.epochs = self._pruned_at = 0
