@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ccprune._pilot._tables import Table, read_tables
 from ccprune._util.batches import Shuffled
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.inputs import batches, mapped, raw_bytes, samples, tensors
 
 Samples = tuple[Any, Any]
@@ -186,7 +186,7 @@ def _check(parts: Mapping[str, Samples], targets: Any, data: Data) -> None:
         for one, other in ((name, "train"), ("train", name)):
             if lacking := classes[other] - classes[one]:
                 names = [str(value) if data.classes is None else data.classes[value] for value in sorted(lacking)]
-                raise ValueError(f"{one} must have samples of every class of {other}, got none of {listed(names)}")
+                raise ValueError(f"{one} must have samples of every class of {other}, got none of {join_first(names)}")
 
 
 def _digest(value: Any) -> str:

@@ -48,7 +48,7 @@ def differing(expected: Mapping[str, Any], got: Mapping[str, Any]) -> str:
     return f"[{shorten([f'{name!r}: {expected.get(name)} expected, got {got.get(name)}' for name in names])}]"
 
 
-def listed(names: Collection[str]) -> str:
+def join_first(names: Collection[str]) -> str:
     """Return the first names and the number of the others, for messages."""
     return f"[{shorten([repr(name) for name in names])}]"
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.criteria._registry import get, list_criteria
 from ccprune.mask import prunable
 from ccprune.mask._prunable import Chosen, chosen
@@ -82,7 +82,7 @@ class Recording:
                 self.stores[criterion.name] = shared[key]
         if not options.keys() <= self.stores.keys():
             raise ValueError(
-                f"options must be for criteria that are recorded, {list(self.stores)}, got {listed(list(options))}"
+                f"options must be for criteria that are recorded, {list(self.stores)}, got {join_first(list(options))}"
             )
         kept = {pairing: [store for (_, held, _), store in shared.items() if held == pairing] for pairing in PAIRINGS}
         self._recorders = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.inputs import Inputs, is_inputs
 from ccprune.mask import prunable
 from ccprune.mask._names import require_values
@@ -243,8 +243,8 @@ def _checked(name: str, found: Any, weights: Mapping[str, Tensor]) -> Scores:
     wrong = [key for key, weight in weights.items() if key not in found or found[key].shape != weight.shape]
     if wrong:
         raise ValueError(
-            f"the criterion {name!r} must return a score for each weight; this is not so for {listed(wrong)} (weights "
-            "that were frozen or left out during a recording have none)"
+            f"the criterion {name!r} must return a score for each weight; this is not so for {join_first(wrong)} "
+            "(weights that were frozen or left out during a recording have none)"
         )
     found = {key: found[key] for key in weights}
     for key, value in found.items():

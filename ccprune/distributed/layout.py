@@ -15,7 +15,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.nn.parallel import DistributedDataParallel
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.distributed._agreement import agree
 from ccprune.mask import prunable
 from ccprune.mask._names import parameters_of
@@ -124,7 +124,7 @@ class Layout:
         """Return the model's weights of the layout, or raise ValueError that names those that it lacks."""
         found = parameters_of(resharded(model))
         if lacking := self.parts.keys() - found.keys():
-            raise ValueError(f"model must have the weights of the layout, it lacks {listed(sorted(lacking))}")
+            raise ValueError(f"model must have the weights of the layout, it lacks {join_first(sorted(lacking))}")
         return {name: found[name] for name in self.parts}
 
     def local_tensors(self, model: nn.Module) -> dict[str, Tensor]:

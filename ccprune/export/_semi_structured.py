@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.sparse import to_sparse_semi_structured
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.export._exported import Exported, masked_copy
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
@@ -56,7 +56,7 @@ def to_semi_structured(model: nn.Module, mask: Mask) -> Exported:
     chosen = [name for name, reason in reasons.items() if not reason]
     if not chosen:
         kinds = [f"{name} of {type(found[name][0]).__name__}" for name in mask.keep]
-        raise ValueError(f"mask must prune weights of linear layers, got {listed(kinds)}")
+        raise ValueError(f"mask must prune weights of linear layers, got {join_first(kinds)}")
     for name in chosen:
         module, keep = found[name][0], mask.keep[name]
         if not two_of_four(keep):

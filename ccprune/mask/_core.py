@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.modes import replaced
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
@@ -85,7 +85,7 @@ class Mask(FromScores):
         """Return the scores with -inf at pruned weights; ValueError if they lack a parameter of the mask."""
         missing = [name for name in self.keep if name not in scores]
         if missing:
-            raise ValueError(f"scores must name the mask's parameters, missing {listed(missing)}")
+            raise ValueError(f"scores must name the mask's parameters, missing {join_first(missing)}")
         return {
             name: scores[name].masked_fill(~keep.to(scores[name].device), -math.inf) for name, keep in self.keep.items()
         }

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ccprune._util.checks import listed, require_at_least
+from ccprune._util.checks import join_first, require_at_least
 from ccprune._util.modes import copied
 from ccprune.mask._groups import Group, Slices
 from ccprune.mask._kinds import axes_of
@@ -70,7 +70,7 @@ def attention_heads(model: nn.Module, x: Any, heads: Mapping[str, int]) -> dict[
     if wrong:
         raise ValueError(
             "heads must name modules of that many heads whose last weight is the output projection, got "
-            f"{listed(sorted(wrong))}: heads without it influence the outputs"
+            f"{join_first(sorted(wrong))}: heads without it influence the outputs"
         )
     return found
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.modes import copied
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
@@ -108,7 +108,7 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     dense = [name for name, value in mask.keep.items() if id(parameters[name]) in left and not bool(value.all())]
     if dense:
         raise ValueError(
-            f"mask must prune weights of nn.Linear only, and not in nn.TransformerEncoderLayer, got {listed(dense)}"
+            f"mask must prune weights of nn.Linear only, and not in nn.TransformerEncoderLayer, got {join_first(dense)}"
         )
     return whole[0]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ccprune._util.checks import listed, require_at_least
+from ccprune._util.checks import join_first, require_at_least
 from ccprune.mask import SCOPES, Mask, cubic
 from ccprune.mask._select import pruned_count
 
@@ -111,8 +111,8 @@ def shrink(
         have = sum(mask.counts[name] for name in names)
         most = 0 if part is None else _spare(part, min_per_layer)
         if not 0 <= have - count <= most:
-            given = f"fixed={listed(sorted(set(names) & set(fixed)))} and min_per_layer={min_per_layer}"
-            raise ValueError(f"kept of {listed(names)} must lie in {have - most}..{have} with {given}, got {count}")
+            given = f"fixed={join_first(sorted(set(names) & set(fixed)))} and min_per_layer={min_per_layer}"
+            raise ValueError(f"kept of {join_first(names)} must lie in {have - most}..{have} with {given}, got {count}")
         if part is not None and count < have:
             keep.update(_without(part, scores, have - count, min_per_layer).keep)
     return Mask(keep)

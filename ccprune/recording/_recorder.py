@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import listed, require_one_of
+from ccprune._util.checks import join_first, require_one_of
 from ccprune.mask import prunable
 from ccprune.mask._enforcement import require_optimizer
 from ccprune.mask._prunable import Chosen
@@ -102,7 +102,7 @@ class Recorder:
         held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         lacking = [name for name, w in self._weights.items() if id(w) not in held]
         if lacking:
-            raise ValueError(f"optimizer must hold the model's prunable weights, it lacks {listed(lacking)}")
+            raise ValueError(f"optimizer must hold the model's prunable weights, it lacks {join_first(lacking)}")
         self.pairing, self._stores, self._may_skip = pairing, tuple(stores), may_skip
         self.steps = self.records = self.skipped = 0
         self._seen: list[tuple[str, Tensor, bool]] = []  # all parameters at the last look that found nothing changed
@@ -211,7 +211,7 @@ class Recorder:
         changed += [name for name, weight in found.items() if weight.requires_grad and name not in self._weights]
         if changed:
             raise ValueError(
-                f"model's {listed(sorted(changed))} are not the weights with which recording began, or were frozen "
+                f"model's {join_first(sorted(changed))} are not the weights with which recording began, or were frozen "
                 "then: make a new Recorder"
             )
         self._seen = [(name, weight, weight.requires_grad) for name, weight in now]

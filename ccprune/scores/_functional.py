@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.inputs import batches, call, mapped, tensors
 from ccprune._util.modes import eval_mode, in_steps, replaced
 from ccprune.mask import prunable, unwrap
@@ -85,7 +85,9 @@ class Mean:
 def require_called(names: Iterable[str], called: Container[str]) -> None:
     """Raise ValueError with the names of weights that are not among those whose layers were called."""
     if silent := [name for name in names if name not in called]:
-        raise ValueError(f"model's {listed(silent)} were not used by calling their layers: leave them out with skip")
+        raise ValueError(
+            f"model's {join_first(silent)} were not used by calling their layers: leave them out with skip"
+        )
 
 
 def finite(score: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import listed, require_at_least, require_fraction
+from ccprune._util.checks import join_first, require_at_least, require_fraction
 from ccprune._util.inputs import Inputs
 from ccprune.mask import Mask, drop_lowest, prunable
 from ccprune.mask._names import require_axes
@@ -117,7 +117,7 @@ def sparsegpt(
         require_at_least(max(1, n), m=m)
         require_axes(model, weights)
         if wrong := [name for name, weight in weights.items() if weight[0].numel() % m]:
-            raise ValueError(f"m must divide the inputs of every layer, not so m={m} of {listed(wrong)}: use skip")
+            raise ValueError(f"m must divide the inputs of every layer, not so m={m} of {join_first(wrong)}: use skip")
         choose, requested = partial(_best, n, m), 1 - n / m
     else:
         raise ValueError(f"either sparsity or n and m must be given, got sparsity={sparsity}, n={n} and m={m}")
