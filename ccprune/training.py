@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ccprune._util.checks import require_at_least
-from ccprune._util.inputs import call, mapped, mean_loss, rows, samples
+from ccprune._util.inputs import call, map_tensors, mean_loss, rows, samples
 from ccprune._util.modes import eval_mode, kept_buffers
 from ccprune.mask import Mask
 
@@ -165,7 +165,7 @@ def fit(
     def value_of(x: Any, y: Any) -> Tensor:
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
             outputs = call(model, x)
-        return mean_loss(loss, outputs if autocast is None else mapped(lambda one: one.float(), outputs), y)
+        return mean_loss(loss, outputs if autocast is None else map_tensors(lambda one: one.float(), outputs), y)
 
     with ExitStack() as stack:
         stack.enter_context(_own_random_numbers(device))
@@ -181,7 +181,7 @@ def fit(
             # The sum stays on the device, so that the host waits for the device only once an epoch.
             total, count = torch.zeros((), dtype=torch.float64, device=device), 0
             for x, y in batches(epoch):
-                x = mapped(_channels_last, x) if channels_last else x
+                x = map_tensors(_channels_last, x) if channels_last else x
                 state = _random_state(device) if twice else None
                 value = value_of(x, y)
                 optimizer.zero_grad(set_to_none=True)

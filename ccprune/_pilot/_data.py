@@ -17,7 +17,7 @@ from torch import Tensor
 from ccprune._pilot._tables import Table, read_tables
 from ccprune._util.batches import Shuffled
 from ccprune._util.checks import join_first
-from ccprune._util.inputs import batches, mapped, raw_bytes, samples, tensors
+from ccprune._util.inputs import batches, map_tensors, raw_bytes, samples, tensors
 
 Samples = tuple[Any, Any]
 #: Maps a seed and the number of epochs that are done to the mini-batches of the next epochs, for `training.fit`.
@@ -132,7 +132,7 @@ def _loaded(loader: Any, device: torch.device | None, epoch: int) -> Iterator[Sa
 
 def _moved(device: torch.device | None, value: Any) -> Any:
     """Return the value with its tensors on the device, or as it is where none is given. Pairs stay pairs."""
-    return value if device is None else mapped(lambda one: one.to(device), value)
+    return value if device is None else map_tensors(lambda one: one.to(device), value)
 
 
 def _pair(part: Any, name: str) -> Samples | None:
@@ -165,7 +165,7 @@ def gathered(part: Any, name: str, device: torch.device | None = None) -> Sample
 def _joined(parts: list[Any]) -> Any:
     """Return values of the same structure with their tensors joined along the samples."""
     joined = iter([torch.cat(one) for one in zip(*map(tensors, parts), strict=True)])
-    return mapped(lambda _: next(joined), parts[0])
+    return map_tensors(lambda _: next(joined), parts[0])
 
 
 def _check(parts: Mapping[str, Samples], targets: Any, data: Data) -> None:

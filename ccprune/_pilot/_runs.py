@@ -20,7 +20,7 @@ from ccprune._pilot._data import Data
 from ccprune._pilot._engine import Branch, Setting, Start, branch, start
 from ccprune._pilot._metrics import Metric, metric_value
 from ccprune._util.files import replacing
-from ccprune._util.inputs import mapped, rows, samples, tensors
+from ccprune._util.inputs import map_tensors, rows, samples, tensors
 from ccprune._util.units import Rows, Units
 from ccprune.mask import Mask, prunable
 from ccprune.measure import explanation, latency, report
@@ -92,7 +92,7 @@ class Plan:
     @property
     def example(self) -> Any:
         """Inputs with which operations and time are measured."""
-        return mapped(lambda one: one[:64] if one.ndim else one, self.data.batch[0])
+        return map_tensors(lambda one: one[:64] if one.ndim else one, self.data.batch[0])
 
 
 def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> tuple[Rows, Rows]:

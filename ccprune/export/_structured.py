@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.inputs import Inputs, first_inputs, mapped
+from ccprune._util.inputs import Inputs, first_inputs, map_tensors
 from ccprune.export import _constants as constants
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
@@ -59,7 +59,7 @@ def to_structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float =
     """
     example = first_inputs(example, name="example")
     network = masked_copy(model, mask)
-    examples = (example, mapped(constants.other, example))
+    examples = (example, map_tensors(constants.other, example))
     before = [outputs(network, x) for x in examples]
     seen = constants.watched(network, examples)
     trainable = {name: parameter.requires_grad for name, parameter in network.named_parameters()}

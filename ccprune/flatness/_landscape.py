@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from ccprune._util.checks import differing
-from ccprune._util.inputs import batches, call, is_inputs, mapped, samples
+from ccprune._util.inputs import batches, call, is_inputs, map_tensors, samples
 from ccprune._util.modes import eval_mode, replaced
 from ccprune.mask import Axes, Mask, prunable
 from ccprune.mask._kinds import axes_of
@@ -49,7 +49,7 @@ class Landscape:
             raise TypeError(f"model must have float32 or float64 weights of one kind on one device, got {kinds}")
         self.keep = _keep(self.weights, mask, {name for name, weight in parameters.items() if not weight.requires_grad})
         self.norms = {name: self._filter_norm(name, weight) for name, weight in self.weights.items()}
-        self.batches = [mapped(lambda value: value.to(self.device), batch) for batch in _batches(data)]
+        self.batches = [map_tensors(lambda value: value.to(self.device), batch) for batch in _batches(data)]
         self.samples = sum(samples(x) for x, _ in self.batches)
         once, again = (self._mean(self.batches[:1], {}) for _ in range(2))
         if not math.isclose(once, again, rel_tol=1e-5, abs_tol=1e-8):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ccprune._util.checks import join_first
-from ccprune._util.inputs import batches, call, mapped, tensors
+from ccprune._util.inputs import batches, call, map_tensors, tensors
 from ccprune._util.modes import eval_mode, in_steps, replaced
 from ccprune.mask import prunable, unwrap
 
@@ -62,7 +62,7 @@ def widened(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 def widened_batches(x: Any, y: Any = None) -> Iterator[tuple[Any, Any]]:
     """Yield batches (inputs, targets) with inputs of float32 at least."""
     for inputs, targets in batches(x, y):
-        yield mapped(widened, inputs), targets
+        yield map_tensors(widened, inputs), targets
 
 
 class Mean:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.nn.functional import cross_entropy
 
-from ccprune._util.inputs import Inputs, mapped, mean_loss, rows, samples, tensors
+from ccprune._util.inputs import Inputs, map_tensors, mean_loss, rows, samples, tensors
 from ccprune._util.modes import second_derivatives
 from ccprune.scores._functional import FunctionalModel, Mean, eager_eval, finite, widened_batches
 
@@ -192,7 +192,7 @@ def _per_sample(look: FunctionalModel, batch: Any, loss: Loss) -> Mapping[str, T
 
     def of_one(weights: dict[str, Tensor], parts: list[Tensor]) -> Tensor:
         single = iter(part if axis is None else part[None] for part, axis in zip(parts, split, strict=True))
-        inputs, targets = mapped(lambda _: next(single), batch)
+        inputs, targets = map_tensors(lambda _: next(single), batch)
         return mean_loss(loss, look(weights, inputs), targets)
 
     try:
