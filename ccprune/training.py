@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ccprune._util.checks import require_at_least
-from ccprune._util.inputs import call, map_tensors, mean_loss, rows, samples
+from ccprune._util.inputs import call, count_samples, map_tensors, mean_loss, rows
 from ccprune._util.modes import eval_mode, kept_buffers
 from ccprune.mask import Mask
 
@@ -193,8 +193,8 @@ def fit(
                     recorder.after_step(_again(model, lambda x=x, y=y: value_of(x, y), state, device))
                 if scheduler is not None:
                     scheduler.step()
-                total += value.detach() * samples(x)
-                count += samples(x)
+                total += value.detach() * count_samples(x)
+                count += count_samples(x)
                 steps += 1
             if not count:
                 raise ValueError(f"batches({epoch}) gave no samples")
@@ -238,7 +238,7 @@ def evaluate(
     >>> evaluate(nn.Identity(), x, torch.tensor([0, 1, 1]), normalise=lambda x: x).accuracy == 2 / 3
     True
     """
-    count = samples(x)
+    count = count_samples(x)
     if not count or count != len(y):
         raise ValueError(f"x and y must have the same number of samples, at least 1, got {count} and {len(y)}")
     total = torch.zeros(2, dtype=torch.float64, device=y.device)

@@ -20,7 +20,7 @@ from ccprune._pilot._data import Data
 from ccprune._pilot._engine import Branch, Setting, Start, branch, start
 from ccprune._pilot._metrics import Metric, metric_value
 from ccprune._util.files import replacing
-from ccprune._util.inputs import map_tensors, rows, samples, tensors
+from ccprune._util.inputs import count_samples, map_tensors, rows, tensors
 from ccprune._util.units import Rows, Units
 from ccprune.mask import Mask, prunable
 from ccprune.measure import explanation, latency, report
@@ -196,7 +196,7 @@ def _measured(plan: Plan, begun: Start, seed: int, network: Network) -> dict[str
 def _shuffled(plan: Plan, model: nn.Module) -> list[float]:
     """Return the metric for targets in random orders, the same orders for every model."""
     x, y = plan.data.validation
-    count, generator = samples(x), torch.Generator().manual_seed(0)
+    count, generator = count_samples(x), torch.Generator().manual_seed(0)
     orders = [torch.randperm(count, generator=generator).to(tensors(y)[0].device) for _ in range(SHUFFLES)]
     return [plan.measured(model, (x, rows(y, order, count=count))) for order in orders]
 

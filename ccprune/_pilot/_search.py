@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 from ccprune._pilot._runs import DENSE, Network, Plan, stored_start, trained
-from ccprune._util.inputs import rows, samples
+from ccprune._util.inputs import count_samples, rows
 
 _SETTING = ("method", "schedule", "sparsity")
 
@@ -159,7 +159,7 @@ def narrowed(plan: Plan, share: float, *, progress: bool) -> tuple[Plan, dict[st
     returned plan measures the chosen setting, and random masks beside it, on the second half.
     """
     x, y = plan.data.validation
-    count, setting = samples(x), plan.setting
+    count, setting = count_samples(x), plan.setting
     first, second = (
         replace(
             plan,

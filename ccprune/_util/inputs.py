@@ -58,7 +58,7 @@ def mean_loss(loss: Callable[[Any, Any], Tensor], outputs: Any, y: Any) -> Tenso
     return value
 
 
-def samples(value: Any) -> int:
+def count_samples(value: Any) -> int:
     """Return the number of rows of the first tensor that is not a single number, or 0 without one."""
     return next((len(one) for one in tensors(value) if one.ndim), 0)
 
@@ -111,7 +111,7 @@ def _plain(inputs: Any) -> Any:
 def _checked(inputs: Any, y: Any, name: str) -> tuple[Any, Any]:
     if not tensors(inputs):
         raise TypeError(f"{name} must have inputs with at least one Tensor, got {type(inputs).__name__} without one")
-    count, labels = samples(inputs), samples(y)
+    count, labels = count_samples(inputs), count_samples(y)
     if tensors(y) and (count != labels or not count):
         parts = "x and y must have" if name == "x" else f"{name} must have inputs and targets of"
         raise ValueError(f"{parts} the same length, at least 1, got {count} and {labels}")

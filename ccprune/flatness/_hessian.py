@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ccprune._util.checks import require_one_of
-from ccprune._util.inputs import samples
+from ccprune._util.inputs import count_samples
 from ccprune._util.modes import in_steps, second_derivatives
 from ccprune.flatness._landscape import Landscape, Loss, Weights
 
@@ -37,7 +37,7 @@ class Hessian:
             list(landscape.parameters.values()),
             [({_BATCH: batch}, torch.empty(0)) for batch in landscape.batches],
             num_data=landscape.samples,
-            batch_size_fn=lambda batch: samples(batch[_BATCH][0]),
+            batch_size_fn=lambda batch: count_samples(batch[_BATCH][0]),
             check_deterministic=False,  # done by the landscape; this one would use the global random generator
         )
         self._free = torch.cat([keep.flatten() for keep in landscape.keep.values()]).nonzero()[:, 0]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from ccprune._util.inputs import Inputs, call, first_inputs, samples
+from ccprune._util.inputs import Inputs, call, count_samples, first_inputs
 from ccprune._util.modes import eval_mode, in_steps
 from ccprune.mask import Mask, unwrap
 from ccprune.mask._kinds import kind_of
@@ -83,7 +83,7 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     450
     """
     model, example = unwrap(model), first_inputs(example, name="example")
-    rows_given = samples(example)
+    rows_given = count_samples(example)
     weights, keys = _weights(model, mask)
     kept = _kept(model, mask)
     calls, places, total, unseen = _run(model, example, keys)
