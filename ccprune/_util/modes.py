@@ -81,7 +81,7 @@ def replaced(model: nn.Module, tensors: Mapping[int, Tensor]) -> Iterator[None]:
                 module._update_flat_weights()  # these modules also list their weights outside of their parameters
 
 
-def copied(model: Module) -> Module:
+def copy_model(model: Module) -> Module:
     """Copy a model; results of a computation that it keeps as attributes, which torch does not copy, are detached."""
     memo: dict[int, Any] = {}
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ccprune._util.checks import join_first, require_at_least
-from ccprune._util.modes import copied
+from ccprune._util.modes import copy_model
 from ccprune.mask._groups import Group, Slices
 from ccprune.mask._kinds import axes_of
 from ccprune.mask._names import owners, unwrap
@@ -109,5 +109,5 @@ def coupled_channels(model: nn.Module, x: Any) -> dict[str, Group]:
     >>> coupled_channels(model, torch.randn(1, 4))["0.weight"].units  # the outputs of the last layer are the model's
     8
     """
-    _, groups = traced(copied(unwrap(model)), x)
+    _, groups = traced(copy_model(unwrap(model)), x)
     return {group.outputs[0].parameter: group for _, group in groups if group is not None}

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from ccprune._util.checks import require_at_least
 from ccprune._util.inputs import Inputs, call, first_inputs, mean_loss, tensors
-from ccprune._util.modes import copied, eval_mode
+from ccprune._util.modes import copy_model, eval_mode
 from ccprune.mask import Mask
 from ccprune.measure._sparse import SparseLinear, sparse
 
@@ -163,8 +163,8 @@ def compare(
     if not set(forms) <= set(FORMS) or "dense" not in forms:
         raise ValueError(f"forms must be 'dense' and any others of {FORMS}, got {tuple(forms)}")
     make = {
-        "dense": lambda: copied(model),
-        "masked": lambda: mask.apply_(copied(model)),
+        "dense": lambda: copy_model(model),
+        "masked": lambda: mask.apply_(copy_model(model)),
         "sparse": lambda: sparse(model, mask),
     }
     networks = {form: make[form]() for form in forms}
