@@ -127,7 +127,7 @@ def second_derivatives() -> Iterator[None]:
 
 
 @contextmanager
-def in_steps(model: nn.Module) -> Iterator[None]:
+def decompose_layers(model: nn.Module) -> Iterator[None]:
     """Compute attention and recurrent layers from products, which torch counts and differentiates, within the block."""
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
     backends = [torch.backends.mkldnn, torch.backends.cudnn] if recurrent else []

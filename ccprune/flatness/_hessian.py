@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ccprune._util.checks import require_one_of
 from ccprune._util.inputs import count_samples
-from ccprune._util.modes import in_steps, second_derivatives
+from ccprune._util.modes import decompose_layers, second_derivatives
 from ccprune.flatness._landscape import Landscape, Loss, Weights
 
 
@@ -79,7 +79,7 @@ class Hessian:
         if self._scale is not None:
             vectors = vectors * self._scale
         full = vectors.new_zeros(self._full.shape[1], vectors.shape[1]).index_copy_(0, self._free, vectors)
-        with without_jit_warnings(), in_steps(self._landscape.model), second_derivatives():
+        with without_jit_warnings(), decompose_layers(self._landscape.model), second_derivatives():
             image = (self._full @ full)[self._free]
         return image if self._scale is None else image * self._scale
 

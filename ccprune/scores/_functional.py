@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ccprune._util.checks import join_first
 from ccprune._util.inputs import batches, call, map_tensors, tensors
-from ccprune._util.modes import eval_mode, in_steps, replaced
+from ccprune._util.modes import decompose_layers, eval_mode, replaced
 from ccprune.mask import prunable, unwrap
 
 
@@ -49,7 +49,7 @@ def eager_eval(model: nn.Module) -> Iterator[None]:
         # where it is needed, because torch's compiler takes seconds to import.
         if any("_orig_mod" in module._modules or module._compiled_call_impl for module in model.modules()):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(in_steps(model))
+        stack.enter_context(decompose_layers(model))
         yield
 
 
