@@ -24,11 +24,11 @@ class FunctionalModel:
         self.model = unwrap(model)
         weights = prunable(self.model)
         self._ids = {name: id(weight) for name, weight in weights.items()}
-        self.weights = {name: widened(weight, dtype) for name, weight in weights.items()}
+        self.weights = {name: widen(weight, dtype) for name, weight in weights.items()}
         scored = set(self._ids.values())
         parameters = {id(value): value for value in self.model.parameters() if id(value) not in scored}
         buffers = {id(value): value.clone() for value in self.model.buffers()}
-        self.rest = {key: widened(value, dtype) for key, value in (parameters | buffers).items()}
+        self.rest = {key: widen(value, dtype) for key, value in (parameters | buffers).items()}
 
     def __call__(self, weights: Mapping[str, Tensor], x: Any) -> Any:
         """Return the outputs for inputs x with these weights, or raise ValueError if x is on no device of the model."""
@@ -53,7 +53,7 @@ def eager_eval(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def widened(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def widen(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return the detached value, in `dtype` if it has a narrower floating-point type. Integers are not converted."""
     value = value.detach()
     return value.to(torch.promote_types(value.dtype, dtype)) if value.is_floating_point() else value
@@ -62,7 +62,7 @@ def widened(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 def widened_batches(x: Any, y: Any = None) -> Iterator[tuple[Any, Any]]:
     """Yield batches (inputs, targets) with inputs of float32 at least."""
     for inputs, targets in batches(x, y):
-        yield map_tensors(widened, inputs), targets
+        yield map_tensors(widen, inputs), targets
 
 
 class Mean:

@@ -17,7 +17,7 @@ from ccprune.mask import Mask, drop_lowest, prunable
 from ccprune.mask._names import require_axes
 from ccprune.mask._prunable import Chosen, chosen
 from ccprune.mask._select import n_of_m, pruned_count
-from ccprune.scores._functional import finite, widened
+from ccprune.scores._functional import finite, widen
 from ccprune.scores._hessians import Hessians, cholesky
 
 _COLUMNS = 128  # inputs whose weights are chosen at once: the block size of SparseGPT, section 3.2
@@ -183,7 +183,7 @@ def _reconstruct(
         after, keep = prune(hessians, name)
         kept[name] = hessians.tensor(name, keep)
         # Later layers have the inputs that the rounded weights give.
-        new[name] = widened(hessians.tensor(name, after.masked_fill(~keep, 0.0)).to(weights[name].dtype))
+        new[name] = widen(hessians.tensor(name, after.masked_fill(~keep, 0.0)).to(weights[name].dtype))
     with torch.no_grad():
         for name, weight in weights.items():
             weight.copy_(new[name])
