@@ -15,7 +15,7 @@ from ccprune._util.checks import join_first
 from ccprune._util.modes import replaced
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
-from ccprune.mask._from_scores import FromScores
+from ccprune.mask._from_scores import MaskConstructors
 from ccprune.mask._names import matched, require_axes
 from ccprune.mask._prunable import Chosen, prunable
 
@@ -27,7 +27,7 @@ _REQUESTED, _STRUCTURED = ".requested", ".structured"  # no parameter's name beg
 
 
 @dataclass(frozen=True, eq=False)
-class Mask(FromScores):
+class Mask(MaskConstructors):
     """Mask of the weights that are kept.
 
     A mask is a plain value. It can be deep-copied, pickled, and stored through `state_dict`.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ccprune.mask._core import Mask
 
 
-class FromScores:
+class MaskConstructors:
     """Constructors of `Mask` from scores {name: Tensor}, larger = keep."""
 
     if TYPE_CHECKING:  # the constructor of Mask
