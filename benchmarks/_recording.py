@@ -86,11 +86,11 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, recorder: Recorder 
     optimizer.zero_grad()
     loss.backward()
     if recorder is not None:
-        recorder.before(loss)
+        recorder.before_step(loss)
     optimizer.step()
     if recorder is not None and recorder.pairing == "same_batch":
         with torch.no_grad():
-            recorder.after(loss_of(model, x, y))
+            recorder.after_step(loss_of(model, x, y))
 
 
 def seconds(call: Callable[[], None]) -> float:

@@ -52,7 +52,7 @@ def process(name: str, kind: str) -> dict[str, float | None]:
         loss.backward()
         passed = time.perf_counter()
         if recorder is not None:
-            recorder.before(loss)
+            recorder.before_step(loss)
         optimizer.step()
         took.append((passed - begin, time.perf_counter() - passed))
     passes, updates = map(sum, zip(*took[FIRST:], strict=True))

@@ -94,10 +94,10 @@ def trained(task: Task, seed: int) -> tuple[nn.Module, criteria.Recording]:
                 optimizer.zero_grad()
                 loss.backward()
                 if recording is not None:
-                    recording.before(loss)
+                    recording.before_step(loss)
                 optimizer.step()
                 if recording is not None:
-                    recording.after(loss_of(model(x), y))
+                    recording.after_step(loss_of(model(x), y))
 
     train(Adam(model.parameters(), lr=task.lr), range(task.epochs))
     sgd = SGD(model.parameters(), lr=0.01)

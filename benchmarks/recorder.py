@@ -42,10 +42,10 @@ def alone(model: nn.Module, kind: str, repeats: int) -> tuple[float, float]:
     screen, recorder = recording(model, optimizer, kind)
 
     def once() -> None:
-        recorder.before(loss)
+        recorder.before_step(loss)
         optimizer.step()
         if recorder.pairing == "same_batch":
-            recorder.after(loss)
+            recorder.after_step(loss)
 
     for _ in range(3):
         once()

@@ -25,8 +25,8 @@ def record(
 ) -> criteria.Recording:
     """Record training for the criteria `names`; the recording is a context manager.
 
-    In the context, call `before(loss)` between the backward pass and the optimiser's step. For criteria with pairing
-    "same_batch", also call `after(loss)` after the step, with the loss of the same mini-batch.
+    In the context, call `before_step(loss)` between the backward pass and the optimiser's step. For criteria with
+    pairing "same_batch", also call `after_step(loss)` after the step, with the loss of the same mini-batch.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def record(
     ...     for x in torch.eye(2).repeat(3, 1):
     ...         loss = model(x).square().mean()
     ...         optimizer.zero_grad(); loss.backward()
-    ...         recording.before(loss)
+    ...         recording.before_step(loss)
     ...         optimizer.step()
     >>> score("causal_consecutive", model, recording=recording)["weight"].shape
     torch.Size([1, 2])

@@ -16,7 +16,7 @@ from ccprune import criteria as registry
 from ccprune._pilot._data import gathered, training_batches
 from ccprune._pilot._engine import SCHEDULES, Fit, Setting, branch, start
 from ccprune._pilot._metrics import accuracy
-from ccprune._util.checks import at_least, one_of
+from ccprune._util.checks import require_at_least, require_one_of
 from ccprune.mask import ALLOCATIONS
 from ccprune.stats import mean_interval, paired_difference
 
@@ -52,7 +52,7 @@ class Comparison:
     reference: str
     metric: str
 
-    def by(self, metric: str) -> "Comparison":
+    def with_metric(self, metric: str) -> "Comparison":
         """Return the same comparison by another of its metrics, or raise ValueError if it was not measured."""
         if metric not in self.runs or metric in ("method", "sparsity", "seed", "achieved"):
             raise ValueError(f"metric must be one of {list(self.runs.columns[4:])}, got {metric!r}")
@@ -104,7 +104,7 @@ def compare(
     seed: int = 0,
     only: Collection[str] | None = None,
     skip: Collection[str] = (),
-    updated: Collection[str] = (),
+    reconstruct: Collection[str] = (),
 ) -> Comparison:
     """Prune one model by several criteria to the same sparsities, with the same number of training steps for each.
 
@@ -144,12 +144,12 @@ def compare(
         Maps (outputs, y) to the mean loss.
     metric : callable, or sequence of callables
         Maps (model, x, y) to the compared quantity. It is computed on the test part. Of several, the table shows the
-        first, and `Comparison.by` the others.
+        first, and `Comparison.with_metric` the others.
     reference : str
         The row, such as a criterion or "dense", with which the others are compared.
     only, skip : collection of str
         Modules or parameters whose weights are pruned, and those whose weights are not.
-    updated : collection of str
+    reconstruct : collection of str
         Those criteria that have a second row, "NAME + update", in which `scores.reconstruction.reconstruct` corrects
         the remaining weights, on 16 mini-batches, before any further training.
 
@@ -171,10 +171,10 @@ def compare(
     """
     sparsities = np.ravel(np.asarray(sparsities, dtype=object)).tolist()  # a sequence, an array or one number
     metrics = {getattr(one, "__name__", "metric"): one for one in ([metric] if callable(metric) else metric)}
-    _check(criteria, sparsities, schedules, reference, updated)
-    one_of(ALLOCATIONS, allocation=allocation)
-    at_least(1, seeds=seeds, before=before, recorded=recorded, batch_size=batch_size)
-    at_least(0, after=after)
+    _check(criteria, sparsities, schedules, reference, reconstruct)
+    require_one_of(ALLOCATIONS, allocation=allocation)
+    require_at_least(1, seeds=seeds, before=before, recorded=recorded, batch_size=batch_size)
+    require_at_least(0, after=after)
     if recorded > before:
         raise ValueError(f"recorded must be at most before={before}, got {recorded}")
     batches, held = training_batches(train, batch_size), gathered(test, "test")
@@ -186,7 +186,7 @@ def compare(
         values = [_measured(of, dense.model, held) for of in metrics.values()]
         rows += [(DENSE, sparsity, one, 0.0, *values) for sparsity in sparsities]
         for name, schedule, sparsity in product(criteria, schedules, sparsities):
-            for place, label in enumerate(_labels(name, schedule, updated)):
+            for place, label in enumerate(_labels(name, schedule, reconstruct)):
                 found = branch(setting, begin, one, name, sparsity=sparsity, schedule=schedule, corrected=bool(place))
                 values = [_measured(of, found.model, held) for of in metrics.values()]
                 rows.append((label, sparsity, one, found.mask.sparsity if found.mask else 0.0, *values))
@@ -224,7 +224,7 @@ def _check(
     sparsities: Sequence[float],
     schedules: Sequence[str],
     reference: str,
-    updated: Collection[str],
+    reconstruct: Collection[str],
 ) -> None:
     known = registry.list_criteria()
     unknown = [name for name in criteria if name not in known]
@@ -232,11 +232,11 @@ def _check(
         raise ValueError(f"criteria must be different names from {sorted(known)}, got {criteria!r}")
     if isinstance(schedules, str) or not schedules or not set(schedules) <= set(SCHEDULES):
         raise ValueError(f"schedules must be some of {SCHEDULES}, got {schedules!r}")
-    if isinstance(updated, str) or not set(updated) <= set(criteria):
-        raise ValueError(f"updated must be some of criteria={criteria}, got {updated!r}")
+    if isinstance(reconstruct, str) or not set(reconstruct) <= set(criteria):
+        raise ValueError(f"reconstruct must be some of criteria={criteria}, got {reconstruct!r}")
     shown = [DENSE]
     for name, schedule in product(criteria, schedules):
-        shown += _labels(name, schedule, updated)
+        shown += _labels(name, schedule, reconstruct)
     if reference not in shown:
         raise ValueError(f"reference must be one of {shown}, got {reference!r}")
     numbers = all(isinstance(sparsity, Real) and 0 <= sparsity <= 1 for sparsity in sparsities)
@@ -244,7 +244,7 @@ def _check(
         raise ValueError(f"sparsities must be different numbers in [0, 1], got {sparsities!r}")
 
 
-def _labels(name: str, schedule: str, updated: Collection[str]) -> list[str]:
+def _labels(name: str, schedule: str, reconstruct: Collection[str]) -> list[str]:
     """Return the names of a criterion's rows: as it is, and with corrected weights."""
     label = name + (_GRADUAL if schedule == "gradual" else "")
-    return [label, label + _UPDATE] if name in updated else [label]
+    return [label, label + _UPDATE] if name in reconstruct else [label]

@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ccprune._util.checks import at_least
-from ccprune._util.inputs import call, mapped, mean_loss, rows, samples
+from ccprune._util.checks import require_at_least
+from ccprune._util.inputs import call, count_samples, map_tensors, mean_loss, rows
 from ccprune._util.modes import eval_mode, kept_buffers
 from ccprune.mask import Mask
 
@@ -26,10 +26,10 @@ class StepRecorder(Protocol):
 
     pairing: str
 
-    def before(self, loss: Tensor) -> None:
+    def before_step(self, loss: Tensor) -> None:
         """Record the loss before the optimiser's step."""
 
-    def after(self, loss: Tensor) -> None:
+    def after_step(self, loss: Tensor) -> None:
         """Record the loss of the same mini-batch after the step, with pairing "same_batch"."""
 
     def restart(self) -> None:
@@ -156,7 +156,7 @@ def fit(
     >>> history.steps, history.loss[0] > history.loss[1] > history.loss[2]
     (30, True)
     """
-    at_least(1, epochs=epochs)
+    require_at_least(1, epochs=epochs)
     device = next(model.parameters()).device
     twice = recorder is not None and recorder.pairing == "same_batch"
     losses: list[float] = []
@@ -165,7 +165,7 @@ def fit(
     def value_of(x: Any, y: Any) -> Tensor:
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
             outputs = call(model, x)
-        return mean_loss(loss, outputs if autocast is None else mapped(lambda one: one.float(), outputs), y)
+        return mean_loss(loss, outputs if autocast is None else map_tensors(lambda one: one.float(), outputs), y)
 
     with ExitStack() as stack:
         stack.enter_context(_own_random_numbers(device))
@@ -181,20 +181,20 @@ def fit(
             # The sum stays on the device, so that the host waits for the device only once an epoch.
             total, count = torch.zeros((), dtype=torch.float64, device=device), 0
             for x, y in batches(epoch):
-                x = mapped(_channels_last, x) if channels_last else x
+                x = map_tensors(_channels_last, x) if channels_last else x
                 state = _random_state(device) if twice else None
                 value = value_of(x, y)
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 if recorder is not None:
-                    recorder.before(value)
+                    recorder.before_step(value)
                 optimizer.step()
                 if recorder is not None and state is not None:
-                    recorder.after(_again(model, lambda x=x, y=y: value_of(x, y), state, device))
+                    recorder.after_step(_again(model, lambda x=x, y=y: value_of(x, y), state, device))
                 if scheduler is not None:
                     scheduler.step()
-                total += value.detach() * samples(x)
-                count += samples(x)
+                total += value.detach() * count_samples(x)
+                count += count_samples(x)
                 steps += 1
             if not count:
                 raise ValueError(f"batches({epoch}) gave no samples")
@@ -238,7 +238,7 @@ def evaluate(
     >>> evaluate(nn.Identity(), x, torch.tensor([0, 1, 1]), normalise=lambda x: x).accuracy == 2 / 3
     True
     """
-    count = samples(x)
+    count = count_samples(x)
     if not count or count != len(y):
         raise ValueError(f"x and y must have the same number of samples, at least 1, got {count} and {len(y)}")
     total = torch.zeros(2, dtype=torch.float64, device=y.device)

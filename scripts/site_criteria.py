@@ -48,9 +48,9 @@ def criteria_table(root: Path) -> str:
     areas, rows = _areas(root), []
     for name, use in USE.items():
         criterion = criteria.get(name)
-        takes = criterion.takes
+        arguments = criterion.arguments
         needs = ["a recording of the training"] if criterion.store else []
-        needs += ["a batch of inputs" + (" and labels" if "y" in takes else "")] if "x" in takes else []
+        needs += ["a batch of inputs" + (" and labels" if "y" in arguments else "")] if "x" in arguments else []
         what = (inspect.getdoc(criterion.function) or "").partition("\n")[0]
         cells = [f"`{name}`", ", ".join(needs) or "the weights alone", *_cost(criterion), use]
         rows.append([*cells, *areas.loc[name], what.replace("*", "\\*")])

@@ -22,7 +22,7 @@ from ccprune._pilot._page import sentences
 from ccprune._pilot._rules import Recommendation, recommend, tabulate
 from ccprune._pilot._runs import OutOfTime, Plan, run
 from ccprune._pilot._search import narrowed
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune.mask import prunable
 from ccprune.mask._prunable import Chosen
 
@@ -127,8 +127,9 @@ def pilot(
         Maps parameters to an optimiser; by default Adam with learning rate 0.003.
     fit : callable, optional
         Own training function (model, optimizer, epochs, recorder, seed). Where `recorder` is not None it must call
-        ``recorder.before(loss)`` between the backward pass and the step and, if ``recorder.pairing`` is "same_batch",
-        ``recorder.after(loss)`` after it, with the loss of the same mini-batch. Masks are enforced by the pilot.
+        ``recorder.before_step(loss)`` between the backward pass and the step and, if ``recorder.pairing`` is
+        "same_batch", ``recorder.after_step(loss)`` after it, with the loss of the same mini-batch. Masks are enforced
+        by the pilot.
     loss : callable, optional
         Maps (outputs, y) to the mean loss; by default cross-entropy for classes and squared error for numbers.
     metric : callable, optional
@@ -195,7 +196,9 @@ def pilot(
     """
     require_extra()
     folder = Path(folder)
-    at_least(1, recorded=recorded, before=before, after=after, seeds=seeds, batch_size=batch_size, workers=workers)
+    require_at_least(
+        1, recorded=recorded, before=before, after=after, seeds=seeds, batch_size=batch_size, workers=workers
+    )
     if recorded > before:
         raise ValueError(f"recorded must be at most before={before}, got {recorded}")
     check_grid(criteria, sparsities, schedules, after)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ccprune._pilot._tables import Table, read_tables
 from ccprune._util.batches import Shuffled
-from ccprune._util.checks import listed
-from ccprune._util.inputs import batches, mapped, raw_bytes, samples, tensors
+from ccprune._util.checks import join_first
+from ccprune._util.inputs import batches, count_samples, map_tensors, raw_bytes, tensors
 
 Samples = tuple[Any, Any]
 #: Maps a seed and the number of epochs that are done to the mini-batches of the next epochs, for `training.fit`.
@@ -68,7 +68,7 @@ def load(
     parts: dict[str, Samples] = {name: part for name, part in held.items() if part is not None}
     whole = _pair(train, "train")
     try:
-        steps = len(train) if whole is None else math.ceil(samples(whole[0]) / batch_size)
+        steps = len(train) if whole is None else math.ceil(count_samples(whole[0]) / batch_size)
     except TypeError:  # a stream has no length
         steps = 0
     known = parts if whole is None else {"train": whole} | parts
@@ -80,7 +80,7 @@ def load(
         test=held["test"],
         features=features,
         classes=classes,
-        sizes={name: samples(x) for name, (x, _) in known.items()},
+        sizes={name: count_samples(x) for name, (x, _) in known.items()},
         digest=_digest([first, known]),
     )
     _check({"train": first} | parts, None if whole is None else whole[1], data)
@@ -122,7 +122,7 @@ def _loaded(loader: Any, device: torch.device | None, epoch: int) -> Iterator[Sa
             generator.manual_seed(int(torch.randint(2**62, ())))
     held: list[Samples] = []
     for batch in batches(loader, name="train"):
-        if held and samples(batch[0]) == 1 < samples(held[0][0]):
+        if held and count_samples(batch[0]) == 1 < count_samples(held[0][0]):
             held = [_joined([*held, batch])]
             continue
         yield from _moved(device, held)
@@ -132,7 +132,7 @@ def _loaded(loader: Any, device: torch.device | None, epoch: int) -> Iterator[Sa
 
 def _moved(device: torch.device | None, value: Any) -> Any:
     """Return the value with its tensors on the device, or as it is where none is given. Pairs stay pairs."""
-    return value if device is None else mapped(lambda one: one.to(device), value)
+    return value if device is None else map_tensors(lambda one: one.to(device), value)
 
 
 def _pair(part: Any, name: str) -> Samples | None:
@@ -140,8 +140,8 @@ def _pair(part: Any, name: str) -> Samples | None:
     if not isinstance(part, tuple) or len(part) != 2:
         return None
     x, y = map(_tensor, part)
-    if samples(x) != samples(y) or not samples(x):
-        raise ValueError(f"{name} must have as many x as y, at least 1, got {samples(x)} and {samples(y)}")
+    if count_samples(x) != count_samples(y) or not count_samples(x):
+        raise ValueError(f"{name} must have as many x as y, at least 1, got {count_samples(x)} and {count_samples(y)}")
     return x, y
 
 
@@ -165,7 +165,7 @@ def gathered(part: Any, name: str, device: torch.device | None = None) -> Sample
 def _joined(parts: list[Any]) -> Any:
     """Return values of the same structure with their tensors joined along the samples."""
     joined = iter([torch.cat(one) for one in zip(*map(tensors, parts), strict=True)])
-    return mapped(lambda _: next(joined), parts[0])
+    return map_tensors(lambda _: next(joined), parts[0])
 
 
 def _check(parts: Mapping[str, Samples], targets: Any, data: Data) -> None:
@@ -186,7 +186,7 @@ def _check(parts: Mapping[str, Samples], targets: Any, data: Data) -> None:
         for one, other in ((name, "train"), ("train", name)):
             if lacking := classes[other] - classes[one]:
                 names = [str(value) if data.classes is None else data.classes[value] for value in sorted(lacking)]
-                raise ValueError(f"{one} must have samples of every class of {other}, got none of {listed(names)}")
+                raise ValueError(f"{one} must have samples of every class of {other}, got none of {join_first(names)}")
 
 
 def _digest(value: Any) -> str:

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from ccprune import criteria as registry
 from ccprune import training
 from ccprune._pilot._data import Source, first_batches
-from ccprune._util.modes import copied
+from ccprune._util.modes import copy_model
 from ccprune.mask import Mask, schedules
 from ccprune.mask._prunable import Chosen
 from ccprune.scores.reconstruction import reconstruct
@@ -109,7 +109,7 @@ def branch(
 
     With `corrected`, the remaining weights are corrected after each pruning, by `scores.reconstruction.reconstruct`.
     """
-    model = copied(begin.model)
+    model = copy_model(begin.model)
     optimizer = setting.optimizer(model.parameters())
     optimizer.load_state_dict(copy.deepcopy(begin.optimizer.state_dict()))
     run = Training(setting, model, optimizer, seed, watch, setting.before)

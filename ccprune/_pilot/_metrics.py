@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ccprune import training
-from ccprune._util.inputs import call, rows, samples
+from ccprune._util.inputs import call, count_samples, rows
 from ccprune._util.modes import eval_mode
 
 Metric = Callable[[nn.Module, Any, Any], float]
@@ -21,7 +21,7 @@ def accuracy(model: nn.Module, x: Any, y: Tensor) -> float:
 @torch.no_grad()
 def r_squared(model: nn.Module, x: Any, y: Tensor) -> float:
     """Return 1 minus the squared error over that of the targets' mean, in eval mode; 0 for targets without spread."""
-    count = samples(x)
+    count = count_samples(x)
     with eval_mode(model):
         parts = [call(model, rows(x, slice(first, first + 1000), count=count)) for first in range(0, count, 1000)]
     outputs, targets = torch.cat(parts).double(), y.double()

@@ -16,7 +16,7 @@ from ccprune._pilot._rules import Recommendation
 from ccprune._pilot._runs import DENSE, SCREENED, Plan
 from ccprune._util.checks import shorten
 from ccprune._util.files import replacing, write_atomic
-from ccprune._util.inputs import samples
+from ccprune._util.inputs import count_samples
 
 if TYPE_CHECKING:
     from ccprune._pilot import Pilot
@@ -127,7 +127,7 @@ def _costs(plan: Plan, result: "Pilot", text: dict[str, Any]) -> list[str]:
         lines.append(text["no_speed"])
     if cost := price(result.runs):
         lines.append(text["price"].format(seconds=cost[0], megabytes=cost[1] / 1e6))
-        passes, batch = math.ceil(cost[0] / saved) if saved > 0 else 0, samples(plan.example)
+        passes, batch = math.ceil(cost[0] / saved) if saved > 0 else 0, count_samples(plan.example)
         lines.append(text["paid_back" if passes else "not_paid_back"].format(passes=passes, batch=batch))
     return lines
 

@@ -20,7 +20,7 @@ from ccprune._pilot._data import Data
 from ccprune._pilot._engine import Branch, Setting, Start, branch, start
 from ccprune._pilot._metrics import Metric, metric_value
 from ccprune._util.files import replacing
-from ccprune._util.inputs import mapped, rows, samples, tensors
+from ccprune._util.inputs import count_samples, map_tensors, rows, tensors
 from ccprune._util.units import Rows, Units
 from ccprune.mask import Mask, prunable
 from ccprune.measure import explanation, latency, report
@@ -92,7 +92,7 @@ class Plan:
     @property
     def example(self) -> Any:
         """Inputs with which operations and time are measured."""
-        return mapped(lambda one: one[:64] if one.ndim else one, self.data.batch[0])
+        return map_tensors(lambda one: one[:64] if one.ndim else one, self.data.batch[0])
 
 
 def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> tuple[Rows, Rows]:
@@ -196,7 +196,7 @@ def _measured(plan: Plan, begun: Start, seed: int, network: Network) -> dict[str
 def _shuffled(plan: Plan, model: nn.Module) -> list[float]:
     """Return the metric for targets in random orders, the same orders for every model."""
     x, y = plan.data.validation
-    count, generator = samples(x), torch.Generator().manual_seed(0)
+    count, generator = count_samples(x), torch.Generator().manual_seed(0)
     orders = [torch.randperm(count, generator=generator).to(tensors(y)[0].device) for _ in range(SHUFFLES)]
     return [plan.measured(model, (x, rows(y, order, count=count))) for order in orders]
 
@@ -217,7 +217,7 @@ def _speed(model: nn.Module, mask: Mask, inputs: Any) -> dict[str, Any]:
     """Return the seconds of a forward pass, dense and exported, with quartiles of the ratio, and joules if readable."""
     if not isinstance(inputs, Tensor) or inputs.device.type != "cpu":
         return {}
-    networks = {"dense": model, "exported": export.csr(model, mask, inputs).model}
+    networks = {"dense": model, "exported": export.to_csr(model, mask, inputs).model}
     times = latency.inferences(networks, inputs)
     ratios = np.divide(times["dense"].seconds, times["exported"].seconds)
     found = {f"speed{end}": float(np.quantile(ratios, q)) for end, q in (("_low", 0.25), ("", 0.5), ("_high", 0.75))}

@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 from ccprune._pilot._runs import DENSE, Network, Plan, stored_start, trained
-from ccprune._util.inputs import rows, samples
+from ccprune._util.inputs import count_samples, rows
 
 _SETTING = ("method", "schedule", "sparsity")
 
@@ -16,7 +16,7 @@ Choice = Mapping[str, Hashable]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """Result of a search.
 
     Attributes
@@ -49,7 +49,7 @@ def search(
     sampler: str = "tpe",
     seed: int = 0,
     progress: Callable[[float], None] = lambda spent: None,
-) -> Found:
+) -> SearchResult:
     """Search a grid of settings for the largest utility, under a budget.
 
     A setting is first measured in one repetition. With "tpe", those whose utility is not among the better half are
@@ -136,13 +136,13 @@ def _mean(values: Sequence[float]) -> float:
 
 def _best(
     grid: Sequence[Choice], values: Mapping[int, list[float]], utility: Any, spent: float, budget: float
-) -> Found:
+) -> SearchResult:
     if not values:
         raise ValueError(f"budget must pay for one measurement, got {budget:g}")
     most = max(map(len, values.values()))
     full = [place for place, found in values.items() if len(found) == most]
     best = max(full, key=lambda place: utility(grid[place], _mean(values[place])))
-    return Found(grid[best], _mean(values[best]), most, len(values), spent)
+    return SearchResult(grid[best], _mean(values[best]), most, len(values), spent)
 
 
 def sparsest(margin: float) -> Callable[[Choice, float], float]:
@@ -159,7 +159,7 @@ def narrowed(plan: Plan, share: float, *, progress: bool) -> tuple[Plan, dict[st
     returned plan measures the chosen setting, and random masks beside it, on the second half.
     """
     x, y = plan.data.validation
-    count, setting = samples(x), plan.setting
+    count, setting = count_samples(x), plan.setting
     first, second = (
         replace(
             plan,

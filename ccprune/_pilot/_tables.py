@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 
 #: A numeric target with at most this many different whole numbers holds classes.
 MOST_CLASSES = 20
@@ -45,13 +45,13 @@ def read_tables(train: Any, validation: Any, test: Any, *, target: str | None, s
     names = list(map(str, whole.columns))
     if whole.columns.has_duplicates:
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"train must have different column names, got {listed(twice)} more than once")
+        raise ValueError(f"train must have different column names, got {join_first(twice)} more than once")
     if target is None or target not in whole.columns:
-        raise ValueError(f"target must be one of the columns {listed(names)}, got {target!r}")
+        raise ValueError(f"target must be one of the columns {join_first(names)}, got {target!r}")
     for name, frame in frames.items():
         if sorted(map(str, frame.columns)) != sorted(names):
             odd = sorted(set(names) ^ set(map(str, frame.columns)))
-            raise ValueError(f"{name} must have the columns of train, they differ by {listed(odd)}")
+            raise ValueError(f"{name} must have the columns of train, they differ by {join_first(odd)}")
         _check(frame, name)
     classes = _classes(whole[target])
     if validation is None:
@@ -81,7 +81,7 @@ def _check(frame: pd.DataFrame, name: str) -> None:
     for problem, found in {"no missing values": frame.isna(), "no infinities": infinite}.items():
         counts = [f"{column} ({count})" for column, count in found.sum().items() if count]
         if counts:
-            raise ValueError(f"{name} must have {problem}, got some in {listed(counts)}")
+            raise ValueError(f"{name} must have {problem}, got some in {join_first(counts)}")
 
 
 def _is_number(column: pd.Series) -> bool:
@@ -130,7 +130,7 @@ def _encoded(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, Te
         for name, frame in frames.items():
             unknown = sorted(map(str, set(pd.unique(frame[column])) - set(categories)))
             if unknown:
-                raise ValueError(f"{name} must have categories of train in {column!r}, got {listed(unknown)}")
+                raise ValueError(f"{name} must have categories of train in {column!r}, got {join_first(unknown)}")
             columns[name] += [(frame[column] == value).to_numpy(dtype=float) for value in categories]
         features += [f"{column}={value}" for value in categories]
     if not features:
@@ -154,5 +154,5 @@ def _targets(column: pd.Series, train: pd.Series, classes: tuple[str, ...] | Non
         return torch.from_numpy(_standardised(column, train).astype(np.float32))[:, None]
     unknown = sorted(set(map(str, pd.unique(column))) - set(classes))
     if unknown:
-        raise ValueError(f"{name} must have the classes of train, got also {listed(unknown)}")
+        raise ValueError(f"{name} must have the classes of train, got also {join_first(unknown)}")
     return torch.tensor([classes.index(str(value)) for value in column])

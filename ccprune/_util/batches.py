@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ccprune._util.inputs import rows, samples, tensors
+from ccprune._util.inputs import count_samples, rows, tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Shuffled:
 
     def __call__(self, epoch: int) -> Iterator[tuple[Any, Any]]:
         generator = torch.Generator().manual_seed(self.seed + epoch)
-        count = samples(self.x)
+        count = count_samples(self.x)
         order = torch.randperm(count, generator=generator).to(tensors(self.x)[0].device)
         parts = list(order.split(self.batch_size))
         if self.batch_size > 1 and len(parts) > 1 and len(parts[-1]) == 1:

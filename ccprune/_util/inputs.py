@@ -17,14 +17,14 @@ def call(model: nn.Module, inputs: Any) -> Any:
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
-def mapped(function: Callable[[Tensor], Any], value: Any) -> Any:
+def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
     """Return the value with every tensor in tuples, lists and mappings replaced by the function of it."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, Mapping):
-        return {key: mapped(function, one) for key, one in value.items()}
+        return {key: map_tensors(function, one) for key, one in value.items()}
     if isinstance(value, tuple | list):
-        parts = [mapped(function, one) for one in value]
+        parts = [map_tensors(function, one) for one in value]
         return parts if isinstance(value, list) else tuple(parts)
     return value
 
@@ -37,13 +37,13 @@ def raw_bytes(value: Tensor) -> bytes:
 def tensors(value: Any) -> list[Tensor]:
     """Return all tensors in a value."""
     found: list[Tensor] = []
-    mapped(found.append, value)
+    map_tensors(found.append, value)
     return found
 
 
 def rows(value: Any, chosen: Any, *, count: int) -> Any:
     """Return a value with the chosen rows of every tensor that has `count` rows."""
-    return mapped(lambda one: one[chosen] if one.ndim and len(one) == count else one, value)
+    return map_tensors(lambda one: one[chosen] if one.ndim and len(one) == count else one, value)
 
 
 def mean_loss(loss: Callable[[Any, Any], Tensor], outputs: Any, y: Any) -> Tensor:
@@ -58,7 +58,7 @@ def mean_loss(loss: Callable[[Any, Any], Tensor], outputs: Any, y: Any) -> Tenso
     return value
 
 
-def samples(value: Any) -> int:
+def count_samples(value: Any) -> int:
     """Return the number of rows of the first tensor that is not a single number, or 0 without one."""
     return next((len(one) for one in tensors(value) if one.ndim), 0)
 
@@ -104,14 +104,14 @@ def first_inputs(x: Any, *, name: str) -> Any:
 
 def _plain(inputs: Any) -> Any:
     """Return inputs as a tensor, a tuple or a dict. A list, which a DataLoader makes of a tuple, becomes a tuple."""
-    inputs = mapped(lambda one: one, inputs)
+    inputs = map_tensors(lambda one: one, inputs)
     return tuple(inputs) if isinstance(inputs, list) else inputs
 
 
 def _checked(inputs: Any, y: Any, name: str) -> tuple[Any, Any]:
     if not tensors(inputs):
         raise TypeError(f"{name} must have inputs with at least one Tensor, got {type(inputs).__name__} without one")
-    count, labels = samples(inputs), samples(y)
+    count, labels = count_samples(inputs), count_samples(y)
     if tensors(y) and (count != labels or not count):
         parts = "x and y must have" if name == "x" else f"{name} must have inputs and targets of"
         raise ValueError(f"{parts} the same length, at least 1, got {count} and {labels}")

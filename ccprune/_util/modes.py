@@ -81,7 +81,7 @@ def replaced(model: nn.Module, tensors: Mapping[int, Tensor]) -> Iterator[None]:
                 module._update_flat_weights()  # these modules also list their weights outside of their parameters
 
 
-def copied(model: Module) -> Module:
+def copy_model(model: Module) -> Module:
     """Copy a model; results of a computation that it keeps as attributes, which torch does not copy, are detached."""
     memo: dict[int, Any] = {}
 
@@ -127,7 +127,7 @@ def second_derivatives() -> Iterator[None]:
 
 
 @contextmanager
-def in_steps(model: nn.Module) -> Iterator[None]:
+def decompose_layers(model: nn.Module) -> Iterator[None]:
     """Compute attention and recurrent layers from products, which torch counts and differentiates, within the block."""
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
     backends = [torch.backends.mkldnn, torch.backends.cudnn] if recurrent else []

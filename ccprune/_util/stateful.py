@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ccprune._util.inputs import mapped
+from ccprune._util.inputs import map_tensors
 
 
 class Stateful:
@@ -16,10 +16,10 @@ class Stateful:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of the records in plain tensors."""
-        return {name: mapped(torch.clone, getattr(self, name)) for name in self._held}
+        return {name: map_tensors(torch.clone, getattr(self, name)) for name in self._held}
 
     def load_state_dict(self, state: Mapping[str, Any], like: Mapping[str, Tensor]) -> None:
         """Replace the records by a copy of saved ones, on the device of `like`, which has a tensor for each weight."""
         device = next(iter(like.values())).device
         for name in self._held:
-            setattr(self, name, mapped(lambda value: value.to(device, copy=True), state[name]))
+            setattr(self, name, map_tensors(lambda value: value.to(device, copy=True), state[name]))

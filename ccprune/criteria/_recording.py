@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.criteria._registry import get, list_criteria
 from ccprune.mask import prunable
 from ccprune.mask._prunable import Chosen, chosen
@@ -39,7 +39,7 @@ class Recording:
     stores : mapping of name to store
         Stores of the criteria that record.
     pairing : str
-        "same_batch" if any criterion needs it, and then `after` must be called; otherwise "consecutive".
+        "same_batch" if any criterion needs it, and then `after_step` must be called; otherwise "consecutive".
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Recording:
                 self.stores[criterion.name] = shared[key]
         if not options.keys() <= self.stores.keys():
             raise ValueError(
-                f"options must be for criteria that are recorded, {list(self.stores)}, got {listed(list(options))}"
+                f"options must be for criteria that are recorded, {list(self.stores)}, got {join_first(list(options))}"
             )
         kept = {pairing: [store for (_, held, _), store in shared.items() if held == pairing] for pairing in PAIRINGS}
         self._recorders = [
@@ -92,16 +92,16 @@ class Recording:
         ]
         self.pairing = "same_batch" if kept["same_batch"] else "consecutive"
 
-    def before(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """Call `Recorder.before`."""
+    def before_step(self, loss: Tensor | Sequence[Tensor]) -> None:
+        """Call `Recorder.before_step`."""
         for recorder in self._recorders:
-            recorder.before(loss)
+            recorder.before_step(loss)
 
-    def after(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """Call `Recorder.after` for the criteria with pairing "same_batch"."""
+    def after_step(self, loss: Tensor | Sequence[Tensor]) -> None:
+        """Call `Recorder.after_step` for the criteria with pairing "same_batch"."""
         for recorder in self._recorders:
             if recorder.pairing == "same_batch":
-                recorder.after(loss)
+                recorder.after_step(loss)
 
     def restart(self) -> None:
         """Call `Recorder.restart` for all criteria."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.inputs import Inputs, is_inputs
 from ccprune.mask import prunable
 from ccprune.mask._names import require_values
@@ -47,7 +47,7 @@ class Criterion:
     pairing: str | None = None
 
     @cached_property
-    def takes(self) -> Mapping[str, bool]:
+    def arguments(self) -> Mapping[str, bool]:
         """Arguments of `GIVEN` that the function takes, each with True if it is required."""
         parameters = inspect.signature(self.function).parameters.items()
         return {name: found.default is found.empty for name, found in parameters if name in GIVEN}
@@ -99,7 +99,7 @@ def register(
     if foreign:
         raise ValueError(f"function must take some of {GIVEN}, {name!r} also takes {foreign}")
     found = Criterion(name, function, store, pairing)
-    if ("store" in found.takes) != (store is not None):
+    if ("store" in found.arguments) != (store is not None):
         raise ValueError(f"function of {name!r} must take the argument store if and only if a store is given")
     if pairing not in (PAIRINGS if store is not None else (None,)):
         raise ValueError(f"pairing must be one of {PAIRINGS} with a store and None without, got {pairing!r}")
@@ -136,7 +136,7 @@ def get(name: str) -> Criterion:
 
     Examples
     --------
-    >>> get("snip").takes  # True for what is required
+    >>> get("snip").arguments  # True for what is required
     {'model': True, 'x': True, 'y': False, 'loss': False}
     """
     if name not in _CRITERIA:
@@ -213,7 +213,9 @@ def score(
     # Batches have their own targets, and with its own loss a model may need none.
     without_y = x is not None and (not is_inputs(x) or (loss is not None and not isinstance(x, Tensor)))
     needed = [
-        key for key, required in criterion.takes.items() if required or (key == "y" and "loss" in criterion.takes)
+        key
+        for key, required in criterion.arguments.items()
+        if required or (key == "y" and "loss" in criterion.arguments)
     ]
     lacking = [key for key in needed if given[key] is None and not (key == "y" and without_y)]
     if lacking:
@@ -226,7 +228,7 @@ def score(
             weight.requires_grad_(True)
         with chosen(model, weights):
             found = criterion.function(
-                **{key: given[key] for key in criterion.takes if given[key] is not None or key in needed}
+                **{key: given[key] for key in criterion.arguments if given[key] is not None or key in needed}
             )
     finally:
         for weight in asleep:
@@ -241,8 +243,8 @@ def _checked(name: str, found: Any, weights: Mapping[str, Tensor]) -> Scores:
     wrong = [key for key, weight in weights.items() if key not in found or found[key].shape != weight.shape]
     if wrong:
         raise ValueError(
-            f"the criterion {name!r} must return a score for each weight; this is not so for {listed(wrong)} (weights "
-            "that were frozen or left out during a recording have none)"
+            f"the criterion {name!r} must return a score for each weight; this is not so for {join_first(wrong)} "
+            "(weights that were frozen or left out during a recording have none)"
         )
     found = {key: found[key] for key in weights}
     for key, value in found.items():

@@ -15,7 +15,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.nn.parallel import DistributedDataParallel
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.distributed._agreement import agree
 from ccprune.mask import prunable
 from ccprune.mask._names import parameters_of
@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The part of each prunable weight that the rank has; made by `Layout.of`.
+    """The part of each prunable weight that the rank has; made by `Layout.from_model`.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Layout:
 
     Examples
     --------
-    >>> layout = Layout.of(nn.Linear(4, 2))  # after dist.init_process_group
+    >>> layout = Layout.from_model(nn.Linear(4, 2))  # after dist.init_process_group
     >>> layout.parts["weight"].stop, layout.sharded  # one rank has all weights
     (8, False)
     """
@@ -72,7 +72,7 @@ class Layout:
     device: torch.device
 
     @classmethod
-    def of(cls, model: nn.Module, *, only: Chosen | None = None, skip: Chosen = ()) -> "Layout":
+    def from_model(cls, model: nn.Module, *, only: Chosen | None = None, skip: Chosen = ()) -> "Layout":
         """Create the layout of a model under `fully_shard`, under DDP, or replicated manually; every rank must call it.
 
         With a mesh of two dimensions (replicas of sharded models) the parts are those of the shards. `only` and `skip`
@@ -124,10 +124,10 @@ class Layout:
         """Return the model's weights of the layout, or raise ValueError that names those that it lacks."""
         found = parameters_of(resharded(model))
         if lacking := self.parts.keys() - found.keys():
-            raise ValueError(f"model must have the weights of the layout, it lacks {listed(sorted(lacking))}")
+            raise ValueError(f"model must have the weights of the layout, it lacks {join_first(sorted(lacking))}")
         return {name: found[name] for name in self.parts}
 
-    def held(self, model: nn.Module) -> dict[str, Tensor]:
+    def local_tensors(self, model: nn.Module) -> dict[str, Tensor]:
         """Return this rank's data of each weight, its shard or the whole replicated tensor, or raise ValueError."""
         weights = self.weights(model)
         for name, weight in weights.items():
@@ -140,23 +140,23 @@ class Layout:
         with torch.no_grad():
             return {name: _local(weight) for name, weight in weights.items()}
 
-    def own(self, model: nn.Module) -> dict[str, Tensor]:
+    def local_parts(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the rank's part of each weight: its shard, or its share of the entries as a vector."""
-        return {name: self.cut(name, weight) for name, weight in self.held(model).items()}
+        return {name: self.local_part(name, weight) for name, weight in self.local_tensors(model).items()}
 
-    def cut(self, name: str, weight: Tensor) -> Tensor:
+    def local_part(self, name: str, weight: Tensor) -> Tensor:
         """Return the rank's part of a weight, or of a tensor of its shape that is sharded or replicated like it."""
         if self.sharded:
             return _local(weight)
         return weight.flatten()[self.parts[name].start : self.parts[name].stop]
 
-    def whole(self, name: str, part: Tensor) -> Tensor:
+    def gather(self, name: str, part: Tensor) -> Tensor:
         """Gather the parts of all ranks to the whole tensor on every rank; every rank must call it.
 
         ValueError is raised on every rank if the name or a part is not that of the layout, or the names differ.
         """
         self.agree(lambda: {"name": self.check({name: part}, "part")})
-        return self.gathered(name, part)
+        return self.gather_unchecked(name, part)
 
     def check(self, parts: Mapping[str, Tensor], argument: str) -> list[str]:
         """Return the names, or raise ValueError for none and for a part that is not this rank's."""
@@ -168,7 +168,7 @@ class Layout:
                 raise ValueError(f"{argument}[{name!r}] must be of this rank's {own}, got shape {tuple(found.shape)}")
         return [*parts]
 
-    def gathered(self, name: str, part: Tensor) -> Tensor:
+    def gather_unchecked(self, name: str, part: Tensor) -> Tensor:
         """Gather the parts, which have been checked, of all ranks to the whole tensor on every rank."""
         own = self.parts[name]
         padded = part.new_zeros(own.chunk)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import fraction, one_of
+from ccprune._util.checks import require_fraction, require_one_of
 from ccprune._util.inputs import raw_bytes
 from ccprune.distributed._selection import drop_lowest
 from ccprune.distributed.layout import Layout, Part
@@ -34,8 +34,8 @@ class ShardedMask:
     Examples
     --------
     >>> model = nn.Linear(4, 2)
-    >>> layout = Layout.of(model)
-    >>> scores = {name: part.detach().abs() for name, part in layout.own(model).items()}
+    >>> layout = Layout.from_model(model)
+    >>> scores = {name: part.detach().abs() for name, part in layout.local_parts(model).items()}
     >>> mask = ShardedMask.from_scores(scores, layout, sparsity=0.75)
     >>> mask.kept, mask.gather().kept
     (2, 2)
@@ -55,7 +55,7 @@ class ShardedMask:
         ----------
         scores : mapping of name to Tensor
             Scores of this rank's parts: `scores` of a store of `distributed.Recorder`, or computed from
-            `layout.own(model)`.
+            `layout.local_parts(model)`.
         layout : Layout
             Layout of the model.
         sparsity : float
@@ -70,8 +70,8 @@ class ShardedMask:
         """
 
         def check() -> dict[str, Any]:
-            fraction("sparsity", sparsity)
-            one_of(ALLOCATIONS[:2], allocation=allocation)
+            require_fraction("sparsity", sparsity)
+            require_one_of(ALLOCATIONS[:2], allocation=allocation)
             names = layout.check(scores, "scores")
             check_scores(scores)
             return {"sparsity": float(sparsity), "allocation": allocation, "names of scores": names}
@@ -91,7 +91,7 @@ class ShardedMask:
         if layout.sharded:
             keep = {name: part.reshape(-1, *layout.parts[name].shape[1:]) for name, part in keep.items()}
         else:
-            keep = {name: layout.gathered(name, part.to(torch.uint8)).bool() for name, part in keep.items()}
+            keep = {name: layout.gather_unchecked(name, part.to(torch.uint8)).bool() for name, part in keep.items()}
         return cls(keep, dict(zip(keep, kept, strict=True)), layout)
 
     @classmethod
@@ -134,7 +134,7 @@ class ShardedMask:
 
         ValueError is raised if a weight is missing or not as in the layout; the model is then unchanged.
         """
-        held = self.layout.held(model)
+        held = self.layout.local_tensors(model)
         with torch.no_grad():
             for name, keep in self.keep.items():
                 held[name].masked_fill_(~keep.to(held[name].device), 0.0)
@@ -154,14 +154,16 @@ class ShardedMask:
         return Enforcement(handles, partial(self._violations, model))
 
     def _violations(self, model: nn.Module) -> dict[str, int]:
-        held = self.layout.held(model)
+        held = self.layout.local_tensors(model)
         return {name: int(((held[name] != 0) & ~keep.to(held[name].device)).sum()) for name, keep in self.keep.items()}
 
     def gather(self) -> Mask:
         """Gather the mask of the whole tensors on every rank, one byte per weight; every rank must call it."""
         if not self.layout.sharded:
             return Mask(self.keep)
-        return Mask({name: self.layout.gathered(name, keep.to(torch.uint8)).bool() for name, keep in self.keep.items()})
+        return Mask(
+            {name: self.layout.gather_unchecked(name, keep.to(torch.uint8)).bool() for name, keep in self.keep.items()}
+        )
 
 
 def _rows(whole: Tensor, part: Part) -> Tensor:

@@ -37,18 +37,18 @@ class Recorder(recorder.Recorder):
         Layout of the model.
     pairing : {"same_batch", "consecutive"}
     may_skip : bool
-        Whether a step may be omitted after `before`, as by a gradient scaler.
+        Whether a step may be omitted after `before_step`, as by a gradient scaler.
 
     Examples
     --------
     >>> from ccprune.recording import SquaredUpdates
     >>> model, store = nn.Linear(4, 2), SquaredUpdates()
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    >>> with Recorder(model, optimizer, [store], layout=Layout.of(model), pairing="consecutive") as found:
+    >>> with Recorder(model, optimizer, [store], layout=Layout.from_model(model), pairing="consecutive") as found:
     ...     for x in torch.randn(3, 5, 4):
     ...         loss = model(x).square().mean()
     ...         optimizer.zero_grad(); loss.backward()
-    ...         found.before(loss)
+    ...         found.before_step(loss)
     ...         optimizer.step()
     >>> found.records, store.scores["weight"].shape  # the part is a vector
     (2, torch.Size([8]))
@@ -64,7 +64,7 @@ class Recorder(recorder.Recorder):
         pairing: str = "same_batch",
         may_skip: bool = False,
     ) -> None:
-        layout.agree(lambda: {"pairing": pairing, "may_skip": may_skip, "weights": [*layout.held(model)]})
+        layout.agree(lambda: {"pairing": pairing, "may_skip": may_skip, "weights": [*layout.local_tensors(model)]})
         self._layout = layout
         names = [*layout.parts]
         super().__init__(resharded(model), optimizer, stores, pairing=pairing, may_skip=may_skip, only=names)
@@ -74,7 +74,7 @@ class Recorder(recorder.Recorder):
         return super()._current()
 
     def _recorded(self, name: str, weight: Tensor) -> Tensor:
-        return self._layout.cut(name, weight)
+        return self._layout.local_part(name, weight)
 
     def _mean(self, loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
         mean, parts = super()._mean(loss)
@@ -95,7 +95,7 @@ class Screen(lasso.Screen):
 
     Examples
     --------
-    >>> screen = Screen(Layout.of(nn.Linear(2, 1)))
+    >>> screen = Screen(Layout.from_model(nn.Linear(2, 1)))
     >>> screen.update(-3.0, {"weight": torch.tensor([1.0, 2.0])})
     >>> screen.scores["weight"].tolist()
     [3.0, 12.0]
@@ -162,7 +162,7 @@ class WeightExponents(scores.WeightExponents):
     Examples
     --------
     >>> model = nn.Linear(4, 2)
-    >>> {name: part.numel() for name, part in WeightExponents(model, layout=Layout.of(model)).weights.items()}
+    >>> {name: part.numel() for name, part in WeightExponents(model, layout=Layout.from_model(model)).weights.items()}
     {'weight': 8}
     """
 
@@ -178,14 +178,18 @@ class WeightExponents(scores.WeightExponents):
 
         def check() -> dict[str, Any]:
             super(WeightExponents, self).__init__(model, risk=risk, **settings)
-            return {"settings": sorted(settings.items()), "risk": risk is not None, "weights": [*layout.held(model)]}
+            return {
+                "settings": sorted(settings.items()),
+                "risk": risk is not None,
+                "weights": [*layout.local_tensors(model)],
+            }
 
         layout.agree(check)
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
         """Weights by name, of each this rank's part."""
-        return self._layout.own(self._model)
+        return self._layout.local_parts(self._model)
 
     def _mean(self, risk: Tensor) -> Tensor:
         resharded(self._model)  # a forward pass alone may have left parameters whole

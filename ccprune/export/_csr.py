@@ -13,7 +13,7 @@ from ccprune.measure._sparse import fused
 from ccprune.measure.latency import Timing, inferences, sparse
 
 
-def csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) -> Exported:
+def to_csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) -> Exported:
     """Copy a masked model with `ccprune.measure.latency.SparseLinear` layers where these are faster on the CPU.
 
     Each pruned linear layer is timed in both forms on the inputs that it receives for the example batch. It becomes
@@ -45,14 +45,14 @@ def csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) -> 
     --------
     >>> from ccprune import prune, score
     >>> model, x = nn.Sequential(nn.Linear(64, 64)), torch.randn(2, 64)
-    >>> exported = csr(model, prune(model, score("magnitude", model), sparsity=0.9), x, repeats=5)
+    >>> exported = to_csr(model, prune(model, score("magnitude", model), sparsity=0.9), x, repeats=5)
     >>> torch.allclose(exported.model(x), model(x), atol=1e-5)
     True
     """
     example = first_inputs(example, name="example")
     device = tensors(example)[0].device
     if device.type != "cpu":
-        raise ValueError(f"example must be on the CPU, got {device}: use semi_structured or structured on CUDA")
+        raise ValueError(f"example must be on the CPU, got {device}: use to_semi_structured or to_structured on CUDA")
     network = masked_copy(model, mask)
     found, direct = owners(network), fused(network)
     inputs: dict[nn.Module, list[Tensor]] = {}  # of each linear layer in one forward pass

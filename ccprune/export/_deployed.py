@@ -110,7 +110,7 @@ def deploy(
     return {"layers": pd.DataFrame(layers), "measures": pd.DataFrame(rows)}
 
 
-def load_deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: bool = False) -> Mask:
+def load_deployed(folder: str | Path, model: nn.Module, *, key: bytes, rollback: bool = False) -> Mask:
     """Load the current version into the model and return its mask.
 
     Parameters
@@ -119,7 +119,7 @@ def load_deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: boo
         Folder of `deploy`, and the model that is changed in place.
     key : bytes
         Secret with which the versions were signed.
-    back : bool, default False
+    rollback : bool, default False
         Whether to return to the version before the current one first.
 
     Raises
@@ -137,18 +137,18 @@ def load_deployed(folder: str | Path, model: nn.Module, *, key: bytes, back: boo
     >>> for keep in ([[True, True]], [[True, False]]):
     ...     mask = Mask({"weight": torch.tensor(keep)})
     ...     _ = deploy(folder, mask.apply_(model), mask, key=key, measures={})
-    >>> load_deployed(folder, model, key=key).kept, load_deployed(folder, model, key=key, back=True).kept
+    >>> load_deployed(folder, model, key=key).kept, load_deployed(folder, model, key=key, rollback=True).kept
     (1, 2)
     """
     _check(key)
     folder = Path(folder)
     manifest = _verified(folder, key)
-    if back:
+    if rollback:
         if manifest["previous"] is None:
-            raise ValueError(f"back must be False for the first version, got True in {folder}")
+            raise ValueError(f"rollback must be False for the first version, got True in {folder}")
         manifest = _verified(folder, key, manifest["previous"])
     mask = load(folder / f"{manifest['version']}.safetensors", model)
-    if back:
+    if rollback:
         write_atomic(folder / _CURRENT, f"{manifest['version']}\n")
     return mask
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ccprune._util.inputs import call, tensors
-from ccprune._util.modes import copied, eval_mode
+from ccprune._util.modes import copy_model, eval_mode
 from ccprune.mask import Mask, unwrap
 
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A model for inference, exported from a masked model by `csr`, `semi_structured` or `structured`.
+    """A model for inference, exported from a masked model by `to_csr`, `to_semi_structured` or `to_structured`.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Exported:
 def masked_copy(model: nn.Module, mask: Mask) -> nn.Module:
     """Copy the plain model and apply the mask, in eval mode; raises ValueError if the mask does not fit."""
     mask.check(model)  # before copying, since the model may be large
-    return mask.apply_(copied(unwrap(model))).eval()
+    return mask.apply_(copy_model(unwrap(model))).eval()
 
 
 def outputs(model: nn.Module, inputs: Any) -> list[Tensor]:

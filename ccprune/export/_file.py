@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.files import replacing
 from ccprune._util.inputs import raw_bytes
 from ccprune.mask import Mask
@@ -134,8 +134,8 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
     state = _state(model)
     if state.keys() != stored.keys():
         raise ValueError(
-            f"{path} must hold what the model has: missing {listed(sorted(state.keys() - stored.keys()))}, "
-            f"unknown to the model {listed(sorted(stored.keys() - state.keys()))}"
+            f"{path} must hold what the model has: missing {join_first(sorted(state.keys() - stored.keys()))}, "
+            f"unknown to the model {join_first(sorted(stored.keys() - state.keys()))}"
         )
     for name, value in state.items():
         if (value.shape, value.dtype) != (stored[name].shape, stored[name].dtype):
@@ -150,7 +150,9 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
                 f"{path} has different values for {held[_identity(name, value)]!r} and {name!r}, the model one tensor"
             )
     if changed or not digests.keys() <= tensors.keys():
-        raise ValueError(f"{path} is damaged: its values of {listed(changed or sorted(digests))} are not those saved")
+        raise ValueError(
+            f"{path} is damaged: its values of {join_first(changed or sorted(digests))} are not those saved"
+        )
     mask.check(model)  # raises if the names or shapes of the mask are not those of the model
     model.load_state_dict({own: stored[plain] for own, plain in plain_names(model).items()})
     return mask
@@ -162,7 +164,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     state = {names[name]: value for name, value in model.state_dict().items()}
     others = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if others:
-        raise ValueError(f"model's state must be tensors, got others: {listed(others)}")
+        raise ValueError(f"model's state must be tensors, got others: {join_first(others)}")
     return state
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.sparse import to_sparse_semi_structured
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.export._exported import Exported, masked_copy
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
@@ -17,7 +17,7 @@ from ccprune.measure._sparse import fused
 DTYPES = (torch.float16, torch.bfloat16)
 
 
-def semi_structured(model: nn.Module, mask: Mask) -> Exported:
+def to_semi_structured(model: nn.Module, mask: Mask) -> Exported:
     """Copy a masked model with 2:4 linear layers, which multiply half of their weights on sparse tensor cores.
 
     The export is for CUDA devices of compute capability 8.0 or newer, in float16 or bfloat16. Create the mask with
@@ -46,7 +46,7 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
     --------
     >>> model = nn.Linear(64, 64)
     >>> mask = Mask.from_n_m({"weight": model.weight.detach().abs()}, n=2, m=4)
-    >>> exported = semi_structured(model.cuda().half(), mask) if torch.cuda.is_available() else None
+    >>> exported = to_semi_structured(model.cuda().half(), mask) if torch.cuda.is_available() else None
     >>> mask.sparsity
     0.5
     """
@@ -56,7 +56,7 @@ def semi_structured(model: nn.Module, mask: Mask) -> Exported:
     chosen = [name for name, reason in reasons.items() if not reason]
     if not chosen:
         kinds = [f"{name} of {type(found[name][0]).__name__}" for name in mask.keep]
-        raise ValueError(f"mask must prune weights of linear layers, got {listed(kinds)}")
+        raise ValueError(f"mask must prune weights of linear layers, got {join_first(kinds)}")
     for name in chosen:
         module, keep = found[name][0], mask.keep[name]
         if not two_of_four(keep):

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.inputs import Inputs, first_inputs, mapped
+from ccprune._util.inputs import Inputs, first_inputs, map_tensors
 from ccprune.export import _constants as constants
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
@@ -17,7 +17,7 @@ from ccprune.mask._names import Layer, layers, owners
 from ccprune.mask._traced import traced
 
 
-def structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e-5) -> Exported:
+def to_structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e-5) -> Exported:
     """Copy a masked model without its empty channels, which torch-pruning (Fang et al., 2023) removes.
 
     A channel without weights still has a constant output, which is folded into the biases of the next layers. Where
@@ -54,12 +54,12 @@ def structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e
     >>> from ccprune import score
     >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randn(3, 4)
     >>> mask = Mask.from_channels(score("magnitude", model), share=0.5, protect=["2"])
-    >>> structured(model, mask, x).model[0]  # without half of all 10 channels, which are all from this layer
+    >>> to_structured(model, mask, x).model[0]  # without half of all 10 channels, which are all from this layer
     Linear(in_features=4, out_features=3, bias=True)
     """
     example = first_inputs(example, name="example")
     network = masked_copy(model, mask)
-    examples = (example, mapped(constants.other, example))
+    examples = (example, map_tensors(constants.other, example))
     before = [outputs(network, x) for x in examples]
     seen = constants.watched(network, examples)
     trainable = {name: parameter.requires_grad for name, parameter in network.named_parameters()}

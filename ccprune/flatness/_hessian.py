@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import one_of
-from ccprune._util.inputs import samples
-from ccprune._util.modes import in_steps, second_derivatives
+from ccprune._util.checks import require_one_of
+from ccprune._util.inputs import count_samples
+from ccprune._util.modes import decompose_layers, second_derivatives
 from ccprune.flatness._landscape import Landscape, Loss, Weights
 
 
@@ -29,7 +29,7 @@ class Hessian:
     """H, or D H D with the filter norms D, restricted to the remaining weights; symmetric, (size, size)."""
 
     def __init__(self, landscape: Landscape, scale: str) -> None:
-        one_of(("none", "filter"), scale=scale)
+        require_one_of(("none", "filter"), scale=scale)
         self._landscape = landscape
         self._full = HessianLinearOperator(
             _Anchored(landscape),
@@ -37,7 +37,7 @@ class Hessian:
             list(landscape.parameters.values()),
             [({_BATCH: batch}, torch.empty(0)) for batch in landscape.batches],
             num_data=landscape.samples,
-            batch_size_fn=lambda batch: samples(batch[_BATCH][0]),
+            batch_size_fn=lambda batch: count_samples(batch[_BATCH][0]),
             check_deterministic=False,  # done by the landscape; this one would use the global random generator
         )
         self._free = torch.cat([keep.flatten() for keep in landscape.keep.values()]).nonzero()[:, 0]
@@ -79,7 +79,7 @@ class Hessian:
         if self._scale is not None:
             vectors = vectors * self._scale
         full = vectors.new_zeros(self._full.shape[1], vectors.shape[1]).index_copy_(0, self._free, vectors)
-        with without_jit_warnings(), in_steps(self._landscape.model), second_derivatives():
+        with without_jit_warnings(), decompose_layers(self._landscape.model), second_derivatives():
             image = (self._full @ full)[self._free]
         return image if self._scale is None else image * self._scale
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from ccprune._util.checks import differing
-from ccprune._util.inputs import batches, call, is_inputs, mapped, samples
+from ccprune._util.inputs import batches, call, count_samples, is_inputs, map_tensors
 from ccprune._util.modes import eval_mode, replaced
 from ccprune.mask import Axes, Mask, prunable
 from ccprune.mask._kinds import axes_of
@@ -49,8 +49,8 @@ class Landscape:
             raise TypeError(f"model must have float32 or float64 weights of one kind on one device, got {kinds}")
         self.keep = _keep(self.weights, mask, {name for name, weight in parameters.items() if not weight.requires_grad})
         self.norms = {name: self._filter_norm(name, weight) for name, weight in self.weights.items()}
-        self.batches = [mapped(lambda value: value.to(self.device), batch) for batch in _batches(data)]
-        self.samples = sum(samples(x) for x, _ in self.batches)
+        self.batches = [map_tensors(lambda value: value.to(self.device), batch) for batch in _batches(data)]
+        self.samples = sum(count_samples(x) for x, _ in self.batches)
         once, again = (self._mean(self.batches[:1], {}) for _ in range(2))
         if not math.isclose(once, again, rel_tol=1e-5, abs_tol=1e-8):
             raise ValueError(f"loss must be the same in two passes over the same data, got {once:.8g} and {again:.8g}")
@@ -70,7 +70,7 @@ class Landscape:
         slope = {name: torch.zeros_like(weight) for name, weight in moved.items()}
         for x, y in self.batches:
             for name, part in grad(self._batch_loss)(moved, x, y).items():
-                slope[name].add_(part, alpha=samples(x) / self.samples)
+                slope[name].add_(part, alpha=count_samples(x) / self.samples)
         return slope
 
     def random_direction(self, generator: torch.Generator) -> Weights:
@@ -111,10 +111,10 @@ class Landscape:
         return norm.reshape([size if axis in axes else 1 for axis, size in enumerate(values.shape)])
 
     def _mean(self, data: list[tuple[Any, Any]], offset: Mapping[str, Tensor]) -> float:
-        count = sum(samples(x) for x, _ in data)
+        count = sum(count_samples(x) for x, _ in data)
         with torch.no_grad():
             moved = self._moved(offset)
-            total = sum(samples(x) * float(self._batch_loss(moved, x, y)) for x, y in data)
+            total = sum(count_samples(x) * float(self._batch_loss(moved, x, y)) for x, y in data)
         if not math.isfinite(total):
             where = ": try a smaller radius" if offset else ""
             raise ValueError(f"loss must be finite, got {total / count} on {count} samples{where}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least, inside_unit_interval
+from ccprune._util.checks import require_at_least, require_inside_unit_interval
 from ccprune.flatness._hessian import COLUMNS, Hessian
 from ccprune.flatness._lanczos import block_lanczos
 from ccprune.flatness._landscape import Data, Loss, measuring
@@ -123,9 +123,9 @@ def top_eigenvalues(
     >>> round(found.values.item(), 3)
     9.0
     """
-    inside_unit_interval(tol=tol)
-    at_least(1, k=k)
-    at_least(k, max_products=max_products)
+    require_inside_unit_interval(tol=tol)
+    require_at_least(1, k=k)
+    require_at_least(k, max_products=max_products)
     with measuring(model, loss, data, mask, only, skip) as landscape:
         hessian = Hessian(landscape, scale)
         if k > hessian.size:
@@ -185,7 +185,7 @@ def trace(
     >>> round(found.estimate, 3), round(found.stderr, 3)
     (9.0, 0.0)
     """
-    at_least(2, probes=probes)
+    require_at_least(2, probes=probes)
     with measuring(model, loss, data, mask, only, skip) as landscape:
         hessian = Hessian(landscape, scale)
         generator, estimates = torch.Generator().manual_seed(seed), []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least, one_of
+from ccprune._util.checks import require_at_least, require_one_of
 from ccprune.flatness._landscape import Data, Loss, Weights, measuring
 from ccprune.mask import Mask
 from ccprune.mask._prunable import Chosen
@@ -94,11 +94,11 @@ def sharpness(
     >>> round(found.increase, 3)  # from 2^2 to 3^2
     5.0
     """
-    one_of(("random", "worst"), mode=mode)
+    require_one_of(("random", "worst"), mode=mode)
     if not 0 <= radius < math.inf:
         raise ValueError(f"radius must be finite and at least 0, got {radius!r}")
-    at_least(2, draws=draws)
-    at_least(1, steps=steps)
+    require_at_least(2, draws=draws)
+    require_at_least(1, steps=steps)
     generator = torch.Generator().manual_seed(seed)
     with measuring(model, loss, data, mask, only, skip) as landscape:
         found, base = [], landscape.value({})

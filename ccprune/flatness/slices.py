@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least, differing
+from ccprune._util.checks import differing, require_at_least
 from ccprune.flatness._landscape import Data, Landscape, Loss, Weights, measuring
 from ccprune.mask import Mask
 from ccprune.mask._prunable import Chosen
@@ -129,7 +129,7 @@ def slice_2d(
 def _coordinates(radius: float, points: int) -> Tensor:
     if not 0 < radius < math.inf:
         raise ValueError(f"radius must be finite and above 0, got {radius!r}")
-    at_least(3, points=points)
+    require_at_least(3, points=points)
     if points % 2 == 0:
         raise ValueError(f"points must be odd, so that the model itself is one of them, got {points}")
     half = points // 2

@@ -15,7 +15,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from ccprune._util.checks import at_least, one_of, rows_within
+from ccprune._util.checks import require_at_least, require_one_of, rows_within
 from ccprune._util.series import Series, as_tensor, finite
 from ccprune._util.threads import one_thread
 from ccprune.granger._columns import Sums, by_columns
@@ -112,12 +112,12 @@ def granger_test(
     >>> (granger_test(effect, causes, max_lag=2).min_p < 0.001).tolist()
     [True, False]
     """
-    at_least(0, augment=augment)
-    at_least(1, max_lag=max_lag)
-    one_of(("ssr_chi2", "ssr_f"), test=test)
-    one_of(("nonrobust", "HAC"), cov_type=cov_type)
+    require_at_least(0, augment=augment)
+    require_at_least(1, max_lag=max_lag)
+    require_one_of(("ssr_chi2", "ssr_f"), test=test)
+    require_one_of(("nonrobust", "HAC"), cov_type=cov_type)
     if time_varying is not None:
-        one_of(("effect", "change"), time_varying=time_varying)
+        require_one_of(("effect", "change"), time_varying=time_varying)
     effect, causes = as_tensor("effect", effect), as_tensor("causes", causes)
     given = causes.new_empty(*causes.shape[:1], 0) if covariates is None else as_tensor("covariates", covariates)
     series, varies = 3 + given.shape[1:].numel(), time_varying is not None

@@ -7,7 +7,7 @@ from scipy import special
 from torch import Tensor
 
 from ccprune._util.changes import check_changes
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 
 
 class BlockCovariance:
@@ -34,7 +34,7 @@ class BlockCovariance:
     """
 
     def __init__(self, *, block: int = 20) -> None:
-        at_least(2, block=block)
+        require_at_least(2, block=block)
         self.block, self.blocks = block, 0
         self._records, self._loss = 0, 0.0  # of the current block
         self._sums: dict[str, Tensor] = {}  # x, dL x, c, c^2 in the first dimension

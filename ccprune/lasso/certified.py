@@ -15,7 +15,7 @@ import torch
 from scipy.linalg import LinAlgError, solve_triangular
 from torch import Tensor
 
-from ccprune._util.checks import inside_unit_interval
+from ccprune._util.checks import require_inside_unit_interval
 from ccprune.lasso.problem import Gap, LassoResult, check, check_penalty, correlation, gap_of, predict
 
 _ROUNDS = 30
@@ -152,7 +152,7 @@ def _along(X: Tensor, y: Tensor, alphas: Sequence[float], tol: float) -> Iterato
         raise ValueError("alphas must hold at least one penalty")
     for alpha in alphas:
         check_penalty(alpha, positive=True)
-    inside_unit_interval(tol=tol)
+    require_inside_unit_interval(tol=tol)
     with_y = check(X, y)
     target = y.detach().to(X.device, torch.float64)
     index = torch.zeros(0, dtype=torch.int64, device=X.device)

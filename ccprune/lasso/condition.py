@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ccprune._util.checks import one_of
+from ccprune._util.checks import require_one_of
 from ccprune.lasso.stochastic import check_steps, step_sizes_of_records
 from ccprune.mask import SCOPES
 
@@ -69,7 +69,7 @@ def bound(
 ) -> Condition:
     """Compute the condition from dL (T,) and ||x_t||_2 (T,) of each tensor; arguments as in `Screen.condition`."""
     check_steps(eta0, power_t, batch_size, max_iter)
-    one_of(SCOPES, scope=scope)
+    require_one_of(SCOPES, scope=scope)
     if scope == "global":
         norms = {"all": np.linalg.norm(list(norms.values()), axis=0)}
     records = len(losses)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
-from ccprune._util.checks import at_least, one_of
+from ccprune._util.checks import require_at_least, require_one_of
 from ccprune.lasso import _cpu
 from ccprune.lasso.problem import LassoResult, check, check_penalty, duality_gap, flat_rows
 
@@ -87,8 +87,8 @@ def truncated_gradient(
     check(X, y)
     check_penalty(alpha)
     check_steps(eta0, power_t, batch_size, max_iter)
-    at_least(1, patience=patience)
-    one_of(get_args(Stop), stop=stop)
+    require_at_least(1, patience=patience)
+    require_one_of(get_args(Stop), stop=stop)
     if not tol >= 0:
         raise ValueError(f"tol must be at least 0, got {tol!r}")
     records = len(y)
@@ -149,7 +149,7 @@ def record_weights(
     >>> bool(weights[0] > weights[3])
     True
     """
-    at_least(1, records=records)
+    require_at_least(1, records=records)
     check_steps(1.0, power_t, batch_size, max_iter)
     weights, order, shuffle = np.zeros(records), np.arange(records), _permutation(records, seed)
     for done in range(max_iter):
@@ -178,7 +178,7 @@ def check_steps(eta0: float, power_t: float, batch_size: int, max_iter: int) -> 
         raise ValueError(f"eta0 must be positive and finite, got {eta0!r}")
     if not 0 <= power_t < float("inf"):
         raise ValueError(f"power_t must be at least 0 and finite, got {power_t!r}")
-    at_least(1, batch_size=batch_size, max_iter=max_iter)
+    require_at_least(1, batch_size=batch_size, max_iter=max_iter)
 
 
 def _permutation(count: int, seed: int | None) -> np.ndarray:

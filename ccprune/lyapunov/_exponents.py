@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import at_least, rows_within
+from ccprune._util.checks import require_at_least, rows_within
 from ccprune._util.series import Series, as_tensor, check_series
 from ccprune._util.threads import one_thread
 from ccprune.lyapunov import _cpu as _lyapunov_cpu
@@ -37,7 +37,7 @@ def window_count(points: int, window: int, stride: int) -> int:
     >>> window_count(100, window=50, stride=45)
     2
     """
-    at_least(1, window=window, stride=stride)
+    require_at_least(1, window=window, stride=stride)
     return 0 if points < window else (points - window) // stride + 1
 
 
@@ -102,8 +102,8 @@ def stretching_curves(
     """
     series = as_tensor("series", series)
     check_series("series", series)
-    at_least(1, embed_dim=embed_dim, delay=delay, steps=steps)
-    at_least(0, theiler=theiler)
+    require_at_least(1, embed_dim=embed_dim, delay=delay, steps=steps)
+    require_at_least(0, theiler=theiler)
     upto = steps if upto is None else upto
     if not 0 <= upto <= steps:
         raise ValueError(f"upto must lie in 0..steps={steps}, got {upto}")

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import at_least, rows_within
+from ccprune._util.checks import require_at_least, rows_within
 from ccprune._util.series import Series, as_tensor, check_series
 from ccprune.lyapunov._exponents import MAX_BYTES
 
@@ -63,7 +63,7 @@ def zero_one_test(series: Series, *, frequencies: int = 100, seed: int = 0, max_
     """
     series = as_tensor("series", series)
     check_series("series", series)
-    at_least(1, frequencies=frequencies)
+    require_at_least(1, frequencies=frequencies)
     points = series.shape[1]
     if points < _SHORTEST:
         raise ValueError(f"series must have at least {_SHORTEST} points, got {points}")

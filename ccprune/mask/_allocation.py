@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 
 #: Allocations of `Mask.from_scores`; those of channels and groups are the first two.
 ALLOCATIONS = ("global", "uniform", "erk", "lamp")
@@ -21,7 +21,7 @@ def protected(names: Collection[str], protect: Iterable[str]) -> set[str]:
         matches = {name for name in names if _covers(wanted, name)}
         if not matches:
             raise ValueError(
-                f"protect must name parameters that have scores or their modules, {listed(names)}, got {wanted!r}"
+                f"protect must name parameters that have scores or their modules, {join_first(names)}, got {wanted!r}"
             )
         found |= matches
     return found
@@ -39,14 +39,14 @@ def parts(names: Collection[str], sparsity: Mapping[str, float], argument: str) 
             missing.append(name)
     if missing:
         raise ValueError(
-            f"{argument} must name every parameter that has scores, or its module, missing {listed(missing)}; the key "
-            "'' is that of all others"
+            f"{argument} must name every parameter that has scores, or its module, missing {join_first(missing)}; the "
+            "key '' is that of all others"
         )
     empty = [key for key, members in found.items() if not members]
     if empty:
         raise ValueError(
-            f"{argument} must name parameters that have scores or their modules, {listed(names)}, each once, got "
-            f"{listed(empty)}"
+            f"{argument} must name parameters that have scores or their modules, {join_first(names)}, each once, got "
+            f"{join_first(empty)}"
         )
     return found
 

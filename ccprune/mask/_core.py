@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.modes import replaced
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
-from ccprune.mask._from_scores import FromScores
+from ccprune.mask._from_scores import MaskConstructors
 from ccprune.mask._names import matched, require_axes
 from ccprune.mask._prunable import Chosen, prunable
 
@@ -27,7 +27,7 @@ _REQUESTED, _STRUCTURED = ".requested", ".structured"  # no parameter's name beg
 
 
 @dataclass(frozen=True, eq=False)
-class Mask(FromScores):
+class Mask(MaskConstructors):
     """Mask of the weights that are kept.
 
     A mask is a plain value. It can be deep-copied, pickled, and stored through `state_dict`.
@@ -85,12 +85,12 @@ class Mask(FromScores):
         """Return the scores with -inf at pruned weights; ValueError if they lack a parameter of the mask."""
         missing = [name for name in self.keep if name not in scores]
         if missing:
-            raise ValueError(f"scores must name the mask's parameters, missing {listed(missing)}")
+            raise ValueError(f"scores must name the mask's parameters, missing {join_first(missing)}")
         return {
             name: scores[name].masked_fill(~keep.to(scores[name].device), -math.inf) for name, keep in self.keep.items()
         }
 
-    def shuffled(self, *, seed: int) -> "Mask":
+    def shuffle(self, *, seed: int) -> "Mask":
         """Return a mask with the same number of kept weights in each tensor, at random positions, as a control."""
         generator = torch.Generator().manual_seed(seed)
         keep = {}

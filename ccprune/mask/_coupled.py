@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ccprune._util.checks import at_least, listed
-from ccprune._util.modes import copied
+from ccprune._util.checks import join_first, require_at_least
+from ccprune._util.modes import copy_model
 from ccprune.mask._groups import Group, Slices
 from ccprune.mask._kinds import axes_of
 from ccprune.mask._names import owners, unwrap
@@ -52,7 +52,7 @@ def attention_heads(model: nn.Module, x: Any, heads: Mapping[str, int]) -> dict[
     weights, places = prunable(model, frozen=True), owners(model)
     found = {}
     for module, count in heads.items():
-        at_least(1, **{f"heads[{module!r}]": count})
+        require_at_least(1, **{f"heads[{module!r}]": count})
         names = [name for name in weights if not module or name.startswith(f"{module}.")]
         if len(names) < 2:
             raise ValueError(f"heads must name modules with input and output projections, got {module!r}")
@@ -70,7 +70,7 @@ def attention_heads(model: nn.Module, x: Any, heads: Mapping[str, int]) -> dict[
     if wrong:
         raise ValueError(
             "heads must name modules of that many heads whose last weight is the output projection, got "
-            f"{listed(sorted(wrong))}: heads without it influence the outputs"
+            f"{join_first(sorted(wrong))}: heads without it influence the outputs"
         )
     return found
 
@@ -109,5 +109,5 @@ def coupled_channels(model: nn.Module, x: Any) -> dict[str, Group]:
     >>> coupled_channels(model, torch.randn(1, 4))["0.weight"].units  # the outputs of the last layer are the model's
     8
     """
-    _, groups = traced(copied(unwrap(model)), x)
+    _, groups = traced(copy_model(unwrap(model)), x)
     return {group.outputs[0].parameter: group for _, group in groups if group is not None}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.mask._names import unwrap
 
 
@@ -45,7 +45,7 @@ class Enforcement:
         found = {name: count for name, count in self._violations().items() if count}
         if found:
             raise ValueError(
-                f"model's pruned weights must be zero, got {sum(found.values())} that are not, in {listed(found)}: "
+                f"model's pruned weights must be zero, got {sum(found.values())} that are not, in {join_first(found)}: "
                 "something other than the optimizers passed to enforce changed them; enforce(model) without optimizers "
                 "applies the mask before every forward pass"
             )
@@ -74,8 +74,8 @@ def after_steps(
     lacking = [name for name, weight in weights.items() if weight.requires_grad and id(weight) not in held]
     if lacking:
         raise ValueError(
-            f"optimizer must hold the model's pruned weights, it lacks {listed(lacking)}: pass every optimizer that "
-            "trains the model"
+            f"optimizer must hold the model's pruned weights, it lacks {join_first(lacking)}: pass every optimizer "
+            "that trains the model"
         )
 
     def again(*_: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import at_least, listed
+from ccprune._util.checks import join_first, require_at_least
 from ccprune.mask._allocation import ALLOCATIONS, protected
 from ccprune.mask._groups import Group, rows, unit_scores
 from ccprune.mask._select import check_scores, drop_lowest, n_of_m, select
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ccprune.mask._core import Mask
 
 
-class FromScores:
+class MaskConstructors:
     """Constructors of `Mask` from scores {name: Tensor}, larger = keep."""
 
     if TYPE_CHECKING:  # the constructor of Mask
@@ -94,7 +94,7 @@ class FromScores:
         {'body.0': 4, 'body.1': 4, 'head': 4}
         """
         check_scores(scores)
-        at_least(0, min_per_layer=min_per_layer)
+        require_at_least(0, min_per_layer=min_per_layer)
         keep = select(
             scores,
             fraction=sparsity,
@@ -154,8 +154,8 @@ class FromScores:
         [[True, False, True, False]]
         """
         check_scores(scores)
-        at_least(0, n=n)
-        at_least(max(1, n), m=m)
+        require_at_least(0, n=n)
+        require_at_least(max(1, n), m=m)
         earlier, safe = _earlier(scores, previous), protected(scores, protect)
         keep = {}
         for name, score in scores.items():
@@ -217,7 +217,7 @@ class FromScores:
         [[True, True], [False, False]]
         """
         check_scores(scores)
-        at_least(0, min_per_layer=min_per_layer)
+        require_at_least(0, min_per_layer=min_per_layer)
         found = rows(scores) if groups is None else groups
         units = unit_scores(scores, found, norm)  # raises if a parameter has no scores
         earlier = None
@@ -248,7 +248,9 @@ class FromScores:
         """
         check_scores(scores)
         if kept.keys() != scores.keys():
-            raise ValueError(f"kept must name the parameters {listed(sorted(scores))}, got {listed(sorted(kept))}")
+            raise ValueError(
+                f"kept must name the parameters {join_first(sorted(scores))}, got {join_first(sorted(kept))}"
+            )
         for name, score in scores.items():
             if not 0 <= kept[name] <= score.numel():
                 raise ValueError(f"kept[{name!r}] must lie in 0..{score.numel()}, got {kept[name]}")
@@ -263,6 +265,6 @@ def _earlier(scores: Mapping[str, Tensor], previous: "Mask | None") -> dict[str,
     if shapes != {name: keep.shape for name, keep in previous.keep.items()}:
         raise ValueError(
             "previous must have the names and shapes of the scores, "
-            f"{listed(sorted(scores))}, got {listed(sorted(previous.keep))}"
+            f"{join_first(sorted(scores))}, got {join_first(sorted(previous.keep))}"
         )
     return {name: previous.keep[name].flatten() for name in scores}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import listed, one_of
+from ccprune._util.checks import join_first, require_one_of
 
 NORMS = ("sum", "l2")
 
@@ -57,10 +57,12 @@ def rows(scores: Mapping[str, Tensor]) -> dict[str, Group]:
 
 def unit_scores(scores: Mapping[str, Tensor], groups: Mapping[str, Group], norm: str) -> dict[str, Tensor]:
     """Return {group: Tensor (units,)}, the sum or Euclidean norm over the weights of each unit, in float64."""
-    one_of(NORMS, norm=norm)
+    require_one_of(NORMS, norm=norm)
     parts = {part.parameter for group in groups.values() for part in (*group.outputs, *group.inputs)}
     if not groups or parts - scores.keys():
-        raise ValueError(f"scores must name all parameters of groups, missing {listed(sorted(parts - scores.keys()))}")
+        raise ValueError(
+            f"scores must name all parameters of groups, missing {join_first(sorted(parts - scores.keys()))}"
+        )
     if norm == "sum":
         found = {name: group.sums(scores) for name, group in groups.items()}
     else:

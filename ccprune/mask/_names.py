@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim.swa_utils import AveragedModel
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.mask._kinds import Axes, axes_of
 
 #: Layers that exports can make smaller.
@@ -54,7 +54,9 @@ def require_values(weights: Mapping[str, Tensor]) -> None:
     """Raise ValueError naming the weights on the meta device."""
     missing = [name for name, weight in weights.items() if weight.is_meta]
     if missing:
-        raise ValueError(f"model must have values, {listed(missing)} are on the meta device: load the weights first")
+        raise ValueError(
+            f"model must have values, {join_first(missing)} are on the meta device: load the weights first"
+        )
 
 
 def owners(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
@@ -83,7 +85,7 @@ def matched(model: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[str, Ten
             inside = [longer.removesuffix(f".{name}") for longer in found if longer.endswith(f".{name}")]
             if not hint and len(inside) == 1:
                 hint = f"; pass its attribute {inside[0]}"
-            raise ValueError(f"model has no parameter {name!r}{hint}; it has {listed(sorted(found))}")
+            raise ValueError(f"model has no parameter {name!r}{hint}; it has {join_first(sorted(found))}")
         parameter = found[name]
         require_numbers(name, parameter)
         if parameter.shape != stays.shape:
@@ -100,8 +102,8 @@ def require_axes(model: nn.Module, names: Collection[str]) -> None:
     wrong = [name for name in names if axes_of(*found[name]) != Axes()]
     if wrong:
         raise ValueError(
-            f"mask must not prune channels or groups of inputs of {listed(wrong)}, whose layers have other axes; leave "
-            "them out of the scores with `skip`"
+            f"mask must not prune channels or groups of inputs of {join_first(wrong)}, whose layers have other axes; "
+            "leave them out of the scores with `skip`"
         )
 
 

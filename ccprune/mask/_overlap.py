@@ -1,6 +1,6 @@
 """Overlap of two masks."""
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.mask._core import Mask
 
 
@@ -23,7 +23,7 @@ def jaccard_kept(a: Mask, b: Mask) -> float:
     """
     if a.keep.keys() != b.keep.keys():
         raise ValueError(
-            f"a and b must name the same parameters, got {listed(sorted(a.keep))} and {listed(sorted(b.keep))}"
+            f"a and b must name the same parameters, got {join_first(sorted(a.keep))} and {join_first(sorted(b.keep))}"
         )
     pairs = [(keep, b.keep[name].to(keep.device)) for name, keep in a.keep.items()]
     both = sum(int((one & other).sum()) for one, other in pairs)

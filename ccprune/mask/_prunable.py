@@ -6,7 +6,7 @@ from contextvars import ContextVar
 
 from torch import nn
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.mask._kinds import kind_of
 from ccprune.mask._names import PlainNames, parameters_of, require_numbers, unwrap
 
@@ -82,7 +82,7 @@ def prunable(
     asleep = [names[id(one)] for one in parameters if not frozen and not one.requires_grad]
     if not left or asleep:
         raise ValueError(
-            f"model's prunable weights must not be frozen, got {listed(asleep or found)}: score has the argument "
+            f"model's prunable weights must not be frozen, got {join_first(asleep or found)}: score has the argument "
             "frozen=True"
         )
     return left
@@ -138,7 +138,7 @@ def _chosen(model: nn.Module, entries: Chosen | None, argument: str) -> tuple[se
         elif not found:
             unknown.append(entry if isinstance(entry, str) else type(entry).__name__)
     if unknown:
-        raise ValueError(f"{argument} must name modules or parameters of the model, got {listed(unknown)}")
+        raise ValueError(f"{argument} must name modules or parameters of the model, got {join_first(unknown)}")
     inside = {id(one) for module in held for one in (*module.modules(), *module.parameters())}
     named = {id(one) for one in (*held, *parameters)}
     return named, inside | named, parameters

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ccprune._util.checks import at_least, fraction
-from ccprune._util.inputs import Inputs, batches, call, mean_loss, samples
+from ccprune._util.checks import require_at_least, require_fraction
+from ccprune._util.inputs import Inputs, batches, call, count_samples, mean_loss
 from ccprune._util.modes import eval_mode
 from ccprune.mask._allocation import protected
 from ccprune.mask._core import Mask
@@ -71,7 +71,7 @@ def sensitivity(
 
     def mean(mask: Mask) -> float:
         with mask.applied(model), eval_mode(model), torch.no_grad():
-            parts = [(float(mean_loss(loss, call(model, inputs), t)), samples(inputs)) for inputs, t in data]
+            parts = [(float(mean_loss(loss, call(model, inputs), t)), count_samples(inputs)) for inputs, t in data]
         return sum(value * count for value, count in parts) / sum(count for _, count in parts)
 
     dense = mean(Mask({name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}))
@@ -130,8 +130,8 @@ def allocate(
     >>> allocate(table, scores, sparsity=0.6)
     {'a': 0.5, 'b': 0.7}
     """
-    fraction("sparsity", sparsity)
-    at_least(0, min_per_layer=min_per_layer)
+    require_fraction("sparsity", sparsity)
+    require_at_least(0, min_per_layer=min_per_layer)
     if [*table.index] != [*scores]:
         raise ValueError("table must have the parameters of the scores, in their order, as sensitivity returns it")
     safe = protected(scores, protect)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ccprune._util import checks
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.mask._allocation import ALLOCATIONS, erk, lamp, parts, protected
 
 SCOPES = ("global", "layer")
@@ -59,7 +59,7 @@ def select(
     The rules and errors are those of `Mask.from_scores`. `earlier` has the units that an earlier mask keeps, flattened.
     `asked` is the name of the argument `fraction` in error messages, and `allocations` are those that it can have.
     """
-    checks.one_of(allocations, allocation=allocation)
+    checks.require_one_of(allocations, allocation=allocation)
     safe = protected(scores, protect)
     if isinstance(fraction, Mapping):
         chosen: dict[str, Tensor] = {}
@@ -81,7 +81,7 @@ def _select(
     asked: str,
 ) -> dict[str, Tensor]:
     """Return the units to keep, {name: bool Tensor (units,)}, of one part of the model."""
-    checks.fraction(asked, fraction)
+    checks.require_fraction(asked, fraction)
     safe = protect & scores.keys()
     shapes = [score.shape for score in scores.values()]
     if allocation == "lamp":
@@ -95,7 +95,7 @@ def _select(
     count = sum(wanted)
     if count > sum(most):
         raise ValueError(
-            f"{asked} {fraction} cannot be reached with protect={listed(sorted(safe))} and "
+            f"{asked} {fraction} cannot be reached with protect={join_first(sorted(safe))} and "
             f"min_per_layer={min_per_layer}: the largest reachable is {sum(most) / sum(sizes)}"
         )
     if count < sum(lost):
@@ -228,7 +228,7 @@ def _warn_of_floor(counts: list[int], names: list[str], most: list[int], min_per
         # The stack level is that of the caller of the Mask's method.
         warnings.warn(
             f"these layers would keep fewer than min_per_layer={min_per_layer}, so others are pruned more: "
-            f"{listed(hit)}",
+            f"{join_first(hit)}",
             LayerFloorWarning,
             stacklevel=5,
         )

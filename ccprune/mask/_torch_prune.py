@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.mask._names import owners
 from ccprune.mask._prunable import candidates
 
@@ -48,7 +48,7 @@ def read(model: nn.Module) -> dict[str, Tensor]:
         if name.endswith("_mask") and f"{name[:-5]}_orig" in module._parameters and (id(module), name) not in known
     ]
     if others:
-        raise ValueError(f"model must have masks of weights that can be pruned only, got {listed(others)}")
+        raise ValueError(f"model must have masks of weights that can be pruned only, got {join_first(others)}")
     keep: dict[str, Tensor] = {}
     first: dict[int, str] = {}
     masked = False

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.inputs import call, tensors
 from ccprune._util.modes import eval_mode, replaced
 from ccprune.mask._groups import Group, Slices
@@ -33,7 +33,7 @@ def traced(network: nn.Module, x: Any) -> tuple[Any, list[tuple[Any, Group | Non
         and not isinstance(module, nn.RNNBase | nn.RNNCellBase)
     ]
     if unknown:
-        raise ValueError(f"model must have only layers that torch-pruning supports, got {listed(unknown)}")
+        raise ValueError(f"model must have only layers that torch-pruning supports, got {join_first(unknown)}")
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     graph = torch_pruning.DependencyGraph()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ccprune._util.checks import at_least, fraction
+from ccprune._util.checks import require_at_least, require_fraction
 
 
 def cubic(total: float, *, iterations: int) -> tuple[float, ...]:
@@ -28,8 +28,8 @@ def cubic(total: float, *, iterations: int) -> tuple[float, ...]:
     >>> [round(sparsity, 3) for sparsity in cubic(0.9, iterations=3)]
     [0.633, 0.867, 0.9]
     """
-    fraction("total", total)
-    at_least(1, iterations=iterations)
+    require_fraction("total", total)
+    require_at_least(1, iterations=iterations)
     return tuple(total * (1 - (1 - i / iterations) ** 3) for i in range(1, iterations + 1))
 
 
@@ -58,10 +58,10 @@ def geometric(total: float, *, iterations: int) -> tuple[float, ...]:
     >>> [round(sparsity, 3) for sparsity in geometric(0.9, iterations=3)]
     [0.536, 0.785, 0.9]
     """
-    fraction("total", total)
+    require_fraction("total", total)
     if total == 1:
         raise ValueError(f"total must lie in [0, 1), got {total!r}")
-    at_least(1, iterations=iterations)
+    require_at_least(1, iterations=iterations)
     # The last sparsity is `total` without rounding error.
     return (*(1 - (1 - total) ** (i / iterations) for i in range(1, iterations)), total)
 
@@ -71,8 +71,8 @@ def check_schedule(schedule: Mapping[int, float]) -> dict[int, float]:
     if not isinstance(schedule, Mapping) or not schedule:
         raise TypeError(f"schedule must be a mapping of numbers of steps or epochs to sparsities, got {schedule!r}")
     for number, sparsity in schedule.items():
-        at_least(1, **{"a key of schedule": number})
-        fraction(f"schedule[{number}]", sparsity)
+        require_at_least(1, **{"a key of schedule": number})
+        require_fraction(f"schedule[{number}]", sparsity)
     found = {int(number): float(schedule[number]) for number in sorted(schedule)}
     if [*found.values()] != sorted(found.values()):
         raise ValueError(f"schedule must have sparsities that do not decrease, got {[*found.values()]}")

@@ -3,7 +3,7 @@
 import pandas as pd
 from torch import nn
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune.mask import Mask
 from ccprune.mask._kinds import kind_of
 from ccprune.mask._names import owners
@@ -59,7 +59,7 @@ def coverage(table: pd.DataFrame, masked: int, pruned: int) -> list[str]:
     matrices = table["dimensions"] > 1
     kinds = table["kind"].where(matrices, VECTORS)
     for kind, part in table.groupby(kinds, sort=False):
-        lines.append(f"left out: {int(part['weights'].sum())} in {kind} {listed(part.index)}")
+        lines.append(f"left out: {int(part['weights'].sum())} in {kind} {join_first(part.index)}")
     return lines
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from ccprune._util.checks import listed
-from ccprune._util.modes import copied
+from ccprune._util.checks import join_first
+from ccprune._util.modes import copy_model
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
 
@@ -87,7 +87,7 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     ('SparseLinear', True)
     """
     mask.check(model)  # raises if the mask does not fit
-    whole = nn.ModuleList([copied(model)])  # so that a model that is a single layer has a parent too
+    whole = nn.ModuleList([copy_model(model)])  # so that a model that is a single layer has a parent too
     parameters = {name: module._parameters[attribute] for name, (module, attribute) in owners(whole[0]).items()}
     keep = {id(parameters[name]): value.to(parameters[name].device) for name, value in mask.keep.items()}
     # Keyed by the identity of the replaced object, so that tied weights stay tied and a layer with two names stays one.
@@ -108,7 +108,7 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     dense = [name for name, value in mask.keep.items() if id(parameters[name]) in left and not bool(value.all())]
     if dense:
         raise ValueError(
-            f"mask must prune weights of nn.Linear only, and not in nn.TransformerEncoderLayer, got {listed(dense)}"
+            f"mask must prune weights of nn.Linear only, and not in nn.TransformerEncoderLayer, got {join_first(dense)}"
         )
     return whole[0]
 

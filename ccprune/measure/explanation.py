@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune._util.modes import eval_mode
 
 
@@ -48,7 +48,7 @@ def shapley_values(model: nn.Module, x: Tensor, background: Tensor, *, permutati
     ----------
     Strumbelj and Kononenko (2014); Lundberg and Lee (2017). The orders are paired as in Mitchell et al. (2022).
     """
-    at_least(1, permutations=permutations)
+    require_at_least(1, permutations=permutations)
     if x.ndim < 2 or not len(x) or not len(background) or background.shape[1:] != x.shape[1:]:
         shapes = f"{tuple(x.shape)} and {tuple(background.shape)}"
         raise ValueError(f"x and background must be samples (n, ...) and (m, ...) of the same features, got {shapes}")
@@ -91,7 +91,7 @@ def integrated_gradients(model: nn.Module, x: Tensor, baseline: Tensor, *, steps
     ----------
     Sundararajan, Taly and Yan (2017), equation 3.
     """
-    at_least(1, steps=steps)
+    require_at_least(1, steps=steps)
     if x.ndim < 2 or not len(x) or baseline.shape != x.shape[1:]:
         raise ValueError(f"baseline must be one sample of x, got {tuple(baseline.shape)} for {tuple(x.shape)}")
     total = 0.0
@@ -136,7 +136,7 @@ def agreement(a: ArrayLike, b: ArrayLike, *, k: int = 5) -> Agreement:
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
         raise ValueError(f"a and b must be importances of 2 or more features, got {first.shape} and {second.shape}")
-    at_least(1, k=k)
+    require_at_least(1, k=k)
     from scipy.stats import spearmanr  # slow to import
 
     k = min(k, len(first) - 1)

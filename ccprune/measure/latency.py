@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune._util.inputs import Inputs, call, first_inputs, mean_loss, tensors
-from ccprune._util.modes import copied, eval_mode
+from ccprune._util.modes import copy_model, eval_mode
 from ccprune.mask import Mask
 from ccprune.measure._sparse import SparseLinear, sparse
 
@@ -163,8 +163,8 @@ def compare(
     if not set(forms) <= set(FORMS) or "dense" not in forms:
         raise ValueError(f"forms must be 'dense' and any others of {FORMS}, got {tuple(forms)}")
     make = {
-        "dense": lambda: copied(model),
-        "masked": lambda: mask.apply_(copied(model)),
+        "dense": lambda: copy_model(model),
+        "masked": lambda: mask.apply_(copy_model(model)),
         "sparse": lambda: sparse(model, mask),
     }
     networks = {form: make[form]() for form in forms}
@@ -197,8 +197,8 @@ def _step(model: nn.Module, x: Any, y: Any, mask: Mask | None, loss: Loss) -> Ca
 def _timed(
     calls: Mapping[str, Callable[[], object]], device: torch.device, repeats: int, warmup: int
 ) -> dict[str, Timing]:
-    at_least(1, repeats=repeats)
-    at_least(0, warmup=warmup)
+    require_at_least(1, repeats=repeats)
+    require_at_least(0, warmup=warmup)
     on_cuda = device.type == "cuda"
     wait = partial(torch.cuda.synchronize, device) if on_cuda else lambda: None
     seconds: dict[str, list[float]] = {name: [] for name in calls}

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from ccprune._util.inputs import Inputs, call, first_inputs, samples
-from ccprune._util.modes import eval_mode, in_steps
+from ccprune._util.inputs import Inputs, call, count_samples, first_inputs
+from ccprune._util.modes import decompose_layers, eval_mode
 from ccprune.mask import Mask, unwrap
 from ccprune.mask._kinds import kind_of
 from ccprune.mask._names import owners
@@ -27,7 +27,7 @@ from ccprune.measure._uses import PARTS, uses
 UNCOUNTED = "not counted: "  # prefix of the rows of kernels that cannot be counted
 
 # Kernels with products that torch 2.13's counter does not count. Fused recurrent layers and attention are computed in
-# steps that it counts where `in_steps` can select them.
+# steps that it counts where `decompose_layers` can select them.
 _UNSEEN = (
     "mkldnn_rnn_layer",
     "_cudnn_rnn",
@@ -83,7 +83,7 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     450
     """
     model, example = unwrap(model), first_inputs(example, name="example")
-    rows_given = samples(example)
+    rows_given = count_samples(example)
     weights, keys = _weights(model, mask)
     kept = _kept(model, mask)
     calls, places, total, unseen = _run(model, example, keys)
@@ -157,7 +157,7 @@ def _run(
             # Prepended, because a hook of the caller may replace the output.
             if kind_of(module) is not None:
                 stack.callback(module.register_forward_hook(note, with_kwargs=True, prepend=True).remove)
-        stack.enter_context(in_steps(model))
+        stack.enter_context(decompose_layers(model))
         stack.enter_context(eval_mode(model))
         stack.enter_context(torch.no_grad())
         stack.enter_context(counter)

@@ -19,7 +19,7 @@ _PARTS = ("settings", "mask", "begin", "goal", "statistic", "recorder", "generat
 def state_of(pruner: "OnlinePruner") -> dict[str, Any]:
     """Return a copy of the pruner's state, with the digests of the weights and the optimiser's state beside it."""
     if pruner._recorder.midway:
-        raise RuntimeError(f"after() has not been called for step {pruner.steps}: call state_dict after it")
+        raise RuntimeError(f"after_step() has not been called for step {pruner.steps}: call state_dict after it")
     return {
         "settings": dict(pruner._settings),
         "mask": {name: keep.clone() for name, keep in pruner.mask.keep.items()},

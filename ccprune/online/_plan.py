@@ -68,7 +68,7 @@ class Plan:
         """Return the mask after the change at this step."""
         options: dict[str, Any] = {"scope": self.scope, "fixed": fixed, "min_per_layer": self.min_per_layer}
         if not self.ramping(mask):
-            return exchange(mask, scores, growth, fraction=self.schedule.exchanged(step), **options)
+            return exchange(mask, scores, growth, fraction=self.schedule.exchange_fraction(step), **options)
         return shrink(mask, scores, kept=self._kept(step), **options)
 
     def check(self, mask: Mask, steps: int) -> None:
@@ -84,7 +84,7 @@ class Plan:
 
     def _kept(self, step: int) -> list[int]:
         """Return the numbers of kept weights after the change at this step of the ramp."""
-        way = self.schedule.ramped(step)
+        way = self.schedule.ramp_fraction(step)
         return [a - pruned_count(way, a - b) for a, b in zip(self.begin, self.goal, strict=True)]
 
 

@@ -26,7 +26,7 @@ class ResumableRecorder(Recorder):
 
     @property
     def midway(self) -> bool:
-        """Whether the last step still needs the loss of `after`."""
+        """Whether the last step still needs the loss of `after_step`."""
         return self.pairing == "same_batch" and self._last is not None
 
     def state_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ccprune._util import inputs
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 
 
 def parts(argument: str, state: Any, names: Collection[str]) -> Mapping[str, Any]:
@@ -17,8 +17,8 @@ def parts(argument: str, state: Any, names: Collection[str]) -> Mapping[str, Any
         raise TypeError(f"{argument} must be what state_dict gave, got {type(state).__name__}")
     missing, unknown = sorted(set(names) - set(state)), sorted(map(str, set(state) - set(names)))
     if missing or unknown:
-        wrong = f"missing {listed(missing)} and unknown {listed(unknown)}"
-        raise ValueError(f"{argument} must have the parts {listed(sorted(names))}, {wrong}")
+        wrong = f"missing {join_first(missing)} and unknown {join_first(unknown)}"
+        raise ValueError(f"{argument} must have the parts {join_first(sorted(names))}, {wrong}")
     return state
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ccprune._util.checks import at_least, listed
+from ccprune._util.checks import join_first, require_at_least
 from ccprune.mask import SCOPES, Mask, cubic
 from ccprune.mask._select import pruned_count
 
@@ -36,7 +36,7 @@ class Schedule:
     Examples
     --------
     >>> schedule = Schedule(every=100, ramp=2, fraction=0.3, end=1000)
-    >>> schedule.ramped(100), schedule.ramped(200), schedule.exchanged(1000)
+    >>> schedule.ramp_fraction(100), schedule.ramp_fraction(200), schedule.exchange_fraction(1000)
     (0.875, 1.0, 0.0)
     """
 
@@ -46,18 +46,18 @@ class Schedule:
     end: int | None
 
     def __post_init__(self) -> None:
-        at_least(2, every=self.every)
-        at_least(1, ramp=self.ramp)
+        require_at_least(2, every=self.every)
+        require_at_least(1, ramp=self.ramp)
         if isinstance(self.fraction, bool) or not 0 < self.fraction <= 1:
             raise ValueError(f"fraction must lie in (0, 1], got {self.fraction!r}")
         if self.end is not None:
-            at_least(1, end=self.end)
+            require_at_least(1, end=self.end)
 
-    def ramped(self, step: int) -> float:
+    def ramp_fraction(self, step: int) -> float:
         """Completed fraction of the ramp after the change at this step; cubic, and 1 after the ramp."""
         return (0.0, *cubic(1.0, iterations=self.ramp))[min(step // self.every, self.ramp)]
 
-    def exchanged(self, step: int) -> float:
+    def exchange_fraction(self, step: int) -> float:
         """Share of the kept weights that is exchanged at this step."""
         if self.end is None:
             return self.fraction
@@ -111,8 +111,8 @@ def shrink(
         have = sum(mask.counts[name] for name in names)
         most = 0 if part is None else _spare(part, min_per_layer)
         if not 0 <= have - count <= most:
-            given = f"fixed={listed(sorted(set(names) & set(fixed)))} and min_per_layer={min_per_layer}"
-            raise ValueError(f"kept of {listed(names)} must lie in {have - most}..{have} with {given}, got {count}")
+            given = f"fixed={join_first(sorted(set(names) & set(fixed)))} and min_per_layer={min_per_layer}"
+            raise ValueError(f"kept of {join_first(names)} must lie in {have - most}..{have} with {given}, got {count}")
         if part is not None and count < have:
             keep.update(_without(part, scores, have - count, min_per_layer).keep)
     return Mask(keep)

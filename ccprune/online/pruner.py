@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import LBFGS, Optimizer
 
-from ccprune._util.checks import at_least, one_of
+from ccprune._util.checks import require_at_least, require_one_of
 from ccprune.mask import Mask, prunable
 from ccprune.mask._allocation import protected
 from ccprune.mask._prunable import Chosen
@@ -73,7 +73,7 @@ class OnlinePruner:
         Weights that are recorded and pruned, and weights that are not: modules, or names of modules or parameters. If
         several optimisers train the model, choose weights of the one that is given; each may have its own pruner.
     pairing : {"consecutive", "same_batch"}
-        Losses whose difference is recorded; with "same_batch", call `after` with the new loss of the mini-batch.
+        Losses whose difference is recorded; with "same_batch", call `after_step` with the new loss of the mini-batch.
     may_skip : bool, default False
         Whether steps may be omitted, as by a `torch.amp.GradScaler`.
     seed : int, default 0
@@ -100,7 +100,7 @@ class OnlinePruner:
     ...     for x in torch.randn(6, 4, 8):
     ...         loss = model(x).square().mean()
     ...         optimizer.zero_grad(); loss.backward()
-    ...         pruner.before(loss)
+    ...         pruner.before_step(loss)
     ...         optimizer.step()
     >>> int((model.weight != 0).sum()) <= pruner.mask.kept == 4
     True
@@ -138,10 +138,10 @@ class OnlinePruner:
             )
         if isinstance(optimizer, LBFGS):
             raise TypeError("optimizer must keep its state by weight, got LBFGS")
-        one_of(GROWTHS, grow=grow)
+        require_one_of(GROWTHS, grow=grow)
         if sparsity is None and mask is None:
             raise ValueError("sparsity must be given where mask is not")
-        at_least(0, min_per_layer=min_per_layer)
+        require_at_least(0, min_per_layer=min_per_layer)
         schedule = Schedule(every=every, ramp=ramp, fraction=fraction, end=end)
         self._model, self._optimizer, self._weights = model, optimizer, prunable(model, only=only, skip=skip)
         self._grow, self._protect, self._mask = grow, protected(self._weights, protect), self._whole(mask)
@@ -154,12 +154,12 @@ class OnlinePruner:
         self._statistic = Forgetting(self._weights, half_life=half_life, statistic=statistic, dtype=dtype)
         self._generator = torch.Generator().manual_seed(seed)
         self.exchanges = self.exchanged = 0
-        self._growth: dict[str, Tensor] | None = None  # of the last step, if the mask is to change in `after`
+        self._growth: dict[str, Tensor] | None = None  # of the last step, if the mask is to change in `after_step`
         self._recorder = ResumableRecorder(
             model, optimizer, [self._statistic], pairing=pairing, may_skip=may_skip, only=only, skip=skip
         )
         self._mask.apply_(model)
-        self._hook = optimizer.register_step_post_hook(lambda *_: self._after_step())
+        self._hook = optimizer.register_step_post_hook(lambda *_: self._on_step())
         self._closed = False
 
     @property
@@ -174,7 +174,7 @@ class OnlinePruner:
 
     @property
     def pairing(self) -> str:
-        """Pairing of the recorder; with "same_batch", `after` must be called."""
+        """Pairing of the recorder; with "same_batch", `after_step` must be called."""
         return self._recorder.pairing
 
     @property
@@ -182,13 +182,13 @@ class OnlinePruner:
         """Number of steps, including those before a checkpoint."""
         return self._recorder.steps
 
-    def before(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """Record the loss before a step, as `Recorder.before`."""
-        self._recorder.before(loss)
+    def before_step(self, loss: Tensor | Sequence[Tensor]) -> None:
+        """Record the loss before a step, as `Recorder.before_step`."""
+        self._recorder.before_step(loss)
 
-    def after(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """Record the loss after a step, as `Recorder.after`, and change the mask if a change is due."""
-        self._recorder.after(loss)
+    def after_step(self, loss: Tensor | Sequence[Tensor]) -> None:
+        """Record the loss after a step, as `Recorder.after_step`, and change the mask if a change is due."""
+        self._recorder.after_step(loss)
         if self._growth is not None:
             self._change(self._growth)
 
@@ -203,7 +203,7 @@ class OnlinePruner:
         Store it with the states of the model and the optimiser at the same step, whose digests it has;
         `torch.load(..., weights_only=True)` can read it. With "consecutive" it contains the weights before the last
         step, so call this method before the pruner is closed; afterwards that step is lost. RuntimeError is raised
-        between a step and its `after`.
+        between a step and its `after_step`.
         """
         return _checkpoint.state_of(self)
 
@@ -238,10 +238,10 @@ class OnlinePruner:
         self._recorder.__exit__(kind, *error)
 
     @torch.no_grad()
-    def _after_step(self) -> None:
+    def _on_step(self) -> None:
         self._mask.apply_(self._model)
         if self.steps % self._plan.schedule.every == 0:
-            # The growth is computed now, because gradients may have been cleared when `after` is called.
+            # The growth is computed now, because gradients may have been cleared when `after_step` is called.
             self._growth = {name: self._growth_of(weight) for name, weight in self._weights.items()}
             if self.pairing == "consecutive":
                 self._change(self._growth)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ccprune._util.checks import listed, one_of
+from ccprune._util.checks import join_first, require_one_of
 from ccprune.mask import prunable
 from ccprune.mask._enforcement import require_optimizer
 from ccprune.mask._prunable import Chosen
@@ -27,10 +27,10 @@ _LOOK_EVERY = 256  # steps between checks of an accelerator's flag for a loss th
 class Recorder:
     """Recorder that calls `store.update(delta_loss, {name: delta_weight})` of every store once per step.
 
-    Call `before(loss)` between the backward pass and the step. With "same_batch", call `after(loss)` after the step,
-    with the new loss of the same mini-batch. With gradient accumulation, both methods take the losses of all
-    micro-batches of the step, as `before([loss_1, loss_2])`. For optimisers that take a closure, call `before(loss)`
-    once, before `step(closure)`.
+    Call `before_step(loss)` between the backward pass and the step. With "same_batch", call `after_step(loss)` after
+    the step, with the new loss of the same mini-batch. With gradient accumulation, both methods take the losses of all
+    micro-batches of the step, as `before_step([loss_1, loss_2])`. For optimisers that take a closure, call
+    `before_step(loss)` once, before `step(closure)`.
 
     Any torch optimiser, masks and schedules are supported: the actual weight changes are recorded, those of
     half-precision weights as float32. Call `restart()` after other changes of the weights between two steps (weights
@@ -46,8 +46,8 @@ class Recorder:
     pairing : str, default "same_batch"
         "same_batch" or "consecutive".
     may_skip : bool
-        Whether a step may be omitted after `before`, as by `torch.amp.GradScaler` when gradients overflow. Its loss is
-        dropped and counted in `skipped`. By default a missing step is an error.
+        Whether a step may be omitted after `before_step`, as by `torch.amp.GradScaler` when gradients overflow. Its
+        loss is dropped and counted in `skipped`. By default a missing step is an error.
     only, skip : collection of str and Module
         Weights that are recorded, and weights that are not: modules, or names of modules or parameters.
 
@@ -60,8 +60,8 @@ class Recorder:
     ------
     TypeError, ValueError
         For an invalid argument, with its name, and for a loss that is not finite, with the number of the step: on the
-        CPU before that step, or in `after`; on an accelerator, for which the recorder does not wait, within 256 steps
-        or on closing, and the records from that step on are zeros.
+        CPU before that step, or in `after_step`; on an accelerator, for which the recorder does not wait, within 256
+        steps or on closing, and the records from that step on are zeros.
     RuntimeError
         If the calls are in a wrong order.
 
@@ -74,7 +74,7 @@ class Recorder:
     ...     for _ in range(3):
     ...         loss = model(torch.ones(4, 2)).square().mean()
     ...         optimizer.zero_grad(); loss.backward()
-    ...         recorder.before(loss)
+    ...         recorder.before_step(loss)
     ...         optimizer.step()
     >>> recorder.steps, recorder.records, store.records()[0].shape  # a record needs the loss of the next step, too
     (3, 2, torch.Size([2, 2]))
@@ -91,7 +91,7 @@ class Recorder:
         only: Chosen | None = None,
         skip: Chosen = (),
     ) -> None:
-        one_of(PAIRINGS, pairing=pairing)
+        require_one_of(PAIRINGS, pairing=pairing)
         if not isinstance(stores, Sequence) or not all(callable(getattr(store, "update", None)) for store in stores):
             raise TypeError(f"stores must be a sequence of objects with a method update, got {stores!r}")
         if not stores:
@@ -102,7 +102,7 @@ class Recorder:
         held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         lacking = [name for name, w in self._weights.items() if id(w) not in held]
         if lacking:
-            raise ValueError(f"optimizer must hold the model's prunable weights, it lacks {listed(lacking)}")
+            raise ValueError(f"optimizer must hold the model's prunable weights, it lacks {join_first(lacking)}")
         self.pairing, self._stores, self._may_skip = pairing, tuple(stores), may_skip
         self.steps = self.records = self.skipped = 0
         self._seen: list[tuple[str, Tensor, bool]] = []  # all parameters at the last look that found nothing changed
@@ -110,37 +110,37 @@ class Recorder:
         self._kinds: list[tuple[torch.Size, torch.dtype, torch.device]] = []
         self._pending: Tensor | None = None  # loss before the next step
         self._last: Tensor | None = None  # loss of the last step, whose initial weights `_changes` holds
-        self._parts = 0  # number of losses passed to `before`
+        self._parts = 0  # number of losses passed to `before_step`
         self._bad: Tensor | None = None  # on an accelerator, the first step with a loss that is not finite
-        self._hook = optimizer.register_step_pre_hook(lambda *_: self._before_step())
+        self._hook = optimizer.register_step_pre_hook(lambda *_: self._on_step())
         self._closed = False
 
-    def before(self, loss: Tensor | Sequence[Tensor]) -> None:
+    def before_step(self, loss: Tensor | Sequence[Tensor]) -> None:
         """Record the mean loss before the next step; losses of several micro-batches, of equal size, are averaged."""
         if self._closed:
             raise RuntimeError("the recorder is closed")
         value, parts = self._mean(loss)
         if self.pairing == "same_batch" and self._last is not None:
-            raise RuntimeError(f"after() has not been called for step {self.steps}")
+            raise RuntimeError(f"after_step() has not been called for step {self.steps}")
         if self._pending is not None:
             self._skip(
-                "before() was called twice without a step between; give it the losses of all micro-batches at once"
+                "before_step() was called twice without a step between; give it the losses of all micro-batches at once"
             )
         self._pending, self._parts = value, parts
 
     @torch.no_grad()
-    def after(self, loss: Tensor | Sequence[Tensor]) -> None:
+    def after_step(self, loss: Tensor | Sequence[Tensor]) -> None:
         """Record the loss of the same mini-batch, or micro-batches, after the step. Only for "same_batch"."""
         if self.pairing != "same_batch":
-            raise RuntimeError(f"after() belongs to pairing='same_batch', this recorder has {self.pairing!r}")
+            raise RuntimeError(f"after_step() belongs to pairing='same_batch', this recorder has {self.pairing!r}")
         value, parts = self._mean(loss)
         if self._last is None:
             if self._pending is None:
-                raise RuntimeError("after() was called without before() and a step")
-            self._skip("after() was called without a step since before()")
+                raise RuntimeError("after_step() was called without before_step() and a step")
+            self._skip("after_step() was called without a step since before_step()")
             return
         if parts != self._parts:
-            raise ValueError(f"loss must have {self._parts} micro-batches, as in before(), got {parts}")
+            raise ValueError(f"loss must have {self._parts} micro-batches, as in before_step(), got {parts}")
         last, self._last = self._last, None
         self._check(value, self.steps)
         self._emit(value - last, self._current())
@@ -168,9 +168,9 @@ class Recorder:
         self.close()
 
     @torch.no_grad()
-    def _before_step(self) -> None:
+    def _on_step(self) -> None:
         if self._pending is None:
-            raise RuntimeError(f"before(loss) was not called for step {self.steps + 1}")
+            raise RuntimeError(f"before_step(loss) was not called for step {self.steps + 1}")
         weights = self._current()
         loss, self._pending = self._pending, None
         self._check(loss, self.steps + 1)
@@ -211,7 +211,7 @@ class Recorder:
         changed += [name for name, weight in found.items() if weight.requires_grad and name not in self._weights]
         if changed:
             raise ValueError(
-                f"model's {listed(sorted(changed))} are not the weights with which recording began, or were frozen "
+                f"model's {join_first(sorted(changed))} are not the weights with which recording began, or were frozen "
                 "then: make a new Recorder"
             )
         self._seen = [(name, weight, weight.requires_grad) for name, weight in now]

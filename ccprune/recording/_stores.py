@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ccprune._util.changes import check_changes
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune._util.stateful import Stateful
 from ccprune.recording._rows import RowLayout, Rows
 
@@ -126,7 +126,7 @@ class MemoryMapped(Rows):
 
     def __init__(self, path: str | Path, *, limit_bytes: int, momentum: bool = False) -> None:
         super().__init__(momentum)
-        at_least(1, limit_bytes=limit_bytes)
+        require_at_least(1, limit_bytes=limit_bytes)
         self._path, self._limit = Path(path), limit_bytes
         self._file = self._path.open("xb", buffering=0)
         self._begin = self._end = 0

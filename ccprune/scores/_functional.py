@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import listed
-from ccprune._util.inputs import batches, call, mapped, tensors
-from ccprune._util.modes import eval_mode, in_steps, replaced
+from ccprune._util.checks import join_first
+from ccprune._util.inputs import batches, call, map_tensors, tensors
+from ccprune._util.modes import decompose_layers, eval_mode, replaced
 from ccprune.mask import prunable, unwrap
 
 
@@ -24,11 +24,11 @@ class FunctionalModel:
         self.model = unwrap(model)
         weights = prunable(self.model)
         self._ids = {name: id(weight) for name, weight in weights.items()}
-        self.weights = {name: widened(weight, dtype) for name, weight in weights.items()}
+        self.weights = {name: widen(weight, dtype) for name, weight in weights.items()}
         scored = set(self._ids.values())
         parameters = {id(value): value for value in self.model.parameters() if id(value) not in scored}
         buffers = {id(value): value.clone() for value in self.model.buffers()}
-        self.rest = {key: widened(value, dtype) for key, value in (parameters | buffers).items()}
+        self.rest = {key: widen(value, dtype) for key, value in (parameters | buffers).items()}
 
     def __call__(self, weights: Mapping[str, Tensor], x: Any) -> Any:
         """Return the outputs for inputs x with these weights, or raise ValueError if x is on no device of the model."""
@@ -49,11 +49,11 @@ def eager_eval(model: nn.Module) -> Iterator[None]:
         # where it is needed, because torch's compiler takes seconds to import.
         if any("_orig_mod" in module._modules or module._compiled_call_impl for module in model.modules()):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(in_steps(model))
+        stack.enter_context(decompose_layers(model))
         yield
 
 
-def widened(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def widen(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return the detached value, in `dtype` if it has a narrower floating-point type. Integers are not converted."""
     value = value.detach()
     return value.to(torch.promote_types(value.dtype, dtype)) if value.is_floating_point() else value
@@ -62,7 +62,7 @@ def widened(value: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 def widened_batches(x: Any, y: Any = None) -> Iterator[tuple[Any, Any]]:
     """Yield batches (inputs, targets) with inputs of float32 at least."""
     for inputs, targets in batches(x, y):
-        yield mapped(widened, inputs), targets
+        yield map_tensors(widen, inputs), targets
 
 
 class Mean:
@@ -85,7 +85,9 @@ class Mean:
 def require_called(names: Iterable[str], called: Container[str]) -> None:
     """Raise ValueError with the names of weights that are not among those whose layers were called."""
     if silent := [name for name in names if name not in called]:
-        raise ValueError(f"model's {listed(silent)} were not used by calling their layers: leave them out with skip")
+        raise ValueError(
+            f"model's {join_first(silent)} were not used by calling their layers: leave them out with skip"
+        )
 
 
 def finite(score: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.modes import capture_inputs, replaced
 from ccprune.mask import Axes, prunable
 from ccprune.mask._kinds import axes_of, kind_of
@@ -126,7 +126,7 @@ def _layers(model: nn.Module, names: dict[int, str]) -> dict[nn.Module, tuple[st
     if unserved:
         raise ValueError(
             "weights must be used in linear layers and convolutions only to be reconstructed, got "
-            f"{listed(sorted(unserved))}: leave them out with skip"
+            f"{join_first(sorted(unserved))}: leave them out with skip"
         )
     return found
 

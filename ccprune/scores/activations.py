@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import listed
+from ccprune._util.checks import join_first
 from ccprune._util.inputs import Inputs
 from ccprune._util.modes import capture_inputs, replaced
 from ccprune.mask import prunable
@@ -61,7 +61,7 @@ def wanda(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
             elif names[id(weight)] in unserved:
                 unserved[names[id(weight)]] = type(layer).__name__
     if unserved:
-        got = listed([f"{name} of {kind}" for name, kind in unserved.items()])
+        got = join_first([f"{name} of {kind}" for name, kind in unserved.items()])
         raise ValueError(
             f"wanda cannot score weights of layers that are not linear, got {got}: leave them out with skip"
         )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ccprune._util.changes import check_changes
-from ccprune._util.checks import at_least, rows_within
+from ccprune._util.checks import require_at_least, rows_within
 from ccprune._util.modes import eval_mode
 from ccprune._util.stateful import Stateful
 from ccprune.granger._cpu import BLOCK
@@ -68,7 +68,7 @@ class WeightExponents(Stateful):
         dtype: torch.dtype = torch.float64,
         max_bytes: int = 2**26,
     ) -> None:
-        at_least(STEPS + 3, window=window)  # the shortest series that has an exponent
+        require_at_least(STEPS + 3, window=window)  # the shortest series that has an exponent
         if risk is not None and not callable(risk):
             raise TypeError(f"risk must be a function of the model, got {type(risk).__name__}")
         self._block = rows_within(max_bytes, 8 * 10 * window, "one window")
@@ -159,7 +159,7 @@ def legcnet_of_exponents(store: WeightExponents, *, max_lag: int = 5, untestable
     >>> float(score[0, 1]), bool(score[0, 0] < 1)  # the second weight never moves and cannot be tested
     (1.0, True)
     """
-    at_least(1, max_lag=max_lag)
+    require_at_least(1, max_lag=max_lag)
     exponents, risk = store.windows()
     count = len(risk)
     if count < 3 * max_lag + 2:

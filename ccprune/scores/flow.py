@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.inputs import Inputs, first_inputs, mapped, tensors
+from ccprune._util.inputs import Inputs, first_inputs, map_tensors, tensors
 from ccprune.scores._functional import FunctionalModel, eager_eval, finite
 
 
@@ -42,7 +42,7 @@ def synflow(model: nn.Module, x: Inputs) -> dict[str, Tensor]:
         return torch.ones_like(value if whole else value[:1], dtype=torch.float64)
 
     with eager_eval(model), torch.enable_grad():
-        outputs = [output for output in tensors(look(weights, mapped(ones, inputs))) if output.requires_grad]
+        outputs = [output for output in tensors(look(weights, map_tensors(ones, inputs))) if output.requires_grad]
         if not outputs:
             raise ValueError("model must return tensors that depend on its weights, got none")
         flow = torch.stack([output.sum() for output in outputs]).sum()

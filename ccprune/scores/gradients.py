@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.nn.functional import cross_entropy
 
-from ccprune._util.inputs import Inputs, mapped, mean_loss, rows, samples, tensors
+from ccprune._util.inputs import Inputs, count_samples, map_tensors, mean_loss, rows, tensors
 from ccprune._util.modes import second_derivatives
 from ccprune.scores._functional import FunctionalModel, Mean, eager_eval, finite, widened_batches
 
@@ -54,7 +54,7 @@ def snip(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entro
         weight.requires_grad_()
     with eager_eval(model), torch.enable_grad():
         for batch in widened_batches(x, y):
-            mean.add(_gradients(look, batch, loss), samples(batch[0]))
+            mean.add(_gradients(look, batch, loss), count_samples(batch[0]))
     pairs = zip(look.weights.items(), mean.values, strict=True)
     return finite({name: (weight * gradient).detach().abs() for (name, weight), gradient in pairs})
 
@@ -92,13 +92,13 @@ def grasp(model: nn.Module, x: Inputs, y: Any = None, *, loss: Loss = cross_entr
     data = list(widened_batches(x, y))  # read twice
     with eager_eval(model), torch.enable_grad(), second_derivatives():
         for batch in data if len(data) > 1 else ():
-            mean.add(_gradients(look, batch, loss), samples(batch[0]))
+            mean.add(_gradients(look, batch, loss), count_samples(batch[0]))
         for batch in data:
             gradients = _gradients(look, batch, loss, twice=True)
             whole = mean.values or [g.detach() for g in gradients]
             # The zero term makes a loss that is linear in the weights differentiable twice.
             parts = [(g * m).sum() + 0.0 * w.sum() for g, m, w in zip(gradients, whole, weights, strict=True)]
-            products.add(torch.autograd.grad(parts, weights), samples(batch[0]))
+            products.add(torch.autograd.grad(parts, weights), count_samples(batch[0]))
     pairs = zip(look.weights.items(), products.values, strict=True)
     return finite({name: weight.detach() * image for (name, weight), image in pairs})
 
@@ -138,7 +138,7 @@ def fisher(
     count = 0
     with eager_eval(model):
         for batch in widened_batches(x, y):
-            here = samples(batch[0])
+            here = count_samples(batch[0])
             for first in range(0, here, chunk):
                 part = rows(batch, slice(first, first + chunk), count=here)
                 for name, gradient in _per_sample(look, part, loss).items():
@@ -187,12 +187,12 @@ def _gradients(look: FunctionalModel, batch: Any, loss: Loss, *, twice: bool = F
 
 def _per_sample(look: FunctionalModel, batch: Any, loss: Loss) -> Mapping[str, Tensor]:
     """Return the gradients {name: Tensor (n, ...)} of the loss of each sample of a batch."""
-    count, values = samples(batch[0]), tensors(batch)
+    count, values = count_samples(batch[0]), tensors(batch)
     split = [0 if value.ndim and len(value) == count else None for value in values]
 
     def of_one(weights: dict[str, Tensor], parts: list[Tensor]) -> Tensor:
         single = iter(part if axis is None else part[None] for part, axis in zip(parts, split, strict=True))
-        inputs, targets = mapped(lambda _: next(single), batch)
+        inputs, targets = map_tensors(lambda _: next(single), batch)
         return mean_loss(loss, look(weights, inputs), targets)
 
     try:

@@ -11,13 +11,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least, fraction, listed
+from ccprune._util.checks import join_first, require_at_least, require_fraction
 from ccprune._util.inputs import Inputs
 from ccprune.mask import Mask, drop_lowest, prunable
 from ccprune.mask._names import require_axes
 from ccprune.mask._prunable import Chosen, chosen
 from ccprune.mask._select import n_of_m, pruned_count
-from ccprune.scores._functional import finite, widened
+from ccprune.scores._functional import finite, widen
 from ccprune.scores._hessians import Hessians, cholesky
 
 _COLUMNS = 128  # inputs whose weights are chosen at once: the block size of SparseGPT, section 3.2
@@ -110,14 +110,14 @@ def sparsegpt(
     weights = prunable(model, frozen=frozen, only=only, skip=skip)
     choose: Callable[[Tensor, int, int], Tensor]
     if sparsity is not None and n is None and m is None:
-        fraction("sparsity", sparsity)
+        require_fraction("sparsity", sparsity)
         choose, requested = partial(_lowest, sparsity), float(sparsity)
     elif sparsity is None and n is not None and m is not None:
-        at_least(0, n=n)
-        at_least(max(1, n), m=m)
+        require_at_least(0, n=n)
+        require_at_least(max(1, n), m=m)
         require_axes(model, weights)
         if wrong := [name for name, weight in weights.items() if weight[0].numel() % m]:
-            raise ValueError(f"m must divide the inputs of every layer, not so m={m} of {listed(wrong)}: use skip")
+            raise ValueError(f"m must divide the inputs of every layer, not so m={m} of {join_first(wrong)}: use skip")
         choose, requested = partial(_best, n, m), 1 - n / m
     else:
         raise ValueError(f"either sparsity or n and m must be given, got sparsity={sparsity}, n={n} and m={m}")
@@ -183,7 +183,7 @@ def _reconstruct(
         after, keep = prune(hessians, name)
         kept[name] = hessians.tensor(name, keep)
         # Later layers have the inputs that the rounded weights give.
-        new[name] = widened(hessians.tensor(name, after.masked_fill(~keep, 0.0)).to(weights[name].dtype))
+        new[name] = widen(hessians.tensor(name, after.masked_fill(~keep, 0.0)).to(weights[name].dtype))
     with torch.no_grad():
         for name, weight in weights.items():
             weight.copy_(new[name])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import one_of
+from ccprune._util.checks import require_one_of
 from ccprune.granger import granger_test
 
 STEPS = 3  # number of steps for which neighbours are followed, as in the paper's PT setting
@@ -50,7 +50,7 @@ def legcnet(
     >>> found["weight"].round(decimals=3).tolist()
     [1.0, 0.0]
     """
-    one_of(("keep", "prune"), untestable=untestable)
+    require_one_of(("keep", "prune"), untestable=untestable)
     if not exponents:
         raise ValueError("exponents must name at least one parameter")
     columns = torch.cat([value.flatten(1) for value in exponents.values()], 1)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import one_of
+from ccprune._util.checks import require_one_of
 from ccprune.mask import prunable
 from ccprune.mask._allocation import lamp as layer_adaptive
 
@@ -93,7 +93,7 @@ def ranks(scores: Mapping[str, Tensor], *, within: str, rows: Mapping[str, int] 
     >>> found["weight"].tolist()
     [[0.25, 0.75], [0.75, 0.25]]
     """
-    one_of(("layer", "row"), within=within)
+    require_one_of(("layer", "row"), within=within)
     found = {}
     for name, score in scores.items():
         if bool(score.isnan().any()):

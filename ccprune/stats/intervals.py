@@ -7,7 +7,7 @@ import numpy as np
 import scipy  # its submodules are imported on first use
 from numpy.typing import ArrayLike
 
-from ccprune._util.checks import at_least, inside_unit_interval
+from ccprune._util.checks import require_at_least, require_inside_unit_interval
 from ccprune.stats.samples import CHUNK, check_sample, drawn_places, draws
 
 
@@ -61,8 +61,8 @@ def bootstrap_interval(
     (True, True)
     """
     values = check_sample(sample, "sample")
-    inside_unit_interval(confidence_level=confidence_level)
-    at_least(1, resamples=resamples)
+    require_inside_unit_interval(confidence_level=confidence_level)
+    require_at_least(1, resamples=resamples)
     n, estimate = len(values), float(np.mean(values))
     if np.all(values == values[0]):
         return Interval(float(values[0]), float(values[0]), float(values[0]), n)
@@ -106,7 +106,7 @@ def student_interval(
     '0.920 [0.895, 0.945]'
     """
     values = check_sample(sample, "sample")
-    inside_unit_interval(confidence_level=confidence_level)
+    require_inside_unit_interval(confidence_level=confidence_level)
     n, mean = len(values), float(values.mean())
     reach = float(scipy.special.stdtrit(n - 1, (1 + confidence_level) / 2) * values.std(ddof=1) / np.sqrt(n))
     return Interval(mean, mean - reach, mean + reach, n)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune.stats.intervals import mean_interval
 from ccprune.stats.samples import check_sample, drawn_signs, draws
 
@@ -95,7 +95,7 @@ def sign_flip_p(difference: ArrayLike, *, permutations: int = 10_000, seed: int 
     0.25
     """
     values = check_sample(difference, "difference")
-    at_least(1, permutations=permutations)
+    require_at_least(1, permutations=permutations)
     n = len(values)
     # A sum that differs from the observed one only by rounding counts as equal.
     seen = abs(values.sum()) - 1e-12 * np.abs(values).sum()

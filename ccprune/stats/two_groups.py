@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # torch is slow to import, and tables of results need only the intervals beside this module
     from torch import Tensor
 
-from ccprune._util.checks import fraction
+from ccprune._util.checks import require_fraction
 
 _BINS, _LARGEST = 4096, 40.0  # |z| is counted in bins for the fit, so that its cost does not grow with the model
 _ITERATIONS = 1000
@@ -38,7 +38,7 @@ class Posterior:
 
         TypeError or ValueError is raised unless `sparsity` is a number in [0, 1].
         """
-        fraction("sparsity", sparsity)
+        require_fraction("sparsity", sparsity)
         ordered = self._ordered()
         return float(ordered[: round(sparsity * len(ordered))].sum())
 
@@ -49,7 +49,7 @@ class Posterior:
         """
         import torch
 
-        fraction("wrong", wrong)
+        require_fraction("wrong", wrong)
         ordered = self._ordered()
         share = ordered.cumsum(0) / torch.arange(1, len(ordered) + 1, device=ordered.device)
         return int((share <= wrong).sum()) / len(ordered)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune import criteria
-from ccprune._util.checks import at_least, one_of
+from ccprune._util.checks import require_at_least, require_one_of
 from ccprune._util.inputs import Inputs
 from ccprune.mask import Enforcement, Mask
 from ccprune.mask._allocation import ALLOCATIONS, protected
@@ -28,9 +28,9 @@ _PARTS = ("settings", "mask", "steps", "epochs", "pruned_at", "recorder", "store
 class GradualPruner:
     """Prunes a model by a schedule while it is trained; the mask holds after every step of the optimisers.
 
-    Call `before(loss)` between the backward pass and each step if the criterion uses the training; it then has recorded
-    all steps so far. Steps that a `torch.amp.GradScaler` omits are not counted. The attributes `steps` and `epochs`,
-    with those before a checkpoint, and `mask` have the current state.
+    Call `before_step(loss)` between the backward pass and each step if the criterion uses the training; it then has
+    recorded all steps so far. Steps that a `torch.amp.GradScaler` omits are not counted. The attributes `steps` and
+    `epochs`, with those before a checkpoint, and `mask` have the current state.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class GradualPruner:
         Copies of the model with averaged weights, such as `torch.optim.swa_utils.AveragedModel` or the attribute
         `module` of timm's ModelEmaV3. They are pruned with the model and follow its mask.
     may_skip : bool, default False
-        Whether a step may be omitted after `before`, as by a `torch.amp.GradScaler`.
+        Whether a step may be omitted after `before_step`, as by a `torch.amp.GradScaler`.
     only, skip : collection of str and Module
         Weights that are pruned, and weights that are not: modules, or names of modules or parameters.
     allocation : {"global", "uniform", "erk", "lamp"}
@@ -66,7 +66,8 @@ class GradualPruner:
         For an invalid argument, with its name; during training as `criteria.score`, `Mask.from_scores` and `Recorder`;
         at the end of the context if pruned weights are not zero.
     RuntimeError
-        If several processes train together, and for a step without its `before` if the criterion uses the training.
+        If several processes train together, and for a step without its `before_step` if the criterion uses the
+        training.
 
     Examples
     --------
@@ -100,13 +101,13 @@ class GradualPruner:
             raise RuntimeError("GradualPruner works in one process; ccprune.distributed prunes in several")
         if not optimizers:
             raise TypeError("optimizers must hold at least one optimizer")
-        one_of(UNITS, unit=unit)
-        one_of(ALLOCATIONS, allocation=allocation)
+        require_one_of(UNITS, unit=unit)
+        require_one_of(ALLOCATIONS, allocation=allocation)
         self._model, self._averaged, self._unit = model, tuple(averaged), unit
         self._schedule, self._given = check_schedule(schedule), given
         self._criterion = _known(criterion, given)
         self._mask = Mask.ones_like(model, only=only, skip=skip)
-        at_least(0, min_per_layer=min_per_layer)
+        require_at_least(0, min_per_layer=min_per_layer)
         safe = sorted(protected(self._mask.keep, protect))
         self._rules: dict[str, Any] = {"allocation": allocation, "protect": safe, "min_per_layer": min_per_layer}
         self.steps = self.epochs = self._pruned_at = 0
@@ -121,7 +122,7 @@ class GradualPruner:
             self._recorder = LoopRecorder(
                 model, optimizers[0], stores, pairing="consecutive", may_skip=may_skip, only=names
             )
-        handles.append(optimizers[0].register_step_post_hook(lambda *_: self._after_step()))
+        handles.append(optimizers[0].register_step_post_hook(lambda *_: self._on_step()))
         self._enforcement = Enforcement(handles, self._violations)
 
     @property
@@ -131,16 +132,16 @@ class GradualPruner:
 
     @property
     def records_loss(self) -> bool:
-        """Whether the criterion uses the training, so that `before` must be called for each step."""
+        """Whether the criterion uses the training, so that `before_step` must be called for each step."""
         return self._criterion.store is not None
 
-    def before(self, loss: Tensor | Sequence[Tensor]) -> None:
-        """Record the loss before a step, as `Recorder.before`; without effect if the criterion does not use it.
+    def before_step(self, loss: Tensor | Sequence[Tensor]) -> None:
+        """Record the loss before a step, as `Recorder.before_step`; without effect if the criterion does not use it.
 
         Within a step that evaluates a closure, the method may be called from the closure.
         """
         if self._recorder is not None:
-            self._recorder.before(loss)
+            self._recorder.before_step(loss)
 
     def restart(self) -> None:
         """Restart the recorder, as `Recorder.restart`; call it if anything but a step has changed the weights."""
@@ -212,7 +213,7 @@ class GradualPruner:
         own = {"criterion": self._criterion.name, "schedule": dict(self._schedule), "unit": self._unit}
         return own | self._rules
 
-    def _after_step(self) -> None:
+    def _on_step(self) -> None:
         if self._recorder is not None:
             self._recorder.ended()
         self.steps += 1
@@ -251,7 +252,7 @@ def _known(name: str, given: Mapping[str, Any]) -> criteria.Criterion:
             "score without it"
         )
     optional = ("model", "store", "y", "loss")
-    lacking = [key for key, needed in found.takes.items() if needed and key not in optional and key not in given]
+    lacking = [key for key, needed in found.arguments.items() if needed and key not in optional and key not in given]
     unknown = sorted(given.keys() - (set(criteria.GIVEN) - {"model", "store"}))
     if lacking:
         raise TypeError(f"{lacking} must be given: the criterion {name!r} needs them")

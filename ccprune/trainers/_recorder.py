@@ -8,15 +8,15 @@ from ccprune.online._recording import ResumableRecorder
 
 
 class LoopRecorder(ResumableRecorder):
-    """Recorder that also takes `before(loss)` within a step, from the step's closure, before the weights change."""
+    """Recorder that takes `before_step(loss)` also within a step, from its closure, before the weights change."""
 
     _inside = False
 
-    def before(self, loss: Tensor | Sequence[Tensor]) -> None:
+    def before_step(self, loss: Tensor | Sequence[Tensor]) -> None:
         """Record the loss of the next step, or of the step in whose closure the method is called."""
-        super().before(loss)
+        super().before_step(loss)
         if self._inside:
-            self._before_step()
+            self._on_step()
 
     def restart(self) -> None:
         """Discard the step in progress, which then needs no loss."""
@@ -26,9 +26,9 @@ class LoopRecorder(ResumableRecorder):
     def ended(self) -> None:
         """Raise RuntimeError if the step that has ended had no loss."""
         if self._inside:
-            raise RuntimeError(f"before(loss) was not called for step {self.steps + 1}")
+            raise RuntimeError(f"before_step(loss) was not called for step {self.steps + 1}")
 
-    def _before_step(self) -> None:
+    def _on_step(self) -> None:
         self._inside = self._pending is None
         if not self._inside:
-            super()._before_step()
+            super()._on_step()

@@ -54,7 +54,7 @@ class PruningCallback(Adapter, Callback):
         if self.pruner is not None and optimizer is trainer.optimizers[0]:
             losses, self._losses = self._losses, []
             if losses:
-                self.pruner.before(losses)
+                self.pruner.before_step(losses)
             else:
                 self.pruner.restart()
 

@@ -73,7 +73,7 @@ class PruningCallback(Adapter, TrainerCallback):
             losses, self._losses = self._losses, []
             if not losses:
                 raise ValueError("model must return its loss, which the criterion needs: the Trainer computed another")
-            self.pruner.before(torch.stack(losses).sum() if self._shares else losses)
+            self.pruner.before_step(torch.stack(losses).sum() if self._shares else losses)
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Prune if the checkpoint is from after the last step of an epoch, but before its end."""

@@ -341,7 +341,7 @@ def experiment(
         if name in ("causal", "reinitialised"):
             return path()[-1]
         if name == "shuffled":
-            return path()[-1].shuffled(seed=seed)
+            return path()[-1].shuffle(seed=seed)
         if name == "iterative_magnitude":
             final = sparsities[-1]
             *_, last = iterative_magnitude(saved(), images, setting, final, iterations=iterations, **schedule)

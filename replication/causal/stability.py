@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune.lasso.problem import blocks, check, check_penalty
 
 STATISTICS = ("covariance", "correlation")
@@ -101,7 +101,7 @@ def select(
         raise ValueError(f"count must be an integer in 1..{weights - 1}, got {count!r}")
     if alpha is not None:
         check_penalty(alpha)
-    at_least(1, pairs=pairs)
+    require_at_least(1, pairs=pairs)
     if not 0.5 < threshold <= 1:
         raise ValueError(f"threshold must lie above 0.5 and at most 1, got {threshold!r}")
     if statistic not in STATISTICS:

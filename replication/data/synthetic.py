@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.utils import skip_init
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 
 KINDS = ("dead", "noise_only")
 STARTS = ("near", "scratch")
@@ -128,7 +128,7 @@ def idle_quadratic(
     ValueError
         If an argument is invalid; the message names it.
     """
-    at_least(1, size=size, samples=samples)
+    require_at_least(1, size=size, samples=samples)
     _check_within("idle", idle, size)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
@@ -197,7 +197,7 @@ def teacher_network(
     ValueError
         If an argument is invalid; the message names it.
     """
-    at_least(1, inputs=inputs, hidden=hidden, outputs=outputs, samples=samples)
+    require_at_least(1, inputs=inputs, hidden=hidden, outputs=outputs, samples=samples)
     _check_within("idle_units", idle_units, hidden)
     if start not in STARTS:
         raise ValueError(f"start must be one of {STARTS}, got {start!r}")

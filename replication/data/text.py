@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from replication.ledger.errors import DataUnavailable
 
 VOCABULARY = 256
@@ -105,7 +105,7 @@ def batches(tokens: Tensor, *, length: int, batch_size: int, steps: int, seed: i
     TypeError, ValueError
         If an argument is invalid; the message names it.
     """
-    at_least(1, length=length, batch_size=batch_size, steps=steps)
+    require_at_least(1, length=length, batch_size=batch_size, steps=steps)
     if not isinstance(tokens, Tensor):
         raise TypeError(f"tokens must be a Tensor, got {type(tokens).__name__}")
     if tokens.ndim != 1 or len(tokens) <= length:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 
 Range = tuple[Tensor, Tensor]  # minimum and maximum
 
@@ -108,7 +108,7 @@ def largest_possible(f: Layers, g: Layers, *, output: str, radius: float, boxes:
 
     The box with the largest bound is halved until `boxes` boxes have been bounded.
     """
-    at_least(1, boxes=boxes)
+    require_at_least(1, boxes=boxes)
     inputs, hidden = f.w1.shape[1], f.w1.shape[0]
     whole = f.w1.new_zeros(1, inputs)
     pieces = Boxes(whole, whole + radius, radius)

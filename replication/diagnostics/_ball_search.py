@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 
 # Random points evaluated for each start of an ascent.
 _SAMPLE = 16
@@ -90,8 +90,8 @@ def largest_in_ball(
         If the radius is not positive and finite or a number is too small, and as `largest_on`.
     """
     check_radius(radius)
-    at_least(1, inputs=inputs, steps=steps)
-    at_least(2, starts=starts)
+    require_at_least(1, inputs=inputs, steps=steps)
+    require_at_least(2, starts=starts)
     f, g = _in_float64(dense, pruned)
     device = next((parameter.device for parameter in f.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from replication.data import Dataset
 from replication.diagnostics._ball_bound import largest_possible, layers_of
 from replication.diagnostics._ball_search import check_radius, largest_in_ball, largest_on
@@ -120,9 +120,9 @@ def by_width(
         inputs in the ball).
     """
     check_radius(radius)
-    at_least(1, seeds=seeds, boxes=boxes)
+    require_at_least(1, seeds=seeds, boxes=boxes)
     for width in widths:
-        at_least(1, widths=width)
+        require_at_least(1, widths=width)
     state = int(np.random.SeedSequence(seed, spawn_key=(_MASK_KEY,)).generate_state(1)[0])
     inside = float((data.x_test.norm(dim=1) <= radius).double().mean())
     rows = []

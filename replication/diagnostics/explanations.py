@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune._util.modes import eval_mode
 
 METHODS = ("auto", "exact", "deep")
@@ -40,7 +40,7 @@ def background_sample(x_train: Tensor, *, rows: int = 100, seed: int = 0) -> Ten
     ValueError
         If `rows` is below 1.
     """
-    at_least(1, rows=rows)
+    require_at_least(1, rows=rows)
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(x_train), generator=generator)[:rows].sort().values
     return x_train[chosen.to(x_train.device)]

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune.measure.explanation import top_places
 
 
@@ -61,7 +61,7 @@ def agreement(a: ArrayLike, b: ArrayLike, *, top: int) -> Agreement:
     a, b = _checked(a, "a"), _checked(b, "b")
     if len(a) != len(b):
         raise ValueError(f"a and b must have the same length, got {len(a)} and {len(b)}")
-    at_least(1, top=top)
+    require_at_least(1, top=top)
     if top > len(a):
         raise ValueError(f"top must be at most {len(a)}, the number of features, got {top}")
     top_k = float(np.minimum(top_places(a, top), top_places(b, top)).sum() / top)

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune.mask import prunable
 
 #: weightwatcher's default in 0.7.1 to 0.7.5, at the time of paper A; 50 in 0.6.4, 8 since 0.7.6. The paper's table 4
@@ -89,9 +89,9 @@ def summary(
     ValueError
         If weights are not finite (the message names the parameter), `min_evals` is below 2 or `seed` is negative.
     """
-    at_least(2, min_evals=min_evals)
+    require_at_least(2, min_evals=min_evals)
     if seed is not None:
-        at_least(0, seed=seed)
+        require_at_least(0, seed=seed)
     rows, measured = {}, {}
     for name, weight in prunable(model, frozen=True).items():
         if not bool(torch.isfinite(weight).all()):
@@ -158,7 +158,7 @@ def randomised_spectrum(weight: Tensor, *, seed: int) -> Tensor:
     ValueError
         If the weight has fewer than two dimensions, or the seed is negative.
     """
-    at_least(0, seed=seed)
+    require_at_least(0, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     matrices = _matrices(weight)
     shuffled = [

@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 
 _JOULES = 3.6e6  # in a kilowatt hour
 # How codecarbon describes processors whose energy it reads; all others it estimates.
@@ -84,7 +84,7 @@ def measured(function: Callable[[], object], *, repeats: int = 1) -> Energy:
     ValueError
         If `repeats` is below 1.
     """
-    at_least(1, repeats=repeats)
+    require_at_least(1, repeats=repeats)
     codecarbon = _codecarbon()
     with _collected_warnings() as warnings, tempfile.TemporaryDirectory() as folder:
         tracker = codecarbon.OfflineEmissionsTracker(
@@ -147,7 +147,7 @@ def compared(functions: Mapping[str, Callable[[], object]], *, rounds: int, repe
     EnergyUnavailable, ValueError
         As `measured`.
     """
-    at_least(1, rounds=rounds, repeats=repeats)
+    require_at_least(1, rounds=rounds, repeats=repeats)
     _codecarbon()  # raises before any function is called
     for function in functions.values():
         function()

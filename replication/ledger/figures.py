@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ccprune._util.checks import inside_unit_interval
+from ccprune._util.checks import require_inside_unit_interval
 from ccprune.stats.samples import check_sample
 
 
@@ -67,7 +67,7 @@ def prediction_range(sample: ArrayLike, *, confidence_level: float = 0.95) -> tu
         If the sample has fewer than 2 values or a NaN, or the confidence level is not between 0 and 1.
     """
     ordered = np.sort(check_sample(sample, "sample", finite=False))
-    inside_unit_interval(confidence_level=confidence_level)
+    require_inside_unit_interval(confidence_level=confidence_level)
 
     def at(quantile: float) -> float:
         rank = np.clip(quantile * (len(ordered) + 1), 1, len(ordered)) - 1
@@ -110,7 +110,7 @@ def pooled_range(
     ValueError
         If the sample is empty, a value is not finite, or the confidence level is not between 0 and 1.
     """
-    inside_unit_interval(confidence_level=confidence_level)
+    require_inside_unit_interval(confidence_level=confidence_level)
     values, parts = np.asarray(sample, float), [np.asarray(part, float) for part in groups]
     if not len(values) or not all(np.isfinite(part).all() for part in (values, *parts)):
         raise ValueError("sample and groups must have finite values, at least one in the sample")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ccprune._util.checks import inside_unit_interval
+from ccprune._util.checks import require_inside_unit_interval
 from ccprune.stats.intervals import Interval
 from ccprune.stats.samples import check_sample
 
@@ -86,7 +86,7 @@ def median_interval(sample: ArrayLike, *, confidence_level: float = 0.95) -> Int
     Conover (1999), Practical Nonparametric Statistics, section 3.2.
     """
     ordered = np.sort(check_sample(sample, "sample", finite=False))
-    inside_unit_interval(confidence_level=confidence_level)
+    require_inside_unit_interval(confidence_level=confidence_level)
     n = len(ordered)
     below, above = ordered[(n - 1) // 2], ordered[n // 2]
     with np.errstate(invalid="ignore"):
@@ -154,7 +154,7 @@ def share_interval(count: int, n: int, *, confidence_level: float = 0.95) -> Int
     ----------
     Clopper and Pearson (1934), The use of confidence or fiducial limits, Biometrika 26.
     """
-    inside_unit_interval(confidence_level=confidence_level)
+    require_inside_unit_interval(confidence_level=confidence_level)
     if not (n >= 1 and 0 <= count <= n):
         raise ValueError(f"count must lie between 0 and n, and n must be at least 1, got count={count} and n={n}")
     from scipy.stats import binomtest

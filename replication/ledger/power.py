@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from ccprune._util.checks import at_least, inside_unit_interval
+from ccprune._util.checks import require_at_least, require_inside_unit_interval
 
 
 def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: float = 0.05) -> float:
@@ -37,9 +37,9 @@ def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: fl
     """
     if not (np.isfinite(sd) and sd > 0):
         raise ValueError(f"sd must be positive, got {sd!r}")
-    at_least(2, n=n)
-    inside_unit_interval(power=power)
-    inside_unit_interval(significance=significance)
+    require_at_least(2, n=n)
+    require_inside_unit_interval(power=power)
+    require_inside_unit_interval(significance=significance)
     return float(sd * _noncentrality(n, power, significance) / np.sqrt(n))
 
 
@@ -77,9 +77,9 @@ def detectable_share(n: int, *, power: float = 0.8, significance: float = 0.05) 
     ValueError
         If an argument is outside its range.
     """
-    at_least(1, n=n)
-    inside_unit_interval(power=power)
-    inside_unit_interval(significance=significance)
+    require_at_least(1, n=n)
+    require_inside_unit_interval(power=power)
+    require_inside_unit_interval(significance=significance)
     from scipy.optimize import brentq
     from scipy.stats import binom
 

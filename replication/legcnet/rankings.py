@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune.granger import GrangerResult, granger_test
 from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
@@ -92,7 +92,7 @@ def rankings(
     ValueError
         If `shifts` is below 1, or the recording does not fit the data.
     """
-    at_least(1, shifts=shifts)
+    require_at_least(1, shifts=shifts)
     count = trained.shape[1]
     generators = [
         np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_KEY, first + b))) for b in range(len(ensemble))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 
 _DEVIATION = 0.02  # standard deviation of the initial weights (Radford et al., 2019, and their code)
 
@@ -111,7 +111,7 @@ def transformer(
     ValueError
         If an argument is invalid; the message names it.
     """
-    at_least(1, vocabulary=vocabulary, context=context, width=width, heads=heads, layers=layers)
+    require_at_least(1, vocabulary=vocabulary, context=context, width=width, heads=heads, layers=layers)
     if width % heads:
         raise ValueError(f"width must be a multiple of heads={heads}, got {width}")
     with torch.device("meta"):

@@ -15,7 +15,7 @@ from torch.optim import SGD
 
 from ccprune import criteria
 from ccprune._util.batches import Shuffled
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune.stats import mean_interval
 from ccprune.training import fit
 from replication.causal.known_answers import Question, questions
@@ -86,8 +86,8 @@ def roc(
     ValueError
         If an argument is invalid (the message names it), or a problem has no idle or no needed weight.
     """
-    at_least(2, seeds=seeds)
-    at_least(1, steps=steps)
+    require_at_least(2, seeds=seeds)
+    require_at_least(1, steps=steps)
     chosen = list(criteria.list_criteria()) if names is None else list(names)
     areas, curves = [], []
     for problem_name, question in (questions() if problems is None else problems).items():

@@ -26,7 +26,7 @@ def trained():
             loss = cross_entropy(model(x), y)
             optimizer.zero_grad()
             loss.backward()
-            recording.before(loss)
+            recording.before_step(loss)
             optimizer.step()
     return model, optimizer, recording
 

@@ -42,9 +42,9 @@ def recorded(model, name: str, **options) -> criteria.Recording:
             loss = CE(model(X[rows]), Y[rows])
             optimizer.zero_grad()
             loss.backward()
-            recording.before(loss)
+            recording.before_step(loss)
             optimizer.step()
-            recording.after(CE(model(X[rows]), Y[rows]))
+            recording.after_step(CE(model(X[rows]), Y[rows]))
     return recording
 
 
@@ -127,7 +127,7 @@ def test_tied_weights_are_left_out_under_all_names_and_frozen_ones_are_named():
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with ccprune.record(model, optimizer, names=["movement"], only=["table"]) as recording:
         for _ in range(3):
-            recording.before(CE(model(X), Y))
+            recording.before_step(CE(model(X), Y))
             optimizer.step()
     assert list(ccprune.score("movement", model, recording=recording, only=["auxiliary"])) == ["auxiliary.weight"]
     model.body.requires_grad_(False)

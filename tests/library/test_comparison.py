@@ -86,7 +86,7 @@ def test_a_criterion_does_not_depend_on_its_company(comparison):
 
 
 def test_updated_rows_are_corrected_before_they_are_trained_and_change_no_other_row():
-    found = run(("random", "wanda"), after=0, updated=["random"], reference="random + update").runs
+    found = run(("random", "wanda"), after=0, reconstruct=["random"], reference="random + update").runs
     other = run(("random", "wanda"), after=0, reference="random").runs
     pd.testing.assert_frame_equal(found[found.method != "random + update"].reset_index(drop=True), other)
     assert [*found.method.unique()] == ["dense", "random", "random + update", "wanda"]
@@ -104,7 +104,7 @@ def test_updated_rows_are_corrected_before_they_are_trained_and_change_no_other_
     assert rows.loc["random + update", "achieved"] == mask.sparsity
     nothing = found[found.sparsity == 0.0].pivot(index="seed", columns="method", values="accuracy")
     assert nothing["random + update"].tolist() == nothing["dense"].tolist()
-    trained = run(("random",), updated=["random"], reference="random").runs
+    trained = run(("random",), reconstruct=["random"], reference="random").runs
     assert len(trained.accuracy[(trained.seed == 1) & (trained.sparsity == 0.8)].unique()) > 1
 
 
@@ -189,9 +189,10 @@ def test_several_metrics_are_measured_on_the_same_networks():
 
     found = run(metric=[accuracy, error])
     pd.testing.assert_series_equal(found.runs.error, 1 - found.runs.accuracy, check_names=False)
-    assert found.metric == "accuracy" and found.by("error").table["mean"].iloc[0] == found.runs.error.iloc[0::6].mean()
+    assert found.metric == "accuracy"
+    assert found.with_metric("error").table["mean"].iloc[0] == found.runs.error.iloc[0::6].mean()
     with pytest.raises(ValueError, match="metric must be one of"):
-        found.by("seed")
+        found.with_metric("seed")
 
 
 @pytest.mark.parametrize(
@@ -204,8 +205,8 @@ def test_several_metrics_are_measured_on_the_same_networks():
         ({"sparsities": ()}, ValueError, "sparsities must be"),
         ({"allocation": "layer"}, ValueError, "allocation must be one of .* got 'layer'"),
         ({"reference": "snip"}, ValueError, "reference must be one of"),
-        ({"updated": ["snip"]}, ValueError, r"updated must be some of criteria=\('magnitude', 'random'\)"),
-        ({"updated": "random"}, ValueError, "updated must be some of"),
+        ({"reconstruct": ["snip"]}, ValueError, r"reconstruct must be some of criteria=\('magnitude', 'random'\)"),
+        ({"reconstruct": "random"}, ValueError, "reconstruct must be some of"),
         ({"schedules": "gradual"}, ValueError, "schedules must be some of"),
         ({"seeds": 0}, ValueError, "seeds must be an integer of at least 1"),
         ({"before": 0}, ValueError, "before must be an integer of at least 1"),

@@ -35,11 +35,11 @@ def train(model, recorder, optimizer, steps):
         loss = nn.functional.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()
-        recorder.before(loss)
+        recorder.before_step(loss)
         optimizer.step()
         if recorder.pairing == "same_batch":
             with torch.no_grad():
-                recorder.after(nn.functional.cross_entropy(model(x), y))
+                recorder.after_step(nn.functional.cross_entropy(model(x), y))
 
 
 @pytest.fixture(scope="module")

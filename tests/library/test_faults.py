@@ -214,12 +214,12 @@ def test_a_loss_that_is_not_finite_ends_the_recording_and_keeps_what_was_recorde
     optimizer = optimizer_of(model)
     with ccprune.record(model, optimizer, names=["causal_consecutive"]) as recording:
         for _ in range(4):
-            recording.before(step(model, optimizer))
+            recording.before_step(step(model, optimizer))
             optimizer.step()
-        recording.before(step(model, optimizer) * value)
+        recording.before_step(step(model, optimizer) * value)
         with pytest.raises(ValueError, match="loss of step 5 is (nan|inf); the 3 records before it are kept"):
             optimizer.step()
-            recording.before(step(model, optimizer))
+            recording.before_step(step(model, optimizer))
     scores = ccprune.score("causal_consecutive", model, recording=recording)
     assert all(bool(score.isfinite().all()) for score in scores.values())
 
@@ -232,7 +232,7 @@ def test_a_loader_that_ends_early_leaves_too_few_records_and_the_score_says_how_
         for x, y in batches:
             loss = nn.functional.cross_entropy(model(x), y)
             loss.backward()
-            recording.before(loss)
+            recording.before_step(loss)
             optimizer.step()
     before = looked_at(model)
     with pytest.raises(ValueError, match="record"):
@@ -255,7 +255,7 @@ def test_a_recording_closed_twice_is_closed_and_takes_no_more():
     recording.close()
     recording.close()
     with pytest.raises(RuntimeError, match="the recorder is closed"):
-        recording.before(step(model, optimizer))
+        recording.before_step(step(model, optimizer))
     optimizer.step()  # and training goes on without it
     assert not optimizer._optimizer_step_pre_hooks and not optimizer._optimizer_step_post_hooks
 

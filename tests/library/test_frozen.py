@@ -36,10 +36,10 @@ def recorded(model: nn.Module, names, steps: int = STEPS) -> criteria.Recording:
             loss = CE(model(X[rows]), Y[rows])
             optimizer.zero_grad()
             loss.backward()
-            recording.before(loss)
+            recording.before_step(loss)
             optimizer.step()
             if recording.pairing == "same_batch":
-                recording.after(CE(model(X[rows]), Y[rows]))
+                recording.after_step(CE(model(X[rows]), Y[rows]))
     return recording
 
 
@@ -84,7 +84,7 @@ def test_weights_thawed_while_recording_are_an_error(pairing):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     recorder = Recorder(model, optimizer, [SquaredUpdates()], pairing=pairing)
     model[0].requires_grad_(True)
-    recorder.before(torch.tensor(1.0))
+    recorder.before_step(torch.tensor(1.0))
     with pytest.raises(ValueError, match=r"'0.weight'\] are not the weights with which .* or were frozen then"):
         optimizer.step()
 

@@ -137,7 +137,7 @@ LOOKS = {
     "time": lambda model: latency.inference(model, X, repeats=2, warmup=0),
     "time of all forms": lambda model: latency.compare(model, half(model), X, Y, repeats=1, warmup=0),
     "report": lambda model: ccprune.report(model, half(model), X, latency=True, repeats=2),
-    "csr": lambda model: export.csr(model, half(model), X, repeats=1),
+    "csr": lambda model: export.to_csr(model, half(model), X, repeats=1),
     "recording": record,
 }
 # Looks that a model does not allow, after which it must be the same too.

@@ -70,7 +70,7 @@ def test_measurements_and_choices_of_wrapped_models(wrap):
             loss = CE(model(X), Y)
             optimizer.zero_grad()
             loss.backward()
-            recording.before(loss)
+            recording.before_step(loss)
             optimizer.step()
     assert list(ccprune.score("movement", model, recording=recording)) == ["0.weight", "2.weight"]
 
@@ -111,7 +111,7 @@ def test_a_pruner_takes_wrapped_models(wrap):
                 loss = CE(model(X), Y)
                 optimizer.zero_grad()
                 loss.backward()
-                pruner.before(loss)
+                pruner.before_step(loss)
                 optimizer.step()
         return pruner
 
@@ -141,7 +141,7 @@ def test_steps_that_a_gradient_scaler_omits_are_counted_if_allowed():
                 loss = 4 * CE(model(X), Y)
                 optimizer.zero_grad()
                 scaler.scale(loss).backward()
-                recording.before(loss)
+                recording.before_step(loss)
                 scaler.step(optimizer)
                 scaler.update()
         return recording

@@ -98,7 +98,7 @@ def test_channels_cannot_be_removed_without_torch_pruning_and_the_error_says_so(
     done = run_without_extras(
         "import torch, ccprune; from ccprune import export; model = torch.nn.Linear(4, 4); "
         "mask = ccprune.Mask.from_scores({'weight': torch.rand(4, 4)}, sparsity=0.5); "
-        "export.structured(model, mask, torch.rand(1, 4))"
+        "export.to_structured(model, mask, torch.rand(1, 4))"
     )
     assert "channels are found by torch-pruning: pip install torch-pruning" in done.stderr
 

@@ -27,11 +27,11 @@ def fit(model, optimizer, epochs, recorder, seed):
             optimizer.zero_grad()
             loss.backward()
             if recorder is not None:
-                recorder.before(loss)
+                recorder.before_step(loss)
             optimizer.step()
             if recorder is not None and recorder.pairing == "same_batch":
                 with torch.no_grad():
-                    recorder.after(cross_entropy(model(x), y))
+                    recorder.after_step(cross_entropy(model(x), y))
 
 
 def settings():

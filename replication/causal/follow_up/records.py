@@ -129,12 +129,12 @@ class _Pairings:
         self._same = Recorder(model, optimizer, [self.rows], pairing="same_batch")
         self._next = Recorder(model, optimizer, [self.consecutive], pairing="consecutive")
 
-    def before(self, loss: Tensor) -> None:
-        self._same.before(loss)
-        self._next.before(loss)
+    def before_step(self, loss: Tensor) -> None:
+        self._same.before_step(loss)
+        self._next.before_step(loss)
 
-    def after(self, loss: Tensor) -> None:
-        self._same.after(loss)
+    def after_step(self, loss: Tensor) -> None:
+        self._same.after_step(loss)
 
     def restart(self) -> None:
         self._same.restart()

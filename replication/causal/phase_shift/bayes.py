@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from ccprune._util.checks import inside_unit_interval
+from ccprune._util.checks import require_inside_unit_interval
 from replication.causal.phase_shift._curves import Curves, Family, abrupt, residual, rounding, smooth
 from replication.causal.phase_shift.change_point import check_curves
 
@@ -80,7 +80,7 @@ def change_point_posterior(
     Bayes factors.
     """
     points, runs = check_curves(sparsity, accuracy)
-    inside_unit_interval(confidence_level=confidence_level)
+    require_inside_unit_interval(confidence_level=confidence_level)
     length = points[-1] - points[0]
     x, series = (points - points[0]) / length, runs.T
     line = _log_evidence(series, residual(x, series, on_line=True)[None], 1)[0]

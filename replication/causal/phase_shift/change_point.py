@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-from ccprune._util.checks import at_least, inside_unit_interval
+from ccprune._util.checks import require_at_least, require_inside_unit_interval
 from replication.causal.phase_shift._curves import PARAMETERS, Curves, Drop, abrupt, residual, rounding, smooth
 
 #: Four parameters and two residuals.
@@ -125,8 +125,8 @@ def change_point(
     points, runs = check_curves(sparsity, accuracy)
     if axis not in ("sparsity", "log_density"):
         raise ValueError(f"axis must be 'sparsity' or 'log_density', got {axis!r}")
-    inside_unit_interval(confidence_level=confidence_level)
-    at_least(1, resamples=resamples)
+    require_inside_unit_interval(confidence_level=confidence_level)
+    require_at_least(1, resamples=resamples)
     if axis == "log_density":
         if points[-1] == 1:
             raise ValueError("sparsity must stay below 1 on axis 'log_density', got 1.0")

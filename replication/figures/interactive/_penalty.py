@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune.lasso.problem import check_penalty
 from ccprune.mask import Mask
 from replication.figures.interactive._drawing import kept_and_accuracy
@@ -42,7 +42,7 @@ def penalty(
     alphas = increasing("alphas", alphas)
     for alpha in alphas:
         check_penalty(alpha, positive=True)
-    at_least(1, samples=samples)
+    require_at_least(1, samples=samples)
     if len(masks) != len(alphas):
         raise ValueError(f"masks must hold one mask for each of the {len(alphas)} alphas, got {len(masks)}")
     shapes = [{name: tuple(keep.shape) for name, keep in mask.keep.items()} for mask in masks]

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from ccprune._util.series import check_series
 from ccprune.lyapunov import windowed_exponents
 from replication.figures.interactive._drawing import exponents_and_p_values
@@ -54,9 +54,9 @@ def window_and_lag(
     windows, lags = increasing("windows", windows), increasing("lags", lags)
     for value in windows:
         # Smallest number of points in which one pair of neighbours can be followed for so many steps.
-        at_least(recording.steps + 3, windows=value)
+        require_at_least(recording.steps + 3, windows=value)
     for value in lags:
-        at_least(1, lags=value)
+        require_at_least(1, lags=value)
     if windows[-1] > len(weights):
         raise ValueError(f"windows must fit into the {len(weights)} rows of weights, got {windows[-1]}")
     for name, values, start in (("windows", windows, recording.window), ("lags", lags, recording.max_lag)):

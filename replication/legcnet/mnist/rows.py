@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from ccprune._util.checks import at_least
+from ccprune._util.checks import require_at_least
 from replication.data import Images
 from replication.networks.models import legcnet_mnist, torch_default_
 
@@ -70,7 +70,7 @@ def digits(images: Images, *, drawn: int | None = None, unit: bool = False, seed
     words = f"{len(x):,} rows in file order"
     if drawn is not None:
         x, y = torch.cat([x, images.x_test.flatten(1)]), torch.cat([y, images.y_test])
-        at_least(10, drawn=drawn)
+        require_at_least(10, drawn=drawn)
         if drawn > len(x):
             raise ValueError(f"drawn must be at most {len(x)}, got {drawn}")
         order = torch.randperm(len(x), generator=Generator().manual_seed(seed))[:drawn].to(x.device)
@@ -108,7 +108,7 @@ def order(samples: int, *, batch_size: int, seed: int) -> Iterator[list[Tensor]]
     ValueError
         If a size is below 1.
     """
-    at_least(1, samples=samples, batch_size=batch_size)
+    require_at_least(1, samples=samples, batch_size=batch_size)
     generator = Generator().manual_seed(seed)
     torch_default_(legcnet_mnist(seed=0), generator)
     while True:

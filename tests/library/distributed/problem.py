@@ -42,11 +42,11 @@ def train(model, optimizer, recorder, data, device="cpu"):
         value = loss(model, x.to(device), y.to(device))
         optimizer.zero_grad()
         value.backward()
-        recorder.before(value)
+        recorder.before_step(value)
         optimizer.step()
         if recorder.pairing == "same_batch":
             with torch.no_grad():
-                recorder.after(loss(model, x.to(device), y.to(device)))
+                recorder.after_step(loss(model, x.to(device), y.to(device)))
 
 
 def exponents(model, recorder_of, store_of, own=lambda x: x, device="cpu"):

@@ -53,7 +53,7 @@ def half(x):
 def training(kind, pairing, device, alpha):
     model = wrapped(kind, problem.network().to(device), device)
     optimizer = problem.optimizer(model)
-    layout = Layout.of(model)
+    layout = Layout.from_model(model)
     screen, momentum, squares = Screen(layout), Screen(layout, momentum=True), SquaredUpdates()
     with Recorder(model, optimizer, [screen, momentum, squares], layout=layout, pairing=pairing) as recorder:
         problem.train(
@@ -61,7 +61,7 @@ def training(kind, pairing, device, alpha):
         )
     found = {"held": {name: part.numel() for name, part in screen.scores.items()}}
     for name, store in (("screen", screen), ("momentum", momentum), ("squares", squares)):
-        found[name] = {key: layout.whole(key, score).cpu() for key, score in store.scores.items()}
+        found[name] = {key: layout.gather(key, score).cpu() for key, score in store.scores.items()}
     found["condition"] = screen.condition(scope="global")
     found["by_layer"] = screen.condition()
     for allocation in ("global", "uniform"):
@@ -84,24 +84,24 @@ def training(kind, pairing, device, alpha):
 def legcnet(kind, device):
     """Scores and mask of exponents that are computed during training, and the number that the rank holds."""
     model = wrapped(kind, problem.network().to(device), device)
-    layout = Layout.of(model)
+    layout = Layout.from_model(model)
     parts = partial(Recorder, layout=layout), partial(WeightExponents, layout=layout)
     store = problem.exponents(model, *parts, own=half, device=device)
     scores, held = legcnet_of_exponents(store, max_lag=1), len(store.windows()[0][0])
     mask = ShardedMask.from_scores(scores, layout, sparsity=0.5)
-    return {name: layout.whole(name, score).cpu() for name, score in scores.items()}, mask.gather().keep, held
+    return {name: layout.gather(name, score).cpu() for name, score in scores.items()}, mask.gather().keep, held
 
 
 def nothing(kind, device):
     """The loss never changes; and a step that changes no weight."""
     model = wrapped(kind, problem.network().to(device), device)
-    layout, optimizer = Layout.of(model), problem.optimizer(model)
+    layout, optimizer = Layout.from_model(model), problem.optimizer(model)
     screen = Screen(layout)
     with Recorder(model, optimizer, [screen], layout=layout, pairing="consecutive") as recorder:
         for x, y in problem.batches(4):
             optimizer.zero_grad()
             problem.loss(model, half(x).to(device), half(y).to(device)).backward()
-            recorder.before(torch.tensor(1.5, device=device))
+            recorder.before_step(torch.tensor(1.5, device=device))
             optimizer.step()
     mask = ShardedMask.from_scores(screen.scores, layout, sparsity=0.3)
     return max(float(score.max()) for score in screen.scores.values() if score.numel()), mask.gather().keep
@@ -109,7 +109,7 @@ def nothing(kind, device):
 
 def selection(kind, device):
     """Masks of scores with many ties, infinite ones and both zeros."""
-    layout = Layout.of(wrapped(kind, problem.network().to(device), device))
+    layout = Layout.from_model(wrapped(kind, problem.network().to(device), device))
     found = {}
     for case, (scores, sparsities) in problem.tied_scores().items():
         parts = {}
@@ -126,7 +126,7 @@ def selection(kind, device):
 def traffic(device):
     """What recorded steps and a mask send: [(collective, bytes)]."""
     model = wrapped("fsdp", problem.network().to(device), device)
-    layout, optimizer = Layout.of(model), problem.optimizer(model)
+    layout, optimizer = Layout.from_model(model), problem.optimizer(model)
     screen, sent, real = Screen(layout), [], {name: getattr(dist, name) for name in ("all_reduce", "all_gather")}
 
     def counted(name):
@@ -177,8 +177,8 @@ def disagreements(device):
     """What each rank is told where their arguments differ; no rank waits for the other."""
     rank, found = dist.get_rank(), {}
     model = wrapped("fsdp", problem.network().to(device), device)
-    layout, optimizer = Layout.of(model), problem.optimizer(model)
-    scores = {name: part.abs() for name, part in layout.own(model).items()}
+    layout, optimizer = Layout.from_model(model), problem.optimizer(model)
+    scores = {name: part.abs() for name, part in layout.local_parts(model).items()}
     names = [*scores]
     mask = ShardedMask.from_scores(scores, layout, sparsity=0.5).gather()
     screen = Screen(layout)
@@ -187,19 +187,19 @@ def disagreements(device):
     def make(scores=scores, sparsity=0.5, **options):
         return ShardedMask.from_scores(scores, layout, sparsity=sparsity, **options)
 
-    found["choices"] = said(Layout.of, model, only=["0", "3"][: 1 + rank])
-    found["unknown choice"] = said(Layout.of, model, skip=["3", "4.w"][rank : rank + 1])
+    found["choices"] = said(Layout.from_model, model, only=["0", "3"][: 1 + rank])
+    found["unknown choice"] = said(Layout.from_model, model, skip=["3", "4.w"][rank : rank + 1])
     found["sparsities"] = said(make, sparsity=0.25 * (1 + rank))
     found["sparsity of one"] = said(make, sparsity=0.5 + rank)
     found["allocations"] = said(make, allocation=("global", "uniform")[rank])
     found["orders"] = said(make, {name: scores[name] for name in (names, names[::-1])[rank]})
-    found["masks"] = said(ShardedMask.from_mask, [mask, mask.shuffled(seed=0)][rank], layout)
+    found["masks"] = said(ShardedMask.from_mask, [mask, mask.shuffle(seed=0)][rank], layout)
     found["pairings"] = said(Recorder, model, optimizer, [screen], layout=layout, pairing=PAIRINGS[rank])
     found["settings"] = said(screen.condition, max_iter=10 + rank)
     found["windows"] = said(WeightExponents, model, layout=layout, window=6 + rank)
     found["alphas"] = said(screen.masks, [1.0, 2.0][: 1 + rank])
-    found["tensors"] = said(layout.whole, names[rank], scores[names[rank]])
-    found["a size of one"] = said(layout.whole, names[0], scores[names[0]][:rank])
+    found["tensors"] = said(layout.gather, names[rank], scores[names[rank]])
+    found["a size of one"] = said(layout.gather, names[0], scores[names[0]][:rank])
     found["trainer"] = said(GradualPruner, model, optimizer, schedule={1: 0.5})
     return found
 
@@ -207,7 +207,7 @@ def disagreements(device):
 def chosen(kind, device):
     """Training, masks and enforcement of one layer of the model."""
     model = wrapped(kind, problem.network().to(device), device)
-    optimizer, layout = problem.optimizer(model), Layout.of(model, skip=["0", "5.weight"])
+    optimizer, layout = problem.optimizer(model), Layout.from_model(model, skip=["0", "5.weight"])
     squares = SquaredUpdates()
     with Recorder(model, optimizer, [squares], layout=layout, pairing="consecutive") as recorder:
         problem.train(
@@ -223,18 +223,18 @@ def chosen(kind, device):
 def errors(device):
     rank, mesh, found = dist.get_rank(), init_device_mesh(device.type, (2,)), {}
     across = fully_shard(nn.Linear(4, 4, bias=False).to(device), mesh=mesh, shard_placement_fn=lambda _: Shard(1))
-    found["dimension 1"] = said(Layout.of, across)
+    found["dimension 1"] = said(Layout.from_model, across)
     mixed = problem.network().to(device)
     fully_shard(mixed[0], mesh=mesh)
-    found["mixed"] = said(Layout.of, mixed)
+    found["mixed"] = said(Layout.from_model, mixed)
     torch.manual_seed(rank)
-    found["differ"] = said(Layout.of, nn.Linear(4, 4).to(device))
+    found["differ"] = said(Layout.from_model, nn.Linear(4, 4).to(device))
 
     model = wrapped("fsdp", problem.network().to(device), device)
-    layout, optimizer = Layout.of(model), problem.optimizer(model)
-    found["other model"] = said(layout.own, problem.network())
-    found["other names"] = said(layout.own, nn.Linear(4, 4))
-    scores = {name: part.abs() for name, part in layout.own(model).items()}
+    layout, optimizer = Layout.from_model(model), problem.optimizer(model)
+    found["other model"] = said(layout.local_parts, problem.network())
+    found["other names"] = said(layout.local_parts, nn.Linear(4, 4))
+    scores = {name: part.abs() for name, part in layout.local_parts(model).items()}
     found["no scores"] = said(ShardedMask.from_scores, {}, layout, sparsity=0.5)
     found["sparsity"] = said(ShardedMask.from_scores, scores, layout, sparsity=1.5)
     found["allocation"] = said(ShardedMask.from_scores, scores, layout, sparsity=0.5, allocation="all")
@@ -245,11 +245,11 @@ def errors(device):
     screen = Screen(layout)
     recorder = Recorder(model, optimizer, [screen], layout=layout, pairing="consecutive")
     problem.train(model, optimizer, recorder, problem.batches(3), device)
-    recorder.before(torch.tensor(torch.inf if rank else 1.0, device=device))
+    recorder.before_step(torch.tensor(torch.inf if rank else 1.0, device=device))
     found["loss"] = said(lambda: (optimizer.step(), recorder.close()))  # a CUDA device is not waited for before closing
     found["records"] = screen.records
     if rank:
-        screen.update(1.0, {name: part * 0 for name, part in layout.own(model).items()})
+        screen.update(1.0, {name: part * 0 for name, part in layout.local_parts(model).items()})
     found["one left out"] = said(screen.condition)
     return found
 
@@ -283,7 +283,7 @@ def online(device):
 
 
 def main(backend, out, alpha, script):
-    without_group = said(Layout.of, problem.network())
+    without_group = said(Layout.from_model, problem.network())
     dist.init_process_group(backend, timeout=timedelta(seconds=60))
     rank = dist.get_rank()
     device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")

@@ -58,7 +58,7 @@ def test_layers_become_sparse_where_they_clearly_win(clock):
     asked = clock({10: FAST, 4: SLOW})
     x = torch.randn(5, 1, 8)
     before = copy.deepcopy(model.state_dict())
-    exported = export.csr(model, mask, x, repeats=7)
+    exported = export.to_csr(model, mask, x, repeats=7)
     assert exported.layers["form"].tolist() == ["dense", "csr", "csr", "dense"]
     assert exported.layers["reason"].tolist() == [
         "torch has no sparse form of Conv1d",
@@ -81,7 +81,7 @@ def test_layers_become_sparse_where_they_clearly_win(clock):
 def test_all_stays_dense_where_nothing_clearly_wins(clock, times):
     model = network()
     clock({10: times, 4: times})
-    exported = export.csr(model, random_mask(model), torch.randn(2, 1, 8))
+    exported = export.to_csr(model, random_mask(model), torch.randn(2, 1, 8))
     assert set(exported.layers["form"]) == {"dense"}
     assert not any(isinstance(module, SparseLinear) for module in exported.model.modules())
     assert random_mask(model).check(exported.model).loc["all", "violations"] == 0
@@ -92,7 +92,7 @@ def test_tied_layers_and_those_used_twice_are_decided_together(clock):
     model[1].weight, model[2] = model[0].weight, model[0]
     asked = clock({4: FAST})
     mask = random_mask(model, 0.5)
-    exported = export.csr(model, mask, torch.randn(3, 4))
+    exported = export.to_csr(model, mask, torch.randn(3, 4))
     assert len(asked) == 6 and exported.layers.loc["0.weight", "dense_seconds"] == 9
     assert exported.model[0] is exported.model[2] and exported.model[1].values is exported.model[0].values
     x = torch.randn(3, 4)
@@ -123,7 +123,7 @@ def test_weights_that_are_used_without_a_call_of_their_layer_stay(clock):
     model, x = Reading().eval(), torch.randn(2, 3, 4)
     clock({10: FAST, 4: FAST})
     mask = random_mask(model, 0.5)
-    exported = export.csr(model, mask, {"x": x})
+    exported = export.to_csr(model, mask, {"x": x})
     assert exported.layers["form"].tolist() == ["dense"] * 4 + ["csr"]
     assert exported.layers.loc["encoder.self_attn.in_proj_weight", "reason"].endswith("form of MultiheadAttention")
     assert "without a call" in exported.layers.loc["encoder.linear1.weight", "reason"]
@@ -136,18 +136,18 @@ def test_weights_that_are_used_without_a_call_of_their_layer_stay(clock):
 def test_real_clocks_and_the_other_reasons():
     model = Unused()
     keep = {"used.weight": torch.ones(2, 3, dtype=torch.bool), "other.weight": torch.zeros(2, 3, dtype=torch.bool)}
-    exported = export.csr(model, Mask(keep), torch.randn(2, 3), repeats=2)
+    exported = export.to_csr(model, Mask(keep), torch.randn(2, 3), repeats=2)
     assert exported.layers["reason"].tolist() == ["nothing pruned", "not called on the example"]
-    half = export.csr(model.half(), Mask({"used.weight": keep["other.weight"]}), torch.randn(2, 3).half(), repeats=2)
+    half = export.to_csr(model.half(), Mask({"used.weight": keep["other.weight"]}), torch.randn(2, 3).half(), repeats=2)
     assert "no CSR products in torch.float16" in half.layers["reason"].item()
-    real = export.csr(network(), random_mask(network()), torch.randn(2, 1, 8), repeats=3).layers
+    real = export.to_csr(network(), random_mask(network()), torch.randn(2, 1, 8), repeats=3).layers
     assert (real["dense_seconds"][1:] > 0).all() and (real["sparse_seconds"][1:] > 0).all()
 
 
 def test_errors():
     with pytest.raises(ValueError, match="model has no parameter 'w'"):
-        export.csr(network(), Mask({"w": torch.ones(1, dtype=torch.bool)}), torch.randn(2, 1, 8))
+        export.to_csr(network(), Mask({"w": torch.ones(1, dtype=torch.bool)}), torch.randn(2, 1, 8))
     with pytest.raises(ValueError, match="example must be on the CPU, got meta"):
-        export.csr(network(), random_mask(network()), torch.randn(2, 1, 8, device="meta"))
+        export.to_csr(network(), random_mask(network()), torch.randn(2, 1, 8, device="meta"))
     with pytest.raises(ValueError, match="repeats must be an integer of at least 1"):
-        export.csr(network(), random_mask(network()), torch.randn(2, 1, 8), repeats=0)
+        export.to_csr(network(), random_mask(network()), torch.randn(2, 1, 8), repeats=0)

@@ -41,11 +41,11 @@ def test_what_changed_is_counted_and_the_way_back_is_exact(tmp_path):
 
     model = nn.Linear(3, 2, bias=False)
     for back, (places, seed) in ((False, ([1, 2, 3], 1)), (True, ([0, 1], 0)), (False, ([0, 1], 0))):
-        mask = load_deployed(tmp_path, model, key=KEY, back=back)
+        mask = load_deployed(tmp_path, model, key=KEY, rollback=back)
         weights, planned = version(places, seed)
         assert torch.equal(model.weight, weights.weight) and torch.equal(mask.keep["weight"], planned.keep["weight"])
-    with pytest.raises(ValueError, match="back must be False for the first version"):
-        load_deployed(tmp_path, model, key=KEY, back=True)
+    with pytest.raises(ValueError, match="rollback must be False for the first version"):
+        load_deployed(tmp_path, model, key=KEY, rollback=True)
     again = put(tmp_path, [0, 1], 0, old)  # after a return, what changed is measured from the current version
     assert again["layers"].loc[0, ["pruned", "regrown"]].tolist() == [0, 0]
     assert json.loads((tmp_path / "3.json").read_text())["previous"]["version"] == 1
@@ -68,7 +68,9 @@ def test_what_was_changed_without_the_key_is_refused(tmp_path, fault):
     model = nn.Linear(3, 2, bias=False)
     before = model.weight.detach().clone()
     with pytest.raises(ValueError, match="is not what was signed with this key"):
-        load_deployed(tmp_path, model, key=b"another key of 16" if fault == "key" else KEY, back=fault == "previous")
+        load_deployed(
+            tmp_path, model, key=b"another key of 16" if fault == "key" else KEY, rollback=fault == "previous"
+        )
     assert torch.equal(model.weight, before)
 
 

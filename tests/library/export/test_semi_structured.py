@@ -27,7 +27,7 @@ def two_of_four(model, protect=()):
 def test_outputs_are_the_masked_models(dtype):
     model = network().to("cuda", dtype)
     mask = two_of_four(model)
-    exported = export.semi_structured(model, mask)
+    exported = export.to_semi_structured(model, mask)
     assert exported.layers["form"].tolist() == ["2:4", "2:4", "dense"]
     assert "multiple of" in exported.layers.loc["3.weight", "reason"]
     x = torch.randn(64, 128, device="cuda", dtype=dtype)
@@ -39,7 +39,7 @@ def test_outputs_are_the_masked_models(dtype):
 @needs_cuda
 def test_other_layers_stay_dense_with_their_kind():
     model = nn.Sequential(nn.Conv2d(8, 64, 1), nn.Flatten(), nn.Linear(64, 64)).to("cuda", torch.float16)
-    layers = export.semi_structured(model, two_of_four(model)).layers
+    layers = export.to_semi_structured(model, two_of_four(model)).layers
     assert layers["form"].tolist() == ["dense", "2:4"] and "not those of Conv2d" in layers["reason"].iloc[0]
 
 
@@ -47,7 +47,7 @@ def test_other_layers_stay_dense_with_their_kind():
 def test_tied_layers_stay_tied():
     model = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64)).to("cuda", torch.float16)
     model[1].weight = model[0].weight
-    exported = export.semi_structured(model, two_of_four(model)).model
+    exported = export.to_semi_structured(model, two_of_four(model)).model
     assert exported[0].weight is exported[1].weight
 
 
@@ -73,11 +73,11 @@ def unstructured(model):
 )
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
-        export.semi_structured(*make())
+        export.to_semi_structured(*make())
 
 
 @needs_cuda
 def test_other_precisions_are_refused():
     model = network().cuda()
     with pytest.raises(ValueError, match="'0.weight' must be of one of .* got torch.float32"):
-        export.semi_structured(model, two_of_four(model))
+        export.to_semi_structured(model, two_of_four(model))

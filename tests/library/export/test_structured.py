@@ -79,7 +79,7 @@ def test_outputs_are_the_masked_models_and_the_channels_are_gone(name):
     mask = channels(model, protect=protect)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    exported = export.structured(
+    exported = export.to_structured(
         model.train(), mask, torch.randn(4, *shape, generator=torch.Generator().manual_seed(4))
     )
     assert torch.equal(torch.get_rng_state(), state) and model.training and not exported.model.training
@@ -103,7 +103,7 @@ def test_biases_carry_what_the_removed_units_gave_out():
         "0.weight": torch.tensor([[True, True], [False, False], [True, True]]),
         "2.weight": torch.ones(1, 3, dtype=torch.bool),
     }
-    found = export.structured(model, Mask(keep), torch.randn(3, 2)).model
+    found = export.to_structured(model, Mask(keep), torch.randn(3, 2)).model
     with torch.no_grad():
         assert torch.equal(found[0].weight, model[0].weight[[0, 2]]) and torch.equal(
             found[0].bias, model[0].bias[[0, 2]]
@@ -119,7 +119,7 @@ def test_residual_sums_lose_a_channel_only_where_all_their_terms_are_empty():
         mask.keep[f"{name}.weight"][0] = False
         mask.keep[f"{name}.weight"][1] = name == "stem"
     x = torch.randn(4, 1, 6, 6)
-    exported = export.structured(model, mask, x)
+    exported = export.to_structured(model, mask, x)
     both = ~(mask.keep["stem.weight"].flatten(1).any(1) | mask.keep["back.weight"].flatten(1).any(1))
     table = exported.layers
     assert table.loc["stem.weight", "removed"] == table.loc["back.weight", "removed"] == int(both.sum()) >= 1
@@ -133,7 +133,7 @@ def test_units_that_nothing_reads_go_too():
     model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2))
     keep = {"2.weight": torch.ones(2, 5, dtype=torch.bool)}
     keep["2.weight"][:, [1, 3]] = False
-    exported = export.structured(model, Mask(keep), torch.randn(3, 4))
+    exported = export.to_structured(model, Mask(keep), torch.randn(3, 4))
     assert exported.layers.loc["0.weight", ["empty", "removed"]].tolist() == [0, 2]
     x = torch.randn(9, 4)
     assert torch.allclose(exported.model(x), Mask(keep).apply_(model)(x), atol=1e-6)
@@ -227,7 +227,7 @@ def test_what_cannot_be_removed_stays_with_a_reason(name):
     torch.manual_seed(1)
     make, shape, parameter, empty, removed, reason = LEFT[name]
     model, mask = make()
-    exported = export.structured(model, mask, torch.randn(1, *shape))
+    exported = export.to_structured(model, mask, torch.randn(1, *shape))
     row = exported.layers.loc[parameter]
     assert (row["empty"], row["removed"]) == (empty, removed) and reason in row["reason"]
     assert bool(row["reason"]) == bool(reason)
@@ -244,7 +244,7 @@ def test_a_constant_may_differ_by_rounding_and_no_more():
 def test_an_unstructured_mask_removes_nothing():
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     found = {name: weight.detach().abs() for name, weight in prunable(model).items()}
-    exported = export.structured(model, Mask.from_scores(found, sparsity=0.2, min_per_layer=8), torch.randn(2, 6))
+    exported = export.to_structured(model, Mask.from_scores(found, sparsity=0.2, min_per_layer=8), torch.randn(2, 6))
     assert exported.layers["removed"].sum() == 0
 
 
@@ -252,7 +252,7 @@ def test_frozen_weights_stay_frozen_and_a_compiled_model_is_taken_apart():
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
     model[0].requires_grad_(False)
     mask = channels(model, protect=["2"])
-    exported = export.structured(torch.compile(model, backend="eager"), mask, torch.randn(3, 4))
+    exported = export.to_structured(torch.compile(model, backend="eager"), mask, torch.randn(3, 4))
     assert [p.requires_grad for p in exported.model.parameters()] == [False, False, True, True]
     assert exported.layers.loc["0.weight", "removed"] == 4
 
@@ -277,7 +277,7 @@ def test_channels_that_an_operation_mixes_stay():
     keep = torch.ones(2, 6, dtype=torch.bool)
     keep[:, 2] = False  # no layer reads the channel, but the softmax does
     model = Mixes()
-    exported = export.structured(model, Mask({"second.weight": keep}), torch.randn(3, 3))
+    exported = export.to_structured(model, Mask({"second.weight": keep}), torch.randn(3, 3))
     assert exported.layers["removed"].tolist() == [0, 0]
     x = torch.randn(9, 3)
     assert torch.equal(exported.model(x), Mask({"second.weight": keep}).apply_(model)(x))
@@ -286,9 +286,9 @@ def test_channels_that_an_operation_mixes_stay():
 def test_errors():
     model, keep = Mixes(), torch.ones(2, 6, dtype=torch.bool)
     with pytest.raises(ValueError, match="model has no parameter 'w'"):
-        export.structured(model, Mask({"w": keep}), torch.randn(3, 3))
+        export.to_structured(model, Mask({"w": keep}), torch.randn(3, 3))
     with pytest.raises(TypeError, match="model must return Tensors, .* got ndarray"):
-        export.structured(
+        export.to_structured(
             nn.Sequential(nn.Linear(3, 6), Cut()),
             Mask({"0.weight": torch.ones(6, 3, dtype=torch.bool)}),
             torch.randn(3, 3),
@@ -304,7 +304,7 @@ def test_another_output_is_an_error(monkeypatch):
     keep[:, 2] = False
     monkeypatch.setattr(_structured, "traced", trusting)
     with pytest.raises(ValueError, match="outputs change with the channels removed"):
-        export.structured(Mixes(), Mask({"second.weight": keep}), torch.randn(3, 3))
+        export.to_structured(Mixes(), Mask({"second.weight": keep}), torch.randn(3, 3))
 
 
 class Kinds(nn.Module):
@@ -327,7 +327,7 @@ def test_other_kinds_of_layers_stay_and_are_named():
     scores = {name: torch.rand(weight.shape) for name, weight in prunable(model, only=[model, "words"]).items()}
     mask = Mask(Mask.from_channels(scores, share=0.5, protect=["out.2", "up"]).keep)
     mask.keep["up.weight"][:, :2] = False
-    exported = export.structured(model, mask, x)
+    exported = export.to_structured(model, mask, x)
     table, expected = exported.layers, mask.apply_(model)(**x)
     assert set(table.index) == set(mask.keep) and table.removed[table.removed > 0].to_dict() == {
         "encoder.linear1.weight": 7,
@@ -348,4 +348,4 @@ def test_other_kinds_of_layers_stay_and_are_named():
 def test_without_torch_pruning_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
     with pytest.raises(ImportError, match="pip install torch-pruning"):
-        export.structured(nn.Linear(2, 2), Mask({"weight": torch.ones(2, 2, dtype=torch.bool)}), torch.randn(1, 2))
+        export.to_structured(nn.Linear(2, 2), Mask({"weight": torch.ones(2, 2, dtype=torch.bool)}), torch.randn(1, 2))

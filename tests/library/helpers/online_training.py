@@ -38,12 +38,12 @@ def train(model, optimizer, steps, pruner=None, after_step=None):
         optimizer.zero_grad()
         loss.backward()
         if pruner is not None:
-            pruner.before(loss)
+            pruner.before_step(loss)
         optimizer.step()
         if pruner is not None and pruner.pairing == "same_batch":
             optimizer.zero_grad()  # allowed here: growth has been looked at
             with torch.no_grad():
-                pruner.after(loss_of(model, x, y))
+                pruner.after_step(loss_of(model, x, y))
         if after_step is not None:
             after_step(step + 1)
 

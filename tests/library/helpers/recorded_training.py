@@ -40,10 +40,10 @@ def train(model, optimizer, data, recorder=None, scheduler=None):
         optimizer.zero_grad()
         loss.backward()
         if recorder is not None:
-            recorder.before(loss)
+            recorder.before_step(loss)
         optimizer.step()
         if recorder is not None and recorder.pairing == "same_batch":
-            recorder.after(cross_entropy(model(x), y))
+            recorder.after_step(cross_entropy(model(x), y))
         if scheduler is not None:
             scheduler.step()
 

@@ -69,7 +69,7 @@ def loop(steps=24, *, accumulate=1, scaler=None, half=True, **settings):
                 losses.append(loss)
                 part = loss / accumulate
                 (part if scaler is None else scaler.scale(part)).backward()
-            pruner.before(losses)
+            pruner.before_step(losses)
             if scaler is None:
                 optimizer.step()
             else:

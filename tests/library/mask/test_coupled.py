@@ -164,7 +164,7 @@ def test_coupled_channels_of_real_models_are_removed_whole(name):
     found = []
     assert_same(model.train(), lambda model: found.append(coupled_channels(model, x)))
     mask = Mask.from_channels(magnitudes(model), share=0.5, groups=found[0])
-    table = export.structured(randomised(model), mask, x).layers
+    table = export.to_structured(randomised(model), mask, x).layers
     assert (table["removed"] == table["empty"]).all() and table.removed.sum() > len(found[0])
     for group in found[0].values():
         for part in group.outputs:
@@ -180,7 +180,7 @@ def test_models_with_layers_that_cannot_be_traced_are_refused(name, unknown):
         coupled_channels(model, x)
     mask = Mask.from_channels(magnitudes(model, only=["lm_head"]), share=0.5)
     with pytest.raises(ValueError, match=f"torch-pruning supports, got .*{unknown}"):
-        export.structured(model, mask, x)
+        export.to_structured(model, mask, x)
 
 
 def test_norms_over_channels_attention_and_outputs_are_in_no_group():

@@ -47,11 +47,11 @@ def test_restricted_scores_make_masks_monotone_with_exact_counts(seed):
 
 def test_shuffled_keeps_counts_and_forgets_places():
     mask = Mask.from_counts(scores(), kept={"a": 10, "b": 5})
-    one, again, other = (mask.shuffled(seed=seed) for seed in (1, 1, 2))
+    one, again, other = (mask.shuffle(seed=seed) for seed in (1, 1, 2))
     assert one.counts == mask.counts and {n: v.shape for n, v in one.keep.items()} == {"a": (6, 5), "b": (40,)}
     assert jaccard_kept(one, again) == 1.0 and jaccard_kept(one, other) < 1.0 and jaccard_kept(one, mask) < 1.0
     # Each place is kept as often as any other: 5 of 40, over 2,000 shuffles (standard error 0.0074).
-    often = torch.stack([mask.shuffled(seed=seed).keep["b"] for seed in range(2000)]).double().mean(0)
+    often = torch.stack([mask.shuffle(seed=seed).keep["b"] for seed in range(2000)]).double().mean(0)
     assert (often - 5 / 40).abs().max() < 5 * 0.0074
 
 

@@ -37,7 +37,7 @@ def batch(*shape, dtype=torch.float32):
 
 def time_steps(model, x, y, *, mask=None, loss=nn.functional.cross_entropy, repeats=1, warmup=0):
     """Times of the training steps of `latency.compare`, of one form."""
-    step = latency._step(latency.copied(model), x, y, mask, loss)
+    step = latency._step(latency.copy_model(model), x, y, mask, loss)
     return latency._timed({"": step}, x.device, repeats, warmup)[""]
 
 

@@ -210,7 +210,7 @@ def test_models_that_keep_a_result_are_reported_timed_exported_and_compared():
     mask = Mask.from_scores(scores_of(model), sparsity=0.5)
     assert report(model, mask, x, latency=True, repeats=2).forms["macs"].tolist() == [8, 4]
     latency.compare(model, mask, x, y, repeats=1, warmup=0)
-    assert torch.equal(export.csr(model, mask, x, repeats=1).model(x), mask.apply_(model)(x))
+    assert torch.equal(export.to_csr(model, mask, x, repeats=1).model(x), mask.apply_(model)(x))
 
     def make(seed):
         model = Keeps()

@@ -79,14 +79,14 @@ def test_numbers_that_are_none_are_refused():
 def test_schedule_follows_the_cubic_and_the_cosine():
     schedule = Schedule(every=10, ramp=4, fraction=0.3, end=200)
     for i in range(5):
-        assert schedule.ramped(10 * i) == pytest.approx(1 - (1 - i / 4) ** 3)
-    assert schedule.ramped(40) == schedule.ramped(500) == 1.0
+        assert schedule.ramp_fraction(10 * i) == pytest.approx(1 - (1 - i / 4) ** 3)
+    assert schedule.ramp_fraction(40) == schedule.ramp_fraction(500) == 1.0
     # Evci et al., 2020, equation 1: alpha / 2 (1 + cos(t pi / T_end)).
-    assert schedule.exchanged(0) == 0.3
-    assert schedule.exchanged(50) == pytest.approx(0.15 * (1 + math.sqrt(0.5)))
-    assert schedule.exchanged(100) == pytest.approx(0.15)
-    assert schedule.exchanged(200) == schedule.exchanged(10**6) == 0.0
-    assert Schedule(every=10, ramp=4, fraction=0.3, end=None).exchanged(10**6) == 0.3
+    assert schedule.exchange_fraction(0) == 0.3
+    assert schedule.exchange_fraction(50) == pytest.approx(0.15 * (1 + math.sqrt(0.5)))
+    assert schedule.exchange_fraction(100) == pytest.approx(0.15)
+    assert schedule.exchange_fraction(200) == schedule.exchange_fraction(10**6) == 0.0
+    assert Schedule(every=10, ramp=4, fraction=0.3, end=None).exchange_fraction(10**6) == 0.3
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,11 @@ class Training:
             loss = cross_entropy(self.model(x.to(dtype)).float(), y)
             self.optimizer.zero_grad()
             loss.backward()
-            self.pruner.before(loss)
+            self.pruner.before_step(loss)
             self.optimizer.step()
             if self.pruner.pairing == "same_batch":
                 with torch.no_grad():
-                    self.pruner.after(cross_entropy(self.model(x.to(dtype)).float(), y))
+                    self.pruner.after_step(cross_entropy(self.model(x.to(dtype)).float(), y))
         return self
 
     def state(self):
@@ -160,12 +160,12 @@ def test_between_a_step_and_its_second_loss_there_is_no_state():
     (x, y), *_ = stream([3])
     loss = cross_entropy(training.model(x), y)
     loss.backward()
-    training.pruner.before(loss)
+    training.pruner.before_step(loss)
     training.pruner.state_dict()
     training.optimizer.step()
-    with pytest.raises(RuntimeError, match=r"after\(\) has not been called for step 4"):
+    with pytest.raises(RuntimeError, match=r"after_step\(\) has not been called for step 4"):
         training.pruner.state_dict()
-    training.pruner.after(loss)
+    training.pruner.after_step(loss)
     assert training.pruner.state_dict()["recorder"]["records"] == 4
 
 
@@ -175,7 +175,7 @@ def test_a_change_that_waited_for_its_second_loss_is_given_up_with_it(instead):
     state, mask = copy.deepcopy(training.state()), training.pruner.mask
     training.run(range(13, 15))
     (x, y), *_ = stream([15])
-    training.pruner.before(cross_entropy(training.model(x), y))
+    training.pruner.before_step(cross_entropy(training.model(x), y))
     training.optimizer.step()  # the 16th, after whose second loss weights would be exchanged
     if instead == "load":
         training.load(state).run(range(13, 30))

@@ -19,7 +19,7 @@ def test_a_step_that_a_scaler_leaves_out_changes_no_mask():
     with OnlinePruner(model, optimizer, sparsity=0.5, may_skip=True, **FAST) as pruner:
         train(model, optimizer, range(3), pruner)
         for _ in range(2):  # losses without steps
-            pruner.before(loss_of(model, *batch(3)))
+            pruner.before_step(loss_of(model, *batch(3)))
         assert pruner.steps == 3 and pruner.mask.kept == 90
         train(model, optimizer, range(3, 20), pruner)
         assert pruner.mask.kept == 45
@@ -34,7 +34,7 @@ def test_weights_that_were_loaded_anew_are_no_record():
         with torch.no_grad():
             model.fc1.weight.add_(100.0)
         pruner.restart()
-        pruner.before(loss_of(model, *batch(3)))
+        pruner.before_step(loss_of(model, *batch(3)))
         optimizer.step()
     assert equal(pruner.scores, scores)
 
@@ -46,7 +46,7 @@ def test_a_loss_that_is_not_finite_is_an_error_and_changes_nothing(pairing):
     with OnlinePruner(model, optimizer, sparsity=0.5, pairing=pairing, **FAST) as pruner:
         train(model, optimizer, range(7), pruner)
         weights, mask, scores = values(model), pruner.mask, pruner.scores
-        pruner.before(torch.tensor(math.nan))
+        pruner.before_step(torch.tensor(math.nan))
         with pytest.raises(ValueError, match="loss of step 8 is nan"):
             optimizer.step()
         assert equal(values(model), weights) and pruner.mask is mask and equal(pruner.scores, scores)
@@ -60,7 +60,7 @@ def test_a_gradient_that_is_not_finite_is_an_error_and_the_mask_stays():
     with OnlinePruner(model, optimizer, sparsity=0.5, **FAST) as pruner:
         train(model, optimizer, range(15), pruner)
         mask = pruner.mask
-        pruner.before(loss_of(model, *batch(15)))
+        pruner.before_step(loss_of(model, *batch(15)))
         model.fc2.weight.grad[0, 0] = math.nan
         with pytest.raises(ValueError, match=r"growth\['fc2.weight'\] must be finite"):
             optimizer.step()
@@ -80,7 +80,7 @@ def test_closed_once_or_twice_it_does_nothing_any_more():
     assert pruner.mask is mask and pruner.steps == 20
     assert mask.check(model).loc["all", "violations"] > 0, "no longer enforced"
     with pytest.raises(RuntimeError, match="the recorder is closed"):
-        pruner.before(torch.tensor(1.0))
+        pruner.before_step(torch.tensor(1.0))
     with pytest.raises(RuntimeError, match="the pruner is closed"):
         pruner.load_state_dict(pruner.state_dict())
 

@@ -134,10 +134,10 @@ def test_a_recorder_fills_it(pairing, dtype):
             loss = torch.nn.functional.cross_entropy(model(x).float(), y)
             optimizer.zero_grad()
             loss.backward()
-            recorder.before(loss)
+            recorder.before_step(loss)
             optimizer.step()
             if pairing == "same_batch":
-                recorder.after(torch.nn.functional.cross_entropy(model(x).float(), y))
+                recorder.after_step(torch.nn.functional.cross_entropy(model(x).float(), y))
     assert store.records == recorder.records
     assert not store.scores["fc1.weight"].any() and bool((store.means["fc2.weight"] < 0).any())
 

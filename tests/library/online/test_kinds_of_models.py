@@ -126,7 +126,7 @@ def test_each_of_several_optimisers_has_a_pruner_of_its_own():
         model.zero_grad()
         loss.backward()
         for pruner, one in zip(pruners, steppers.values(), strict=True):
-            pruner.before(loss)
+            pruner.before_step(loss)
             one.step()
     for pruner in pruners:
         assert pruner.mask.sparsity == pytest.approx(0.5, abs=0.5 / pruner.mask.total)

@@ -150,7 +150,7 @@ def test_random_growth_follows_its_seed_and_takes_every_place_alike():
         with OnlinePruner(own, optimizer, mask=mask, every=2, fraction=0.2, grow="random", seed=seed) as pruner:
             for _ in range(2):
                 loss = own(torch.ones(1, 6)).square().sum()
-                pruner.before(loss)
+                pruner.before_step(loss)
                 optimizer.step()
         return pruner.mask.keep["weight"].flatten()[:30].double()
 

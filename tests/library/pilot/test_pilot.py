@@ -201,10 +201,10 @@ def test_loaders_own_loops_and_own_metrics_are_taken(tmp_path):
                 optimizer.zero_grad()
                 loss.backward()
                 if recorder is not None:
-                    recorder.before(loss)
+                    recorder.before_step(loss)
                 optimizer.step()
                 if recorder is not None and recorder.pairing == "same_batch":
-                    recorder.after(cross_entropy(model(part), labels).detach())
+                    recorder.after_step(cross_entropy(model(part), labels).detach())
 
     def error(model, x, y):
         return (model(x).argmax(1) != y).double().mean()

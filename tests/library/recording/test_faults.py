@@ -92,7 +92,7 @@ def test_nothing_is_recorded_after_closing():
     train(model, optimizer, batches(2))
     assert len(store.losses) == 2
     with pytest.raises(RuntimeError, match="the recorder is closed"):
-        recorder.before(torch.tensor(1.0))
+        recorder.before_step(torch.tensor(1.0))
 
 
 def test_calls_in_a_wrong_order_are_refused_and_lose_nothing():
@@ -102,26 +102,26 @@ def test_calls_in_a_wrong_order_are_refused_and_lose_nothing():
     data, one = batches(1), torch.tensor(1.0)
     train(model, optimizer, data, recorder)
     start = [p.detach().clone() for p in model.parameters()]
-    with pytest.raises(RuntimeError, match=r"before\(loss\) was not called for step 2"):
+    with pytest.raises(RuntimeError, match=r"before_step\(loss\) was not called for step 2"):
         optimizer.step()
-    with pytest.raises(RuntimeError, match=r"after\(\) was called without before\(\) and a step"):
-        recorder.after(one)
-    recorder.before(one)
-    with pytest.raises(RuntimeError, match=r"before\(\) was called twice .* all micro-batches at once"):
-        recorder.before(one)
-    with pytest.raises(RuntimeError, match=r"after\(\) was called without a step since before"):
-        recorder.after(one)
+    with pytest.raises(RuntimeError, match=r"after_step\(\) was called without before_step\(\) and a step"):
+        recorder.after_step(one)
+    recorder.before_step(one)
+    with pytest.raises(RuntimeError, match=r"before_step\(\) was called twice .* all micro-batches at once"):
+        recorder.before_step(one)
+    with pytest.raises(RuntimeError, match=r"after_step\(\) was called without a step since before_step"):
+        recorder.after_step(one)
     assert all(torch.equal(p, q) for p, q in zip(start, model.parameters(), strict=True))
     optimizer.step()
-    with pytest.raises(RuntimeError, match=r"after\(\) has not been called for step 2"):
-        recorder.before(one)
-    recorder.after(one)
+    with pytest.raises(RuntimeError, match=r"after_step\(\) has not been called for step 2"):
+        recorder.before_step(one)
+    recorder.after_step(one)
     assert len(store.losses) == 2
     recorder.close()
     with Recorder(model, optimizer, [store], pairing="consecutive") as recorder:
         train(model, optimizer, data, recorder)
-        with pytest.raises(RuntimeError, match="after.. belongs to pairing='same_batch'"):
-            recorder.after(one)
+        with pytest.raises(RuntimeError, match="after_step.. belongs to pairing='same_batch'"):
+            recorder.after_step(one)
 
 
 def test_weights_that_are_replaced_are_noticed():
@@ -136,7 +136,7 @@ def test_weights_that_are_replaced_are_noticed():
         recorder = Recorder(model, optimizer, [store], pairing="consecutive")
         train(model, optimizer, batches(3), recorder)
         spoil(model)
-        recorder.before(one)
+        recorder.before_step(one)
         with pytest.raises(ValueError, match=message):
             optimizer.step()
         assert len(store.losses) == 2
@@ -163,16 +163,16 @@ GIVEN = Recorder(MODEL, torch.optim.SGD(MODEL.parameters(), lr=0.1), [SquaredUpd
             ValueError,
             r"optimizer must hold the model's prunable weights, it lacks \['2.weight'\]",
         ),
-        (lambda: GIVEN.before(0.5), TypeError, "loss must be a Tensor or a sequence of Tensors, got float"),
-        (lambda: GIVEN.before([0.5]), TypeError, "loss must be a Tensor or a sequence of Tensors, got list"),
-        (lambda: GIVEN.before([]), ValueError, r"loss must be one real number per micro-batch, got \[\]"),
+        (lambda: GIVEN.before_step(0.5), TypeError, "loss must be a Tensor or a sequence of Tensors, got float"),
+        (lambda: GIVEN.before_step([0.5]), TypeError, "loss must be a Tensor or a sequence of Tensors, got list"),
+        (lambda: GIVEN.before_step([]), ValueError, r"loss must be one real number per micro-batch, got \[\]"),
         (
-            lambda: GIVEN.before(torch.zeros(2)),
+            lambda: GIVEN.before_step(torch.zeros(2)),
             ValueError,
             r"loss must be one real number per micro-batch, got .*\(2,\)",
         ),
         (
-            lambda: GIVEN.before(torch.tensor(1)),
+            lambda: GIVEN.before_step(torch.tensor(1)),
             ValueError,
             "loss must be one real number per micro-batch, got .*int64",
         ),

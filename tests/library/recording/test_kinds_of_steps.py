@@ -23,13 +23,13 @@ def test_micro_batches_give_the_records_of_the_whole_batch(pairing):
             optimizer.zero_grad()
             for loss in losses:
                 (loss / len(losses)).backward()
-            recorder.before(losses)
+            recorder.before_step(losses)
             optimizer.step()
             if pairing == "same_batch":
                 again = [cross_entropy(model(piece), labels) for piece, labels in pieces]
-                with pytest.raises(ValueError, match=r"loss must have 3 micro-batches, as in before\(\), got 2"):
-                    recorder.after(again[:2])
-                recorder.after(again)
+                with pytest.raises(ValueError, match=r"loss must have 3 micro-batches, as in before_step\(\), got 2"):
+                    recorder.after_step(again[:2])
+                recorder.after_step(again)
     for a, b in zip(whole.losses, parts.losses, strict=True):
         assert float(a) == pytest.approx(float(b), rel=1e-9)
     for a, b in zip(whole.changes, parts.changes, strict=True):
@@ -50,11 +50,11 @@ def test_a_step_that_a_grad_scaler_leaves_out_is_dropped_and_counted(pairing):
             losses.append(loss.item())
             optimizer.zero_grad()
             scaler.scale(loss).backward()
-            recorder.before(loss)
+            recorder.before_step(loss)
             scaler.step(optimizer)
             scaler.update()
             if pairing == "same_batch":
-                recorder.after(cross_entropy(model(x), y))
+                recorder.after_step(cross_entropy(model(x), y))
     assert (recorder.steps, recorder.skipped) == (4, 2)
     assert recorder.records == len(store.losses) == (4 if pairing == "same_batch" else 3)
     if pairing == "consecutive":

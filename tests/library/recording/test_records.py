@@ -140,10 +140,10 @@ def test_an_optimiser_with_a_closure_gets_its_loss_ahead_of_the_step():
     before = {name: w.detach().clone() for name, w in prunable(model).items()}
     with Recorder(model, optimizer, [store]) as recorder:
         first = closure()
-        recorder.before(first)
+        recorder.before_step(first)
         optimizer.step(closure)
         last = cross_entropy(model(x), y)
-        recorder.after(last)
+        recorder.after_step(last)
     assert float(store.losses[0]) == pytest.approx((last - first).item(), rel=1e-12)
     for name, weight in prunable(model).items():
         assert torch.equal(store.changes[0][name], weight - before[name])

@@ -41,11 +41,11 @@ def trained(optimizer_of, pairing, dtype=torch.float64, steps=12):
                     gradient = model.get_parameter(name).grad
                     if gradient is not None:
                         by_hand[name] -= RATE * value * gradient
-            recorder.before(loss)
+            recorder.before_step(loss)
             optimizer.step()
             if pairing == "same_batch":
                 with torch.no_grad():
-                    recorder.after(nn.functional.cross_entropy(model(x), y))
+                    recorder.after_step(nn.functional.cross_entropy(model(x), y))
     end = weights_of(model) if pairing == "same_batch" else last
     return store.scores, by_hand, first, end, squares.scores
 

@@ -51,7 +51,7 @@ def train(model, recorder, optimizer, steps, dtype=torch.float32):
         yield torch.cat([model[i].weight.detach().flatten() for i in (0, 3)]), loss.detach().double()
         optimizer.zero_grad()
         loss.backward()
-        recorder.before(loss)
+        recorder.before_step(loss)
         optimizer.step()
 
 
@@ -69,7 +69,7 @@ def recorded(steps=200):
             losses.append(loss.detach().double())
             optimizer.zero_grad()
             loss.backward()
-            recorder.before(loss)
+            recorder.before_step(loss)
             optimizer.step()
     return store, torch.stack(weights[1:]), torch.stack(losses[1:]) - losses[0]
 

@@ -55,7 +55,7 @@ def test_the_optimizer_inside_is_asked_for_and_taken(prepared):
             loss = nn.functional.cross_entropy(model(x), y)
             optimizer.zero_grad()
             accelerator.backward(loss)
-            recording.before(loss)
+            recording.before_step(loss)
             optimizer.step()
             assert not violations(mask, model)
     assert list(ccprune.score("causal_consecutive", model, recording=recording)) == ["0.weight", "2.weight"]
@@ -71,7 +71,7 @@ def test_a_loop_of_accelerate_is_pruned(prepared):
                 loss = nn.functional.cross_entropy(model(x), y)
                 optimizer.zero_grad()
                 accelerator.backward(loss)
-                pruner.before(loss)
+                pruner.before_step(loss)
                 optimizer.step()
                 kept.append(pruner.mask.kept)
                 assert not violations(pruner.mask, model)

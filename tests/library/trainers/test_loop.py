@@ -33,7 +33,7 @@ def train(pruner, model, optimizer, first, last, after=lambda: None):
         loss = nn.functional.cross_entropy(model(X[batch]), Y[batch])
         optimizer.zero_grad()
         loss.backward()
-        pruner.before(loss)
+        pruner.before_step(loss)
         optimizer.step()
         after()
 
@@ -152,7 +152,7 @@ def test_a_state_that_does_not_fit_is_refused():
 
 def test_a_step_without_its_loss_is_an_error():
     model, optimizer, _, pruner = parts("movement")
-    with pytest.raises(RuntimeError, match=r"before\(loss\) was not called for step 1"):
+    with pytest.raises(RuntimeError, match=r"before_step\(loss\) was not called for step 1"):
         nn.functional.cross_entropy(model(X), Y).backward()
         optimizer.step()
     pruner.close()
@@ -169,7 +169,7 @@ def test_a_loss_may_be_given_in_the_closure_of_a_step():
                 optimizer.zero_grad()
                 loss = nn.functional.cross_entropy(model(X[batch]), Y[batch])
                 loss.backward()
-                pruner.before(loss)
+                pruner.before_step(loss)
                 return loss
 
             optimizer.step(closure)

@@ -124,7 +124,7 @@ def trained(text, steps=200):
             loss = cross_entropy(model(x).flatten(0, 1), y.flatten())
             optimizer.zero_grad()
             loss.backward()
-            recorder.before(loss)
+            recorder.before_step(loss)
             optimizer.step()
     x, y = next(batches(text[2000:], length=12, batch_size=64, steps=1, seed=1))
     with torch.no_grad():
