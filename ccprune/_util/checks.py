@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
+_MOST = 5  # items of a message
+
 
 def require_at_least(least: int, **arguments: int) -> None:
     """Raise ValueError naming the first argument that is not an integer of at least `least`."""
@@ -53,7 +55,7 @@ def join_first(names: Collection[str]) -> str:
     return f"[{shorten([repr(name) for name in names])}]"
 
 
-def shorten(items: Sequence[str], most: int = 5, separator: str = ", ") -> str:
+def shorten(items: Sequence[str], separator: str = ", ") -> str:
     """Return the first items and the number of the others, for sentences."""
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return separator.join(items[:most]) + more
+    more = f" and {len(items) - _MOST} more" if len(items) > _MOST else ""
+    return separator.join(items[:_MOST]) + more

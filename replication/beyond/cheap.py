@@ -23,14 +23,15 @@ WAYS = {
 }
 SHARES = (1.0, 0.7, 0.5, 0.3, 0.1)
 _KNEE = 0.9
+_IDLE = 0.5  # share of idle weights
 _OTHER = 1_000_000  # the problem draws its idle weights with the seed itself: the sample must not be the same draw
 _TIMED = 3  # of as many calls the fastest counts
 
 
 def cheap_runs(
-    *, kind: str = "dead", weights: int = 60, idle: float = 0.5, records: int = 400, seeds: int = 5, seed: int = 0
+    *, kind: str = "dead", weights: int = 60, records: int = 400, seeds: int = 5, seed: int = 0
 ) -> pd.DataFrame:
-    """Train planted regressions with idle weights, and score them with parts of their records.
+    """Train planted regressions in which half of the weights are idle, and score them with parts of their records.
 
     The overlap is the share of the kept weights, as many as are needed, that the full score keeps too, and truth the
     share that is needed. Both are counted over all weights. Of sampled weights only the sample is scored, and each
@@ -43,8 +44,6 @@ def cheap_runs(
         Kind of the idle weights, "dead" or "noise_only", see `idle_quadratic`.
     weights : int, default 60
         Number of weights.
-    idle : float, default 0.5
-        Share of idle weights.
     records : int, default 400
         Number of training steps, which are all recorded.
     seeds : int, default 5
@@ -60,7 +59,7 @@ def cheap_runs(
     """
     rows = []
     for one in range(seed, seed + seeds):
-        changes, losses, paths, needed = _recorded(kind, weights, round(idle * weights), records, one)
+        changes, losses, paths, needed = _recorded(kind, weights, round(_IDLE * weights), records, one)
         for paper, ways in WAYS.items():
             full = _kept(_score(paper, "earlier stop", 1.0, changes, losses, paths, one)[0], needed)
             for way in ways:
@@ -78,7 +77,7 @@ def cheap_runs(
                     row |= {"bytes": found[1], "truth": float((kept & needed).sum() / needed.sum())}
                     rows.append(row | {"overlap": float((kept & full).sum() / needed.sum())})
     table = pd.DataFrame(rows)
-    table.attrs["needed"] = 1 - round(idle * weights) / weights
+    table.attrs["needed"] = 1 - round(_IDLE * weights) / weights
     return table
 
 

@@ -31,10 +31,8 @@ MOVED = {
 }
 
 
-def threshold_interval(
-    scores: np.ndarray, sparsity: float, *, confidence_level: float = 0.95
-) -> tuple[float, float, float]:
-    """Return the threshold of a sparsity from a random sample of the scores, and its interval.
+def threshold_interval(scores: np.ndarray, sparsity: float) -> tuple[float, float, float]:
+    """Return the threshold of a sparsity from a random sample of the scores, and its 95% interval.
 
     The bounds are order statistics of the sample, by the binomial distribution, so that they hold for scores of any
     distribution, also with ties (Conover 1999, Practical Nonparametric Statistics, section 3.2). For a sample without
@@ -50,7 +48,7 @@ def threshold_interval(
     Returns
     -------
     threshold, low, high : float
-        A bound is NaN where the sample is too small for the confidence level.
+        A bound is NaN where the sample is too small for 95%.
 
     Raises
     ------
@@ -59,7 +57,7 @@ def threshold_interval(
     """
     if not 0 < sparsity < 1:
         raise ValueError(f"sparsity must lie in (0, 1), got {sparsity}")
-    interval = quantile_test(scores, p=sparsity).confidence_interval(confidence_level)
+    interval = quantile_test(scores, p=sparsity).confidence_interval(0.95)
     return float(np.quantile(scores, sparsity, method="inverted_cdf")), float(interval.low), float(interval.high)
 
 

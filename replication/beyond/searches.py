@@ -30,6 +30,7 @@ METHODS = ("tpe", "random")
 _STEPS = 205  # recorded: 11 windows of 20 steps, which 3 lags need
 _BATCH, _AFTER = 16, 2
 _MARGIN = 0.02
+_SEARCHED = 3  # initial networks of a search
 
 
 def settings_grid(sparsities: Sequence[float]) -> list[dict[str, Any]]:
@@ -128,7 +129,6 @@ def search_results(
     *,
     shares: Sequence[float] = (0.1, 0.3),
     repetitions: int = 5,
-    searched: int = 3,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Search the stored grid under each share of its cost, and report each choice on other samples and other seeds.
@@ -141,15 +141,13 @@ def search_results(
     Parameters
     ----------
     values : DataFrame
-        Table of `grid_values`.
+        Table of `grid_values`, with more than 3 seeds, because a search trains 3 initial networks of each setting.
     sparsities : sequence of float
         Those of `grid_values`.
     shares : sequence of float, default (0.1, 0.3)
         Shares of the grid's cost that a search may spend.
     repetitions : int, default 5
         Number of repetitions.
-    searched : int, default 3
-        Number of initial networks of a search, below the number of seeds in `values`.
     seed : int, default 0
         Seed of the first repetition.
 
@@ -171,7 +169,7 @@ def search_results(
     for repetition, part in itertools.product(range(seed, seed + repetitions), table):
         order = np.random.default_rng(repetition).permutation(table[part].shape[1])
         other = table["test" if part == "validation" else "validation"]
-        inner, outer = table[part][:, order[:searched]], other[:, order[searched:]]
+        inner, outer = table[part][:, order[:_SEARCHED]], other[:, order[_SEARCHED:]]
         worth = np.array([utility(one, inner[place].mean()) for place, one in enumerate(grid)])
         found: dict[tuple[str, float], tuple[int, float, int]] = {}
         best = int(worth.argmax())
@@ -181,8 +179,8 @@ def search_results(
                 grid,
                 lambda choice, number, inner=inner: float(inner[grid.index(dict(choice)), number]),
                 utility,
-                repetitions=searched,
-                budget=share * (len(grid) + 1) * searched,
+                repetitions=_SEARCHED,
+                budget=share * (len(grid) + 1) * _SEARCHED,
                 price=lambda choice, _: 1.0,
                 sampler=method,
                 seed=repetition,

@@ -16,6 +16,9 @@ from replication.causal.methods import Scores
 from replication.causal.setting import Setting
 from replication.data.images import Images
 
+_SHOWN = 8  # products in a table one by one
+_TOP_SHARE = 0.1  # of the weights that count as the highest; at least one
+
 
 def record(
     model: nn.Module,
@@ -290,8 +293,8 @@ def permutation_p(X: Tensor, y: Tensor, *, permutations: int = 99, seed: int) ->
     return (torch.cat(exceeding) + 1) / (permutations + 1)
 
 
-def partial_sums(products: Tensor, names: Sequence[str], *, first: int = 8) -> pd.DataFrame:
-    """Return the first products, their sum, the sum of the others, the whole sum S, and |S| / T.
+def partial_sums(products: Tensor, names: Sequence[str]) -> pd.DataFrame:
+    """Return the first 8 products, their sum, the sum of the others, the whole sum S, and |S| / T.
 
     Parameters
     ----------
@@ -299,14 +302,13 @@ def partial_sums(products: Tensor, names: Sequence[str], *, first: int = 8) -> p
         Products of loss changes and squared weight changes, for K weights.
     names : sequence of str
         Names of the K columns.
-    first : int, default 8
-        Number of rows that are shown one by one.
 
     Returns
     -------
     DataFrame
-        Has `first` + 4 rows.
+        Has 12 rows.
     """
+    first = _SHOWN
     table = pd.DataFrame(products[:first].numpy(), columns=list(names))
     table.loc[f"these {first}"] = products[:first].sum(0).numpy()
     table.loc[f"the other {len(products) - first}"] = products[first:].sum(0).numpy()
@@ -315,19 +317,17 @@ def partial_sums(products: Tensor, names: Sequence[str], *, first: int = 8) -> p
     return table
 
 
-def shared_top(one: pd.Series, other: pd.Series, *, share: float = 0.1) -> float:
-    """Return the share of the highest weights that two scores have in common; by chance it is `share`.
+def shared_top(one: pd.Series, other: pd.Series) -> float:
+    """Return the share of the highest tenth of weights that two scores have in common; by chance it is 0.1.
 
     Parameters
     ----------
     one, other : Series (P,)
         Scores with the same index.
-    share : float, default 0.1
-        Share of all weights that counts as the highest; at least one weight.
 
     Returns
     -------
     float
     """
-    count = max(1, round(share * len(one)))
+    count = max(1, round(_TOP_SHARE * len(one)))
     return len(set(one.nlargest(count).index) & set(other.nlargest(count).index)) / count

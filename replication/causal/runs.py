@@ -293,12 +293,12 @@ def stations(
     between: int,
     after: int,
     seeds: Sequence[int],
-    names: Sequence[str] = ("causal", "magnitude"),
 ) -> Rows:
     """Reach one total in k cubic steps, for each k in `counts`, and return the test accuracy of each network.
 
     Every k is trained in two variants, which are the same for the largest: with `between` epochs before each cut, and
     with as many as make the total number of epochs that of the largest k. One unit is one (k, variant, seed, method).
+    The methods are causal and magnitude pruning.
 
     Parameters
     ----------
@@ -320,8 +320,6 @@ def stations(
         Epochs before all cuts, before each cut of the largest k, and after the last cut.
     seeds : sequence of int
         One initial network each.
-    names : sequence of str, default ("causal", "magnitude")
-        Methods of `all_methods`, or "dense".
 
     Returns
     -------
@@ -331,8 +329,9 @@ def stations(
     Raises
     ------
     ValueError
-        If a count does not divide the largest one, or a name is unknown.
+        If a count does not divide the largest one.
     """
+    names = ("causal", "magnitude")
     most = max(counts, default=1)
     if odd := [k for k in counts if most % k]:
         raise ValueError(f"counts must divide their largest, {most}; got {odd}")

@@ -92,7 +92,7 @@ def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profi
     return cells
 
 
-def pixel_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:
+def pixel_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list[Cell]:
     """Return the agreement with dense on the importance of pixels.
 
     Parameters
@@ -103,15 +103,13 @@ def pixel_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 
         Name of the data set.
     profile : str
         Profile of the run.
-    seed : int, default 0
-        Seed of the intervals' resamples.
 
     Returns
     -------
     list of Cell
     """
     notes = dict.fromkeys(table.method, "agreement with dense on pixels that vary")
-    return _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=seed)
+    return _agreement_cells(table, notes, dataset=dataset, profile=profile, seed=0)
 
 
 def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 0) -> list[Cell]:

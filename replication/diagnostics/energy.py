@@ -22,7 +22,6 @@ def of_training(
     keep: Mapping[str, Tensor],
     *,
     rounds: int,
-    repeats: int = 1,
 ) -> pd.DataFrame:
     """Measure the energy of training from the same initial weights under several masks.
 
@@ -41,8 +40,6 @@ def of_training(
         Masks, True = keep; all True for the dense networks.
     rounds : int
         As in `ledger.energy.compared`.
-    repeats : int, default 1
-        As in `ledger.energy.compared`.
 
     Returns
     -------
@@ -55,4 +52,4 @@ def of_training(
         As `ledger.energy.compared`.
     """
     functions = {name: partial(run, data, settings, ensemble, mask) for name, mask in keep.items()}
-    return compared(functions, rounds=rounds, repeats=repeats)
+    return compared(functions, rounds=rounds)

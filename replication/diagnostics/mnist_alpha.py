@@ -26,7 +26,7 @@ QUANTITIES = ("alpha", "alpha_weighted")
 WELL_TRAINED = (2.0, 6.0)  # range of alpha on every layer according to section 5.1
 
 
-def alphas(outcome: Outcome, *, methods: Sequence[str] = tuple(ROWS)) -> pd.DataFrame:
+def alphas(outcome: Outcome) -> pd.DataFrame:
     """Return alpha and related quantities of networks, by method and layer.
 
     Alpha is fitted as by weightwatcher at the time of the paper, without its later correction for few eigenvalues.
@@ -34,9 +34,7 @@ def alphas(outcome: Outcome, *, methods: Sequence[str] = tuple(ROWS)) -> pd.Data
     Parameters
     ----------
     outcome : Outcome
-        Trained networks.
-    methods : sequence of str, default the keys of `ROWS`
-        Methods to include.
+        Trained networks; those of methods that are not in `ROWS` are left out.
 
     Returns
     -------
@@ -45,7 +43,7 @@ def alphas(outcome: Outcome, *, methods: Sequence[str] = tuple(ROWS)) -> pd.Data
     """
     parts = []
     for place, row in enumerate(outcome.rows.itertuples()):
-        if row.method in methods:
+        if row.method in ROWS:
             parts.append(_summary(outcome.networks.model(place), row.network, row.method))
     return pd.concat(parts, ignore_index=True)
 

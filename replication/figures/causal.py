@@ -39,21 +39,15 @@ def sparsity_axis(ax: Axes, sparsities: ArrayLike) -> None:
 def accuracy_against_sparsity(
     table: pd.DataFrame,
     *,
-    value: str = "test_accuracy",
-    label: str = "test accuracy (share)",
     marks: Mapping[str, float] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the mean over seeds against sparsity, one line per method, with the range of the seeds shaded.
+    """Draw the mean test accuracy over seeds against sparsity, one line per method, with the range of the seeds shaded.
 
     Parameters
     ----------
     table : DataFrame
-        Columns method, seed, level (sparsity) and `value`. A method "dense" is drawn as a dotted line.
-    value : str, default "test_accuracy"
-        Column to draw.
-    label : str, default "test accuracy (share)"
-        Label of the y axis.
+        Columns method, seed, level (sparsity) and test_accuracy. A method "dense" is drawn as a dotted line.
     marks : mapping of method to sparsity, optional
         Critical sparsities, drawn as vertical bars on the lines.
     ax : Axes, optional
@@ -66,7 +60,7 @@ def accuracy_against_sparsity(
     ax = ax or plt.subplots(figsize=(8.0, 4.2))[1]
     names = [name for name in dict.fromkeys(table.method) if name != "dense"]
     for i, name in enumerate(names):
-        rows = table[table.method == name].groupby("level")[value]
+        rows = table[table.method == name].groupby("level").test_accuracy
         mean, low, high = rows.mean(), rows.min(), rows.max()
         density = 1 - mean.index.to_numpy()
         colour = look(i)["color"]
@@ -76,21 +70,19 @@ def accuracy_against_sparsity(
             # The line is straight between levels in -log of the density, which increases with the level.
             at = np.interp(-np.log(1 - marks[name]), -np.log(density), mean)
             ax.plot(1 - marks[name], at, "|", color=colour, ms=22, mew=2)
-    dense = table[table.method == "dense"].groupby("level")[value].mean()
+    dense = table[table.method == "dense"].groupby("level").test_accuracy.mean()
     if len(dense):
         ax.plot(1 - dense.index.to_numpy(), dense, ".:", color="0.3", lw=1.2, ms=5, label="dense, same steps")
     if marks:
         ax.plot([], [], "|", color="0.2", ms=12, mew=2, label="critical sparsity")
     sparsity_axis(ax, table.level)
     seeds = table.seed.nunique()
-    ax.set(ylabel=f"{label}\nmean of n = {seeds} seed{'s' if seeds > 1 else ''}, range shaded")
+    ax.set(ylabel=f"test accuracy (share)\nmean of n = {seeds} seed{'s' if seeds > 1 else ''}, range shaded")
     beside(ax)
     return ax
 
 
-def step_prediction(
-    predicted: ArrayLike, actual: Mapping[str, ArrayLike], *, unit: str = "nats", ax: Axes | None = None
-) -> Axes:
+def step_prediction(predicted: ArrayLike, actual: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Axes:
     """Draw the loss changes of steps against their first-order prediction.
 
     Parameters
@@ -99,8 +91,6 @@ def step_prediction(
         Predicted changes.
     actual : mapping of name to array_like (T,)
         Changes of one or more measurements, which may be shorter than T.
-    unit : str, default "nats"
-        Unit of the loss; cross-entropy with natural logarithms is in nats.
     ax : Axes, optional
         By default new axes.
 
@@ -117,8 +107,8 @@ def step_prediction(
         ax.plot(predicted[: len(values)], values, ms=4, alpha=0.6, label=label, **look(i) | {"ls": ""})
     ends = [predicted.min(), predicted.max()]
     ax.plot(ends, ends, color="0.3", lw=1, ls=":")
-    ax.set_xlabel(f"predicted, first order:\n-sum of squared changes / rate ({unit})")
-    ax.set_ylabel(f"change of the loss ({unit})\n(dotted: as predicted)")
+    ax.set_xlabel("predicted, first order:\n-sum of squared changes / rate (nats)")
+    ax.set_ylabel("change of the loss (nats)\n(dotted: as predicted)")
     ax.locator_params(axis="x", nbins=5)  # the changes are small, their labels long
     above(ax)
     return ax

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from replication.figures._style import COLOURS, above, bars, beside, cells, counted, look
+from replication.legcnet.procedure import SIGNIFICANCE
 
 
 def weight_series(series: Tensor, *, steps_per_epoch: int, ax: Axes | None = None) -> Axes:
@@ -91,15 +92,13 @@ def exponents_and_risk(exponents: Tensor, risk: Tensor, *, label: str, ax: Axes 
     return ax
 
 
-def p_values(smallest: Tensor, *, significance: float = 0.05, ax: Axes | None = None) -> Axes:
+def p_values(smallest: Tensor, *, ax: Axes | None = None) -> Axes:
     """Draw the sorted smallest p-values of weights; those at or above the significance level are pruned.
 
     Parameters
     ----------
     smallest : Tensor (M,)
         Smallest p-value over the lags of each weight.
-    significance : float, default 0.05
-        Significance level.
     ax : Axes, optional
         By default new axes.
 
@@ -109,13 +108,13 @@ def p_values(smallest: Tensor, *, significance: float = 0.05, ax: Axes | None = 
     """
     ax = ax or plt.subplots()[1]
     values = np.sort(smallest.numpy())
-    pruned = values >= significance
+    pruned = values >= SIGNIFICANCE
     rank = np.arange(1, len(values) + 1)
     floor = 1e-5
     shown = values.clip(floor)
     ax.semilogy(rank[~pruned], shown[~pruned], "o", color=COLOURS[0], ms=5, label=f"kept ({(~pruned).sum()})")
     ax.semilogy(rank[pruned], shown[pruned], "X", color=COLOURS[1], ms=7, label=f"pruned ({pruned.sum()})")
-    ax.axhline(significance, color="0.4", lw=1, ls=":", label=f"significance {significance:g}")
+    ax.axhline(SIGNIFICANCE, color="0.4", lw=1, ls=":", label=f"significance {SIGNIFICANCE:g}")
     ax.set(xlabel=f"weight, by p-value (n = {len(values)})", ylabel=f"smallest p over lags\n(drawn from {floor:g} up)")
     above(ax, ncols=3)
     return ax
@@ -276,17 +275,13 @@ def differences(
     return ax
 
 
-def rejection_rates(
-    table: pd.DataFrame, *, significance: float = 0.05, n: str | None = None, ax: Axes | None = None
-) -> Axes:
+def rejection_rates(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
     """Draw the share of unrelated causes that are rejected.
 
     Parameters
     ----------
     table : DataFrame
         Shares; rows are groups, columns are tests.
-    significance : float, default 0.05
-        Significance level.
     n : str, optional
         Sample size, such as "2,400 pairs".
     ax : Axes, optional
@@ -301,10 +296,10 @@ def rejection_rates(
     for i, column in enumerate(table.columns):
         at = np.arange(len(table)) + (i - (len(table.columns) - 1) / 2) * width
         ax.bar(at, table[column], width, label=column.replace("_", " "), lw=0.4, **bars(i))
-    ax.axhline(significance, color="black", lw=1, ls=":")
+    ax.axhline(SIGNIFICANCE, color="black", lw=1, ls=":")
     slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(table) > 4 else {}
     ax.set_xticks(range(len(table)), [str(label) for label in table.index], **slanted)
-    ax.set(ylabel=counted(f"share called causal\n(dotted: {significance:g})", n), ylim=(0, 1))
+    ax.set(ylabel=counted(f"share called causal\n(dotted: {SIGNIFICANCE:g})", n), ylim=(0, 1))
     above(ax, ncols=min(len(table.columns), 6))
     return ax
 

@@ -7,10 +7,8 @@ from numpy.typing import ArrayLike
 
 from ccprune.stats import Interval, mean_interval, sign_flip_p
 from replication.ledger.paired import paired_median_difference, sign_test
-from replication.ledger.power import detectable_effect, detectable_share
+from replication.ledger.power import SIGNIFICANCE, detectable_effect, detectable_share
 
-#: Significance level of every claim and control, two-sided.
-SIGNIFICANCE = 0.05
 # With fewer pairs the sign-flip test cannot reach the significance level. Student's t, which assumes normal
 # differences, can.
 _FEWEST_PAIRS = 6

@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ccprune._util.checks import require_inside_unit_interval
 from ccprune.stats.samples import check_sample
+
+_LEVEL = 0.95  # coverage of a range
 
 
 def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Literal["identical", "outside"]:
@@ -43,19 +44,17 @@ def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Lit
     return "identical" if any(value.quantize(step, mode) == target for mode in modes) else "outside"
 
 
-def prediction_range(sample: ArrayLike, *, confidence_level: float = 0.95) -> tuple[float, float]:
-    """Return the central range that contains one further run with probability `confidence_level`.
+def prediction_range(sample: ArrayLike) -> tuple[float, float]:
+    """Return the central range that contains one further run with a probability of 95%.
 
     The range is distribution-free: its ends are order statistics at ranks q (n + 1), interpolated. With fewer than
-    n = 2 / (1 - confidence_level) - 1 runs (39 for 95%) no range of order statistics has this coverage. The ends are
-    then the smallest and the largest run, and the coverage is (n - 1) / (n + 1).
+    39 runs no range of order statistics has this coverage. The ends are then the smallest and the largest run, and
+    the coverage is (n - 1) / (n + 1).
 
     Parameters
     ----------
     sample : array_like (n,)
         Single runs, n >= 2. Infinity stands for a run that never reached the benchmark.
-    confidence_level : float, default 0.95
-        Coverage, between 0 and 1.
 
     Returns
     -------
@@ -64,28 +63,25 @@ def prediction_range(sample: ArrayLike, *, confidence_level: float = 0.95) -> tu
     Raises
     ------
     ValueError
-        If the sample has fewer than 2 values or a NaN, or the confidence level is not between 0 and 1.
+        If the sample has fewer than 2 values or a NaN.
     """
     ordered = np.sort(check_sample(sample, "sample", finite=False))
-    require_inside_unit_interval(confidence_level=confidence_level)
 
     def at(quantile: float) -> float:
         rank = np.clip(quantile * (len(ordered) + 1), 1, len(ordered)) - 1
         below, above = ordered[int(np.floor(rank))], ordered[int(np.ceil(rank))]
         return float(below if below == above else below + (rank - np.floor(rank)) * (above - below))
 
-    return at((1 - confidence_level) / 2), at((1 + confidence_level) / 2)
+    return at((1 - _LEVEL) / 2), at((1 + _LEVEL) / 2)
 
 
-def range_coverage(n: int, *, confidence_level: float = 0.95) -> float:
-    """Return the coverage of `prediction_range` for n runs: lower than `confidence_level` for few."""
-    return min(confidence_level, (n - 1) / (n + 1))
+def range_coverage(n: int) -> float:
+    """Return the coverage of `prediction_range` for n runs: lower than 95% for few."""
+    return min(_LEVEL, (n - 1) / (n + 1))
 
 
-def pooled_range(
-    sample: ArrayLike, groups: Sequence[ArrayLike], *, confidence_level: float = 0.95
-) -> tuple[float, float] | None:
-    """Return the central range of one further run where each setting has too few runs for `prediction_range`.
+def pooled_range(sample: ArrayLike, groups: Sequence[ArrayLike]) -> tuple[float, float] | None:
+    """Return the central 95% range of one further run where each setting has too few runs for `prediction_range`.
 
     The standard deviation of single runs is pooled over settings, on the logarithm where all values are positive. The
     range is mean -/+ t s sqrt(1 + 1/n) with Student's t for the pooled degrees of freedom. It has its nominal coverage
@@ -97,8 +93,6 @@ def pooled_range(
         Single runs of the setting.
     groups : sequence of array_like
         Single runs of every setting, the sample's too.
-    confidence_level : float, default 0.95
-        Coverage, between 0 and 1.
 
     Returns
     -------
@@ -108,9 +102,8 @@ def pooled_range(
     Raises
     ------
     ValueError
-        If the sample is empty, a value is not finite, or the confidence level is not between 0 and 1.
+        If the sample is empty or a value is not finite.
     """
-    require_inside_unit_interval(confidence_level=confidence_level)
     values, parts = np.asarray(sample, float), [np.asarray(part, float) for part in groups]
     if not len(values) or not all(np.isfinite(part).all() for part in (values, *parts)):
         raise ValueError("sample and groups must have finite values, at least one in the sample")
@@ -122,7 +115,7 @@ def pooled_range(
     from scipy.stats import t as student  # slow to import, and most commands compare nothing
 
     variance, freedom = pooled_variance(parts)
-    half = student.ppf((1 + confidence_level) / 2, freedom) * np.sqrt(variance * (1 + 1 / len(values)))
+    half = student.ppf((1 + _LEVEL) / 2, freedom) * np.sqrt(variance * (1 + 1 / len(values)))
     ends = values.mean() - half, values.mean() + half
     return (float(np.exp(ends[0])), float(np.exp(ends[1]))) if logarithmic else (float(ends[0]), float(ends[1]))
 
@@ -133,9 +126,7 @@ def pooled_variance(groups: Sequence[ArrayLike]) -> tuple[float, int]:
     return sum(float(np.var(one)) * len(one) for one in groups) / freedom, freedom
 
 
-def verdict_sample(
-    published: float, sample: ArrayLike, *, decimals: int, confidence_level: float = 0.95
-) -> Literal["within_noise", "outside"]:
+def verdict_sample(published: float, sample: ArrayLike, *, decimals: int) -> Literal["within_noise", "outside"]:
     """Compare a published figure with our runs over many seeds.
 
     The published figure is one run. It is therefore compared with the `prediction_range` of single runs, not with the
@@ -150,8 +141,6 @@ def verdict_sample(
         Our runs, as in `prediction_range`.
     decimals : int
         Number of decimals that the paper prints.
-    confidence_level : float, default 0.95
-        Coverage of the range, between 0 and 1.
 
     Returns
     -------
@@ -163,7 +152,7 @@ def verdict_sample(
     ValueError
         As `prediction_range` and `verdict_exact`.
     """
-    return verdict_range(published, prediction_range(sample, confidence_level=confidence_level), decimals=decimals)
+    return verdict_range(published, prediction_range(sample), decimals=decimals)
 
 
 def verdict_range(published: float, ends: tuple[float, float], *, decimals: int) -> Literal["within_noise", "outside"]:

@@ -102,15 +102,13 @@ def median_interval(sample: ArrayLike, *, confidence_level: float = 0.95) -> Int
     return Interval(estimate, float(ordered[rank]), float(ordered[n - 1 - rank]), n)
 
 
-def paired_median_difference(a: ArrayLike, b: ArrayLike, *, confidence_level: float = 0.95) -> Interval:
+def paired_median_difference(a: ArrayLike, b: ArrayLike) -> Interval:
     """Return the `median_interval` of a - b over pairs. Two infinite values of a pair differ by 0.
 
     Parameters
     ----------
     a, b : array_like (n,)
         Paired runs, as in `sign_test`.
-    confidence_level : float, default 0.95
-        Between 0 and 1.
 
     Returns
     -------
@@ -125,7 +123,7 @@ def paired_median_difference(a: ArrayLike, b: ArrayLike, *, confidence_level: fl
     a, b = _pair(a, b)
     both = np.isinf(a) & (a == b)
     difference = np.where(both, 0.0, a - np.where(both, 0.0, b))
-    return median_interval(np.where(both, 0.0, difference), confidence_level=confidence_level)
+    return median_interval(np.where(both, 0.0, difference))
 
 
 def share_interval(count: int, n: int, *, confidence_level: float = 0.95) -> Interval:

@@ -4,11 +4,15 @@ from functools import cache
 
 import numpy as np
 
-from ccprune._util.checks import require_at_least, require_inside_unit_interval
+from ccprune._util.checks import require_at_least
+
+#: Significance level of every claim and control, two-sided.
+SIGNIFICANCE = 0.05
+_POWER = 0.8  # probability of a rejection
 
 
-def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: float = 0.05) -> float:
-    """Return the smallest mean difference that the two-sided paired t-test detects with the given power.
+def detectable_effect(sd: float, n: int) -> float:
+    """Return the smallest mean difference that the two-sided paired t-test detects with 80% power at level 5%.
 
     Parameters
     ----------
@@ -16,10 +20,6 @@ def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: fl
         Standard deviation of the differences, above 0.
     n : int
         Number of pairs, at least 2.
-    power : float, default 0.8
-        Probability of a rejection, between 0 and 1.
-    significance : float, default 0.05
-        Significance level, between 0 and 1.
 
     Returns
     -------
@@ -38,34 +38,30 @@ def detectable_effect(sd: float, n: int, *, power: float = 0.8, significance: fl
     if not (np.isfinite(sd) and sd > 0):
         raise ValueError(f"sd must be positive, got {sd!r}")
     require_at_least(2, n=n)
-    require_inside_unit_interval(power=power)
-    require_inside_unit_interval(significance=significance)
-    return float(sd * _noncentrality(n, power, significance) / np.sqrt(n))
+    return float(sd * _noncentrality(n) / np.sqrt(n))
 
 
 @cache
-def _noncentrality(n: int, power: float, significance: float) -> float:
+def _noncentrality(n: int) -> float:
     from scipy.optimize import brentq  # slow to import
     from scipy.stats import nct, t
 
-    critical, freedom = t.ppf(1 - significance / 2, n - 1), n - 1
+    critical, freedom = t.ppf(1 - SIGNIFICANCE / 2, n - 1), n - 1
 
     def short(noncentrality: float) -> float:
         # Rejections on the other side are neglected: their probability is below 1e-6 at any power of interest.
-        return nct.sf(critical, freedom, noncentrality) - power
+        return nct.sf(critical, freedom, noncentrality) - _POWER
 
     return brentq(short, 0.0, 2 * critical + 5)
 
 
-def detectable_share(n: int, *, power: float = 0.8, significance: float = 0.05) -> float | None:
-    """Return the smallest share of favourable pairs, above one half, that the exact sign test detects.
+def detectable_share(n: int) -> float | None:
+    """Return the smallest share of favourable pairs, above one half, that the exact sign test detects with 80% power.
 
     Parameters
     ----------
     n : int
         Number of pairs that differ, at least 1.
-    power, significance : float
-        As in `detectable_effect`.
 
     Returns
     -------
@@ -78,13 +74,11 @@ def detectable_share(n: int, *, power: float = 0.8, significance: float = 0.05) 
         If an argument is outside its range.
     """
     require_at_least(1, n=n)
-    require_inside_unit_interval(power=power)
-    require_inside_unit_interval(significance=significance)
     from scipy.optimize import brentq
     from scipy.stats import binom
 
     # Smallest number of favourable pairs that is significant. The other tail is negligible under a favourable share.
-    least = int(binom.isf(significance / 2, n, 0.5)) + 1
+    least = int(binom.isf(SIGNIFICANCE / 2, n, 0.5)) + 1
     if least > n:
         return None
-    return float(brentq(lambda share: binom.sf(least - 1, n, share) - power, 0.5, 1 - 1e-12))
+    return float(brentq(lambda share: binom.sf(least - 1, n, share) - _POWER, 0.5, 1 - 1e-12))

@@ -44,8 +44,6 @@ class WindowSettings:
         As in `ccprune.lyapunov.windowed_exponents`; None does not test for jumps.
     decimals : int, optional
         Number of decimals to which windows and exponents are rounded; None does not round. The default is 6.
-    min_range : float, default 1e-5
-        A window of a smaller range counts as constant, and its exponent is 0.
     fit : str or tuple of int, default "first_step"
         Which part of the divergence curve gives the exponent, as in `ccprune.lyapunov.windowed_exponents`.
     left_out : int, default 0
@@ -58,14 +56,14 @@ class WindowSettings:
     max_lag: int
     jump_threshold: float | None = None
     decimals: int | None = AUTHORS_DECIMALS
-    min_range: float = AUTHORS_MIN_RANGE
     fit: str | tuple[int, int] = "first_step"
     left_out: int = 0
 
     @property
     def exponent_options(self) -> dict[str, object]:
         """How one window becomes an exponent: keyword arguments of `lyapunov.exponents_of`."""
-        return {name: getattr(self, name) for name in ("steps", "fit", "decimals", "min_range", "jump_threshold")}
+        options = {name: getattr(self, name) for name in ("steps", "fit", "decimals", "jump_threshold")}
+        return options | {"min_range": AUTHORS_MIN_RANGE}
 
     @property
     def stride(self) -> int:
@@ -327,7 +325,6 @@ def masks(
     *,
     method: str = "ft",
     risk: str = "test",
-    prune: str = "noncausal",
 ) -> Tensor:
     """Derive the LEGCNet-FT or LEGCNet-PT masks of B initialisations, from recording to mask.
 
@@ -343,8 +340,6 @@ def masks(
         "ft" or "pt".
     risk : str, default "test"
         As in `exponents_and_risk`.
-    prune : str, default "noncausal"
-        As in `keep_masks`.
 
     Returns
     -------
@@ -354,11 +349,11 @@ def masks(
     Raises
     ------
     ValueError
-        If `method`, `risk` or `prune` is another word, or the recording does not fit the data.
+        If `method` or `risk` is another word, or the recording does not fit the data.
     """
     recording = settings.recording(method)
     found = exponents_and_risk(ensemble, data, settings, recording, risk=risk)
-    return keep_masks(granger_tests(found, max_lag=recording.max_lag), ensemble.weights.shape[1], prune=prune)
+    return keep_masks(granger_tests(found, max_lag=recording.max_lag), ensemble.weights.shape[1])
 
 
 def smallest_p_masks(results: Iterable[GrangerResult | None], removed: Tensor, count: int) -> Tensor:

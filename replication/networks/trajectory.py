@@ -163,7 +163,6 @@ def separation(
     *,
     steps: int,
     lr: float,
-    reduction: str = "mean",
 ) -> Tensor:
     """Train copies of a reference and perturbed networks, and return the distances of their weights.
 
@@ -179,8 +178,6 @@ def separation(
         Number of per-sample updates.
     lr : float
         Learning rate.
-    reduction : str, default "mean"
-        As in `training.advance`.
 
     Returns
     -------
@@ -202,7 +199,7 @@ def separation(
     distances = [(weights[1:] - weights[0]).norm(dim=-1)[:, None]]
     for first in range(0, steps, _BLOCK):
         count = min(_BLOCK, steps - first)
-        rows = advance(both, x, y, lr=lr, first=first, steps=count, reduction=reduction, record=True)
+        rows = advance(both, x, y, lr=lr, first=first, steps=count, reduction="mean", record=True)
         distances.append((rows[1:] - rows[0]).norm(dim=-1))
     return torch.cat(distances, 1)
 

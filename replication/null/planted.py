@@ -38,7 +38,7 @@ class Roc:
     Attributes
     ----------
     table : DataFrame
-        Columns problem, state, criterion, auc (mean over seeds), low, high (bootstrap interval), seeds.
+        Columns problem, state, criterion, auc (mean over seeds), low, high (95% bootstrap interval), seeds.
     areas : DataFrame
         Columns problem, state, criterion, seed, auc.
     curves : DataFrame
@@ -57,7 +57,6 @@ def roc(
     names: Collection[str] | None = None,
     seeds: int = 5,
     steps: int = _STEPS,
-    confidence_level: float = 0.95,
 ) -> Roc:
     """Train the network of each planted problem by plain SGD and compute the ROC curves of criteria.
 
@@ -74,8 +73,6 @@ def roc(
         Number of seeds of problem, mini-batches and random scores, at least 2.
     steps : int, default 500
         Steps of training, rounded to whole epochs.
-    confidence_level : float, default 0.95
-        Confidence level of the intervals.
 
     Returns
     -------
@@ -103,7 +100,7 @@ def roc(
     all_areas = pd.DataFrame(areas, columns=["problem", "state", "criterion", "seed", "auc"])
     rows = []
     for group, part in all_areas.groupby(["problem", "state", "criterion"], sort=False):
-        interval = mean_interval(part.auc, confidence_level=confidence_level)
+        interval = mean_interval(part.auc)
         rows.append((*group, interval.estimate, interval.low, interval.high, interval.n))
     table = pd.DataFrame(rows, columns=["problem", "state", "criterion", "auc", "low", "high", "seeds"])
     order = ["problem", "state", "criterion", "seed", "pruned_idle", "pruned_needed"]

@@ -11,7 +11,7 @@ from ccprune.granger import GrangerResult, benjamini_hochberg, granger_test
 from ccprune.lyapunov import windowed_exponents
 from ccprune.stats import mean_interval
 from replication.ledger import Cell
-from replication.legcnet.procedure import WindowSettings
+from replication.legcnet.procedure import SIGNIFICANCE, WindowSettings
 
 KINDS = ("white noise", "AR(1)", "random walk")
 AR_COEFFICIENT = 0.9
@@ -85,7 +85,7 @@ def null_exponents(kind: str, recording: WindowSettings, windows: int, count: in
     return windowed_exponents(series, window=recording.window, stride=recording.stride, **options)
 
 
-def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significance: float = 0.05) -> dict[str, Tensor]:
+def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int) -> dict[str, Tensor]:
     """Return the share of unrelated causes that are rejected for each effect, for several forms of the test.
 
     Parameters
@@ -96,8 +96,6 @@ def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significan
         Series of M causes.
     max_lag : int
         Largest lag.
-    significance : float, default 0.05
-        Significance level.
 
     Returns
     -------
@@ -120,7 +118,7 @@ def rejection_rates(effects: Tensor, causes: Tensor, *, max_lag: int, significan
             "augmented": granger_test(effect, causes, max_lag=1, test="ssr_f", augment=1).min_p,
         }
         for way, p_value in ways.items():
-            rates.setdefault(way, []).append((p_value < significance).double().mean())
+            rates.setdefault(way, []).append((p_value < SIGNIFICANCE).double().mean())
     return {way: torch.stack(shares) for way, shares in rates.items()}
 
 

@@ -235,15 +235,13 @@ def count_outside(rows: Sequence[Row]) -> tuple[int, float, int, int] | None:
     return seen, float(total @ np.arange(len(total))), low, high
 
 
-def best_trials(rows: Sequence[Row], method: str = "ft") -> tuple[int, int, float, float]:
-    """Count the datasets in which the printed trial saves the most epochs of all the authors' trials.
+def best_trials(rows: Sequence[Row]) -> tuple[int, int, float, float]:
+    """Count the datasets in which the printed trial of LEGCNet-FT saves the most epochs of all the authors' trials.
 
     Parameters
     ----------
     rows : sequence of mapping
         Rows of both tables.
-    method : str, default "ft"
-        "ft" or "pt".
 
     Returns
     -------
@@ -258,7 +256,7 @@ def best_trials(rows: Sequence[Row], method: str = "ft") -> tuple[int, int, floa
     }
     for (dataset, name, trial), row in epochs.items():
         dense = epochs.get((dataset, "dense", trial))
-        if name == method and dense is not None and dense["ours"] is not None:
+        if name == "ft" and dense is not None and dense["ours"] is not None:
             difference = np.inf if row["ours"] is None else row["ours"] - dense["ours"]
             saved.setdefault(dataset, []).append((difference, row["kind"] == "figure"))
     first, chances = 0, []

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from replication import ledger
 from replication.ledger import units
-from replication.ledger.cell import Judge
 from replication.ledger.environment import lock
 from replication.ledger.reading import read_json, read_text
 from replication.ledger.storage import as_json, from_json
@@ -36,7 +35,7 @@ class Run(Protocol):
     needs: tuple[str, ...]
 
 
-def problems(root: Path, runs: Iterable[Run], *, judge: Judge = judge) -> list[str]:
+def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     """List the problems of the committed files.
 
     Each result is checked by its signature, digests, parameters and the rules of its verdicts. The tables, pages,
@@ -49,8 +48,6 @@ def problems(root: Path, runs: Iterable[Run], *, judge: Judge = judge) -> list[s
         The clone.
     runs : iterable of Run
         The suite's runs of all profiles.
-    judge : Judge, optional
-        Function of path and content of a result that returns its cells. By default they are computed from its raw runs.
 
     Returns
     -------

@@ -15,6 +15,7 @@ _TEXT = re.compile(
 )
 _PNG = re.compile(r'src="data:image/png;base64,([\w+/]{32})')
 _LEAST_SCALE = 0.7  # at which labels of 11 pixels can still be read
+_LONGEST = 250  # characters of a description
 
 
 def readable(body: str) -> str:
@@ -89,5 +90,5 @@ def _words(fragment: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", fragment)).split())
 
 
-def _shortened(text: str, limit: int = 250) -> str:
-    return text if len(text) <= limit else text[:limit].rsplit(" ", 1)[0] + " …"
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST].rsplit(" ", 1)[0] + " …"

@@ -27,6 +27,7 @@ STARTS = ("one_cycle", "constant_rate")
 _LAYERS = ("fc1", "fc2", "fc3")
 _RECORDED = 5  # epochs; the log of the fit has the records of one epoch
 _PRUNED = 0.9
+_PASSES, _BATCH = 30, 16  # of the fits; the batch in records
 _SGD_BATCHES = 6  # as many as are released
 
 Quantities = Iterator[tuple[str, str, int | None, float]]
@@ -126,7 +127,7 @@ def friedman_records(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.diff(path, axis=0) ** 2, np.diff(losses)
 
 
-def pass_losses(x: Tensor, y: Tensor, alpha: float, *, passes: int = 30, size: int = 16) -> tuple[list[float], Tensor]:
+def pass_losses(x: Tensor, y: Tensor, alpha: float) -> tuple[list[float], Tensor]:
     """Fit by the truncated gradient of June 2025, and return each pass's mean squared error and the coefficients.
 
     The log has the mean over batches of the error before each step. `lasso.truncated_gradient` with a step of 0.2 and
@@ -140,9 +141,9 @@ def pass_losses(x: Tensor, y: Tensor, alpha: float, *, passes: int = 30, size: i
         Penalty.
     """
     sums, taken, step, losses = torch.zeros_like(x[0]), 0.0, 0, []
-    for _ in range(passes):
+    for _ in range(_PASSES):
         errors = []
-        for part, target in zip(x.split(size), y.split(size), strict=True):
+        for part, target in zip(x.split(_BATCH), y.split(_BATCH), strict=True):
             residual = target - part @ softshrink(sums, alpha * taken)
             errors.append(float(residual.square().mean()))
             step += 1
@@ -153,11 +154,11 @@ def pass_losses(x: Tensor, y: Tensor, alpha: float, *, passes: int = 30, size: i
     return losses, softshrink(sums, alpha * taken)
 
 
-def sgd_losses(x: Tensor, y: Tensor, *, batches: int, seed: int, lr: float = 1e-3, size: int = 16) -> list[float]:
+def sgd_losses(x: Tensor, y: Tensor, *, batches: int, seed: int, lr: float = 1e-3) -> list[float]:
     """Return the mean squared error of each batch before its step of plain SGD from zero, in a random order."""
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
     gamma, losses = torch.zeros_like(x[0]), []
-    for rows in order.split(size)[:batches]:
+    for rows in order.split(_BATCH)[:batches]:
         residual = y[rows] - x[rows] @ gamma
         losses.append(float(residual.square().mean()))
         gamma += lr * 2 / len(rows) * (residual @ x[rows])

@@ -19,6 +19,7 @@ from replication.causal.flatness.runs import MEASURES, SAME_PLACES
 from replication.causal.phase_shift.verdicts import difference_cells, mean_cells
 from replication.data._image_sources import kind_of
 from replication.ledger.cell import Cell
+from replication.ledger.claims import outcome_of
 from replication.ledger.power import detectable_effect
 
 #: Measures that the paper's claim is about, on the remaining weights against the dense network.
@@ -29,7 +30,6 @@ TOLERANCE = 0.01
 #: Outcome of a comparison in words: the claim is "flatter than the reference".
 WORDS = {"holds": "flatter", "does_not_hold": "sharper", "undecided": "undecided"}
 
-_SIGNIFICANCE = 0.05
 _DENSE_THERE = "dense at the same places"
 
 
@@ -293,9 +293,7 @@ def _geometric(logs: np.ndarray) -> dict[str, Any]:
     found = student_interval(logs)
     # Equal logarithms have no spread to test with: identical networks do not differ, others surely do.
     p_value = float(found.estimate == 0) if np.ptp(logs) == 0 else float(ttest_1samp(logs, 0.0).pvalue)
-    outcome = "undecided"
-    if p_value < _SIGNIFICANCE:
-        outcome = "holds" if found.estimate < 0 else "does_not_hold"
+    outcome = outcome_of(p_value, -found.estimate)
     numbers = {"estimate": found.estimate, "low": found.low, "high": found.high}
     if outcome == "undecided" and np.ptp(logs) > 0:
         numbers["detectable"] = detectable_effect(float(logs.std(ddof=1)), n)

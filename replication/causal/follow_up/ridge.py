@@ -13,6 +13,9 @@ from torch import Tensor
 #: Largest loss that is finite in float32, in which the authors compute.
 LARGEST = torch.finfo(torch.float32).max
 
+_LR, _MOMENTUM = 0.1, 0.9
+_TOL = 1e-7  # smallest decrease of the mean loss that counts as an improvement
+
 
 @dataclass(frozen=True, eq=False)
 class RidgeFit:
@@ -43,22 +46,19 @@ def ridge(
     gram: Tensor,
     y: Tensor,
     *,
-    lr: float = 0.1,
-    momentum: float = 0.9,
     weight_decay: float = 0.01,
     batch_size: int = 16,
     max_iter: int = 30,
     r2: float = 0.95,
     patience: int = 2,
-    tol: float = 1e-7,
     seed: int = 0,
 ) -> RidgeFit:
     """Fit y by records with torch's SGD from gamma = 0, as the authors' code of October 2025.
 
     Each step takes the gradient g of the mean squared error of a batch plus `weight_decay` times gamma, updates the
-    momentum v = `momentum` v + g, and subtracts `lr` v from gamma. After each pass the coefficient of determination R2
+    momentum v = 0.9 v + g, and subtracts 0.1 v from gamma. After each pass the coefficient of determination R2
     is computed over all records. The fit stops when R2 is above `r2`, or after `patience` passes in a row whose mean
-    loss is not at least `tol` below the lowest. The result is gamma at the end of the pass with the lowest mean loss.
+    loss is not at least 1e-7 below the lowest. The result is gamma at the end of the pass with the lowest mean loss.
     The loss of a batch is taken before its step, and a pass's mean is over batches, the last and smaller one included.
 
     Steps in the weights of the records are the same as steps in gamma but for rounding: computations are in float64,
@@ -70,8 +70,8 @@ def ridge(
         Products x_s . x_t of the records, float64.
     y : Tensor (T,)
         Targets, loss changes over their mean.
-    lr, momentum, weight_decay : float, default 0.1, 0.9, 0.01
-        Learning rate, momentum and weight decay of SGD.
+    weight_decay : float, default 0.01
+        Weight decay of SGD.
     batch_size : int, default 16
         Number of records of a batch.
     max_iter : int, default 30
@@ -80,8 +80,6 @@ def ridge(
         Coefficient of determination above which the fit stops.
     patience : int, default 2
         Number of passes in a row without improvement after which the fit stops.
-    tol : float, default 1e-7
-        Smallest decrease of the mean loss that counts as an improvement.
     seed : int, default 0
         Seed of the order of the records, which is new in each pass.
 
@@ -116,13 +114,13 @@ def ridge(
             total += float(residual.square().mean())
             gradient = weight_decay * weights
             gradient[batch] += 2 / len(batch) * residual
-            velocity = momentum * velocity + gradient
-            weights = weights - lr * velocity
+            velocity = _MOMENTUM * velocity + gradient
+            weights = weights - _LR * velocity
         loss = total / len(order)
         losses.append(loss)
         if not loss <= LARGEST:
             return RidgeFit(None, False, len(losses), None, tuple(losses))
-        stale = stale + 1 if loss > best - tol else 0
+        stale = stale + 1 if loss > best - _TOL else 0
         if loss < best:
             best, kept = loss, weights
         if stale >= patience or _determination(gram, weights, y) > r2:

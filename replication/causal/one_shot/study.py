@@ -32,6 +32,7 @@ from replication.ledger.units import Rows, Scalar, Units
 
 #: Total weights over kept weights, as in the released runs of ShrinkBench.
 COMPRESSIONS = (2, 4, 8, 16, 32, 64)
+_LR_MIN = 1e-3
 NAMES = tuple(name for name in METHODS if name != "dense")
 
 
@@ -42,9 +43,7 @@ class Design:
     Attributes
     ----------
     epochs : int
-        Epochs of dense training with a learning rate that falls by a cosine to `lr_min`.
-    lr_min : float or None, default 1e-3
-        As in `procedure.train_stage`.
+        Epochs of dense training with a learning rate that falls by a cosine to 0.001.
     recorded : int, default 1
         Recorded epochs of plain SGD from the trained network. ShrinkBench's default flags were 10.
     record_lr : float, default 1e-3
@@ -54,7 +53,6 @@ class Design:
     """
 
     epochs: int
-    lr_min: float | None = 1e-3
     recorded: int = 1
     record_lr: float = 1e-3
     compressions: tuple[int, ...] = COMPRESSIONS
@@ -125,7 +123,7 @@ def before_fine_tuning(
         raise ValueError(f"names must be among {NAMES}, got {unknown}")
     found: Rows = []
     compared: Rows = []
-    training = {"epochs": design.epochs, "lr_min": "constant" if design.lr_min is None else design.lr_min}
+    training = {"epochs": design.epochs, "lr_min": _LR_MIN}
     recording = {"recorded": design.recorded, "record_lr": design.record_lr}
     levels = {"compressions": " ".join(map(str, design.compressions))}
     for seed in seeds:
@@ -136,7 +134,7 @@ def before_fine_tuning(
             images,
             setting,
             epochs=design.epochs,
-            lr_min=design.lr_min,
+            lr_min=_LR_MIN,
             **recording,
             seed=seed,
             checkpoint=checkpoint,

@@ -24,7 +24,7 @@ class Robustness:
     kept: int
 
 
-def abrupt_robustness(sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "sparsity", seed: int = 0) -> Robustness:
+def abrupt_robustness(sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "sparsity") -> Robustness:
     """Count the re-fits without the first point, the last point, or any one run in which a drop is still found abrupt.
 
     Re-fits that would have too few points, or no run, are left out.
@@ -37,8 +37,6 @@ def abrupt_robustness(sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "
         As in `change_point`.
     axis : str, default "sparsity"
         As in `change_point`.
-    seed : int, default 0
-        Seed of the bootstrap samples.
 
     Returns
     -------
@@ -50,7 +48,7 @@ def abrupt_robustness(sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "
         parts += [(points[1:], runs[:, 1:]), (points[:-1], runs[:, :-1])]
     if len(runs) > 1:
         parts += [(points, np.delete(runs, i, axis=0)) for i in range(len(runs))]
-    kept = sum(change_point(some, of, axis=axis, seed=seed).abrupt for some, of in parts)
+    kept = sum(change_point(some, of, axis=axis).abrupt for some, of in parts)
     return Robustness(len(parts), kept)
 
 

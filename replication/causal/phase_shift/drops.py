@@ -31,7 +31,7 @@ def wide(curves: pd.DataFrame, method: str, value: str) -> pd.DataFrame:
     return curves[curves.method == method].pivot(index="seed", columns="level", values=value)
 
 
-def critical_points(curves: pd.DataFrame, *, seed: int = 0) -> dict[str, ChangePoint]:
+def critical_points(curves: pd.DataFrame) -> dict[str, ChangePoint]:
     """Fit the change point of every pruning method's test accuracy over the logarithm of the density.
 
     Only seeds that have every sparsity are used.
@@ -40,8 +40,6 @@ def critical_points(curves: pd.DataFrame, *, seed: int = 0) -> dict[str, ChangeP
     ----------
     curves : DataFrame
         Rows of `runs.curves`.
-    seed : int, default 0
-        Seed of the bootstrap samples.
 
     Returns
     -------
@@ -52,7 +50,7 @@ def critical_points(curves: pd.DataFrame, *, seed: int = 0) -> dict[str, ChangeP
     for method in dict.fromkeys(curves.method):
         table = wide(curves, method, "test_accuracy").dropna()
         if method != "dense" and table.shape[1] >= FEWEST_POINTS and len(table):
-            found[method] = change_point(table.columns.to_numpy(), table.to_numpy(), axis="log_density", seed=seed)
+            found[method] = change_point(table.columns.to_numpy(), table.to_numpy(), axis="log_density")
     return found
 
 

@@ -75,10 +75,8 @@ def curve_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str]) -> l
     ]
 
 
-def difference_cells(
-    curves: pd.DataFrame, table: str, where: Mapping[str, str], *, method: str = "causal"
-) -> list[Cell]:
-    """Compare the test accuracy of a method with that of each reference at equal sparsity, paired by seed.
+def difference_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str]) -> list[Cell]:
+    """Compare the test accuracy of causal pruning with that of each reference at equal sparsity, paired by seed.
 
     Parameters
     ----------
@@ -88,25 +86,23 @@ def difference_cells(
         Table of the cells.
     where : mapping of str to str
         Fields that all cells share: paper, dataset, profile.
-    method : str, default "causal"
-        The compared method.
 
     Returns
     -------
     list of Cell
         One per sparsity and reference of `REFERENCES` that was run.
     """
-    ours, found = wide(curves, method, "test_accuracy"), []
+    ours, found = wide(curves, "causal", "test_accuracy"), []
     for reference in [name for name in REFERENCES if name in set(curves.method)]:
         theirs = wide(curves, reference, "test_accuracy")
-        names = {"table": table, "method": method, "reference": reference}
+        names = {"table": table, "method": "causal", "reference": reference}
         for level in ours.columns:
             found += _comparison(ours[level], theirs[level], CLAIMED, **where, **names, sparsity=level)
     return found
 
 
-def mean_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str], *, method: str = "causal") -> list[Cell]:
-    """Compare the mean test accuracy of a method over a curve with that of each reference, paired by seed.
+def mean_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str]) -> list[Cell]:
+    """Compare the mean test accuracy of causal pruning over a curve with that of each reference, paired by seed.
 
     This is one test for a whole curve, with less to correct for than a test at each sparsity. There is none against
     dense, whose accuracy is kept at some sparsities and not at others, and none of a single sparsity.
@@ -119,19 +115,17 @@ def mean_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str], *, me
         Table of the cells.
     where : mapping of str to str
         Fields that all cells share: paper, dataset, profile.
-    method : str, default "causal"
-        The compared method.
 
     Returns
     -------
     list of Cell
         One per reference of `REFERENCES` that was run, except for dense.
     """
-    ours, found = wide(curves, method, "test_accuracy").mean(axis=1, skipna=False), []
+    ours, found = wide(curves, "causal", "test_accuracy").mean(axis=1, skipna=False), []
     references = [name for name in REFERENCES if name in set(curves.method) and name != "dense"]
     for reference in references if curves.level.nunique() > 1 else ():
         theirs = wide(curves, reference, "test_accuracy").mean(axis=1, skipna=False)
-        found += _comparison(ours, theirs, CLAIMED, **where, table=table, method=method, reference=reference)
+        found += _comparison(ours, theirs, CLAIMED, **where, table=table, method="causal", reference=reference)
     return found
 
 

@@ -1,6 +1,5 @@
 """Counts of weights that the design of the authors' runs fixes: schedules of cuts, and what one cut leaves."""
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
@@ -75,11 +74,11 @@ def _shrinkbench_left(figure: Figure) -> int:
     return every - int(every - every / compression)
 
 
-def _resnet(blocks: int, stages: Sequence[int] = _STAGES) -> tuple[int, int]:
+def _resnet(blocks: int) -> tuple[int, int]:
     """Weights of the convolutions, and all other parameters: classifier, and scale and shift of batch norm."""
-    convolutions, norms, before = _COLOURS * stages[0] * _KERNEL, 2 * stages[0], stages[0]
-    for width in stages:
+    convolutions, norms, before = _COLOURS * _STAGES[0] * _KERNEL, 2 * _STAGES[0], _STAGES[0]
+    for width in _STAGES:
         convolutions += before * width * _KERNEL + (2 * blocks - 1) * width * width * _KERNEL
         norms += 2 * blocks * 2 * width
         before = width
-    return convolutions, norms + stages[-1] * _CLASSES + _CLASSES
+    return convolutions, norms + _STAGES[-1] * _CLASSES + _CLASSES

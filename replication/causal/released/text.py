@@ -47,9 +47,9 @@ def listed(items: Iterable[object]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def span(values: Sequence[float], digits: int = 4, to: str = " to ") -> str:
+def span(values: Sequence[float], digits: int = 4) -> str:
     """Least and greatest value, as in "0.0011 to 0.0042"; one number if they read the same."""
-    return to.join(dict.fromkeys(decimals(value, digits) for value in (min(values), max(values))))
+    return " to ".join(dict.fromkeys(decimals(value, digits) for value in (min(values), max(values))))
 
 
 def decimals(value: float, digits: int = 4, *, signed: bool = False) -> str:

@@ -154,7 +154,7 @@ def test_three_runs_are_too_few_for_a_bootstrap():
         (lambda: paired.holm([np.nan]), "p_values must be"),
         (lambda: detectable_effect(0.0, 5), "sd must be positive"),
         (lambda: detectable_effect(1.0, 1), "n must be an integer of at least 2"),
-        (lambda: detectable_share(5, power=1.0), "between 0 and 1"),
+        (lambda: detectable_share(0), "n must be an integer of at least 1"),
         (lambda: stats.mean_interval([]), "sample must be"),
     ],
 )
