@@ -120,7 +120,7 @@ def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int 
     Parameters
     ----------
     table : DataFrame
-        Table of `approximation.by_width`.
+        Table of `approximation.epsilons_by_width`.
     dataset : str
         Name of the data set.
     profile : str
@@ -150,7 +150,7 @@ def epsilon_ratios(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        As from `approximation.by_width`. Networks without pruned weights are left out.
+        As from `approximation.epsilons_by_width`. Networks without pruned weights are left out.
     seed : int, default 0
         Seed of the intervals and tests.
 
@@ -285,7 +285,7 @@ def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int =
     Parameters
     ----------
     table : DataFrame
-        Table of `energy.of_training`.
+        Table of `energy.training_energy`.
     dataset : str
         Name of the data set.
     profile : str

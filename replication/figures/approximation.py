@@ -26,7 +26,7 @@ def epsilon_by_width(
     Parameters
     ----------
     table : DataFrame
-        As from `diagnostics.approximation.by_width`.
+        As from `diagnostics.approximation.epsilons_by_width`.
     quantity : str, default "epsilon_ball"
         "epsilon_ball", with a band from the mean lower bound to the mean upper bound, or "epsilon_test".
     when : str, default "retrained"
