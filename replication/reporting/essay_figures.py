@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from replication.causal.released import Figure, Released
+from replication.causal.released import Figure, ReleasedFigures
 from replication.figures import intervals, sparsity_axis
 from replication.figures._style import legend_below, legend_beside, line_style
 from replication.reporting.essay import select, spread
@@ -68,7 +68,7 @@ def differences_by_sparsity(curves: pd.DataFrame, *, title: str) -> Axes:
     return ax
 
 
-def released_accuracies(released: Released) -> list[Axes]:
+def released_accuracies(released: ReleasedFigures) -> list[Axes]:
     """Draw the test accuracy against sparsity that paper B's authors released, for two networks.
 
     Causal and magnitude pruning are shown. Small marks are single runs, lines their means; a dotted line is the dense
@@ -76,7 +76,7 @@ def released_accuracies(released: Released) -> list[Axes]:
 
     Parameters
     ----------
-    released : Released
+    released : ReleasedFigures
         The released figures.
 
     Returns
