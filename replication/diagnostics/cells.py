@@ -88,7 +88,7 @@ def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profi
         interval = Interval(row.estimate, row.low, row.high, row.n)
         where = ("legcnet", "shap_difference", dataset, row.method, quantity)
         more = {"reference": row.reference, "kind": "control", "outcome": row.outcome, "p_value": row.p_value}
-        cells.append(Cell.measured(*where, interval, profile=profile, **more))
+        cells.append(Cell.from_interval(*where, interval, profile=profile, **more))
     return cells
 
 
@@ -140,7 +140,7 @@ def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int 
         for quantity in ("epsilon_test", "epsilon_ball", "epsilon_ball_upper"):
             interval = mean_interval(part[quantity], seed=seed)
             where = ("legcnet", "epsilon", dataset, f"{method}, {when}, {width} hidden", quantity)
-            cells.append(Cell.measured(*where, interval, profile=profile, note=note))
+            cells.append(Cell.from_interval(*where, interval, profile=profile, note=note))
     return cells
 
 
@@ -197,7 +197,7 @@ def epsilon_ratio_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> l
         where = ("legcnet", "theorem_3_1", dataset, row.method, f"epsilon_ball_ratio, {row.when}")
         note = "geometric mean over widths and seeds"
         more = {"reference": row.reference, "p_value": row.p_value, "note": note}
-        cells.append(Cell.measured(*where, interval, profile=profile, **more))
+        cells.append(Cell.from_interval(*where, interval, profile=profile, **more))
     return cells
 
 
@@ -301,7 +301,7 @@ def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int =
     for name, part in table.groupby("name", sort=False):
         interval = mean_interval(part.cpu, seed=seed)
         cells.append(
-            Cell.measured(
+            Cell.from_interval(
                 "legcnet", "energy", dataset, name, "cpu_joules", interval, profile=profile, note=part.source.iloc[0]
             )
         )
@@ -316,7 +316,7 @@ def _agreement_cells(
         for quantity in QUANTITIES:
             interval = mean_interval(part[quantity], seed=seed)
             where = ("legcnet", "shap", dataset, method, quantity)
-            cells.append(Cell.measured(*where, interval, profile=profile, note=notes[method]))
+            cells.append(Cell.from_interval(*where, interval, profile=profile, note=notes[method]))
     return cells
 
 

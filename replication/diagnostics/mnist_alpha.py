@@ -270,7 +270,7 @@ def separation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list
         interval = Interval(row.estimate, row.low, row.high, row.n)
         where = ("legcnet", "alpha_separates", dataset, row.method, f"layer{row.layer}_alpha")
         more = {"reference": "dense", "p_value": row.p_value, "note": note, "profile": profile}
-        cells.append(Cell.measured(*where, interval, **more))
+        cells.append(Cell.from_interval(*where, interval, **more))
     return cells
 
 

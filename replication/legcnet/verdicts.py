@@ -245,7 +245,7 @@ def _reached(fresh: pd.DataFrame, dataset: str, method: str, budget: int, profil
     part = fresh[fresh.method == method]
     found = share_interval(int(part.reached.sum()), len(part))
     where = ("legcnet", "reached", dataset, method, "share_that_reached_the_benchmark")
-    return Cell.measured(*where, found, profile=profile, note=f"within {budget} epochs")
+    return Cell.from_interval(*where, found, profile=profile, note=f"within {budget} epochs")
 
 
 def chance_cells(fresh: pd.DataFrame, dataset: str, *, profile: str) -> list[Cell]:
