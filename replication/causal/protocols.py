@@ -1,10 +1,10 @@
 """Paper B's two pruning protocols, on any torch model.
 
-`gradual` is a variant of the follow-up's (2025): train, prune along a schedule, never rewind the training. It differs
-from the authors' code in two points. They record separate steps of plain SGD and put back the state before these steps,
-while `gradual` records the training itself, whose steps are kept. They train between cuts, while `gradual` also trains
-before the first one. `rewound` is the paper's (2024): record plain SGD from the saved weights, zero what the Lasso
-leaves out, load the saved weights again under the mask.
+`prune_gradually` is a variant of the follow-up's (2025): train, prune along a schedule, never rewind the training. It
+differs from the authors' code in two points. They record separate steps of plain SGD and put back the state before
+these steps, while `prune_gradually` records the training itself, whose steps are kept. They train between cuts, while
+`prune_gradually` also trains before the first one. `prune_with_rewinding` is the paper's (2024): record plain SGD from
+the saved weights, zero what the Lasso leaves out, load the saved weights again under the mask.
 """
 
 import copy
@@ -98,7 +98,7 @@ def start(model: nn.Module, images: Images, setting: Setting, *, epochs: int, se
     return Start(model, copy.deepcopy(optimizer.state_dict()), epochs)
 
 
-def gradual(
+def prune_gradually(
     begin: Start,
     images: Images,
     setting: Setting,
@@ -171,7 +171,7 @@ def gradual(
         yield Point(level, mask, found, branch, loss, epochs + after)
 
 
-def rewound(
+def prune_with_rewinding(
     saved: nn.Module,
     images: Images,
     setting: Setting,

@@ -12,7 +12,7 @@ from ccprune.lasso import Screen
 from ccprune.mask import Mask, geometric
 from ccprune.recording import SquaredUpdates
 from ccprune.training import has_converged
-from replication.causal.protocols import rewound
+from replication.causal.protocols import prune_with_rewinding
 from replication.causal.runs import Network, training_key
 from replication.causal.setting import Setting
 from replication.data.images import Images
@@ -29,7 +29,7 @@ MASKS = ("causal", "shuffled", "reinitialised", "iterative_magnitude", "squared_
 MASKS += ("dense", "magnitude", "magnitude_layer", "lamp", "random")
 
 
-def trained(
+def train_until_converged(
     model: nn.Module, images: Images, setting: Setting, mask: Mask | None, *, epochs: int, seed: int, first: int = 0
 ) -> tuple[nn.Module, int]:
     """Train a copy of a network by Adam until it converges, under a mask if any.
@@ -64,10 +64,10 @@ def trained(
     return model, len(setting.train(model, images, mask=mask, stop=has_converged, **training).loss)
 
 
-def at_lambda(
+def masks_at_lambda(
     saved: nn.Module, images: Images, setting: Setting, alpha: float, *, iterations: int, epochs: int, seed: int
 ) -> Iterator[Mask]:
-    """Yield the paper's masks, one per iteration: `rewound` with `lasso.Screen` at lambda.
+    """Yield the paper's masks, one per iteration: `prune_with_rewinding` with `lasso.Screen` at lambda.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def at_lambda(
     def choose(_: nn.Module, screen: Screen, __: Mask, ___: int) -> Mask:
         return screen.mask(alpha)
 
-    return rewound(saved, images, setting, choose, iterations=iterations, epochs=epochs, seed=seed)
+    return prune_with_rewinding(saved, images, setting, choose, iterations=iterations, epochs=epochs, seed=seed)
 
 
 def iterative_magnitude(
@@ -112,7 +112,7 @@ def iterative_magnitude(
     """Yield the masks of the paper's baseline, one per iteration.
 
     The same share of the remaining weights is pruned by magnitude each time, such that the last mask has the wanted
-    sparsity. Every iteration trains from the saved weights as `at_lambda` does.
+    sparsity. Every iteration trains from the saved weights as `masks_at_lambda` does.
 
     Parameters
     ----------
@@ -144,13 +144,15 @@ def iterative_magnitude(
     def choose(model: nn.Module, _: None, mask: Mask, iteration: int) -> Mask:
         return Mask.from_scores(scores.magnitude(model), sparsity=levels[iteration], previous=mask)
 
-    return rewound(saved, images, setting, choose, store=None, iterations=iterations, epochs=epochs, seed=seed)
+    return prune_with_rewinding(
+        saved, images, setting, choose, store=None, iterations=iterations, epochs=epochs, seed=seed
+    )
 
 
-def by_squared_updates(
+def masks_by_squared_updates(
     saved: nn.Module, images: Images, setting: Setting, sparsities: Sequence[float], *, epochs: int, seed: int
 ) -> Iterator[Mask]:
-    """Yield masks with a given sparsity in each iteration, from the recording of `at_lambda` without its losses.
+    """Yield masks with a given sparsity in each iteration, from the recording of `masks_at_lambda` without its losses.
 
     Parameters
     ----------
@@ -176,7 +178,7 @@ def by_squared_updates(
         return Mask.from_scores(store.scores, sparsity=sparsities[iteration], previous=mask)
 
     steps = {"iterations": len(sparsities), "epochs": epochs, "seed": seed}
-    return rewound(saved, images, setting, choose, store=SquaredUpdates, **steps)
+    return prune_with_rewinding(saved, images, setting, choose, store=SquaredUpdates, **steps)
 
 
 def controls(saved: nn.Module, sparsity: float, *, seed: int) -> dict[str, Mask]:
@@ -251,9 +253,9 @@ def row(
     """
     if name == "reinitialised":
         fresh = network(seed + 1_000_000)
-        model, took = trained(fresh, images, setting, mask, epochs=before + epochs, seed=seed)
+        model, took = train_until_converged(fresh, images, setting, mask, epochs=before + epochs, seed=seed)
     else:
-        model, took = trained(saved, images, setting, mask, epochs=epochs, seed=seed, first=before)
+        model, took = train_until_converged(saved, images, setting, mask, epochs=epochs, seed=seed, first=before)
     test = images.evaluate(model)
     return {
         "seed": seed,
@@ -323,9 +325,9 @@ def experiment(
     ----------
     Shah et al., arXiv:2412.03035.
     """
-    saved = cache(lambda: trained(network(seed), images, setting, None, epochs=epochs, seed=seed)[0])
+    saved = cache(lambda: train_until_converged(network(seed), images, setting, None, epochs=epochs, seed=seed)[0])
     schedule = {"epochs": epochs, "seed": seed}
-    path = cache(lambda: list(at_lambda(saved(), images, setting, alpha, iterations=iterations, **schedule)))
+    path = cache(lambda: list(masks_at_lambda(saved(), images, setting, alpha, iterations=iterations, **schedule)))
     one = {
         **key,
         **training_key(setting),
@@ -347,7 +349,7 @@ def experiment(
             *_, last = iterative_magnitude(saved(), images, setting, final, iterations=iterations, **schedule)
             return last
         if name == "squared_updates":
-            *_, last = by_squared_updates(saved(), images, setting, sparsities, **schedule)
+            *_, last = masks_by_squared_updates(saved(), images, setting, sparsities, **schedule)
             return last
         return controls(saved(), sparsities[-1], seed=seed)[name]
 

@@ -11,7 +11,7 @@ from ccprune.mask import jaccard_kept
 from replication.causal.evidence import rank_correlations
 from replication.causal.methods import Method
 from replication.causal.phase_shift.change_point import one_standard_error
-from replication.causal.protocols import Point, gradual, start
+from replication.causal.protocols import Point, prune_gradually, start
 from replication.causal.runs import curve_row
 from replication.causal.setting import Setting
 from replication.data.images import Images
@@ -19,7 +19,7 @@ from replication.data.images import Images
 Change = Callable[[Images, Setting], tuple[Images, Setting]]
 
 
-def mislabelled(images: Images, *, share: float, seed: int) -> Images:
+def mislabel(images: Images, *, share: float, seed: int) -> Images:
     """Return the set with a share of the training labels replaced by another class, drawn at random.
 
     Parameters
@@ -43,7 +43,7 @@ def mislabelled(images: Images, *, share: float, seed: int) -> Images:
     return replace(images, y_train=labels)
 
 
-def inverted(images: Images) -> Images:
+def invert(images: Images) -> Images:
     """Return the set with black and white exchanged, a shift of the data that keeps the labels.
 
     Parameters
@@ -100,8 +100,8 @@ def conditions(*, seed: int) -> dict[str, Condition]:
         "batch x 4": setting(batch_size=lambda now: now.batch_size * 4),
         "rate / 3": setting(lr=lambda now: now.lr / 3),
         "rate x 3": setting(lr=lambda now: now.lr * 3),
-        "20% wrong labels": Condition(lambda images, now: (mislabelled(images, share=0.2, seed=seed), now)),
-        "inverted half-way": Condition(after=inverted),
+        "20% wrong labels": Condition(lambda images, now: (mislabel(images, share=0.2, seed=seed), now)),
+        "inverted half-way": Condition(after=invert),
     }
 
 
@@ -118,7 +118,7 @@ def run(
     after: int,
     seeds: Sequence[int],
 ) -> pd.DataFrame:
-    """Prune by `protocols.gradual` under every condition, and compare with the unchanged training.
+    """Prune by `protocols.prune_gradually` under every condition, and compare with the unchanged training.
 
     The condition "another order" changes only the order of the mini-batches, so that its differences are noise.
 
@@ -137,7 +137,7 @@ def run(
     levels : sequence of float
         Rising sparsities.
     before, between, after : int
-        Epochs before the first recording, before each cut, and after it, as in `protocols.gradual`.
+        Epochs before the first recording, before each cut, and after it, as in `protocols.prune_gradually`.
     seeds : sequence of int
         One initial network each.
 
@@ -157,7 +157,7 @@ def run(
             begin = start(network(seed), changed, now, epochs=before, seed=order)
             changed, changed_held = condition.after(changed), condition.after(held)
             schedule = {"levels": levels, "between": between, "after": after, "seed": order}
-            for point in gradual(begin, changed, now, method, **schedule):
+            for point in prune_gradually(begin, changed, now, method, **schedule):
                 first = reference.setdefault(point.level, point)
                 agreement = rank_correlations({"reference": first.scores, "here": point.scores}).iloc[0, 1]
                 row = curve_row(seed, name, point, changed, changed_held) | {

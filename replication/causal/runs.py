@@ -1,4 +1,4 @@
-"""The runs behind the verdicts on paper B: curves of accuracy against sparsity, by `protocols.gradual`."""
+"""The runs behind the verdicts on paper B: curves of accuracy against sparsity, by `protocols.prune_gradually`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from torch import nn
 from ccprune.mask import cubic
 from ccprune.training import evaluate
 from replication.causal.methods import Method, all_methods
-from replication.causal.protocols import Point, gradual, start
+from replication.causal.protocols import Point, prune_gradually, start
 from replication.causal.setting import Setting
 from replication.data.images import Images
 from replication.ledger.units import Rows, Scalar, Units
@@ -102,7 +102,7 @@ def points(
     seeds: Sequence[int],
     totals: bool = False,
 ) -> Iterator[tuple[int, str, Point]]:
-    """Yield every seed, method and sparsity with its network, by `protocols.gradual`.
+    """Yield every seed, method and sparsity with its network, by `protocols.prune_gradually`.
 
     Every method of a seed starts from the same trained network and has the same mini-batches.
 
@@ -356,7 +356,7 @@ def stations(
 
 
 def _walk(network: Network, images: Images, setting: Setting, *, names: Sequence[str], before: int, seed: int) -> Walk:
-    """A function of a method's name and of `gradual`'s schedule; the network to begin with is trained when needed.
+    """A function of a method's name and of `prune_gradually`'s schedule; the starting network is trained when needed.
 
     Raises ValueError for names that are no methods.
     """
@@ -367,6 +367,6 @@ def _walk(network: Network, images: Images, setting: Setting, *, names: Sequence
     begin = cache(partial(start, network(seed), images, setting, epochs=before, seed=seed))
 
     def walk(name: str, **schedule: Any) -> Iterator[Point]:
-        return gradual(begin(), images, setting, known[name], seed=seed, **schedule)
+        return prune_gradually(begin(), images, setting, known[name], seed=seed, **schedule)
 
     return walk

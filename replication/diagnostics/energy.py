@@ -7,15 +7,15 @@ import pandas as pd
 from torch import Tensor
 
 from replication.data import Dataset
-from replication.ledger.energy import EnergyUnavailable, compared
+from replication.ledger.energy import EnergyUnavailable, compare_energy
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import run
 from replication.networks.ensemble import MLPBatch
 
-__all__ = ["EnergyUnavailable", "of_training"]
+__all__ = ["EnergyUnavailable", "training_energy"]
 
 
-def of_training(
+def training_energy(
     data: Dataset,
     settings: legcnet.Settings,
     ensemble: MLPBatch,
@@ -39,17 +39,17 @@ def of_training(
     keep : mapping of name to Tensor (B, M), bool
         Masks, True = keep; all True for the dense networks.
     rounds : int
-        As in `ledger.energy.compared`.
+        As in `ledger.energy.compare_energy`.
 
     Returns
     -------
     DataFrame
-        As `ledger.energy.compared`.
+        As `ledger.energy.compare_energy`.
 
     Raises
     ------
     EnergyUnavailable, ValueError
-        As `ledger.energy.compared`.
+        As `ledger.energy.compare_energy`.
     """
     functions = {name: partial(run, data, settings, ensemble, mask) for name, mask in keep.items()}
-    return compared(functions, rounds=rounds)
+    return compare_energy(functions, rounds=rounds)

@@ -109,14 +109,14 @@ def stored_verdicts(cell: Cell) -> tuple[str, ...]:
 
     Older files have "identical" where a trial of the authors gives the printed figure.
     """
-    same = cell.profile == AUTHORS and figures.exact(cell.published, cell.ours, 2)["verdict"] == "identical"
+    same = cell.profile == AUTHORS and figures.exact_fields(cell.published, cell.ours, 2)["verdict"] == "identical"
     return ("underspecified", "identical") if same else ("underspecified",)
 
 
 def _compared(printed: float, ours: float | None) -> dict[str, object]:
     """Return the fields of a figure that a trial of the authors is compared with, which is trained on rows of ours."""
     note = "neither the trial nor the rows of mnist.csv are stated"
-    if figures.exact(printed, ours, 2)["verdict"] == "identical":
+    if figures.exact_fields(printed, ours, 2)["verdict"] == "identical":
         note += "; this trial on rows of our choosing gives the printed figure"
     return {"kind": "figure", "origin": "printed", "published": printed, "verdict": "underspecified", "note": note}
 
@@ -268,7 +268,7 @@ def separation_cells(table: pd.DataFrame, *, dataset: str, profile: str) -> list
         interval = Interval(row.estimate, row.low, row.high, row.n)
         where = ("legcnet", "alpha_separates", dataset, row.method, f"layer{row.layer}_alpha")
         more = {"reference": "dense", "p_value": row.p_value, "note": note, "profile": profile}
-        cells.append(Cell.measured(*where, interval, **more))
+        cells.append(Cell.from_interval(*where, interval, **more))
     return cells
 
 
@@ -305,7 +305,7 @@ def _summary(model: nn.Module, network: int, method: str) -> pd.DataFrame:
 
 def _printed() -> list[tuple[str, int, str, float]]:
     """Return method, layer, quantity and published figure of the 30 cells."""
-    paper = figures.published()["table4_weightwatcher_mnist"]
+    paper = figures.published_figures()["table4_weightwatcher_mnist"]
     printed = []
     for method, row in ROWS.items():
         row_of = dict(zip(paper["columns"], paper[row], strict=True))

@@ -18,13 +18,13 @@ from replication.figures.explanations import agreements as shap_agreements
 from replication.figures.explanations import bar as shap_bars
 from replication.figures.explanations import beeswarm as shap_beeswarm
 from replication.figures.legcnet import (
-    by_method,
     differences,
     exponent_spread,
     exponents_and_risk,
     jaccards,
     p_values,
     paired_epochs,
+    points_by_method,
     pruned_by_lag,
     rejection_rates,
     separations,
@@ -39,7 +39,6 @@ __all__ = [
     "MARKERS",
     "accuracy_against_sparsity",
     "alphas",
-    "by_method",
     "differences",
     "epsilon_by_width",
     "exponent_spread",
@@ -51,6 +50,7 @@ __all__ = [
     "loss_surface",
     "p_values",
     "paired_epochs",
+    "points_by_method",
     "pruned_by_lag",
     "rank_correlations",
     "rejection_rates",

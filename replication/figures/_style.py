@@ -25,7 +25,7 @@ def style() -> None:
     )
 
 
-def look(i: int) -> dict[str, Any]:
+def line_style(i: int) -> dict[str, Any]:
     """Return colour, marker and line style of series i, from 0; series 7 to 13 have hollow markers."""
     drawn_as = {"color": COLOURS[i % 7], "marker": MARKERS[(i + i // 7) % 7], "ls": LINES[i % 4]}
     return drawn_as | ({"mfc": "white"} if i // 7 else {})
@@ -36,12 +36,12 @@ def bars(i: int) -> dict[str, Any]:
     return {"color": COLOURS[i % 7], "hatch": HATCHES[(i + i // 7) % 7], "edgecolor": "black" if i // 7 else "white"}
 
 
-def counted(label: str, n: str | None) -> str:
+def with_sample_size(label: str, n: str | None) -> str:
     """Return the label with the sample size, such as "3 seeds"; unchanged for None."""
     return label if n is None else f"{label}\n(n = {n})"
 
 
-def cells(table: pd.DataFrame, *, text: pd.DataFrame, low: float, label: str, size: float, ax: Axes) -> None:
+def heat_map(table: pd.DataFrame, *, text: pd.DataFrame, low: float, label: str, size: float, ax: Axes) -> None:
     """Draw a heat map of numbers from `low` to 1 with a text in each cell; lighter is larger, also in grey."""
     options = {"annot": text, "fmt": "", "annot_kws": {"size": size}, "cbar_kws": {"label": label}}
     sns.heatmap(table, vmin=low, vmax=1, cmap="cividis", linewidths=1, ax=ax, **options)
@@ -55,17 +55,17 @@ def cells(table: pd.DataFrame, *, text: pd.DataFrame, low: float, label: str, si
 
 
 # Legends are outside the axes, so that they do not cover data.
-def beside(ax: Axes) -> None:
+def legend_beside(ax: Axes) -> None:
     """Add a legend to the right of the axes."""
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def above(ax: Axes, *, ncols: int = 1, **options: Any) -> None:
+def legend_above(ax: Axes, *, ncols: int = 1, **options: Any) -> None:
     """Add a legend above axes without a title."""
     ax.legend(frameon=False, fontsize=9, ncols=ncols, loc="lower center", bbox_to_anchor=(0.5, 1.0), **options)
 
 
-def below(ax: Axes, *, ncols: int = 2) -> None:
+def legend_below(ax: Axes, *, ncols: int = 2) -> None:
     """Add a legend below the x label, for axes with a title."""
     # In units of the font size: tick labels and the lines of the label.
     away = 4.0 + 1.6 * (1 + ax.get_xlabel().count("\n"))

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from ccprune.stats import mean_interval
-from replication.figures._style import below, look
+from replication.figures._style import legend_below, line_style
 
 _LABELS = {
     "epsilon_ball": "largest distance of outputs\nfound on the ball (shaded:\nup to the certain bound)",
@@ -26,7 +26,7 @@ def epsilon_by_width(
     Parameters
     ----------
     table : DataFrame
-        As from `diagnostics.approximation.by_width`.
+        As from `diagnostics.approximation.epsilons_by_width`.
     quantity : str, default "epsilon_ball"
         "epsilon_ball", with a band from the mean lower bound to the mean upper bound, or "epsilon_test".
     when : str, default "retrained"
@@ -52,7 +52,7 @@ def epsilon_by_width(
     lost = pruned[pruned.removed > 0]
     groups = [*lost.groupby("method", sort=False), ("dense, two initialisations", table[table.method == "dense"])]
     for i, (name, part) in enumerate(groups):
-        drawn_as = look(i) | ({"color": "0.35", "ls": ":"} if i == len(groups) - 1 else {})
+        drawn_as = line_style(i) | ({"color": "0.35", "ls": ":"} if i == len(groups) - 1 else {})
         colour = drawn_as["color"]
         widths, rows = zip(*part.groupby("width"), strict=True)
         # Shifted, so that the methods do not overlap.
@@ -78,5 +78,5 @@ def epsilon_by_width(
     seeds = table.seed.nunique()
     label = f"hidden units (mean and 95% interval of up to n = {seeds} seed{'s' if seeds > 1 else ''})"
     ax.set(xlabel=label, ylabel=_LABELS[quantity], title=title)
-    below(ax)
+    legend_below(ax)
     return ax

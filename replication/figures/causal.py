@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
-from replication.figures._style import above, beside, cells, counted, look
+from replication.figures._style import heat_map, legend_above, legend_beside, line_style, with_sample_size
 
 _TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
@@ -63,8 +63,8 @@ def accuracy_against_sparsity(
         rows = table[table.method == name].groupby("level").test_accuracy
         mean, low, high = rows.mean(), rows.min(), rows.max()
         density = 1 - mean.index.to_numpy()
-        colour = look(i)["color"]
-        ax.plot(density, mean, ms=6, lw=1.3, label=name, **look(i))
+        colour = line_style(i)["color"]
+        ax.plot(density, mean, ms=6, lw=1.3, label=name, **line_style(i))
         ax.fill_between(density, low, high, color=colour, alpha=0.15, lw=0)
         if marks and name in marks:
             # The line is straight between levels in -log of the density, which increases with the level.
@@ -78,7 +78,7 @@ def accuracy_against_sparsity(
     sparsity_axis(ax, table.level)
     seeds = table.seed.nunique()
     ax.set(ylabel=f"test accuracy (share)\nmean of n = {seeds} seed{'s' if seeds > 1 else ''}, range shaded")
-    beside(ax)
+    legend_beside(ax)
     return ax
 
 
@@ -104,13 +104,13 @@ def step_prediction(predicted: ArrayLike, actual: Mapping[str, ArrayLike], *, ax
         values = np.asarray(values)
         correlation = np.corrcoef(predicted[: len(values)], values)[0, 1]
         label = f"{name} (n = {len(values)} steps, r = {correlation:.2f})"
-        ax.plot(predicted[: len(values)], values, ms=4, alpha=0.6, label=label, **look(i) | {"ls": ""})
+        ax.plot(predicted[: len(values)], values, ms=4, alpha=0.6, label=label, **line_style(i) | {"ls": ""})
     ends = [predicted.min(), predicted.max()]
     ax.plot(ends, ends, color="0.3", lw=1, ls=":")
     ax.set_xlabel("predicted, first order:\n-sum of squared changes / rate (nats)")
     ax.set_ylabel("change of the loss (nats)\n(dotted: as predicted)")
     ax.locator_params(axis="x", nbins=5)  # the changes are small, their labels long
-    above(ax)
+    legend_above(ax)
     return ax
 
 
@@ -131,8 +131,8 @@ def rank_correlations(table: pd.DataFrame, *, n: str | None = None, ax: Axes | N
     Axes
     """
     ax = ax or plt.subplots(figsize=(1.0 * len(table.columns) + 2.2, 0.62 * len(table) + 1.4))[1]
-    label = counted("Spearman's rank correlation", n)
-    cells(table, text=table.map("{:.2f}".format), low=-1, label=label, size=10, ax=ax)
+    label = with_sample_size("Spearman's rank correlation", n)
+    heat_map(table, text=table.map("{:.2f}".format), low=-1, label=label, size=10, ax=ax)
     ax.tick_params(axis="x", rotation=35)
     for text in ax.get_xticklabels():
         text.set(ha="right", rotation_mode="anchor")
@@ -159,13 +159,13 @@ def selection_frequencies(frequencies: Mapping[str, ArrayLike], *, threshold: fl
     bins = np.linspace(0, 1, 26)
     for i, (name, values) in enumerate(frequencies.items()):
         values = np.asarray(values)
-        drawn_as = {"histtype": "step", "lw": 1.6, "color": look(i)["color"], "ls": look(i)["ls"]}
+        drawn_as = {"histtype": "step", "lw": 1.6, "color": line_style(i)["color"], "ls": line_style(i)["ls"]}
         ax.hist(values, bins=bins, label=f"{name} (n = {len(values):,})", **drawn_as)
     ax.axvline(threshold, color="0.3", lw=1, ls=":")
     ax.set_yscale("log")
     ax.set(xlabel=f"share of half samples in which the weight is selected (dotted: {threshold:g})")
     ax.set(ylabel="weights (log scale)")
-    above(ax, ncols=2)
+    legend_above(ax, ncols=2)
     return ax
 
 
@@ -196,8 +196,8 @@ def intervals(
     for y, row in enumerate(table.iloc[::-1].itertuples()):
         i = groups.index(getattr(row, "group", None))
         if np.isfinite(row.low) and np.isfinite(row.high):
-            ax.plot([row.low, row.high], [y, y], color=look(i)["color"], lw=2)
-        ax.plot(row.estimate, y, ms=7, **look(i))
+            ax.plot([row.low, row.high], [y, y], color=line_style(i)["color"], lw=2)
+        ax.plot(row.estimate, y, ms=7, **line_style(i))
     if reference is not None:
         ax.axvline(reference, color="0.4", lw=1, ls=":")
     if log:
@@ -233,11 +233,11 @@ def loss_slices(slices: Mapping[str, tuple[Sequence[float], ArrayLike]], *, labe
     for i, (name, (at, losses)) in enumerate(slices.items()):
         rows = np.atleast_2d(np.asarray(losses))
         directions = max(directions, len(rows))
-        ax.plot(at, rows.mean(0), lw=1.6, ms=5, markevery=2, label=name, **look(i))
-        ax.fill_between(at, rows.min(0), rows.max(0), color=look(i)["color"], alpha=0.12, lw=0)
+        ax.plot(at, rows.mean(0), lw=1.6, ms=5, markevery=2, label=name, **line_style(i))
+        ax.fill_between(at, rows.min(0), rows.max(0), color=line_style(i)["color"], alpha=0.12, lw=0)
     sample = f"mean of n = {directions} directions, range shaded" if directions > 1 else "n = 1 direction"
     ax.set(xlabel=f"step along the direction (1: as long as each filter)\n{sample}", ylabel=label)
-    beside(ax)
+    legend_beside(ax)
     return ax
 
 
@@ -294,7 +294,7 @@ def known_answer(curves: pd.DataFrame, *, idle: float, title: str, ax: Axes | No
     ax = ax or plt.subplots()[1]
     for i, (name, part) in enumerate(curves.groupby("method", sort=False)):
         mean = part.groupby("sparsity").r2.mean()
-        ax.plot(mean.index, mean.clip(lower=-0.2), ms=6, lw=1.3, label=name, **look(i))
+        ax.plot(mean.index, mean.clip(lower=-0.2), ms=6, lw=1.3, label=name, **line_style(i))
     ax.axvline(idle, color="0.3", lw=1, ls=":")
     seeds = curves.seed.nunique()
     ax.set(xlabel="sparsity, pruned share\n(dotted: idle share)", title=title)

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from replication.figures._style import cells
+from replication.figures._style import heat_map
 
 
 def roc_areas(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -29,7 +29,7 @@ def roc_areas(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     text = wide["auc"].map("{:.2f}".format) + wide["low"].map("\n[{:.2f}, ".format) + wide["high"].map("{:.2f}]".format)
     ax = ax or plt.subplots(figsize=(1.6 + 1.6 * len(order[1]), 1.2 + 0.42 * len(order[0])))[1]
     label = f"area under the ROC curve (0.5: chance)\n[95% interval], n = {table.seeds.min()} seeds"
-    cells(wide["auc"], text=text, low=0, label=label, size=8, ax=ax)
+    heat_map(wide["auc"], text=text, low=0, label=label, size=8, ax=ax)
     ax.tick_params(length=0)
     ax.set_xticks(ax.get_xticks(), [name.replace(", ", ",\n") for name in order[1]], fontsize=10)
     return ax

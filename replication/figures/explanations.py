@@ -10,7 +10,7 @@ from matplotlib.colors import ListedColormap
 from numpy.typing import ArrayLike
 
 from ccprune.stats import mean_interval
-from replication.figures._style import bars, beside, counted, look
+from replication.figures._style import bars, legend_beside, line_style, with_sample_size
 from replication.ledger.cell import NOISE_FLOOR
 
 
@@ -84,8 +84,8 @@ def bar(
         at = np.arange(len(names)) + 0.4 - (i + 0.5) * height
         ax.barh(at, np.asarray(values)[order], height, label=method, lw=0.4, **bars(i))
     ax.set_yticks(range(len(names)), [names[i] for i in order])
-    ax.set(xlabel=counted("importance, mean |SHAP value| summed over outputs", n))
-    beside(ax)
+    ax.set(xlabel=with_sample_size("importance, mean |SHAP value| summed over outputs", n))
+    legend_beside(ax)
     return ax
 
 
@@ -121,7 +121,7 @@ def agreements(
     ax.axvspan(noise.low, noise.high, color="0.85", zorder=0, lw=0)
     ax.axvline(noise.estimate, color="0.4", lw=1, ls=":", zorder=1)
     for y, method in enumerate(reversed(methods)):
-        drawn_as = look(methods.index(method))
+        drawn_as = line_style(methods.index(method))
         colour, marker = drawn_as["color"], drawn_as["marker"]
         values = table[table.method == method][quantity].to_numpy()
         mean = mean_interval(values)

@@ -8,7 +8,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from replication.figures._style import COLOURS, above, bars, beside, cells, counted, look
+from replication.figures._style import (
+    COLOURS,
+    bars,
+    heat_map,
+    legend_above,
+    legend_beside,
+    line_style,
+    with_sample_size,
+)
 from replication.legcnet.procedure import SIGNIFICANCE
 
 
@@ -54,11 +62,11 @@ def stretching(curves: Tensor, *, labels: Sequence[str], ax: Axes | None = None)
     """
     ax = ax or plt.subplots()[1]
     for i, (curve, label) in enumerate(zip(curves.numpy(), labels, strict=True)):
-        ax.plot(curve, ms=5, label=label, **look(i))
+        ax.plot(curve, ms=5, label=label, **line_style(i))
     ax.axvspan(0, 1, color="0.9", zorder=0, label="the authors' slope,\nS(1) - S(0)")
     ax.locator_params(axis="x", integer=True)
     ax.set(xlabel=f"steps ahead, k (n = {len(labels)} series)", ylabel="S(k), mean natural\nlogarithm of the distance")
-    beside(ax)
+    legend_beside(ax)
     return ax
 
 
@@ -88,7 +96,7 @@ def exponents_and_risk(exponents: Tensor, risk: Tensor, *, label: str, ax: Axes 
     other.plot(risk.numpy(), **options)
     other.set_ylabel("misclassification risk (share)")
     other.spines["right"].set_visible(True)
-    above(ax, ncols=2, handles=[line, *other.lines])
+    legend_above(ax, ncols=2, handles=[line, *other.lines])
     return ax
 
 
@@ -116,7 +124,7 @@ def p_values(smallest: Tensor, *, ax: Axes | None = None) -> Axes:
     ax.semilogy(rank[pruned], shown[pruned], "X", color=COLOURS[1], ms=7, label=f"pruned ({pruned.sum()})")
     ax.axhline(SIGNIFICANCE, color="0.4", lw=1, ls=":", label=f"significance {SIGNIFICANCE:g}")
     ax.set(xlabel=f"weight, by p-value (n = {len(values)})", ylabel=f"smallest p over lags\n(drawn from {floor:g} up)")
-    above(ax, ncols=3)
+    legend_above(ax, ncols=3)
     return ax
 
 
@@ -141,13 +149,13 @@ def separations(network: Tensor, linear: Tensor, *, steps_per_epoch: int, ax: Ax
         relative = (distances / distances[:, :1]).numpy()
         epochs = np.arange(relative.shape[1]) / steps_per_epoch
         low, middle, high = np.quantile(relative, [0, 0.5, 1], axis=0)
-        colour, line = look(i)["color"], look(i)["ls"]
+        colour, line = line_style(i)["color"], line_style(i)["ls"]
         label = f"{name}: median, range shaded (n = {len(relative)} weights shifted)"
         ax.fill_between(epochs, low, high, color=colour, alpha=0.2, lw=0)
         ax.semilogy(epochs, middle, color=colour, ls=line, label=label)
     ax.axhline(1, color="0.4", lw=1, ls=":")
     ax.set(xlabel="epoch", ylabel="distance / initial distance")
-    above(ax)
+    legend_above(ax)
     return ax
 
 
@@ -168,13 +176,13 @@ def pruned_by_lag(pruned: Mapping[int, int], *, weights: int, ax: Axes | None = 
     Axes
     """
     ax = ax or plt.subplots(figsize=(5.6, 3.2))[1]
-    ax.plot(list(pruned), list(pruned.values()), **look(0))
+    ax.plot(list(pruned), list(pruned.values()), **line_style(0))
     ax.set(xlabel="largest lag that is tried", ylabel=f"pruned weights (n = {weights})", ylim=(0, weights))
     ax.set_xticks(list(pruned))
     return ax
 
 
-def by_method(runs: pd.DataFrame, quantity: str, *, label: str, ax: Axes | None = None) -> Axes:
+def points_by_method(runs: pd.DataFrame, quantity: str, *, label: str, ax: Axes | None = None) -> Axes:
     """Draw one point for each network by its method, and a bar at each method's median.
 
     Parameters
@@ -195,7 +203,7 @@ def by_method(runs: pd.DataFrame, quantity: str, *, label: str, ax: Axes | None 
     ax = ax or plt.subplots(figsize=(5.0, 3.4))[1]
     for place, (method, part) in enumerate(runs.groupby("method", sort=False)):
         beside_each_other = place + np.linspace(-0.22, 0.22, len(part))
-        ax.plot(part[quantity], beside_each_other, **look(place) | {"ls": "", "alpha": 0.7}, label=method)
+        ax.plot(part[quantity], beside_each_other, **line_style(place) | {"ls": "", "alpha": 0.7}, label=method)
         ax.plot(2 * [part[quantity].median()], [place - 0.32, place + 0.32], color="black", lw=2)
     ax.set_yticks(range(runs.method.nunique()), runs.method.unique())
     ax.invert_yaxis()
@@ -262,7 +270,7 @@ def differences(
         if not np.isfinite(row.estimate):
             ax.text(0.02, y, "infinite: benchmark not reached", transform=ax.get_yaxis_transform(), va="center")
             continue
-        drawn_as = look(list(methods).index(row.method))
+        drawn_as = line_style(list(methods).index(row.method))
         ax.plot([row.low, row.high], [y, y], color=drawn_as["color"], lw=2)
         ax.plot(row.estimate, y, ms=8, **drawn_as)
     ax.axvline(0, color="0.4", lw=1, ls=":")
@@ -299,8 +307,8 @@ def rejection_rates(table: pd.DataFrame, *, n: str | None = None, ax: Axes | Non
     ax.axhline(SIGNIFICANCE, color="black", lw=1, ls=":")
     slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(table) > 4 else {}
     ax.set_xticks(range(len(table)), [str(label) for label in table.index], **slanted)
-    ax.set(ylabel=counted(f"share called causal\n(dotted: {SIGNIFICANCE:g})", n), ylim=(0, 1))
-    above(ax, ncols=min(len(table.columns), 6))
+    ax.set(ylabel=with_sample_size(f"share called causal\n(dotted: {SIGNIFICANCE:g})", n), ylim=(0, 1))
+    legend_above(ax, ncols=min(len(table.columns), 6))
     return ax
 
 
@@ -351,6 +359,6 @@ def jaccards(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = Non
     Axes
     """
     ax = ax or plt.subplots(figsize=(1.1 * len(table.columns) + 3.5, 0.36 * len(table) + 1.0))[1]
-    label = counted("Jaccard index of masks", n)
-    cells(table, text=table.map("{:.2f}".format), low=0, label=label, size=10, ax=ax)
+    label = with_sample_size("Jaccard index of masks", n)
+    heat_map(table, text=table.map("{:.2f}".format), low=0, label=label, size=10, ax=ax)
     return ax

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from replication.figures._style import below, look
+from replication.figures._style import legend_below, line_style
 
 
 def time_against_operations(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -29,12 +29,12 @@ def time_against_operations(table: pd.DataFrame, *, ax: Axes | None = None) -> A
         rows = table[table["form"] == form].sort_values("work")
         dense = rows["median"] / rows["relative"]
         spread = [(rows["median"] - rows["low"]) / dense, (rows["high"] - rows["median"]) / dense]
-        ax.errorbar(rows["work"], rows["relative"], yerr=spread, label=form, ms=6, lw=1.3, capsize=3, **look(i))
+        ax.errorbar(rows["work"], rows["relative"], yerr=spread, label=form, ms=6, lw=1.3, capsize=3, **line_style(i))
     ends = [table["work"].min(), 1.0]
     ax.plot(ends, ends, color="0.3", lw=1, ls=":", label="time as operations")
     ax.axhline(1.0, color="0.3", lw=1)
     ax.set(xscale="log", yscale="log")
     ax.set(xlabel="share of multiply-adds left (log scale)")
     ax.set(ylabel=f"time, dense = 1 (log scale)\nmedian, quartiles of n = {int(table['n'].min())} calls")
-    below(ax, ncols=3)
+    legend_below(ax, ncols=3)
     return ax

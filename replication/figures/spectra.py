@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from replication.figures._style import COLOURS, beside, counted, look
+from replication.figures._style import COLOURS, legend_beside, line_style, with_sample_size
 
 #: Range of alpha that weightwatcher and paper A call well trained.
 BAND = (2.0, 6.0)
@@ -107,8 +107,8 @@ def alphas(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None)
         at = np.array([layers.index(name) for name in rows.parameter], dtype=float)
         at += (i - (len(methods) - 1) / 2) * 0.8 / len(methods)
         low, high = (rows[column].astype(float) for column in ("low", "high"))
-        ax.vlines(at, low, high, color=look(i)["color"], lw=2)
-        ax.plot(at, rows.estimate.astype(float), label=method, ms=7, **look(i) | {"ls": ""})
+        ax.vlines(at, low, high, color=line_style(i)["color"], lw=2)
+        ax.plot(at, rows.estimate.astype(float), label=method, ms=7, **line_style(i) | {"ls": ""})
         if "published" in rows:
             label = "published" if i == len(methods) - 1 else None
             ax.plot(at, rows.published.astype(float), "x", color="black", ms=6, zorder=3, label=label)
@@ -118,6 +118,6 @@ def alphas(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None)
             ax.text(x, 0.5, "not measurable", rotation=90, fontsize=8, color="0.3", **middle)
     ax.set_xticks(range(len(layers)), layers)
     ax.set_xlim(-0.6, len(layers) - 0.4)
-    ax.set(ylabel=counted("alpha, mean and 95% interval", n), xlabel='(shaded: "well trained", alpha 2 to 6)')
-    beside(ax)
+    ax.set(ylabel=with_sample_size("alpha, mean and 95% interval", n), xlabel='(shaded: "well trained", alpha 2 to 6)')
+    legend_beside(ax)
     return ax

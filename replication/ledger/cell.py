@@ -135,7 +135,7 @@ class Cell:
             raise ValueError("published must be given for kind 'figure', got None")
 
     @classmethod
-    def measured(
+    def from_interval(
         cls,
         paper: str,
         table: str,

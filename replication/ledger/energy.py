@@ -59,7 +59,7 @@ class Energy:
     source: str
 
 
-def measured(function: Callable[[], object], *, repeats: int = 1) -> Energy:
+def measure_energy(function: Callable[[], object], *, repeats: int = 1) -> Energy:
     """Measure the energy of `function()`, which is called `repeats` times in a row.
 
     All calls together should last some seconds. No file is written outside a temporary folder, no connection is
@@ -123,7 +123,7 @@ def measured(function: Callable[[], object], *, repeats: int = 1) -> Energy:
     )
 
 
-def compared(functions: Mapping[str, Callable[[], object]], *, rounds: int, repeats: int = 1) -> pd.DataFrame:
+def compare_energy(functions: Mapping[str, Callable[[], object]], *, rounds: int, repeats: int = 1) -> pd.DataFrame:
     """Measure the energy of several functions in alternation, so that other load on the machine affects all alike.
 
     Each function is called once beforehand, without measurement, because the first call may compile.
@@ -145,14 +145,14 @@ def compared(functions: Mapping[str, Callable[[], object]], *, rounds: int, repe
     Raises
     ------
     EnergyUnavailable, ValueError
-        As `measured`.
+        As `measure_energy`.
     """
     require_at_least(1, rounds=rounds, repeats=repeats)
     _codecarbon()  # raises before any function is called
     for function in functions.values():
         function()
     rows = [
-        {"name": name, "round": i, **vars(measured(function, repeats=repeats))}
+        {"name": name, "round": i, **vars(measure_energy(function, repeats=repeats))}
         for i in range(rounds)
         for name, function in functions.items()
     ]

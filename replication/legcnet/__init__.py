@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from replication.legcnet.by_hand import by_hand_cells
     from replication.legcnet.cells import lesson_cells, trajectory_cells
     from replication.legcnet.choices import agreement
-    from replication.legcnet.figures import PRINTED, figure, fresh_cells, published, single_range
+    from replication.legcnet.figures import PRINTED, figure, fresh_cells, published_figures, single_range
     from replication.legcnet.procedure import (
         AUTHORS_MIN_RANGE,
         SETTINGS,
@@ -50,7 +50,7 @@ __all__ = [
     "keep_masks",
     "lesson_cells",
     "masks",
-    "published",
+    "published_figures",
     "rerun_authors",
     "run",
     "shifted_p_value",
@@ -77,7 +77,7 @@ _MODULES = {
     "exponents_and_risk": "procedure",
     "figure": "figures",
     "fresh_cells": "figures",
-    "published": "figures",
+    "published_figures": "figures",
     "fresh_runs": "runs",
     "keep_masks": "procedure",
     "lesson_cells": "cells",

@@ -47,12 +47,12 @@ def by_hand_cells(
         note = f"network {network}, {removed[name]} of {weights} weights removed"
         if len(values) > 1:
             interval = mean_interval(values.numpy(), seed=seed)
-            cells.append(Cell.measured(*key, "accuracy", interval, profile=profile, note=f"{note} at random"))
+            cells.append(Cell.from_interval(*key, "accuracy", interval, profile=profile, note=f"{note} at random"))
         else:
-            cells.append(Cell.measured(*key, "accuracy", _single(values), note=note, profile=profile))
+            cells.append(Cell.from_interval(*key, "accuracy", _single(values), note=note, profile=profile))
         if name in ("ft", "pt"):
             gone = _single(removed[name])
-            cells.append(Cell.measured(*key, "removed", gone, note=f"network {network}", profile=profile))
+            cells.append(Cell.from_interval(*key, "removed", gone, note=f"network {network}", profile=profile))
     return cells
 
 

@@ -82,5 +82,5 @@ def trajectory_cells(
         quantity = "exponent_" + name.replace(", ", "_").replace(" ", "_").replace("=", "").replace("..", "_to_")
         found = mean_interval(values.mean((1, 2)).numpy(), seed=seed)
         more = {"table": "windowed_exponent", "quantity": quantity, "interval": found, "note": "per step"}
-        cells.append(Cell.measured(**where, **more))
+        cells.append(Cell.from_interval(**where, **more))
     return cells

@@ -46,7 +46,7 @@ RUN_AS = {"magnitude": "magnitude_after"}
 _TRIALS = {"vowel": 3, "mnist": 3}
 
 
-def published() -> dict:
+def published_figures() -> dict:
     """Return the paper's figures, from replication/paper/legcnet_tables.json.
 
     Returns
@@ -69,7 +69,7 @@ def printed_trial(dataset: str) -> int:
     -------
     int
     """
-    return published()["table1_trial"].get(dataset) or _TRIALS[dataset]
+    return published_figures()["table1_trial"].get(dataset) or _TRIALS[dataset]
 
 
 def figure(table: str, dataset: str, key: str) -> float:
@@ -97,12 +97,12 @@ def figure(table: str, dataset: str, key: str) -> float:
     ----------
     LEGCNet, arXiv 2308.09955, tables 1 to 3.
     """
-    return published()[TABLES[table]][dataset][key]
+    return published_figures()[TABLES[table]][dataset][key]
 
 
 def contradiction(dataset: str, method: str, quantity: str) -> str:
     """What table 2 prints where table 1 prints another number for the same run; empty where they agree."""
-    first, second = (published()[TABLES[table]][dataset].get(f"{quantity}_{method}") for table in "12")
+    first, second = (published_figures()[TABLES[table]][dataset].get(f"{quantity}_{method}") for table in "12")
     if method != "ft" or second is None or first == second:
         return ""
     return f"table 2 prints {second} for the same run"
@@ -123,7 +123,7 @@ def trial_value(row: pd.Series, quantity: str) -> float | None:
     return float(row[quantity])
 
 
-def exact(printed: float, ours: float | None, decimals: int) -> dict[str, object]:
+def exact_fields(printed: float, ours: float | None, decimals: int) -> dict[str, object]:
     """Fields of a figure that a deterministic re-run is compared with."""
     verdict = verdict_exact(printed, ours, decimals=decimals)
     return {"kind": "figure", "origin": "printed", "published": printed, "verdict": verdict}

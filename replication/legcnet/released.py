@@ -50,7 +50,7 @@ class DenseRow:
 
 
 @dataclass(frozen=True, eq=False)
-class Released:
+class ReleasedTrials:
     """Released masks and rows, and the initial networks of the runs.
 
     Attributes
@@ -80,11 +80,11 @@ class Released:
     truth: tuple[str, ...] = ()
 
 
-def load(files: Literal["authors", "planted"], trials: int, *, seed: int = 0) -> Released:
+def load(files: Literal["authors", "planted"], trials: int, *, seed: int = 0) -> ReleasedTrials:
     """Load what the authors released of their trials, or make stand-ins whose settings are known.
 
     The stand-ins have packaged data, fresh networks and the settings of `procedure.SETTINGS`, with three changes that
-    `Released.truth` states: fewer lags for PT on iris, other lags for the row without masks, and a dense row of a
+    `ReleasedTrials.truth` states: fewer lags for PT on iris, other lags for the row without masks, and a dense row of a
     softmax unit whose gradient is summed over the outputs.
 
     Parameters
@@ -98,7 +98,7 @@ def load(files: Literal["authors", "planted"], trials: int, *, seed: int = 0) ->
 
     Returns
     -------
-    Released
+    ReleasedTrials
 
     Raises
     ------
@@ -112,7 +112,7 @@ def load(files: Literal["authors", "planted"], trials: int, *, seed: int = 0) ->
     return _authors(trials) if files == "authors" else _planted(trials, seed)
 
 
-def _authors(trials: int) -> Released:
+def _authors(trials: int) -> ReleasedTrials:
     data = {name: tabular.load(name, preprocessing="authors", source="authors") for name in SETTINGS}
     starts = {
         name: stack_mlps(authors.initial_weights(name)[:trials], output=settings.output)
@@ -123,7 +123,7 @@ def _authors(trials: int) -> Released:
         for method in ("ft", "pt")
         for name in authors.released_masks()
     }
-    paper = figures.published()
+    paper = figures.published_figures()
     keys = {"epochs": "epochs_pt", "accuracy": "accuracy_pt", "f1": "f1_pt", "kept": "weights_pt"}
     rows = {name: {ours: paper["table2_ft_vs_pt"][name][key] for ours, key in keys.items()} for name in _WITHOUT_MASKS}
     row, vowel = paper["table1_dense_vs_ft"]["vowel"], SETTINGS["vowel"]
@@ -135,10 +135,10 @@ def _authors(trials: int) -> Released:
         row["epochs_dense"],
         (row["accuracy_dense"], row["f1_dense"]),
     )
-    return Released(data, starts, masks, rows, dense, unknown=legcnet.NOT_FOUND)
+    return ReleasedTrials(data, starts, masks, rows, dense, unknown=legcnet.NOT_FOUND)
 
 
-def _planted(trials: int, seed: int) -> Released:
+def _planted(trials: int, seed: int) -> ReleasedTrials:
     data = {name: tabular.load(name, preprocessing="authors", source="packaged") for name in ("cancer", "iris")}
     starts = {
         name: initialise((each.x_train.shape[1], SETTINGS[name].hidden, each.y_train.shape[1]), trials, seed=seed)
@@ -161,7 +161,7 @@ def _planted(trials: int, seed: int) -> Released:
         f"row of iris PT: {_PLANTED_LAGS} lags, trial 1",
         "dense row of iris: authors' scaling, softmax, summed gradient, rate 0.5, outputs rounded, initialisation 10",
     )
-    return Released(data, starts, masks, rows, _planted_row(data["iris"], seed), truth=truth)
+    return ReleasedTrials(data, starts, masks, rows, _planted_row(data["iris"], seed), truth=truth)
 
 
 def _planted_row(data: Dataset, seed: int) -> DenseRow:

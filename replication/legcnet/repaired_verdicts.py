@@ -83,5 +83,5 @@ def alone_cells(runs: pd.DataFrame, dataset: str, *, profile: str) -> list[Cell]
         for quantity in ("pruned_alone", "pruned_alone_corrected"):
             interval = mean_interval(rows[quantity].astype(float) / weights)
             where = ("legcnet", "repaired_alone", dataset, test, f"share_{quantity}")
-            found.append(Cell.measured(*where, interval, profile=profile))
+            found.append(Cell.from_interval(*where, interval, profile=profile))
     return found

@@ -79,7 +79,7 @@ def author_cells(runs: pd.DataFrame, dataset: str) -> list[Cell]:
             trial, ours = int(row.network) + 1, figures.trial_value(row, quantity)
             more: dict[str, Any] = {}
             if trial == printed_trial:
-                more = figures.exact(printed, ours, decimals)
+                more = figures.exact_fields(printed, ours, decimals)
                 missing = "the random mask is not released" if method == "random" else _missing_mask(dataset, method)
                 if missing:
                     more |= {"verdict": "underspecified", "note": missing}
@@ -93,7 +93,7 @@ def author_cells(runs: pd.DataFrame, dataset: str) -> list[Cell]:
 
 def _missing_mask(dataset: str, method: str) -> str:
     """Say that none of the released PT masks has the printed number of weights; empty where one has."""
-    released = figures.published()["authors_masks"]["pt"].get(dataset) if method == "pt" else None
+    released = figures.published_figures()["authors_masks"]["pt"].get(dataset) if method == "pt" else None
     weights = figures.figure("1", dataset, "weights_dense")
     kept = [weights - len(removed) for removed in released or ()]
     if not released or (printed := figures.figure("2", dataset, "weights_pt")) in kept:
@@ -157,7 +157,7 @@ def comparisons(
         random, magnitude = references[method]
         pair = _Pairs(wide, dataset, method, profile)
         if method in CONTROLS:
-            if dataset in figures.published()["table1_dense_vs_ft"]:  # a data set of the paper
+            if dataset in figures.published_figures()["table1_dense_vs_ft"]:  # a data set of the paper
                 found += _claims(pair)
                 for name in (method, random):
                     other = _Pairs(wide, dataset, name, profile)
@@ -233,7 +233,7 @@ def _claims(pair: _Pairs) -> list[Cell]:
 
 
 def _printed(dataset: str, method: str, quantity: str) -> float | None:
-    known = figures.published()
+    known = figures.published_figures()
     for table in figures.TABLES.values():
         if f"{quantity}_{method}" in known[table].get(dataset, {}):
             return known[table][dataset][f"{quantity}_{method}"]
@@ -245,7 +245,7 @@ def _reached(fresh: pd.DataFrame, dataset: str, method: str, budget: int, profil
     part = fresh[fresh.method == method]
     found = share_interval(int(part.reached.sum()), len(part))
     where = ("legcnet", "reached", dataset, method, "share_that_reached_the_benchmark")
-    return Cell.measured(*where, found, profile=profile, note=f"within {budget} epochs")
+    return Cell.from_interval(*where, found, profile=profile, note=f"within {budget} epochs")
 
 
 def chance_cells(fresh: pd.DataFrame, dataset: str, *, profile: str) -> list[Cell]:

@@ -184,7 +184,7 @@ def lesson_cells(
         if len(values) >= 2:
             key = ("legcnet", table, dataset, method.lower(), quantity.replace("'s", "").replace(" ", "_"))
             more = {"kind": "null_test", "profile": profile, "note": note}
-            cells.append(Cell.measured(*key, mean_interval(values, seed=seed), **more))
+            cells.append(Cell.from_interval(*key, mean_interval(values, seed=seed), **more))
 
     for label, values in exponents.items():
         if not label.startswith("weights"):

@@ -190,7 +190,7 @@ def spread(values: pd.Series, *, digits: int = 3) -> str:
     return least if least == largest else f"{least} to {largest}"
 
 
-def counted(rows: pd.DataFrame, column: Literal["outcome", "outcome_alone", "verdict"] = "outcome") -> str:
+def count_sentence(rows: pd.DataFrame, column: Literal["outcome", "outcome_alone", "verdict"] = "outcome") -> str:
     """Return the counts of outcomes or verdicts, such as "holds in 3, does not hold in 9 of 12", without zeros.
 
     Parameters
@@ -223,7 +223,7 @@ def listing(subjects: Mapping[str, pd.DataFrame], words: Callable[[pd.DataFrame]
     subjects : mapping of str to DataFrame
         Rows of each subject.
     words : callable
-        Maps rows to a text, for example `counted`.
+        Maps rows to a text, for example `count_sentence`.
 
     Returns
     -------

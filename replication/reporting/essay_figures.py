@@ -4,9 +4,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from replication.causal.released import Figure, Released
+from replication.causal.released import Figure, ReleasedFigures
 from replication.figures import intervals, sparsity_axis
-from replication.figures._style import below, beside, look
+from replication.figures._style import legend_below, legend_beside, line_style
 from replication.reporting.essay import select, spread
 
 
@@ -35,8 +35,8 @@ def printed_and_ours(claims: pd.DataFrame, trials: pd.DataFrame) -> Axes:
         ax.plot(theirs.difference, [y] * len(theirs), "|", color="0.45", ms=10, label=label["trial"])
         ax.plot(row.published, y, "o", mfc="none", mec="black", ms=12, label=label["printed"])
     for i, method in enumerate(dict.fromkeys(rows.method)):
-        ax.plot([], [], label=f"ours, {method.upper()}, 95% interval", lw=2, ms=7, **look(i) | {"ls": "-"})
-    beside(ax)
+        ax.plot([], [], label=f"ours, {method.upper()}, 95% interval", lw=2, ms=7, **line_style(i) | {"ls": "-"})
+    legend_beside(ax)
     return ax
 
 
@@ -59,16 +59,16 @@ def differences_by_sparsity(curves: pd.DataFrame, *, title: str) -> Axes:
         part = part.sort_values("sparsity")
         at = (1 - part.sparsity) * (1 + 0.025 * i)  # a little apart, so that bars do not cover each other
         ends = [part.ours - part.ci_low, part.ci_high - part.ours]
-        ax.errorbar(at, part.ours, ends, ms=5, lw=1.2, capsize=2, label=reference.replace("_", " "), **look(i))
+        ax.errorbar(at, part.ours, ends, ms=5, lw=1.2, capsize=2, label=reference.replace("_", " "), **line_style(i))
     ax.axhline(0, color="0.4", lw=1, ls=":")
     sparsity_axis(ax, curves.sparsity)
     label = f"test accuracy, causal pruning minus another\n(mean, 95% interval, n = {spread(curves.n)} seeds)"
     ax.set(ylabel=label, title=title)
-    beside(ax)
+    legend_beside(ax)
     return ax
 
 
-def released_accuracies(released: Released) -> list[Axes]:
+def released_accuracies(released: ReleasedFigures) -> list[Axes]:
     """Draw the test accuracy against sparsity that paper B's authors released, for two networks.
 
     Causal and magnitude pruning are shown. Small marks are single runs, lines their means; a dotted line is the dense
@@ -76,7 +76,7 @@ def released_accuracies(released: Released) -> list[Axes]:
 
     Parameters
     ----------
-    released : Released
+    released : ReleasedFigures
         The released figures.
 
     Returns
@@ -95,14 +95,14 @@ def released_accuracies(released: Released) -> list[Axes]:
         pruned.sort(key=lambda item: (-item[1][0].details["iterations"], item[0]))  # one colour a method in both
         for i, (label, figures) in enumerate(pruned):
             means = pd.DataFrame([(f.sparsity, f.value) for f in figures]).groupby(0)[1].mean()
-            ax.plot(1 - means.index.to_numpy(), means, ms=0, label=label, **look(i) | {"marker": None})
+            ax.plot(1 - means.index.to_numpy(), means, ms=0, label=label, **line_style(i) | {"marker": None})
             single = {"ls": "", "ms": 5, "alpha": 0.8}
-            ax.plot([1 - f.sparsity for f in figures], [f.value for f in figures], **look(i) | single)
+            ax.plot([1 - f.sparsity for f in figures], [f.value for f in figures], **line_style(i) | single)
         for figure in released.select(group, method="dense"):
             ax.axhline(figure.value, color="0.3", ls=":", lw=1.2, label="dense")
         sparsity_axis(ax, [figure.sparsity for _, figures in pruned for figure in figures])
         runs = max(figure.repetition or 1 for _, figures in pruned for figure in figures)
         ax.set(title=f"{name} on CIFAR-10, n = {runs}", ylabel="test accuracy (share)\nof the best test epoch")
         ax.set_xlabel("sparsity (log scale of what is left)")
-        below(ax, ncols=1)
+        legend_below(ax, ncols=1)
     return list(axes)

@@ -90,7 +90,7 @@ def opening(table: pd.DataFrame) -> str:
     )
 
 
-def counted(rows: pd.DataFrame, column: str = "outcome") -> str:
+def count_sentence(rows: pd.DataFrame, column: str = "outcome") -> str:
     """Return the counts of outcomes or verdicts, such as "12 件中、成り立つ 3、成り立たない 9", without zeros."""
     found = rows[column].value_counts()
     words = [f"{text} {found[word]}" for word, text in (_OUTCOMES | _VERDICTS).items() if word in found]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replication.causal import released
-from replication.causal.released import Released
+from replication.causal.released import ReleasedFigures
 from replication.causal.released.checks import SHRINKBENCH
 from replication.causal.released.costs import core_hours
 from replication.causal.released.rows import cells, rows
@@ -31,7 +31,7 @@ _NO_FITS = ("dense", "fisher", "magnitude", "random")
 _CORES = 2
 
 
-def read(folder: str | os.PathLike) -> Released | None:
+def read(folder: str | os.PathLike) -> ReleasedFigures | None:
     """Read the released figures of an output folder.
 
     Parameters
@@ -41,7 +41,7 @@ def read(folder: str | os.PathLike) -> Released | None:
 
     Returns
     -------
-    Released or None
+    ReleasedFigures or None
         None if the folder has no such file.
 
     Raises
@@ -53,7 +53,7 @@ def read(folder: str | os.PathLike) -> Released | None:
     return released.load(path) if path.is_file() else None
 
 
-def find(folder: str | os.PathLike) -> Released | None:
+def find(folder: str | os.PathLike) -> ReleasedFigures | None:
     """Read the released figures of an output folder, which is searched for by `essay.locate`.
 
     Parameters
@@ -63,7 +63,7 @@ def find(folder: str | os.PathLike) -> Released | None:
 
     Returns
     -------
-    Released or None
+    ReleasedFigures or None
         None if there is no such file.
 
     Raises
@@ -83,7 +83,7 @@ def declared(folder: str | os.PathLike) -> list[Cell]:
     return [] if found is None else cells(found)
 
 
-def section(figures: Released, found: Sequence[Row]) -> list[str]:
+def section(figures: ReleasedFigures, found: Sequence[Row]) -> list[str]:
     """Markdown blocks: how many figures were released and are answered, then each statement with its table.
 
     Parameters
@@ -100,12 +100,12 @@ def section(figures: Released, found: Sequence[Row]) -> list[str]:
     return blocks
 
 
-def lesson(figures: Released, found: Sequence[Row]) -> str:
+def lesson(figures: ReleasedFigures, found: Sequence[Row]) -> str:
     """Return all statements as Markdown under headings of a lesson.
 
     Parameters
     ----------
-    figures : Released
+    figures : ReleasedFigures
         The released figures.
     found : sequence of mapping
         Rows of the table of verdicts.
@@ -117,12 +117,12 @@ def lesson(figures: Released, found: Sequence[Row]) -> str:
     return "\n\n".join(block for one in statements(figures) for block in statement(one, found, heading="####"))
 
 
-def answered_twice(figures: Released, found: Sequence[Row]) -> str:
+def answered_twice(figures: ReleasedFigures, found: Sequence[Row]) -> str:
     """Return a table in Markdown with the paper's three claims, each answered by its authors' files and by our runs.
 
     Parameters
     ----------
-    figures : Released
+    figures : ReleasedFigures
         The released figures.
     found : sequence of mapping
         Rows of both tables.
@@ -195,12 +195,12 @@ def _before_retraining(found: Sequence[Row]) -> list[str]:
     return [text]
 
 
-def overview(figures: Released, found: Sequence[Row]) -> str:
+def overview(figures: ReleasedFigures, found: Sequence[Row]) -> str:
     """Return sentences on how many figures were released and have a verdict, and what the others would cost.
 
     Parameters
     ----------
-    figures : Released
+    figures : ReleasedFigures
         The released figures.
     found : sequence of mapping
         Rows of the table of verdicts.

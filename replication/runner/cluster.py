@@ -13,7 +13,7 @@ from replication.ledger.storage import from_json
 from replication.runner import requirements, stamps
 from replication.runner.errors import SuiteError
 from replication.runner.pools import cores
-from replication.runner.process import NotebookProcess, Returned, is_energy, is_failure
+from replication.runner.process import NotebookProcess, RunFiles, is_energy, is_failure
 from replication.runner.spec import SUITE_FILE, Run, find_root
 
 _CUDA, _GPU = "device:cuda", "GPU"
@@ -109,10 +109,10 @@ class _Future:
     def __init__(self, future):
         self._future = future
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self._future.done()
 
-    def returned(self) -> Returned:
+    def result(self) -> RunFiles:
         try:
             content = self._future.result()
         except Exception as error:  # after any error the run is lost, and the caller reports the reason
@@ -123,7 +123,7 @@ class _Future:
         self._future.cancel()
 
 
-def parse(content: Any) -> Returned:
+def parse(content: Any) -> RunFiles:
     """Return a notebook's files from the answer of a worker, or raise RuntimeError with the reason."""
     if not isinstance(content, bytes):
         raise RuntimeError(f"the worker must return bytes, got {type(content).__name__}")
@@ -135,13 +135,13 @@ def parse(content: Any) -> Returned:
         raise RuntimeError(f"the worker must return JSON: {error}") from error
     if isinstance(answer, dict) and isinstance(answer.get("lost"), str):
         raise RuntimeError(answer["lost"])
-    if not isinstance(answer, dict) or answer.keys() != {field.name for field in fields(Returned)}:
+    if not isinstance(answer, dict) or answer.keys() != {field.name for field in fields(RunFiles)}:
         raise RuntimeError("the worker must return the fields of an ended notebook")
     valid = type(answer["status"]) is int and type(answer["seconds"]) in (int, float) and is_energy(answer["energy"])
     valid &= isinstance(answer["log"], str) and all(isinstance(answer[name], str | None) for name in _TEXTS)
     if not valid or not (answer["error"] is None or is_failure(answer["error"])):
         raise RuntimeError("the worker returned a field of another type")
-    return Returned(**answer)
+    return RunFiles(**answer)
 
 
 def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float) -> bytes:
@@ -153,7 +153,7 @@ def _on_worker(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: 
     return json.dumps(answer).encode()
 
 
-def _run(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float) -> Returned:
+def _run(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float) -> RunFiles:
     from distributed import get_worker
 
     worker = get_worker()
@@ -169,13 +169,13 @@ def _run(caller: Path, run: Run, made_from: dict[str, Any], cell_seconds: float)
     with tempfile.TemporaryDirectory(prefix="ccprune-") as scratch:
         process = NotebookProcess(run, root, scratch=Path(scratch), threads=threads, cell_seconds=cell_seconds)
         try:
-            while not process.ended():
+            while not process.has_ended():
                 # Dask does not interrupt a task whose caller has cancelled it or has died.
                 task = worker.state.tasks.get(key)
                 if task is None or task.state == "cancelled":
                     raise RuntimeError("cancelled")
                 time.sleep(0.1)
-            return process.returned()
+            return process.result()
         finally:
-            if not process.ended():
+            if not process.has_ended():
                 process.stop()

@@ -12,7 +12,7 @@ from replication.ledger.cell import Judge
 _MEASURED = ("time_over_dense", "cpu_joules", "seconds")
 
 
-def measured(quantity: str) -> bool:
+def is_measurement(quantity: str) -> bool:
     """Return whether a quantity is a time or an energy, with or without a condition, such as "seconds, full score"."""
     return quantity.partition(",")[0] in _MEASURED
 
@@ -68,7 +68,7 @@ def compare(old: Iterable[Cell], new: Iterable[Cell]) -> Comparison:
     before, equal, differing = {cell.key: cell for cell in old}, 0, []
     for cell in new:
         known = before.get(cell.key)
-        if known is None or measured(cell.quantity):
+        if known is None or is_measurement(cell.quantity):
             continue
         if _numbers(known) == _numbers(cell):
             equal += 1

@@ -116,7 +116,7 @@ def replicate(
         def end(outcome: Outcome) -> None:
             ended[outcome.run.label] = outcome
             note = f"{outcome.seconds:.1f} s" if outcome.seconds else outcome.why.splitlines()[0] if outcome.why else ""
-            progress.ended(outcome.run.label, outcome.status, note)
+            progress.show_end(outcome.run.label, outcome.status, note)
 
         for outcome in list(ended.values()):
             end(outcome)
@@ -135,8 +135,8 @@ def replicate(
                         except OSError as error:
                             end(Outcome(run, "failed", why=_write_failure(error)))
                         else:
-                            progress.started(run.label)
-                for label in [label for label, one in active.items() if one.task.ended()]:
+                            progress.show_start(run.label)
+                for label in [label for label, one in active.items() if one.task.has_ended()]:
                     end(active.pop(label).finish(out))
                 progress.tick()
                 time.sleep(0.05)
@@ -194,7 +194,7 @@ class _ActiveRun:
     def finish(self, out: Path) -> Outcome:
         """Check the files of the ended run and move them into the output folder."""
         try:
-            returned = self.task.returned()
+            returned = self.task.result()
         except RuntimeError as error:
             return Outcome(self.run, "failed", why=str(error))
         kept = out / "reports" / f"{self.run.label}.failed.ipynb"

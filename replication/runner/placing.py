@@ -10,7 +10,7 @@ from replication import ledger
 from replication.ledger import journal, units
 from replication.ledger.raw import placed
 from replication.runner import stamps
-from replication.runner.process import Returned
+from replication.runner.process import RunFiles
 from replication.runner.spec import Run
 
 #: Folder in an output folder for the results that its last runs replaced.
@@ -34,7 +34,7 @@ def why_kept(path: Path, new: dict[str, Any]) -> str:
     return f"the present result was kept, because this run left out {what} ({now[what]})"
 
 
-def place(out: Path, run: Run, returned: Returned, made_from: dict[str, Any]) -> None:
+def place(out: Path, run: Run, returned: RunFiles, made_from: dict[str, Any]) -> None:
     """Store result, raw runs, report and stamp together, without the notebook of an earlier failure.
 
     Raises
@@ -69,7 +69,7 @@ def close_units(out: Path, run: Run) -> None:
     units.close(out, run.label, keep=run.profile == "paper")
 
 
-def why_failed(run: Run, returned: Returned) -> str | None:
+def why_failed(run: Run, returned: RunFiles) -> str | None:
     """Return why the run failed, or None if it returned a valid result of its own."""
     if returned.error:
         failure = returned.error

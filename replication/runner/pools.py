@@ -11,7 +11,7 @@ from replication.ledger.notebooks import NOTEBOOKS
 from replication.runner import requirements
 from replication.runner.errors import SuiteError
 from replication.runner.folder import claim
-from replication.runner.process import NotebookProcess, Returned
+from replication.runner.process import NotebookProcess, RunFiles
 from replication.runner.spec import Run
 
 _PACKAGES = ("ipykernel", "nbclient", "nbconvert", "nbformat", "papermill", "psutil")
@@ -20,10 +20,10 @@ _PACKAGES = ("ipykernel", "nbclient", "nbconvert", "nbformat", "papermill", "psu
 class Task(Protocol):
     """Notebook that was started."""
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Return whether it has ended."""
 
-    def returned(self) -> Returned:
+    def result(self) -> RunFiles:
         """Return the files of the ended notebook, or raise RuntimeError with the reason if they were lost."""
 
     def stop(self) -> None:

@@ -27,7 +27,7 @@ GUARDED = (sys.executable, "-P", str(Path(__file__).with_name("guard.py")))
 
 
 @dataclass(frozen=True)
-class Returned:
+class RunFiles:
     """Files and exit status of a notebook's process.
 
     Attributes
@@ -130,11 +130,11 @@ class NotebookProcess:
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Return whether the process has ended."""
         return self._process.poll() is not None
 
-    def returned(self) -> Returned:
+    def result(self) -> RunFiles:
         """Return the files and the exit status of the ended process, and remove its folder."""
         self._process.stdin.close()
         self._reader.join(timeout=5)  # a daemon that survives the guard may hold the pipe open
@@ -164,7 +164,7 @@ class NotebookProcess:
                 self._log = (self._log + block)[-4 * _LOG_CHARACTERS :]
 
 
-def read_returned(folder: Path, result: Path, *, status: int, seconds: float, log: str) -> Returned:
+def read_returned(folder: Path, result: Path, *, status: int, seconds: float, log: str) -> RunFiles:
     """Read the files of an ended process. One that cannot be read is an error of the run, because notebooks can write.
 
     Parameters
@@ -174,11 +174,11 @@ def read_returned(folder: Path, result: Path, *, status: int, seconds: float, lo
     result : Path
         Path of the result file.
     status, seconds, log
-        As in `Returned`.
+        As in `RunFiles`.
 
     Returns
     -------
-    Returned
+    RunFiles
     """
     problems: list[str] = []
 
@@ -197,7 +197,7 @@ def read_returned(folder: Path, result: Path, *, status: int, seconds: float, lo
     if error is None and problems:
         # The reason may be in the output alone: on a full disk the worker cannot write its own file either.
         error = {"cell": None, "source": None, "text": f"{problems[0]}\n{log}".strip()}
-    return Returned(status, seconds, log, error, *texts, energy)
+    return RunFiles(status, seconds, log, error, *texts, energy)
 
 
 def _failure(path: Path) -> dict[str, Any]:

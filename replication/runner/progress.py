@@ -40,13 +40,13 @@ class Progress:
             self._bar.set_description_str("")
             self._bar.close()
 
-    def started(self, label: str) -> None:
+    def show_start(self, label: str) -> None:
         """Display that a run was started."""
         self._running[label] = time.monotonic()
         if self._bar is None:
             self._line(f"start     {label}")
 
-    def ended(self, label: str, status: str, note: str) -> None:
+    def show_end(self, label: str, status: str, note: str) -> None:
         """Display the outcome of a run."""
         begun, foreseen = self._running.pop(label, None), self._expected.pop(label, 0.0)
         if begun is not None and status == "done":

@@ -15,7 +15,7 @@ from replication.ledger import Cell
 from replication.ledger.cell import Judge
 from replication.ledger.raw import columns
 from replication.runner import requirements
-from replication.runner.committed import measured
+from replication.runner.committed import is_measurement
 from replication.runner.execution import replicate
 from replication.runner.pools import LocalPool
 from replication.runner.spec import Run
@@ -146,7 +146,7 @@ def cell_differences(old: Iterable[Cell], new: Iterable[Cell]) -> list[str]:
     problems += [f"{_name(key)}: in the re-run, but not committed" for key in after.keys() - before.keys()]
     for key in before.keys() & after.keys():
         one, other = before[key], after[key]
-        left_out = ("ours", "ci_low", "ci_high", "note") if measured(one["quantity"]) else ()
+        left_out = ("ours", "ci_low", "ci_high", "note") if is_measurement(one["quantity"]) else ()
         differences = [f"{name} {_pair(*pair)}" for name, *pair in _unequal("", one, other) if name not in left_out]
         if differences:
             problems.append(f"{_name(key)}: {'; '.join(differences)}")

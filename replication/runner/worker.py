@@ -111,7 +111,7 @@ def _measured(execute: Callable[[], object]) -> float | None:
         execute()
 
     try:
-        energy_used = energy.measured(once)
+        energy_used = energy.measure_energy(once)
     except energy.EnergyUnavailable:
         if not executed:
             execute()

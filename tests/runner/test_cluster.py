@@ -16,7 +16,7 @@ import pytest
 from ccprune import cli
 from replication import ledger
 from replication.runner import SuiteError, cluster, stamps
-from replication.runner.process import Returned
+from replication.runner.process import RunFiles
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -175,7 +175,7 @@ def test_what_a_worker_returns_is_never_unpickled(project, pool, monkeypatch, pi
     assert not (project.root / "unpickled").exists()
 
 
-WHOLE = asdict(Returned(0, 1.5, "log", None, "{}", "<html>", "{}", None))
+WHOLE = asdict(RunFiles(0, 1.5, "log", None, "{}", "<html>", "{}", None))
 
 
 @pytest.mark.parametrize(

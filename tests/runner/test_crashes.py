@@ -16,7 +16,7 @@ import pytest
 from replication import ledger
 from replication.ledger import journal
 from replication.runner import SuiteError, execution, replicate, stamps
-from replication.runner.process import Returned
+from replication.runner.process import RunFiles
 
 EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod"}
 
@@ -82,15 +82,15 @@ class Finished:
     """A run that has ended, and what it returned."""
 
     def __init__(self, returned):
-        self.returned = lambda: returned
-        self.ended = lambda: True
+        self.result = lambda: returned
+        self.has_ended = lambda: True
         self.stop = lambda: None
 
 
 class Pool:
     """Returns what was made before, by label."""
 
-    def __init__(self, made: dict[str, Returned]):
+    def __init__(self, made: dict[str, RunFiles]):
         self.made = made
         self.room = self.at_once = lambda: 1
         self.why_missing = lambda need: f"{need} is missing"
@@ -117,7 +117,7 @@ def make(project, tmp_path, monkeypatch):
             if run.name == "one" or version == 1:
                 more["raw"] = raw  # the second run loses its raw runs
             text = ledger.write(path, notebook=run.notebook, **more).read_text()
-            made[run.label] = Returned(0, 1.0, "", None, text, f"page {version}", "{}", None)
+            made[run.label] = RunFiles(0, 1.0, "", None, text, f"page {version}", "{}", None)
         return Pool(made)
 
     return make

@@ -19,14 +19,14 @@ def clock(monkeypatch):
 def test_lines_with_the_time_left(clock):
     stream = io.StringIO()
     with Progress({"a": 100, "b": 100, "c": 200}, stream, at_once=1, known=1) as shown:
-        shown.ended("old", "unchanged", "")
-        shown.started("a")
+        shown.show_end("old", "unchanged", "")
+        shown.show_start("a")
         clock[0] = 50.0
-        shown.ended("a", "done", "50.0 s")  # twice as fast as foreseen
-        shown.started("b")
+        shown.show_end("a", "done", "50.0 s")  # twice as fast as foreseen
+        shown.show_start("b")
         clock[0] = 60.0
-        shown.ended("b", "failed", "10.0 s")  # says nothing about the pace
-        shown.ended("c", "not run", "b failed")
+        shown.show_end("b", "failed", "10.0 s")  # says nothing about the pace
+        shown.show_end("c", "not run", "b failed")
     assert stream.getvalue().splitlines() == [
         "[1/4] unchanged old",
         "[1/4] start     a",
@@ -57,9 +57,9 @@ def test_a_bar_on_a_terminal(clock):
 
     stream = Terminal()
     with Progress({"a": 10, "b": 10}, stream, at_once=1) as shown:
-        shown.started("a")
+        shown.show_start("a")
         clock[0] = 4.0
         shown.tick()
-        shown.ended("a", "done", "4.0 s")
+        shown.show_end("a", "done", "4.0 s")
     assert "a 4 s, about 16 s left" in stream.getvalue() and "done      a  (4.0 s)" in stream.getvalue()
     assert "1/2" in stream.getvalue()

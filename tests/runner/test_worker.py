@@ -30,7 +30,7 @@ def reading(measured: bool):
 @pytest.mark.parametrize(("measured", "joules"), [(True, 5.0), (False, None)])
 def test_energy_where_a_counter_tells_it(codecarbon, monkeypatch, measured, joules):
     """Processor and graphics card; memory's share, and a processor's without a counter, are estimates."""
-    monkeypatch.setattr(energy, "measured", reading(measured))
+    monkeypatch.setattr(energy, "measure_energy", reading(measured))
     calls = []
     assert worker._measured(lambda: calls.append(1)) == joules
     assert calls == [1]
@@ -43,7 +43,7 @@ def test_without_a_figure_the_notebook_runs_once(codecarbon, monkeypatch, before
             function()
         raise energy.EnergyUnavailable("no figure")
 
-    monkeypatch.setattr(energy, "measured", unavailable)
+    monkeypatch.setattr(energy, "measure_energy", unavailable)
     calls = []
     assert worker._measured(lambda: calls.append(1)) is None
     assert calls == [1]

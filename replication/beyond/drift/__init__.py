@@ -18,7 +18,7 @@ from replication.beyond.drift.networks import (
     drift_cells,
     drift_effects,
     drift_runs,
-    halved,
+    halve_resolution,
     stable_noise,
 )
 from replication.beyond.drift.series import FORMS, SERIES_KINDS, disturbed_series, granger_rates
@@ -41,7 +41,7 @@ __all__ = [
     "drift_effects",
     "drift_runs",
     "granger_rates",
-    "halved",
+    "halve_resolution",
     "lesson_cells",
     "measure_sentence",
     "overlap_sentence",

@@ -17,7 +17,7 @@ from ccprune.stats import paired_difference
 from ccprune.training import fit
 from replication import ledger
 from replication.causal.evidence import rank_correlations, top_overlaps
-from replication.causal.robustness import mislabelled
+from replication.causal.robustness import mislabel
 from replication.causal.setting import Setting
 from replication.data.images import Images, batches
 
@@ -76,7 +76,7 @@ def _seasonal(images: Images, share: float, seed: int) -> Images:
 #: Disturbances by name. "another order" changes only the order of the mini-batches, as all the others do too.
 DISTURBANCES: dict[str, Disturbance] = {
     ANOTHER_ORDER: Disturbance(),
-    "20% wrong labels": Disturbance(lambda images, share, seed: mislabelled(images, share=0.2, seed=seed)),
+    "20% wrong labels": Disturbance(lambda images, share, seed: mislabel(images, share=0.2, seed=seed)),
     "normal gradient noise": Disturbance(noise=0.3),
     "heavy-tailed gradient noise": Disturbance(noise=0.3, tail=1.5),
     "learning-rate jumps": Disturbance(lr=lambda share: _QUARTERS[min(int(4 * share), 3)]),
@@ -86,7 +86,7 @@ DISTURBANCES: dict[str, Disturbance] = {
 }
 
 
-def halved(images: Images) -> Images:
+def halve_resolution(images: Images) -> Images:
     """Return the set with each 2 x 2 pixels replaced by their mean, which leaves a quarter of a network's inputs.
 
     Parameters

@@ -7,7 +7,7 @@ import pandas as pd
 
 from replication.causal.fit_logs.cut import GROUP
 from replication.causal.follow_up.released_cells import judged
-from replication.causal.released.figures import Figure, Released, load
+from replication.causal.released.figures import Figure, ReleasedFigures, load
 from replication.causal.released.rows import rows
 from replication.ledger.cell import Cell
 from replication.ledger.figures import pooled_range, prediction_range, range_coverage
@@ -36,7 +36,9 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     return [cell for cell in found if cell.kind == "figure"]
 
 
-def released_cells(raw: pd.DataFrame, released: Released, *, profile: str, digits: str, dataset: str) -> list[Cell]:
+def released_cells(
+    raw: pd.DataFrame, released: ReleasedFigures, *, profile: str, digits: str, dataset: str
+) -> list[Cell]:
     """Return the released figures that the runs answer, and measurements of ours.
 
     A released figure is one run. A figure of the logs is compared with the `prediction_range` of our runs, one range
@@ -49,7 +51,7 @@ def released_cells(raw: pd.DataFrame, released: Released, *, profile: str, digit
     ----------
     raw : DataFrame
         Rows of `log_runs`, `friedman_runs` and `cut_runs` together.
-    released : Released
+    released : ReleasedFigures
         The released figures.
     profile, digits, dataset : str
         The run's profile, and the images of the MLP and of LeNet. Figures are answered by the profile "paper" only,

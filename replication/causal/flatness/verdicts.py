@@ -83,7 +83,7 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     return found
 
 
-def ruined(raw: pd.DataFrame, *, classes: int) -> pd.Series:
+def is_ruined(raw: pd.DataFrame, *, classes: int) -> pd.Series:
     """Return whether each network is ruined: test accuracy at most the mean of chance and its dense twin's.
 
     Such a network has lost at least half of what training gained over chance. The rule takes the dense network of the
@@ -122,7 +122,7 @@ def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
     raw : DataFrame
         Rows of `runs.measure_points`, as in `cells`.
     classes : int
-        Number of classes, for the accuracy by chance, as in `ruined`.
+        Number of classes, for the accuracy by chance, as in `is_ruined`.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
     match are named in the note.
     """
     networks = raw.assign(
-        ruined=ruined(raw, classes=classes), places=raw["places"].fillna("") if "places" in raw else ""
+        ruined=is_ruined(raw, classes=classes), places=raw["places"].fillna("") if "places" in raw else ""
     )
     rows = []
     for where, ours, theirs, remarks in _compared(networks):
@@ -208,7 +208,7 @@ def summary(raw: pd.DataFrame, *, classes: int, dataset: str, architecture: str)
             if len(rows):
                 measures = [_range(name, rows[rows.measure == name]) for name in dict.fromkeys(rows.measure)]
                 sentences.append(f"{method.capitalize()} over {reference}: {', '.join(measures)}.")
-    own = raw.assign(ruined=ruined(raw, classes=classes))[raw.weights == "remaining"]
+    own = raw.assign(ruined=is_ruined(raw, classes=classes))[raw.weights == "remaining"]
     flattest = own.loc[own.trace.idxmin()]
     sentences.append(
         f"The lowest trace of all {len(own)} networks belongs to {flattest.method} at {flattest.level:g}, whose test "

@@ -2,8 +2,8 @@
 
 Train; then, for each cut, train again (except before the first cut), keep the whole state, record plain SGD, fit, put
 the state back, and prune; finally train under the last mask. The recorded steps are thus undone, while the training is
-never rewound. This is what the authors' code does from June 2025 on. `protocols.gradual` is a cheaper variant that
-records the training itself.
+never rewound. This is what the authors' code does from June 2025 on. `protocols.prune_gradually` is a cheaper variant
+that records the training itself.
 """
 
 import copy

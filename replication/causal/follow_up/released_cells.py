@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from replication.causal.follow_up.fits import FITS
-from replication.causal.released.figures import Figure, Released, load
+from replication.causal.released.figures import Figure, ReleasedFigures, load
 from replication.causal.released.rows import rows
 from replication.ledger.cell import Cell
 from replication.ledger.figures import pooled_range
@@ -38,7 +38,9 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
     return [cell for cell in found if cell.kind == "figure"]
 
 
-def released_cells(raw: pd.DataFrame, released: Released, *, network: str, dataset: str, profile: str) -> list[Cell]:
+def released_cells(
+    raw: pd.DataFrame, released: ReleasedFigures, *, network: str, dataset: str, profile: str
+) -> list[Cell]:
     """Return the released figures that the runs answer, and measurements of ours.
 
     A released figure is one run. It is compared with the range of single runs of ours, whose spread is pooled over
@@ -51,7 +53,7 @@ def released_cells(raw: pd.DataFrame, released: Released, *, network: str, datas
     ----------
     raw : DataFrame
         Rows of `repeats.repeat_runs`.
-    released : Released
+    released : ReleasedFigures
         The released figures.
     network, dataset : str
         What was trained.

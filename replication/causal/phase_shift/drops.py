@@ -12,7 +12,7 @@ from replication.ledger.cell import Cell
 CLAIMED_DROPS = frozenset({"causal"})
 
 
-def wide(curves: pd.DataFrame, method: str, value: str) -> pd.DataFrame:
+def pivot_curves(curves: pd.DataFrame, method: str, value: str) -> pd.DataFrame:
     """Return one method's curves with a row per seed and a column per sparsity.
 
     Parameters
@@ -48,7 +48,7 @@ def critical_points(curves: pd.DataFrame) -> dict[str, ChangePoint]:
     """
     found = {}
     for method in dict.fromkeys(curves.method):
-        table = wide(curves, method, "test_accuracy").dropna()
+        table = pivot_curves(curves, method, "test_accuracy").dropna()
         if method != "dense" and table.shape[1] >= FEWEST_POINTS and len(table):
             found[method] = change_point(table.columns.to_numpy(), table.to_numpy(), axis="log_density")
     return found
@@ -58,7 +58,7 @@ def drop_powers(points: Mapping[str, ChangePoint], curves: pd.DataFrame) -> dict
     """The power for a steep drop at the critical sparsity of the methods whose drop the paper claims, where known."""
     found = {}
     for method in [name for name in points if name in CLAIMED_DROPS]:
-        table = wide(curves, method, "test_accuracy").dropna()
+        table = pivot_curves(curves, method, "test_accuracy").dropna()
         power = power_at(points[method], table.columns.to_numpy(), table.to_numpy(), axis="log_density")
         if power is not None:
             found[method] = power
@@ -85,7 +85,7 @@ def drop_cells(
         if point.lost_before is not None:
             note += f"; {100 * point.lost_before:.0f}% of the fall comes before"
         if point.abrupt:
-            table_of = wide(curves, method, "test_accuracy").dropna()
+            table_of = pivot_curves(curves, method, "test_accuracy").dropna()
             again = abrupt_robustness(table_of.columns.to_numpy(), table_of.to_numpy(), axis="log_density")
             outcome = "holds" if again.kept == again.fits else "undecided"
             note += f"; abrupt in {again.kept} of {again.fits} re-fits without an end point or a run"

@@ -90,7 +90,7 @@ def chosen_sentence(chosen: pd.DataFrame) -> str:
     Parameters
     ----------
     chosen : DataFrame
-        Table of `phase_shift.chosen`.
+        Table of `phase_shift.chosen_sparsities`.
 
     Returns
     -------

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from replication.causal.phase_shift.change_point import one_standard_error
-from replication.causal.phase_shift.drops import critical_points, drop_cells, drop_powers, wide
+from replication.causal.phase_shift.drops import critical_points, drop_cells, drop_powers, pivot_curves
 from replication.ledger.cell import Cell
 from replication.ledger.claims import higher
 from replication.ledger.tabular import mean_fields
@@ -92,9 +92,9 @@ def difference_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str])
     list of Cell
         One per sparsity and reference of `REFERENCES` that was run.
     """
-    ours, found = wide(curves, "causal", "test_accuracy"), []
+    ours, found = pivot_curves(curves, "causal", "test_accuracy"), []
     for reference in [name for name in REFERENCES if name in set(curves.method)]:
-        theirs = wide(curves, reference, "test_accuracy")
+        theirs = pivot_curves(curves, reference, "test_accuracy")
         names = {"table": table, "method": "causal", "reference": reference}
         for level in ours.columns:
             found += _comparison(ours[level], theirs[level], CLAIMED, **where, **names, sparsity=level)
@@ -121,10 +121,10 @@ def mean_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str]) -> li
     list of Cell
         One per reference of `REFERENCES` that was run, except for dense.
     """
-    ours, found = wide(curves, "causal", "test_accuracy").mean(axis=1, skipna=False), []
+    ours, found = pivot_curves(curves, "causal", "test_accuracy").mean(axis=1, skipna=False), []
     references = [name for name in REFERENCES if name in set(curves.method) and name != "dense"]
     for reference in references if curves.level.nunique() > 1 else ():
-        theirs = wide(curves, reference, "test_accuracy").mean(axis=1, skipna=False)
+        theirs = pivot_curves(curves, reference, "test_accuracy").mean(axis=1, skipna=False)
         found += _comparison(ours, theirs, CLAIMED, **where, table=table, method="causal", reference=reference)
     return found
 
@@ -140,7 +140,7 @@ def _comparison(ours: pd.Series, theirs: pd.Series, claimed: Collection[str], **
     return [Cell(**{"quantity": "accuracy"} | names, kind=kind, margin=margin, **numbers)]
 
 
-def chosen(curves: pd.DataFrame) -> pd.DataFrame:
+def chosen_sparsities(curves: pd.DataFrame) -> pd.DataFrame:
     """Return the sparsity that the one-standard-error rule chooses on held-out images, for each pruning method.
 
     Parameters
@@ -155,24 +155,24 @@ def chosen(curves: pd.DataFrame) -> pd.DataFrame:
         same steps, NaN where dense was not run).
     """
     rows = {}
-    dense = wide(curves, "dense", "test_accuracy")
+    dense = pivot_curves(curves, "dense", "test_accuracy")
     for method in dict.fromkeys(curves.method):
         if method != "dense":
-            held = wide(curves, method, "valid_accuracy").dropna()
+            held = pivot_curves(curves, method, "valid_accuracy").dropna()
             level = one_standard_error(held.columns.to_numpy(), held.to_numpy())
             rows[method] = {
                 "sparsity": level,
-                "test_accuracy": wide(curves, method, "test_accuracy")[level].mean(),
+                "test_accuracy": pivot_curves(curves, method, "test_accuracy")[level].mean(),
                 "dense": dense[level].mean() if level in dense else float("nan"),
             }
     return pd.DataFrame(rows).T
 
 
 def chosen_cells(curves: pd.DataFrame, table: str, where: Mapping[str, str], held_out: int) -> list[Cell]:
-    """`chosen` as cells."""
+    """`chosen_sparsities` as cells."""
     note = f"chosen on {held_out} held-out images by the one-standard-error rule"
     found = []
-    for method, row in chosen(curves).iterrows():
+    for method, row in chosen_sparsities(curves).iterrows():
         for quantity, value in (("chosen_sparsity", row.sparsity), ("accuracy_there", row.test_accuracy)):
             names = {"table": table, "method": method, "quantity": quantity, "note": note}
             found.append(Cell(**where, **names, ours=float(value), n=1 if quantity == "chosen_sparsity" else None))

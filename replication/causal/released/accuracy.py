@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from replication.causal.released.figures import Released
+from replication.causal.released.figures import ReleasedFigures
 from replication.causal.released.text import Statement, count, decimals, listed, span
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.figures import pooled_variance
@@ -42,7 +42,7 @@ def pooled_p(differences: Sequence[float], spread: Sequence[Sequence[float]], *,
     return 2 * student.sf(np.divide(sizes, error, out=np.full_like(sizes, np.inf), where=error > 0), freedom)
 
 
-def resnet20(released: Released) -> Statement:
+def resnet20(released: ReleasedFigures) -> Statement:
     """Causal against magnitude pruning on ResNet-20, both with ten iterations, by sparsity and repetition."""
     causal, magnitude = (_repeated(released, method, _ITERATIONS) for method in ("causal", "magnitude"))
     common = [sparsity for sparsity in causal if sparsity in magnitude]
@@ -88,7 +88,7 @@ def resnet20(released: Released) -> Statement:
     return Statement(title, text, caveat, head, tuple(lines), "accuracy", answer)
 
 
-def lenet(released: Released) -> Statement:
+def lenet(released: ReleasedFigures) -> Statement:
     """Causal, magnitude and dense LeNet on CIFAR-10, one run each."""
     group = "lenet_cifar10_accuracy"
     dense = released.one(group, method="dense").value
@@ -121,7 +121,7 @@ def lenet(released: Released) -> Statement:
     return Statement(title, text, caveat, head, tuple(lines), "accuracy", answer)
 
 
-def ablation(released: Released) -> Statement:
+def ablation(released: ReleasedFigures) -> Statement:
     """The ablation of ResNet-20 over epochs and iterations, and the cells that the authors' pictures leave out."""
     cells = released.select("resnet20_ablation")
     out = [cell for cell in cells if cell.value <= LEFT_OUT]
@@ -174,7 +174,7 @@ def _alone(causal: Repeated, magnitude: Repeated) -> str:
     return f"Magnitude pruning was not run at sparsity {listed(only)}. " if only else ""
 
 
-def _one_iteration(released: Released) -> str:
+def _one_iteration(released: ReleasedFigures) -> str:
     ten, one = (_repeated(released, "causal", iterations) for iterations in (_ITERATIONS, 1))
     better = sum(a > b for s in ten if s in one for a, b in zip(ten[s], one[s], strict=False))
     pairs = sum(min(len(ten[s]), len(one[s])) for s in ten if s in one)
@@ -185,7 +185,7 @@ def _one_iteration(released: Released) -> str:
     )
 
 
-def _repeated(released: Released, method: str, iterations: int) -> dict[float, list[float]]:
+def _repeated(released: ReleasedFigures, method: str, iterations: int) -> dict[float, list[float]]:
     """Accuracies by sparsity, a value per repetition in their order."""
     found: dict[float, list[float]] = {}
     chosen = released.select("resnet20_accuracy", method=method, iterations=iterations)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from replication.causal.released.counts import zeros
-from replication.causal.released.figures import Figure, Released
+from replication.causal.released.figures import Figure, ReleasedFigures
 from replication.causal.released.text import Statement, count, decimals, listed, span
 
 _SHRINKBENCH = ("shrinkbench_resnet20", "shrinkbench_resnet56")
@@ -24,7 +24,7 @@ _FAULT = (
 SHRINKBENCH = "ShrinkBench: before and after retraining"
 
 
-def shrinkbench(released: Released) -> Statement:
+def shrinkbench(released: ReleasedFigures) -> Statement:
     """ShrinkBench: networks before retraining that may have one output for all images, and both methods after it."""
     before, after = (
         {
@@ -88,7 +88,7 @@ def shrinkbench(released: Released) -> Statement:
     return Statement(SHRINKBENCH, text, caveat, head, tuple(lines), "accuracy", answer)
 
 
-def schedules(released: Released) -> Statement:
+def schedules(released: ReleasedFigures) -> Statement:
     """Which schedule the exact counts of zeros show, for settings in which cubic and geometric cuts differ."""
     decided, lines, gaps = {"causal": {}, "magnitude": {}}, [], []
     for row in released.schedule:
@@ -143,7 +143,7 @@ def _pace(decided: Mapping[str, Mapping[tuple, tuple[str, int]]]) -> str:
     )
 
 
-def names(released: Released) -> Statement:
+def names(released: ReleasedFigures) -> Statement:
     """Networks that the counts of zeros show under another name, and accuracies with another divisor."""
     filed = released.select("resnet20_cifar10_filed_under_vgg", quantity="test_accuracy_last_epoch")
     fits = [figure for figure in filed if _is_whole(figure, "resnet20") and not _is_whole(figure, "vgg-like")]
@@ -177,7 +177,7 @@ def names(released: Released) -> Statement:
     return Statement("Names and divisors", text, caveat)
 
 
-def _excess(released: Released, quantity: str) -> dict[float, list[float]]:
+def _excess(released: ReleasedFigures, quantity: str) -> dict[float, list[float]]:
     """By how many per cent the causal networks of ShrinkBench have more of something than magnitude's, by ratio."""
     left = {
         (figure.network, figure.details["compression_asked"], figure.method): figure.value
@@ -190,11 +190,11 @@ def _excess(released: Released, quantity: str) -> dict[float, list[float]]:
     return found
 
 
-def _weights(released: Released) -> str:
+def _weights(released: ReleasedFigures) -> str:
     return span([one for values in _excess(released, "weights_left").values() for one in values], 1)
 
 
-def _operations(released: Released) -> str:
+def _operations(released: ReleasedFigures) -> str:
     """At which compressions the causal networks have fewer operations than the magnitude networks, and how many."""
     excess = _excess(released, "flops_left")
     fewer = [ratio for ratio, values in excess.items() if max(values) < 0]
@@ -220,6 +220,6 @@ def _is_whole(figure: Figure, network: str) -> bool:
     return abs(product - round(product)) < _WHOLE
 
 
-def _printed(released: Released, figure: Figure) -> float:
+def _printed(released: ReleasedFigures, figure: Figure) -> float:
     wanted = {"method": figure.method, "compression_asked": figure.details["compression_asked"]}
     return released.one(figure.group, quantity=f"{figure.quantity}_as_printed", **wanted).value

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from replication.causal.released.figures import Figure, Released
+from replication.causal.released.figures import Figure, ReleasedFigures
 
 #: Figures of networks that another group's figures describe too, and the group that says how they were trained.
 _TRAINED_AS = {"lenet": "lenet_cifar10_accuracy", "resnet20": "resnet20_accuracy"}
@@ -37,7 +37,7 @@ _RESNET18 = {"causal": 500 + 20 * 10, "magnitude": 400, "dense": 410}
 _ONE_PATH = ("vgg_cifar10_before_retraining", "vgg_tinyimagenet_before_retraining")
 
 
-def epochs(figure: Figure, released: Released) -> int | None:
+def epochs(figure: Figure, released: ReleasedFigures) -> int | None:
     """Epochs of training and recording for the network behind one figure, None where they are not known.
 
     Epochs of a network that the authors started from are not counted.
@@ -88,7 +88,7 @@ def epochs(figure: Figure, released: Released) -> int | None:
     return None
 
 
-def hours(figure: Figure, released: Released) -> float | None:
+def hours(figure: Figure, released: ReleasedFigures) -> float | None:
     """Wall-clock hours of training on the cores of `PACES`, one run, None where they cannot be stated."""
     pace, needed = PACES.get((figure.network, figure.dataset)), epochs(figure, released)
     return None if pace is None or needed is None else needed * pace.seconds / 3600
@@ -109,7 +109,7 @@ def network(figure: Figure) -> tuple[object, ...]:
     return _training_group(figure), figure.network, figure.dataset, figure.method, sparsity, repetition, *details
 
 
-def core_hours(figures: Iterable[Figure], released: Released) -> dict[str, tuple[int, float]]:
+def core_hours(figures: Iterable[Figure], released: ReleasedFigures) -> dict[str, tuple[int, float]]:
     """Networks with a known cost and their hours times cores in all, by network name; each network counts once."""
     known: dict[tuple[object, ...], tuple[str, float]] = {}
     for figure in figures:
@@ -125,7 +125,7 @@ def core_hours(figures: Iterable[Figure], released: Released) -> dict[str, tuple
     return found
 
 
-def cost_note(figure: Figure, released: Released, *, networks: int = 1) -> str:
+def cost_note(figure: Figure, released: ReleasedFigures, *, networks: int = 1) -> str:
     """The cost of the networks behind a figure in a few words, with the epochs that it follows from."""
     pace, needed = PACES.get((figure.network, figure.dataset)), epochs(figure, released)
     if pace is None:

@@ -80,7 +80,7 @@ class Figure:
 
 
 @dataclass(frozen=True, eq=False)
-class Released:
+class ReleasedFigures:
     """The whole file.
 
     Attributes
@@ -153,7 +153,7 @@ class Released:
         return found[0]
 
 
-def load(path: str | os.PathLike = PATH) -> Released:
+def load(path: str | os.PathLike = PATH) -> ReleasedFigures:
     """Read the released figures and check them against the file's own counts.
 
     Parameters
@@ -163,7 +163,7 @@ def load(path: str | os.PathLike = PATH) -> Released:
 
     Returns
     -------
-    Released
+    ReleasedFigures
 
     Raises
     ------
@@ -187,7 +187,7 @@ def load(path: str | os.PathLike = PATH) -> Released:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path.name}: {error}; restore the file from the repository") from error
     groups = content["groups"]
-    return Released(
+    return ReleasedFigures(
         figures,
         {name: group["settings"] for name, group in groups.items()},
         {name: tuple(group["caveats"]) for name, group in groups.items()},

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from replication.causal.released.figures import Released
+from replication.causal.released.figures import ReleasedFigures
 from replication.causal.released.text import Statement, count, extent, listed, span
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.paired import holm
@@ -11,7 +11,7 @@ from replication.ledger.paired import holm
 _NAMES = {"lenet": "LeNet", "resnet20": "ResNet-20", "resnet18": "ResNet-18"}
 
 
-def eigenvalues(released: Released) -> Statement:
+def eigenvalues(released: ReleasedFigures) -> Statement:
     """Top eigenvalues of the pruned networks over that of their dense network."""
     top = {
         (figure.network, figure.method, figure.sparsity): figure.value
@@ -50,7 +50,7 @@ def eigenvalues(released: Released) -> Statement:
     return Statement("Flatness: the top eigenvalue", text.strip(), caveat, head, tuple(lines), "flatness", answer)
 
 
-def noise(released: Released) -> Statement:
+def noise(released: ReleasedFigures) -> Statement:
     """Relative test loss under noise at each level: causal against magnitude pruning and dense, by their draws."""
     levels, lines, ahead = released.noise_levels, [], []
     at = max(range(len(levels)), key=lambda i: levels[i] if levels[i] <= 0.01 else -1)
@@ -122,7 +122,7 @@ def _ratio(ratios: dict[tuple[str, str, float], float], network: str, method: st
     return "–" if value is None else f"{value:.1f}"
 
 
-def _largest(released: Released, ratios: dict[tuple[str, str, float], float]) -> str:
+def _largest(released: ReleasedFigures, ratios: dict[tuple[str, str, float], float]) -> str:
     """Return the network with the largest ratio, with the number of its cuts."""
     network, method, sparsity = max(ratios, key=ratios.get)
     wanted = {"quantity": "eigenvalue_1", "network": network, "method": method, "sparsity": sparsity}
@@ -130,7 +130,7 @@ def _largest(released: Released, ratios: dict[tuple[str, str, float], float]) ->
     return f"{_NAMES[network]} at {sparsity:g}, {method}, {count(cuts, 'cut')}"
 
 
-def _cuts(released: Released) -> str:
+def _cuts(released: ReleasedFigures) -> str:
     """Return the cuts of each network and method, as in "ResNet-20 causal 1, magnitude 10"."""
     cuts: dict[str, dict[str, None]] = {}
     for figure in released.select("hessian_eigenvalues", quantity="eigenvalue_1"):
@@ -140,7 +140,7 @@ def _cuts(released: Released) -> str:
     return "; ".join(f"{network} {', '.join(named)}" for network, named in cuts.items())
 
 
-def _budgets(released: Released) -> str:
+def _budgets(released: ReleasedFigures) -> str:
     """The budgets as the file states them, in its caveats."""
     stated = next(text for text in released.caveats["hessian_eigenvalues"] if text.startswith("budgets differ: "))
     return stated.removeprefix("budgets differ: ")

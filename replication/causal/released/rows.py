@@ -6,7 +6,7 @@ from typing import Any
 
 from replication.causal.released.costs import cost_note
 from replication.causal.released.counts import by_design
-from replication.causal.released.figures import Figure, Released
+from replication.causal.released.figures import Figure, ReleasedFigures
 from replication.ledger.cell import Cell
 from replication.ledger.figures import verdict_exact
 
@@ -71,7 +71,7 @@ class Row:
     figures: tuple[Figure, ...]
 
 
-def rows(released: Released) -> list[Row]:
+def rows(released: ReleasedFigures) -> list[Row]:
     """All rows of the released figures, in the order of the file; every figure is in exactly one.
 
     A row stands for the mean over repetitions, the median of ten draws, or one figure. Printed accuracies, means,
@@ -83,12 +83,12 @@ def rows(released: Released) -> list[Row]:
     return [_row(members, released) for members in groups.values()]
 
 
-def cells(released: Released) -> list[Cell]:
+def cells(released: ReleasedFigures) -> list[Cell]:
     """The rows as cells; those that nothing of ours answers have the verdict "not_run" and the reason in the note."""
     return [row.cell for row in rows(released)]
 
 
-def _row(members: Sequence[Figure], released: Released) -> Row:
+def _row(members: Sequence[Figure], released: ReleasedFigures) -> Row:
     shown = _shown(members)
     return Row(_cell(shown, members, released), (shown, *(figure for figure in members if figure is not shown)))
 
@@ -106,7 +106,7 @@ def _shown(members: Sequence[Figure]) -> Figure:
     return (means or [figure for figure in members if figure.quantity not in _MEMBER_OF])[0]
 
 
-def _cell(shown: Figure, members: Sequence[Figure], released: Released) -> Cell:
+def _cell(shown: Figure, members: Sequence[Figure], released: ReleasedFigures) -> Cell:
     group = _GROUPS.get(shown.group, shown.group)
     answer: dict[str, Any] = {"verdict": "not_run", "note": _note(shown, members, released)}
     ours = by_design(shown)
@@ -143,7 +143,7 @@ def _quantity(figure: Figure) -> str:
     return ", ".join(filter(None, [name.removeprefix("test_"), *conditions]))
 
 
-def _note(shown: Figure, members: Sequence[Figure], released: Released) -> str:
+def _note(shown: Figure, members: Sequence[Figure], released: ReleasedFigures) -> str:
     """What the published number is made of, why nothing answers it, and what answering it would cost."""
     parts, networks = [], 1
     if shown.quantity == "test_accuracy_mean":

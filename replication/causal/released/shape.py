@@ -7,7 +7,7 @@ import pandas as pd
 
 from replication.causal.phase_shift.change_point import HELD
 from replication.causal.phase_shift.drops import critical_points, drop_cells
-from replication.causal.released.figures import Figure, Released
+from replication.causal.released.figures import Figure, ReleasedFigures
 from replication.causal.released.text import Statement, count, decimals, extent, listed
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.paired import holm
@@ -60,7 +60,7 @@ class Shape:
     outcome: str
 
 
-def drops(released: Released) -> Statement:
+def drops(released: ReleasedFigures) -> Statement:
     """Whether the drop of any released curve is abrupt, by `change_point` over the logarithm of the density."""
     fitted = [_shape(released, *curve) for curve in _CURVES]
     shapes = [shape for shape, _ in fitted if shape is not None]
@@ -108,7 +108,7 @@ def drops(released: Released) -> Statement:
     return Statement("The shape of the drop", text, caveat.strip(), head, tuple(lines), "drop", answer)
 
 
-def _shape(released: Released, name: str, state: str, group: str, wanted: dict) -> tuple[Shape | None, str]:
+def _shape(released: ReleasedFigures, name: str, state: str, group: str, wanted: dict) -> tuple[Shape | None, str]:
     """Return the fit of one curve, None if it is not fitted, and a sentence on what is left out of it, if anything."""
     curves = table(released.select(group, **wanted))
     means = curves.groupby("level").test_accuracy.mean()
@@ -168,12 +168,12 @@ def _sharp(early: Sequence[Shape]) -> str:
     return f"Of these, smooth curves are rejected for {listed(named)}. " if named else ""
 
 
-def _between(released: Released) -> str:
+def _between(released: ReleasedFigures) -> str:
     groups = ("vgg_cifar10_before_retraining", "vgg_tinyimagenet_before_retraining")
     return listed(sorted({released.settings[group]["epochs_between"] for group in groups}))
 
 
-def _too_few(released: Released) -> str:
+def _too_few(released: ReleasedFigures) -> str:
     levels = {figure.sparsity for figure in released.select("vgg_cifar10_retrained")}
     return (
         f"The VGG-like network on CIFAR-10 was retrained at {len(levels)} sparsities, too few to fit." if levels else ""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ccprune.flatness import SliceResult
 from ccprune.mask import Mask
-from replication.figures._style import COLOURS, above, beside, look
+from replication.figures._style import COLOURS, legend_above, legend_beside, line_style
 from replication.figures.causal import loss_surface
 from replication.legcnet.procedure import SIGNIFICANCE
 
@@ -44,14 +44,14 @@ def exponents_and_p_values(
             lower.semilogy(at, smallest.numpy()[at].clip(_LEAST_P), ls="", **style)
     upper.axhline(0, color="0.4", lw=1, ls=":")
     upper.set(ylabel="exponent (1/step)\nmedian, 5% to 95%")
-    beside(upper)
+    legend_beside(upper)
     if smallest is None:
         # `legcnet.granger_tests` needs more windows than the regression has coefficients, and a risk that changes.
         reason = f"no test: {count} windows" if count <= 3 * lag + 1 else "no test: the risk never changes"
         needed = f"\nlags up to {lag} need more than {3 * lag + 1}" if count <= 3 * lag + 1 else ""
         lower.text(0.5, 0.5, reason + needed, transform=lower.transAxes, ha="center", va="center")
     lower.axhline(SIGNIFICANCE, color="0.4", lw=1, ls=":", label=f"significance {SIGNIFICANCE:g}")
-    beside(lower)
+    legend_beside(lower)
     lower.set(yscale="log", ylim=(_LEAST_P / 1.6, 1.6))
     lower.set(ylabel=f"smallest p over lags\n(drawn from {_LEAST_P:g} up)")
     lower.set_xlabel(f"weight (n = {weights}); one that is kept at p = 1 could not be tested")
@@ -73,12 +73,12 @@ def kept_and_accuracy(
     left.set_yticks(range(len(sizes)), labels, fontsize=8)
     left.set(xlabel="kept (% of a layer's weights)", xlim=(0, 100))
     for i, (name, values) in enumerate(accuracies.items()):
-        right.plot(alphas, values, lw=1.3, ms=5, label=f"{name}: {values[at]:.3f}", **look(i))
-        right.plot([alpha], [values[at]], ms=11, mec="black", **look(i))
+        right.plot(alphas, values, lw=1.3, ms=5, label=f"{name}: {values[at]:.3f}", **line_style(i))
+        right.plot([alpha], [values[at]], ms=11, mec="black", **line_style(i))
     right.axvline(alpha, color="0.4", lw=1, ls=":")
     right.set(xscale="log", ylim=(-0.03, 1.03))
     right.set(xlabel="λ (loss × squared weight, log scale)", ylabel=f"accuracy (share, n = {samples:,})")
-    above(right)
+    legend_above(right)
     return figure
 
 

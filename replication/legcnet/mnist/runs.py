@@ -10,7 +10,7 @@ from torch import Tensor
 from replication.data import authors_mnist
 from replication.legcnet.mnist.recording import ALL, FT, LAST_TWO, PT, dense_run, keep_mask, whole_masks
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits
-from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, stopped, train
+from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, stop_at_benchmark, train
 from replication.legcnet.procedure import ExponentsAndRisk, WindowSettings
 from replication.networks.masks import jaccard_pruned, remove_lowest, remove_random
 from replication.networks.models import legcnet_mnist
@@ -148,7 +148,7 @@ def masks_from_scratch(
     return pd.DataFrame(rows, columns=["network", "method", "removed", "released", "jaccard", "by_chance"])
 
 
-def fresh(
+def fresh_outcomes(
     digits: Digits,
     *,
     seeds: Sequence[int],
@@ -186,7 +186,7 @@ def fresh(
         # The last two layers' exponents come last.
         everywhere = found["pt_all"]
         found["pt"] = ExponentsAndRisk(everywhere.exponents[..., -_count(network, LAST_TWO) :], everywhere.risk)
-        alone = stopped(after_epochs, digits, **asdict(effort))
+        alone = stop_at_benchmark(after_epochs, digits, **asdict(effort))
         # Trained again beside the others, because the rounding of a stack depends on its size.
         keep = {"dense": torch.ones_like(network.weights, dtype=torch.bool)}
         for method, (random, magnitude) in CONTROLS.items():

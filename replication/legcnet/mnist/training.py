@@ -153,7 +153,9 @@ def train(
     return Trained(final, epoch_of.cpu(), reached.cpu())
 
 
-def stopped(after_epochs: ModelBatch, digits: Digits, *, batch_size: int, benchmark: float, budget: int) -> ModelBatch:
+def stop_at_benchmark(
+    after_epochs: ModelBatch, digits: Digits, *, batch_size: int, benchmark: float, budget: int
+) -> ModelBatch:
     """Return the dense network as `train` would have stopped it, from its states after each epoch.
 
     Parameters

@@ -60,7 +60,7 @@ def _author_cells(runs: pd.DataFrame) -> list[Cell]:
             trial, ours = int(row.network), figures.trial_value(row, column)
             more: dict[str, Any] = {}
             if trial == printed_trial:
-                more = figures.exact(printed, ours, decimals)
+                more = figures.exact_fields(printed, ours, decimals)
                 if quantity != "kept":
                     more |= {"verdict": "underspecified", "note": _OPEN}
                 elif more["verdict"] == "outside":

@@ -27,7 +27,7 @@ def start(images, seed=0):
 def path(begin, images, name, **options):
     chosen = None if name == "dense" else all_methods(lr=SETTING.lr, seed=0)[name]
     options = {"levels": LEVELS, "between": 1, "after": 1, "seed": 0} | options
-    return list(protocols.gradual(begin, images, SETTING, chosen, **options))
+    return list(protocols.prune_gradually(begin, images, SETTING, chosen, **options))
 
 
 def state(model):
@@ -131,7 +131,9 @@ def test_rewound_starts_every_iteration_from_the_saved_weights(digits):
         seen.append((screen.records, mask.sparsity, iteration))
         return Mask.from_scores(mask.restrict(screen.scores), sparsity=(0.4, 0.6)[iteration])
 
-    masks = list(protocols.rewound(saved, digits, SETTING, choose, iterations=2, epochs=2, lr=0.01, seed=3))
+    masks = list(
+        protocols.prune_with_rewinding(saved, digits, SETTING, choose, iterations=2, epochs=2, lr=0.01, seed=3)
+    )
     assert same(before, saved.state_dict())
     assert seen == [(19, 0.0, 0), (19, pytest.approx(0.4, abs=1e-3), 1)]
     # The second iteration by hand: the saved weights again, masked, plain SGD, epochs 2 and 3.
@@ -159,9 +161,13 @@ def test_rewound_starts_every_iteration_from_the_saved_weights(digits):
 def test_rewound_with_the_papers_rule_is_monotone(digits):
     saved = start(digits).model
     options = {"epochs": 1, "seed": 0}
-    (first,) = protocols.rewound(saved, digits, SETTING, lambda _, screen, *__: screen.scores, iterations=1, **options)
+    (first,) = protocols.prune_with_rewinding(
+        saved, digits, SETTING, lambda _, screen, *__: screen.scores, iterations=1, **options
+    )
     alpha = float(torch.cat([value.flatten() for value in first.values()]).median())
-    masks = list(protocols.rewound(saved, digits, SETTING, lambda _, s, *__: s.mask(alpha), iterations=3, **options))
+    masks = list(
+        protocols.prune_with_rewinding(saved, digits, SETTING, lambda _, s, *__: s.mask(alpha), iterations=3, **options)
+    )
     assert masks[0].sparsity == pytest.approx(0.5, abs=0.01)
     sparsities = [mask.sparsity for mask in masks]
     assert sparsities == sorted(sparsities) and sparsities[0] < sparsities[-1]

@@ -32,7 +32,7 @@ def test_controls_have_the_masks_count(digits):
 
 
 def test_rows_train_each_mask_from_the_saved_weights(digits):
-    saved, _ = rewinding.trained(network(0), digits, SETTING, None, epochs=2, seed=0)
+    saved, _ = rewinding.train_until_converged(network(0), digits, SETTING, None, epochs=2, seed=0)
     before = saved.state_dict()["fc1.weight"].clone()
     mask = Mask.from_scores(scores.magnitude(saved), sparsity=0.5)
     names, options = ("causal", "again", "reinitialised"), {"before": 2, "epochs": 3, "seed": 0}
@@ -43,7 +43,7 @@ def test_rows_train_each_mask_from_the_saved_weights(digits):
     assert rows[0] | {"method": ""} == rows[1] | {"method": ""}
     assert rows[2]["test_loss"] != rows[0]["test_loss"]
     assert all(row["sparsity"] == mask.sparsity for row in rows)
-    by_hand, took = rewinding.trained(saved, digits, SETTING, mask, epochs=3, seed=0, first=2)
+    by_hand, took = rewinding.train_until_converged(saved, digits, SETTING, mask, epochs=3, seed=0, first=2)
     assert took == 3 and mask.check(by_hand)["violations"]["all"] == 0
     model = by_hand.eval()
     right = (model(digits.normalise(digits.x_test)).argmax(1) == digits.y_test).double().mean()
@@ -56,19 +56,19 @@ def test_training_ends_when_the_loss_stands_still(digits):
     model = network(0)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.endswith("weight"))  # biases stay, so that under this mask nothing can change
-    _, took = rewinding.trained(model, digits, still, nothing, epochs=200, seed=0)
+    _, took = rewinding.train_until_converged(model, digits, still, nothing, epochs=200, seed=0)
     assert took == 6  # the first loss, then five that are no better
 
 
 def test_at_lambda_is_the_papers_rule_with_its_ends(digits):
     saved = network(0)
     options = {"iterations": 2, "epochs": 1, "seed": 0}
-    assert [m.sparsity for m in rewinding.at_lambda(saved, digits, SETTING, 1.0, **options)] == [1.0, 1.0]
-    assert all(m.sparsity < 0.5 for m in rewinding.at_lambda(saved, digits, SETTING, 0.0, **options))
+    assert [m.sparsity for m in rewinding.masks_at_lambda(saved, digits, SETTING, 1.0, **options)] == [1.0, 1.0]
+    assert all(m.sparsity < 0.5 for m in rewinding.masks_at_lambda(saved, digits, SETTING, 0.0, **options))
 
 
 def test_iterative_magnitude_prunes_the_same_share_of_the_trained_networks(digits):
-    saved = rewinding.trained(network(0), digits, SETTING, None, epochs=1, seed=0)[0]
+    saved = rewinding.train_until_converged(network(0), digits, SETTING, None, epochs=1, seed=0)[0]
     masks = list(rewinding.iterative_magnitude(saved, digits, SETTING, 0.9, iterations=3, epochs=2, seed=0))
     left = [1.0, *(1 - mask.sparsity for mask in masks)]
     shares = [after / before for before, after in zip(left, left[1:], strict=False)]
@@ -83,9 +83,9 @@ def test_iterative_magnitude_prunes_the_same_share_of_the_trained_networks(digit
 
 
 def test_squared_updates_take_the_counts_given_and_never_look_at_the_loss(digits):
-    saved = rewinding.trained(network(0), digits, SETTING, None, epochs=1, seed=0)[0]
+    saved = rewinding.train_until_converged(network(0), digits, SETTING, None, epochs=1, seed=0)[0]
     given = [0.3, 0.3, 0.8]
-    masks = list(rewinding.by_squared_updates(saved, digits, SETTING, given, epochs=1, seed=0))
+    masks = list(rewinding.masks_by_squared_updates(saved, digits, SETTING, given, epochs=1, seed=0))
     assert [mask.sparsity for mask in masks] == pytest.approx(given, abs=4e-4)
     squares = {name: torch.zeros_like(weight) for name, weight in scores.magnitude(saved).items()}
     model = copy.deepcopy(saved)
@@ -115,7 +115,7 @@ def test_a_second_experiment_takes_its_units(digits, tmp_path, monkeypatch):
         assert abs(row["sparsity"] - wanted) * total <= (1.5 if row["method"] == "magnitude_layer" else 1e-6)
     assert len({row["test_loss"] for row in rows}) == len(rows)
     assert len(list(tmp_path.iterdir())) == len(rows) + 1
-    monkeypatch.setattr(rewinding, "trained", None)  # nothing is trained again
+    monkeypatch.setattr(rewinding, "train_until_converged", None)  # nothing is trained again
     assert rewinding.experiment(*arguments, units=stored, **options) == plain
     with pytest.raises(TypeError):
         rewinding.experiment(*arguments, units=stored, **options | {"after": 2})

@@ -11,7 +11,7 @@ from ccprune.training import evaluate
 from replication.causal import robustness, runs
 from replication.causal.flatness import runs as flatness_runs
 from replication.causal.methods import all_methods
-from replication.causal.protocols import gradual, start
+from replication.causal.protocols import prune_gradually, start
 from replication.causal.setting import Setting
 from replication.ledger.units import Units
 
@@ -59,13 +59,13 @@ def test_curves_say_what_the_networks_do(digits):
 
 def test_totals_are_reached_by_cubic_steps(digits, monkeypatch):
     seen = []
-    original = runs.gradual
+    original = runs.prune_gradually
 
     def watched(*arguments, **schedule):
         seen.append((schedule["levels"], schedule["only"]))
         return original(*arguments, **schedule)
 
-    monkeypatch.setattr(runs, "gradual", watched)
+    monkeypatch.setattr(runs, "prune_gradually", watched)
     schedule = {"levels": (0.5, 0.9), "before": 1, "between": 1, "after": 1, "seeds": (0,), "totals": True}
     found = list(runs.points(network, digits, SETTING, names=("magnitude",), **schedule))
     assert [point.level for _, _, point in found] == [0.5, 0.9]
@@ -115,7 +115,7 @@ def test_stations_reach_one_total_in_the_same_epochs_between_or_in_all(digits, t
     assert table.sparsity.tolist() == pytest.approx([0.9] * 10, abs=1e-3)
     begin = start(network(0), digits, SETTING, epochs=1, seed=0)
     steps = {"levels": cubic(0.9, iterations=2), "only": (0.9,), "between": 2, "after": 1, "seed": 0}
-    (point,) = gradual(begin, digits, SETTING, all_methods(lr=SETTING.lr, seed=0)["causal"], **steps)
+    (point,) = prune_gradually(begin, digits, SETTING, all_methods(lr=SETTING.lr, seed=0)["causal"], **steps)
     row = table[(table.stations == 2) & (table.between == 2) & (table.method == "causal")].iloc[0]
     assert row.test_loss == evaluate(point.model, digits.x_test, digits.y_test, normalise=digits.normalise).loss
     with pytest.raises(ValueError, match=r"counts must divide their largest, 4; got \[3\]"):
@@ -130,10 +130,10 @@ def test_networks_by_name(digits):
 
 
 def test_mislabelled_changes_exactly_the_share_to_other_classes(digits):
-    changed = robustness.mislabelled(digits, share=0.2, seed=0)
+    changed = robustness.mislabel(digits, share=0.2, seed=0)
     assert int((changed.y_train != digits.y_train).sum()) == 200
     assert set(changed.y_train.tolist()) <= set(range(10)) and torch.equal(changed.x_train, digits.x_train)
-    assert torch.equal(robustness.inverted(robustness.inverted(digits)).x_train, digits.x_train)
+    assert torch.equal(robustness.invert(robustness.invert(digits)).x_train, digits.x_train)
 
 
 def test_robustness_has_a_reference_that_agrees_with_itself(digits):

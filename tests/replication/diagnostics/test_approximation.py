@@ -273,7 +273,7 @@ def iris():
 
 @pytest.fixture(scope="module")
 def table(iris):
-    return approximation.by_width(*iris, widths=(9,), seeds=2, boxes=10, seed=1)
+    return approximation.epsilons_by_width(*iris, widths=(9,), seeds=2, boxes=10, seed=1)
 
 
 def test_by_width_has_every_case_and_bounds_in_order(table):
@@ -312,7 +312,7 @@ def test_by_width_measures_the_networks_of_paper_a(iris, table):
 
 
 def test_by_width_follows_its_seed_alone(iris, table):
-    fewer = approximation.by_width(*iris, widths=(9,), seeds=1, boxes=10, seed=1)
+    fewer = approximation.epsilons_by_width(*iris, widths=(9,), seeds=1, boxes=10, seed=1)
     same = table[(table.seed == 0) & (table.method != "dense")]
     pd.testing.assert_frame_equal(fewer[fewer.method != "dense"].reset_index(drop=True), same.reset_index(drop=True))
 
@@ -320,7 +320,7 @@ def test_by_width_follows_its_seed_alone(iris, table):
 def test_by_width_where_nothing_is_removed(iris):
     """Without a change of the risk no weight can be tested: masks keep all, and training is the same to the bit."""
     easy = replace(iris[0], y_train=0 * iris[0].y_train, y_test=0 * iris[0].y_test)
-    found = approximation.by_width(easy, replace(iris[1], lr=1e-6), widths=(3,), seeds=1, boxes=10, radius=2.5)
+    found = approximation.epsilons_by_width(easy, replace(iris[1], lr=1e-6), widths=(3,), seeds=1, boxes=10, radius=2.5)
     pruned = found[found.method != "dense"]
     assert (pruned[["removed", "epsilon_test", "epsilon_ball", "epsilon_ball_upper"]] == 0).all().all()
     assert set(found.radius) == {2.5} and found.test_in_ball.iloc[0] > 0.5
@@ -334,11 +334,11 @@ def test_by_width_where_nothing_is_removed(iris):
 def test_by_width_errors_name_the_argument(iris):
     for name in ("seeds", "boxes"):
         with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1"):
-            approximation.by_width(*iris, **{name: 0})
+            approximation.epsilons_by_width(*iris, **{name: 0})
     with pytest.raises(ValueError, match="widths must be an integer of at least 1"):
-        approximation.by_width(*iris, widths=(4, 0))
+        approximation.epsilons_by_width(*iris, widths=(4, 0))
     with pytest.raises(ValueError, match="method must be 'ft' or 'pt'"):
-        approximation.by_width(*iris, widths=(3,), method="snip")
+        approximation.epsilons_by_width(*iris, widths=(3,), method="snip")
 
 
 def test_figure_shows_means_intervals_and_the_band(table):

@@ -82,7 +82,7 @@ def test_joules_are_watts_times_seconds_of_one_run(monkeypatch, clock):
     def run():
         clock[0] += 3.0
 
-    found = energy.measured(run, repeats=5)
+    found = energy.measure_energy(run, repeats=5)
     assert (found.repeats, found.seconds, clock[0]) == (5, 3.0, 115.0)
     assert (found.cpu, found.gpu, found.ram, found.joules) == pytest.approx((12.0, 18.0, 30.0, 60.0))
     assert len(tracker.made) == 1 and tracker.made[0].stopped
@@ -95,7 +95,7 @@ def test_nothing_is_written_sent_or_printed(monkeypatch, tmp_path, capfd):
     logger.addHandler(handler)
     logger.setLevel(logging.ERROR)
     try:
-        energy.measured(lambda: time.sleep(0.01))
+        energy.measure_energy(lambda: time.sleep(0.01))
         assert capfd.readouterr() == ("", "") and logger.level == logging.ERROR and not logger.filters
     finally:
         logger.removeHandler(handler)
@@ -121,17 +121,17 @@ ESTIMATED = "CPU estimated from TDP and CPU time"
 )
 def test_source_says_measured_only_of_a_counter(monkeypatch, hardware, gpu, measured, source):
     stand_in(monkeypatch, hardware=hardware, watts=(4.0, gpu, 10.0))
-    found = energy.measured(lambda: time.sleep(0.001))
+    found = energy.measure_energy(lambda: time.sleep(0.001))
     assert (found.measured, found.source) == (measured, source)
 
 
 def test_reasons_are_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "codecarbon", None)
     with pytest.raises(energy.EnergyUnavailable, match="cannot be imported .* pip install"):
-        energy.measured(lambda: None)
+        energy.measure_energy(lambda: None)
     called = []
     with pytest.raises(energy.EnergyUnavailable, match="cannot be imported"):
-        energy.compared({"a": lambda: called.append(1)}, rounds=1)
+        energy.compare_energy({"a": lambda: called.append(1)}, rounds=1)
     cases = [
         ({"old": True}, "must be 3.3 or later, got 3.2.0"),
         ({"broken": True}, "failed to start; codecarbon's warnings: No CPU tracking mode found."),
@@ -141,19 +141,19 @@ def test_reasons_are_told(monkeypatch):
     for options, reason in cases:
         stand_in(monkeypatch, **options)
         with pytest.raises(energy.EnergyUnavailable, match=reason):
-            energy.measured(lambda: time.sleep(0.001))
+            energy.measure_energy(lambda: time.sleep(0.001))
         assert not logger.filters
     assert not called
     with pytest.raises(ValueError, match="repeats must be an integer of at least 1"):
-        energy.measured(lambda: None, repeats=0)
+        energy.measure_energy(lambda: None, repeats=0)
     with pytest.raises(ValueError, match="rounds must be an integer of at least 1"):
-        energy.compared({}, rounds=0)
+        energy.compare_energy({}, rounds=0)
 
 
 def test_an_error_of_the_function_stops_the_tracker(monkeypatch):
     tracker = stand_in(monkeypatch)
     with pytest.raises(ZeroDivisionError):
-        energy.measured(lambda: 1 / 0)
+        energy.measure_energy(lambda: 1 / 0)
     assert tracker.made[0].stopped and not logger.filters
 
 
@@ -161,7 +161,7 @@ def test_functions_take_turns(monkeypatch):
     stand_in(monkeypatch)
     calls = []
     functions = {name: lambda name=name: (calls.append(name), time.sleep(0.001)) for name in "ab"}
-    table = energy.compared(functions, rounds=2, repeats=3)
+    table = energy.compare_energy(functions, rounds=2, repeats=3)
     assert "".join(calls) == "ab" + 2 * ("aaa" + "bbb")
     assert list(zip(table["name"], table["round"], strict=True)) == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
     assert {"joules", "cpu", "gpu", "ram", "seconds", "measured", "source"} <= set(table.columns)
@@ -174,7 +174,7 @@ def test_training_dense_and_pruned(monkeypatch):
     iris, settings = data.load("iris", source="packaged"), legcnet.SETTINGS["iris"]
     ensemble = initialise((4, 6, 3), 1, seed=0)
     keep = {"dense": torch.ones(1, 42, dtype=torch.bool), "pruned": torch.zeros(1, 42, dtype=torch.bool)}
-    table = diagnostics_energy.of_training(iris, settings, ensemble, keep, rounds=1)
+    table = diagnostics_energy.training_energy(iris, settings, ensemble, keep, rounds=1)
     assert list(table["name"]) == ["dense", "pruned"] and (table.joules > 0).all()
     assert [mask is keep[name] for (*_, mask), name in zip(seen[2:], keep, strict=True)] == [True, True]
 
@@ -193,10 +193,10 @@ def test_the_real_package(monkeypatch, tmp_path, capfd):
             sum(range(1000))
 
     try:
-        work = energy.measured(lambda: busy(0.8))
+        work = energy.measure_energy(lambda: busy(0.8))
     except energy.EnergyUnavailable as reason:
         pytest.skip(str(reason))
-    idle = energy.measured(lambda: (busy(0.1), time.sleep(0.7)))
+    idle = energy.measure_energy(lambda: (busy(0.1), time.sleep(0.7)))
     assert work.seconds >= 0.8 and work.joules == pytest.approx(work.cpu + work.gpu + work.ram)
     if not work.measured:
         assert work.cpu > 3 * idle.cpu

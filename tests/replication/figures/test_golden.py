@@ -96,7 +96,7 @@ def by_method(ax):
         pd.DataFrame({"method": name, "accuracy": 0.9 - i / 10 - np.arange(6) ** 2 / 100})
         for i, name in enumerate("abcd")
     ]
-    figures.by_method(pd.concat(parts), "accuracy", label="test accuracy", ax=ax)
+    figures.points_by_method(pd.concat(parts), "accuracy", label="test accuracy", ax=ax)
 
 
 @drawn

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from replication.figures._style import COLOURS, bars, look
+from replication.figures._style import COLOURS, bars, line_style
 
 # Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency",
 # IEEE TVCG 15(6), severity 1.0: they act on linear RGB.
@@ -74,7 +74,9 @@ def in_grey(draw):
     return np.asarray(figure.canvas.buffer_rgba())[..., :3] @ [0.2126, 0.7152, 0.0722]
 
 
-LINES = [in_grey(lambda ax, i=i: ax.plot([0.02, 0.5, 0.98], [0.5] * 3, ms=6, lw=1.3, **look(i))) for i in range(14)]
+LINES = [
+    in_grey(lambda ax, i=i: ax.plot([0.02, 0.5, 0.98], [0.5] * 3, ms=6, lw=1.3, **line_style(i))) for i in range(14)
+]
 BARS = [in_grey(lambda ax, i=i: ax.bar(0.5, 1, 1, **bars(i))) for i in range(14)]
 
 

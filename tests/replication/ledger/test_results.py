@@ -290,7 +290,7 @@ def test_format_number(number, text):
 
 def test_a_measured_cell_is_ours_alone():
     interval = stats.Interval(0.5, 0.4, 0.6, 7)
-    cell = Cell.measured("legcnet", "t", "iris", "ft", "q", interval, profile="smoke", note="x", reference="dense")
+    cell = Cell.from_interval("legcnet", "t", "iris", "ft", "q", interval, profile="smoke", note="x", reference="dense")
     assert (cell.published, cell.ours, cell.ci_low, cell.ci_high, cell.n) == (None, 0.5, 0.4, 0.6, 7)
     assert (cell.kind, cell.verdict, cell.outcome, cell.note) == ("measurement", "", "", "x")
     assert (cell.reference, cell.profile) == ("dense", "smoke")

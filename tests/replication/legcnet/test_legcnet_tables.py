@@ -110,7 +110,7 @@ def test_each_distinct_figure_is_judged_once(concluded):
 
 
 def test_every_figure_of_the_papers_json_is_judged_repeated_derived_or_no_result():
-    paper = figures.published()
+    paper = figures.published_figures()
     listed = {(figures.TABLES[table], key) for table, _, _, key, _ in figures.PRINTED}
     for table in figures.TABLES.values():
         for key in paper[table]["cancer"]:

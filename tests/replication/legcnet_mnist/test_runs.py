@@ -22,7 +22,7 @@ PT = WindowSettings(epochs=26, window=50, steps=3, max_lag=1)
 
 @pytest.fixture(scope="module")
 def outcomes(small):
-    return list(runs.fresh(small, seeds=(3, 4), effort=EFFORT, ft=FT, pt=PT))
+    return list(runs.fresh_outcomes(small, seeds=(3, 4), effort=EFFORT, ft=FT, pt=PT))
 
 
 def test_every_method_once_and_controls_with_the_same_count(outcomes):

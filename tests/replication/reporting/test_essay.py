@@ -113,7 +113,7 @@ def test_a_missing_column_is_named(tmp_path, table):
     with pytest.raises(ValueError, match=r"no column 'datset' \(did you mean dataset\?\)"):
         essay.select(table, datset="iris")
     with pytest.raises(ValueError, match="no column 'outcome'"):
-        essay.counted(table.drop(columns=["outcome"]))
+        essay.count_sentence(table.drop(columns=["outcome"]))
 
 
 def test_rows_are_selected_by_one_value_or_several(table):
@@ -124,10 +124,10 @@ def test_rows_are_selected_by_one_value_or_several(table):
 
 def test_verdicts_and_outcomes_are_counted(table):
     figures = essay.select(table, kind="figure")
-    assert essay.counted(figures, "verdict") == "identical in 2, within noise in 1 of 3"
+    assert essay.count_sentence(figures, "verdict") == "identical in 2, within noise in 1 of 3"
     epochs = essay.select(table, table="fewer_epochs")
-    assert essay.counted(epochs) == "does not hold in 1, undecided in 1, cannot be known in 1 of 3"
-    assert essay.counted(epochs, "outcome_alone") == essay.counted(epochs)
+    assert essay.count_sentence(epochs) == "does not hold in 1, undecided in 1, cannot be known in 1 of 3"
+    assert essay.count_sentence(epochs, "outcome_alone") == essay.count_sentence(epochs)
 
 
 def test_the_authors_trials_and_the_printed_one(table):
@@ -230,7 +230,7 @@ def test_numbers_are_told_by_the_least_and_the_largest():
 
 def test_what_has_no_rows_was_not_run(table):
     rows = essay.select(table, table="fewer_epochs")
-    assert essay.listing({"Epochs": rows, "None": rows.iloc[:0]}, essay.counted).splitlines() == [
+    assert essay.listing({"Epochs": rows, "None": rows.iloc[:0]}, essay.count_sentence).splitlines() == [
         "- Epochs: does not hold in 1, undecided in 1, cannot be known in 1 of 3.",
         "- None: not run.",
     ]

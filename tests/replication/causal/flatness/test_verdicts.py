@@ -73,7 +73,7 @@ def test_ruined_networks_are_left_out_and_named():
     assert "ruined and left out: random (seed 0)" in row.note
     rows[3]["test_accuracy"] = 0.5001
     assert found(rows)["random", "dense"].n == 3
-    assert flatness.ruined(frame(rows), classes=2).tolist() == [False] * 3 + [True] + [False] * 2  # chance is 0.5
+    assert flatness.is_ruined(frame(rows), classes=2).tolist() == [False] * 3 + [True] + [False] * 2  # chance is 0.5
 
 
 def test_a_dense_network_at_chance_is_ruined_with_all_its_ratios():
@@ -86,7 +86,7 @@ def test_a_dense_network_at_chance_is_ruined_with_all_its_ratios():
 
 def test_a_network_without_its_dense_twin_is_an_error():
     with pytest.raises(ValueError, match="a dense network for every seed and level, got none for 1 at 0.9"):
-        flatness.ruined(frame(by_seed("dense", [1.0]) + by_seed("causal", [1.0, 1.0])), classes=10)
+        flatness.is_ruined(frame(by_seed("dense", [1.0]) + by_seed("causal", [1.0, 1.0])), classes=10)
 
 
 def test_at_equal_accuracy_the_nearest_network_of_the_seed_is_the_reference():

@@ -7,7 +7,7 @@ import pytest
 from replication import ledger
 from replication.causal.phase_shift.abrupt import abrupt_power, abrupt_robustness, power_at
 from replication.causal.phase_shift.change_point import change_point
-from replication.causal.phase_shift.drops import wide
+from replication.causal.phase_shift.drops import pivot_curves
 
 ROOT = Path(__file__).parents[4]
 SEVEN = [0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98]
@@ -47,7 +47,7 @@ def test_the_one_abrupt_curve_loses_its_verdict_without_its_last_total_or_a_seed
     """MLP on MNIST, seven totals, three seeds: abrupt as a whole, not robustly, so that its claim is undecided."""
     path = ROOT / "replication" / "results" / "phase_shift-mnist_mlp.paper.json"
     rows = ledger.read_raw(path, ledger.read(path))
-    curve = wide(rows[rows.seed < 3], "causal", "test_accuracy")[SEVEN]
+    curve = pivot_curves(rows[rows.seed < 3], "causal", "test_accuracy")[SEVEN]
     points, runs = curve.columns.to_numpy(), curve.to_numpy()
     assert change_point(points, runs, axis="log_density").abrupt
     found = abrupt_robustness(points, runs, axis="log_density")

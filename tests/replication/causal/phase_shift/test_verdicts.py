@@ -112,7 +112,7 @@ def test_chosen_is_made_on_held_out_images():
     table = runs()
     table.loc[table.method == "causal", "valid_accuracy"] = 0.5
     table.loc[(table.method == "causal") & (table.level == 0.3), "valid_accuracy"] = 0.9
-    found = curves.chosen(table)
+    found = curves.chosen_sparsities(table)
     assert found.loc["causal", "sparsity"] == 0.3
     there = table[(table.method == "causal") & (table.level == 0.3)].test_accuracy.mean()
     assert found.loc["causal", "test_accuracy"] == pytest.approx(there) and found.loc["causal", "dense"] > 0.89
