@@ -96,7 +96,7 @@ def solver_cells(
     exponents : DataFrame
         Rows of `evidence.compare_exponents` with a column seed.
     exact : DataFrame
-        Rows of `evidence.compare_penalties` with a column seed.
+        Rows of `evidence.compare_exact` with a column seed.
     dataset, architecture, profile : str
         Data set, network and profile of the run.
 

@@ -68,7 +68,7 @@ def compare_solvers(store: InMemory, screen: lasso.Screen, *, sparsities: Sequen
     """Compare three solvers of the Lasso on the same records, with one Lasso per tensor (the 2024 protocol).
 
     The penalty lambda is where the screen prunes `sparsities` of the tensor. Such penalties are far below those at
-    which an exact solution has fewer weights than records; for these see `compare_penalties`.
+    which an exact solution has fewer weights than records; for these see `compare_exact`.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def _penalty(score: Tensor, sparsity: float) -> float:
     return float(score.kthvalue(max(1, round(sparsity * len(score)))).values)
 
 
-def compare_penalties(store: InMemory, *, fractions: Sequence[float]) -> pd.DataFrame:
+def compare_exact(store: InMemory, *, fractions: Sequence[float]) -> pd.DataFrame:
     """Compare exact solutions and the authors' solver at penalties given as fractions of `lambda_max`.
 
     Parameters

@@ -114,7 +114,7 @@ def solver_sentence(compared: pd.DataFrame, exact: pd.DataFrame, conditions: Seq
     compared : DataFrame
         Table of `evidence.compare_solvers`, of one seed or more.
     exact : DataFrame
-        Table of `evidence.compare_penalties`, of one seed or more.
+        Table of `evidence.compare_exact`, of one seed or more.
     conditions : sequence of Condition
         Condition of each seed's screen.
 

@@ -108,7 +108,7 @@ def test_compare_exponents(digits):
 
 def test_certified_solutions_have_no_gap_and_the_authors_have_one(digits):
     store, screen = recorded(digits)
-    table = evidence.compare_penalties(store, fractions=(1.0, 0.5, 0.1))
+    table = evidence.compare_exact(store, fractions=(1.0, 0.5, 0.1))
     assert (table.gap_exact <= 1e-6).all() and (table.kept_exact <= 59).all()
     assert (table[table.fraction < 1].gap_sgd > 1e-3).all()
     assert (table[table.fraction == 1].kept_exact == 0).all()  # null: nothing passes the largest penalty
