@@ -63,8 +63,8 @@ def optimism_sentences(means: pd.DataFrame, searches: pd.DataFrame) -> list[str]
         choices = searches[searches["method"] == method]
         inside = choices["chosen"] >= -choices["margin"]
         found.append(
-            f"**{method}**, mean optimism with its 95% interval. {_listed(kinds)}. Of {inside.sum()} choices within "
-            f"the margin, {choices['within'][inside].sum()} are so when reported."
+            f"**{method}**, mean optimism with its 95% interval. {_listed(kinds)}. Choices within the "
+            f"margin: {inside.sum()}, of which {choices['within'][inside].sum()} still when reported."
         )
     return found
 

@@ -35,13 +35,13 @@ def lesson_cells(
     profile : str
     seed : int, default 0
         Seed of the intervals' resamples.
-    agreements, claims : DataFrame
-        As for `shap_cells`.
-    reach, ratios, joules : DataFrame
+    agreements, claims : DataFrame, optional
+        As for `shap_cells`; both or neither.
+    reach, ratios, joules : DataFrame, optional
         As for `epsilon_cells`, `epsilon_ratio_cells` and `energy_cells`.
-    traps : mapping of str to DataFrame
+    traps : mapping of str to DataFrame, optional
         As for `trap_cells`, by method.
-    pixels, operations, times : DataFrame
+    pixels, operations, times : DataFrame, optional
         As for `pixel_cells`, `operation_cells` and `time_cells`.
 
     Returns

@@ -111,7 +111,7 @@ def list_skipped(has_run: Mapping[str, bool], why: str = "not run in this profil
     ----------
     has_run : mapping of str to bool
         For each part, such as "the authors' five trials on MNIST", whether it ran.
-    why : str
+    why : str, default "not run in this profile"
         The reason that all omitted parts share.
 
     Returns

@@ -156,10 +156,11 @@ def claims_b(counted: "Facts") -> dict[str, str]:
         found["controls"] = " ".join(controls)
     if drops:
         found["drop"] = f"An abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves."
-        if counted.drop_power:
+        if power := counted.drop_powers:
             found["drop"] += (
-                " Where these curves bend, so few networks would show a steep drop of the same depth with a power of "
-                f"{percent(counted.drop_power)}."
+                " Simulations estimate the power of this test for a straight fall of the same depth, from where the "
+                f"curve bends to the last sparsity: {listed(f'{100 * share:.0f}' for share in sorted(power))}% on the "
+                f"{count(len(power), 'curve')} with several networks, before any correction."
             )
     if flat:
         found["flatness"] = (

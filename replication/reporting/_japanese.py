@@ -126,7 +126,8 @@ def _claims_b(counted: Facts) -> dict[str, str]:
 
 
 def _power(counted: Facts) -> str:
-    """Return the power for a steep drop, in brackets."""
-    if not counted.drop_power:
+    """Return the power for a straight fall, in brackets."""
+    if not (power := counted.drop_powers):
         return ""
-    return f"(同じ深さの急な低下があっても、検出力は {percent(counted.drop_power, '〜')})"
+    shares = "、".join(f"{100 * share:.0f}%" for share in sorted(power))
+    return f"(同じ深さでまっすぐ落ちる場合の検出力は、模擬実験では {len(power)} 本について補正前で {shares})"

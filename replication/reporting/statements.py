@@ -65,8 +65,8 @@ class Facts:
         Number of these figures that the design of a run fixes, and of the identical ones among them.
     points : str
         Tested sparsities of paper B's accuracy against magnitude by dataset, such as "27 on mnist, 14 on cifar10".
-    drop_power : tuple of float or None
-        Smallest and largest power of the curves for a steep drop at the place where they bend.
+    drop_powers : tuple of float
+        Power of each curve with several networks for a straight fall from where it bends to the last sparsity.
     """
 
     theirs: Mapping[str, int]
@@ -82,7 +82,7 @@ class Facts:
     beside: Mapping[str, int] = field(default_factory=Counter)
     designed: tuple[int, int] = (0, 0)
     points: str = ""
-    drop_power: tuple[float, float] | None = None
+    drop_powers: tuple[float, ...] = ()
 
     @property
     def compared(self) -> int:
@@ -166,7 +166,7 @@ def facts(rows: Sequence[Row]) -> Facts:
         Counter(row["verdict"] for row in released if row["profile"]),
         (len(designed), sum(row["verdict"] == "identical" for row in designed)),
         ", ".join(f"{number} on {dataset}" for dataset, number in Counter(points).items()),
-        (min(power), max(power)) if power else None,
+        tuple(power),
     )
 
 

@@ -70,7 +70,7 @@ def measure_sentence(both: pd.DataFrame) -> str:
     """
     by_overlap, by_rank = both["overlap"].idxmin(), both["rank correlation"].idxmin()
     return (
-        f"By the overlap {by_overlap} changes rankings most, by the rank correlation {by_rank}: the two measures "
+        f"{by_overlap.capitalize()} lowers the overlap most, and {by_rank} the rank correlation: the two measures "
         f"{'agree' if by_overlap == by_rank else 'do not agree'}."
     )
 
@@ -117,7 +117,7 @@ def best_sentence(best: pd.DataFrame, accuracy: pd.DataFrame, *, sparsity: float
     """
     first, there = accuracy[ANOTHER_ORDER].idxmax(), best[best.sparsity == sparsity]
     return (
-        f"At sparsity {sparsity:.0%} {first} is the most accurate criterion without a disturbance, and remains so "
+        f"At sparsity {sparsity:.0%} {first} is the most accurate criterion without a disturbance, and is so "
         f"under {(there.best == first).sum()} of {len(there)} disturbances. The mean over criteria of the largest fall "
         f"is {(accuracy[ANOTHER_ORDER] - accuracy.min(axis=1)).mean():.2f}."
     )

@@ -2,8 +2,8 @@
 
 The authors' release has runs of ShrinkBench in which causal pruning is at chance before fine-tuning at every
 compression. `before_fine_tuning` prunes one network of our own by every fit, by the mean squared gradient of the same
-records, by magnitude and at random, and measures accuracy without any further training. `study_agreement` measures how
-much of each fit's ranking is the mean squared gradient, which uses no loss change.
+records, by magnitude and at random, and measures accuracy without any further training. `agreement.agreement` measures
+how much of each fit's ranking is the mean squared gradient, which uses no loss change.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Can an abrupt drop be told from a smooth one here? Re-fits of a curve, and simulated curves of known shape."""
+"""Robustness and power of the test for an abrupt drop: re-fits of a curve, and simulated curves of known shape."""
 
 from dataclasses import dataclass
 
@@ -59,14 +59,15 @@ def abrupt_power(
     corner: float,
     drop: float,
     noise: ArrayLike,
+    offset: ArrayLike = 0.0,
     axis: str = "sparsity",
     simulations: int = 100,
     seed: int = 0,
 ) -> float:
-    """Return the share of simulated steep drops that `change_point` calls abrupt at these sparsities.
+    """Return the share of simulated drops that `change_point` calls abrupt at these sparsities.
 
     Each run is a plateau up to `corner`, then a straight fall by `drop` (along `axis`) to the last sparsity, with
-    independent normal noise.
+    independent normal noise, and with a normal offset of its own on either side of the corner.
 
     Parameters
     ----------
@@ -79,7 +80,9 @@ def abrupt_power(
     drop : float
         Size of the fall, in units of accuracy.
     noise : float or array (p,)
-        Standard deviation of the noise, in units of accuracy, at each sparsity.
+        Standard deviation of the noise at each sparsity, in units of accuracy.
+    offset : float or array (p,), default 0.0
+        Standard deviation of the offsets at each sparsity, in units of accuracy.
     axis : str, default "sparsity"
         As in `change_point`.
     simulations : int, default 100
@@ -101,17 +104,23 @@ def abrupt_power(
         raise ValueError(f"corner must lie between the first and the last sparsity, got {corner!r}")
     x, at = (points, corner) if axis == "sparsity" else (-np.log10(1 - points), -np.log10(1 - corner))
     curve = -drop * np.clip((x - at) / (x[-1] - at), 0, None)
+    side = (points > corner).astype(int)
     found = 0
     for number in range(simulations):
         drawn = curve + np.asarray(noise) * rng.standard_normal((runs, len(points)))
+        drawn += np.asarray(offset) * rng.standard_normal((runs, 2))[:, side]
         found += change_point(points, drawn, axis=axis, resamples=99, seed=number).abrupt
     return found / simulations
 
 
 def power_at(
-    point: ChangePoint, sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "sparsity", simulations: int = 25
+    point: ChangePoint, sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "sparsity", simulations: int
 ) -> float | None:
-    """Return the power for a steep drop at a curve's critical sparsity, as deep and with as much noise as the curve.
+    """Return the power for a straight fall from a curve's critical sparsity to its last sparsity.
+
+    The fall is as deep as the curve's, and the runs differ as the curve's do: on either side of the corner a run has
+    an offset, because the deviations of a run persist over sparsities, and independent noise. The power is that of
+    `change_point` alone, without re-fits and without a correction for the number of curves.
 
     Parameters
     ----------
@@ -120,12 +129,11 @@ def power_at(
     sparsity : array (p,)
         Increasing sparsities.
     accuracy : array (s, p)
-        One row for each run. The noise is the standard deviation between runs, pooled on either side of the corner.
+        One row for each run.
     axis : str, default "sparsity"
         As in `abrupt_power`.
-    simulations : int, default 25
-        Curves drawn. The standard error of the power is then at most 0.1, which is enough to tell a test that could
-        have found a steep drop from one that could not.
+    simulations : int
+        Number of simulated curves.
 
     Returns
     -------
@@ -136,8 +144,22 @@ def power_at(
     corner = point.critical_sparsity
     if len(runs) == 1 or corner is None or not points[0] <= corner < points[-1]:
         return None
-    variance, noise = runs.var(axis=0, ddof=1), np.empty(len(points))
+    noise, offset = np.empty(len(points)), np.empty(len(points))
     for side in (points <= corner, points > corner):
-        noise[side] = np.sqrt(variance[side].mean())
+        noise[side], offset[side] = _spread(runs[:, side])
     options = {"runs": len(runs), "corner": corner, "drop": float(np.ptp(runs.mean(0))), "noise": noise}
-    return abrupt_power(points, **options, axis=axis, simulations=simulations)
+    return abrupt_power(points, **options, offset=offset, axis=axis, simulations=simulations)
+
+
+def _spread(runs: np.ndarray) -> tuple[float, float]:
+    """Return the standard deviations of the noise and of the offsets of runs (s, p), by analysis of variance.
+
+    At a single point the two cannot be told apart: all is noise.
+    """
+    count, points = runs.shape
+    if points == 1:
+        return float(runs.std(ddof=1)), 0.0
+    means = runs.mean(axis=1, keepdims=True)
+    residual = runs - means - runs.mean(axis=0) + runs.mean()
+    noise = (residual**2).sum() / ((count - 1) * (points - 1))
+    return float(np.sqrt(noise)), float(np.sqrt(max(means.var(ddof=1) - noise / points, 0.0)))

@@ -4,12 +4,16 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ccprune.stats import Interval
 from replication.causal.phase_shift.abrupt import abrupt_robustness, power_at
 from replication.causal.phase_shift.change_point import FEWEST_POINTS, ChangePoint, change_point
 from replication.ledger.cell import Cell
+from replication.ledger.paired import share_interval
 
 #: Methods under which the paper claims an abrupt drop.
 CLAIMED_DROPS = frozenset({"causal"})
+#: Simulated curves for the power of one curve.
+SIMULATIONS = 40
 
 
 def pivot_curves(curves: pd.DataFrame, method: str, value: str) -> pd.DataFrame:
@@ -54,14 +58,28 @@ def critical_points(curves: pd.DataFrame) -> dict[str, ChangePoint]:
     return found
 
 
-def drop_powers(points: Mapping[str, ChangePoint], curves: pd.DataFrame) -> dict[str, float]:
-    """The power for a steep drop at the critical sparsity of the methods whose drop the paper claims, where known."""
+def drop_powers(points: Mapping[str, ChangePoint], curves: pd.DataFrame) -> dict[str, Interval]:
+    """Estimate the power for the drop of each method whose drop the paper claims, as `power_at`.
+
+    Parameters
+    ----------
+    points : mapping of str to ChangePoint
+        Result of `critical_points`.
+    curves : DataFrame
+        Rows of `runs.curves`.
+
+    Returns
+    -------
+    dict of Interval
+        By method, where the power can be estimated, with the exact 95% interval over the simulations.
+    """
     found = {}
     for method in [name for name in points if name in CLAIMED_DROPS]:
         table = pivot_curves(curves, method, "test_accuracy").dropna()
-        power = power_at(points[method], table.columns.to_numpy(), table.to_numpy(), axis="log_density")
+        options = {"axis": "log_density", "simulations": SIMULATIONS}
+        power = power_at(points[method], table.columns.to_numpy(), table.to_numpy(), **options)
         if power is not None:
-            found[method] = power
+            found[method] = share_interval(round(power * SIMULATIONS), SIMULATIONS)
     return found
 
 
@@ -70,7 +88,7 @@ def drop_cells(
     curves: pd.DataFrame,
     table: str,
     where: Mapping[str, str],
-    powers: Mapping[str, float],
+    powers: Mapping[str, Interval],
 ) -> list[Cell]:
     """The critical sparsity of every method, and whether the drop there is abrupt.
 
@@ -90,7 +108,7 @@ def drop_cells(
             outcome = "holds" if again.kept == again.fits else "undecided"
             note += f"; abrupt in {again.kept} of {again.fits} re-fits without an end point or a run"
         if method in powers:
-            note += f"; power for a steep drop there {100 * powers[method]:.0f}%"
+            note += f"; power for a straight fall from there to the last sparsity {100 * powers[method].estimate:.0f}%"
         ends = (point.low, point.high) if runs > 1 else (None, None)  # one run shows no spread
         numbers = {"ours": point.critical_sparsity, "ci_low": ends[0], "ci_high": ends[1], "n": runs}
         p_value = max(point.p_line, point.p_smooth)

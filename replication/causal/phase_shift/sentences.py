@@ -96,7 +96,7 @@ def chosen_sentence(chosen: pd.DataFrame) -> str:
     -------
     str
     """
-    found = ", ".join(f"{name} {level:g}" for name, level in chosen.sparsity.items() if name != "dense")
+    found = ", ".join(f"{name} {level:g}" for name, level in chosen.sparsity.items())
     return f"Sparsities chosen by the rule: {found}."
 
 
@@ -120,16 +120,16 @@ def claims_sentence(
     """
     parts, runs = [], max(cell.n for cell in differences)
     for reference in dict.fromkeys(cell.reference for cell in differences):
-        chosen_ = [cell for cell in differences if cell.reference == reference]
-        furthest = max(chosen_, key=lambda cell: abs(cell.ours))
+        cells = [cell for cell in differences if cell.reference == reference]
+        furthest = max(cells, key=lambda cell: abs(cell.ours))
         if runs == 1:  # one seed has no interval, so nothing is shown to be better or worse
-            words = f"higher at {sum(c.ours > 0 for c in chosen_)} and lower at {sum(c.ours < 0 for c in chosen_)}"
+            words = f"higher at {sum(c.ours > 0 for c in cells)} and lower at {sum(c.ours < 0 for c in cells)}"
         else:
-            better = sum(cell.ci_low is not None and cell.ci_low > 0 for cell in chosen_)
-            worse = sum(cell.ci_high is not None and cell.ci_high < 0 for cell in chosen_)
+            better = sum(cell.ci_low is not None and cell.ci_low > 0 for cell in cells)
+            worse = sum(cell.ci_high is not None and cell.ci_high < 0 for cell in cells)
             words = f"better at {better} and worse at {worse}"
         parts.append(
-            f"against {reference} {words} of {len(chosen_)} sparsities (furthest {furthest.ours:+.3f} at "
+            f"against {reference} {words} of {len(cells)} sparsities (furthest {furthest.ours:+.3f} at "
             f"{furthest.sparsity:g})"
         )
     causal = points.get("causal")

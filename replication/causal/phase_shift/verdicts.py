@@ -48,8 +48,8 @@ def cells(raw: pd.DataFrame, content: Mapping[str, Any]) -> list[Cell]:
         points = critical_points(curves)
         powers = drop_powers(points, curves)
         found += drop_cells(points, curves, f"abrupt_drop_{schedule}", where, powers)
-        names = {"table": f"abrupt_power_{schedule}", "quantity": "power"}
-        found += [Cell(**where, **names, method=method, ours=power) for method, power in powers.items()]
+        names = where | {"table": f"abrupt_power_{schedule}", "quantity": "power"}
+        found += [Cell.from_interval(**names, method=method, interval=power) for method, power in powers.items()]
         found += chosen_cells(curves, f"chosen_{schedule}", where, used["held_out"])
     rewound = raw[raw.study == "protocol_2024"]
     if len(rewound):

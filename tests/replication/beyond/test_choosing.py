@@ -25,7 +25,9 @@ def test_optimism_counts_the_choices_that_stay_within_the_margin():
         | {"chosen": [0.0, -0.01, -0.5], "within": [True, False, False]}
     )
     (text,) = optimism_sentences(searches, searches)
-    assert "Above 0: iris (+0.110," in text and text.endswith("Of 2 choices within the margin, 1 are so when reported.")
+    assert "Above 0: iris (+0.110," in text and text.endswith(
+        "Choices within the margin: 2, of which 1 still when reported."
+    )
 
 
 def test_a_score_without_a_knee_has_nothing_to_keep():
