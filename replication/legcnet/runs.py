@@ -93,15 +93,16 @@ def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5,
     """
     starts = authors.initial_weights(data.name)
     has_masks = data.name in authors.released_masks()
-    most = len(authors.masks(data.name, "ft")) if has_masks else len(starts)
+    released = {method: authors.masks(data.name, method) for method in ("ft", "pt")} if has_masks else {}
+    most = min(map(len, (starts, *released.values())))
     if not 1 <= trials <= most:
         raise ValueError(f"trials must be from 1 to {most}, the number that the authors released, got {trials}")
     ensemble = stack_mlps(starts[:trials], output=settings.output)
     count = ensemble.weights.shape[1]
     keep = {"dense": torch.ones(trials, count, dtype=torch.bool)}
     for method in ("ft", "pt"):
-        if has_masks:
-            keep[method] = masks_from_lists(authors.masks(data.name, method)[:trials], count)
+        if method in released:
+            keep[method] = masks_from_lists(released[method][:trials], count)
         else:
             keep[method] = legcnet.masks(ensemble, data, settings, method=method)
     removed = (~keep["ft"]).sum(1)

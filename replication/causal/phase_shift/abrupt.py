@@ -154,7 +154,7 @@ def power_at(
 def _spread(runs: np.ndarray) -> tuple[float, float]:
     """Return the standard deviations of the noise and of the offsets of runs (s, p), by analysis of variance.
 
-    At a single point the two cannot be told apart: all is noise.
+    A single point cannot separate the two. The whole deviation then counts as noise.
     """
     count, points = runs.shape
     if points == 1:
