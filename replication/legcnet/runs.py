@@ -92,8 +92,9 @@ def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5,
     LEGCNet, arXiv 2308.09955, tables 1 to 3.
     """
     starts = authors.initial_weights(data.name)
-    has_masks = data.name in authors.released_masks()
-    released = {method: authors.masks(data.name, method) for method in ("ft", "pt")} if has_masks else {}
+    released = {}
+    if data.name in authors.released_masks():
+        released = {method: authors.masks(data.name, method) for method in ("ft", "pt")}
     most = min(map(len, (starts, *released.values())))
     if not 1 <= trials <= most:
         raise ValueError(f"trials must be from 1 to {most}, the number that the authors released, got {trials}")
