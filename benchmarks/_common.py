@@ -19,15 +19,15 @@ from threadpoolctl import threadpool_limits
 from replication import ledger
 from replication.data import Dataset, load
 from replication.ledger.environment import environment
-from replication.legcnet import procedure as legcnet
+from replication.legcnet.settings import SETTINGS, Settings
 from replication.networks.ensemble import MLPBatch, initialise
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def cancer() -> tuple[Dataset, legcnet.Settings, MLPBatch]:
+def cancer() -> tuple[Dataset, Settings, MLPBatch]:
     """Paper A's cancer network, 9-6-1 with 60 weights, on the packaged data; one fresh initialisation."""
-    data, settings = load("cancer"), legcnet.SETTINGS["cancer"]
+    data, settings = load("cancer"), SETTINGS["cancer"]
     return data, settings, initialise((9, settings.hidden, 1), 1, seed=0)
 
 

@@ -11,8 +11,8 @@ import numba
 import pandas as pd
 
 from replication.data import DataUnavailable, load, tabular
-from replication.legcnet.procedure import SETTINGS
 from replication.legcnet.runs import fresh_runs
+from replication.legcnet.settings import SETTINGS
 
 MINUTES = 20  # claim for 200 networks x 6 datasets on 2 cores
 

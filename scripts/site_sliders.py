@@ -12,7 +12,7 @@ from PIL import Image
 
 from replication.data import load
 from replication.figures import interactive
-from replication.legcnet import procedure as legcnet
+from replication.legcnet.settings import SETTINGS
 from replication.networks import initialise, trajectory
 
 #: Lessons whose figure has these knobs.
@@ -91,7 +91,7 @@ def _figure(parameters: Mapping[str, Any]) -> interactive.Interactive:
     """Return the figure of a run of the lesson."""
     network = parameters["network"]
     data = load(parameters["dataset"], preprocessing="authors", source="packaged")
-    settings = legcnet.SETTINGS[parameters["dataset"]]
+    settings = SETTINGS[parameters["dataset"]]
     early, (x, y) = settings.pt, (data.x_train, data.y_train)
     sizes = (x.shape[1], settings.hidden, y.shape[1])
     start = initialise(sizes, network + 1, seed=parameters["seed"], scale=settings.scale).select([network])

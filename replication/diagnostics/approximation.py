@@ -21,6 +21,7 @@ from replication.diagnostics._ball_bound import largest_possible, layers_of
 from replication.diagnostics._ball_search import check_radius, largest_in_ball, largest_on
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import run
+from replication.legcnet.settings import Settings
 from replication.networks import models
 from replication.networks.ensemble import MLPBatch, initialise
 from replication.networks.masks import remove_lowest, remove_random
@@ -76,7 +77,7 @@ def upper_bound(dense: nn.Module, pruned: nn.Module, *, radius: float = 1.0, box
 
 def epsilons_by_width(
     data: Dataset,
-    settings: legcnet.Settings,
+    settings: Settings,
     *,
     widths: Sequence[int] = WIDTHS,
     seeds: int = 5,

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from replication.data import Dataset
 from replication.ledger.energy import EnergyUnavailable, compare_energy
-from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import run
+from replication.legcnet.settings import Settings
 from replication.networks.ensemble import MLPBatch
 
 __all__ = ["EnergyUnavailable", "training_energy"]
@@ -17,7 +17,7 @@ __all__ = ["EnergyUnavailable", "training_energy"]
 
 def training_energy(
     data: Dataset,
-    settings: legcnet.Settings,
+    settings: Settings,
     ensemble: MLPBatch,
     keep: Mapping[str, Tensor],
     *,

@@ -18,8 +18,8 @@ from replication.diagnostics.explanations import background_sample, importance, 
 from replication.diagnostics.shap_agreement import agreement
 from replication.ledger.cell import NOISE_FLOOR
 from replication.ledger.claims import higher
-from replication.legcnet import procedure as legcnet
 from replication.legcnet.runs import CONTROLS, fresh_masks, run
+from replication.legcnet.settings import Settings
 from replication.networks import models
 from replication.networks.ensemble import initialise
 from replication.networks.training import Trained
@@ -32,7 +32,7 @@ _KEY = 2_000_000
 
 def fresh_importances(
     data: Dataset,
-    settings: legcnet.Settings,
+    settings: Settings,
     *,
     seeds: int,
     seed: int = 0,

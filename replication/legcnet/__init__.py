@@ -12,21 +12,17 @@ if TYPE_CHECKING:
     from replication.legcnet.choices import agreement
     from replication.legcnet.figures import PRINTED, figure, fresh_cells, published_figures, single_range
     from replication.legcnet.procedure import (
-        AUTHORS_MIN_RANGE,
-        SETTINGS,
         SIGNIFICANCE,
         ExponentsAndRisk,
-        Settings,
-        WindowSettings,
         exponents_and_risk,
         granger_tests,
         keep_masks,
         masks,
-        with_recording,
     )
     from replication.legcnet.rankings import shifted_p_value
     from replication.legcnet.repaired_verdicts import control_cells
     from replication.legcnet.runs import CONTROLS, fresh_runs, rerun_authors, run
+    from replication.legcnet.settings import AUTHORS_MIN_RANGE, SETTINGS, Settings, WindowSettings, with_recording
     from replication.legcnet.verdicts import author_cells, comparisons
 
 __all__ = [
@@ -61,14 +57,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AUTHORS_MIN_RANGE": "procedure",
+    "AUTHORS_MIN_RANGE": "settings",
     "CONTROLS": "runs",
     "SIGNIFICANCE": "procedure",
     "PRINTED": "figures",
-    "SETTINGS": "procedure",
+    "SETTINGS": "settings",
     "ExponentsAndRisk": "procedure",
-    "Settings": "procedure",
-    "WindowSettings": "procedure",
+    "Settings": "settings",
+    "WindowSettings": "settings",
     "agreement": "choices",
     "author_cells": "verdicts",
     "by_hand_cells": "by_hand",
@@ -88,7 +84,7 @@ _MODULES = {
     "single_range": "figures",
     "granger_tests": "procedure",
     "trajectory_cells": "cells",
-    "with_recording": "procedure",
+    "with_recording": "settings",
 }
 
 

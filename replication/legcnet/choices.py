@@ -8,7 +8,8 @@ from torch import Tensor
 
 from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.procedure import ExponentsAndRisk, Settings, WindowSettings
+from replication.legcnet.procedure import ExponentsAndRisk
+from replication.legcnet.settings import Settings, WindowSettings
 from replication.networks.ensemble import MLPBatch
 from replication.networks.masks import jaccard_pruned
 
@@ -20,7 +21,7 @@ class Choice:
     Attributes
     ----------
     recording : mapping, default empty
-        Fields of `procedure.WindowSettings` with another value.
+        Fields of `settings.WindowSettings` with another value.
     risk : str, default "test"
         As in `procedure.exponents_and_risk`.
     test : str, default "ssr_chi2"

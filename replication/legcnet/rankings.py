@@ -11,6 +11,7 @@ from ccprune._util.checks import require_at_least
 from ccprune.granger import GrangerResult, granger_test
 from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
+from replication.legcnet.settings import Settings
 from replication.networks._train_torch import outputs
 from replication.networks.ensemble import MLPBatch
 
@@ -46,7 +47,7 @@ def rankings(
     ensemble: MLPBatch,
     trained: Tensor,
     data: Dataset,
-    settings: legcnet.Settings,
+    settings: Settings,
     *,
     shifts: int = 39,
     seed: int = 0,

@@ -10,8 +10,8 @@ from torch import Tensor
 from replication.data import Dataset, authors, tabular
 from replication.legcnet import figures
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.procedure import SETTINGS
 from replication.legcnet.runs import run
+from replication.legcnet.settings import NOT_FOUND, SETTINGS, with_recording
 from replication.networks.ensemble import MLPBatch, initialise, stack_mlps
 from replication.networks.masks import masks_from_lists
 from replication.networks.training import Trained
@@ -83,7 +83,7 @@ class ReleasedTrials:
 def load(files: Literal["authors", "planted"], trials: int, *, seed: int = 0) -> ReleasedTrials:
     """Load what the authors released of their trials, or make stand-ins whose settings are known.
 
-    The stand-ins have packaged data, fresh networks and the settings of `procedure.SETTINGS`, with three changes that
+    The stand-ins have packaged data, fresh networks and the settings of `settings.SETTINGS`, with three changes that
     `ReleasedTrials.truth` states: fewer lags for PT on iris, other lags for the row without masks, and a dense row of a
     softmax unit whose gradient is summed over the outputs.
 
@@ -135,7 +135,7 @@ def _authors(trials: int) -> ReleasedTrials:
         row["epochs_dense"],
         (row["accuracy_dense"], row["f1_dense"]),
     )
-    return ReleasedTrials(data, starts, masks, rows, dense, unknown=legcnet.NOT_FOUND)
+    return ReleasedTrials(data, starts, masks, rows, dense, unknown=NOT_FOUND)
 
 
 def _planted(trials: int, seed: int) -> ReleasedTrials:
@@ -145,7 +145,7 @@ def _planted(trials: int, seed: int) -> ReleasedTrials:
         for name, each in data.items()
     }
     iris = SETTINGS["iris"]
-    fewer = legcnet.with_recording(iris, "pt", max_lag=iris.pt.max_lag // 2)
+    fewer = with_recording(iris, "pt", max_lag=iris.pt.max_lag // 2)
     masks = {
         (name, method): legcnet.masks(
             starts[name], data[name], fewer if (name, method) == ("iris", "pt") else SETTINGS[name], method=method
@@ -153,7 +153,7 @@ def _planted(trials: int, seed: int) -> ReleasedTrials:
         for method in ("ft", "pt")
         for name in data
     }
-    other = legcnet.with_recording(iris, "pt", max_lag=_PLANTED_LAGS)
+    other = with_recording(iris, "pt", max_lag=_PLANTED_LAGS)
     keep = legcnet.masks(starts["iris"], data["iris"], other, method="pt")
     rows = {"iris": _figures(run(data["iris"], iris, starts["iris"], keep), 0) | {"kept": int(keep[0].sum())}}
     truth = (

@@ -15,6 +15,7 @@ from replication.data import Dataset
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.rankings import RANDOM, REVERSED, TESTS, Rankings, rankings
 from replication.legcnet.runs import CHUNK, run
+from replication.legcnet.settings import Settings
 from replication.networks.ensemble import MLPBatch, initialise
 from replication.networks.training import Trained, accuracy, advance
 
@@ -87,7 +88,7 @@ def mask(ranks: Tensor, share: float, sizes: tuple[int, int, int], *, matched: s
 
 def runs(
     data: Dataset,
-    settings: legcnet.Settings,
+    settings: Settings,
     *,
     seeds: int,
     shares: Sequence[float] = (0.1, 0.3, 0.5),
@@ -152,7 +153,7 @@ def _alone(p_values: Mapping[str, Tensor]) -> list[pd.DataFrame]:
 
 
 def _retrained(
-    data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: Mapping[tuple[str, str, float], Tensor]
+    data: Dataset, settings: Settings, ensemble: MLPBatch, keep: Mapping[tuple[str, str, float], Tensor]
 ) -> pd.DataFrame:
     """One row per mask and network. Equal masks of one network are trained once."""
     keys = [key for key in keep for _ in range(len(ensemble))]
@@ -178,9 +179,7 @@ def _retrained(
     return rows.assign(accuracy_at_budget=rows.accuracy_at_budget.where(rows.matched == "count"))
 
 
-def _accuracy_at_budget(
-    data: Dataset, settings: legcnet.Settings, stopped: Trained, keep: Tensor, wanted: Tensor
-) -> Tensor:
+def _accuracy_at_budget(data: Dataset, settings: Settings, stopped: Trained, keep: Tensor, wanted: Tensor) -> Tensor:
     """Test accuracy (B,) after the whole budget of epochs, NaN where not wanted; training goes on where it stopped."""
     found = torch.where(wanted, stopped.test_accuracy, torch.nan)
     for epoch in stopped.epochs[wanted & stopped.reached].unique():

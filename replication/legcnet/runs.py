@@ -10,6 +10,7 @@ from torch import Tensor
 
 from replication.data import Dataset, authors
 from replication.legcnet import procedure as legcnet
+from replication.legcnet.settings import Settings
 from replication.networks.ensemble import MLPBatch, initialise, stack_mlps
 from replication.networks.masks import masks_from_lists, remove_lowest, remove_random
 from replication.networks.training import Trained, accuracy, macro_f1, train
@@ -22,7 +23,7 @@ CHUNK = 50
 _CONTROL_KEY = 1_000_000
 
 
-def run(data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: Tensor, *, stop: bool = True) -> Trained:
+def run(data: Dataset, settings: Settings, ensemble: MLPBatch, keep: Tensor, *, stop: bool = True) -> Trained:
     """Retrain networks from their initial weights under masks, to the benchmark or for the whole budget.
 
     Parameters
@@ -56,7 +57,7 @@ def run(data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: Ten
     )
 
 
-def rerun_authors(data: Dataset, settings: legcnet.Settings, *, trials: int = 5, seed: int = 0) -> pd.DataFrame:
+def rerun_authors(data: Dataset, settings: Settings, *, trials: int = 5, seed: int = 0) -> pd.DataFrame:
     """Re-run the authors' trials with their initial weights and masks.
 
     Methods: dense; ft and pt with the released masks, or for vowel, where none are released, with masks derived from
@@ -142,7 +143,7 @@ class Fresh:
 
 def fresh_masks(
     data: Dataset,
-    settings: legcnet.Settings,
+    settings: Settings,
     *,
     seeds: int,
     seed: int = 0,
@@ -201,7 +202,7 @@ def fresh_masks(
 
 def fresh_runs(
     data: Dataset,
-    settings: legcnet.Settings,
+    settings: Settings,
     *,
     seeds: int,
     seed: int = 0,
@@ -267,7 +268,7 @@ def _after_training(data: Dataset, trained: Trained, keep: Tensor, name: str) ->
     )
 
 
-def _rows(data: Dataset, settings: legcnet.Settings, ensemble: MLPBatch, keep: dict[str, Tensor]) -> pd.DataFrame:
+def _rows(data: Dataset, settings: Settings, ensemble: MLPBatch, keep: dict[str, Tensor]) -> pd.DataFrame:
     copies = ensemble.select(list(range(len(ensemble))) * len(keep))
     masks = torch.cat(list(keep.values()))
     stopped, whole = (run(data, settings, copies, masks, stop=stop) for stop in (True, False))

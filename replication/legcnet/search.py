@@ -9,8 +9,8 @@ import torch
 from replication.data import Dataset
 from replication.ledger import Cell, row_cells
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.procedure import Settings
 from replication.legcnet.runs import run
+from replication.legcnet.settings import Settings
 from replication.networks.ensemble import OUTPUTS, MLPBatch, stack_mlps
 from replication.networks.training import accuracy, advance, macro_f1, outputs
 

@@ -10,8 +10,8 @@ from replication.ledger.cell import Cell
 from replication.ledger.claims import fewer_epochs, higher
 from replication.ledger.paired import share_interval
 from replication.legcnet import figures
-from replication.legcnet.procedure import NOT_FOUND, SETTINGS
 from replication.legcnet.runs import CONTROLS
+from replication.legcnet.settings import NOT_FOUND, SETTINGS
 
 #: An accuracy or F1 lower by less than this counts as kept: one percentage point. The paper names no margin.
 MARGIN = 0.01

@@ -21,7 +21,7 @@ from ccprune.training import fit
 from replication.causal.known_answers import Question, questions
 from replication.data.synthetic import Problem
 from replication.ledger import Cell, row_cells
-from replication.legcnet.procedure import AUTHORS_MIN_RANGE
+from replication.legcnet.settings import AUTHORS_MIN_RANGE
 
 STATES = ("start", "trained")
 _STEPS = 500

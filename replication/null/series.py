@@ -11,7 +11,8 @@ from ccprune.granger import GrangerResult, benjamini_hochberg, granger_test
 from ccprune.lyapunov import windowed_exponents
 from ccprune.stats import mean_interval
 from replication.ledger import Cell
-from replication.legcnet.procedure import SIGNIFICANCE, WindowSettings
+from replication.legcnet.procedure import SIGNIFICANCE
+from replication.legcnet.settings import WindowSettings
 
 KINDS = ("white noise", "AR(1)", "random walk")
 AR_COEFFICIENT = 0.9

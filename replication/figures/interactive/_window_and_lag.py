@@ -14,10 +14,11 @@ from ccprune.lyapunov import windowed_exponents
 from replication.figures.interactive._drawing import exponents_and_p_values
 from replication.figures.interactive._figure import Interactive, increasing, slider
 from replication.legcnet import procedure as legcnet
+from replication.legcnet.settings import WindowSettings
 
 
 def window_and_lag(
-    weights: Tensor, risk: Tensor, *, recording: legcnet.WindowSettings, windows: Sequence[int], lags: Sequence[int]
+    weights: Tensor, risk: Tensor, *, recording: WindowSettings, windows: Sequence[int], lags: Sequence[int]
 ) -> Interactive:
     """Show exponents, p-values and the weights that LEGCNet prunes, for a selected window length and number of lags.
 

@@ -10,7 +10,8 @@ from ccprune.lyapunov import exponents_of
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits, order
 from replication.legcnet.mnist.training import RATE, predictions, squared_error
-from replication.legcnet.procedure import ExponentsAndRisk, WindowSettings
+from replication.legcnet.procedure import ExponentsAndRisk
+from replication.legcnet.settings import WindowSettings
 from replication.networks.stacked import ModelBatch, concatenated
 
 # The paper prunes the last two layers of this network, 1,800 of its weights; its masks are indices into these.

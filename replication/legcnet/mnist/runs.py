@@ -11,7 +11,8 @@ from replication.data import authors_mnist
 from replication.legcnet.mnist.recording import ALL, FT, LAST_TWO, PT, dense_run, keep_mask, whole_masks
 from replication.legcnet.mnist.rows import BATCH_SIZE, Digits
 from replication.legcnet.mnist.training import BENCHMARK, BUDGET, Trained, measure, stop_at_benchmark, train
-from replication.legcnet.procedure import ExponentsAndRisk, WindowSettings
+from replication.legcnet.procedure import ExponentsAndRisk
+from replication.legcnet.settings import WindowSettings
 from replication.networks.masks import jaccard_pruned, remove_lowest, remove_random
 from replication.networks.models import legcnet_mnist
 from replication.networks.stacked import ModelBatch, stack_models

@@ -24,6 +24,7 @@ from replication.diagnostics.approximation import largest_in_ball, largest_on, u
 from replication.figures.approximation import epsilon_by_width
 from replication.legcnet import procedure as legcnet
 from replication.legcnet import runs as legcnet_runs
+from replication.legcnet.settings import SETTINGS
 from replication.networks.ensemble import initialise
 from replication.networks.masks import remove_lowest
 
@@ -267,7 +268,7 @@ def test_errors_name_the_argument():
 
 @pytest.fixture(scope="module")
 def iris():
-    settings = legcnet.SETTINGS["iris"]
+    settings = SETTINGS["iris"]
     return data.load("iris", source="packaged"), replace(settings, budget=30, pt=replace(settings.pt, max_lag=8))
 
 

@@ -14,7 +14,7 @@ import torch
 from replication import data
 from replication.diagnostics import energy as diagnostics_energy
 from replication.ledger import energy
-from replication.legcnet import procedure as legcnet
+from replication.legcnet.settings import SETTINGS
 from replication.networks.ensemble import initialise
 
 logger = logging.getLogger("codecarbon")
@@ -171,7 +171,7 @@ def test_training_dense_and_pruned(monkeypatch):
     stand_in(monkeypatch)
     seen = []
     monkeypatch.setattr(diagnostics_energy, "run", lambda *arguments: (seen.append(arguments), time.sleep(0.001)))
-    iris, settings = data.load("iris", source="packaged"), legcnet.SETTINGS["iris"]
+    iris, settings = data.load("iris", source="packaged"), SETTINGS["iris"]
     ensemble = initialise((4, 6, 3), 1, seed=0)
     keep = {"dense": torch.ones(1, 42, dtype=torch.bool), "pruned": torch.zeros(1, 42, dtype=torch.bool)}
     table = diagnostics_energy.training_energy(iris, settings, ensemble, keep, rounds=1)

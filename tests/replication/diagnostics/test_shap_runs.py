@@ -14,8 +14,8 @@ from replication.diagnostics.explanations import background_sample, importance, 
 from replication.diagnostics.shap_runs import NOISE_FLOOR, agreements, claims, fresh_importances
 from replication.legcnet import procedure as legcnet
 from replication.legcnet import runs as legcnet_runs
-from replication.legcnet.procedure import Settings, WindowSettings
 from replication.legcnet.runs import run
+from replication.legcnet.settings import Settings, WindowSettings
 from replication.networks import models
 from replication.networks.ensemble import initialise
 from replication.networks.masks import remove_lowest

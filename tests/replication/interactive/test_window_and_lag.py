@@ -9,17 +9,18 @@ from ccprune.granger import granger_test
 from replication.data import load
 from replication.figures.interactive import window_and_lag
 from replication.legcnet import procedure as legcnet
+from replication.legcnet.settings import SETTINGS, WindowSettings, with_recording
 from replication.networks import trajectory
 from replication.networks.ensemble import initialise
 
-RECORDING = legcnet.WindowSettings(epochs=12, window=40, steps=3, max_lag=3, left_out=1)
+RECORDING = WindowSettings(epochs=12, window=40, steps=3, max_lag=3, left_out=1)
 WINDOWS, LAGS = [25, 40, 400], [1, 3, 5]
 
 
 @pytest.fixture(scope="module")
 def iris():
     data = load("iris", preprocessing="authors", source="packaged")
-    settings = legcnet.SETTINGS["iris"]
+    settings = SETTINGS["iris"]
     start = initialise((4, settings.hidden, 3), 1, seed=0, scale=settings.scale)
     return start, data, settings
 
@@ -52,7 +53,7 @@ def figure(recorded):
 def test_shows_what_the_library_computes(iris, figure, points, window, lag):
     """Against a mask made from recording to test by `legcnet.masks`, and a test of the exponents themselves."""
     start, data, settings = iris
-    chosen = legcnet.with_recording(replace(settings, ft=RECORDING), "ft", window=window, max_lag=lag)
+    chosen = with_recording(replace(settings, ft=RECORDING), "ft", window=window, max_lag=lag)
     (keep,) = legcnet.masks(start, data, chosen, method="ft")
     found = legcnet.exponents_and_risk(start, data, settings, chosen.ft)
     result = granger_test(found.risk[0], found.exponents[0], max_lag=lag)

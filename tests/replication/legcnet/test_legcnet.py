@@ -13,7 +13,7 @@ from ccprune.granger import granger_test
 from ccprune.lyapunov import windowed_exponents
 from replication.data import Dataset, authors, load
 from replication.legcnet import procedure as legcnet
-from replication.legcnet.procedure import SETTINGS, Settings, WindowSettings
+from replication.legcnet.settings import SETTINGS, Settings, WindowSettings, with_recording
 from replication.networks.ensemble import initialise, stack_mlps
 from replication.networks.masks import jaccard_pruned, masks_from_lists, remove_lowest, remove_random
 from replication.networks.training import accuracy, advance
@@ -153,7 +153,7 @@ def test_masks_go_from_recording_to_mask():
     ft, pt = (legcnet.masks(ENSEMBLE, data, SMALL, method=method) for method in ("ft", "pt"))
     assert not torch.equal(ft, pt)
     assert 0 < int((~ft).sum()) < ft.numel()
-    changed = legcnet.with_recording(SMALL, "ft", max_lag=1)
+    changed = with_recording(SMALL, "ft", max_lag=1)
     assert changed.ft == replace(SMALL.ft, max_lag=1) and changed.pt == SMALL.pt
     assert not torch.equal(legcnet.masks(ENSEMBLE, data, changed), ft)
 

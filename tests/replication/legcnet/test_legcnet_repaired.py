@@ -14,9 +14,7 @@ import torch
 from ccprune import scores
 from ccprune.granger import granger_test
 from replication.data import load
-from replication.legcnet import (
-    procedure as legcnet,
-)
+from replication.legcnet import procedure as legcnet
 from replication.legcnet import (
     rankings as legcnet_rankings,
 )
@@ -27,10 +25,11 @@ from replication.legcnet import repaired_verdicts as judge
 from replication.legcnet.rankings import shifted_p_value
 from replication.legcnet.repaired import MATCHED, RANDOM, TESTS, mask, operations, rankings
 from replication.legcnet.runs import run
+from replication.legcnet.settings import SETTINGS, with_recording
 from replication.networks.ensemble import initialise
 from replication.null import series
 
-SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=40, max_lag=4)
+SMALL = with_recording(SETTINGS["iris"], "ft", epochs=40, max_lag=4)
 # Trained in few epochs: enough to tell a good mask from a bad one.
 FAST = replace(SMALL, lr=0.5, budget=25)
 SIZES, WEIGHTS = (4, 6, 3), 42

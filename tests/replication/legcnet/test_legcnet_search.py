@@ -14,9 +14,7 @@ from replication.data import authors, load
 from replication.legcnet import (
     choices as legcnet_choices,
 )
-from replication.legcnet import (
-    procedure as legcnet,
-)
+from replication.legcnet import procedure as legcnet
 from replication.legcnet import (
     released as legcnet_released,
 )
@@ -24,10 +22,11 @@ from replication.legcnet import (
     search as legcnet_search,
 )
 from replication.legcnet.runs import run
+from replication.legcnet.settings import NOT_FOUND, SETTINGS, with_recording
 from replication.networks.ensemble import initialise, stack_mlps
 from replication.networks.masks import jaccard_pruned, masks_from_lists
 
-SMALL = legcnet.with_recording(legcnet.SETTINGS["iris"], "pt", epochs=15, max_lag=5)
+SMALL = with_recording(SETTINGS["iris"], "pt", epochs=15, max_lag=5)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def test_every_choice_changes_one_thing_and_is_what_it_says(data, start):
     masks = {name: keep for name, keep, _ in legcnet_choices.masks_by_choice(start, data, SMALL, "pt")}
     assert list(masks) == list(legcnet_choices.choices(SMALL.pt))
     assert torch.equal(masks["as found"], legcnet.masks(start, data, SMALL, method="pt"))
-    longer = legcnet.with_recording(SMALL, "pt", window=60)
+    longer = with_recording(SMALL, "pt", window=60)
     assert torch.equal(masks["windows 10 points longer"], legcnet.masks(start, data, longer, method="pt"))
     assert torch.equal(masks["risk on the training part"], legcnet.masks(start, data, SMALL, method="pt", risk="train"))
     for choice in legcnet_choices.choices(SMALL.pt).values():
@@ -94,7 +93,7 @@ def test_vowel_s_row_comes_out_of_one_combination_only(authors_files):
 
 
 def test_vowel_s_masks_from_scratch_give_the_printed_rows(authors_files):
-    vowel, settings = load("vowel", preprocessing="authors", source="authors"), legcnet.SETTINGS["vowel"]
+    vowel, settings = load("vowel", preprocessing="authors", source="authors"), SETTINGS["vowel"]
     start = stack_mlps(authors.initial_weights("vowel")[2:3], output=settings.output)
     for method, printed in (("ft", (34, 14, 0.7538, 0.74)), ("pt", (28, 20, 0.7538, 0.7441))):
         keep = legcnet.masks(start, vowel, settings, method=method)
@@ -105,7 +104,7 @@ def test_vowel_s_masks_from_scratch_give_the_printed_rows(authors_files):
 
 
 def test_banknote_ft_masks_are_the_released_ones_without_the_last_window(authors_files):
-    banknote, settings = load("banknote", preprocessing="authors", source="authors"), legcnet.SETTINGS["banknote"]
+    banknote, settings = load("banknote", preprocessing="authors", source="authors"), SETTINGS["banknote"]
     start = stack_mlps(authors.initial_weights("banknote")[:5])
     released = masks_from_lists(authors.masks("banknote", "ft"), 40)
     derived = legcnet.masks(start, banknote, settings, method="ft")
@@ -120,16 +119,16 @@ def planted():
 def test_planted_masks_are_those_of_the_choice_that_made_them(planted):
     """The picture of notebook 10 where its answer is known: the planted choice alone gives all masks."""
     start, data = planted.starts["iris"], planted.data["iris"]
-    found = legcnet_choices.agreement(start, data, legcnet.SETTINGS["iris"], "pt", planted.masks["iris", "pt"]).jaccard
+    found = legcnet_choices.agreement(start, data, SETTINGS["iris"], "pt", planted.masks["iris", "pt"]).jaccard
     assert found["half as many lags"] == 1
     assert found["as found"] < 1 and found["windows 10 points longer"] < 1
-    keep = legcnet.masks(planted.starts["cancer"], planted.data["cancer"], legcnet.SETTINGS["cancer"], method="ft")
+    keep = legcnet.masks(planted.starts["cancer"], planted.data["cancer"], SETTINGS["cancer"], method="ft")
     assert torch.equal(keep, planted.masks["cancer", "ft"])
     assert set(planted.masks) == {(name, method) for name in ("cancer", "iris") for method in ("ft", "pt")}
 
 
 def test_planted_rows_are_found(planted):
-    start, data, settings = planted.starts["iris"], planted.data["iris"], legcnet.SETTINGS["iris"]
+    start, data, settings = planted.starts["iris"], planted.data["iris"], SETTINGS["iris"]
     found = legcnet_search.search_lags(start, data, settings, "pt", printed=planted.rows["iris"], lags=(3, 9))
     assert list(found[found.fits][["lags", "trial"]].itertuples(index=False, name=None)) == [(9, 1)]
     row = planted.dense
@@ -156,8 +155,8 @@ def test_other_files_than_these_are_refused():
 
 def test_the_authors_files_are_what_the_lesson_starts_from(authors_files):
     given = legcnet_released.load("authors", 2)
-    assert not given.truth and given.unknown == legcnet.NOT_FOUND
-    assert {name for name, _ in given.masks} == set(legcnet.SETTINGS) - {"vowel"}
+    assert not given.truth and given.unknown == NOT_FOUND
+    assert {name for name, _ in given.masks} == set(SETTINGS) - {"vowel"}
     assert given.rows["vowel"] == {"epochs": 20, "accuracy": 0.7538, "f1": 0.7441, "kept": 28}
     assert (given.dense.epoch, given.dense.figures, len(given.dense.networks)) == (36, (0.7462, 0.7307), 10)
 

@@ -12,12 +12,11 @@ from replication.legcnet import procedure as legcnet
 from replication.legcnet import runs as legcnet_runs
 from replication.legcnet import verdicts as judge
 from replication.legcnet.cells import lesson_cells
+from replication.legcnet.settings import SETTINGS, with_recording
 from replication.networks.ensemble import initialise
 from replication.networks.training import accuracy, train
 
-SMALL = legcnet.with_recording(
-    legcnet.with_recording(legcnet.SETTINGS["iris"], "ft", epochs=30, max_lag=5), "pt", epochs=15, max_lag=5
-)
+SMALL = with_recording(with_recording(SETTINGS["iris"], "ft", epochs=30, max_lag=5), "pt", epochs=15, max_lag=5)
 
 
 @pytest.fixture(scope="module")
@@ -271,4 +270,4 @@ def test_more_trials_than_were_released_are_named(name, most):
     there = load(name, preprocessing="authors", source="authors")
     for trials in (0, most + 1):
         with pytest.raises(ValueError, match=f"trials must be from 1 to {most}.*got {trials}"):
-            legcnet_runs.rerun_authors(there, legcnet.SETTINGS[name], trials=trials)
+            legcnet_runs.rerun_authors(there, SETTINGS[name], trials=trials)

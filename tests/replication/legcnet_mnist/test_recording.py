@@ -8,7 +8,8 @@ from ccprune.lyapunov import windowed_exponents
 from replication.legcnet import procedure as legcnet
 from replication.legcnet.mnist.recording import ALL, LAST_TWO, exponents_and_risk, keep_mask, whole_masks
 from replication.legcnet.mnist.rows import order
-from replication.legcnet.procedure import ExponentsAndRisk, WindowSettings
+from replication.legcnet.procedure import ExponentsAndRisk
+from replication.legcnet.settings import WindowSettings
 from replication.networks.models import legcnet_mnist
 from replication.networks.stacked import stack_models
 

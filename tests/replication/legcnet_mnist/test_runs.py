@@ -9,7 +9,7 @@ from replication.diagnostics import mnist_cells
 from replication.legcnet.mnist import assumptions, recording, runs, training
 from replication.legcnet.mnist import verdicts as judge
 from replication.legcnet.mnist.rows import Digits
-from replication.legcnet.procedure import WindowSettings
+from replication.legcnet.settings import WindowSettings
 from replication.legcnet.verdicts import comparisons
 from replication.networks.masks import remove_lowest
 from replication.networks.models import legcnet_mnist

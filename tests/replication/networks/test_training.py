@@ -14,7 +14,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from replication.data import authors, load
-from replication.legcnet.procedure import SETTINGS
+from replication.legcnet.settings import SETTINGS
 from replication.networks import _train_torch
 from replication.networks.ensemble import MLPBatch, initialise, stack_mlps
 from replication.networks.masks import masks_from_lists

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ccprune.granger import granger_test
-from replication.legcnet import procedure as legcnet
+from replication.legcnet.settings import SETTINGS
 from replication.null import series as noise_series
 
 
@@ -62,7 +62,7 @@ def test_noise_of_unknown_kind_is_refused():
 @pytest.mark.parametrize("kind", noise_series.KINDS)
 def test_exponents_of_noise_are_positive(kind):
     """Contradiction 7 of the paper: a positive exponent of a short window is no sign of chaos."""
-    for recording in (legcnet.SETTINGS["cancer"].ft, legcnet.SETTINGS["cancer"].pt):
+    for recording in (SETTINGS["cancer"].ft, SETTINGS["cancer"].pt):
         exponents = noise_series.null_exponents(kind, recording, 20, 5, seed=0)
         assert exponents.shape == (20, 5)
         assert (exponents > 0).double().mean() > 0.9
