@@ -114,13 +114,24 @@ def step_prediction(predicted: ArrayLike, actual: Mapping[str, ArrayLike], *, ax
     return ax
 
 
-def rank_correlations(table: pd.DataFrame, *, n: str | None = None, ax: Axes | None = None) -> Axes:
-    """Draw a square table of Spearman's rank correlations of scores; lighter is larger, also in grey.
+def score_agreements(
+    table: pd.DataFrame,
+    *,
+    label: str = "Spearman's rank correlation",
+    low: float = -1.0,
+    n: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how far scores agree, each with each; lighter is larger, also in grey.
 
     Parameters
     ----------
     table : DataFrame
-        Square, with the scores' names as index and columns.
+        Values up to 1, with the scores' names as index and columns.
+    label : str, default "Spearman's rank correlation"
+        Name of the quantity.
+    low : float, default -1.0
+        Smallest value that the quantity can have; it has the darkest shade.
     n : str, optional
         Sample of the means, such as "3 seeds".
     ax : Axes, optional
@@ -131,8 +142,7 @@ def rank_correlations(table: pd.DataFrame, *, n: str | None = None, ax: Axes | N
     Axes
     """
     ax = ax or plt.subplots(figsize=(1.0 * len(table.columns) + 2.2, 0.62 * len(table) + 1.4))[1]
-    label = with_sample_size("Spearman's rank correlation", n)
-    heat_map(table, text=table.map("{:.2f}".format), low=-1, label=label, size=10, ax=ax)
+    heat_map(table, text=table.map("{:.2f}".format), low=low, label=with_sample_size(label, n), size=10, ax=ax)
     ax.tick_params(axis="x", rotation=35)
     for text in ax.get_xticklabels():
         text.set(ha="right", rotation_mode="anchor")

@@ -155,10 +155,10 @@ def step_prediction(ax):
 
 
 @drawn
-def rank_correlations(ax):
+def score_agreements(ax):
     names = list("abcd")
     table = pd.DataFrame(np.cos(np.subtract.outer(np.arange(4), np.arange(4))), index=names, columns=names)
-    figures.rank_correlations(table, n="3 seeds", ax=ax)
+    figures.score_agreements(table, n="3 seeds", ax=ax)
 
 
 @drawn
@@ -343,4 +343,11 @@ def test_logarithmic_intervals_have_a_few_numbers(high, said):
     low, high = ax.get_xlim()
     assert [text.get_text() for text in ax.get_xticklabels() if low <= text.get_position()[0] <= high] == said
     assert not any(text.get_text() for text in ax.get_xticklabels(minor=True))
+    plt.close(ax.figure)
+
+
+def test_a_table_of_agreements_names_its_quantity_and_starts_at_its_least_value():
+    ax = figures.score_agreements(pd.DataFrame(np.eye(2)), label="overlap", low=0.0, n="3 seeds")
+    _, bar = ax.figure.axes
+    assert bar.get_ylabel() == "overlap\n(n = 3 seeds)" and ax.collections[0].get_clim() == (0, 1)
     plt.close(ax.figure)
