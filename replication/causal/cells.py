@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from replication.causal import robustness
 from replication.causal.known_answers import Answer
 from replication.ledger import Cell, row_cells, sample_cells
 from replication.ledger.tabular import mean_fields
@@ -45,7 +46,6 @@ def phase_shift_cells(
     answers: Mapping[str, Answer],
     sparsity: Cell | None,
     changed: pd.DataFrame,
-    summary: pd.DataFrame,
     *,
     known: int,
     dataset: str,
@@ -60,8 +60,8 @@ def phase_shift_cells(
         Problems whose answer is known, by name; empty if they were omitted.
     sparsity : Cell or None
         Of the paper's own protocol (`sparsity_cell`); None if it was omitted.
-    changed, summary : DataFrame
-        Tables of `robustness`; empty if they were omitted.
+    changed : DataFrame
+        Table of `robustness.run`; empty if it was omitted.
     known : int
         Number of seeds of the problems.
     dataset, architecture, profile : str
@@ -74,7 +74,7 @@ def phase_shift_cells(
     if sparsity is not None:
         found.append(sparsity)
     if len(changed):
-        found += robustness_cells(changed, summary, dataset=dataset, architecture=architecture, profile=profile)
+        found += robustness_cells(changed, dataset=dataset, architecture=architecture, profile=profile)
     return found
 
 
@@ -112,8 +112,8 @@ def solver_cells(
     rows = [
         ("causal_sgd", "jaccard_kept", by_seed.jaccard_sgd.mean(), mean_of),
         ("causal_sgd", "least_jaccard_kept", by_seed.jaccard_sgd.min(), least_of),
-        ("causal_sgd, t^-0.1", "jaccard_kept", june.jaccard.mean(), f"the step of June 2025; {mean_of}"),
-        ("causal_sgd, t^-0.1", "least_jaccard_kept", june.jaccard.min(), f"the step of June 2025; {least_of}"),
+        ("causal_sgd, t^-0.1", "jaccard_kept", june.jaccard_kept.mean(), f"the step of June 2025; {mean_of}"),
+        ("causal_sgd, t^-0.1", "least_jaccard_kept", june.jaccard_kept.min(), f"the step of June 2025; {least_of}"),
         ("causal_sgd", "least_jaccard_kept_weighted", exponents.groupby("seed").jaccard_weighted.min(), weighted),
         ("causal_exact", "jaccard_kept", by_seed.jaccard_exact.mean(), f"exact ranking; {mean_of}"),
         ("causal_sgd", "duality_gap", exact_by_seed.gap_sgd.mean(), "relative, where the authors' solver stops"),
@@ -205,17 +205,13 @@ def known_answer_cells(answers: Mapping[str, Answer], *, seeds: int, profile: st
     return row_cells(pd.DataFrame(rows), paper="causal", table="known_answers", profile=profile)
 
 
-def robustness_cells(
-    changed: pd.DataFrame, summary: pd.DataFrame, *, dataset: str, architecture: str, profile: str
-) -> list[Cell]:
+def robustness_cells(changed: pd.DataFrame, *, dataset: str, architecture: str, profile: str) -> list[Cell]:
     """Return how a changed training affects scores, masks and the chosen sparsity.
 
     Parameters
     ----------
     changed : DataFrame
         Table of `robustness.run`.
-    summary : DataFrame
-        Table of `robustness.summary`.
     dataset, architecture, profile : str
         Data set, network and profile of the run.
 
@@ -225,14 +221,14 @@ def robustness_cells(
     """
     least, most = changed.level.min(), changed.level.max()
     found = []
-    for condition, row in summary.iterrows():
+    for condition, row in robustness.summary(changed).iterrows():
         part, choice = changed[changed.condition == condition], row["chosen sparsity"]
         note = f"chosen by the one-standard-error rule over {changed.seed.nunique()} seeds"
         found.append((condition, "chosen_sparsity", None, [choice], note))
         for quantity, column, level, note in (
             ("accuracy_there", "test_accuracy", choice, "test accuracy at the chosen sparsity"),
             ("rank_correlation", "rank_correlation", least, "scores, with the unchanged training's"),
-            ("jaccard_kept", "jaccard", most, "masks, with the unchanged training's"),
+            ("jaccard_kept", "jaccard_kept", most, "masks, with the unchanged training's"),
         ):
             found.append((condition, quantity, level, part[part.level == level][column].tolist(), note))
     samples = pd.DataFrame(found, columns=["method", "quantity", "sparsity", "value", "note"])

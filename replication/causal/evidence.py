@@ -139,9 +139,9 @@ def compare_exponents(
     -------
     DataFrame
         One row per tensor, penalty and exponent: tensor, sparsity (one of `sparsities`), alpha (the penalty), power_t,
-        passes, jaccard (of the weights kept by the fit and by the screen), jaccard_weighted (of the fit's and of the
-        screen's statistic with the records weighted by `lasso.record_weights`), and spread (standard deviation of these
-        weights over their mean).
+        passes, jaccard_kept (of the weights kept by the fit and by the screen), jaccard_weighted (of the fit's and of
+        the screen's statistic with the records weighted by `lasso.record_weights`), and spread (standard deviation of
+        these weights over their mean).
     """
     changes, losses = store.records()
     count, scores, found = len(losses), screen.scores, []
@@ -162,7 +162,7 @@ def compare_exponents(
                         "alpha": alpha,
                         "power_t": power,
                         "passes": fit.iterations,
-                        "jaccard": jaccard_kept(kept, fitted),
+                        "jaccard_kept": jaccard_kept(kept, fitted),
                         "jaccard_weighted": jaccard_kept(Mask({name: weighted}), fitted),
                         "spread": float(weights.std(correction=0) / weights.mean()),
                     }

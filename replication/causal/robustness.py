@@ -146,7 +146,7 @@ def run(
     DataFrame
         One row per seed, condition and sparsity, with the columns of `runs.curve_row`, condition instead of method.
         rank_correlation: Spearman's, of this sparsity's scores with those of the unchanged training from the same
-        initial weights. jaccard: Jaccard index of the weights that the two masks keep.
+        initial weights. jaccard_kept: Jaccard index of the weights that the two masks keep.
     """
     found = []
     for seed in seeds:
@@ -162,7 +162,7 @@ def run(
                 agreement = rank_correlations({"reference": first.scores, "here": point.scores}).iloc[0, 1]
                 row = curve_row(seed, name, point, changed, changed_held) | {
                     "rank_correlation": float(agreement),
-                    "jaccard": jaccard_kept(first.mask, point.mask),
+                    "jaccard_kept": jaccard_kept(first.mask, point.mask),
                 }
                 found.append(row)
     return pd.DataFrame(found).rename(columns={"method": "condition"})
@@ -190,7 +190,7 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
         first, last = part[part.level == valid.columns[0]], part[part.level == valid.columns[-1]]
         rows[name] = {
             "rank correlation": first.rank_correlation.mean(),
-            "Jaccard": last.jaccard.mean(),
+            "Jaccard": last.jaccard_kept.mean(),
             "chosen sparsity": chosen,
             "test accuracy there": part[part.level == chosen].test_accuracy.mean(),
             "seeds": len(valid),

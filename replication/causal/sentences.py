@@ -99,9 +99,9 @@ def exponent_sentences(exponents: pd.DataFrame) -> str:
     """
     return "\n".join(
         f"step t^-{power:g}: the record weights have a standard deviation of {part.spread.mean():.3f} of their mean. "
-        f"The Jaccard index with the screen is {part.jaccard.mean():.3f} on average, {part.jaccard.min():.3f} at least "
-        f"and below 0.94 in {int((part.jaccard < 0.94).sum())} of {len(part)} masks. With weighted records it is "
-        f"{part.jaccard_weighted.min():.4f} at least."
+        f"The Jaccard index with the screen is {part.jaccard_kept.mean():.3f} on average, "
+        f"{part.jaccard_kept.min():.3f} at least and below 0.94 in {int((part.jaccard_kept < 0.94).sum())} of "
+        f"{len(part)} masks. With weighted records it is {part.jaccard_weighted.min():.4f} at least."
         for power, part in exponents.groupby("power_t", sort=False)
     )
 

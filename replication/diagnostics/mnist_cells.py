@@ -71,8 +71,8 @@ def script_cells(rows: pd.DataFrame) -> list[Cell]:
 
 def mask_cells(table: pd.DataFrame) -> list[Cell]:
     """Jaccard index of masks from scratch with the released ones, from `runs.masks_from_scratch`."""
-    cells = []
+    cells, quantity = [], "jaccard_pruned"
     for row in table.itertuples():
         note = f"{row.removed} removed, {row.released} released; {row.by_chance:.3f} by chance"
-        cells.append(author_cell("mask", "mnist", row.method, "jaccard_pruned", row.jaccard, row.network, note=note))
+        cells.append(author_cell("mask", "mnist", row.method, quantity, row.jaccard_pruned, row.network, note=note))
     return cells

@@ -136,7 +136,7 @@ def agreement(ensemble: MLPBatch, data: Dataset, settings: Settings, method: str
     Returns
     -------
     DataFrame
-        One row per choice: mean Jaccard index of the pruned weights (jaccard), mean number of removed weights
+        One row per choice: mean Jaccard index of the pruned weights (jaccard_pruned), mean number of removed weights
         (removed), and number of networks that could be tested (tested).
 
     Raises
@@ -147,7 +147,7 @@ def agreement(ensemble: MLPBatch, data: Dataset, settings: Settings, method: str
     rows = {}
     for name, keep, tested in masks_by_choice(ensemble, data, settings, method):
         rows[name] = {
-            "jaccard": float(jaccard_pruned(keep, reference).mean()),
+            "jaccard_pruned": float(jaccard_pruned(keep, reference).mean()),
             "removed": float((~keep).sum(1).double().mean()),
             "tested": tested,
         }

@@ -126,8 +126,8 @@ def masks_from_scratch(
     -------
     DataFrame
         One row per trial and method: network (the trial), method, removed (number of weights of the last two layers),
-        released (the same of the released mask), jaccard (Jaccard index of the removed weights) and by_chance (the
-        index of two unrelated masks of these counts).
+        released (the same of the released mask), jaccard_pruned (Jaccard index of the removed weights) and by_chance
+        (the index of two unrelated masks of these counts).
 
     Raises
     ------
@@ -146,7 +146,7 @@ def masks_from_scratch(
             by_chance = both / (removed + released - both) if removed else 0.0
             overlap = float(jaccard_pruned(ours, theirs))
             rows.append((trial, method, removed, released, overlap, by_chance))
-    return pd.DataFrame(rows, columns=["network", "method", "removed", "released", "jaccard", "by_chance"])
+    return pd.DataFrame(rows, columns=["network", "method", "removed", "released", "jaccard_pruned", "by_chance"])
 
 
 def fresh_outcomes(

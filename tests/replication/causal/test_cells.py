@@ -24,7 +24,12 @@ def test_a_number_that_only_follows_from_a_script_gets_no_verdict():
 def test_solvers_are_averaged_within_a_seed_first():
     compared = pd.DataFrame({"seed": [0, 0, 1, 1], "jaccard_sgd": [0.8, 1.0, 0.5, 0.7], "jaccard_exact": 1.0})
     exponents = pd.DataFrame(
-        {"seed": [0, 1, 0, 1], "power_t": [0.1, 0.1, 0.25, 0.25], "jaccard": [0.2, 0.4, 1, 1], "jaccard_weighted": 0.9}
+        {
+            "seed": [0, 1, 0, 1],
+            "power_t": [0.1, 0.1, 0.25, 0.25],
+            "jaccard_kept": [0.2, 0.4, 1, 1],
+            "jaccard_weighted": 0.9,
+        }
     )
     exact = pd.DataFrame({"seed": [0, 1], "gap_sgd": [0.1, 0.3], "gap_exact": [1e-9, 3e-9]})
     found = by_key(cells.solver_cells(compared, exponents, exact, **WHERE))
@@ -63,11 +68,10 @@ def test_known_answers_have_four_numbers_a_score_and_leave_out_what_is_missing()
 
 def test_robustness_takes_the_first_and_the_last_sparsity_and_the_chosen_one():
     changed = pd.DataFrame(
-        [("as it is", s, level, level, level / 2, 1 - level) for s in (0, 1) for level in (0.3, 0.6, 0.9)],
-        columns=["condition", "seed", "level", "test_accuracy", "rank_correlation", "jaccard"],
+        [("as it is", s, level, level < 0.8, level, level / 2, 1 - level) for s in (0, 1) for level in (0.3, 0.6, 0.9)],
+        columns=["condition", "seed", "level", "valid_accuracy", "test_accuracy", "rank_correlation", "jaccard_kept"],
     )
-    summary = pd.DataFrame({"chosen sparsity": [0.6]}, index=["as it is"])
-    found = by_key(cells.robustness_cells(changed, summary, **WHERE))
+    found = by_key(cells.robustness_cells(changed, **WHERE))
     values = {quantity: (cell.ours, cell.sparsity) for (_, quantity), cell in found.items()}
     assert values == {
         "chosen_sparsity": (0.6, None),
@@ -79,6 +83,6 @@ def test_robustness_takes_the_first_and_the_last_sparsity_and_the_chosen_one():
 
 def test_omitted_parts_of_the_phase_shift_have_no_cells():
     empty = pd.DataFrame()
-    assert cells.phase_shift_cells({}, None, empty, empty, known=0, **WHERE) == []
+    assert cells.phase_shift_cells({}, None, empty, known=0, **WHERE) == []
     own = cells.sparsity_cell([[0.6], [0.7]], 0.1, 10, epochs=10, **WHERE)
-    assert cells.phase_shift_cells({}, own, empty, empty, known=0, **WHERE) == [own]
+    assert cells.phase_shift_cells({}, own, empty, known=0, **WHERE) == [own]

@@ -98,11 +98,13 @@ def test_compare_exponents(digits):
     assert len(table) == 6 * len(screen.scores) and (table.passes == 3).all()
     # with the weights of the records it is the same mask, and with equal steps so is the screen's, but for the weight
     # whose score is lambda itself
-    assert (table[table.power_t > 0].jaccard_weighted == 1).all() and (table[table.power_t == 0].jaccard > 0.99).all()
-    means = table.groupby("power_t")[["jaccard", "spread"]].mean()
-    assert means.jaccard[0.25] < means.jaccard[0.1] < 1 and means.spread[0.25] > 3 * means.spread[0.1]
+    assert (table[table.power_t > 0].jaccard_weighted == 1).all() and (
+        table[table.power_t == 0].jaccard_kept > 0.99
+    ).all()
+    means = table.groupby("power_t")[["jaccard_kept", "spread"]].mean()
+    assert means.jaccard_kept[0.25] < means.jaccard_kept[0.1] < 1 and means.spread[0.25] > 3 * means.spread[0.1]
     solvers = evidence.compare_solvers(store, screen, sparsities=[0.5, 0.9])
-    assert solvers.jaccard_sgd.tolist() == table[table.power_t == 0.25].jaccard.tolist()
+    assert solvers.jaccard_sgd.tolist() == table[table.power_t == 0.25].jaccard_kept.tolist()
     assert solvers.alpha.tolist() == table[table.power_t == 0.25].alpha.tolist()
 
 

@@ -55,8 +55,8 @@ def test_every_choice_changes_one_thing_and_is_what_it_says(data, start):
 def test_agreement_with_itself_is_one_and_with_other_masks_is_less(data, start):
     own = legcnet.masks(start, data, SMALL, method="pt")
     assert (~own).any()
-    assert legcnet_choices.agreement(start, data, SMALL, "pt", own).jaccard["as found"] == 1
-    assert legcnet_choices.agreement(start, data, SMALL, "pt", own.roll(1, 1)).jaccard["as found"] < 1
+    assert legcnet_choices.agreement(start, data, SMALL, "pt", own).jaccard_pruned["as found"] == 1
+    assert legcnet_choices.agreement(start, data, SMALL, "pt", own.roll(1, 1)).jaccard_pruned["as found"] < 1
 
 
 def test_unknown_method_is_refused(data, start):
@@ -119,7 +119,7 @@ def planted():
 def test_planted_masks_are_those_of_the_choice_that_made_them(planted):
     """The picture of notebook 10 where its answer is known: the planted choice alone gives all masks."""
     start, data = planted.starts["iris"], planted.data["iris"]
-    found = legcnet_choices.agreement(start, data, SETTINGS["iris"], "pt", planted.masks["iris", "pt"]).jaccard
+    found = legcnet_choices.agreement(start, data, SETTINGS["iris"], "pt", planted.masks["iris", "pt"]).jaccard_pruned
     assert found["half as many lags"] == 1
     assert found["as found"] < 1 and found["windows 10 points longer"] < 1
     keep = legcnet.masks(planted.starts["cancer"], planted.data["cancer"], SETTINGS["cancer"], method="ft")

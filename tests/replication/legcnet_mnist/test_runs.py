@@ -87,10 +87,10 @@ def test_masks_from_scratch_beside_the_released_ones(small):
     ours = set((~keep[0, 39_200:]).nonzero()[:, 0].tolist())
     theirs = set(authors_mnist.removed(3, "pt"))
     assert table.removed[1] == len(ours)
-    assert table.jaccard[1] == pytest.approx(len(ours & theirs) / len(ours | theirs))
+    assert table.jaccard_pruned[1] == pytest.approx(len(ours & theirs) / len(ours | theirs))
     both = len(ours) * 133 / 1800
     assert table.by_chance[1] == pytest.approx(both / (len(ours) + 133 - both))
-    assert [cell.ours for cell in mnist_cells.mask_cells(table)] == table.jaccard.tolist()
+    assert [cell.ours for cell in mnist_cells.mask_cells(table)] == table.jaccard_pruned.tolist()
 
 
 def test_indices_as_applied_and_as_meant(monkeypatch):
