@@ -101,7 +101,7 @@ def main() -> None:
         rows[-1]["note"] = f"seconds grow with the power {exponent(sizes, seconds):.2f} of {name}"
     for way, sizes in LIMITED:
         found = _common.alone("growth.py", "--point", way, json.dumps(sizes | {"max_bytes": LIMIT}))
-        answer = _held(way, sizes)
+        answer = _answer_size(way, sizes)
         sized = ", ".join(f"{value} {key}" for key, value in sizes.items())
         task = f"{way}, at most {LIMIT // 2**20} MiB"
         rows.append(_common.row(task, "ccprune", sized, found["seconds"], found["peak_mb"], None, "answer included"))
@@ -111,7 +111,7 @@ def main() -> None:
     _common.save("growth", rows, claims)
 
 
-def _held(way: str, sizes: dict[str, int]) -> float:
+def _answer_size(way: str, sizes: dict[str, int]) -> float:
     """MiB of the answer."""
     answer = WAYS[way](**sizes)()
     tensors = [answer] if isinstance(answer, torch.Tensor) else vars(answer).values()

@@ -20,7 +20,7 @@ from typing import Any
 import _common
 import numpy as np
 import torch
-from _lasso_peers import GAP, SMALL, SOLVERS, STEPPERS, records, stored
+from _lasso_peers import GAP, SMALL, SOLVERS, STEPPERS, read_records, records
 from torch import Tensor
 
 from ccprune.lasso import Screen, duality_gap, lambda_max, objective
@@ -36,8 +36,8 @@ CLAIMED = 1.0  # times as fast as celer at T = 100, P = 10^6
 
 def solve(tool: str, count: int, weights: int) -> tuple[dict[str, Any], Tensor]:
     """One exact solution in this process: its figures, and which weights are in it."""
-    small = stored(20, 2000, 1.0)
-    X, y = stored(count, weights, 1.0)
+    small = read_records(20, 2000, 1.0)
+    X, y = read_records(count, weights, 1.0)
     alpha = SHARE * lambda_max(X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -68,7 +68,7 @@ def screen(count: int, weights: int) -> tuple[dict[str, Any], Tensor]:
     """The screen's mask at the median of its scores, from records that are never held together."""
     took = 0.0
 
-    def streamed() -> tuple[Screen, Tensor]:
+    def stream_records() -> tuple[Screen, Tensor]:
         nonlocal took
         store = Screen(dtype=torch.float32)
         for loss, change in records(count, weights, SMALL):
@@ -81,7 +81,7 @@ def screen(count: int, weights: int) -> tuple[dict[str, Any], Tensor]:
         took += time.perf_counter() - begin
         return store, keep
 
-    (store, keep), _, peak = _common.measure(streamed, repeats=1, warm_up=False)
+    (store, keep), _, peak = _common.measure(stream_records, repeats=1, warm_up=False)
     return {"seconds": took, "copying": 0.0, "peak_mb": peak, "ratio": store.condition().ratio}, keep
 
 
@@ -94,9 +94,9 @@ def descend(tool: str, count: int, weights: int) -> tuple[dict[str, Any], Tensor
     """Which weights the authors' steps keep, by one solver, in this process."""
     if tool == SCREEN:
         return screen(count, weights)
-    small = stored(20, 2000, SMALL)
+    small = read_records(20, 2000, SMALL)
     STEPPERS[tool](*small, penalty(correlation(*small).abs()))()
-    X, y = stored(count, weights, SMALL)
+    X, y = read_records(count, weights, SMALL)
     alpha = penalty(correlation(X, y).abs())
     seconds: list[float] = []
 

@@ -82,7 +82,7 @@ def loss_of(outputs: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
     return cross_entropy(outputs.flatten(0, -2), y.flatten(), reduction=reduction)
 
 
-def trained(task: Task, seed: int) -> tuple[nn.Module, criteria.Recording]:
+def train_dense(task: Task, seed: int) -> tuple[nn.Module, criteria.Recording]:
     """The dense network, trained by Adam, and the recording of a last epoch of plain SGD."""
     torch.manual_seed(seed)
     model = task.make(seed)
@@ -118,15 +118,15 @@ def losses(task: Task, model: nn.Module) -> tuple[float, float]:
     return (totals[0] / totals[2]).item(), (totals[1] / totals[2]).item()
 
 
-def measured(task: Task, seed: int) -> Iterator[dict]:
+def measure_methods(task: Task, seed: int) -> Iterator[dict]:
     """One row per method and sparsity, which is that of every layer."""
-    model, recording = trained(task, seed)
+    model, recording = train_dense(task, seed)
     inputs = list(islice(task.epoch(seed, 0), task.calibration))
     found = {
         name: criteria.score(name, model, x=inputs, seed=seed, store=recording.stores.get(name)) for name in CRITERIA
     }
 
-    def pruned(method: str, sparsity: float, prune: Callable[[nn.Module], object]) -> dict:
+    def measure_pruned(method: str, sparsity: float, prune: Callable[[nn.Module], object]) -> dict:
         branch = copy.deepcopy(model)
         begin = time.perf_counter()
         prune(branch)
@@ -135,13 +135,13 @@ def measured(task: Task, seed: int) -> Iterator[dict]:
         row = {"method": method, "sparsity": sparsity, "seed": seed, "loss": loss, "accuracy": accuracy}
         return row | {"seconds": seconds}
 
-    yield pruned("dense", 0.0, lambda _: None)
+    yield measure_pruned("dense", 0.0, lambda _: None)
     for sparsity in SPARSITIES:
         for name in CRITERIA:
             mask = Mask.from_scores(found[name], sparsity=sparsity, allocation="uniform")
-            yield pruned(name, sparsity, mask.apply_)
-            yield pruned(f"{name} + update", sparsity, partial(reconstruct, mask=mask, x=inputs))
-        yield pruned("sparsegpt", sparsity, partial(sparsegpt, x=inputs, sparsity=sparsity))
+            yield measure_pruned(name, sparsity, mask.apply_)
+            yield measure_pruned(f"{name} + update", sparsity, partial(reconstruct, mask=mask, x=inputs))
+        yield measure_pruned("sparsegpt", sparsity, partial(sparsegpt, x=inputs, sparsity=sparsity))
 
 
 def summary(task: Task, found: list[dict]) -> tuple[list[dict], list[dict]]:
@@ -176,7 +176,7 @@ def main() -> None:
     for seed in range(parser.parse_args().seeds):
         for task in tasks:
             with _common.threads(1):
-                found[task.name] += measured(task, seed)
+                found[task.name] += measure_methods(task, seed)
         if seed:  # an interrupted run has the results of its seeds
             rows, claims = zip(*(summary(task, found[task.name]) for task in tasks), strict=True)
             _common.save("one_shot", sum(rows, []), sum(claims, []))

@@ -77,7 +77,7 @@ def in_a_process(name: str, kind: str, steps: int, peak: str = "peak_mb") -> dic
     return min(answers, key=lambda answer: answer[peak] or 0.0)
 
 
-def added(answer: dict[str, float], plain: dict[str, float], peak: str = "peak_mb") -> float | None:
+def added_memory(answer: dict[str, float], plain: dict[str, float], peak: str = "peak_mb") -> float | None:
     return None if plain["peak_mb"] is None else round(answer[peak] - plain["peak_mb"], 1)
 
 
@@ -101,7 +101,7 @@ def compare(name: str, batch: int) -> tuple[list[dict], list[dict]]:
             f"{medians[kind] / medians['plain'] - 1:+.1%} of the step{forward}; MB: peak beyond training at "
             f"{case.size(case.small)}; {numbers:.2f} float32 numbers per weight held"
         )
-        peak = added(in_a_process(name, kind, 6), plain)
+        peak = added_memory(in_a_process(name, kind, 6), plain)
         rows.append(_common.row(task, f"ccprune, {kind}", size, medians[kind], peak, note=remark))
         limit = _common.share(took, torch.get_num_threads(), moved=4 * weights * MOVED[kind])
         remark = f"{took / medians['plain']:.2%} of the step; without forward passes, measured by itself; {limit}"
@@ -131,7 +131,7 @@ def mask_of(name: str, weights: int) -> tuple[list[dict], list[dict]]:
         raise SystemExit(f"the mask is not that of the scores: {found}")
     stored = 4 * weights * STEPS
     size = f"{STEPS} records at {case.size(case.small)}, {weights} weights"
-    beyond = added(found, plain, "mask_mb")
+    beyond = added_memory(found, plain, "mask_mb")
     note = (
         f"{found['seconds'] / plain['seconds'] - 1:+.1%} of a step at this batch; MB: beyond training, mask included; "
         f"{found['sparsity']:.2%} pruned, predictions within {found['ratio']:.1e} of dL"
@@ -143,7 +143,7 @@ def mask_of(name: str, weights: int) -> tuple[list[dict], list[dict]]:
             "ccprune, Mask.from_scores",
             size,
             found["total"],
-            added(found, plain, "sorted_mb"),
+            added_memory(found, plain, "sorted_mb"),
             note="the same with an exact count: all scores sorted, after training, in float64",
         ),
         _common.row(

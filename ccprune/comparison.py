@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from ccprune import criteria as registry
-from ccprune._pilot._data import gathered, training_batches
+from ccprune._pilot._data import gather, training_batches
 from ccprune._pilot._engine import SCHEDULES, Fit, Setting, branch, start
 from ccprune._pilot._metrics import accuracy
 from ccprune._util.checks import require_at_least, require_one_of
@@ -177,25 +177,25 @@ def compare(
     require_at_least(0, after=after)
     if recorded > before:
         raise ValueError(f"recorded must be at most before={before}, got {recorded}")
-    batches, held = training_batches(train, batch_size), gathered(test, "test")
+    batches, held = training_batches(train, batch_size), gather(test, "test")
     setting = Setting(make, optimizer, batches, loss, criteria, before, recorded, after, fit, only, skip, allocation)
     rows = []
     for one in range(seed, seed + seeds):
         begin = start(setting, one)
         dense = branch(setting, begin, one, None)  # trained once, and compared at every sparsity
-        values = [_measured(of, dense.model, held) for of in metrics.values()]
+        values = [_measure(of, dense.model, held) for of in metrics.values()]
         rows += [(DENSE, sparsity, one, 0.0, *values) for sparsity in sparsities]
         for name, schedule, sparsity in product(criteria, schedules, sparsities):
             for place, label in enumerate(_labels(name, schedule, reconstruct)):
                 found = branch(setting, begin, one, name, sparsity=sparsity, schedule=schedule, corrected=bool(place))
-                values = [_measured(of, found.model, held) for of in metrics.values()]
+                values = [_measure(of, found.model, held) for of in metrics.values()]
                 rows.append((label, sparsity, one, found.mask.sparsity if found.mask else 0.0, *values))
     runs = pd.DataFrame(rows, columns=["method", "sparsity", "seed", "achieved", *metrics])
     measured = next(iter(metrics))
     return Comparison(runs, _table(runs, measured, reference), reference, measured)
 
 
-def _measured(metric: Metric, model: nn.Module, test: Samples | None) -> float:
+def _measure(metric: Metric, model: nn.Module, test: Samples | None) -> float:
     assert test is not None
     value = metric(model, *test)
     return value.item() if isinstance(value, Tensor) else float(value)

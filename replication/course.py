@@ -214,7 +214,7 @@ def new(root: Path, folder: Path, *, solutions: bool = False, language: str = "e
             (copy / NOTEBOOKS / lesson.notebook).write_text(_handed_out(notebook, solutions), encoding="utf-8")
         (copy / LESSONS).write_bytes((root / LESSONS).read_bytes())
         if key := answers.read(root / NOTEBOOKS):
-            (copy / NOTEBOOKS / answers.KEY).write_text(answers.encoded(key), encoding="utf-8")
+            (copy / NOTEBOOKS / answers.KEY).write_text(answers.encode(key), encoding="utf-8")
         (copy / "README.md").write_text(_page(listed, solutions), encoding="utf-8")
         os.replace(copy, folder)
 

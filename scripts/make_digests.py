@@ -32,7 +32,7 @@ def main() -> None:
     lines = [line for line in LOCK.read_text().splitlines() if line and not line.startswith("#")]
     pins = [pin for line in lines if (pin := Requirement(line)).name not in BUILDS]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(_published, pins))
+        found = list(pool.map(_published_digests, pins))
     entries = [
         " \\\n".join([str(pin), *(f"    --hash=sha256:{digest}" for digest in one)])
         for pin, one in zip(pins, found, strict=True)
@@ -40,7 +40,7 @@ def main() -> None:
     DIGESTS.write_text(HEAD + "\n".join(entries) + "\n")
 
 
-def _published(pin: Requirement) -> list[str]:
+def _published_digests(pin: Requirement) -> list[str]:
     """Return the digests of all files of one version, in the order of the files' names."""
     (version,) = (Version(one.version) for one in pin.specifier)
     name = re.sub("[-_.]+", "-", pin.name).lower()

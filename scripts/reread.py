@@ -78,7 +78,7 @@ def figure(row, authors):
     compare(f"figures, {row.profile}", row, published=printed, ours=value if value < NEVER else np.nan, verdict=verdict)
 
 
-def released(row):
+def check_released(row):
     """Compare one released figure that no run answers with the nearest one of its kind in the authors' file."""
     values = [cell["value"] for cell in theirs if (cell["dataset"], cell["method"]) == (row.dataset, row.method)]
     nearest = min(values, key=lambda value: abs(value - row.published))
@@ -87,7 +87,7 @@ def released(row):
     compare("figures, released", row, published=nearest, verdict=absent if np.isnan(row.ours) else rounding)
 
 
-def paired(row, study):
+def check_paired(row, study):
     """Compare one test of paired differences, which are positive where the claim holds."""
     a, b = (select(row, method, study) for method in (row.method, row.reference))
     a = a[a.test_accuracy.gt((0.1 + b.test_accuracy) / 2)] if row.claim == "flatness" else a  # no ruined networks
@@ -121,10 +121,10 @@ for _, p in table.p_value.sort_values().groupby(family, dropna=False):  # ascend
 for row in table[(table.kind == "figure") & (table.origin == "printed")].itertuples():
     figure(row, row.profile == "authors")
 for row in table[(table.kind == "figure") & (table.origin != "printed") & table.profile.isna()].itertuples():
-    released(row)
+    check_released(row)
 for row in table[table.kind != "figure"].itertuples():
     if study := STUDIES.get(row.table.split("-")[0]) if row.kind == "claim" or row.claim != "flatness" else None:
-        paired(row, study)
+        check_paired(row, study)
     outcome = "undecided" if row.holm >= 0.05 and row.outcome_alone != "cannot_be_known" else row.outcome_alone
     compare(f"Holm, {row.kind}s" if study else f"Holm only, {row.claim}", row, p_holm=row.holm, outcome=outcome)
 print(pd.Series(log).groupby(level=0, sort=False).value_counts().unstack(fill_value=0).to_string())

@@ -17,7 +17,7 @@ FOLDERS = ("ccprune", "replication")
 
 def main(old: str, new: str | None = None) -> int:
     """Print the functions that only one of the two has. The exit status is 1 if there are any."""
-    before, after = _functions(_committed(old)), _functions(_committed(new) if new else _here())
+    before, after = _functions(_read_committed(old)), _functions(_read_committed(new) if new else _read_here())
     for sign, found in (("-", before - after), ("+", after - before)):
         for (name, _), count in sorted(found.items()):
             print(sign, name, f"x{count}" if count > 1 else "")
@@ -54,11 +54,11 @@ class _Bare(ast.NodeTransformer):
         return None if isinstance(node.value, ast.Constant) else node
 
 
-def _here() -> list[str]:
+def _read_here() -> list[str]:
     return [path.read_text(encoding="utf-8") for folder in FOLDERS for path in sorted(Path(folder).rglob("*.py"))]
 
 
-def _committed(commit: str) -> list[str]:
+def _read_committed(commit: str) -> list[str]:
     listed = subprocess.run(
         ["git", "ls-tree", "-r", "--name-only", commit, *FOLDERS], capture_output=True, text=True, check=True
     )

@@ -69,7 +69,7 @@ def _areas(root: Path) -> pd.DataFrame:
 def _cost(criterion: criteria.Criterion) -> tuple[str, str]:
     """Return the numbers that are held for each weight, and the cost of passes in forward passes of the batch."""
     if criterion.store:
-        few, many = (_held(criterion, steps) for steps in STEPS)
+        few, many = (_stored_numbers(criterion, steps) for steps in STEPS)
         slope = (many - few) / (STEPS[1] - STEPS[0])
         fixed = round(few - slope * STEPS[0])
         grown = f"T/{1 / slope:.0f}" if 0 < slope < 0.9 else "T" if slope else ""
@@ -93,7 +93,7 @@ def _flops(call: Any) -> int:
     return counter.get_total_flops()
 
 
-def _held(criterion: criteria.Criterion, steps: int) -> float:
+def _stored_numbers(criterion: criteria.Criterion, steps: int) -> float:
     """Return the numbers that a store holds after so many steps, for each weight."""
     model, x, y = _problem()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)

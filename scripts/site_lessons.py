@@ -101,7 +101,7 @@ def lesson_body(report: str, *, page, config) -> str:
 
 def in_page(content: str, mark: str, body: str) -> str:
     """Replace the mark in a page by a lesson."""
-    body = re.sub(r'<img (?=[^>]*src="data:image/png;base64,([^"]+)")', _toned, body)
+    body = re.sub(r'<img (?=[^>]*src="data:image/png;base64,([^"]+)")', _mark_tone, body)
     return content.replace(mark, f'<div class="notebook">{body}</div>')
 
 
@@ -115,7 +115,7 @@ def with_slider(root: Path, label: str, notebook: str, body: str) -> tuple[str, 
     return site_sliders.with_slider(body, notebook=notebook, parameters=ledger.read(result)["parameters"])
 
 
-def _toned(found: re.Match) -> str:
+def _mark_tone(found: re.Match) -> str:
     """Mark a drawing on white, which the dark scheme inverts. In a map of colours, lighter has to remain larger."""
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
         levels = picture.convert("L").histogram()

@@ -46,7 +46,7 @@ def _target(root: Path, source: str, link: str) -> str | None:
     return path.as_posix() if path is not None and (root / path).is_file() else None
 
 
-def linked(root: Path, source: str, text: str) -> Iterator[str]:
+def list_links(root: Path, source: str, text: str) -> Iterator[str]:
     """Yield the project's files to which the text of a file links."""
     for match in LINKS[Path(source).suffix or ".md"].finditer(text):
         if path := _target(root, source, match["path"]):
@@ -67,9 +67,9 @@ def with_links(root: Path, source: str, text: str, url: str | None = None) -> st
             return match["before"] + get_relative_url(file.url, url or source)
         return match["before"] + posixpath.relpath(in_site(path), posixpath.dirname(in_site(source)) or ".")
 
-    def unlinked(match: re.Match) -> str:
+    def unlink_folders(match: re.Match) -> str:
         """Replace the link to a folder by its text, because the site has no pages for folders."""
         folder = root / posixpath.dirname(source) / match[2]
         return match[1] if folder.is_dir() and not (folder / "README.md").is_file() else match[0]
 
-    return LINKS[Path(source).suffix].sub(led, _FOLDER.sub(unlinked, text) if source.endswith(".md") else text)
+    return LINKS[Path(source).suffix].sub(led, _FOLDER.sub(unlink_folders, text) if source.endswith(".md") else text)

@@ -20,7 +20,7 @@ from markdown.preprocessors import Preprocessor
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from site_lessons import in_page, lesson_body, lesson_page, readable_report, report_of, with_slider
-from site_links import LINKS, REPORTS, in_site, linked, root_of, with_links
+from site_links import LINKS, REPORTS, in_site, list_links, root_of, with_links
 from site_tables import MADE
 
 from replication import course
@@ -75,7 +75,7 @@ def on_files(files, *, config):
     waiting += [("", f"]({path})") for path in PAGES]
     while waiting:
         source, text = waiting.pop()
-        for path in linked(root, source, text):
+        for path in list_links(root, source, text):
             if files.get_file_from_path(in_site(path)):
                 continue
             if Path(path).suffix in LINKS:
@@ -94,11 +94,11 @@ def on_page_markdown(markdown, *, page, config, files):
     if page.file.generated_by:
         return markdown
 
-    def made(match: re.Match) -> str:
+    def make(match: re.Match) -> str:
         return MADE[match[1]](root, lambda name: posixpath.relpath(in_site(f"{NOTEBOOKS}/{name}"), here or "."))
 
     markdown = with_links(root, f"docs/{page.file.src_uri}", markdown)
-    return re.sub(r"<!-- made: (\w+) -->.*?<!-- end -->", made, markdown, flags=re.DOTALL)
+    return re.sub(r"<!-- made: (\w+) -->.*?<!-- end -->", make, markdown, flags=re.DOTALL)
 
 
 def on_page_content(content, *, page, config, files):

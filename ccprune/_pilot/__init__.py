@@ -21,7 +21,7 @@ from ccprune._pilot._metrics import Metric, accuracy, bounds, r_squared
 from ccprune._pilot._page import sentences
 from ccprune._pilot._rules import Recommendation, recommend, tabulate
 from ccprune._pilot._runs import OutOfTime, Plan, run
-from ccprune._pilot._search import narrowed
+from ccprune._pilot._search import narrow
 from ccprune._util.checks import require_at_least
 from ccprune.mask import prunable
 from ccprune.mask._prunable import Chosen
@@ -244,7 +244,7 @@ def pilot(
         return whole if search is None else search * whole + epoch * (before + 3 * after) * seeds
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).touch()
-    plan, found_by = (plan, None) if search is None else narrowed(plan, search, progress=progress)
+    plan, found_by = (plan, None) if search is None else narrow(plan, search, progress=progress)
     rows, layers = run(plan, workers=workers, seconds=seconds, progress=progress)
     table = tabulate(rows, margin=plan.margin, sign=plan.sign, bounds=bounds(metric))
     found = recommend(table, rows, layers, margin=plan.margin, sign=plan.sign)

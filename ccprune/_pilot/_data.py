@@ -64,7 +64,7 @@ def load(
         raise ValueError("validation must be given unless train is a table")
     source = training_batches(train, batch_size, device)
     (first,) = first_batches(source, seed, 1)
-    held = {name: gathered(part, name, device) for name, part in (("validation", validation), ("test", test))}
+    held = {name: gather(part, name, device) for name, part in (("validation", validation), ("test", test))}
     parts: dict[str, Samples] = {name: part for name, part in held.items() if part is not None}
     whole = _pair(train, "train")
     try:
@@ -98,7 +98,7 @@ def training_batches(train: Any, batch_size: int, device: torch.device | None = 
     """Return a function that maps a seed and a number of epochs to the mini-batches of the following epochs."""
     pair = _pair(train, "train")
     if pair is not None:
-        x, y = _moved(device, pair)
+        x, y = _move(device, pair)
         return lambda seed, done: Shuffled(x, y, batch_size, seed=1_000_003 * seed + done)
     if not isinstance(train, Iterable) or isinstance(train, Mapping | Tensor | np.ndarray | str):
         raise TypeError(
@@ -107,10 +107,10 @@ def training_batches(train: Any, batch_size: int, device: torch.device | None = 
         )
     if iter(train) is train:
         raise TypeError(f"train must be readable in every epoch, as a DataLoader is, got {type(train).__name__}")
-    return lambda seed, done: partial(_loaded, train, device)
+    return lambda seed, done: partial(_load_batches, train, device)
 
 
-def _loaded(loader: Any, device: torch.device | None, epoch: int) -> Iterator[Samples]:
+def _load_batches(loader: Any, device: torch.device | None, epoch: int) -> Iterator[Samples]:
     """Yield the mini-batches of a loader, whose order follows from the generator that training seeds.
 
     As in `Shuffled`, a single sample that is left over is added to the mini-batch before, for batch norm.
@@ -123,14 +123,14 @@ def _loaded(loader: Any, device: torch.device | None, epoch: int) -> Iterator[Sa
     held: list[Samples] = []
     for batch in batches(loader, name="train"):
         if held and count_samples(batch[0]) == 1 < count_samples(held[0][0]):
-            held = [_joined([*held, batch])]
+            held = [_join([*held, batch])]
             continue
-        yield from _moved(device, held)
+        yield from _move(device, held)
         held = [batch]
-    yield from _moved(device, held)
+    yield from _move(device, held)
 
 
-def _moved(device: torch.device | None, value: Any) -> Any:
+def _move(device: torch.device | None, value: Any) -> Any:
     """Return the value with its tensors on the device, or as it is where none is given. Pairs stay pairs."""
     return value if device is None else map_tensors(lambda one: one.to(device), value)
 
@@ -155,14 +155,14 @@ def _tensor(value: Any) -> Any:
     return value
 
 
-def gathered(part: Any, name: str, device: torch.device | None = None) -> Samples | None:
+def gather(part: Any, name: str, device: torch.device | None = None) -> Samples | None:
     """Return all samples of a part as one pair (x, y)."""
     if part is None:
         return None
-    return _moved(device, _pair(part, name) or _joined(list(batches(part, name=name))))
+    return _move(device, _pair(part, name) or _join(list(batches(part, name=name))))
 
 
-def _joined(parts: list[Any]) -> Any:
+def _join(parts: list[Any]) -> Any:
     """Return values of the same structure with their tensors joined along the samples."""
     joined = iter([torch.cat(one) for one in zip(*map(tensors, parts), strict=True)])
     return map_tensors(lambda _: next(joined), parts[0])

@@ -31,22 +31,22 @@ def digest(
         "weights": [float(weight.detach().double().sum()) for weight in model.parameters()],
         "pruned": sorted(weights),
         "optimizer": repr(setting.optimizer(model.parameters())),
-        "functions": [_described(one) for one in (setting.fit, setting.loss, metric)],
+        "functions": [_describe(one) for one in (setting.fit, setting.loss, metric)],
         "trial": loss,
         "epochs": [setting.before, setting.recorded, setting.after],
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
-def _described(value: Any) -> Any:
+def _describe(value: Any) -> Any:
     """Return what a function does, as its code and what that holds, without addresses, which differ in each process."""
     if isinstance(value, partial):
-        return [_described(one) for one in (value.func, *value.args, *sorted(value.keywords.items()))]
+        return [_describe(one) for one in (value.func, *value.args, *sorted(value.keywords.items()))]
     if isinstance(value, CodeType):
-        return [value.co_code.hex(), value.co_names, [_described(one) for one in value.co_consts]]
+        return [value.co_code.hex(), value.co_names, [_describe(one) for one in value.co_consts]]
     if isinstance(value, frozenset):
         return sorted(map(repr, value))
     if hasattr(value, "__code__"):
         held = [cell.cell_contents for cell in value.__closure__ or ()]
-        return [value.__qualname__, _described(value.__code__), _described((value.__defaults__, held))]
+        return [value.__qualname__, _describe(value.__code__), _describe((value.__defaults__, held))]
     return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ccprune import export
 from ccprune._pilot._page import price, sentences, write_page
-from ccprune._pilot._runs import Plan, stored_start, trained
+from ccprune._pilot._runs import Plan, stored_start, train
 from ccprune._util.files import write_atomic
 from ccprune.mask import Mask
 
@@ -67,7 +67,7 @@ def write(plan: Plan, result: "Pilot") -> None:
     reasons(criterion, scores, Mask.from_scores(scores, sparsity=sparsity)).to_parquet(folder / "reasons.parquet")
     (folder / "pruned.safetensors").unlink(missing_ok=True)
     if found.answer == "prune":
-        network = trained(plan, begun, seed, (found.method, found.schedule, found.sparsity))
+        network = train(plan, begun, seed, (found.method, found.schedule, found.sparsity))
         assert network.mask is not None
         export.save(folder / "pruned.safetensors", network.model, network.mask)
     write_page(plan, result)

@@ -38,11 +38,11 @@ def sentences(plan: Plan, found: Recommendation) -> list[str]:
     """Return the recommendation in words, the answer first."""
     text = _texts()[plan.language]
 
-    def named(network: tuple[str, str, float]) -> dict[str, str]:
+    def name_network(network: tuple[str, str, float]) -> dict[str, str]:
         method, schedule, sparsity = network
         return {"method": method, "schedule": text.get(schedule, ""), "sparsity": _percent(sparsity)}
 
-    where = named((found.method, found.schedule, found.sparsity))
+    where = name_network((found.method, found.schedule, found.sparsity))
     lines = [text[found.answer].format(margin=plan.margin, **where)]
     if found.answer == "prune":
         if found.as_good:
@@ -52,14 +52,14 @@ def sentences(plan: Plan, found: Recommendation) -> list[str]:
         elif found.method == "magnitude" and found.as_good:
             lines.append(text["magnitude"])
         if (looks := len(plan.setting.criteria) * len(plan.schedules)) > 1:
-            corrected = named(found.simultaneous) if found.simultaneous else {}
+            corrected = name_network(found.simultaneous) if found.simultaneous else {}
             lines.append(text["corrected" if corrected else "not_corrected"].format(looks=looks, **corrected))
         if found.confirmed is not None:
             lines.append(text["confirmed" if found.confirmed else "not_confirmed"])
     if found.answer == "do_not_prune":
         lines.append(text["worse"].format(count=found.worse[0], total=found.worse[1], reach=found.reach))
     if found.answer in ("prune", "do_not_prune"):
-        names = ["{method} {sparsity} ({schedule})".format(**named(one)) for one in found.better]
+        names = ["{method} {sparsity} ({schedule})".format(**name_network(one)) for one in found.better]
         lines.append(text["better"].format(names=shorten(names)) if names else text["not_better"])
         if found.protected:
             lines.append(text["protected"].format(lowest=_percent(min(SCREENED)), names=shorten(found.protected)))
@@ -135,7 +135,7 @@ def _costs(plan: Plan, result: "Pilot", text: dict[str, Any]) -> list[str]:
 def _table(table: pd.DataFrame, text: dict[str, Any]) -> str:
     """Return the table as HTML, with intervals in brackets where they show."""
 
-    def shown(row: pd.Series, name: str) -> str:
+    def format_interval(row: pd.Series, name: str) -> str:
         ends = [row.get(f"{name}{end}", np.nan) for end in ("", "_low", "_high")]
         value, low, high = (format(one, _FORMATS[name]) if np.isfinite(one) else "–" for one in ends)
         return value if low == high else f"{value} [{low}, {high}]"
@@ -143,7 +143,10 @@ def _table(table: pd.DataFrame, text: dict[str, Any]) -> str:
     rows = []
     order = sorted(range(len(table)), key=lambda place: table.index[place][0] != DENSE)  # dense first, else as it is
     for (method, schedule, sparsity), row in table.iloc[order].iterrows():
-        cells = {name: shown(row, name) for name in _FORMATS} | {"method": method, "schedule": text.get(schedule, "")}
+        cells = {name: format_interval(row, name) for name in _FORMATS} | {
+            "method": method,
+            "schedule": text.get(schedule, ""),
+        }
         cells |= {"sparsity": _percent(sparsity)}
         cells |= {"as_good": text["verdicts"][int(row["as_good"]) + int(row["as_good_simultaneously"])]}
         if method == DENSE:

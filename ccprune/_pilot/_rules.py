@@ -145,7 +145,7 @@ def recommend(
     low, high = (pruned[f"validation_difference_{end}"] for end in ("low", "high"))
     common: dict[str, Any] = {
         "better": tuple(pruned.index[pruned["better"]]),
-        "protected": _protected(layers, dense, margin, sign),
+        "protected": _layers_to_protect(layers, dense, margin, sign),
         "worse": (int((high.fillna(-np.inf) < -margin).sum()), len(pruned)),
         "reach": float((high - low).min() / 2),
     }
@@ -195,7 +195,7 @@ def _other(row: dict[str, Any], dense: dict[int, dict[str, Any]]) -> dict[str, A
     return dense[seeds[(seeds.index(row["seed"]) + 1) % len(seeds)]] if len(seeds) > 1 else None
 
 
-def _protected(
+def _layers_to_protect(
     layers: Sequence[dict[str, Any]], dense: Sequence[dict[str, Any]], margin: float, sign: int
 ) -> tuple[str, ...]:
     lowest = min((row["sparsity"] for row in layers), default=0)

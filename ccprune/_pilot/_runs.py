@@ -78,13 +78,13 @@ class Plan:
         key: dict[str, Any] = {"study": "pilot", "inputs": self.inputs, "method": method, "seed": seed}
         return key | ({"schedule": schedule, "sparsity": sparsity} if schedule else {})
 
-    def stored(self) -> tuple[int, int]:
+    def count_stored(self) -> tuple[int, int]:
         """Return how many units are stored, and how many there are."""
         keys = [self.key(seed, *one) for seed in self.seeds for one in self.networks]
         keys.append(self.key(self.seeds[0], _LAYERS))
         return sum(self.units.read(key) is not None for key in keys), len(keys)
 
-    def measured(self, model: nn.Module, part: tuple[Any, Any] | None = None) -> float:
+    def measure(self, model: nn.Module, part: tuple[Any, Any] | None = None) -> float:
         """Return the metric on the validation or other samples; NaN, as of an overflow, becomes the worst value."""
         value = metric_value(self.metric, model, *(part or self.data.validation))
         return -self.sign * math.inf if math.isnan(value) else value
@@ -104,12 +104,12 @@ def run(plan: Plan, *, workers: int, seconds: float | None, progress: bool) -> t
         If the seconds end before one seed is complete.
     """
     end = None if seconds is None else time.time() + seconds
-    begun = (time.time(), plan.stored()[0]) if progress else None
+    begun = (time.time(), plan.count_stored()[0]) if progress else None
     threads = torch.get_num_threads()  # the same in each process, because sums depend on it
     work = [joblib.delayed(_one_seed)(plan, seed, end, threads, begun) for seed in plan.seeds]
     found = [one for one in joblib.Parallel(n_jobs=min(workers, len(work)))(work) if one is not None]
     if not found:
-        done, total = plan.stored()
+        done, total = plan.count_stored()
         raise OutOfTime(
             f"seconds={seconds} ended before one seed was complete; {done} of {total} units are stored in "
             f"{plan.folder}, and the same call resumes"
@@ -129,9 +129,9 @@ def _one_seed(plan: Plan, seed: int, end: float | None, threads: int, since: tup
         if unit is None:
             if end is not None and time.time() > end:
                 return None
-            unit = plan.units.get(key, lambda one=one: [_measured(plan, begun(), seed, one)])
+            unit = plan.units.get(key, lambda one=one: [_measures(plan, begun(), seed, one)])
             if since is not None:  # the time at which the pilot began, and the units that were stored then
-                done, total = plan.stored()
+                done, total = plan.count_stored()
                 left = (time.time() - since[0]) / max(done - since[1], 1) * (total - done)
                 print(f"pilot: {done} of {total} units are done, about {left:.0f} s left", file=sys.stderr, flush=True)
         found += unit
@@ -153,7 +153,7 @@ def stored_start(plan: Plan, seed: int) -> Start:
                 return Start(model, optimizer, stored["scores"], stored["curve"], stored["price"])
         except (OSError, RuntimeError, KeyError, ValueError, EOFError):
             pass  # a file that cannot be read is written again
-    begun = start(setting, seed, plan.measured)
+    begun = start(setting, seed, plan.measure)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"model": begun.model.state_dict(), "optimizer": begun.optimizer.state_dict()}
     with replacing(path) as temporary:
@@ -161,17 +161,17 @@ def stored_start(plan: Plan, seed: int) -> Start:
     return begun
 
 
-def trained(plan: Plan, begun: Start, seed: int, network: Network) -> Branch:
+def train(plan: Plan, begun: Start, seed: int, network: Network) -> Branch:
     """Return a network of the plan, trained to the end."""
     method, schedule, sparsity = network
     criterion = None if method == DENSE else method
-    options = {"sparsity": sparsity, "schedule": schedule, "watch": plan.measured}
+    options = {"sparsity": sparsity, "schedule": schedule, "watch": plan.measure}
     return branch(plan.setting, begun, seed, criterion, **options)
 
 
-def _measured(plan: Plan, begun: Start, seed: int, network: Network) -> dict[str, Any]:
+def _measures(plan: Plan, begun: Start, seed: int, network: Network) -> dict[str, Any]:
     """Return all measures of one network; the time of a forward pass for the first seed alone."""
-    found = trained(plan, begun, seed, network)
+    found = train(plan, begun, seed, network)
     model, dense = found.model, found.mask is None
     mask = found.mask or Mask.ones_like(model, only=plan.setting.only)
     forms = report(model, mask, plan.example).forms.loc[DENSE if dense else "masked"]
@@ -180,7 +180,7 @@ def _measured(plan: Plan, begun: Start, seed: int, network: Network) -> dict[str
         "seed": seed,
         "achieved": mask.sparsity,
         "validation": found.curve[-1],
-        "test": plan.measured(model, plan.data.test) if plan.data.test else None,
+        "test": plan.measure(model, plan.data.test) if plan.data.test else None,
         "macs": int(forms["macs"]),
         "file_bytes": int(forms["compressed_bytes"]),
         "epochs_to_dense": reached[0] if reached else None,
@@ -189,16 +189,16 @@ def _measured(plan: Plan, begun: Start, seed: int, network: Network) -> dict[str
         "importance": _importance(plan, model),
     }
     if dense:
-        return row | {"before": begun.curve, "price": begun.price, "shuffled": _shuffled(plan, model)}
+        return row | {"before": begun.curve, "price": begun.price, "shuffled": _shuffle_targets(plan, model)}
     return row | (_speed(model, mask, plan.example) if seed == plan.seeds[0] else {})
 
 
-def _shuffled(plan: Plan, model: nn.Module) -> list[float]:
+def _shuffle_targets(plan: Plan, model: nn.Module) -> list[float]:
     """Return the metric for targets in random orders, the same orders for every model."""
     x, y = plan.data.validation
     count, generator = count_samples(x), torch.Generator().manual_seed(0)
     orders = [torch.randperm(count, generator=generator).to(tensors(y)[0].device) for _ in range(SHUFFLES)]
-    return [plan.measured(model, (x, rows(y, order, count=count))) for order in orders]
+    return [plan.measure(model, (x, rows(y, order, count=count))) for order in orders]
 
 
 def _importance(plan: Plan, model: nn.Module) -> list[float] | None:
@@ -245,6 +245,6 @@ def _layers(plan: Plan, model: nn.Module) -> Rows:
         for sparsity in SCREENED:
             mask = Mask.from_scores({name: weight.detach().abs()}, sparsity=sparsity)
             with mask.applied(model):
-                value = plan.measured(model)
+                value = plan.measure(model)
             found.append({"layer": name, "weights": weight.numel(), "sparsity": sparsity, "validation": value})
     return found

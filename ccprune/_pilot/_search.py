@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from typing import Any
 
-from ccprune._pilot._runs import DENSE, Network, Plan, stored_start, trained
+from ccprune._pilot._runs import DENSE, Network, Plan, stored_start, train
 from ccprune._util.inputs import count_samples, rows
 
 _SETTING = ("method", "schedule", "sparsity")
@@ -98,7 +98,7 @@ def search(
         study = optuna.create_study(direction="maximize", **options)
         for _ in range(20 * len(grid)):  # settings that are suggested again cost nothing
             trial = study.ask()
-            place = _suggested(trial, grid)
+            place = _choose_place(trial, grid)
             for count in range(1, repetitions + 1):
                 if len(values.get(place, ())) < count:
                     cost = price(grid[place], count - 1) + (price(None, count - 1) if count > begun else 0.0)
@@ -119,7 +119,7 @@ def search(
     return _best(grid, values, utility, spent, budget)
 
 
-def _suggested(trial: Any, grid: Sequence[Choice]) -> int:
+def _choose_place(trial: Any, grid: Sequence[Choice]) -> int:
     """Return the place of a setting, whose values are suggested name by name, among those that still occur."""
     left = list(range(len(grid)))
     for name in grid[0]:
@@ -152,7 +152,7 @@ def sparsest(margin: float) -> Callable[[Choice, float], float]:
     )
 
 
-def narrowed(plan: Plan, share: float, *, progress: bool) -> tuple[Plan, dict[str, Any]]:
+def narrow(plan: Plan, share: float, *, progress: bool) -> tuple[Plan, dict[str, Any]]:
     """Search a plan at a share of its cost, in epochs of training, and return the plan of what was chosen.
 
     The search trains networks of other seeds and measures them on the first half of the validation samples. The
@@ -173,7 +173,7 @@ def narrowed(plan: Plan, share: float, *, progress: bool) -> tuple[Plan, dict[st
 
     def value(network: Network, seed: int) -> float:
         key = first.key(seed, *network)
-        row = first.units.get(key, lambda: [{"validation": trained(first, begun(seed), seed, network).curve[-1]}])
+        row = first.units.get(key, lambda: [{"validation": train(first, begun(seed), seed, network).curve[-1]}])
         return plan.sign * row[0]["validation"]
 
     def measure(choice: Choice, repetition: int) -> float:

@@ -58,7 +58,7 @@ def read_tables(train: Any, validation: Any, test: Any, *, target: str | None, s
         if test is not None:
             raise ValueError("validation must be given with test, got None")
         frames = _split(whole, target if classes is not None else None, seed)
-    x, features = _encoded(frames, target)
+    x, features = _encode(frames, target)
     y = {name: _targets(frame[target], frames["train"][target], classes, name) for name, frame in frames.items()}
     pairs = {name: (x[name], y[name]) for name in frames}
     return Table(pairs["train"], pairs["validation"], pairs.get("test"), features, classes)
@@ -111,14 +111,14 @@ def _split(frame: pd.DataFrame, target: str | None, seed: int) -> dict[str, pd.D
     return {name: frame.iloc[np.sort(np.concatenate(rows))] for name, rows in zip(names, parts, strict=True)}
 
 
-def _encoded(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _encode(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     train = frames["train"]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in frames}
     features: list[str] = []
     for column, values in train.drop(columns=target).items():
         if _is_number(values):
             for name, frame in frames.items():
-                columns[name].append(_standardised(frame[column], values))
+                columns[name].append(_standardise(frame[column], values))
             features.append(str(column))
             continue
         categories = sorted(pd.unique(values), key=_by_type)
@@ -139,7 +139,7 @@ def _encoded(frames: dict[str, pd.DataFrame], target: str) -> tuple[dict[str, Te
     return stacked, tuple(features)
 
 
-def _standardised(column: pd.Series, train: pd.Series) -> np.ndarray:
+def _standardise(column: pd.Series, train: pd.Series) -> np.ndarray:
     """Return a column minus the training mean, over the training spread; a column without spread becomes 0."""
     return (column.to_numpy(dtype=float) - float(train.mean())) / (float(train.std(ddof=0)) or 1.0)
 
@@ -151,7 +151,7 @@ def _by_type(value: Any) -> tuple[str, Any]:
 
 def _targets(column: pd.Series, train: pd.Series, classes: tuple[str, ...] | None, name: str) -> Tensor:
     if classes is None:
-        return torch.from_numpy(_standardised(column, train).astype(np.float32))[:, None]
+        return torch.from_numpy(_standardise(column, train).astype(np.float32))[:, None]
     unknown = sorted(set(map(str, pd.unique(column))) - set(classes))
     if unknown:
         raise ValueError(f"{name} must have the classes of train, got also {join_first(unknown)}")

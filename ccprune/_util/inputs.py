@@ -70,7 +70,7 @@ def batches(x: Any, y: Any = None, *, name: str = "x") -> Iterator[tuple[Any, An
     as tensors or mappings, whose targets are None.
     """
     if is_inputs(x):
-        yield _checked(_plain(x), y, name)
+        yield _check_pair(_plain(x), y, name)
         return
     if y is not None or isinstance(x, str) or not isinstance(x, Iterable):
         with_y = " together with y" if y is not None and isinstance(x, Iterable) else ""
@@ -86,7 +86,7 @@ def batches(x: Any, y: Any = None, *, name: str = "x") -> Iterator[tuple[Any, An
             raise TypeError(f"{name} must have batches (inputs, targets), got a batch of {kinds}")
         inputs, targets = pair if len(pair) == 2 else (pair[0], None)
         if not isinstance(inputs, Tensor) or len(inputs):
-            yield _checked(_plain(inputs), targets, name)
+            yield _check_pair(_plain(inputs), targets, name)
             empty = False
     if empty:
         raise ValueError(f"{name} must hold at least one sample, got no batch with one")
@@ -108,7 +108,7 @@ def _plain(inputs: Any) -> Any:
     return tuple(inputs) if isinstance(inputs, list) else inputs
 
 
-def _checked(inputs: Any, y: Any, name: str) -> tuple[Any, Any]:
+def _check_pair(inputs: Any, y: Any, name: str) -> tuple[Any, Any]:
     if not tensors(inputs):
         raise TypeError(f"{name} must have inputs with at least one Tensor, got {type(inputs).__name__} without one")
     count, labels = count_samples(inputs), count_samples(y)

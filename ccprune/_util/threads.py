@@ -20,7 +20,7 @@ def torch_threads_kept(kernel: Callable[_Arguments, _Result]) -> Callable[_Argum
     """
 
     @wraps(kernel)
-    def called(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+    def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         threads = torch.get_num_threads()
         try:
             return kernel(*args, **kwargs)
@@ -28,7 +28,7 @@ def torch_threads_kept(kernel: Callable[_Arguments, _Result]) -> Callable[_Argum
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
 
-    return called
+    return call
 
 
 @contextmanager

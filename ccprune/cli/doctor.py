@@ -90,7 +90,7 @@ def summarise(lines: Sequence[Line]) -> str:
     return f"{counted}. " + (f"Required: {', '.join(failing)}." if failing else "Everything that is required works.")
 
 
-def imported(name: str, absent: str = "not installed") -> str:
+def import_package(name: str, absent: str = "not installed") -> str:
     """Import a package and return its name and version. Raise `Missing` if it is not installed."""
     try:
         importlib.import_module(name)
@@ -114,7 +114,7 @@ def _packages() -> str:
 
 
 def _torch() -> str:
-    imported("torch")
+    import_package("torch")
     import torch
 
     x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)

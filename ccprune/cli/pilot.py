@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"FILE must be one file or module, got {options.what}")
         settings = _settings(options.what[0])
     except (ValueError, OSError, ImportError) as error:
-        return _refused(error)
+        return _refuse(error)
     names = ("target", "folder", "language", "seeds", "seconds", "search", "workers", "dry_run")
     # Each file has a folder of its own, so that the page of one does not replace that of another.
     settings = {"folder": f"pilot-{_name(options.what[0])}"} | settings
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"ccprune: {error}", file=sys.stderr)
         return 1
     except (ValueError, TypeError, ImportError) as error:
-        return _refused(error)
+        return _refuse(error)
     if isinstance(found, float):
         print(f"Training takes about {found:.0f} s on one worker.")
         return 0
@@ -124,6 +124,6 @@ def _settings(what: str) -> dict[str, Any]:
     return found
 
 
-def _refused(error: BaseException) -> int:
+def _refuse(error: BaseException) -> int:
     print(f"ccprune: {error}", file=sys.stderr)
     return 2

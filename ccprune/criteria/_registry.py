@@ -233,10 +233,10 @@ def score(
     finally:
         for weight in asleep:
             weight.requires_grad_(False)
-    return _checked(name, found, weights)
+    return _check_scores(name, found, weights)
 
 
-def _checked(name: str, found: Any, weights: Mapping[str, Tensor]) -> Scores:
+def _check_scores(name: str, found: Any, weights: Mapping[str, Tensor]) -> Scores:
     """Return the scores of these weights, without those of weights that were frozen since they were recorded."""
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"the criterion {name!r} must return {{parameter name: Tensor}}, got {type(found).__name__}")

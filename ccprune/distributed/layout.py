@@ -87,7 +87,7 @@ class Layout:
         """
         if not dist.is_initialized():
             raise ValueError("model needs a process group: call torch.distributed.init_process_group first")
-        everything = [*resharded(model).parameters()]
+        everything = [*reshard(model).parameters()]
         mesh = next((weight.device_mesh for weight in everything if isinstance(weight, DTensor)), None)
         if mesh is None:
             parallel = [module for module in model.modules() if isinstance(module, DistributedDataParallel)]
@@ -122,7 +122,7 @@ class Layout:
 
     def weights(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """Return the model's weights of the layout, or raise ValueError that names those that it lacks."""
-        found = parameters_of(resharded(model))
+        found = parameters_of(reshard(model))
         if lacking := self.parts.keys() - found.keys():
             raise ValueError(f"model must have the weights of the layout, it lacks {join_first(sorted(lacking))}")
         return {name: found[name] for name in self.parts}
@@ -192,7 +192,7 @@ class Layout:
         return value
 
 
-def resharded(model: nn.Module) -> nn.Module:
+def reshard(model: nn.Module) -> nn.Module:
     """Return the model with the sharded parameters of FSDP2, which the optimiser holds."""
     # A forward pass without a backward pass leaves the parameters of the outermost module unsharded.
     for module in model.modules():

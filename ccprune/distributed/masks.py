@@ -82,10 +82,10 @@ class ShardedMask:
             (names, pruned_count(sparsity, sum(layout.parts[name].shape.numel() for name in names)))
             for names in families
         ]
-        return cls._gathered(drop_lowest(scores, counts, layout), layout)
+        return cls._gather_mask(drop_lowest(scores, counts, layout), layout)
 
     @classmethod
-    def _gathered(cls, keep: Mapping[str, Tensor], layout: Layout) -> "ShardedMask":
+    def _gather_mask(cls, keep: Mapping[str, Tensor], layout: Layout) -> "ShardedMask":
         """Create the mask from this rank's parts; those of replicated weights are gathered, one byte per weight."""
         kept = layout.total(torch.stack([part.sum() for part in keep.values()])).tolist()
         if layout.sharded:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ccprune import lasso, scores
-from ccprune.distributed.layout import Layout, resharded
+from ccprune.distributed.layout import Layout, reshard
 from ccprune.distributed.masks import ShardedMask
 from ccprune.lasso.problem import check_penalty
 from ccprune.recording import Store
@@ -67,13 +67,13 @@ class Recorder(recorder.Recorder):
         layout.agree(lambda: {"pairing": pairing, "may_skip": may_skip, "weights": [*layout.local_tensors(model)]})
         self._layout = layout
         names = [*layout.parts]
-        super().__init__(resharded(model), optimizer, stores, pairing=pairing, may_skip=may_skip, only=names)
+        super().__init__(reshard(model), optimizer, stores, pairing=pairing, may_skip=may_skip, only=names)
 
     def _current(self) -> list[Tensor]:
-        resharded(self._model)  # a loss taken after the step may have left parameters whole
+        reshard(self._model)  # a loss taken after the step may have left parameters whole
         return super()._current()
 
-    def _recorded(self, name: str, weight: Tensor) -> Tensor:
+    def _recorded_part(self, name: str, weight: Tensor) -> Tensor:
         return self._layout.local_part(name, weight)
 
     def _mean(self, loss: Tensor | Sequence[Tensor]) -> tuple[Tensor, int]:
@@ -138,7 +138,7 @@ class Screen(lasso.Screen):
         super().masks([], condition=condition)  # raises if the condition does not hold
         scores = self.scores
         return tuple(
-            ShardedMask._gathered({name: score > alpha for name, score in scores.items()}, self._layout)
+            ShardedMask._gather_mask({name: score > alpha for name, score in scores.items()}, self._layout)
             for alpha in alphas
         )
 
@@ -192,5 +192,5 @@ class WeightExponents(scores.WeightExponents):
         return self._layout.local_parts(self._model)
 
     def _mean(self, risk: Tensor) -> Tensor:
-        resharded(self._model)  # a forward pass alone may have left parameters whole
+        reshard(self._model)  # a forward pass alone may have left parameters whole
         return self._layout.mean(risk)

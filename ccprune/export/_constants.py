@@ -37,7 +37,7 @@ def other(example: Tensor) -> Tensor:
     return example.flip(0) + noise * example.std(correction=0)
 
 
-def watched(network: nn.Module, examples: Sequence[Any]) -> dict[nn.Module, Inputs]:
+def record_inputs(network: nn.Module, examples: Sequence[Any]) -> dict[nn.Module, Inputs]:
     """Record the inputs of each linear and convolution layer."""
     seen: dict[nn.Module, Inputs] = {}
     calls: Counter[nn.Module] = Counter()
@@ -84,7 +84,7 @@ def fold_(layer: Layer, channels: Sequence[int], inputs: Inputs) -> None:
             layer.bias = nn.Parameter(added)
 
 
-def shared(network: nn.Module) -> set[nn.Module]:
+def shared_modules(network: nn.Module) -> set[nn.Module]:
     """Return the modules that share a parameter with another module."""
     holders: dict[int, list[nn.Module]] = {}
     for module in network.modules():

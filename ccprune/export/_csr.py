@@ -9,7 +9,7 @@ from ccprune._util.modes import capture_inputs
 from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
-from ccprune.measure._sparse import fused
+from ccprune.measure._sparse import fused_layers
 from ccprune.measure.latency import Timing, inferences, sparse
 
 
@@ -54,7 +54,7 @@ def to_csr(model: nn.Module, mask: Mask, example: Inputs, *, repeats: int = 30) 
     if device.type != "cpu":
         raise ValueError(f"example must be on the CPU, got {device}: use to_semi_structured or to_structured on CUDA")
     network = masked_copy(model, mask)
-    found, direct = owners(network), fused(network)
+    found, direct = owners(network), fused_layers(network)
     inputs: dict[nn.Module, list[Tensor]] = {}  # of each linear layer in one forward pass
     with capture_inputs(
         [module for module in network.modules() if type(module) is nn.Linear],

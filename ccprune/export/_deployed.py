@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import nn
 
 from ccprune._util.files import write_atomic
-from ccprune.export._file import load, save, unpacked
+from ccprune.export._file import load, save, unpack
 from ccprune.mask import Mask
 from ccprune.stats import paired_difference
 
@@ -70,12 +70,12 @@ def deploy(
     _check(key)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    old = _verified(folder, key) if (folder / _CURRENT).is_file() else None
+    old = _verified_manifest(folder, key) if (folder / _CURRENT).is_file() else None
     before: Mask | None = None
     if old is not None:
         with safe_open(folder / f"{old['version']}.safetensors", framework="pt") as file:
             shapes = json.loads(file.metadata()["mask"])
-            before = unpacked({name: file.get_tensor(name) for name in file.keys()}, shapes, None)
+            before = unpack({name: file.get_tensor(name) for name in file.keys()}, shapes, None)
         if before.counts.keys() != mask.counts.keys():
             raise ValueError(f"mask must be of {sorted(before.counts)}, got {sorted(mask.counts)}")
     layers = [
@@ -105,7 +105,7 @@ def deploy(
         "previous": old and {"version": old["version"], "hmac": old["hmac"]},
         "measures": {name: [float(value) for value in values] for name, values in measures.items()},
     }
-    write_atomic(folder / f"{number}.json", json.dumps(manifest | {"hmac": _signed(manifest, key)}, indent=1) + "\n")
+    write_atomic(folder / f"{number}.json", json.dumps(manifest | {"hmac": _sign(manifest, key)}, indent=1) + "\n")
     write_atomic(folder / _CURRENT, f"{number}\n")
     return {"layers": pd.DataFrame(layers), "measures": pd.DataFrame(rows)}
 
@@ -142,11 +142,11 @@ def load_deployed(folder: str | Path, model: nn.Module, *, key: bytes, rollback:
     """
     _check(key)
     folder = Path(folder)
-    manifest = _verified(folder, key)
+    manifest = _verified_manifest(folder, key)
     if rollback:
         if manifest["previous"] is None:
             raise ValueError(f"rollback must be False for the first version, got True in {folder}")
-        manifest = _verified(folder, key, manifest["previous"])
+        manifest = _verified_manifest(folder, key, manifest["previous"])
     mask = load(folder / f"{manifest['version']}.safetensors", model)
     if rollback:
         write_atomic(folder / _CURRENT, f"{manifest['version']}\n")
@@ -158,17 +158,17 @@ def _check(key: bytes) -> None:
         raise ValueError(f"key must be at least 16 bytes, got {len(key) if isinstance(key, bytes) else type(key)}")
 
 
-def _signed(manifest: Mapping[str, Any], key: bytes) -> str:
+def _sign(manifest: Mapping[str, Any], key: bytes) -> str:
     return hmac.new(key, json.dumps(manifest, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 
-def _verified(folder: Path, key: bytes, wanted: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _verified_manifest(folder: Path, key: bytes, wanted: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the manifest of the current version, or of the wanted one, if it and its file are what was signed."""
     number = wanted["version"] if wanted else int((folder / _CURRENT).read_text())
     manifest = json.loads((folder / f"{number}.json").read_text())
     code = manifest.pop("hmac", "")
     file = hashlib.sha256((folder / f"{number}.safetensors").read_bytes()).hexdigest()
-    right = hmac.compare_digest(code, _signed(manifest, key)) and (not wanted or code == wanted["hmac"])
+    right = hmac.compare_digest(code, _sign(manifest, key)) and (not wanted or code == wanted["hmac"])
     if not right or manifest["version"] != number or manifest["sha256"] != file:
         raise ValueError(f"version {number} in {folder} is not what was signed with this key")
     return manifest | {"hmac": code}

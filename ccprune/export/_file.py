@@ -119,7 +119,7 @@ def load(path: str | os.PathLike, model: nn.Module) -> Mask:
             f"{path} must have been written by ccprune.export.save, its format is {metadata.get('format')!r}"
         )
     try:
-        mask = unpacked(tensors, json.loads(metadata["mask"]), metadata.get("requested"))
+        mask = unpack(tensors, json.loads(metadata["mask"]), metadata.get("requested"))
         stored = {name: value for name, value in tensors.items() if not name.startswith(_MASK)}
         stored |= {name: stored[holder] for name, holder in json.loads(metadata["tied"]).items()}
         if any(bool(stored[name][~keep].any()) for name, keep in mask.keep.items()):
@@ -184,7 +184,7 @@ def _identity(name: str, value: Tensor) -> object:
     return (value.data_ptr(), value.shape, value.stride(), value.dtype) if value.numel() else name
 
 
-def unpacked(tensors: dict[str, Tensor], shapes: dict[str, list[int]], requested: str | None) -> Mask:
+def unpack(tensors: dict[str, Tensor], shapes: dict[str, list[int]], requested: str | None) -> Mask:
     """Return the mask that a file holds."""
     keep = {}
     for name, shape in shapes.items():

@@ -11,7 +11,7 @@ from ccprune._util.checks import join_first
 from ccprune.export._exported import Exported, masked_copy
 from ccprune.mask import Mask
 from ccprune.mask._names import owners
-from ccprune.measure._sparse import fused
+from ccprune.measure._sparse import fused_layers
 
 # Torch's float32 kernels need 1:2 sparsity, and its int8 kernels are for quantised models.
 DTYPES = (torch.float16, torch.bfloat16)
@@ -52,7 +52,7 @@ def to_semi_structured(model: nn.Module, mask: Mask) -> Exported:
     """
     mask.check(model)
     found = owners(model)
-    reasons = {name: _obstacle(found[name][0], keep, fused(model)) for name, keep in mask.keep.items()}
+    reasons = {name: _obstacle(found[name][0], keep, fused_layers(model)) for name, keep in mask.keep.items()}
     chosen = [name for name, reason in reasons.items() if not reason]
     if not chosen:
         kinds = [f"{name} of {type(found[name][0]).__name__}" for name in mask.keep]

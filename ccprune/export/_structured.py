@@ -14,7 +14,7 @@ from ccprune.export._exported import Exported, masked_copy, outputs
 from ccprune.mask import Mask
 from ccprune.mask._kinds import Axes, axes_of
 from ccprune.mask._names import Layer, layers, owners
-from ccprune.mask._traced import traced
+from ccprune.mask._traced import trace
 
 
 def to_structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float = 1e-5) -> Exported:
@@ -61,7 +61,7 @@ def to_structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float =
     network = masked_copy(model, mask)
     examples = (example, map_tensors(constants.other, example))
     before = [outputs(network, x) for x in examples]
-    seen = constants.watched(network, examples)
+    seen = constants.record_inputs(network, examples)
     trainable = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
     rows = {id(module): _Row(name, module.weight, Axes()) for name, module in layers(network).items()}
     places, known = owners(network), layers(network)
@@ -69,11 +69,11 @@ def to_structured(model: nn.Module, mask: Mask, example: Inputs, *, tol: float =
         module, attribute = places[name]
         reason = f"channels of {type(module).__name__} cannot be removed"
         rows[id(name)] = _Row(name, getattr(module, attribute), axes_of(module, attribute), reason)
-    graph, groups = traced(network, example)
+    graph, groups = trace(network, example)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # All decisions are made before the first removal, because removals renumber channels.
-        for root, channels in [*_chosen(graph, groups, network, seen, rows)]:
+        for root, channels in [*_choose_channels(graph, groups, network, seen, rows)]:
             graph.get_pruning_group(root, graph.get_pruner_of_module(root).prune_out_channels, channels).prune()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(trainable.get(name, False))
@@ -100,11 +100,11 @@ class _Row:
         self.removed, self.reason = 0, reason if self.empty else ""
 
 
-def _chosen(
+def _choose_channels(
     graph: Any, groups: list[Any], network: nn.Module, seen: dict[nn.Module, constants.Inputs], rows: dict[int, _Row]
 ) -> Iterator[tuple[nn.Module, list[int]]]:
     """Yield a layer and its removable output channels for each group of coupled layers; constants are folded."""
-    shared = constants.shared(network)
+    shared = constants.shared_modules(network)
     for group, removable in groups:
         coupled = [item for item in group if isinstance(item.dep.target.module, Layer)]
         whole = [item for item in coupled if item.dep.target.type.name != "DEPTHWISE_CONV"]

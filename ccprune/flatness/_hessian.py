@@ -67,7 +67,7 @@ class Hessian:
             columns.append(column.to(self._landscape.device, self._landscape.dtype)[self._free])
         return torch.stack(columns, 1)
 
-    def named(self, vector: Tensor) -> Weights:
+    def split_by_name(self, vector: Tensor) -> Weights:
         """Convert a vector (size,) to one tensor per parameter, 0 at pruned weights."""
         weights = self._landscape.weights
         full = vector.new_zeros(self._full.shape[1]).index_copy_(0, self._free, vector)

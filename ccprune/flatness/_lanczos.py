@@ -26,7 +26,7 @@ def block_lanczos(operator: Any, start: Tensor, *, tol: float, max_products: int
     while True:
         image = operator @ block
         basis, images = torch.cat([basis, block], 1), torch.cat([images, image], 1)
-        projected = _bordered(projected, (basis.T @ image).double())
+        projected = _add_border(projected, (basis.T @ image).double())
         values, mixing = torch.linalg.eigh(projected)
         values, mixing = values.flip(0)[:k], mixing.flip(1)[:, :k].to(basis.dtype)
         vectors = basis @ mixing
@@ -42,7 +42,7 @@ def block_lanczos(operator: Any, start: Tensor, *, tol: float, max_products: int
     return values, vectors, residuals
 
 
-def _bordered(inner: Tensor, column: Tensor) -> Tensor:
+def _add_border(inner: Tensor, column: Tensor) -> Tensor:
     """Append the last block column, and its transpose as the last block row, to the projected matrix."""
     m, b = column.shape
     grown = column.new_empty(m, m)

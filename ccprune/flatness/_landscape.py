@@ -66,7 +66,7 @@ class Landscape:
 
     def gradient(self, offset: Mapping[str, Tensor]) -> Weights:
         """Gradient of the mean loss at weights + offset with respect to all prunable weights."""
-        moved = self._moved(offset)
+        moved = self._move(offset)
         slope = {name: torch.zeros_like(weight) for name, weight in moved.items()}
         for x, y in self.batches:
             for name, part in grad(self._batch_loss)(moved, x, y).items():
@@ -113,14 +113,14 @@ class Landscape:
     def _mean(self, data: list[tuple[Any, Any]], offset: Mapping[str, Tensor]) -> float:
         count = sum(count_samples(x) for x, _ in data)
         with torch.no_grad():
-            moved = self._moved(offset)
+            moved = self._move(offset)
             total = sum(count_samples(x) * float(self._batch_loss(moved, x, y)) for x, y in data)
         if not math.isfinite(total):
             where = ": try a smaller radius" if offset else ""
             raise ValueError(f"loss must be finite, got {total / count} on {count} samples{where}")
         return total / count
 
-    def _moved(self, offset: Mapping[str, Tensor]) -> Weights:
+    def _move(self, offset: Mapping[str, Tensor]) -> Weights:
         return {name: weight + offset[name] if name in offset else weight for name, weight in self.weights.items()}
 
     def _batch_loss(self, moved: Weights, x: Any, y: Any) -> Tensor:

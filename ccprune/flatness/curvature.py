@@ -136,7 +136,7 @@ def top_eigenvalues(
             values=values,
             residuals=residuals,
             converged=residuals <= tol,
-            vectors=tuple(hessian.named(vector) for vector in vectors.T),
+            vectors=tuple(hessian.split_by_name(vector) for vector in vectors.T),
             products=hessian.products,
             weights=hessian.size,
             samples=landscape.samples,

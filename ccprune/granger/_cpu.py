@@ -145,7 +145,7 @@ def _overlap_from_sums(mixed, columns, fitted, depth, width, overlap, uncovered)
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _explained(gram, overlap, uncovered, depth, augment, width, factor, inverse, found):
+def _explained_sums(gram, overlap, uncovered, depth, augment, width, factor, inverse, found):
     """Compute the sums of squares explained by tested and untested lags, and the trace that measures the condition.
 
     The trace is inf if the factorisation fails. The Cholesky factor of `gram`, after projecting out the effect's basis,
@@ -193,7 +193,7 @@ def _explained(gram, overlap, uncovered, depth, augment, width, factor, inverse,
 
 @torch_threads_kept
 @numba.njit(parallel=True, cache=True)
-def explained(series, effect, deepest, augment, from_columns, columns, fits, bases):
+def explained_sums(series, effect, deepest, augment, from_columns, columns, fits, bases):
     """Compute for all depths the sums explained by tested and untested lags, and the trace of the condition.
 
     series is (K, M) and effect (K,). Row deepest - d of the padded stacks `columns` and `fits` holds the transposed R
@@ -232,7 +232,7 @@ def explained(series, effect, deepest, augment, from_columns, columns, fits, bas
                     uncovered[i * w : (i + 1) * w] = overlap[residual : residual + w]
             else:
                 _overlap_from_sums(mixed, columns[place], fits[place], depth, width, overlap, uncovered)
-            _explained(gram, overlap, uncovered, depth, augment, width, factor, inverse, found)
+            _explained_sums(gram, overlap, uncovered, depth, augment, width, factor, inverse, found)
             for part in range(3):
                 out[part, place, first : first + size] = found[part * w : part * w + size]
             _one_lag_less(x, effect, depth, width, gram, mixed)

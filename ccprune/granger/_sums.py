@@ -81,7 +81,7 @@ def by_depth(effect: Tensor, causes: Tensor, own: Sequence[Own], *, augment: int
     Lags are ordered from the largest to the smallest. The first `augment` lags of the cause are in the regression but
     are not tested. Means do not affect the result, but centred series are more accurate.
     """
-    explained = _compiled if causes.device.type == "cpu" else _batched
+    explained = _compiled_sums if causes.device.type == "cpu" else _batched_sums
     for one, found in zip(own, explained(effect, causes, own, augment), strict=True):
         yield one.depth, _sums(one, causes, found, augment)
 
@@ -96,7 +96,7 @@ def _own(effect: Tensor, depth: int) -> Own:
     return Own(depth, effect, triangle, basis.T @ target, ssr, condition)
 
 
-def _compiled(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
+def _compiled_sums(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
     """Compute the sums on the CPU, all depths in one call."""
     deepest = own[0].depth
     columns, fits = np.zeros((len(own), deepest + 1, deepest + 1)), np.zeros((len(own), deepest + 1))
@@ -111,12 +111,12 @@ def _compiled(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) 
         rows = torch.cat([part.view(len(own[place].target), -1) for part in own[place].directions()], 1)
         table[: rows.shape[0], : rows.shape[1]] = rows
     series = causes.T.contiguous().numpy()
-    found = _granger_cpu.explained(series, effect.numpy(), deepest, augment, from_columns, columns, fits, bases)
+    found = _granger_cpu.explained_sums(series, effect.numpy(), deepest, augment, from_columns, columns, fits, bases)
     for place in range(len(own)):
         yield _Explained(*torch.from_numpy(found[:, place]))
 
 
-def _batched(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
+def _batched_sums(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -> Iterator[_Explained]:
     """Compute the sums on other devices by batched operations, depth by depth."""
     count = effect.shape[0] - own[0].depth
     # Column i of a window of the series is lag deepest - i; the effect also has the target and a constant.
@@ -125,13 +125,13 @@ def _batched(effect: Tensor, causes: Tensor, own: Sequence[Own], augment: int) -
     gram = lags @ lags.mT
     mixed = lags @ torch.cat([rows, torch.ones_like(rows[:1])]).T
     for one in own:
-        yield _explained(causes, gram, mixed, one, augment)
+        yield _explained_sums(causes, gram, mixed, one, augment)
         row, last = causes[:, : one.depth - 1], torch.cat([effect[: one.depth], torch.ones_like(effect[:1])])
         gram = torch.addcmul(gram[:, 1:, 1:], row[:, :, None], row[:, None])
         mixed = torch.addcmul(mixed[:, 1:, 1:], row[:, :, None], last)
 
 
-def _explained(causes: Tensor, gram: Tensor, mixed: Tensor, own: Own, augment: int) -> _Explained:
+def _explained_sums(causes: Tensor, gram: Tensor, mixed: Tensor, own: Own, augment: int) -> _Explained:
     """Compute the explained sums from products of the cause's lags: `gram` (M, c, c) with one another, and `mixed`
     (M, c, c + 2) with the effect's lags, the target and a constant.
     """

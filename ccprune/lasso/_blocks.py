@@ -105,7 +105,7 @@ class Blocks:
         """Return the largest |sum| / records of each weight's features, float64; raise ValueError if not finite."""
         return self._laid_out(records, torch.float64, lambda score: score)
 
-    def above(self, records: int, threshold: float) -> dict[str, Tensor]:
+    def exceeds(self, records: int, threshold: float) -> dict[str, Tensor]:
         """Return where `largest` exceeds the threshold, one block in memory at a time; raises as `largest`."""
         return self._laid_out(records, torch.bool, lambda score: score > threshold)
 

@@ -188,7 +188,7 @@ class Screen:
                 f"{condition.ratio:.3g} of the root mean square of dL, the limit is {LIMIT:g}; rank by `scores`, or "
                 "store the records and fit them"
             )
-        return tuple(Mask(self._blocks.above(len(self._rows), alpha)) for alpha in alphas)
+        return tuple(Mask(self._blocks.exceeds(len(self._rows), alpha)) for alpha in alphas)
 
     def _check(self, delta_loss: Tensor | float, delta_weights: Mapping[str, Tensor]) -> None:
         if isinstance(delta_loss, bool) or not isinstance(delta_loss, Tensor | float | int):

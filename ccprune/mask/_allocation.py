@@ -12,7 +12,7 @@ from ccprune._util.checks import join_first
 ALLOCATIONS = ("global", "uniform", "erk", "lamp")
 
 
-def protected(names: Collection[str], protect: Iterable[str]) -> set[str]:
+def protected_names(names: Collection[str], protect: Iterable[str]) -> set[str]:
     """Return the names of the protected parameters, which `protect` names directly or by their modules."""
     if isinstance(protect, str):
         raise TypeError(f"protect must be a collection of names, got the string {protect!r}")

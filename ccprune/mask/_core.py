@@ -16,7 +16,7 @@ from ccprune._util.modes import replaced
 from ccprune.mask import _torch_prune as torch_prune
 from ccprune.mask._enforcement import Enforcement, after_steps, without_optimizer
 from ccprune.mask._from_scores import MaskConstructors
-from ccprune.mask._names import matched, require_axes
+from ccprune.mask._names import match_mask, require_axes
 from ccprune.mask._prunable import Chosen, prunable
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Mask(MaskConstructors):
         return cls(keep, requested=None if requested is None else float(requested), structured=_STRUCTURED in state)
 
     def _matches(self, model: nn.Module) -> list[tuple[str, Tensor, Tensor]]:
-        found = matched(model, self.keep)
+        found = match_mask(model, self.keep)
         if self.structured:
             require_axes(model, [name for name, _, keep in found if not bool(keep.all())])
         return found

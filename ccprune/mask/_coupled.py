@@ -12,7 +12,7 @@ from ccprune.mask._groups import Group, Slices
 from ccprune.mask._kinds import axes_of
 from ccprune.mask._names import owners, unwrap
 from ccprune.mask._prunable import prunable
-from ccprune.mask._traced import removable, traced
+from ccprune.mask._traced import removable, trace
 
 
 def attention_heads(model: nn.Module, x: Any, heads: Mapping[str, int]) -> dict[str, Group]:
@@ -109,5 +109,5 @@ def coupled_channels(model: nn.Module, x: Any) -> dict[str, Group]:
     >>> coupled_channels(model, torch.randn(1, 4))["0.weight"].units  # the outputs of the last layer are the model's
     8
     """
-    _, groups = traced(copy_model(unwrap(model)), x)
+    _, groups = trace(copy_model(unwrap(model)), x)
     return {group.outputs[0].parameter: group for _, group in groups if group is not None}

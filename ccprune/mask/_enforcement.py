@@ -99,8 +99,8 @@ def without_optimizer(model: nn.Module, fill: Callable[[nn.Module], object]) -> 
         fill(inner)
 
     # The model's hook holds no model, so that a copy of the model has a hook of its own.
-    return [inner.register_forward_pre_hook(partial(_before, fill)), register_optimizer_step_post_hook(again)]
+    return [inner.register_forward_pre_hook(partial(_fill_before, fill)), register_optimizer_step_post_hook(again)]
 
 
-def _before(fill: Callable[[nn.Module], object], model: nn.Module, _: Any) -> None:
+def _fill_before(fill: Callable[[nn.Module], object], model: nn.Module, _: Any) -> None:
     fill(model)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ccprune._util.checks import join_first, require_at_least
-from ccprune.mask._allocation import ALLOCATIONS, protected
+from ccprune.mask._allocation import ALLOCATIONS, protected_names
 from ccprune.mask._groups import Group, rows, unit_scores
 from ccprune.mask._select import check_scores, drop_lowest, n_of_m, select
 
@@ -156,7 +156,7 @@ class MaskConstructors:
         check_scores(scores)
         require_at_least(0, n=n)
         require_at_least(max(1, n), m=m)
-        earlier, safe = _earlier(scores, previous), protected(scores, protect)
+        earlier, safe = _earlier(scores, previous), protected_names(scores, protect)
         keep = {}
         for name, score in scores.items():
             allowed = torch.ones_like(score, dtype=torch.bool)

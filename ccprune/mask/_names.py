@@ -75,7 +75,7 @@ def parameters_of(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: getattr(module, attribute) for name, (module, attribute) in owners(model).items()}
 
 
-def matched(model: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[str, Tensor, Tensor]]:
+def match_mask(model: nn.Module, keep: Mapping[str, Tensor]) -> list[tuple[str, Tensor, Tensor]]:
     """Return name, parameter and mask of each tensor, or raise ValueError if the mask does not fit the model."""
     found = parameters_of(model)
     first: dict[int, str] = {}

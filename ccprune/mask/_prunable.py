@@ -56,8 +56,8 @@ def prunable(
     if chosen_names is not None and chosen_names[0] == id(unwrap(model)):
         everything = parameters_of(model)
         return {name: everything[name] for name in chosen_names[1] if name in everything}
-    named, inside, parameters = _chosen(model, only, "only")
-    _, left_out, _ = _chosen(model, skip, "skip")
+    named, inside, parameters = _chosen_ids(model, only, "only")
+    _, left_out, _ = _chosen_ids(model, skip, "skip")
     known, found = candidates(model), {}
     names = _one_name(model, known)
     for name, (module, attribute, default) in known.items():
@@ -122,7 +122,9 @@ def _one_name(model: nn.Module, known: Mapping[str, tuple[nn.Module, str, bool]]
     return names
 
 
-def _chosen(model: nn.Module, entries: Chosen | None, argument: str) -> tuple[set[int], set[int], list[nn.Parameter]]:
+def _chosen_ids(
+    model: nn.Module, entries: Chosen | None, argument: str
+) -> tuple[set[int], set[int], list[nn.Parameter]]:
     """Return the ids of the modules and parameters that are named, of all that are in them, and these parameters."""
     if isinstance(entries, str | nn.Module):
         raise TypeError(f"{argument} must be a collection of names or modules, got {type(entries).__name__}")

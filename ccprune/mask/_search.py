@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from ccprune._util.checks import require_at_least, require_fraction
 from ccprune._util.inputs import Inputs, batches, call, count_samples, mean_loss
 from ccprune._util.modes import eval_mode
-from ccprune.mask._allocation import protected
+from ccprune.mask._allocation import protected_names
 from ccprune.mask._core import Mask
 from ccprune.mask._select import drop_lowest, pruned_count
 
@@ -134,7 +134,7 @@ def allocate(
     require_at_least(0, min_per_layer=min_per_layer)
     if [*table.index] != [*scores]:
         raise ValueError("table must have the parameters of the scores, in their order, as sensitivity returns it")
-    safe = protected(scores, protect)
+    safe = protected_names(scores, protect)
     sizes = {name: score.numel() for name, score in scores.items()}
     segments = []
     for name, losses in zip(sizes, table.to_numpy(), strict=True):

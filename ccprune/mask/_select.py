@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ccprune._util import checks
 from ccprune._util.checks import join_first
-from ccprune.mask._allocation import ALLOCATIONS, erk, lamp, parts, protected
+from ccprune.mask._allocation import ALLOCATIONS, erk, lamp, parts, protected_names
 
 SCOPES = ("global", "layer")
 
@@ -60,7 +60,7 @@ def select(
     `asked` is the name of the argument `fraction` in error messages, and `allocations` are those that it can have.
     """
     checks.require_one_of(allocations, allocation=allocation)
-    safe = protected(scores, protect)
+    safe = protected_names(scores, protect)
     if isinstance(fraction, Mapping):
         chosen: dict[str, Tensor] = {}
         for key, names in parts(scores, fraction, asked).items():
@@ -104,9 +104,9 @@ def _select(
         )
 
     if allocation in ("global", "lamp"):
-        unfloored, keep = _limited(scores, count, lost, free, earlier)
+        unfloored, keep = _prune_lowest(scores, count, lost, free, earlier)
         if min_per_layer and any(n > limit for n, limit in zip(unfloored, most, strict=True)):
-            keep = _limited(scores, count, lost, most, earlier)[1]
+            keep = _prune_lowest(scores, count, lost, most, earlier)[1]
     else:
         share = partial(erk, shapes, count) if allocation == "erk" else partial(_evenly, sizes, wanted)
         unfloored, found = share(lost, free), share(lost, most)
@@ -118,7 +118,7 @@ def _select(
     return keep
 
 
-def _limited(
+def _prune_lowest(
     scores: Mapping[str, Tensor],
     count: int,
     lost: Sequence[int],

@@ -16,7 +16,7 @@ from ccprune.mask._names import parameters_of
 from ccprune.mask._prunable import candidates
 
 
-def traced(network: nn.Module, x: Any) -> tuple[Any, list[tuple[Any, Group | None]]]:
+def trace(network: nn.Module, x: Any) -> tuple[Any, list[tuple[Any, Group | None]]]:
     """Return torch-pruning's graph of a network and its groups, each with the Group if its channels can be removed.
 
     All parameters get `requires_grad`, because torch-pruning follows gradients.

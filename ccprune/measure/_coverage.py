@@ -34,7 +34,7 @@ def left_out(model: nn.Module, mask: Mask) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["parameter", "kind", "dimensions", "weights"]).set_index("parameter")
 
 
-def shared(model: nn.Module, mask: Mask) -> list[str]:
+def describe_shared(model: nn.Module, mask: Mask) -> list[str]:
     """Return a sentence for each weight of the mask that a module of another type has too, such as an embedding."""
     found = owners(model)
     lines = []

@@ -18,7 +18,7 @@ from ccprune.mask._kinds import axes_of
 from ccprune.mask._names import owners
 from ccprune.measure import latency as timing
 from ccprune.measure import operations as flops
-from ccprune.measure._coverage import CoverageWarning, coverage, left_out, mostly_left_out, shared
+from ccprune.measure._coverage import CoverageWarning, coverage, describe_shared, left_out, mostly_left_out
 from ccprune.measure.operations import UNCOUNTED
 
 # Larger files are not compressed as a whole, which would take seconds for 100 MB, but in evenly spaced blocks.
@@ -139,7 +139,7 @@ def report(
         raise ValueError("latency needs an example_input to be measured on, got none")
     layers = _layers(mask, model)
     model = unwrap(model)
-    left, notes = left_out(model, mask), shared(model, mask)
+    left, notes = left_out(model, mask), describe_shared(model, mask)
     warning = mostly_left_out(left, mask)
     if warning:
         warnings.warn(warning, CoverageWarning, stacklevel=2)

@@ -93,7 +93,7 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     # Keyed by the identity of the replaced object, so that tied weights stay tied and a layer with two names stays one.
     values: dict[int, nn.Parameter] = {}
     layers: dict[int, SparseLinear] = {}
-    direct = fused(whole)
+    direct = fused_layers(whole)
     for parent in list(whole.modules()):
         for name, child in list(parent._modules.items()):
             if type(child) is not nn.Linear or child in direct or id(child.weight) not in keep:
@@ -113,7 +113,7 @@ def sparse(model: nn.Module, mask: Mask) -> nn.Module:
     return whole[0]
 
 
-def fused(model: nn.Module) -> set[nn.Module]:
+def fused_layers(model: nn.Module) -> set[nn.Module]:
     """Return the layers whose weights torch uses without a call of the layer, so that none can take their place."""
     return {
         one for parent in model.modules() if isinstance(parent, nn.TransformerEncoderLayer) for one in parent.children()

@@ -105,7 +105,7 @@ def inferences(
         for model in models.values():
             stack.enter_context(eval_mode(model))
         passes = {name: partial(call, model, inputs) for name, model in models.items()}
-        return _timed(passes, tensors(inputs)[0].device, repeats, warmup)
+        return _time_calls(passes, tensors(inputs)[0].device, repeats, warmup)
 
 
 def compare(
@@ -171,7 +171,7 @@ def compare(
     found = {"inference": inferences(networks, x, repeats=repeats, warmup=warmup)}
     enforced = {"masked": mask}
     steps = {form: _step(network, x, y, enforced.get(form), loss) for form, network in networks.items()}
-    found["training step"] = _timed(steps, tensors(x)[0].device, repeats, warmup)
+    found["training step"] = _time_calls(steps, tensors(x)[0].device, repeats, warmup)
     rows = [
         (task, form, timing.median, timing.low, timing.high, repeats, timing.median / timings["dense"].median)
         for task, timings in found.items()
@@ -194,7 +194,7 @@ def _step(model: nn.Module, x: Any, y: Any, mask: Mask | None, loss: Loss) -> Ca
     return step
 
 
-def _timed(
+def _time_calls(
     calls: Mapping[str, Callable[[], object]], device: torch.device, repeats: int, warmup: int
 ) -> dict[str, Timing]:
     require_at_least(1, repeats=repeats)

@@ -85,7 +85,7 @@ def count(model: nn.Module, example: Inputs, *, mask: Mask | None = None) -> pd.
     model, example = unwrap(model), first_inputs(example, name="example")
     rows_given = count_samples(example)
     weights, keys = _weights(model, mask)
-    kept = _kept(model, mask)
+    kept = _kept_by_id(model, mask)
     calls, places, total, unseen = _run(model, example, keys)
     rows = {}
     for key, (name, weight, parts) in weights.items():
@@ -180,7 +180,7 @@ def _sizing(position: int) -> Any:
     return formula
 
 
-def _kept(model: nn.Module, mask: Mask | None) -> dict[int, list[int]]:
+def _kept_by_id(model: nn.Module, mask: Mask | None) -> dict[int, list[int]]:
     """Return the kept weights of each part by the parameter's id, because a mask may use any name of a tied one."""
     if mask is None:
         return {}

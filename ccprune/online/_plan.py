@@ -69,7 +69,7 @@ class Plan:
         options: dict[str, Any] = {"scope": self.scope, "fixed": fixed, "min_per_layer": self.min_per_layer}
         if not self.ramping(mask):
             return exchange(mask, scores, growth, fraction=self.schedule.exchange_fraction(step), **options)
-        return shrink(mask, scores, kept=self._kept(step), **options)
+        return shrink(mask, scores, kept=self._kept_counts(step), **options)
 
     def check(self, mask: Mask, steps: int) -> None:
         """Raise ValueError for a plan or a mask whose counts no training of so many steps has."""
@@ -78,11 +78,11 @@ class Plan:
         if not all(goal <= begin <= most for goal, begin, most in zip(self.goal, self.begin, whole, strict=True)):
             raise ValueError(f"state['begin'] must lie between the goal {self.goal} and {whole}, got {self.begin}")
         changes = min(steps // self.schedule.every, self.schedule.ramp)
-        possible = [self._kept(change * self.schedule.every) for change in range(changes + 1)]
+        possible = [self._kept_counts(change * self.schedule.every) for change in range(changes + 1)]
         if found not in possible:
             raise ValueError(f"state['mask'] must keep {possible[-1]} weights after {steps} steps, got {found}")
 
-    def _kept(self, step: int) -> list[int]:
+    def _kept_counts(self, step: int) -> list[int]:
         """Return the numbers of kept weights after the change at this step of the ramp."""
         way = self.schedule.ramp_fraction(step)
         return [a - pruned_count(way, a - b) for a, b in zip(self.begin, self.goal, strict=True)]

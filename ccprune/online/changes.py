@@ -114,7 +114,7 @@ def shrink(
             given = f"fixed={join_first(sorted(set(names) & set(fixed)))} and min_per_layer={min_per_layer}"
             raise ValueError(f"kept of {join_first(names)} must lie in {have - most}..{have} with {given}, got {count}")
         if part is not None and count < have:
-            keep.update(_without(part, scores, have - count, min_per_layer).keep)
+            keep.update(_drop_lowest(part, scores, have - count, min_per_layer).keep)
     return Mask(keep)
 
 
@@ -169,7 +169,7 @@ def exchange(
                 raise ValueError(f"growth[{name!r}] must be finite, got NaN or infinite values")
         count = min(pruned_count(fraction, part.kept), part.total - part.kept, _spare(part, min_per_layer))
         if count:
-            left = _without(part, scores, count, min_per_layer).keep
+            left = _drop_lowest(part, scores, count, min_per_layer).keep
             # Kept weights rank above all others, and weights pruned in this exchange below all others.
             rank = {}
             for name, stays in part.keep.items():
@@ -190,7 +190,7 @@ def _spare(part: Mask, min_per_layer: int) -> int:
     return sum(max(0, count - min_per_layer) for count in part.counts.values())
 
 
-def _without(part: Mask, scores: Mapping[str, Tensor], count: int, min_per_layer: int) -> Mask:
+def _drop_lowest(part: Mask, scores: Mapping[str, Tensor], count: int, min_per_layer: int) -> Mask:
     """Return the part without the `count` kept weights with the lowest scores."""
     own = {name: scores[name] for name in part.keep}
     sparsity = (part.total - part.kept + count) / part.total

@@ -12,7 +12,7 @@ from torch.optim import LBFGS, Optimizer
 
 from ccprune._util.checks import require_at_least, require_one_of
 from ccprune.mask import Mask, prunable
-from ccprune.mask._allocation import protected
+from ccprune.mask._allocation import protected_names
 from ccprune.mask._prunable import Chosen
 from ccprune.online import _checkpoint, _state
 from ccprune.online._plan import Plan
@@ -144,7 +144,7 @@ class OnlinePruner:
         require_at_least(0, min_per_layer=min_per_layer)
         schedule = Schedule(every=every, ramp=ramp, fraction=fraction, end=end)
         self._model, self._optimizer, self._weights = model, optimizer, prunable(model, only=only, skip=skip)
-        self._grow, self._protect, self._mask = grow, protected(self._weights, protect), self._whole(mask)
+        self._grow, self._protect, self._mask = grow, protected_names(self._weights, protect), self._whole(mask)
         fixed = self._protect | self._frozen
         self._plan = Plan.to(
             sparsity, self._mask, schedule=schedule, scope=scope, min_per_layer=min_per_layer, fixed=fixed

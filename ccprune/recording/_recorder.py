@@ -184,7 +184,7 @@ class Recorder:
     def _current(self) -> list[Tensor]:
         """Return the weights, or raise ValueError if they are not those with which recording began."""
         self._require_same_weights()
-        weights = [self._recorded(name, weight.detach()) for name, weight in self._weights.items()]
+        weights = [self._recorded_part(name, weight.detach()) for name, weight in self._weights.items()]
         kinds = [(weight.shape, weight.dtype, weight.device) for weight in weights]
         if not self._changes:
             self._kinds = kinds
@@ -216,7 +216,7 @@ class Recorder:
             )
         self._seen = [(name, weight, weight.requires_grad) for name, weight in now]
 
-    def _recorded(self, name: str, weight: Tensor) -> Tensor:
+    def _recorded_part(self, name: str, weight: Tensor) -> Tensor:
         """Return the recorded part of a weight, which is all of it here. `ccprune.distributed` records a part."""
         return weight
 

@@ -56,7 +56,7 @@ class Hessians:
         shape = self.look.weights[name].movedim(ends, (0, -1)).shape
         return value.reshape(shape).movedim((0, -1), ends).contiguous()
 
-    def of(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    def damped_hessians(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return a copy of the weight, its damped Hessians (groups, inputs, inputs), and dead inputs (groups, inputs).
 
         Weight and Hessians are float64. Dead inputs are 0 in all samples, and independent here, as in SparseGPT's code.

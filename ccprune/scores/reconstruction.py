@@ -56,7 +56,7 @@ def obs(model: nn.Module, x: Inputs, *, damping: float = 0.01) -> dict[str, Tens
     weights = prunable(model)
     hessians, found = Hessians(model, x, weights, damping), {}
     for name in hessians.order:
-        weight, hessian, dead = hessians.of(name)
+        weight, hessian, dead = hessians.damped_hessians(name)
         variance = _inverse_root(name, hessian).square().sum(1)[:, None]
         found[name] = hessians.tensor(name, (weight.square() / (2 * variance)).masked_fill(dead[:, None], 0.0))
     return finite({name: found[name] for name in weights})
@@ -191,7 +191,7 @@ def _reconstruct(
 
 
 def _least_squares(mask: Mask, hessians: Hessians, name: str) -> tuple[Tensor, Tensor]:
-    weight, hessian, _ = hessians.of(name)
+    weight, hessian, _ = hessians.damped_hessians(name)
     keep = hessians.matrices(name, mask.keep[name].to(weight.device))
     for rows, kept, square in zip(weight, keep, hessian, strict=True):
         for row, stays in zip(rows, kept, strict=True):
@@ -213,7 +213,7 @@ def _sweep(
     choose: Callable[[Tensor, int, int], Tensor], group: int | None, hessians: Hessians, name: str
 ) -> tuple[Tensor, Tensor]:
     """SparseGPT, algorithm 1. `choose` maps the saliency of inputs first..last, of `group` or a block, to the kept."""
-    weight, hessian, dead = hessians.of(name)
+    weight, hessian, dead = hessians.damped_hessians(name)
     root, keep = _inverse_root(name, hessian), torch.ones_like(weight, dtype=torch.bool)
     scale = root.diagonal(dim1=1, dim2=2)[:, None]
     width = _COLUMNS if group is None else max(group, _COLUMNS - _COLUMNS % group)

@@ -39,7 +39,7 @@ class Posterior:
         TypeError or ValueError is raised unless `sparsity` is a number in [0, 1].
         """
         require_fraction("sparsity", sparsity)
-        ordered = self._ordered()
+        ordered = self._sorted_values()
         return float(ordered[: round(sparsity * len(ordered))].sum())
 
     def sparsity(self, wrong: float) -> float:
@@ -50,11 +50,11 @@ class Posterior:
         import torch
 
         require_fraction("wrong", wrong)
-        ordered = self._ordered()
+        ordered = self._sorted_values()
         share = ordered.cumsum(0) / torch.arange(1, len(ordered) + 1, device=ordered.device)
         return int((share <= wrong).sum()) / len(ordered)
 
-    def _ordered(self) -> Tensor:
+    def _sorted_values(self) -> Tensor:
         import torch
 
         return torch.cat([value.flatten() for value in self.probability.values()]).sort().values

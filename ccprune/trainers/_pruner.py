@@ -13,7 +13,7 @@ from ccprune import criteria
 from ccprune._util.checks import require_at_least, require_one_of
 from ccprune._util.inputs import Inputs
 from ccprune.mask import Enforcement, Mask
-from ccprune.mask._allocation import ALLOCATIONS, protected
+from ccprune.mask._allocation import ALLOCATIONS, protected_names
 from ccprune.mask._enforcement import after_steps
 from ccprune.mask._prunable import Chosen, chosen
 from ccprune.mask.schedules import check_schedule
@@ -105,10 +105,10 @@ class GradualPruner:
         require_one_of(ALLOCATIONS, allocation=allocation)
         self._model, self._averaged, self._unit = model, tuple(averaged), unit
         self._schedule, self._given = check_schedule(schedule), given
-        self._criterion = _known(criterion, given)
+        self._criterion = _find_criterion(criterion, given)
         self._mask = Mask.ones_like(model, only=only, skip=skip)
         require_at_least(0, min_per_layer=min_per_layer)
-        safe = sorted(protected(self._mask.keep, protect))
+        safe = sorted(protected_names(self._mask.keep, protect))
         self._rules: dict[str, Any] = {"allocation": allocation, "protect": safe, "min_per_layer": min_per_layer}
         self.steps = self.epochs = self._pruned_at = 0
         self._store: Any = None
@@ -215,7 +215,7 @@ class GradualPruner:
 
     def _on_step(self) -> None:
         if self._recorder is not None:
-            self._recorder.ended()
+            self._recorder.check_step()
         self.steps += 1
         if self._unit == "step":
             self._prune(self.steps)
@@ -243,7 +243,7 @@ class GradualPruner:
         return found
 
 
-def _known(name: str, given: Mapping[str, Any]) -> criteria.Criterion:
+def _find_criterion(name: str, given: Mapping[str, Any]) -> criteria.Criterion:
     """Return the criterion, or raise ValueError if it cannot be used here or with the given arguments."""
     found = criteria.get(name)
     if found.pairing == "same_batch":

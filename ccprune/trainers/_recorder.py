@@ -23,7 +23,7 @@ class LoopRecorder(ResumableRecorder):
         super().restart()
         self._inside = False
 
-    def ended(self) -> None:
+    def check_step(self) -> None:
         """Raise RuntimeError if the step that has ended had no loss."""
         if self._inside:
             raise RuntimeError(f"before_step(loss) was not called for step {self.steps + 1}")

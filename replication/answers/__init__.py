@@ -65,7 +65,7 @@ def check(exercise: str, /, **answers: Any) -> None:
         print(f"check {exercise} {name}: {found.get(name, NO_ANSWER + what)}")
 
 
-def solved(exercise: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+def run_solution(exercise: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names of a notebook after the solution of an exercise (an entry of `read`), which prints nothing."""
     after = dict(names)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
@@ -77,7 +77,7 @@ def solved(exercise: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, A
 def outcomes(exercise: Mapping[str, Any], names: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
     """Return what `check` prints for the answers to an exercise (an entry of `read`) in a notebook with these names."""
     try:
-        after = solved(exercise, names)
+        after = run_solution(exercise, names)
         return {name: _outcome(exercise["answers"][name], after, answer) for name, answer in given.items()}
     except Exception as error:  # a reader may have given the names of the notebook other values
         reason = f"the solution raised {type(error).__name__}: {error}"
@@ -91,17 +91,21 @@ def _outcome(spec: Mapping[str, Any], names: dict[str, Any], answer: Any) -> str
         return f"wrong: it must be {problem}. {is_}"
     low, high = spec.get("between", (None, None))
     if low is not None:
-        return "right" if low <= answer <= high else f"wrong: got {_shown(answer)}, too {_side(answer, low)}. {is_}"
+        return (
+            "right"
+            if low <= answer <= high
+            else f"wrong: got {_format_answer(answer)}, too {_side(answer, low)}. {is_}"
+        )
     tolerance = spec.get("tolerance", 0)
     if _close(expected, answer, tolerance):
         return "right" + (f", within {tolerance:g}" if tolerance else "")
     for wrong, explanation in spec.get("mistakes", {}).items():
         value = _plain(eval(wrong, names))
         if _unlike(value, answer) is None and _close(value, answer, tolerance):
-            return f"wrong: got {_shown(answer)}, which is {explanation}. {is_}"
+            return f"wrong: got {_format_answer(answer)}, which is {explanation}. {is_}"
     apart = f" by more than {tolerance:g}" if tolerance else ""
     size = f", too {_side(answer, expected)}{apart}" if isinstance(expected, int | float) else ""
-    return f"wrong: got {_shown(answer)}{size}. {is_}"
+    return f"wrong: got {_format_answer(answer)}{size}. {is_}"
 
 
 def _plain(value: Any) -> Any:
@@ -114,13 +118,13 @@ def _unlike(expected: Any, answer: Any) -> str | None:
     """Return the kind of value that the answer should have been, or None if it is of this kind."""
     if isinstance(expected, list):
         if not isinstance(answer, list) or len(answer) != len(expected):
-            return f"a list of {len(expected)}, got {_shown(answer)}"
+            return f"a list of {len(expected)}, got {_format_answer(answer)}"
         problems = (_unlike(*pair) for pair in zip(expected, answer, strict=True))
         return next((problem for problem in problems if problem), None)
     kind = (bool,) if isinstance(expected, bool) else (str,) if isinstance(expected, str) else (int, float)
     if not isinstance(answer, kind) or isinstance(answer, bool) != (kind == (bool,)):
         name = {bool: "True or False", str: "a string"}.get(kind[0], "a number") if len(kind) == 1 else "a number"
-        return f"{name}, got {_shown(answer)}"
+        return f"{name}, got {_format_answer(answer)}"
     return f"finite, got {answer}" if isinstance(answer, float) and not math.isfinite(answer) else None
 
 
@@ -136,7 +140,7 @@ def _side(answer: float, than: float) -> str:
     return "small" if answer < than else "large"
 
 
-def _shown(answer: Any) -> str:
+def _format_answer(answer: Any) -> str:
     text = f"{answer:.6g}" if isinstance(answer, float) else repr(answer)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -166,7 +170,7 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
-def encoded(key: Mapping[str, Any]) -> str:
+def encode(key: Mapping[str, Any]) -> str:
     """Return the text of `KEY` for the exercises of `read`."""
     return base64.b85encode(zlib.compress(json.dumps(key).encode(), 9)).decode() + "\n"
 

@@ -59,9 +59,9 @@ def cheap_runs(
     """
     rows = []
     for one in range(seed, seed + seeds):
-        changes, losses, paths, needed = _recorded(kind, weights, round(_IDLE * weights), records, one)
+        changes, losses, paths, needed = _record_problem(kind, weights, round(_IDLE * weights), records, one)
         for paper, ways in WAYS.items():
-            full = _kept(_score(paper, "earlier stop", 1.0, changes, losses, paths, one)[0], needed)
+            full = _keep_highest(_score(paper, "earlier stop", 1.0, changes, losses, paths, one)[0], needed)
             for way in ways:
                 for share in SHARES:
                     seconds = math.inf
@@ -72,7 +72,7 @@ def cheap_runs(
                         seconds = min(seconds, time.process_time() - began)
                     if found is None:  # too few windows for the test
                         continue
-                    kept = _kept(found[0], needed)
+                    kept = _keep_highest(found[0], needed)
                     row = {"seed": one, "paper": paper, "way": way, "share": share, "seconds": seconds}
                     row |= {"bytes": found[1], "truth": float((kept & needed).sum() / needed.sum())}
                     rows.append(row | {"overlap": float((kept & full).sum() / needed.sum())})
@@ -145,7 +145,9 @@ def cheap_cells(runs: pd.DataFrame, kind: str, profile: str) -> list[ledger.Cell
     return cells
 
 
-def _recorded(kind: Any, weights: int, idle: int, records: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _record_problem(
+    kind: Any, weights: int, idle: int, records: int, seed: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return squared changes (T, P), loss changes (T,), weights (T, P) and which are needed, of a training by SGD."""
     problem = idle_quadratic(weights, idle, kind=kind, seed=seed)
     model, generator = problem.model, torch.Generator().manual_seed(seed)
@@ -195,7 +197,7 @@ def _score(
     return scores, held
 
 
-def _kept(scores: Tensor, needed: Tensor) -> Tensor:
+def _keep_highest(scores: Tensor, needed: Tensor) -> Tensor:
     kept = torch.zeros_like(needed)
     kept[scores.argsort(descending=True, stable=True)[: int(needed.sum())]] = True
     return kept

@@ -33,7 +33,7 @@ def regret_sentences(means: pd.DataFrame) -> list[str]:
             kinds.setdefault(kind, []).append(f"{task} ({gap.estimate:+.2f}, {gap.low:+.2f} to {gap.high:+.2f})")
         found.append(
             f"**At {share:.0%} of the cost**, Optuna's regret minus that of random search, with its 95% interval. "
-            f"{_listed(kinds)}."
+            f"{_list_kinds(kinds)}."
         )
     return found
 
@@ -63,7 +63,7 @@ def optimism_sentences(means: pd.DataFrame, searches: pd.DataFrame) -> list[str]
         choices = searches[searches["method"] == method]
         inside = choices["chosen"] >= -choices["margin"]
         found.append(
-            f"**{method}**, mean optimism with its 95% interval. {_listed(kinds)}. Choices within the "
+            f"**{method}**, mean optimism with its 95% interval. {_list_kinds(kinds)}. Choices within the "
             f"margin: {inside.sum()}, of which {choices['within'][inside].sum()} still when reported."
         )
     return found
@@ -108,5 +108,5 @@ def choosing_cells(searches: pd.DataFrame, runs: Mapping[str, pd.DataFrame], pro
     return found + [cell for kind, table in runs.items() for cell in cheap_cells(table, kind, profile)]
 
 
-def _listed(kinds: Mapping[str, list[str]]) -> str:
+def _list_kinds(kinds: Mapping[str, list[str]]) -> str:
     return "; ".join(f"{kind}: {', '.join(which)}" for kind, which in kinds.items()).capitalize()

@@ -124,14 +124,14 @@ def _iris(samples: int, folder: Path, generator: torch.Generator) -> dict[str, A
     table = bunch.data.assign(species=bunch.target_names[bunch.target])
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "iris.csv"
-    _chosen(table, samples, generator).to_csv(path, index=False)
+    _choose_rows(table, samples, generator).to_csv(path, index=False)
     return {"train": path, "target": "species"}
 
 
 def _diabetes(samples: int, folder: Path, generator: torch.Generator) -> dict[str, Any]:
     from sklearn.datasets import load_diabetes
 
-    return {"train": _chosen(load_diabetes(as_frame=True).frame, samples, generator), "target": "target"}
+    return {"train": _choose_rows(load_diabetes(as_frame=True).frame, samples, generator), "target": "target"}
 
 
 def _insurance(samples: int, folder: Path, generator: torch.Generator) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _insurance(samples: int, folder: Path, generator: torch.Generator) -> dict[s
 
     table = randhie.load_pandas().data
     table = table.assign(visit=(table["mdvis"] > 0).astype(int)).drop(columns="mdvis")
-    return {"train": _chosen(table, samples, generator), "target": "visit"}
+    return {"train": _choose_rows(table, samples, generator), "target": "visit"}
 
 
 def _images(name: str, samples: int, folder: Path, generator: torch.Generator) -> dict[str, Any]:
@@ -183,7 +183,7 @@ TASKS: dict[str, Callable[[int, Path, torch.Generator], dict[str, Any]]] = {
 }
 
 
-def _chosen(table: pd.DataFrame, samples: int, generator: torch.Generator) -> pd.DataFrame:
+def _choose_rows(table: pd.DataFrame, samples: int, generator: torch.Generator) -> pd.DataFrame:
     order = torch.randperm(len(table), generator=generator)[:samples]
     return table.iloc[order.sort().values.numpy()].reset_index(drop=True)
 

@@ -101,14 +101,14 @@ def ask(question: Question, *, seeds: int) -> Answer:
     rows, areas = [], {}
     for seed in range(seeds):
         problem = question.make(seed)
-        model, found = _scored(problem, question, seed)
+        model, found = _train_and_score(problem, question, seed)
         needed = ~torch.cat([value.flatten() for value in problem.idle.values()])
         for name, score in found.items():
             ranked = torch.cat([value.flatten() for value in score.values()])
             areas.setdefault(name, []).append(roc_auc_score(needed.cpu(), ranked.cpu()))
             for sparsity in SPARSITIES:
                 pruned = Mask.from_scores(score, sparsity=sparsity).apply_(copy.deepcopy(model))
-                rows.append((seed, name, sparsity, problem.explained(pruned)))
+                rows.append((seed, name, sparsity, problem.r_squared(pruned)))
     curves = pd.DataFrame(rows, columns=["seed", "method", "sparsity", "r2"])
     table = {}
     for name, area in areas.items():
@@ -127,7 +127,7 @@ def ask(question: Question, *, seeds: int) -> Answer:
     return Answer(curves, pd.DataFrame(table).T, problem.idle_fraction)
 
 
-def _scored(problem: Problem, question: Question, seed: int) -> tuple[torch.nn.Module, dict[str, Scores]]:
+def _train_and_score(problem: Problem, question: Question, seed: int) -> tuple[torch.nn.Module, dict[str, Scores]]:
     """The trained model, and its scores by name; both pairings from the same steps."""
     size = question.batch_size
     epochs = max(1, round(_STEPS * size / len(problem.x)))

@@ -167,7 +167,7 @@ def prune_gradually(
             mask.apply_(model)
         if only is not None and level not in only:
             continue
-        branch, loss = _finished(model, optimizer, images, setting, mask, epochs=after, first=epochs, seed=seed)
+        branch, loss = _finish(model, optimizer, images, setting, mask, epochs=after, first=epochs, seed=seed)
         yield Point(level, mask, found, branch, loss, epochs + after)
 
 
@@ -233,7 +233,7 @@ def prune_with_rewinding(
         yield mask
 
 
-def _finished(
+def _finish(
     model: nn.Module,
     optimizer: SGD,
     images: Images,

@@ -339,7 +339,7 @@ def experiment(
     steps = units.get(one | {"method": "sparsities"}, lambda: [{"sparsity": mask.sparsity} for mask in path()])
     sparsities = [step["sparsity"] for step in steps]
 
-    def made(name: str) -> Mask:
+    def make_mask(name: str) -> Mask:
         if name in ("causal", "reinitialised"):
             return path()[-1]
         if name == "shuffled":
@@ -358,7 +358,7 @@ def experiment(
         training = {"before": epochs, "epochs": after, "seed": seed}
 
         def compute(name: str = name, training: dict[str, int] = training) -> Rows:
-            return [row(name, saved(), network, images, setting, made(name), **training)]
+            return [row(name, saved(), network, images, setting, make_mask(name), **training)]
 
         found += units.get(one | {"method": name, "after": after}, compute)
     return sparsities, found

@@ -88,10 +88,10 @@ def conditions(*, seed: int) -> dict[str, Condition]:
     """
 
     def setting(**changes: Callable[[Setting], float]) -> Condition:
-        def changed(images: Images, now: Setting) -> tuple[Images, Setting]:
+        def change(images: Images, now: Setting) -> tuple[Images, Setting]:
             return images, replace(now, **{name: value(now) for name, value in changes.items()})
 
-        return Condition(changed)
+        return Condition(change)
 
     return {
         "as it is": Condition(),

@@ -262,21 +262,21 @@ def curves(
         walk = _walk(network, images, setting, names=names, before=before, seed=seed)
         for name in names:
 
-            def trained(path: Sequence[float], walk: Walk = walk, seed: int = seed, name: str = name) -> Rows:
+            def train(path: Sequence[float], walk: Walk = walk, seed: int = seed, name: str = name) -> Rows:
                 steps = {"levels": path, "only": path[-1:] if totals else None, "between": between, "after": after}
                 return [curve_row(seed, name, point, images, held) for point in walk(name, **steps)]
 
             one = {**key, **training_key(setting), **schedule, "study": "curves", "seed": seed, "method": name}
             if not totals:
-                found += units.get(one | {"levels": " ".join(map(str, levels))}, partial(trained, levels))
+                found += units.get(one | {"levels": " ".join(map(str, levels))}, partial(train, levels))
             elif name == "dense":
                 path = cubic(levels[0], iterations=10)
-                (row,) = units.get(one | {"total": 0.0, "iterations": 10}, partial(trained, path))
+                (row,) = units.get(one | {"total": 0.0, "iterations": 10}, partial(train, path))
                 found += [row | {"level": level} for level in levels]
             else:
                 for level in levels:
                     path = cubic(level, iterations=10)
-                    found += units.get(one | {"total": level, "iterations": 10}, partial(trained, path))
+                    found += units.get(one | {"total": level, "iterations": 10}, partial(train, path))
     return found
 
 
@@ -344,14 +344,14 @@ def stations(
             for name in names:
                 here = {"stations": k, "between": epochs, "seed": seed, "method": name}
 
-                def trained(here: dict[str, Any] = here, walk: Walk = walk) -> Rows:
+                def train(here: dict[str, Any] = here, walk: Walk = walk) -> Rows:
                     path = cubic(total, iterations=here["stations"])
                     (point,) = walk(here["method"], levels=path, only=(total,), between=here["between"], after=after)
                     test = images.evaluate(point.model)
                     row = here | {"level": total, "sparsity": point.mask.sparsity, "epochs": point.epochs}
                     return [row | {"test_accuracy": test.accuracy, "test_loss": test.loss}]
 
-                found += units.get(fixed | here, trained)
+                found += units.get(fixed | here, train)
     return found
 
 

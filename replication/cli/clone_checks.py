@@ -11,7 +11,7 @@ import pooch
 from packaging.requirements import Requirement
 
 from ccprune._util.checks import shorten
-from ccprune.cli.doctor import Broken, Check, Missing, imported
+from ccprune.cli.doctor import Broken, Check, Missing, import_package
 from replication.cli import resources
 from replication.cli.resources import Clone
 from replication.ledger import PROFILES
@@ -28,7 +28,7 @@ def checks(clone: Clone) -> list[Check]:
         return Check(name, partial(probe, clone), bound, required)
 
     return [
-        check("Locked versions", _locked, "last digits can differ from the committed results; run make install"),
+        check("Locked versions", _check_lock, "last digits can differ from the committed results; run make install"),
         check("Jupyter kernel", _kernel, "no notebook runs", required=True),
         check("JupyterLab", _lab, "make lab fails; ccprune replicate does not need JupyterLab"),
         check(
@@ -37,7 +37,7 @@ def checks(clone: Clone) -> list[Check]:
             "MNIST, Fashion-MNIST and CIFAR-10 are not downloaded, and CIFAR-10 is not read from its makers' files",
         ),
         check("codecarbon", _codecarbon, "results have no energy, and notebook 06 leaves out the energy of training"),
-        check("distributed", _distributed, "ccprune replicate --scheduler fails; --jobs N works on this machine"),
+        check("distributed", _check_distributed, "ccprune replicate --scheduler fails; --jobs N works on this machine"),
         check("git", _git, "results name no commit"),
         check("Memory", resources.memory, "the system kills runs that need more"),
         check(
@@ -58,7 +58,7 @@ def checks(clone: Clone) -> list[Check]:
     ]
 
 
-def _locked(clone: Clone) -> str:
+def _check_lock(clone: Clone) -> str:
     state = lock(clone.root / "requirements.lock")
     if state is None:
         raise Missing("no requirements.lock")
@@ -69,11 +69,11 @@ def _locked(clone: Clone) -> str:
 
 
 def _kernel(clone: Clone) -> str:
-    return ", ".join(imported(name) for name in ("ipykernel", "papermill"))
+    return ", ".join(import_package(name) for name in ("ipykernel", "papermill"))
 
 
 def _lab(clone: Clone) -> str:
-    return imported("jupyterlab")
+    return import_package("jupyterlab")
 
 
 def _torchvision(clone: Clone) -> str:
@@ -90,14 +90,14 @@ def _codecarbon(clone: Clone) -> str:
     return _extra(clone, "codecarbon", "energy")
 
 
-def _distributed(clone: Clone) -> str:
+def _check_distributed(clone: Clone) -> str:
     return _extra(clone, "distributed", "dask")
 
 
 def _extra(clone: Clone, name: str, extra: str) -> str:
     """Return name and version of a package of an extra, or raise `Missing` or `Broken`."""
     advice = f"pip install -e 'replication[{extra}]'"
-    installed = imported(name, f"not installed: {advice}")
+    installed = import_package(name, f"not installed: {advice}")
     for requirement in map(Requirement, clone.extras.get(extra, [])):
         if requirement.name == name and not requirement.specifier.contains(version(name), prereleases=True):
             raise Broken(f"version {version(name)}, must be {requirement.specifier}: {advice}")

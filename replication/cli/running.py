@@ -17,7 +17,7 @@ from replication.reporting import codecheck, manifest, write_report
 from replication.reporting.index import INDEX
 from replication.reporting.judging import judge
 from replication.reporting.passages import write_passages
-from replication.reporting.verify import expected
+from replication.reporting.verify import expected_runs
 from replication.runner import LocalPool, Outcome, Run, SuiteError, locked, plan, replicate, status
 from replication.runner.inventory import all_runs
 from replication.runner.placing import BEFORE
@@ -158,7 +158,7 @@ def _write_report(root: Path, out: Path, *, redraw: bool = True) -> int:
     try:
         below = out.resolve().is_relative_to(root.resolve())
         committed = out.resolve() == (root / "replication").resolve()
-        wanted = expected(all_runs(root)) if committed else ()
+        wanted = expected_runs(all_runs(root)) if committed else ()
         link = os.path.relpath(root / NOTEBOOKS, out) if below else None
         report = write_report(out, notebooks=link, redraw=redraw, expected=wanted)
         if committed:

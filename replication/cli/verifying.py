@@ -90,16 +90,16 @@ def _print_sources(root: Path, *, each: bool) -> None:
     """Print the number of results made from the present sources, and the files that changed since the others."""
     count = Counter()
     for name, content in _valid_results(root):
-        changed = _changed(root, content)
+        changed = _changed_sources(root, content)
         count["unknown" if changed is None else "changed" if changed else "same"] += 1
         if each:
-            print(f"  {_made(name, content, changed)}")
+            print(f"  {_describe_result(name, content, changed)}")
     text = f"{count['same']} results were made from the present sources, {count['changed']} from earlier ones"
     unknown = f", {count['unknown']} at a commit that this clone does not have" if count["unknown"] else ""
     print(f"sources: {text}{unknown}" + ("" if each else "; --sources lists the files"))
 
 
-def _changed(root: Path, content: dict[str, Any]) -> list[str] | None:
+def _changed_sources(root: Path, content: dict[str, Any]) -> list[str] | None:
     """List the sources that changed since a result was made, or return None if its commit or notebook is unknown."""
     try:
         return changed_since(root, content["environment"]["commit"], content["notebook"], packages=SOURCE_FOLDERS)
@@ -107,7 +107,7 @@ def _changed(root: Path, content: dict[str, Any]) -> list[str] | None:
         return None
 
 
-def _made(name: str, content: dict[str, Any], changed: list[str] | None) -> str:
+def _describe_result(name: str, content: dict[str, Any], changed: list[str] | None) -> str:
     files = "unknown commit" if changed is None else shorten(changed) or "nothing"
     return f"{name}, made at {(content['environment']['commit'] or 'no commit')[:10]}: {files}"
 
@@ -122,7 +122,7 @@ def _rerun(root: Path, runs: list, options: argparse.Namespace) -> list[str]:
     if chosen:
         print(f"results: {'confirmed' if not problems else f'{len(problems)} differences'}")
     for name, content in _valid_results(root):
-        changed = _changed(root, content) if any(line.startswith(f"{name}: ") for line in problems) else []
+        changed = _changed_sources(root, content) if any(line.startswith(f"{name}: ") for line in problems) else []
         if changed:
-            print(f"sources that changed since {_made(name, content, changed)}")
+            print(f"sources that changed since {_describe_result(name, content, changed)}")
     return problems

@@ -74,7 +74,7 @@ def download(name: str) -> ImageFiles:
         If a downloaded file has another MD5. It is not kept.
     """
     cache = _folders()[-1]
-    for relative, urls, md5 in _pinned(name):
+    for relative, urls, md5 in _pinned_files(name):
         _download(name, cache, relative, urls, md5)
         if name == "tiny_imagenet":
             files.record_sha256(cache / relative)
@@ -164,7 +164,7 @@ def _idx(folder: Path, kind: ImageSet, source: str) -> ImageFiles | None:
     return ImageFiles(source, folder, lambda: tuple(files.read_idx(*pair, kind) for pair in pairs))
 
 
-def _pinned(name: str) -> list[tuple[str, list[str], str]]:
+def _pinned_files(name: str) -> list[tuple[str, list[str], str]]:
     """Return path in the cache, addresses and MD5 of each of the makers' files."""
     if name == "tiny_imagenet":
         return [(_OWN_FILES[name], [TINY_IMAGENET_URL], TINY_IMAGENET_MD5)]

@@ -40,11 +40,11 @@ def initial_state(trial: int) -> dict[str, Tensor]:
     dict of str to Tensor
         Weight and bias of fc1, fc2 and fc4, float32, on the CPU.
     """
-    content = io.BytesIO(authors.read(_state_file(_checked(trial))))
+    content = io.BytesIO(authors.read(_state_file(_check_trial(trial))))
     return torch.load(content, map_location="cpu", weights_only=True)
 
 
-def removed(trial: int, method: Literal["ft", "pt"]) -> list[int]:
+def removed_weights(trial: int, method: Literal["ft", "pt"]) -> list[int]:
     """Return a trial's released mask, which lists the weights without a causal effect.
 
     Parameters
@@ -66,7 +66,7 @@ def removed(trial: int, method: Literal["ft", "pt"]) -> list[int]:
     """
     if method not in ("ft", "pt"):
         raise ValueError(f"method must be 'ft' or 'pt', got {method!r}")
-    indices = [int(line) for line in authors.read(_mask_file(_checked(trial), method)).split()]
+    indices = [int(line) for line in authors.read(_mask_file(_check_trial(trial), method)).split()]
     if not all(0 <= index < _LAST_TWO for index in indices):
         raise ValueError(f"{_mask_file(trial, method)} must have indices from 0 to {_LAST_TWO - 1} only")
     return sorted(indices)
@@ -78,7 +78,7 @@ def keep_mask(trial: int, method: Literal["ft", "pt"], *, as_applied: bool) -> T
     Parameters
     ----------
     trial, method
-        As in `removed`.
+        As in `removed_weights`.
     as_applied : bool
         Whether to follow the authors' script. It selects fc4's indices between 1,500 and 1,800 after it has added
         39,200 to all indices, so it finds none and never prunes fc4. It also prunes the last weight of fc1 for an index
@@ -90,7 +90,7 @@ def keep_mask(trial: int, method: Literal["ft", "pt"], *, as_applied: bool) -> T
         True = keep.
     """
     keep = torch.ones(sum(SIZES), dtype=torch.bool)
-    for index in removed(trial, method):
+    for index in removed_weights(trial, method):
         if not as_applied or index < SIZES[1]:
             keep[SIZES[0] + index] = False
         if as_applied and index == 0:
@@ -98,7 +98,7 @@ def keep_mask(trial: int, method: Literal["ft", "pt"], *, as_applied: bool) -> T
     return keep
 
 
-def _checked(trial: int) -> int:
+def _check_trial(trial: int) -> int:
     if trial not in TRIALS:
         raise ValueError(f"trial must be one of {TRIALS}, got {trial!r}")
     return trial

@@ -52,11 +52,11 @@ def of_images(name: str) -> dict[Path, str]:
     location = sources.find(name)
     if location is None or location.source not in ("torchvision", "zip"):
         return {}
-    published = _published(name)
+    published = _published_md5s(name)
     return {path: f"md5:{published[path.name]}" for path in sources.paths(name) if path.name in published}
 
 
-def _published(name: str) -> dict[str, str]:
+def _published_md5s(name: str) -> dict[str, str]:
     """Return the MD5 of the makers' files, by file name."""
     if name == "tiny_imagenet":
         return {Path(sources.TINY_IMAGENET_URL).name: sources.TINY_IMAGENET_MD5}

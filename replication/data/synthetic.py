@@ -64,7 +64,7 @@ class Problem:
         """
         return 0.5 * (output - target).square().sum(-1).mean()
 
-    def explained(self, model: nn.Module) -> float:
+    def r_squared(self, model: nn.Module) -> float:
         """Return R2 of a model.
 
         Parameters

@@ -154,7 +154,7 @@ def _table(name: str, preprocessing: str, source: str | None) -> tuple[Table, st
 
 
 def _authors_scaling(name: str, x_train: np.ndarray, x_test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    parts = [_filled(part, part) for part in (x_train, x_test)]
+    parts = [_fill_missing(part, part) for part in (x_train, x_test)]
     if name == "vowel":
         return tuple(MinMaxScaler().fit_transform(part) for part in parts)
     if name in ("iris", "iris3f"):
@@ -163,13 +163,13 @@ def _authors_scaling(name: str, x_train: np.ndarray, x_test: np.ndarray) -> tupl
 
 
 def _standard_scaling(_name: str, x_train: np.ndarray, x_test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x_test = _filled(x_test, x_train)
-    x_train = _filled(x_train, x_train)
+    x_test = _fill_missing(x_test, x_train)
+    x_train = _fill_missing(x_train, x_train)
     scaler = StandardScaler().fit(x_train)
     return scaler.transform(x_train), scaler.transform(x_test)
 
 
-def _filled(x: np.ndarray, like: np.ndarray) -> np.ndarray:
+def _fill_missing(x: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Replace each NaN in ``x`` by the column's most frequent value in ``like``, the smallest if there are several."""
     if not np.isnan(x).any():
         return x

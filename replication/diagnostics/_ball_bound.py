@@ -26,7 +26,7 @@ class Boxes:
     def select(self, index: Tensor) -> "Boxes":
         return replace(self, centre=self.centre[index], half=self.half[index])
 
-    def halved(self, scale: Tensor) -> tuple["Boxes", Tensor]:
+    def halve(self, scale: Tensor) -> tuple["Boxes", Tensor]:
         """Halve the boxes across the axis with the largest half width times `scale` (d,).
 
         Returns the halves that intersect the ball, and the index of the original box of each.
@@ -90,7 +90,7 @@ class _Affine:
     bias: Tensor  # (o,)
 
     @classmethod
-    def of(cls, net: Layers) -> "_Affine":
+    def from_layers(cls, net: Layers) -> "_Affine":
         return cls(net.w2.T[:, :, None] * net.w1[:, None], (net.w2 * net.b1).T, net.b2)
 
     def less(self, other: "_Affine") -> "_Affine":
@@ -119,7 +119,7 @@ def largest_possible(f: Layers, g: Layers, *, output: str, radius: float, boxes:
     while (count := min(len(pieces), at_once, (boxes - bounded) // 2)) and bool(bound.max() > 0):
         order = bound.argsort(descending=True)
         worst, rest = order[:count], order[count:]
-        halves, parent = pieces.select(worst).halved(scale)
+        halves, parent = pieces.select(worst).halve(scale)
         bounds = torch.minimum(_bound(f, g, halves, output), bound[worst][parent])
         others = pieces.select(rest)
         pieces = Boxes(torch.cat([others.centre, halves.centre]), torch.cat([others.half, halves.half]), radius)
@@ -145,14 +145,14 @@ def _before_output(f: Layers, g: Layers, boxes: Boxes) -> tuple[Range, Range, Ra
     z_f, z_g = (_plus(boxes.range(net.w1), net.b1) for net in (f, g))
     gap = _plus(boxes.range(f.w1 - g.w1), f.b1 - g.b1)
     steepness = _steepness(torch.minimum(z_f[0], z_g[0]), torch.maximum(z_f[1], z_g[1]))
-    affine_f, affine_g = _Affine.of(f), _Affine.of(g)
+    affine_f, affine_g = _Affine.from_layers(f), _Affine.from_layers(g)
     affine_gap = affine_f.less(affine_g)
     ranges = []
     for slope in (torch.zeros_like(steepness[0]), (steepness[0] + steepness[1]) / 2):
         rest_f, rest_g = _residual(z_f, slope), _residual(z_g, slope)
-        out_f, out_g = _weighted(f.w2, rest_f), _weighted(g.w2, rest_g)
+        out_f, out_g = _weighted_range(f.w2, rest_f), _weighted_range(g.w2, rest_g)
         bent = _product(_plus(steepness, -slope), gap)
-        together = _sum(_weighted(f.w2 - g.w2, rest_f), _weighted(g.w2, bent))
+        together = _sum(_weighted_range(f.w2 - g.w2, rest_f), _weighted_range(g.w2, bent))
         apart = _sum(out_f, (-out_g[1], -out_g[0]))
         rest = torch.maximum(together[0], apart[0]), torch.minimum(together[1], apart[1])
         parts = ((affine_gap, rest), (affine_f, out_f), (affine_g, out_g))
@@ -184,7 +184,7 @@ def _steepness(low: Tensor, high: Tensor) -> Range:
     return tuple(torch.aminmax(torch.sigmoid(ends) * torch.sigmoid(-ends), dim=0))
 
 
-def _weighted(weights: Tensor, values: Range) -> Range:
+def _weighted_range(weights: Tensor, values: Range) -> Range:
     """Return the range (P, o) of weighted sums, with weights (o, h), of values within ranges (P, h)."""
     up, down = weights.clamp_min(0).T, weights.clamp_max(0).T
     return values[0] @ up + values[1] @ down, values[1] @ up + values[0] @ down

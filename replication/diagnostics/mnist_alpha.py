@@ -48,7 +48,7 @@ def alphas(outcome: Outcome) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def untrained(seeds: Sequence[int]) -> pd.DataFrame:
+def untrained_alphas(seeds: Sequence[int]) -> pd.DataFrame:
     """Return `alphas` of untrained networks, method "untrained", which alpha should distinguish from trained ones.
 
     Parameters
@@ -84,23 +84,23 @@ def author_cells(table: pd.DataFrame) -> list[Cell]:
     LEGCNet, arXiv 2308.09955, table 4.
     """
     cells, printed_trial = [], figures.printed_trial("mnist")
-    for method, layer, quantity, printed in _printed():
+    for method, layer, quantity, printed in _printed_cells():
         part = table[(table.method == method) & (table.layer == layer)]
         for row in part.itertuples():
             value, more = getattr(row, quantity), {}
             ours = None if pd.isna(value) else float(value)
             if row.network == printed_trial:
-                more = _compared(printed, ours)
+                more = _comparison(printed, ours)
             where = ("4", "mnist", ROWS[method], f"layer{layer}_{quantity}")
             cells.append(figures.author_cell(*where, ours, int(row.network), **more))
     return cells
 
 
-def judged(cell: Cell) -> Cell:
+def judge_figure(cell: Cell) -> Cell:
     """Return a figure of table 4 with the verdict that follows from its number and from the figure in the paper."""
-    printed = {(ROWS[method], f"layer{layer}_{quantity}"): value for method, layer, quantity, value in _printed()}
+    printed = {(ROWS[method], f"layer{layer}_{quantity}"): value for method, layer, quantity, value in _printed_cells()}
     value = printed[cell.method, cell.quantity]
-    more = _compared(value, cell.ours) if cell.profile == AUTHORS else {"verdict": "underspecified"}
+    more = _comparison(value, cell.ours) if cell.profile == AUTHORS else {"verdict": "underspecified"}
     return replace(cell, **{"published": value} | more)
 
 
@@ -113,7 +113,7 @@ def stored_verdicts(cell: Cell) -> tuple[str, ...]:
     return ("underspecified", "identical") if same else ("underspecified",)
 
 
-def _compared(printed: float, ours: float | None) -> dict[str, object]:
+def _comparison(printed: float, ours: float | None) -> dict[str, object]:
     """Return the fields of a figure that a trial of the authors is compared with, which is trained on rows of ours."""
     note = "neither the trial nor the rows of mnist.csv are stated"
     if figures.exact_fields(printed, ours, 2)["verdict"] == "identical":
@@ -147,7 +147,7 @@ def fresh_cells(table: pd.DataFrame, *, dataset: str, profile: str, seed: int = 
     LEGCNet, arXiv 2308.09955, table 4.
     """
     cells = []
-    for method, layer, quantity, printed in _printed():
+    for method, layer, quantity, printed in _printed_cells():
         part = table[(table.method == method) & (table.layer == layer)]
         values = part[quantity].dropna().astype(float)
         left = len(part) - len(values)
@@ -303,7 +303,7 @@ def _summary(model: nn.Module, network: int, method: str) -> pd.DataFrame:
     return table.assign(network=network, method=method, layer=range(1, len(table) + 1))
 
 
-def _printed() -> list[tuple[str, int, str, float]]:
+def _printed_cells() -> list[tuple[str, int, str, float]]:
     """Return method, layer, quantity and published figure of the 30 cells."""
     paper = figures.published_figures()["table4_weightwatcher_mnist"]
     printed = []

@@ -58,7 +58,7 @@ def agreement(a: ArrayLike, b: ArrayLike, *, top: int) -> Agreement:
     ValueError
         If the lengths differ or are below 2, a value is negative or not finite, or `top` is outside its range.
     """
-    a, b = _checked(a, "a"), _checked(b, "b")
+    a, b = _check_importances(a, "a"), _check_importances(b, "b")
     if len(a) != len(b):
         raise ValueError(f"a and b must have the same length, got {len(a)} and {len(b)}")
     require_at_least(1, top=top)
@@ -95,7 +95,7 @@ def agreements_with_dense(maps: Mapping[tuple[int, str], ArrayLike], *, top: int
     return pd.DataFrame(rows)
 
 
-def _checked(values: ArrayLike, name: str) -> np.ndarray:
+def _check_importances(values: ArrayLike, name: str) -> np.ndarray:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) < 2 or not np.isfinite(array).all() or (array < 0).any():
         raise ValueError(f"{name} must be at least 2 finite values of at least 0 in one dimension, got {values!r}")

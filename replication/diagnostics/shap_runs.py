@@ -133,7 +133,7 @@ def claims(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """
     wide = table.pivot(index="network", columns="method")
     rows = []
-    for method, reference in _compared(set(table.method)):
+    for method, reference in _compared_pairs(set(table.method)):
         pruned = wide["removed"][method] > 0
         for networks, part in (("all", wide), ("pruned", wide[pruned])):
             if len(part) < 2:
@@ -176,7 +176,7 @@ def summary(table: pd.DataFrame, claims: pd.DataFrame) -> str:
     return "; ".join(clauses)
 
 
-def _compared(methods: set[str]) -> Iterator[tuple[str, str]]:
+def _compared_pairs(methods: set[str]) -> Iterator[tuple[str, str]]:
     for method in [name for name in CONTROLS if name in methods]:
         for control in CONTROLS[method]:
             yield method, control

@@ -24,7 +24,7 @@ def announce(path: str | os.PathLike, *, notebook: str, parameters: Mapping[str,
     _file(path).write_text(json.dumps({"notebook": notebook, "parameters": parameters}), encoding="utf-8")
 
 
-def announced(path: str | os.PathLike) -> dict[str, Any]:
+def read_announcement(path: str | os.PathLike) -> dict[str, Any]:
     """Return the announcement of a result file.
 
     Parameters

@@ -36,7 +36,7 @@ def verdict_exact(published: float, ours: float | None, *, decimals: int) -> Lit
     ValueError
         If `published` has more decimals than `decimals`, or a number is not finite.
     """
-    target, step = _published(published, decimals)
+    target, step = _published_and_unit(published, decimals)
     if ours is None:
         return "outside"
     value = _decimal(ours, "ours")
@@ -67,12 +67,12 @@ def prediction_range(sample: ArrayLike) -> tuple[float, float]:
     """
     ordered = np.sort(check_sample(sample, "sample", finite=False))
 
-    def at(quantile: float) -> float:
+    def value_at(quantile: float) -> float:
         rank = np.clip(quantile * (len(ordered) + 1), 1, len(ordered)) - 1
         below, above = ordered[int(np.floor(rank))], ordered[int(np.ceil(rank))]
         return float(below if below == above else below + (rank - np.floor(rank)) * (above - below))
 
-    return at((1 - _LEVEL) / 2), at((1 + _LEVEL) / 2)
+    return value_at((1 - _LEVEL) / 2), value_at((1 + _LEVEL) / 2)
 
 
 def range_coverage(n: int) -> float:
@@ -158,12 +158,12 @@ def verdict_sample(published: float, sample: ArrayLike, *, decimals: int) -> Lit
 def verdict_range(published: float, ends: tuple[float, float], *, decimals: int) -> Literal["within_noise", "outside"]:
     """Compare a published figure with a `prediction_range`, as `verdict_sample` does with the range of a sample."""
     low, high = ends
-    target, step = _published(published, decimals)
+    target, step = _published_and_unit(published, decimals)
     inside = target - step / 2 <= high and low < target + step
     return "within_noise" if inside else "outside"
 
 
-def _published(value: float, decimals: int) -> tuple[Decimal, Decimal]:
+def _published_and_unit(value: float, decimals: int) -> tuple[Decimal, Decimal]:
     """Return the published figure and one unit of its last printed decimal."""
     step = Decimal(1).scaleb(-decimals)
     target = _decimal(value, "published")

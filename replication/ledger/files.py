@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from replication.ledger import announcement
 from replication.ledger.cell import Cell
 from replication.ledger.environment import cost, environment, portable
-from replication.ledger.legacy import upgraded
+from replication.ledger.legacy import upgrade
 from replication.ledger.raw import columns
 from replication.ledger.reading import InvalidFile, read_text
 from replication.ledger.schema import SCHEMA, validate
@@ -69,7 +69,7 @@ def write(
         If an argument is invalid, a number is NaN or infinite, or two cells share a key. An old file is then unchanged.
     """
     if notebook is None or parameters is None:
-        announced = announcement.announced(path)
+        announced = announcement.read_announcement(path)
         notebook, parameters = notebook or announced["notebook"], parameters or announced["parameters"]
     recorded = {name: value for name, value in parameters.items() if name != "out"}
     content = {
@@ -139,7 +139,7 @@ def parse(text: str) -> dict[str, Any]:
     if content.get("schema") in (2, SCHEMA) and content.get("signature") != signature(content):
         raise ValueError("the file was changed after it was written: its signature does not match its content")
     try:
-        content = upgraded(content)
+        content = upgrade(content)
         validate(content)
     except (TypeError, KeyError, AttributeError, IndexError) as error:
         raise ValueError(f"not a result file: {error}") from error

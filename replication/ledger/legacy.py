@@ -32,7 +32,7 @@ _RAW = {
 _STUDIES = {"curves": "curves", "measured": "flatness", "fresh": "fresh"}
 
 
-def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
+def upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a result file in the current schema.
 
     Parameters
@@ -121,10 +121,10 @@ def _cell(old: Mapping[str, Any]) -> dict[str, Any]:
         new |= {"kind": "control", "outcome": outcome, "note": ""}
     elif base == "protocol_2024" and old["published"] is not None:
         new["origin"] = "derived"
-    return new | _unpacked(base, old["method"], old["quantity"])
+    return new | _unpack(base, old["method"], old["quantity"])
 
 
-def _unpacked(table: str, method: str, quantity: str) -> dict[str, Any]:
+def _unpack(table: str, method: str, quantity: str) -> dict[str, Any]:
     """Return method, reference, sparsity and quantity from the combined names of schema 2."""
     if match := _MINUS.fullmatch(quantity):
         return {"quantity": match["quantity"], "reference": match["reference"]}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from replication.ledger.journal import commit
 from replication.ledger.reading import InvalidFile
-from replication.ledger.storage import signed
+from replication.ledger.storage import sign
 
 if TYPE_CHECKING:
     import pandas as pd  # slow to import, and most calls have no table
@@ -55,17 +55,17 @@ def place(result: str | os.PathLike, content: Mapping[str, Any]) -> Path:
     Raises
     ------
     ValueError
-        As `placed`.
+        As `list_files`.
     OSError
         As `replication.ledger.journal.commit`.
     """
     result = Path(result)
     label = result.name.removesuffix(".json")
-    commit(result.parent.parent, label, placed(label, content))
+    commit(result.parent.parent, label, list_files(label, content))
     return result
 
 
-def placed(label: str, content: Mapping[str, Any]) -> dict[str, bytes | None]:
+def list_files(label: str, content: Mapping[str, Any]) -> dict[str, bytes | None]:
     """Return the files of a result for `replication.ledger.journal.commit`: the result file and its raw runs.
 
     Raises
@@ -75,7 +75,7 @@ def placed(label: str, content: Mapping[str, Any]) -> dict[str, bytes | None]:
     """
     result, raw = f"results/{label}.json", f"{FOLDER}/{label}.parquet"
     if content["raw"] is None:
-        return {result: signed(content).encode()} | ({raw: None} if content["raw_sha256"] is None else {})
+        return {result: sign(content).encode()} | ({raw: None} if content["raw_sha256"] is None else {})
     import pandas as pd
 
     held = io.BytesIO()
@@ -84,7 +84,7 @@ def placed(label: str, content: Mapping[str, Any]) -> dict[str, bytes | None]:
     except (TypeError, ValueError, AttributeError) as error:  # of pandas and of Arrow, whose errors derive from these
         raise ValueError(f"raw must be columns of equal length, each of one type: {error}") from error
     digest = hashlib.sha256(held.getvalue()).hexdigest()
-    text = signed({**content, "raw": None, "raw_sha256": digest})
+    text = sign({**content, "raw": None, "raw_sha256": digest})
     return {raw: held.getvalue(), result: text.encode()}
 
 

@@ -50,11 +50,11 @@ def save(path: str | os.PathLike, content: Mapping[str, Any]) -> Path:
     Path
         Path of the file.
     """
-    write_atomic(path, signed(content))
+    write_atomic(path, sign(content))
     return Path(path)
 
 
-def signed(content: Mapping[str, Any]) -> str:
+def sign(content: Mapping[str, Any]) -> str:
     """Return the text of a result file with its signature. `content` is as `replication.ledger.read` returns it."""
     return as_json({**content, "signature": signature(content)})
 

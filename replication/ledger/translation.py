@@ -55,13 +55,13 @@ def translate(notebook: dict[str, Any], translated: dict[str, Entry]) -> dict[st
     for cell in notebook["cells"]:
         source, entry = "".join(cell["source"]), translated.get(cell.get("id", ""))
         if entry and entry.digest == digest(source):
-            source = _joined(entry.text) if cell["cell_type"] == "markdown" else _code(source, entry, cell["id"])
+            source = _join_lines(entry.text) if cell["cell_type"] == "markdown" else _code(source, entry, cell["id"])
             cell = cell | {"source": source.splitlines(keepends=True)}
         cells.append(cell)
     return notebook | {"cells": cells}
 
 
-def _joined(text: str) -> str:
+def _join_lines(text: str) -> str:
     """Join the lines of a paragraph after a Japanese full stop, where browsers would show a space."""
     return re.sub(r"(?<=。)\n *(?![-#|<`]|\d+\. |\s)", "", text)
 
@@ -101,7 +101,7 @@ def _template(node: ast.expr) -> str:
 
 
 def _code(source: str, entry: Entry, name: str) -> str:
-    def renamed(text: str) -> str:
+    def rename(text: str) -> str:
         for old, new in names:
             text = re.sub(rf"(?<![\w.]){re.escape(old)}(?!\w)", new, text)
         return text
@@ -109,11 +109,11 @@ def _code(source: str, entry: Entry, name: str) -> str:
     names = [(old.strip("`"), new.strip("`")) for old, new in entry.pairs if old[0] in "`#"]
     if missing := [old for old, _ in names if old not in source]:
         raise ValueError(f"{name}: the code must have each translated name or comment, got {missing[0]!r}")
-    source = renamed(source)
+    source = rename(source)
     lines = source.encode().splitlines(keepends=True)
     starts = [sum(map(len, lines[:number])) for number in range(len(lines))]
     known, changes = strings(source), []
-    for old, new in ((renamed(old), new) for old, new in entry.pairs if old[0] not in "`#"):
+    for old, new in ((rename(old), new) for old, new in entry.pairs if old[0] not in "`#"):
         if old not in known:
             raise ValueError(f"{name}: the code must have each translated string, got {old!r}")
         if expressions(old) != expressions(new):

@@ -9,7 +9,7 @@ from ccprune._util import units
 from ccprune._util.units import Rows, Scalar
 from replication.ledger.environment import environment
 
-__all__ = ["FOLDER", "Rows", "Scalar", "Units", "close", "seconds", "stored"]
+__all__ = ["FOLDER", "Rows", "Scalar", "Units", "close", "count_stored", "seconds"]
 
 #: Folder of the units in an output folder, with one folder for each run that has some.
 FOLDER = "units"
@@ -45,7 +45,7 @@ class Units(units.Units):
         return f"{state['commit']}+changes" if state["dirty"] else state["commit"]
 
 
-def stored(out: Path, run: str) -> int:
+def count_stored(out: Path, run: str) -> int:
     """Return the number of a run's units in the output folder."""
     return len(list((out / FOLDER / run).glob("*.json")))
 
@@ -71,7 +71,7 @@ def close(out: Path, run: str, *, keep: bool) -> None:
     for path in folder.glob("*") if keep else ():
         if path.suffix != ".json":
             path.unlink()
-    if not (keep and stored(out, run)):
+    if not (keep and count_stored(out, run)):
         shutil.rmtree(folder, ignore_errors=True)
     if (out / FOLDER).is_dir() and not any((out / FOLDER).iterdir()):
         (out / FOLDER).rmdir()

@@ -106,9 +106,9 @@ def rankings(
     plain = legcnet.granger_tests(held_out, max_lag=recording.max_lag, test="ssr_f")
     augmented = legcnet.granger_tests(held_out, max_lag=recording.max_lag, test="ssr_f", augment=1)
     p_values = {
-        "smallest_p": _stacked(paper, [None if r is None else r.min_p for r in paper], count),
-        "bic_f": _stacked(exact, _at_bic(exact, exact), count),
-        "augmented_heldout": _stacked(augmented, _at_bic(augmented, plain), count),
+        "smallest_p": _stack(paper, [None if r is None else r.min_p for r in paper], count),
+        "bic_f": _stack(exact, _at_bic(exact, exact), count),
+        "augmented_heldout": _stack(augmented, _at_bic(augmented, plain), count),
         "surrogate": torch.full_like(trained, torch.nan),
     }
     for b, draw in enumerate(generators):
@@ -139,7 +139,7 @@ def _at_bic(results: Results, chosen_by: Results) -> list[Tensor | None]:
     ]
 
 
-def _stacked(results: Results, p_values: Sequence[Tensor | None], count: int) -> Tensor:
+def _stack(results: Results, p_values: Sequence[Tensor | None], count: int) -> Tensor:
     """p-values (B, M) of B networks, NaN where a weight, or the whole network, cannot be tested."""
     untested = torch.full((count,), torch.nan, dtype=torch.float64)
     return torch.stack(

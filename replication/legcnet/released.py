@@ -109,7 +109,7 @@ def load(files: Literal["authors", "planted"], trials: int, *, seed: int = 0) ->
     """
     if files not in ("authors", "planted"):
         raise ValueError(f"files must be 'authors' or 'planted', got {files!r}")
-    return _authors(trials) if files == "authors" else _planted(trials, seed)
+    return _authors(trials) if files == "authors" else _plant(trials, seed)
 
 
 def _authors(trials: int) -> ReleasedTrials:
@@ -138,7 +138,7 @@ def _authors(trials: int) -> ReleasedTrials:
     return ReleasedTrials(data, starts, masks, rows, dense, unknown=NOT_FOUND)
 
 
-def _planted(trials: int, seed: int) -> ReleasedTrials:
+def _plant(trials: int, seed: int) -> ReleasedTrials:
     data = {name: tabular.load(name, preprocessing="authors", source="packaged") for name in ("cancer", "iris")}
     starts = {
         name: initialise((each.x_train.shape[1], SETTINGS[name].hidden, each.y_train.shape[1]), trials, seed=seed)

@@ -132,7 +132,7 @@ def runs(
         for name, ranks in ranked.ranks.items():
             for matched in MATCHED[: 1 if name.endswith(REVERSED) else 2]:
                 keep |= {(name, matched, share): mask(ranks, share, sizes, matched=matched) for share in shares}
-        rows = _retrained(data, settings, ensemble, keep)
+        rows = _retrain(data, settings, ensemble, keep)
         rows = rows.join(pd.concat(_alone(ranked.p_values)), on=["ranking", "network"])
         yield rows.assign(network=rows.network + first)
 
@@ -152,7 +152,7 @@ def _alone(p_values: Mapping[str, Tensor]) -> list[pd.DataFrame]:
     return found
 
 
-def _retrained(
+def _retrain(
     data: Dataset, settings: Settings, ensemble: MLPBatch, keep: Mapping[tuple[str, str, float], Tensor]
 ) -> pd.DataFrame:
     """One row per mask and network. Equal masks of one network are trained once."""

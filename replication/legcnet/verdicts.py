@@ -152,7 +152,7 @@ def comparisons(
     """
     wide = fresh.pivot(index="network", columns="method")
     present = set(fresh.method)
-    found = [_reached(fresh, dataset, method, budget, profile) for method in dict.fromkeys(fresh.method)]
+    found = [_reached_share(fresh, dataset, method, budget, profile) for method in dict.fromkeys(fresh.method)]
     for method in [name for name in references if name in present]:
         random, magnitude = references[method]
         pair = _Pairs(wide, dataset, method, profile)
@@ -220,7 +220,7 @@ def _claims(pair: _Pairs) -> list[Cell]:
     """
     printed = {}
     for quantity in ("epochs", "accuracy", "f1"):
-        theirs, dense = (_printed(pair.dataset, name, quantity) for name in (pair.method, "dense"))
+        theirs, dense = (_printed_figure(pair.dataset, name, quantity) for name in (pair.method, "dense"))
         other = pair.dataset == "mnist" and quantity != "epochs"
         printed[quantity] = None if other or None in (theirs, dense) else round(theirs - dense, 4)
     fewer = printed["epochs"] is not None and printed["epochs"] < 0
@@ -232,7 +232,7 @@ def _claims(pair: _Pairs) -> list[Cell]:
     ]
 
 
-def _printed(dataset: str, method: str, quantity: str) -> float | None:
+def _printed_figure(dataset: str, method: str, quantity: str) -> float | None:
     known = figures.published_figures()
     for table in figures.TABLES.values():
         if f"{quantity}_{method}" in known[table].get(dataset, {}):
@@ -240,7 +240,7 @@ def _printed(dataset: str, method: str, quantity: str) -> float | None:
     return None
 
 
-def _reached(fresh: pd.DataFrame, dataset: str, method: str, budget: int, profile: str) -> Cell:
+def _reached_share(fresh: pd.DataFrame, dataset: str, method: str, budget: int, profile: str) -> Cell:
     """The share of a method's networks that reached the benchmark within the budget."""
     part = fresh[fresh.method == method]
     found = share_interval(int(part.reached.sum()), len(part))

@@ -162,7 +162,7 @@ def mlp(sizes: Sequence[int], *, seed: int) -> nn.Sequential:
             layers[f"fc{i}"] = nn.Linear(sizes[i - 1], sizes[i])
             layers[f"relu{i}"] = nn.ReLU()
     layers.popitem()  # no ReLU after the logits
-    return _initialised(nn.Sequential(layers), seed)
+    return _initialise(nn.Sequential(layers), seed)
 
 
 def lenet(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Sequential:
@@ -210,7 +210,7 @@ def lenet(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Sequent
             relu3=nn.ReLU(),
             fc2=nn.Linear(500, classes),
         )
-    return _initialised(nn.Sequential(layers), seed)
+    return _initialise(nn.Sequential(layers), seed)
 
 
 def alexnet32(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Sequential:
@@ -268,7 +268,7 @@ def alexnet32(in_channels: int, size: int, classes: int, *, seed: int) -> nn.Seq
             relu7=nn.ReLU(),
             fc3=nn.Linear(4096, classes),
         )
-    return _initialised(nn.Sequential(layers), seed)
+    return _initialise(nn.Sequential(layers), seed)
 
 
 def resnet18(in_channels: int, classes: int, *, seed: int) -> nn.Sequential:
@@ -368,10 +368,10 @@ def _resnet(
                 layers[f"stage{stage}block{block}"] = _BasicBlock(width, outputs, stride, norm)
                 width = outputs
         layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(width, classes)}
-    return _initialised(nn.Sequential(layers), seed)
+    return _initialise(nn.Sequential(layers), seed)
 
 
-def _initialised(model: nn.Sequential, seed: int) -> nn.Sequential:
+def _initialise(model: nn.Sequential, seed: int) -> nn.Sequential:
     """Allocate and initialise a model from the meta device, where its construction draws no random numbers."""
     model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(seed)

@@ -138,10 +138,10 @@ class ModelBatch:
             Mask as returned by `split`, True = keep.
         """
 
-        def of(values: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        def sample_loss(values: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
             return loss(functional_call(self.template, values, (x,)), y)
 
-        slopes = vmap(grad(of), in_dims=(0, None, None))(self.parameters, x, y)
+        slopes = vmap(grad(sample_loss), in_dims=(0, None, None))(self.parameters, x, y)
         for name, slope in slopes.items():
             self.parameters[name].sub_(slope, alpha=lr)
         if keep is not None:
@@ -153,7 +153,7 @@ class ModelBatch:
             self.parameters[name].masked_fill_(~part, 0.0)
 
 
-def concatenated(batches: Sequence[ModelBatch]) -> ModelBatch:
+def concatenate(batches: Sequence[ModelBatch]) -> ModelBatch:
     """Return the models of several batches, of one shape, as one batch.
 
     Parameters

@@ -90,12 +90,12 @@ def roc(
     for problem_name, question in (questions() if problems is None else problems).items():
         for seed in range(seeds):
             problem = question.make(seed)
-            for state, name, score in _scored(problem, question, chosen, steps, seed):
+            for state, name, score in _score_criteria(problem, question, chosen, steps, seed):
                 key = (problem_name, state, name, seed)
                 pruned_needed, pruned_idle = _curve(score, problem.idle)
                 areas.append((*key, _area(pruned_needed, pruned_idle)))
                 curves.append(
-                    pd.DataFrame({"pruned_idle": pruned_idle, "pruned_needed": pruned_needed}).assign(**_named(key))
+                    pd.DataFrame({"pruned_idle": pruned_idle, "pruned_needed": pruned_needed}).assign(**_name_key(key))
                 )
     all_areas = pd.DataFrame(areas, columns=["problem", "state", "criterion", "seed", "auc"])
     rows = []
@@ -162,7 +162,7 @@ def auc(score: Mapping[str, Tensor], idle: Mapping[str, Tensor]) -> float:
     return _area(*_curve(score, idle))
 
 
-def _scored(
+def _score_criteria(
     problem: Problem, question: Question, names: list[str], steps: int, seed: int
 ) -> Iterator[tuple[str, str, dict[str, Tensor]]]:
     """Yield state, criterion and scores."""
@@ -207,5 +207,5 @@ def _area(pruned_needed: np.ndarray, pruned_idle: np.ndarray) -> float:
     return float(area_under(pruned_needed, pruned_idle))
 
 
-def _named(key: tuple[str, str, str, int]) -> dict[str, str | int]:
+def _name_key(key: tuple[str, str, str, int]) -> dict[str, str | int]:
     return dict(zip(("problem", "state", "criterion", "seed"), key, strict=True))

@@ -5,7 +5,7 @@ Each paragraph opens in bold: with an answer where the counts that follow give i
 
 from typing import TYPE_CHECKING
 
-from replication.causal.released.text import count, listed
+from replication.causal.released.text import count, list_items
 
 if TYPE_CHECKING:
     from replication.reporting.statements import Facts
@@ -101,7 +101,7 @@ def _explanation(counted: "Facts") -> str:
     if counted.own_risk is None or counted.another_risk is None:
         return ""
     own, another = percent(counted.own_risk), percent(counted.another_risk)
-    on = f" (on {listed(counted.crossed)})" if counted.crossed else ""
+    on = f" (on {list_items(counted.crossed)})" if counted.crossed else ""
     text = (
         f"The Granger test calls {own} of the weights causal for the errors of their own network, and {another} for "
         f"the errors of another network{on}"
@@ -159,8 +159,8 @@ def claims_b(counted: "Facts") -> dict[str, str]:
         if power := counted.drop_powers:
             found["drop"] += (
                 " Simulations estimate the power of this test for a straight fall of the same depth, from where the "
-                f"curve bends to the last sparsity: {listed(f'{100 * share:.0f}' for share in sorted(power))}% on the "
-                f"{count(len(power), 'curve')} with several networks, before any correction."
+                f"curve bends to the last sparsity: {list_items(f'{100 * share:.0f}' for share in sorted(power))}% on "
+                f"the {count(len(power), 'curve')} with several networks, before any correction."
             )
     if flat:
         found["flatness"] = (

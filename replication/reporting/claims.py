@@ -92,7 +92,7 @@ def margins(rows: Sequence[Row]) -> str:
     return table(head, lines) if lines else ""
 
 
-def repaired(rows: Sequence[Row]) -> str:
+def repaired_table(rows: Sequence[Row]) -> str:
     """Return a table in Markdown of the rankings of repaired LEGCNet against random masks and magnitude.
 
     It has a line for each ranking, with the numbers of cases in which it is better and worse. It is empty without such

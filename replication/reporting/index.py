@@ -12,9 +12,9 @@ from replication import ledger
 from replication.ledger import units
 from replication.ledger.cell import Judge
 from replication.reporting import counts, released, statements
-from replication.reporting.claims import margins, repaired, sections
+from replication.reporting.claims import margins, repaired_table, sections
 from replication.reporting.figure import verdict_figure
-from replication.reporting.judging import cached
+from replication.reporting.judging import with_cache
 from replication.reporting.markdown import table, title
 from replication.reporting.missing import Planned, missing
 from replication.reporting.pages import FOLDER, pages
@@ -89,7 +89,7 @@ def make_report(
     if a result file or its raw runs are not valid, or two results have the same number.
     """
     folder = Path(folder)
-    found = rows(folder, judge=judge, declared=released.declared(folder))
+    found = rows(folder, judge=judge, declared=released.declared_cells(folder))
     printed = [row for row in counts.figure_rows(found) if row["origin"] == "printed"]
     contents, made = ledger.collect(folder), pages(found)
     index = _index(folder, contents, found, notebooks, list(made), list(expected), with_figure=bool(printed))
@@ -130,7 +130,7 @@ def write_report(
         As `make_report`.
     """
     folder = Path(folder)
-    report = make_report(folder, judge=cached(folder), notebooks=notebooks, expected=expected)
+    report = make_report(folder, judge=with_cache(folder), notebooks=notebooks, expected=expected)
     for name, text in report.texts.items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != text.encode():
@@ -177,7 +177,7 @@ def _index(
             parts += ["## Paper B: what its authors' files alone show", *released.section(figures, rows)]
         if controls:
             parts += ["## Controls and other tests", controls]
-        if ranked := repaired(rows):
+        if ranked := repaired_table(rows):
             parts += ["### A: does the ranking work if its test is done right?", _REPAIRED, ranked]
     parts += ["## All numbers", _files(rows, made, notebooks)]
     parts += ["## Runs", _commits(contents), _runs(folder, contents), _versions(contents)] if contents else []
@@ -219,7 +219,7 @@ def _runs(folder: Path, contents: list) -> str:
     for path, content in contents:
         report = folder / "reports" / f"{path.stem}.html"
         environment = content["environment"]
-        number = units.stored(folder, path.stem)
+        number = units.count_stored(folder, path.stem)
         commit = (environment["commit"] or "none")[:10] + (", with local changes" if environment["dirty"] else "")
         lines.append(
             [

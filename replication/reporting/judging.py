@@ -25,8 +25,8 @@ from replication.ledger.environment import SOURCE_FOLDERS
 from replication.ledger.figures import verdict_exact
 from replication.ledger.reading import read_json
 
-# For each notebook with stored figures, the module whose function `judged` computes their verdicts, and `claim_cells`
-# the claims that follow from them.
+# For each notebook with stored figures, the module whose function `judge_figure` computes their verdicts, and
+# `claim_cells` the claims that follow from them.
 _FIGURES = {"05_legcnet_mnist.ipynb": "replication.diagnostics.mnist_alpha"}
 # For each notebook, the module whose function `cells` computes the cells from its raw runs.
 _JUDGES = {
@@ -70,7 +70,7 @@ def cells_of(content: Mapping[str, Any], raw: pd.DataFrame | None) -> list[Cell]
     stored = [_present(Cell.from_dict(values)) for values in content["cells"]]
     if name := _FIGURES.get(content["notebook"]):
         module = import_module(name)
-        stored = [module.judged(cell) if cell.kind == "figure" and cell.table == "4" else cell for cell in stored]
+        stored = [module.judge_figure(cell) if cell.kind == "figure" and cell.table == "4" else cell for cell in stored]
         stored += module.claim_cells(stored)
     name = _JUDGES.get(content["notebook"])
     if name is None or raw is None:
@@ -97,7 +97,7 @@ def contradictions(content: Mapping[str, Any]) -> Iterator[str]:
     """
     name = _FIGURES.get(content["notebook"])
     module = import_module(name) if name else None
-    rule = module.judged if module else _judged
+    rule = module.judge_figure if module else _correct_identical
     for cell in (Cell.from_dict(values) for values in content["cells"]):
         place = " ".join(filter(None, cell.key))
         if cell.kind == "figure":
@@ -119,7 +119,7 @@ def contradictions(content: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{place} has outcome {cell.outcome!r}, but {outcome!r} follows from its p-value and difference"
 
 
-def _judged(cell: Cell) -> Cell:
+def _correct_identical(cell: Cell) -> Cell:
     """Return a figure, which is not identical if its number is another one at the decimals of the published one."""
     decimals = max(0, -int(Decimal(repr(cell.published)).normalize().as_tuple().exponent))
     if cell.verdict == "identical" and verdict_exact(cell.published, cell.ours, decimals=decimals) != "identical":
@@ -128,14 +128,14 @@ def _judged(cell: Cell) -> Cell:
 
 
 def judge(path: Path, content: Mapping[str, Any]) -> list[Cell]:
-    """Return all cells of a result file, as `judged`, or raise ValueError if its raw runs are missing or were changed.
+    """Return all cells of a result file by `cells_of`, or raise ValueError if its raw runs are missing or were changed.
 
     `content` is the result file at `path`, as `replication.ledger.read` returns it.
     """
     return cells_of(content, ledger.read_raw(path, content))
 
 
-def cached(folder: Path) -> Judge:
+def with_cache(folder: Path) -> Judge:
     """Return `judge` with a cache in `folder`/.cache, which is not committed.
 
     An entry is valid only for the same bytes of the result, its raw runs, the sources of both packages and the

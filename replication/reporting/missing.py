@@ -42,7 +42,7 @@ def missing(folder: Path, contents: list, expected: Sequence[Planned]) -> str:
         if run.label not in {*skipped, *made}
     ]
     for label in sorted(path.name for path in (folder / units.FOLDER).glob("*")):
-        parts, content = units.stored(folder, label), made.get(label)
+        parts, content = units.count_stored(folder, label), made.get(label)
         asked = [run.parameters for run in expected if run.label == label]
         if parts and (content is None or (asked and asked != [content["parameters"]])):
             why = f"{parts} of its units are stored; the next call resumes."

@@ -15,7 +15,7 @@ from ccprune._util.files import write_atomic
 from replication.ledger.reading import read_json, read_text
 from replication.reporting import counts, japanese, price, released, statements
 from replication.reporting.counts import Row
-from replication.reporting.judging import cached
+from replication.reporting.judging import with_cache
 from replication.reporting.tables import rows as all_rows
 
 PAGES = ("README.md", "README.ja.md", "docs/questions.md", "docs/ja/questions.md")
@@ -45,7 +45,7 @@ def names(text: str) -> list[str]:
     return [name for _, name, _ in _BLOCK.findall(text)]
 
 
-def renewed(root: str | os.PathLike, rows: list[Row] | None = None) -> Iterator[tuple[Path, str, str]]:
+def renew(root: str | os.PathLike, rows: list[Row] | None = None) -> Iterator[tuple[Path, str, str]]:
     """Yield the pages with passages, and their present and renewed texts.
 
     Parameters
@@ -72,25 +72,25 @@ def renewed(root: str | os.PathLike, rows: list[Row] | None = None) -> Iterator[
         return
     folder = Path(root, "replication")
     if rows is None:
-        rows = all_rows(folder, judge=cached(folder), declared=released.declared(folder))
+        rows = all_rows(folder, judge=with_cache(folder), declared=released.declared_cells(folder))
     benchmarks = {path.stem: read_json(path) for path in sorted(Path(root, "benchmarks", "results").glob("*.json"))}
     for path, text in texts.items():
         yield path, text, _with_passages(path, text, rows, benchmarks)
 
 
 def write_passages(root: str | os.PathLike, rows: list[Row] | None = None) -> None:
-    """Renew the passages of the clone's pages from its results; arguments and errors as `renewed`."""
-    for path, old, new in list(renewed(root, rows)):
+    """Renew the passages of the clone's pages from its results; arguments and errors as `renew`."""
+    for path, old, new in list(renew(root, rows)):
         if new != old:
             write_atomic(path, new)
 
 
 def _with_passages(path: Path, text: str, rows: list[Row], benchmarks: Benchmarks) -> str:
-    def made(match: re.Match[str]) -> str:
+    def make(match: re.Match[str]) -> str:
         if match[2] not in _PASSAGES:
             raise ValueError(f"{path.name}: a passage must be one of {sorted(_PASSAGES)}, got {match[2]!r}")
         return f"{match[1]}\n{_PASSAGES[match[2]](rows, benchmarks)}\n\n{match[3]}"
 
     if text.count(_MARK) != 2 * len(_BLOCK.findall(text)):
         raise ValueError(f"{path.name}: every passage must end with '{_MARK} end -->'")
-    return _BLOCK.sub(made, text)
+    return _BLOCK.sub(make, text)

@@ -13,7 +13,7 @@ from replication.causal.released.checks import SHRINKBENCH
 from replication.causal.released.costs import core_hours
 from replication.causal.released.rows import cells, rows
 from replication.causal.released.statements import statements
-from replication.causal.released.text import CLAIMS, Statement, count, extent, listed, span
+from replication.causal.released.text import CLAIMS, Statement, count, extent, list_items, span
 from replication.ledger.cell import Cell
 from replication.reporting._english import LEADS, claims_b
 from replication.reporting.counts import RELEASED, Row, released_rows
@@ -77,7 +77,7 @@ def find(folder: str | os.PathLike) -> ReleasedFigures | None:
         return None
 
 
-def declared(folder: str | os.PathLike) -> list[Cell]:
+def declared_cells(folder: str | os.PathLike) -> list[Cell]:
     """Cells for the released figures of an output folder, which stand in the table until a run answers them."""
     found = read(folder)
     return [] if found is None else cells(found)
@@ -158,7 +158,7 @@ def _full_length(found: Sequence[Row]) -> str:
     parts = [f"{row['ours']:.4f} by {row['method']} pruning at {row['sparsity']:g}" for row in ran]
     runs = {row["n"] for row in ran}
     return (
-        f" Trained as long as the authors' networks, LeNet on CIFAR-10 has an accuracy of {listed(parts)} "
+        f" Trained as long as the authors' networks, LeNet on CIFAR-10 has an accuracy of {list_items(parts)} "
         f"({count(min(runs), 'network')} each)."
         if parts
         else ""
@@ -229,8 +229,8 @@ def overview(figures: ReleasedFigures, found: Sequence[Row]) -> str:
     )
     if costs:
         text += (
-            f"; training them once under the stated protocols would take about {listed(costs)}, without the training "
-            "of start networks and the measurements, where an epoch was timed"
+            f"; training them once under the stated protocols would take about {list_items(costs)}, without the "
+            "training of start networks and the measurements, where an epoch was timed"
         )
     return (
         f"{text}. What follows needs no training: every number is computed from the released file when this page is "

@@ -112,10 +112,10 @@ def rows(folder: str | os.PathLike, *, judge: Judge, declared: Iterable[Cell] = 
     # A run is skipped if it also has a result of a larger profile: all its numbers would be dropped.
     largest = {run: rank for rank, run in sorted((_rank(content), _run(path)) for path, content in contents)}
     contents = [item for item in contents if _rank(item[1]) == largest[_run(item[0])]]
-    return gathered(((path, content, judge(path, content)) for path, content in contents), declared=declared)
+    return gather_rows(((path, content, judge(path, content)) for path, content in contents), declared=declared)
 
 
-def gathered(
+def gather_rows(
     judged: Iterable[tuple[Path, Mapping[str, Any], Iterable[Cell]]], *, declared: Iterable[Cell] = ()
 ) -> list[Row]:
     """Return the rows of some results.

@@ -16,7 +16,7 @@ from replication.reporting.figure import verdict_figure
 from replication.reporting.index import FIGURE, Report, make_report
 from replication.reporting.judging import contradictions, judge
 from replication.reporting.pages import FOLDER
-from replication.reporting.passages import renewed
+from replication.reporting.passages import renew
 
 #: Path of the notebooks relative to the committed output folder.
 NOTEBOOKS_LINK = "../notebooks"
@@ -60,12 +60,14 @@ def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     for name, problem in _results(root, {run.label: run for run in runs}):
         found.setdefault(name, []).append(problem)
         valid = valid and not problem.startswith(_INVALID)
-    for name, problem in [*_units(root, runs), *_skipped(root, runs), *_benchmarks(root)]:
+    for name, problem in [*_units(root, runs), *_check_skipped(root, runs), *_benchmarks(root)]:
         found.setdefault(name, []).append(problem)
     if valid:  # files made from invalid results would have the same problems
         try:
-            report = make_report(root / "replication", judge=judge, notebooks=NOTEBOOKS_LINK, expected=expected(runs))
-            derived = [*_derived(root, report), *_passages(root, report), *_codecheck(root)]
+            report = make_report(
+                root / "replication", judge=judge, notebooks=NOTEBOOKS_LINK, expected=expected_runs(runs)
+            )
+            derived = [*_check_derived(root, report), *_passages(root, report), *_codecheck(root)]
         except ValueError as error:
             derived = [("replication/results", str(error))]
         for name, problem in derived:
@@ -75,7 +77,7 @@ def problems(root: Path, runs: Iterable[Run]) -> list[str]:
     return [f"{name}: {problem}" for name, listed in found.items() for problem in listed]
 
 
-def expected(runs: Iterable[Run]) -> list[Run]:
+def expected_runs(runs: Iterable[Run]) -> list[Run]:
     """Return the runs that a committed folder must have, which are all but those of profile smoke."""
     return [run for run in runs if run.profile != "smoke"]
 
@@ -123,7 +125,7 @@ def _results(root: Path, runs: dict[str, Run]) -> Iterator[Problem]:
         given, stored = runs[label].parameters, content["parameters"]
         differing = [key for key in sorted(given | stored) if given.get(key, ...) != stored.get(key, ...)]
         # A run with stored units is being made with new parameters, which the index shows.
-        if differing and not units.stored(folder, label):
+        if differing and not units.count_stored(folder, label):
             yield name, f"its parameters differ from the suite's ({', '.join(differing)}); run it again"
     known = {path.name.removesuffix(".json") for path in paths}
     for part, ending in (("raw", "*"), ("reports", "*.html")):
@@ -148,7 +150,7 @@ def _units(root: Path, runs: Iterable[Run]) -> Iterator[Problem]:
             yield path.relative_to(root).as_posix(), "no such run in the suite"
 
 
-def _skipped(root: Path, runs: Iterable[Run]) -> Iterator[Problem]:
+def _check_skipped(root: Path, runs: Iterable[Run]) -> Iterator[Problem]:
     """Yield the problems of skipped.json, which has the runs whose data was unavailable and that have no result."""
     path, name = root / "replication" / "skipped.json", "replication/skipped.json"
     if not path.is_file():
@@ -180,16 +182,16 @@ def _benchmarks(root: Path) -> Iterator[Problem]:
     if wrong or not (folder / "results").is_dir():
         return
     contents = benchmarks.read(folder)
-    yield from _compared(root, f"benchmarks/{benchmarks.PAGE}", benchmarks.readme(contents), "make bench")
+    yield from _compare(root, f"benchmarks/{benchmarks.PAGE}", benchmarks.readme(contents), "make bench")
     if draws_as_locked(root):
         name = f"benchmarks/{benchmarks.PICTURE}"
         if not _is_file(root, name) or (root / name).read_bytes() != benchmarks.draw(contents):
             yield name, "it is not the picture of the results; run `make bench`"
 
 
-def _derived(root: Path, report: Report) -> Iterator[Problem]:
+def _check_derived(root: Path, report: Report) -> Iterator[Problem]:
     for name, text in report.texts.items():
-        yield from _compared(root, f"replication/{name}", text)
+        yield from _compare(root, f"replication/{name}", text)
     for path in sorted((root / "replication" / FOLDER).glob("*.md")):
         if f"{FOLDER}/{path.name}" not in report.texts:
             yield f"replication/{FOLDER}/{path.name}", "no command writes it"
@@ -197,21 +199,21 @@ def _derived(root: Path, report: Report) -> Iterator[Problem]:
     if not report.printed and _is_file(root, figure):
         yield figure, "no command writes it"
     elif report.printed and draws_as_locked(root):
-        yield from _compared(root, figure, verdict_figure(report.printed))
+        yield from _compare(root, figure, verdict_figure(report.printed))
 
 
 def _passages(root: Path, report: Report) -> Iterator[Problem]:
-    for path, _, new in renewed(root, report.rows):
-        yield from _compared(root, path.relative_to(root).as_posix(), new)
+    for path, _, new in renew(root, report.rows):
+        yield from _compare(root, path.relative_to(root).as_posix(), new)
 
 
 def _codecheck(root: Path) -> Iterator[Problem]:
     if _is_file(root, codecheck.FILE):
         text = read_text(root / codecheck.FILE)
-        yield from _compared(root, codecheck.FILE, codecheck.with_entries(text, codecheck.entries(root)))
+        yield from _compare(root, codecheck.FILE, codecheck.with_entries(text, codecheck.entries(root)))
 
 
-def _compared(root: Path, name: str, text: str, command: str = "ccprune report") -> Iterator[Problem]:
+def _compare(root: Path, name: str, text: str, command: str = "ccprune report") -> Iterator[Problem]:
     """Yield the first difference of a file from the bytes that the command would write."""
     content = (root / name).read_bytes() if _is_file(root, name) else b""
     if content != text.encode():

@@ -11,14 +11,14 @@ def load_ipython_extension(shell) -> None:
     """Add the description of a matplotlib figure to the metadata of its display, from where nbconvert takes it."""
     undescribed = shell.display_formatter.format
 
-    def described(shown, *args, **kwargs):
+    def describe_shown(shown, *args, **kwargs):
         data, metadata = undescribed(shown, *args, **kwargs)
         figures = sys.modules.get("matplotlib.figure")  # imported late, and not by every notebook
         if figures and isinstance(shown, figures.Figure):
             metadata.setdefault("image/png", {}).setdefault("alt", describe(shown))
         return data, metadata
 
-    shell.display_formatter.format = described
+    shell.display_formatter.format = describe_shown
 
 
 def describe(figure) -> str:

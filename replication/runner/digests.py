@@ -21,7 +21,7 @@ class Digests:
         except (OSError, ValueError):
             self._known = {}
 
-    def of(self, path: Path) -> str:
+    def digest_file(self, path: Path) -> str:
         """Return the SHA-256 in hex of the file's content; of a pipe or device, which may never end, its kind."""
         if not path.is_file():
             return "no regular file"

@@ -45,7 +45,7 @@ def closure(packages: Iterable[Path], code: Iterable[str]) -> list[Path]:
         tree = ast.Module([node for text in code for node in ast.parse(text).body], type_ignores=[])
     except (SyntaxError, ValueError, RecursionError):
         return sorted(path for package in known.values() for path in _everything(package))
-    add(_imported(tree, ()))
+    add(_list_imports(tree, ()))
     while waiting:
         path = waiting.pop()
         package = next(package for package in known.values() if path.is_relative_to(package))
@@ -70,12 +70,12 @@ def _data(folder: Path) -> Iterator[Path]:
 @cache  # most notebooks import the same files
 def _imported_by(text: bytes, parent: tuple[str, ...]) -> tuple[str, ...]:
     try:
-        return tuple(_imported(ast.parse(text), parent))
+        return tuple(_list_imports(ast.parse(text), parent))
     except (SyntaxError, ValueError, RecursionError):  # no Python now; when it is mended, its digest changes
         return ()
 
 
-def _imported(tree: ast.AST, parent: tuple[str, ...]) -> Iterator[str]:
+def _list_imports(tree: ast.AST, parent: tuple[str, ...]) -> Iterator[str]:
     """Yield the dotted names in the code: a and a.b for "from a import b", each a.b in use for "import a"."""
     known: dict[str, str] = {}
     for node in _running(tree):
@@ -119,7 +119,7 @@ def _bound(node: ast.AST, parent: tuple[str, ...]) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _offered(text: bytes, parent: tuple[str, ...]) -> dict[str, str]:
+def _lazy_imports(text: bytes, parent: tuple[str, ...]) -> dict[str, str]:
     """Return the lazy imports of a package's `__init__`: dotted names by name."""
     try:
         blocks = [node for node in ast.parse(text).body if _for_types(node)]
@@ -134,7 +134,7 @@ def _files(package: Path, dotted: str) -> Iterator[Path]:
     for part in dotted.split("."):
         own = folder / "__init__.py"
         if parent and own.is_file():
-            source = _offered(own.read_bytes(), parent).get(part)
+            source = _lazy_imports(own.read_bytes(), parent).get(part)
             if source:
                 yield from _files(package, source)
         module = folder / f"{part}.py"

@@ -118,10 +118,10 @@ def data_sets(runs: Iterable[Run], only: Sequence[str] = ()) -> list[DataSet]:
 def skipped_without(runs: Iterable[Run], needs: Collection[str]) -> list[Run]:
     """Return the runs that are skipped without these needs, because they or a run before them need one."""
 
-    def stopped(run: Run) -> bool:
-        return any(need in needs for need in run.needs) or any(stopped(earlier) for earlier in run.after)
+    def is_stopped(run: Run) -> bool:
+        return any(need in needs for need in run.needs) or any(is_stopped(earlier) for earlier in run.after)
 
-    return [run for run in runs if stopped(run)]
+    return [run for run in runs if is_stopped(run)]
 
 
 def listing(sets: Sequence[DataSet]) -> Iterator[str]:
@@ -146,7 +146,7 @@ def listing(sets: Sequence[DataSet]) -> Iterator[str]:
 
 def check(data: DataSet) -> Iterator[FileCheck]:
     """Compare each file of a data set with its pinned digest. The files are read completely; no cache is used."""
-    pinned = requirements.pinned(data.need)
+    pinned = requirements.pinned_digests(data.need)
     for path in data.files:
         expected = pinned.get(path)
         algorithm = expected.partition(":")[0] if expected else "sha256"

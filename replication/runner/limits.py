@@ -47,12 +47,12 @@ def limit(stated: Any) -> Limit:
 def problem(value: Any, allowed: Limit) -> str | None:
     """Return why a value is not permitted, such as "must be at least 1, got 0", or None if it is."""
     for one in value if isinstance(value, list | tuple) else [value]:
-        for words in _broken(one, allowed):
+        for words in _broken_limits(one, allowed):
             return f"must be {words}, got {value!r}"
     return None
 
 
-def _broken(value: Any, allowed: Limit) -> Iterator[str]:
+def _broken_limits(value: Any, allowed: Limit) -> Iterator[str]:
     if allowed.among is not None and value not in allowed.among:
         yield f"one of {', '.join(map(repr, allowed.among))}"
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -86,7 +86,7 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.register_filter("markdown2html", _markdown)
     body, _ = exporter.from_notebook_node(notebook)
-    body = readable(_sanitised(body))
+    body = readable(_sanitise(body))
     # Trailing blanks and empty lines are a third of nbconvert's output.
     body = re.sub(r"[ \t]+\n", "\n", body)
     body = re.sub(r"\n{3,}", "\n\n", body)
@@ -100,7 +100,7 @@ def to_html(notebook: NotebookNode, *, title: str, note: str) -> str:
     )
 
 
-def _sanitised(body: str) -> str:
+def _sanitise(body: str) -> str:
     """Return HTML without scripts, handlers of events, frames, styles but alignment, and links that run code."""
     from bleach.css_sanitizer import CSSSanitizer
     from bleach.sanitizer import Cleaner

@@ -8,7 +8,7 @@ from typing import Any
 
 from replication import ledger
 from replication.ledger import journal, units
-from replication.ledger.raw import placed
+from replication.ledger.raw import list_files
 from replication.runner import stamps
 from replication.runner.process import RunFiles
 from replication.runner.spec import Run
@@ -47,7 +47,7 @@ def place(out: Path, run: Run, returned: RunFiles, made_from: dict[str, Any]) ->
     report = returned.report.encode()
     digest = hashlib.sha256(report).hexdigest()
     content = ledger.parse(returned.result) | {"energy_joules": returned.energy, "report_sha256": digest}
-    files = placed(run.label, content)
+    files = list_files(run.label, content)
     stamp = stamps.text(out, run, made_from, files[f"results/{run.label}.json"], report)
     files |= {
         f"reports/{run.label}.html": report,

@@ -53,7 +53,7 @@ class Progress:
             self._took += time.monotonic() - begun
             self._foreseen += foreseen
         self._ended += 1
-        left = self._left() if begun is not None else ""
+        left = self._time_left() if begun is not None else ""
         self._line(f"{status:9} {label}{f'  ({note})' if note else ''}{f', {left}' if left else ''}")
         if self._bar is not None:
             self._bar.update()
@@ -63,12 +63,12 @@ class Progress:
         if self._bar is not None:
             now = time.monotonic()
             going = [f"{label} {now - start:.0f} s" for label, start in self._running.items()]
-            self._bar.set_description_str(", ".join(filter(None, [*going, self._left()])), refresh=False)
+            self._bar.set_description_str(", ".join(filter(None, [*going, self._time_left()])), refresh=False)
             if now - self._drawn > 0.5:
                 self._drawn = now
                 self._bar.refresh()
 
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         """Return the time left, from the expected times and the pace of the runs so far; empty if no run is left."""
         if not self._expected:
             return ""

@@ -40,10 +40,10 @@ def readable(body: str) -> str:
     )
     body = re.sub(r"<td>(?:NaN|nan|NaT)</td>", "<td>–</td>", body)
     body = re.sub(r"<td>(?=[^<]{41,}</td>)", '<td class="long">', body)
-    return _with_texts("".join(map(_folded, _CELL.split(body))))
+    return _with_texts("".join(map(_fold, _CELL.split(body))))
 
 
-def _folded(cell: str) -> str:
+def _fold(cell: str) -> str:
     """Fold a code cell whose whole output is a sentence that begins with "Left out" or "Omitted"."""
     code, _, output = cell.partition('<div class="output_wrapper">')
     sentence = (
@@ -60,7 +60,7 @@ def _with_texts(body: str) -> str:
     """Write alternative texts from the heading and the paragraph before an image, where its figure gave none."""
     heading, text, number = "", "", 0
 
-    def replaced(found: re.Match) -> str:
+    def replace(found: re.Match) -> str:
         nonlocal heading, text, number
         if found["heading"] is not None:
             heading, text = _words(re.sub(r'<a class="anchor-link".*?</a>', "", found["heading"])), ""
@@ -68,10 +68,10 @@ def _with_texts(body: str) -> str:
             text = _words(found["text"]) or text
         else:
             number += 1
-            return _image(found[0], ": ".join(filter(None, [f"Figure {number}", heading, _shortened(text)])))
+            return _image(found[0], ": ".join(filter(None, [f"Figure {number}", heading, _shorten(text)])))
         return found[0]
 
-    return _TEXT.sub(replaced, body)
+    return _TEXT.sub(replace, body)
 
 
 def _image(tag: str, described: str) -> str:
@@ -90,5 +90,5 @@ def _words(fragment: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", fragment)).split())
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST].rsplit(" ", 1)[0] + " …"

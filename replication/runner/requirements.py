@@ -65,7 +65,7 @@ def is_data(need: str) -> bool:
     return not need.startswith("device:")
 
 
-def pinned(need: str) -> dict[Path, str]:
+def pinned_digests(need: str) -> dict[Path, str]:
     """Return the pinned digests of the data's files, "sha256:HEX" or "md5:HEX", by path on this machine."""
     checksums = import_module(_CHECKSUMS)
     prefix, name = need.split(":", 1)

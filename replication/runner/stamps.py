@@ -42,7 +42,9 @@ def sources(root: Path, run: Run) -> dict[str, Any]:
 def with_data(made_from: dict[str, Any], run: Run, digests: Digests) -> dict[str, Any]:
     """Add the digests of the data on this machine. Call it after the run, which may have downloaded some."""
     data = {
-        need: {path.name: digests.of(path) for path in requirements.paths(need)} if requirements.is_here(need) else None
+        need: {path.name: digests.digest_file(path) for path in requirements.paths(need)}
+        if requirements.is_here(need)
+        else None
         for need in (*run.needs, *run.uses)
     }
     return json.loads(json.dumps(made_from | {"data": data}))  # the same types as after a read

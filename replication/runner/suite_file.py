@@ -144,12 +144,12 @@ def _of_grid(run: Mapping[str, Any], profile: str) -> Iterator[Entry]:
     for values in itertools.product(*grid.values()):
         given = run.get("parameters", {}) | table | dict(zip(grid, values, strict=True))
 
-        def filled(key: str, given=given) -> tuple[str, ...]:
+        def fill(key: str, given=given) -> tuple[str, ...]:
             return tuple(re.sub(r"\{(\w+)\}", lambda m: str(given.get(m[1], m[0])), text) for text in run.get(key, ()))
 
         name = "-".join([run["name"], *map(str, values)])
         seconds = run["seconds"][profile]
-        yield Entry(name, run["notebook"], given, filled("needs"), filled("uses"), filled("after"), seconds)
+        yield Entry(name, run["notebook"], given, fill("needs"), fill("uses"), fill("after"), seconds)
 
 
 def _contradictions(suite: SuiteFile) -> Iterator[str]:

@@ -75,9 +75,9 @@ def _run(job: dict[str, Any], folder: Path) -> None:
         execution_timeout=int(job["cell_seconds"]),
     )
     announce(job["parameters"]["out"], notebook=Path(job["notebook"]).name, parameters=job["recorded"])
-    joules = _measured(execute)
+    joules = _execute_measured(execute)
     (folder / "energy.json").write_text(json.dumps(joules), encoding="utf-8")
-    with _limited(min(job["cell_seconds"], _PAGE_SECONDS), folder):
+    with _time_limit(min(job["cell_seconds"], _PAGE_SECONDS), folder):
         page = to_html(nbformat.read(executed, as_version=4), title=job["title"], note=job["note"])
         if units := job["parameters"].get("units"):
             page = page.replace(units, f"$OUT/units/{Path(units).name}")
@@ -86,7 +86,7 @@ def _run(job: dict[str, Any], folder: Path) -> None:
 
 
 @contextmanager
-def _limited(seconds: float, folder: Path) -> Iterator[None]:
+def _time_limit(seconds: float, folder: Path) -> Iterator[None]:
     """End the process if the block takes longer, also inside a long call such as that of a regular expression."""
     text = f"the page of the executed notebook took longer than {seconds:g} s: its text or its outputs are too long"
     _write_failure({"cell": None, "source": None, "text": text}, folder)
@@ -96,7 +96,7 @@ def _limited(seconds: float, folder: Path) -> Iterator[None]:
     (folder / FAILURE).unlink()
 
 
-def _measured(execute: Callable[[], object]) -> float | None:
+def _execute_measured(execute: Callable[[], object]) -> float | None:
     """Execute once and return the energy of processor and graphics card in joules, or None without a counter."""
     if find_spec("codecarbon") is None:
         execute()

@@ -40,7 +40,7 @@ KEY = {
 @pytest.fixture
 def copy(tmp_path, monkeypatch) -> Path:
     """A folder with nothing but the key."""
-    (tmp_path / answers.KEY).write_text(answers.encoded(KEY))
+    (tmp_path / answers.KEY).write_text(answers.encode(KEY))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -92,7 +92,7 @@ def test_no_answer_runs_nothing_and_is_no_failure(tmp_path, monkeypatch, capsys)
     assert said(capsys, share=...) == "no answer yet"
     with pytest.raises(FileNotFoundError, match=r"neither answers.key nor answers.toml"):
         said(capsys, share=1)
-    (tmp_path / answers.KEY).write_text(answers.encoded(KEY))
+    (tmp_path / answers.KEY).write_text(answers.encode(KEY))
     assert said(capsys, share=...) == "no answer yet. It is the share of four."
     with pytest.raises(ValueError, match="must be of share, flags, noise, word, got price"):
         said(capsys, price=1)
@@ -146,7 +146,7 @@ def test_solutions_pass_for_other_seeds(tmp_path, seed):
     assert key == REAL
     for number in (1, 2, 3):
         exercise = key[f"19.{number}"]
-        after = answers.solved(exercise, names)
+        after = answers.run_solution(exercise, names)
         given = {name: eval(spec["value"], after) for name, spec in exercise["answers"].items()}
         assert all(found.startswith("right") for found in answers.outcomes(exercise, names, given).values())
         wrong = {name: 1e9 for name in given}
@@ -188,7 +188,7 @@ def test_marks_of_executed_notebooks_ignore_what_their_outputs_claim(tmp_path):
     """A notebook without the lesson's names: its check cannot run the solution, whatever the saved output says."""
     submission(tmp_path / "ann" / "19_background.ipynb", "19.3 zeros: right")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / answers.KEY).write_text(answers.encoded(REAL))
+    (tmp_path / "run" / answers.KEY).write_text(answers.encode(REAL))
     found = marks.marks(tmp_path, REAL, execute_in=tmp_path / "run").set_index("exercise").outcome
     assert found["19.3"] == "not checked" and found["19.1"] == "not run"
     assert json.loads((tmp_path / "ann" / "19_background.ipynb").read_text())["cells"][0]["outputs"]

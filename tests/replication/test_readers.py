@@ -75,7 +75,10 @@ def stamp(path):
 
 
 def digests(path):
-    assert Digests(path.parent).of(ROOT / "LICENSE") == hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest()
+    assert (
+        Digests(path.parent).digest_file(ROOT / "LICENSE")
+        == hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest()
+    )
 
 
 def unit(path):
@@ -107,7 +110,7 @@ FIRST_LESSON = "".join((ROOT / course.LESSONS).read_text().partition("[[lesson]]
 READERS = {
     "result": (RESULT, "a.default.json", ledger.read, ValueError),
     "notebook": (LESSON, "a.ipynb", notebooks.parameters, ValueError),
-    "announcement": (LESSON, "a.run", announcement.announced, ValueError),
+    "announcement": (LESSON, "a.run", announcement.read_announcement, ValueError),
     "skipped": (
         b'{"a.default": "no data"}',
         "skipped.json",

@@ -37,7 +37,7 @@ def runs():
 @pytest.fixture(scope="module", autouse=True)
 def remembered():
     """Make each report and picture once for the same inputs, because most edits are not of inputs."""
-    known, cached, made = {}, judging.cached(ROOT / "replication"), index.make_report
+    known, cached, made = {}, judging.with_cache(ROOT / "replication"), index.make_report
 
     def judge(path, content):
         key = content["signature"], content["raw_sha256"]

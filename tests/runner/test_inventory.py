@@ -137,8 +137,10 @@ def test_a_file_that_cannot_be_read_is_told(project, folders):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "tiny_imagenet"])
 def test_makers_files_are_held_against_what_downloads_are_checked_by(name, folders):
-    expected = {put(folders[1], relative, b"x"): f"md5:{md5}" for relative, _, md5 in _image_sources._pinned(name)}
-    assert requirements.pinned(f"images:{name}") == expected
+    expected = {
+        put(folders[1], relative, b"x"): f"md5:{md5}" for relative, _, md5 in _image_sources._pinned_files(name)
+    }
+    assert requirements.pinned_digests(f"images:{name}") == expected
     assert all(len(md5) == len("md5:") + 32 for md5 in expected.values())
 
 
@@ -147,15 +149,15 @@ def test_batches_of_cifar10_are_held_against_torchvisions(folders):
     for batch, _ in (*published.train_list, *published.test_list):
         put(folders[0], f"cifar-10-batches-py/{batch}", b"x")
     put(folders[0], "cifar-10-batches-py/readme.html", b"x")
-    found = {path.name: md5 for path, md5 in requirements.pinned("images:cifar10").items()}
+    found = {path.name: md5 for path, md5 in requirements.pinned_digests("images:cifar10").items()}
     assert found == {batch: f"md5:{md5}" for batch, md5 in (*published.train_list, *published.test_list)}
 
 
 def test_null_nothing_is_known_of_what_is_not_here_or_not_the_makers(folders):
-    assert requirements.pinned("images:mnist") == requirements.pinned("authors:data/vowel.csv") == {}
+    assert requirements.pinned_digests("images:mnist") == requirements.pinned_digests("authors:data/vowel.csv") == {}
     for part in ("train", "test"):
         put(folders[0], f"mnist/{part}.parquet", b"x")
-    assert requirements.pinned("images:mnist") == {}
+    assert requirements.pinned_digests("images:mnist") == {}
 
 
 def test_get_fetches_what_is_missing_and_says_what_cannot_be_had(folders, tmp_path, monkeypatch, capfd):

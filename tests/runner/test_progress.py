@@ -47,7 +47,7 @@ def test_lines_with_the_time_left(clock):
     ],
 )
 def test_time_left(clock, expected, at_once, left):
-    assert Progress(expected, io.StringIO(), at_once=at_once)._left() == left
+    assert Progress(expected, io.StringIO(), at_once=at_once)._time_left() == left
 
 
 def test_a_bar_on_a_terminal(clock):

@@ -32,7 +32,7 @@ def test_energy_where_a_counter_tells_it(codecarbon, monkeypatch, measured, joul
     """Processor and graphics card; memory's share, and a processor's without a counter, are estimates."""
     monkeypatch.setattr(energy, "measure_energy", reading(measured))
     calls = []
-    assert worker._measured(lambda: calls.append(1)) == joules
+    assert worker._execute_measured(lambda: calls.append(1)) == joules
     assert calls == [1]
 
 
@@ -45,14 +45,14 @@ def test_without_a_figure_the_notebook_runs_once(codecarbon, monkeypatch, before
 
     monkeypatch.setattr(energy, "measure_energy", unavailable)
     calls = []
-    assert worker._measured(lambda: calls.append(1)) is None
+    assert worker._execute_measured(lambda: calls.append(1)) is None
     assert calls == [1]
 
 
 def test_without_codecarbon(monkeypatch):
     monkeypatch.setattr(worker, "find_spec", lambda name: None)
     calls = []
-    assert worker._measured(lambda: calls.append(1)) is None
+    assert worker._execute_measured(lambda: calls.append(1)) is None
     assert calls == [1]
 
 
@@ -60,9 +60,9 @@ def test_a_page_that_takes_too_long_ends_the_process(tmp_path):
     """Also where no thread of Python runs, as in markdown of very many blanks."""
     code = (
         "import re, sys; from pathlib import Path; from replication.runner import worker; folder = Path(sys.argv[1])\n"
-        "with worker._limited(60, folder): assert (folder / 'error.json').exists()\n"
+        "with worker._time_limit(60, folder): assert (folder / 'error.json').exists()\n"
         "assert not (folder / 'error.json').exists()\n"
-        "with worker._limited(0.2, folder): re.match('(a+)+b', 'a' * 60)"
+        "with worker._time_limit(0.2, folder): re.match('(a+)+b', 'a' * 60)"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1 and "Timeout (0:00:00.200000)!" in ended.stderr

@@ -53,12 +53,12 @@ class Disturbance:
     tail: float = 2.0
 
 
-def _renamed(images: Images) -> Images:
+def _rename_labels(images: Images) -> Images:
     """Return the set with every label replaced by the next class."""
     return replace(images, y_train=(images.y_train + 1) % images.classes, y_test=(images.y_test + 1) % images.classes)
 
 
-def _turned(images: Images) -> Images:
+def _turn(images: Images) -> Images:
     """Return the set with all images turned by a right angle."""
     return replace(images, x_train=images.x_train.rot90(1, (2, 3)), x_test=images.x_test.rot90(1, (2, 3)))
 
@@ -80,8 +80,10 @@ DISTURBANCES: dict[str, Disturbance] = {
     "normal gradient noise": Disturbance(noise=0.3),
     "heavy-tailed gradient noise": Disturbance(noise=0.3, tail=1.5),
     "learning-rate jumps": Disturbance(lr=lambda share: _QUARTERS[min(int(4 * share), 3)]),
-    "inputs turned half-way": Disturbance(lambda images, share, seed: _turned(images) if share >= 0.5 else images),
-    "labels renamed half-way": Disturbance(lambda images, share, seed: _renamed(images) if share >= 0.5 else images),
+    "inputs turned half-way": Disturbance(lambda images, share, seed: _turn(images) if share >= 0.5 else images),
+    "labels renamed half-way": Disturbance(
+        lambda images, share, seed: _rename_labels(images) if share >= 0.5 else images
+    ),
     "seasonal classes": Disturbance(_seasonal),
 }
 

@@ -18,7 +18,7 @@ _MOMENTUM = 0.9  # whose squared changes have an autocorrelation of about _MOMEN
 _CORRELATION = 0.8  # of successive errors of dependent records
 
 
-def planted(kind: str, share: float, seed: int) -> Problem:
+def planted_problem(kind: str, share: float, seed: int) -> Problem:
     """Return "quadratic" or "teacher" with 300 weights, a given share of them idle."""
     if kind == "quadratic":
         return idle_quadratic(300, round(300 * share), kind="noise_only", samples=512, seed=seed)
@@ -101,7 +101,7 @@ def _parts(shares: Sequence[float], repeats: int, block: int, seed: int) -> Iter
                 for records in ("independent", "dependent", "actual"):
                     if records != "actual":
                         dependent = records == "dependent"
-                        problem = planted(kind, share, repeat)
+                        problem = planted_problem(kind, share, repeat)
                         own, changes = record(problem, momentum=_MOMENTUM * dependent, seed=repeat)
                         idle = torch.cat([value.flatten() for value in problem.idle.values()])
                         losses = plant(changes, idle, correlation=_CORRELATION * dependent, seed=repeat)

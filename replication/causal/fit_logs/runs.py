@@ -176,10 +176,10 @@ def _logs(images: Images, epochs: int, start: str, seed: int) -> Rows:
     squares, y = records.X.cpu().double(), records.y.cpu()
     if float(y[: len(y) // _RECORDED].mean()) == 0:
         return _rows([("fit_log_mlpnet", "without_gradient", None, 1.0)], start=start, seed=seed)
-    return _rows(_measured(squares, y, setting.lr, seed), start=start, seed=seed)
+    return _rows(_fit_quantities(squares, y, setting.lr, seed), start=start, seed=seed)
 
 
-def _measured(squares: Tensor, y: Tensor, lr: float, seed: int) -> Quantities:
+def _fit_quantities(squares: Tensor, y: Tensor, lr: float, seed: int) -> Quantities:
     first = len(y) // _RECORDED
     target = y[:first] / y[:first].mean()
     losses, gamma = pass_losses(squares[:first] / lr**2, target, 1e-3 / squares.shape[1])

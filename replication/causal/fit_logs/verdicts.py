@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from replication.causal.fit_logs.cut import GROUP
-from replication.causal.follow_up.released_cells import judged
+from replication.causal.follow_up.released_cells import judge_figure
 from replication.causal.released.figures import Figure, ReleasedFigures, load
 from replication.causal.released.rows import rows
 from replication.ledger.cell import Cell
@@ -98,7 +98,7 @@ def _against(cell: Cell, figure: Figure, raw: pd.DataFrame) -> Iterator[Cell]:
     if figure.group != GROUP and (coverage := range_coverage(least)) < 0.95:
         remark = f"{remark} (of {least} networks, whose range has a coverage of {coverage:.0%})".lstrip()
     exact = figure.quantity == "gammas_not_zero"
-    yield from judged(cell, chosen, ranges, exact=exact, remark=remark, known=figure.dataset == "friedman1")
+    yield from judge_figure(cell, chosen, ranges, exact=exact, remark=remark, known=figure.dataset == "friedman1")
 
 
 def _words(part: pd.DataFrame) -> list[str]:

@@ -154,8 +154,8 @@ def comparisons(raw: pd.DataFrame, *, classes: int) -> pd.DataFrame:
         ruined=is_ruined(raw, classes=classes), places=raw["places"].fillna("") if "places" in raw else ""
     )
     rows = []
-    for where, ours, theirs, remarks in _compared(networks):
-        left_out = [*_named(where["method"], ours), *_named(where["reference"], theirs)]
+    for where, ours, theirs, remarks in _comparisons(networks):
+        left_out = [*_name_ruined(where["method"], ours), *_name_ruined(where["reference"], theirs)]
         if left_out:
             remarks = [*remarks, f"ruined and left out: {', '.join(left_out)}"]
         ours, theirs = ours[~ours.ruined], theirs[~theirs.ruined]
@@ -228,7 +228,7 @@ def _range(measure: str, rows: pd.DataFrame) -> str:
     return f"{measure.replace('_', ' ')} {ratio} ({counts} of {len(rows)})"
 
 
-def _compared(raw: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, list[str]]]:
+def _comparisons(raw: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, list[str]]]:
     """(method, reference, sparsity and weights; the method's rows by seed; the reference's; remarks) to compare."""
     pruned = [name for name in dict.fromkeys(raw.method) if name != "dense"]
 
@@ -254,10 +254,10 @@ def _compared(raw: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame,
             yield where, ours, rows(other, level, "remaining"), []
             candidates = raw[(raw.method == other) & (raw.weights == "remaining") & ~raw.ruined]
             where |= {"reference": f"{other} at equal accuracy"}
-            yield where, ours, *_matched(ours, candidates)
+            yield where, ours, *_match_accuracy(ours, candidates)
 
 
-def _matched(ours: pd.DataFrame, candidates: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _match_accuracy(ours: pd.DataFrame, candidates: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """For each seed the candidate of nearest accuracy, by seed, and remarks on sparsities and on seeds without one."""
     ours = ours[~ours.ruined]
     gaps = (candidates.test_accuracy - ours.test_accuracy.reindex(candidates.seed).to_numpy()).abs()
@@ -274,7 +274,7 @@ def _matched(ours: pd.DataFrame, candidates: pd.DataFrame) -> tuple[pd.DataFrame
     return found, remarks
 
 
-def _named(method: str, rows: pd.DataFrame) -> list[str]:
+def _name_ruined(method: str, rows: pd.DataFrame) -> list[str]:
     lost = rows.index[rows.ruined]
     return [f"{method} ({_seeds(lost)})"] if len(lost) else []
 

@@ -131,7 +131,7 @@ def _fit_2024(
     parts = {"": slice(0, X.shape[1])} if columns is None else columns
     if [part.start for part in parts.values()] + [X.shape[1]] != [0, *(part.stop for part in parts.values())]:
         raise ValueError(f"columns must cover the {X.shape[1]} columns of X in order, got {list(parts.values())[:5]}")
-    found = [_truncated(X[:, part], y, alpha, seed=seed, stop=stop, **_FIT_2024) for part in parts.values()]
+    found = [_fit_truncated(X[:, part], y, alpha, seed=seed, stop=stop, **_FIT_2024) for part in parts.values()]
     if any(one.gamma is None for one in found):
         return Fit(None, "diverged", None, None)
     passes = max(one.passes for one in found)
@@ -152,7 +152,7 @@ def _as_run(X: Tensor, y: Tensor, _: float, alpha: float, columns: Mapping[str, 
 
 def _fit_2025_06(X: Tensor, y: Tensor, lr: float, _: float, __: Mapping[str, slice] | None, seed: int) -> Fit:
     target = _by_mean(X, y)
-    return _truncated(X / lr**2, target, _PENALTY_2025_06 / X.shape[1], seed=seed, **_FIT_2025_06)
+    return _fit_truncated(X / lr**2, target, _PENALTY_2025_06 / X.shape[1], seed=seed, **_FIT_2025_06)
 
 
 def _ridge(X: Tensor, y: Tensor, lr: float, _: float, __: Mapping[str, slice] | None, seed: int) -> Fit:
@@ -161,10 +161,10 @@ def _ridge(X: Tensor, y: Tensor, lr: float, _: float, __: Mapping[str, slice] | 
     if found.weights is None:
         return Fit(None, "diverged", found.passes, None)
     gamma = torch.cat([found.weights.to(X.device) @ part for _, part in blocks(X)]) / lr**2
-    return _judged(Fit(gamma, "converged" if found.converged else "stopped", found.passes, found.explained))
+    return _mark_diverged(Fit(gamma, "converged" if found.converged else "stopped", found.passes, found.explained))
 
 
-def _truncated(X: Tensor, y: Tensor, alpha: float, *, seed: int, **options: object) -> Fit:
+def _fit_truncated(X: Tensor, y: Tensor, alpha: float, *, seed: int, **options: object) -> Fit:
     """Return the fit of `lasso.truncated_gradient`, with an overflow as an outcome instead of an error."""
     check(X, y)
     check_penalty(alpha)
@@ -178,10 +178,10 @@ def _truncated(X: Tensor, y: Tensor, alpha: float, *, seed: int, **options: obje
     if not float(residual.square().mean()) <= LARGEST:
         return Fit(None, "diverged", found.iterations, None)
     explained = float(1 - residual @ residual / (target @ target)) if bool(target.any()) else 0.0
-    return _judged(Fit(found.coef, "converged" if found.converged else "stopped", found.iterations, explained))
+    return _mark_diverged(Fit(found.coef, "converged" if found.converged else "stopped", found.iterations, explained))
 
 
-def _judged(found: Fit) -> Fit:
+def _mark_diverged(found: Fit) -> Fit:
     """Return the fit, "diverged" where it explains less than gamma = 0 beyond rounding."""
     return replace(found, outcome="diverged") if found.explained < -1e-9 else found
 

@@ -109,10 +109,10 @@ def _against(cell: Cell, figure: Figure, taken: Callable[..., pd.Series]) -> Ite
     ranges = {name: pooled_range(runs, list(groups.values())) for name, runs in chosen.items()}
     freedom = sum(len(runs) - 1 for runs in groups.values())
     remark = f"(95% ranges by Student's t, {freedom} degrees of freedom, the spread pooled over methods)"
-    yield from judged(cell, chosen, ranges, known=False, remark=remark)
+    yield from judge_figure(cell, chosen, ranges, known=False, remark=remark)
 
 
-def judged(
+def judge_figure(
     cell: Cell,
     chosen: Mapping[str, np.ndarray],
     ranges: Mapping[str, tuple[float, float] | None],

@@ -144,7 +144,7 @@ def before_fine_tuning(
         for name in names:
             one = trained | levels | {"study": "before_fine_tuning", "method": name}
             one |= {} if name in ("magnitude", "random") else recording
-            found += units.get(one, partial(_pruned, start, images, name, design.compressions, seed))
+            found += units.get(one, partial(_prune_rows, start, images, name, design.compressions, seed))
         for name in names:
             if name in FITS:
                 one = trained | recording | {"study": "agreement", "method": name}
@@ -171,7 +171,7 @@ def _dense(start: Start, images: Images, seed: int) -> Rows:
     return [_row(start.model, images, Mask.ones_like(start.model), seed, "dense", 1)]
 
 
-def _pruned(start: Start, images: Images, name: str, compressions: Sequence[int], seed: int) -> Rows:
+def _prune_rows(start: Start, images: Images, name: str, compressions: Sequence[int], seed: int) -> Rows:
     found, facts = _scores(start, name, seed)
     rows = []
     for compression in compressions:

@@ -106,7 +106,7 @@ class Curves:
         best, columns = ssr.argmin(0), np.arange(count)  # of a tie the first: a stick
         return Fit(ssr[best, columns], best, theta[best, columns])
 
-    def fitted(self, series: np.ndarray) -> np.ndarray:
+    def fitted_values(self, series: np.ndarray) -> np.ndarray:
         """Values (p, c) of the fitted curves at the points."""
         fit, values = self.fit(series), np.empty_like(series)
         for c, (index, theta) in enumerate(zip(fit.family, fit.theta, strict=True)):
@@ -172,9 +172,9 @@ def abrupt(x: np.ndarray) -> list[Family]:
 
     A corner is placed between two points only where the points tell its place there; else it is put on a point.
     """
-    first, gap = _between(x, _FIRST), np.diff(x).max()
+    first, gap = _refine(x, _FIRST), np.diff(x).max()
     sticks = np.stack([first, np.ones_like(first)], 1)
-    ramps = _pairs(first, _between(x, _SECOND))
+    ramps = _pairs(first, _refine(x, _SECOND))
     return [
         Family("stick", True, _fall, _stick_allowed, sticks[_stick_allowed(x, sticks)], np.array([gap / _FIRST, 0.0])),
         Family("ramp", False, _fall, _ramp_allowed, ramps[_ramp_allowed(x, ramps)], gap / np.array([_FIRST, _SECOND])),
@@ -189,7 +189,7 @@ def smooth(x: np.ndarray) -> list[Family]:
     """
     gaps = np.diff(x)
     rates = np.linspace(np.log(0.5), -np.log(gaps[-1]), _RATES)
-    midpoints = np.concatenate([_between(x, _MIDPOINT), np.linspace(1, 1.4, 9)[1:]])
+    midpoints = np.concatenate([_refine(x, _MIDPOINT), np.linspace(1, 1.4, 9)[1:]])
     scales = np.linspace(np.log(gaps.min()), np.log(2), _WIDTHS) - np.log(_TEN_TO_NINETY)
     logistics = _pairs(midpoints, scales)
     steps = np.array([rates[1] - rates[0], 0.0]), np.array([gaps.max() / _MIDPOINT, scales[1] - scales[0]])
@@ -200,7 +200,7 @@ def smooth(x: np.ndarray) -> list[Family]:
     ]
 
 
-def _between(x: np.ndarray, count: int) -> np.ndarray:
+def _refine(x: np.ndarray, count: int) -> np.ndarray:
     """The points themselves and `count` - 1 values between each two."""
     inner = [np.linspace(a, b, count, endpoint=False) for a, b in zip(x[:-1], x[1:], strict=True)]
     return np.concatenate([*inner, x[-1:]])

@@ -214,7 +214,7 @@ def _standard_error(breaks: Curves, series: np.ndarray, resamples: int, rng: np.
         drawn = series[:, rng.integers(0, runs, (resamples, runs))].mean(2)
         freedom, widen = runs - 1, np.sqrt(runs / (runs - 1))
     else:
-        fitted = breaks.fitted(series)
+        fitted = breaks.fitted_values(series)
         freedom, widen = points - PARAMETERS, np.sqrt(points / (points - PARAMETERS))
         drawn = fitted + (series - fitted) * rng.choice((-1.0, 1.0), (points, resamples))
     fit = breaks.fit(drawn)
@@ -249,7 +249,7 @@ def _against_smooth(
         return np.log(smooth_ssr / abrupt_ssr)
 
     seen = float(log_ratio(series)[0])
-    fitted = bends.fitted(series)
+    fitted = bends.fitted_values(series)
     left = (series - fitted) * np.sqrt(points / (points - PARAMETERS))
     null = fitted[:, None] + left[:, None] * rng.choice((-1.0, 1.0), (points, resamples, runs))
     return _share(log_ratio(null.reshape(points, -1)), seen), points * runs * seen

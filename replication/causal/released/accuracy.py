@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from replication.causal.released.figures import ReleasedFigures
-from replication.causal.released.text import Statement, count, decimals, listed, span
+from replication.causal.released.text import Statement, count, decimals, list_items, span
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.figures import pooled_variance
 from replication.ledger.paired import holm
@@ -44,7 +44,7 @@ def pooled_p(differences: Sequence[float], spread: Sequence[Sequence[float]], *,
 
 def resnet20(released: ReleasedFigures) -> Statement:
     """Causal against magnitude pruning on ResNet-20, both with ten iterations, by sparsity and repetition."""
-    causal, magnitude = (_repeated(released, method, _ITERATIONS) for method in ("causal", "magnitude"))
+    causal, magnitude = (_repetitions(released, method, _ITERATIONS) for method in ("causal", "magnitude"))
     common = [sparsity for sparsity in causal if sparsity in magnitude]
     means = [float(np.mean(causal[s]) - np.mean(magnitude[s])) for s in common]
     spread = [*causal.values(), *magnitude.values()]
@@ -52,16 +52,16 @@ def resnet20(released: ReleasedFigures) -> Statement:
     corrected = holm(pooled_p(means, spread, runs=runs))
     pairs = {s: np.subtract(causal[s][:runs], magnitude[s][:runs]) for s in common}
     ahead, behind = ([s for s, mean in zip(common, means, strict=True) if side * mean > 0] for side in (1, -1))
-    shown = {side: _shown(common, means, corrected, side) for side in (1, -1)}
+    shown = {side: _shown_sparsities(common, means, corrected, side) for side in (1, -1)}
     parts = []
     for side, chosen, word in ((1, ahead, "higher"), (-1, behind, "lower")):
         if chosen:
             sizes = [abs(mean) for s, mean in zip(common, means, strict=True) if s in chosen]
             same = sum(int((side * pairs[s] > 0).sum()) for s in chosen)
             parts.append(
-                f"{word} by {span(sizes)} at sparsity {listed(chosen)} ({word} in {same} of {runs * len(chosen)} "
+                f"{word} by {span(sizes)} at sparsity {list_items(chosen)} ({word} in {same} of {runs * len(chosen)} "
                 "pairs of repetitions; the difference is significant at "
-                f"{listed(shown[side]) if shown[side] else 'none of them'})"
+                f"{list_items(shown[side]) if shown[side] else 'none of them'})"
             )
     widest = max(max(one) - min(one) for one in spread)
     text = (
@@ -137,7 +137,7 @@ def ablation(released: ReleasedFigures) -> Statement:
         lines.append(tuple(line))
     text = f"The ablation has {len(cells)} cells. "
     if out:
-        where = listed(f"{cell.value:g}" for cell in sorted(out, key=lambda cell: cell.value))
+        where = list_items(f"{cell.value:g}" for cell in sorted(out, key=lambda cell: cell.value))
         text += (
             f"{count(len(out), 'cell')} at or below {LEFT_OUT:g} (accuracies {where}) "
             f"{'is' if len(out) == 1 else 'are'} in the file and not in the authors' pictures of it. "
@@ -171,11 +171,11 @@ def ablation(released: ReleasedFigures) -> Statement:
 def _alone(causal: Repeated, magnitude: Repeated) -> str:
     """Name the sparsities that only causal pruning was run at."""
     only = [sparsity for sparsity in causal if sparsity not in magnitude]
-    return f"Magnitude pruning was not run at sparsity {listed(only)}. " if only else ""
+    return f"Magnitude pruning was not run at sparsity {list_items(only)}. " if only else ""
 
 
 def _one_iteration(released: ReleasedFigures) -> str:
-    ten, one = (_repeated(released, "causal", iterations) for iterations in (_ITERATIONS, 1))
+    ten, one = (_repetitions(released, "causal", iterations) for iterations in (_ITERATIONS, 1))
     better = sum(a > b for s in ten if s in one for a, b in zip(ten[s], one[s], strict=False))
     pairs = sum(min(len(ten[s]), len(one[s])) for s in ten if s in one)
     trained = released.settings["resnet20_accuracy"]["trained_epochs_in_all"]
@@ -185,7 +185,7 @@ def _one_iteration(released: ReleasedFigures) -> str:
     )
 
 
-def _repeated(released: ReleasedFigures, method: str, iterations: int) -> dict[float, list[float]]:
+def _repetitions(released: ReleasedFigures, method: str, iterations: int) -> dict[float, list[float]]:
     """Accuracies by sparsity, a value per repetition in their order."""
     found: dict[float, list[float]] = {}
     chosen = released.select("resnet20_accuracy", method=method, iterations=iterations)
@@ -194,7 +194,7 @@ def _repeated(released: ReleasedFigures, method: str, iterations: int) -> dict[f
     return found
 
 
-def _shown(common: Sequence[float], means: Sequence[float], p: Sequence[float], side: int) -> list[float]:
+def _shown_sparsities(common: Sequence[float], means: Sequence[float], p: Sequence[float], side: int) -> list[float]:
     return [s for s, mean, one in zip(common, means, p, strict=True) if side * mean > 0 and one < SIGNIFICANCE]
 
 

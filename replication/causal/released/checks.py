@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from replication.causal.released.counts import zeros
 from replication.causal.released.figures import Figure, ReleasedFigures
-from replication.causal.released.text import Statement, count, decimals, listed, span
+from replication.causal.released.text import Statement, count, decimals, list_items, span
 
 _SHRINKBENCH = ("shrinkbench_resnet20", "shrinkbench_resnet56")
 _IMAGES, _CLASSES = 10_000, 10
@@ -63,12 +63,12 @@ def shrinkbench(released: ReleasedFigures) -> Statement:
         f"exactly {5 / _CLASSES:.0%} of the test images right in the top 5, as every network with one output for all "
         f"images has{f'; the other causal networks have {span(others)}' if others else ''}. Already at {least:g}×, "
         f"causal networks have {span(first)} where magnitude networks have {span(other)}. {_FAULT if fault else ''}"
-        f"After retraining causal pruning is behind magnitude pruning at {listed(behind)}."
+        f"After retraining causal pruning is behind magnitude pruning at {list_items(behind)}."
     )
     epochs = [released.settings[group]["retraining"]["epochs"] for group in _SHRINKBENCH]
     caveat = (
         "One seed, one-shot pruning; the flags of the causal runs were not released. "
-        f"{' and '.join(_NAMES[network] for network in networks)} were retrained for {listed(epochs)} epochs at a "
+        f"{' and '.join(_NAMES[network] for network in networks)} were retrained for {list_items(epochs)} epochs at a "
         "small learning rate, and their accuracy is that of the best test epoch. The two methods are not at equal "
         f"counts: causal pruning keeps {_weights(released)}% more weights than magnitude pruning, "
         f"because its share is of the convolutions only, but {_operations(released)}."
@@ -115,8 +115,8 @@ def schedules(released: ReleasedFigures) -> Statement:
     ]
     text = (
         f"The released shares of zeros are exact counts. In {len(gaps)} of {len(released.schedule)} settings the two "
-        f"schedules give different counts: {listed(fitting)}. In the other {len(released.schedule) - len(gaps)} they "
-        f"give the same count. {_pace(decided)}"
+        f"schedules give different counts: {list_items(fitting)}. In the other {len(released.schedule) - len(gaps)} "
+        f"they give the same count. {_pace(decided)}"
     )
     caveat = (
         "The counts show the schedule and not the fit behind the scores, which is not recorded. Both schedules end "
@@ -133,7 +133,7 @@ def _pace(decided: Mapping[str, Mapping[tuple, tuple[str, int]]]) -> str:
     unlike = [one for one in both if decided["causal"][one][0] != decided["magnitude"][one][0]]
     if not unlike:
         return ""
-    named = listed(
+    named = list_items(
         f"{network} at {sparsity:g} ({decided['causal'][network, sparsity, cut][1]} weights apart)"
         for network, sparsity, cut in unlike
     )
@@ -149,7 +149,7 @@ def names(released: ReleasedFigures) -> Statement:
     fits = [figure for figure in filed if _is_whole(figure, "resnet20") and not _is_whole(figure, "vgg-like")]
     mobile = released.one("mobilenet_imagenet")
     quotients = [
-        (_printed(released, figure), figure.value)
+        (_printed_value(released, figure), figure.value)
         for figure in released.select(*_SHRINKBENCH)
         if figure.quantity in ("top5_before_retraining", "top1_after", "top5_after")
     ]
@@ -200,7 +200,7 @@ def _operations(released: ReleasedFigures) -> str:
     fewer = [ratio for ratio, values in excess.items() if max(values) < 0]
     less = [-one for ratio in fewer for one in excess[ratio]]
     more = [one for ratio, values in excess.items() if ratio not in fewer for one in values]
-    parts = [f"{span(less, 0)}% fewer operations at {listed(f'{ratio:g}×' for ratio in fewer)}"] if less else []
+    parts = [f"{span(less, 0)}% fewer operations at {list_items(f'{ratio:g}×' for ratio in fewer)}"] if less else []
     parts += [f"{span(more, 0)}% more {'at the others' if less else 'operations'}"] if more else []
     return f"it needs {' and '.join(parts)}"
 
@@ -220,6 +220,6 @@ def _is_whole(figure: Figure, network: str) -> bool:
     return abs(product - round(product)) < _WHOLE
 
 
-def _printed(released: ReleasedFigures, figure: Figure) -> float:
+def _printed_value(released: ReleasedFigures, figure: Figure) -> float:
     wanted = {"method": figure.method, "compression_asked": figure.details["compression_asked"]}
     return released.one(figure.group, quantity=f"{figure.quantity}_as_printed", **wanted).value

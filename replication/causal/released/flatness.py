@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from replication.causal.released.figures import ReleasedFigures
-from replication.causal.released.text import Statement, count, extent, listed, span
+from replication.causal.released.text import Statement, count, extent, list_items, span
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.paired import holm
 
@@ -64,12 +64,12 @@ def noise(released: ReleasedFigures) -> Statement:
         "With noise on the weights, the test loss of the causal network rises by less than that of another network at "
         f"some of {len(levels)} levels and by more at others. The table counts the levels at which the draws of the "
         "two networks are told apart. Compared with the dense network, the loss rises less at more levels than it "
-        f"rises more in {len(ahead)} of {count(len(lines), 'network')}{f' ({listed(ahead)})' if ahead else ''}."
+        f"rises more in {len(ahead)} of {count(len(lines), 'network')}{f' ({list_items(ahead)})' if ahead else ''}."
     )
     sparsities = {figure.sparsity for figure in released.select("noise_tolerance", method="causal")}
     draws = {len(one) for part in released.noise_draws.values() for method in part.values() for one in method}
     caveat = (
-        f"{listed(sorted(draws))} draws a level and one network each, so that the tests (rank sums, exact but for "
+        f"{list_items(sorted(draws))} draws a level and one network each, so that the tests (rank sums, exact but for "
         f"ties, with Holm's correction over levels, {100 * SIGNIFICANCE:g}%) tell two networks apart and not two "
         "methods. The noise is absolute, so that networks with smaller weights are hurt more, and it reaches pruned "
         "weights too; biases, and weights and statistics of batch norm, are multiplied by 1 + level. Cuts and training "
@@ -82,9 +82,9 @@ def noise(released: ReleasedFigures) -> Statement:
     )
     answer = (
         "With absolute noise on the weights, the loss rises less than the dense network's at more levels than it rises "
-        f"more in {len(ahead)} of {count(len(lines), 'network')}{f' ({listed(ahead)})' if ahead else ''}."
+        f"more in {len(ahead)} of {count(len(lines), 'network')}{f' ({list_items(ahead)})' if ahead else ''}."
     )
-    title = f"Flatness: tolerance to noise at sparsity {listed(sorted(sparsities))}"
+    title = f"Flatness: tolerance to noise at sparsity {list_items(sorted(sparsities))}"
     return Statement(title, text, caveat, head, tuple(lines), "flatness", answer)
 
 
@@ -112,7 +112,7 @@ def _against_magnitude(ratios: dict[tuple[str, str, float], float]) -> str:
         if method == "causal" and (network, "magnitude", sparsity) in ratios
     ]
     flatter = [f"{_NAMES[network]} at {sparsity:g}" for network, sparsity, causal, other in both if causal < other]
-    where = f" ({listed(flatter)})" if flatter else ""
+    where = f" ({list_items(flatter)})" if flatter else ""
     cases = count(len(both), "case")
     return f"Causal pruning has the smaller eigenvalue of the two methods in {len(flatter)} of {cases}{where}."
 

@@ -89,7 +89,7 @@ def cells(released: ReleasedFigures) -> list[Cell]:
 
 
 def _row(members: Sequence[Figure], released: ReleasedFigures) -> Row:
-    shown = _shown(members)
+    shown = _published_value(members)
     return Row(_cell(shown, members, released), (shown, *(figure for figure in members if figure is not shown)))
 
 
@@ -100,7 +100,7 @@ def _key(figure: Figure) -> tuple[Any, ...]:
     return group, figure.network, figure.dataset, figure.method, figure.sparsity, quantity, details
 
 
-def _shown(members: Sequence[Figure]) -> Figure:
+def _published_value(members: Sequence[Figure]) -> Figure:
     """The figure in the column `published`: the mean of repetitions, else the one that the others belong to."""
     means = [figure for figure in members if figure.quantity == "test_accuracy_mean"]
     return (means or [figure for figure in members if figure.quantity not in _MEMBER_OF])[0]
@@ -111,7 +111,7 @@ def _cell(shown: Figure, members: Sequence[Figure], released: ReleasedFigures) -
     answer: dict[str, Any] = {"verdict": "not_run", "note": _note(shown, members, released)}
     ours = by_design(shown)
     if ours is not None:
-        answer = _counted(shown, ours)
+        answer = _count_verdict(shown, ours)
     elif (shown.group, shown.quantity) in _OF_ANOTHER:
         answer = {"verdict": "underspecified", "note": _OTHER_NETWORK}
     return Cell(
@@ -129,7 +129,7 @@ def _cell(shown: Figure, members: Sequence[Figure], released: ReleasedFigures) -
     )
 
 
-def _counted(shown: Figure, ours: int) -> dict[str, Any]:
+def _count_verdict(shown: Figure, ours: int) -> dict[str, Any]:
     """Verdict on a count that the design fixes; one weight more or less is a matter of rounding."""
     verdict, note = verdict_exact(shown.value, ours, decimals=0), "a count that the design fixes, computed untrained"
     if abs(shown.value - ours) == 1:

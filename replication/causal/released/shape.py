@@ -8,7 +8,7 @@ import pandas as pd
 from replication.causal.phase_shift.change_point import HELD
 from replication.causal.phase_shift.drops import critical_points, drop_cells
 from replication.causal.released.figures import Figure, ReleasedFigures
-from replication.causal.released.text import Statement, count, decimals, extent, listed
+from replication.causal.released.text import Statement, count, decimals, extent, list_items
 from replication.ledger.claims import SIGNIFICANCE
 from replication.ledger.paired import holm
 
@@ -72,7 +72,7 @@ def drops(released: ReleasedFigures) -> Statement:
     early = [shape for shape in shapes if shape.lost_before is not None and shape.lost_before > HELD]
     text = (
         f"Our change point was fitted to {count(len(shapes), 'released curve')}. By our rule an abrupt drop is shown "
-        f"in {sum(alone)} of them tested alone{f' ({listed(named)})' if named else ''} and in {sum(after)} after "
+        f"in {sum(alone)} of them tested alone{f' ({list_items(named)})' if named else ''} and in {sum(after)} after "
         f"Holm's correction. Tested alone, a straight line is rejected for {len(bent)} of them, so that these bend. In "
         f"{len(early)} more than {100 * HELD:g}% of the fall is lost before the fitted corner, so that accuracy does "
         f"not hold until there. {_sharp(early)}{''.join(remark for _, remark in fitted)}"
@@ -81,8 +81,8 @@ def drops(released: ReleasedFigures) -> Statement:
     )
     caveat = (
         "The VGG-like curves are one run each, so that their tests use the scatter around the curve and not that "
-        f"between runs. Between cuts lie {_between(released)} epochs of training, so that these are not one-shot "
-        f"curves, and the last cuts of the cubic schedule are small. {_too_few(released)}"
+        f"between runs. Between cuts lie {_epochs_between(released)} epochs of training, so that these are not "
+        f"one-shot curves, and the last cuts of the cubic schedule are small. {_too_few(released)}"
     )
     lines = [
         (
@@ -165,12 +165,12 @@ def table(figures: Iterable[Figure]) -> pd.DataFrame:
 
 def _sharp(early: Sequence[Shape]) -> str:
     named = [f"{one.name}, {one.state} (p = {one.p_smooth:.2g})" for one in early if one.p_smooth < SIGNIFICANCE]
-    return f"Of these, smooth curves are rejected for {listed(named)}. " if named else ""
+    return f"Of these, smooth curves are rejected for {list_items(named)}. " if named else ""
 
 
-def _between(released: ReleasedFigures) -> str:
+def _epochs_between(released: ReleasedFigures) -> str:
     groups = ("vgg_cifar10_before_retraining", "vgg_tinyimagenet_before_retraining")
-    return listed(sorted({released.settings[group]["epochs_between"] for group in groups}))
+    return list_items(sorted({released.settings[group]["epochs_between"] for group in groups}))
 
 
 def _too_few(released: ReleasedFigures) -> str:

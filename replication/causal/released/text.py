@@ -41,7 +41,7 @@ class Statement:
     answer: str = ""
 
 
-def listed(items: Iterable[object]) -> str:
+def list_items(items: Iterable[object]) -> str:
     """Items as a list in a sentence, as in "0.1, 0.3 and 0.5"."""
     *first, last = [f"{item:g}" if isinstance(item, int | float) else str(item) for item in items]
     return f"{', '.join(first)} and {last}" if first else last

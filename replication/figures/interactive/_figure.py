@@ -83,19 +83,19 @@ class Interactive:
         self.figure.savefig(buffer, format="png")
         self.png = buffer.getvalue()
         if self._display_id is not None:
-            update_display(self._picture(), raw=True, metadata=self._described(), display_id=self._display_id)
+            update_display(self._picture(), raw=True, metadata=self._describe(), display_id=self._display_id)
 
     def _ipython_display_(self) -> None:
         knobs = f"Knobs: {', '.join(self.knobs)}. They turn where this notebook's kernel runs."
         display({**self._panel._repr_mimebundle_(), "text/plain": knobs}, raw=True)
         # One id, so that a figure in two cells is updated in both.
         self._display_id = self._display_id or uuid4().hex
-        display(self._picture(), raw=True, metadata=self._described(), display_id=self._display_id)
+        display(self._picture(), raw=True, metadata=self._describe(), display_id=self._display_id)
 
     def _picture(self) -> dict[str, Any]:
         return {PICTURE: self.png, "text/plain": repr(self)}
 
-    def _described(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         return {PICTURE: {"alt": self.figure.get_suptitle()}}
 
 

@@ -65,7 +65,7 @@ def window_and_lag(
             raise ValueError(f"{name} must include the recording's {start}, the initial value, got {values}")
 
     @cache  # a change of the lags does not compute the exponents again
-    def recorded(window: int) -> legcnet.ExponentsAndRisk:
+    def record(window: int) -> legcnet.ExponentsAndRisk:
         chosen = replace(recording, window=window)
         exponents = windowed_exponents(weights, window=window, stride=chosen.stride, **chosen.exponent_options)
         exponents = exponents[: len(exponents) - chosen.left_out]
@@ -73,7 +73,7 @@ def window_and_lag(
         return legcnet.ExponentsAndRisk(exponents[None], risk[ends][None])
 
     def draw(*, window: int, lag: int) -> Figure:
-        computed = recorded(window)
+        computed = record(window)
         (result,) = legcnet.granger_tests(computed, max_lag=lag)
         (keep,) = legcnet.keep_masks([result], weights.shape[1])
         smallest = None if result is None else result.min_p.cpu()

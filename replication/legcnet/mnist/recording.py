@@ -12,7 +12,7 @@ from replication.legcnet.mnist.rows import BATCH_SIZE, Digits, order
 from replication.legcnet.mnist.training import RATE, predictions, squared_error
 from replication.legcnet.procedure import ExponentsAndRisk
 from replication.legcnet.settings import WindowSettings
-from replication.networks.stacked import ModelBatch, concatenated
+from replication.networks.stacked import ModelBatch, concatenate
 
 # The paper prunes the last two layers of this network, 1,800 of its weights; its masks are indices into these.
 LAST_TWO = ("fc2.weight", "fc4.weight")
@@ -137,7 +137,7 @@ def dense_run(
         key: ExponentsAndRisk(*(torch.stack(part)[None] for part in zip(*pairs, strict=True)))
         for key, pairs in found.items()
     }
-    return kept, concatenated(ends)
+    return kept, concatenate(ends)
 
 
 def keep_mask(

@@ -96,9 +96,9 @@ def rerun_authors(
         for method in ("ft", "pt"):
             keep[method] = authors_mnist.keep_mask(trial, method, as_applied=True)[None]
             keep[f"{method}_meant"] = authors_mnist.keep_mask(trial, method, as_applied=False)[None]
-        keep["random"] = _random(_removed(keep["ft_meant"]), network, LAST_TWO, seed=trial)
+        keep["random"] = _random(_count_removed(keep["ft_meant"]), network, LAST_TWO, seed=trial)
         trained = _train(network, keep, digits, effort, seed=trial)
-        yield _outcome(trained, keep, digits, effort, number=trial, cut=_removed(keep["ft_meant"]))
+        yield _outcome(trained, keep, digits, effort, number=trial, cut=_count_removed(keep["ft_meant"]))
 
 
 def masks_from_scratch(
@@ -141,7 +141,7 @@ def masks_from_scratch(
         for method, (recording, _) in recordings.items():
             ours = keep_mask(found[method], network, recording)
             theirs = authors_mnist.keep_mask(trial, method, as_applied=False)[None]
-            removed, released = int(_removed(ours)), int(_removed(theirs))
+            removed, released = int(_count_removed(ours)), int(_count_removed(theirs))
             both = removed * released / _count(network, LAST_TWO)
             by_chance = both / (removed + released - both) if removed else 0.0
             overlap = float(jaccard_pruned(ours, theirs))
@@ -193,12 +193,12 @@ def fresh_outcomes(
         for method, (random, magnitude) in CONTROLS.items():
             names, recording = _SCOPES[method], ft if method == "ft" else pt
             keep[method] = keep_mask(found[method], network, recording, names=names)
-            removed = _removed(keep[method])
+            removed = _count_removed(keep[method])
             keep[random] = _random(removed, network, names, seed=seed)
             sizes = torch.cat([alone.parameters[name].flatten(1) for name in names], 1)
             keep[magnitude] = whole_masks(remove_lowest(sizes.abs(), removed), network, names=names)
         trained = _train(network, keep, digits, effort, seed=seed)
-        yield _outcome(trained, keep, digits, effort, number=seed, cut=_removed(keep["ft"]))
+        yield _outcome(trained, keep, digits, effort, number=seed, cut=_count_removed(keep["ft"]))
 
 
 def _initial(trial: int) -> ModelBatch:
@@ -238,7 +238,7 @@ def _random(removed: Tensor, network: ModelBatch, names: Sequence[str], *, seed:
     return whole_masks(remove_random(removed, _count(network, names), seed=seed), network, names=names)
 
 
-def _removed(keep: Tensor) -> Tensor:
+def _count_removed(keep: Tensor) -> Tensor:
     return (~keep).sum(1)
 
 

@@ -137,7 +137,7 @@ def train(
     if keep is not None:
         final.apply_(keep)
     device = digits.x_train.device
-    counted = _counted(len(digits.y_train), batch_size)
+    counted = _counted_rows(len(digits.y_train), batch_size)
     mini_batches = order(len(digits.y_train), batch_size=batch_size, seed=seed)
 
     def epoch(active: ModelBatch, running: Tensor) -> None:
@@ -176,7 +176,7 @@ def stop_at_benchmark(
     ModelBatch
         A stack of one.
     """
-    counted = _counted(len(digits.y_train), batch_size)
+    counted = _counted_rows(len(digits.y_train), batch_size)
     for epoch in range(budget):
         network = after_epochs.select([epoch])
         if (predictions(network, digits.x_train) == digits.y_train).sum() / counted >= benchmark:
@@ -203,7 +203,7 @@ def measure(networks: ModelBatch, digits: Digits, *, batch_size: int = BATCH_SIZ
     """
     found = []
     truth = digits.y_test.cpu()
-    counted = _counted(len(truth), batch_size)
+    counted = _counted_rows(len(truth), batch_size)
     for guess in predictions(networks, digits.x_test).cpu():
         right = int((guess == truth).sum())
         first = slice(None, None, batch_size)
@@ -218,7 +218,7 @@ def measure(networks: ModelBatch, digits: Digits, *, batch_size: int = BATCH_SIZ
     return found
 
 
-def _counted(rows: int, batch_size: int) -> int:
+def _counted_rows(rows: int, batch_size: int) -> int:
     """What the authors' scripts divide by: rows of whole mini-batches."""
     return -(-rows // batch_size) * batch_size
 

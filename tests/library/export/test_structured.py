@@ -9,7 +9,7 @@ from torch import nn
 from ccprune import export
 from ccprune.export import _constants, _structured
 from ccprune.mask import Mask, prunable
-from ccprune.mask._traced import traced
+from ccprune.mask._traced import trace
 from ccprune.measure import operations as flops
 
 tp = pytest.importorskip("torch_pruning", reason="needs torch-pruning")
@@ -297,12 +297,12 @@ def test_errors():
 
 def test_another_output_is_an_error(monkeypatch):
     def trusting(network, x):
-        graph, groups = traced(network, x)
+        graph, groups = trace(network, x)
         return graph, [(items, True) for items, _ in groups]
 
     keep = torch.ones(2, 6, dtype=torch.bool)
     keep[:, 2] = False
-    monkeypatch.setattr(_structured, "traced", trusting)
+    monkeypatch.setattr(_structured, "trace", trusting)
     with pytest.raises(ValueError, match="outputs change with the channels removed"):
         export.to_structured(Mixes(), Mask({"second.weight": keep}), torch.randn(3, 3))
 

@@ -35,7 +35,7 @@ def statsmodels_of():
 @pytest.mark.parametrize("kind", KINDS)
 def test_equals_statsmodels(kind, test, way, statsmodels_of, monkeypatch):
     if way == "batched":  # what other devices than the CPU do
-        monkeypatch.setattr(_granger_sums, "_compiled", _granger_sums._batched)
+        monkeypatch.setattr(_granger_sums, "_compiled_sums", _granger_sums._batched_sums)
     ours = granger_test(*case(kind), max_lag=LAGS, test=test)
     assert not ours.infeasible.any()
     for m, theirs in enumerate(statsmodels_of(kind)):

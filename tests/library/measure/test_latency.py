@@ -38,7 +38,7 @@ def batch(*shape, dtype=torch.float32):
 def time_steps(model, x, y, *, mask=None, loss=nn.functional.cross_entropy, repeats=1, warmup=0):
     """Times of the training steps of `latency.compare`, of one form."""
     step = latency._step(latency.copy_model(model), x, y, mask, loss)
-    return latency._timed({"": step}, x.device, repeats, warmup)[""]
+    return latency._time_calls({"": step}, x.device, repeats, warmup)[""]
 
 
 EVAL, TRAIN = (False, False), (True, True)  # of the model and of its layer

@@ -104,7 +104,7 @@ def test_dead_weights_have_no_gradient_and_noise_only_ones_have_one_in_every_bat
 @pytest.mark.parametrize("start", STARTS)
 def test_teacher_labels_the_data_and_the_student_starts_where_it_should(start):
     problem = teacher_network(10, 12, 4, 3, start=start, noise=0.2, samples=4000, seed=1)
-    assert problem.explained(problem.optimum) == pytest.approx(1 / (1 + 0.2**2), abs=0.005)
+    assert problem.r_squared(problem.optimum) == pytest.approx(1 / (1 + 0.2**2), abs=0.005)
     first, last = problem.optimum[0].weight, problem.optimum[2].weight
     idle_units = (last == 0).all(0)
     assert int(idle_units.sum()) == 4 and torch.equal(problem.idle["2.weight"], idle_units.expand(3, -1))
@@ -114,14 +114,14 @@ def test_teacher_labels_the_data_and_the_student_starts_where_it_should(start):
     begun = torch.cat([w[~problem.idle[k]] for k, w in prunable(problem.model).items()])
     correlation = float(torch.corrcoef(torch.stack([needed, begun]).detach())[0, 1])
     assert correlation > 0.85 if start == "near" else abs(correlation) < 0.3
-    assert problem.explained(problem.model) < (0.97 if start == "near" else 0.5)
+    assert problem.r_squared(problem.model) < (0.97 if start == "near" else 0.5)
 
 
 def test_without_noise_the_teacher_has_no_loss():
     problem = teacher_network(5, 6, 2, 2, start="near", noise=0.0, samples=50)
-    assert loss_of(problem, problem.optimum) == 0 and problem.explained(problem.optimum) == 1
+    assert loss_of(problem, problem.optimum) == 0 and problem.r_squared(problem.optimum) == 1
     silent = without(problem.optimum, {"2.weight": slice(None)})
-    assert problem.explained(silent) == 0
+    assert problem.r_squared(silent) == 0
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -145,7 +145,7 @@ def test_accuracy_drops_where_the_idle_part_ends_if_the_ranking_is_right_and_fro
         noise = torch.rand((1, 100), generator=generator)
         for ranking, score in (("right", (~problem.idle["weight"]) + noise), ("random", noise)):
             masks = [Mask.from_scores({"weight": score}, sparsity=float(point)) for point in points]
-            rankings[ranking].append([problem.explained(mask.apply_(copy.deepcopy(problem.optimum))) for mask in masks])
+            rankings[ranking].append([problem.r_squared(mask.apply_(copy.deepcopy(problem.optimum))) for mask in masks])
     right, random = (change_point(points, curves, resamples=99) for curves in rankings.values())
     assert right.critical_sparsity == pytest.approx(problem.idle_fraction, abs=1e-6) and right.abrupt
     assert not random.abrupt

@@ -108,8 +108,8 @@ def test_standard_scaling_and_filling_do_not_see_the_test_part(name, monkeypatch
 def test_gaps_of_the_test_part_are_filled_from_the_training_part():
     x = np.array([[1.0, 5.0], [1.0, 6.0], [2.0, 5.0], [np.nan, np.nan], [9.0, 9.0], [9.0, 9.0]])
     train, test = x[:3], x[3:]
-    assert tabular._filled(test, train)[0].tolist() == [1.0, 5.0]
-    assert tabular._filled(test, test)[0].tolist() == [9.0, 9.0]
+    assert tabular._fill_missing(test, train)[0].tolist() == [1.0, 5.0]
+    assert tabular._fill_missing(test, test)[0].tolist() == [9.0, 9.0]
 
 
 def test_authors_scaling_is_per_sample_for_titanic_and_per_feature_for_iris():

@@ -61,7 +61,7 @@ def test_share_of_networks_within_2_to_6():
 
 
 def test_untrained_networks_are_those_of_the_seeds():
-    found = alpha.untrained([4, 5])
+    found = alpha.untrained_alphas([4, 5])
     expected = weightwatcher.summary(legcnet_mnist(seed=5), small_n_correction=False)
     assert found[found.network == 5].alpha.tolist() == expected.alpha.tolist()
     assert found.layer.tolist() == [1, 2, 3, 1, 2, 3] and set(found.method) == {"untrained"}
@@ -102,6 +102,6 @@ def test_a_stored_figure_may_have_the_verdict_of_an_older_rule_only_where_it_was
     same, other = (alpha_cell(value, value, published=1.51, **where) for value in (1.51, 1.6))
     assert alpha.stored_verdicts(same) == ("underspecified", "identical")
     assert alpha.stored_verdicts(other) == ("underspecified",)
-    judged = alpha.judged(same)
+    judged = alpha.judge_figure(same)
     assert (judged.verdict, judged.published) == ("underspecified", 1.51) and "gives the printed figure" in judged.note
-    assert "gives" not in alpha.judged(other).note
+    assert "gives" not in alpha.judge_figure(other).note

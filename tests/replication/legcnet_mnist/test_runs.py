@@ -85,7 +85,7 @@ def test_masks_from_scratch_beside_the_released_ones(small):
     network = stack_models([legcnet_mnist(seed=3)])  # trial 3's initial state
     keep = recording.keep_mask(recording.exponents_and_risk(network, small, PT, seed=3, batch_size=16), network, PT)
     ours = set((~keep[0, 39_200:]).nonzero()[:, 0].tolist())
-    theirs = set(authors_mnist.removed(3, "pt"))
+    theirs = set(authors_mnist.removed_weights(3, "pt"))
     assert table.removed[1] == len(ours)
     assert table.jaccard_pruned[1] == pytest.approx(len(ours & theirs) / len(ours | theirs))
     both = len(ours) * 133 / 1800
@@ -105,11 +105,11 @@ def test_indices_as_applied_and_as_meant(monkeypatch):
 def test_bad_masks_and_trials_are_named(monkeypatch):
     monkeypatch.setattr(authors_mnist.authors, "read", lambda path: b"1800\n")
     with pytest.raises(ValueError, match=r"mask_mnist_12.csv must have indices from 0 to 1799"):
-        authors_mnist.removed(1, "pt")
+        authors_mnist.removed_weights(1, "pt")
     with pytest.raises(ValueError, match="trial must be one of .* got 6"):
-        authors_mnist.removed(6, "ft")
+        authors_mnist.removed_weights(6, "ft")
     with pytest.raises(ValueError, match="method must be 'ft' or 'pt', got 'dense'"):
-        authors_mnist.removed(1, "dense")
+        authors_mnist.removed_weights(1, "dense")
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "mnist5k"])

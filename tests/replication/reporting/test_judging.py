@@ -35,14 +35,14 @@ def entry(result):
 
 
 def test_the_cache_gives_what_is_concluded(result):
-    content, found = ledger.read(result), cache.cached(result.parent.parent)
+    content, found = ledger.read(result), cache.with_cache(result.parent.parent)
     first = found(result, content)
     assert first == cache.judge(result, content) and entry(result).is_file()
     assert found(result, content) == first
 
 
 def test_an_entry_is_used_while_nothing_changed_and_not_after(result):
-    found = cache.cached(result.parent.parent)
+    found = cache.with_cache(result.parent.parent)
     found(result, ledger.read(result))
     known = json.loads(entry(result).read_text())
     known["cells"] = known["cells"][:1]
@@ -54,14 +54,14 @@ def test_an_entry_is_used_while_nothing_changed_and_not_after(result):
 
 @pytest.mark.parametrize("damage", ["", "{}", '{"key": 3}', "[1]"])
 def test_an_unreadable_entry_is_concluded_anew(result, damage):
-    found, content = cache.cached(result.parent.parent), ledger.read(result)
+    found, content = cache.with_cache(result.parent.parent), ledger.read(result)
     first = found(result, content)
     entry(result).write_text(damage)
     assert found(result, content) == first
 
 
 def test_changed_raw_runs_are_an_error_whatever_is_kept(result):
-    found, content = cache.cached(result.parent.parent), ledger.read(result)
+    found, content = cache.with_cache(result.parent.parent), ledger.read(result)
     found(result, content)
     raw = ledger.raw_path(result)
     raw.write_bytes(raw.read_bytes()[:-1])
@@ -80,5 +80,5 @@ def test_null_without_raw_runs_there_is_nothing_to_keep(tmp_path):
         data_checksums={},
         cells=[cell],
     )
-    assert cache.cached(tmp_path)(path, ledger.read(path)) == [cell]
+    assert cache.with_cache(tmp_path)(path, ledger.read(path)) == [cell]
     assert not (tmp_path / ".cache").exists()

@@ -11,7 +11,7 @@ import pytest
 from replication import ledger
 from replication.reporting import manifest, passages, statements
 from replication.reporting.index import write_report
-from replication.reporting.verify import NOTEBOOKS_LINK, expected, problems
+from replication.reporting.verify import NOTEBOOKS_LINK, expected_runs, problems
 from replication.runner import plan
 
 ROOT = Path(__file__).parents[3]
@@ -164,7 +164,7 @@ def test_a_passage_that_cannot_be_made_is_told_and_nothing_is_written(tree, text
 
 def test_verify_tells_a_passage_edited_by_hand(tree):
     runs = [run for profile in ("smoke", "default", "paper") for run in plan(ROOT, profile=profile)]
-    write_report(tree / "replication", notebooks=NOTEBOOKS_LINK, expected=expected(runs))
+    write_report(tree / "replication", notebooks=NOTEBOOKS_LINK, expected=expected_runs(runs))
     path = page(tree, "<!-- ccprune report: figures -->\n<!-- ccprune report: end -->\n")
     passages.write_passages(tree)
     manifest.write_manifest(tree)

@@ -48,7 +48,7 @@ def test_a_changed_figure_changes_the_page(tmp_path):
 
 
 def test_a_folder_without_the_file_has_no_such_rows(tmp_path):
-    assert released.declared(tmp_path) == [] and released.read(tmp_path) is None
+    assert released.declared_cells(tmp_path) == [] and released.read(tmp_path) is None
 
 
 def test_counts_are_the_same_from_the_committed_table():

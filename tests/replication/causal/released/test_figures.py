@@ -10,7 +10,7 @@ from replication.causal import released
 from replication.causal.released import costs as released_costs
 from replication.causal.released import counts as released_counts
 from replication.causal.released import rows as released_rows
-from replication.reporting.tables import gathered
+from replication.reporting.tables import gather_rows
 
 FIGURES = released.load()
 
@@ -92,7 +92,7 @@ def test_every_figure_is_in_exactly_one_row():
     covered = Counter(figure.number for row in rows for figure in row.figures)
     assert covered == Counter(range(1, 1402))
     assert len({row.cell.key for row in rows}) == len(rows)
-    assert len(gathered([], declared=[row.cell for row in rows])) == len(rows)
+    assert len(gather_rows([], declared=[row.cell for row in rows])) == len(rows)
     for row in rows:
         assert row.cell.kind == "figure" and row.cell.origin in ("released", "derived")
         assert row.cell.published in [figure.value for figure in row.figures]
@@ -120,9 +120,9 @@ def test_a_result_replaces_the_declared_row():
     values = {name: getattr(declared, name) for name in declared.__dataclass_fields__}
     answer = type(declared)(**values | {"verdict": "within_noise", "ours": 0.9, "n": 3, "profile": "paper"})
     content = {"notebook": "03.ipynb", "profile": "paper"}
-    (row,) = gathered([("a.paper.json", content, [answer])], declared=[declared])
+    (row,) = gather_rows([("a.paper.json", content, [answer])], declared=[declared])
     assert (row["verdict"], row["notebook"]) == ("within_noise", "03.ipynb")
-    (row,) = gathered([], declared=[declared])
+    (row,) = gather_rows([], declared=[declared])
     assert (row["verdict"], row["notebook"], row["profile"]) == ("not_run", "", "")
 
 

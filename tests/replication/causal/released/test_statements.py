@@ -8,7 +8,7 @@ import pytest
 
 from replication.causal import released
 from replication.causal.released import accuracy, checks, flatness, shape, statements
-from replication.causal.released.text import CLAIMS, decimals, listed, span
+from replication.causal.released.text import CLAIMS, decimals, list_items, span
 
 FIGURES = released.load()
 
@@ -155,7 +155,7 @@ def test_flatter_networks_are_called_flatter():
 def test_numbers_in_sentences():
     assert decimals(0.00105) == "0.0011" and decimals(-0.01735, signed=True) == "-0.0174"
     assert span([0.0042, 0.00105]) == "0.0011 to 0.0042" and span([1.0, 1.0], 1) == "1.0"
-    assert listed([0.1, 0.3, 0.5]) == "0.1, 0.3 and 0.5" and listed(["a"]) == "a"
+    assert list_items([0.1, 0.3, 0.5]) == "0.1, 0.3 and 0.5" and list_items(["a"]) == "a"
 
 
 def test_each_claim_of_the_paper_has_an_answer_that_follows_the_file():
