@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from replication.causal.released.text import count, list_items
 
 if TYPE_CHECKING:
+    from replication.reporting.counts import Row
     from replication.reporting.statements import Facts
 
 #: Answer and topic of each paragraph.
@@ -24,6 +25,12 @@ LEADS = {
         "Most figures that paper B's authors released are not compared yet",
         "Figures that paper B's authors released",
     ),
+}
+
+#: References under the protocol of 2024, and their names in a sentence.
+REWOUND = {
+    "shuffled": "its own mask shuffled within each layer",
+    "iterative_magnitude": "iterative magnitude pruning of as many weights",
 }
 
 
@@ -154,6 +161,8 @@ def claims_b(counted: "Facts") -> dict[str, str]:
                 f"it is kept at {many.holds_alone} of {many.tested} and lost at {many.fails_alone}."
             )
         found["controls"] = " ".join(controls)
+    if text := " ".join(_rewound(counted)):
+        found["controls"] = f"{found.get('controls', '')} {text}".strip()
     if drops:
         found["drop"] = f"An abrupt drop of accuracy is shown in {drops.holds} of {drops.cases} curves."
         if power := counted.drop_powers:
@@ -169,6 +178,31 @@ def claims_b(counted: "Facts") -> dict[str, str]:
             f"in {flat.holds} and {flat.fails}. A trace over fewer weights tends to be lower.{_sharper(counted)}"
         )
     return found
+
+
+def _rewound(counted: "Facts") -> list[str]:
+    """Return a sentence for each network and data set under the protocol of 2024."""
+    found: dict[str, list[str]] = {}
+    for row in counted.rewound:
+        case = (
+            f"{row['table'].partition('-')[2]} on {row['dataset']}, {row['sparsity']:.0%} pruned, "
+            f"{count(int(row['n']), 'network')}"
+        )
+        by, low, high = size(row)
+        found.setdefault(case, []).append(
+            f"{'more' if row['ours'] > 0 else 'less'} accurate than {REWOUND[row['reference']]} by {by:.3f} "
+            f"[{low:.3f}, {high:.3f}] ({'undecided' if row['outcome'] == 'undecided' else 'shown'})"
+        )
+    return [
+        f"Under the authors' protocol of 2024 with shorter training ({case}) causal pruning is {' and '.join(parts)}."
+        for case, parts in found.items()
+    ]
+
+
+def size(row: "Row") -> tuple[float, float, float]:
+    """Return the size of a difference with its 95% interval, both with the other sign if the difference is negative."""
+    ends = (row["ours"], row["ci_low"], row["ci_high"])
+    return ends if row["ours"] > 0 else (-ends[0], -ends[2], -ends[1])
 
 
 def _sharper(counted: "Facts") -> str:

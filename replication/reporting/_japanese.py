@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from replication.reporting._english import percent
+from replication.reporting._english import percent, size
 from replication.reporting.counts import Row
 from replication.reporting.statements import Facts, facts
 
@@ -104,6 +104,8 @@ def _claims_b(counted: Facts) -> dict[str, str]:
                 f"{few.tested} 点中 {few.holds_alone} 点(低下 {few.fails_alone} 点)、それより多く除いた "
                 f"{many.tested} 点中 {many.holds_alone} 点(低下 {many.fails_alone} 点)。"
             )
+    if text := _rewound(counted):
+        found["accuracy"] = found.get("accuracy", "") + text
     drops, flat, beside = (
         of.get(("causal", *claim)) for claim in (("abrupt_drop", ""), ("flatness", "dense"), ("flatness", "magnitude"))
     )
@@ -123,6 +125,23 @@ def _claims_b(counted: Facts) -> dict[str, str]:
             )
         found["drop"] += "ほかは判定できない。"
     return found
+
+
+def _rewound(counted: Facts) -> str:
+    """Return a sentence for each network and data set under the protocol of 2024."""
+    names = {"shuffled": "同じマスクを層ごとに並べ替えたもの", "iterative_magnitude": "同数を繰り返し除いた magnitude "}
+    found: dict[str, list[str]] = {}
+    for row in counted.rewound:
+        case = f"{row['dataset']} の {row['table'].partition('-')[2]}、{row['sparsity']:.0%} を除去、{int(row['n'])} 個"
+        by, low, high = size(row)
+        found.setdefault(case, []).append(
+            f"{names[row['reference']]}より {by:.3f} [{low:.3f}, {high:.3f}] {'高い' if row['ours'] > 0 else '低い'}"
+            f"({'判定できない' if row['outcome'] == 'undecided' else '検定で示された'})"
+        )
+    return "".join(
+        f"訓練を短くした 2024 年版の手順({case})では、因果枝刈りの精度は{'、'.join(parts)}。"
+        for case, parts in found.items()
+    )
 
 
 def _power(counted: Facts) -> str:

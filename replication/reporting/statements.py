@@ -11,11 +11,13 @@ import numpy as np
 
 from replication.ledger import AUTHORS
 from replication.legcnet.figures import SEARCHED
-from replication.reporting._english import paper_a, paper_b
+from replication.reporting._english import REWOUND, paper_a, paper_b
 from replication.reporting.counts import Row, cases, figure_rows, released_rows
 
 # Largest share that paper B's authors prune in their follow-up.
 _MODERATE = 0.9
+# Tables of accuracies under the protocol of 2024, for each network.
+PROTOCOL_2024 = "accuracy_protocol_2024-"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ class Facts:
         Tested sparsities of paper B's accuracy against magnitude by dataset, such as "27 on mnist, 14 on cifar10".
     drop_powers : tuple of float
         Power of each curve with several networks for a straight fall from where it bends to the last sparsity.
+    rewound : tuple of mapping
+        Tested rows of causal pruning under the protocol of 2024 against its own mask shuffled within each layer, and
+        against iterative magnitude pruning.
     """
 
     theirs: Mapping[str, int]
@@ -83,6 +88,7 @@ class Facts:
     designed: tuple[int, int] = (0, 0)
     points: str = ""
     drop_powers: tuple[float, ...] = ()
+    rewound: tuple[Row, ...] = ()
 
     @property
     def compared(self) -> int:
@@ -150,6 +156,7 @@ def facts(rows: Sequence[Row]) -> Facts:
         for quantity in ("own_risk", "another_risk")
     )
     power = [row["ours"] for row in rows if row["table"].startswith("abrupt_power_")]
+    protocol = [row for row in rows if row["table"].startswith(PROTOCOL_2024) and row["p_value"] is not None]
     return Facts(
         Counter(row["verdict"] for row in printed if row["profile"] == AUTHORS),
         Counter(row["verdict"] for row in printed if row["profile"] != AUTHORS),
@@ -167,6 +174,7 @@ def facts(rows: Sequence[Row]) -> Facts:
         (len(designed), sum(row["verdict"] == "identical" for row in designed)),
         ", ".join(f"{number} on {dataset}" for dataset, number in Counter(points).items()),
         tuple(power),
+        tuple(row for reference in REWOUND for row in protocol if row["reference"] == reference),
     )
 
 

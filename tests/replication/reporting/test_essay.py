@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 
 from replication import ledger
 from replication.ledger import Cell, notebooks
-from replication.reporting import _english, essay, essay_figures, statements
+from replication.reporting import _english, _japanese, essay, essay_figures, statements
 from replication.reporting.judging import judge
 from replication.reporting.tables import COLUMNS, MEASUREMENTS_TABLE, VERDICTS_TABLE, rows, texts
 
@@ -214,6 +214,37 @@ def test_a_paragraph_opens_with_an_answer_only_where_the_counts_give_it(name, gi
     answer, topic = _english.LEADS[name]
     text = "\n".join(line for lines in statements.english(found).values() for line in lines)
     assert f"**{answer if answered else topic}.**" in text
+
+
+@pytest.mark.parametrize(
+    ("ends", "outcome", "english", "japanese"),
+    [
+        (
+            (-0.2, -0.3, -0.1),
+            "does_not_hold",
+            "less accurate than {} by 0.200 [0.100, 0.300] (shown)",
+            "低い(検定で示された)",
+        ),
+        ((0.2, 0.1, 0.3), "holds", "more accurate than {} by 0.200 [0.100, 0.300] (shown)", "高い(検定で示された)"),
+        (
+            (-0.1, -0.3, 0.1),
+            "undecided",
+            "less accurate than {} by 0.100 [-0.100, 0.300] (undecided)",
+            "低い(判定できない)",
+        ),
+    ],
+)
+def test_the_protocol_of_2024_is_compared_with_the_shuffled_mask(ends, outcome, english, japanese, table):
+    names = {"paper": "causal", "table": "accuracy_protocol_2024-lenet", "dataset": "mnist", "method": "causal"}
+    row = dict.fromkeys(table.columns) | names | dict(zip(("ours", "ci_low", "ci_high"), ends, strict=True))
+    row |= {"kind": "control", "quantity": "accuracy", "sparsity": 0.957, "n": 4, "p_value": 0.03, "outcome": outcome}
+    rows = essay.records(table) + [row | {"reference": name} for name in ("iterative_magnitude", "random", "shuffled")]
+    # Beside the shuffled mask, the sentence has iterative magnitude pruning, and nothing of a random mask.
+    parts = [english.format(name) for name in _english.REWOUND.values()]
+    text = f"(lenet on mnist, 96% pruned, 4 networks) causal pruning is {' and '.join(parts)}."
+    assert text in statements.bullets(rows) and _japanese.answers(rows).count(japanese) == 2
+    untested = [row | {"p_value": None, "reference": "shuffled"}]
+    assert "protocol of 2024" not in statements.bullets(essay.records(table) + untested)
 
 
 def test_null_of_nothing_the_statements_say_that_nothing_was_run():
