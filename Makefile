@@ -71,8 +71,6 @@ verify: $(VENV)/.installed ## check the committed results and re-run a sample of
 # Two workers with one thread each: with more threads than cores, small kernels wait for one another. The tests of a
 # file stay together, and files begin in the order of tests/conftest.py, the longest first.
 test: THREADS = 1
-# Two workers share the cores: with more threads each, those that wait would take them from the other worker.
-test: THREADS := 1
 test: $(VENV)/.installed ## run all tests
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
