@@ -25,7 +25,7 @@ def records(count: int, weights: int, scale: float) -> Iterator[tuple[float, Ten
         yield float(change[:CAUSES].square() @ causes) - float(causes.sum()) * scale**2 / 4 + noise, change
 
 
-def read_records(count: int, weights: int, scale: float) -> tuple[Tensor, Tensor]:
+def stack_records(count: int, weights: int, scale: float) -> tuple[Tensor, Tensor]:
     """Squared changes (T, P) and loss changes (T,)."""
     X, y = torch.empty(count, weights), torch.empty(count, dtype=torch.float64)
     for t, (loss, change) in enumerate(records(count, weights, scale)):

@@ -20,7 +20,7 @@ from typing import Any
 import _common
 import numpy as np
 import torch
-from _lasso_peers import GAP, SMALL, SOLVERS, STEPPERS, read_records, records
+from _lasso_peers import GAP, SMALL, SOLVERS, STEPPERS, records, stack_records
 from torch import Tensor
 
 from ccprune.lasso import Screen, duality_gap, lambda_max, objective
@@ -36,8 +36,8 @@ CLAIMED = 1.0  # times as fast as celer at T = 100, P = 10^6
 
 def solve(tool: str, count: int, weights: int) -> tuple[dict[str, Any], Tensor]:
     """One exact solution in this process: its figures, and which weights are in it."""
-    small = read_records(20, 2000, 1.0)
-    X, y = read_records(count, weights, 1.0)
+    small = stack_records(20, 2000, 1.0)
+    X, y = stack_records(count, weights, 1.0)
     alpha = SHARE * lambda_max(X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -94,9 +94,9 @@ def descend(tool: str, count: int, weights: int) -> tuple[dict[str, Any], Tensor
     """Which weights the authors' steps keep, by one solver, in this process."""
     if tool == SCREEN:
         return screen(count, weights)
-    small = read_records(20, 2000, SMALL)
+    small = stack_records(20, 2000, SMALL)
     STEPPERS[tool](*small, penalty(correlation(*small).abs()))()
-    X, y = read_records(count, weights, SMALL)
+    X, y = stack_records(count, weights, SMALL)
     alpha = penalty(correlation(X, y).abs())
     seconds: list[float] = []
 

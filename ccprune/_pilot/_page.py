@@ -143,11 +143,8 @@ def _table(table: pd.DataFrame, text: dict[str, Any]) -> str:
     rows = []
     order = sorted(range(len(table)), key=lambda place: table.index[place][0] != DENSE)  # dense first, else as it is
     for (method, schedule, sparsity), row in table.iloc[order].iterrows():
-        cells = {name: format_interval(row, name) for name in _FORMATS} | {
-            "method": method,
-            "schedule": text.get(schedule, ""),
-        }
-        cells |= {"sparsity": _percent(sparsity)}
+        cells = {name: format_interval(row, name) for name in _FORMATS}
+        cells |= {"method": method, "schedule": text.get(schedule, ""), "sparsity": _percent(sparsity)}
         cells |= {"as_good": text["verdicts"][int(row["as_good"]) + int(row["as_good_simultaneously"])]}
         if method == DENSE:
             cells |= dict.fromkeys(("sparsity", "validation_difference", "test_difference", "as_good"), "")

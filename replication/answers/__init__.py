@@ -91,11 +91,9 @@ def _outcome(spec: Mapping[str, Any], names: dict[str, Any], answer: Any) -> str
         return f"wrong: it must be {problem}. {is_}"
     low, high = spec.get("between", (None, None))
     if low is not None:
-        return (
-            "right"
-            if low <= answer <= high
-            else f"wrong: got {_format_answer(answer)}, too {_side(answer, low)}. {is_}"
-        )
+        if low <= answer <= high:
+            return "right"
+        return f"wrong: got {_format_answer(answer)}, too {_side(answer, low)}. {is_}"
     tolerance = spec.get("tolerance", 0)
     if _close(expected, answer, tolerance):
         return "right" + (f", within {tolerance:g}" if tolerance else "")

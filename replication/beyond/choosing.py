@@ -7,6 +7,7 @@ import pandas as pd
 from ccprune.stats import paired_difference, student_interval
 from replication.beyond.cheap import cheap_cells
 from replication.beyond.searches import search_cells
+from replication.causal.released.text import list_kinds
 from replication.ledger import Cell
 
 
@@ -33,7 +34,7 @@ def regret_sentences(means: pd.DataFrame) -> list[str]:
             kinds.setdefault(kind, []).append(f"{task} ({gap.estimate:+.2f}, {gap.low:+.2f} to {gap.high:+.2f})")
         found.append(
             f"**At {share:.0%} of the cost**, Optuna's regret minus that of random search, with its 95% interval. "
-            f"{_list_kinds(kinds)}."
+            f"{list_kinds(kinds)}."
         )
     return found
 
@@ -63,7 +64,7 @@ def optimism_sentences(means: pd.DataFrame, searches: pd.DataFrame) -> list[str]
         choices = searches[searches["method"] == method]
         inside = choices["chosen"] >= -choices["margin"]
         found.append(
-            f"**{method}**, mean optimism with its 95% interval. {_list_kinds(kinds)}. Choices within the "
+            f"**{method}**, mean optimism with its 95% interval. {list_kinds(kinds)}. Choices within the "
             f"margin: {inside.sum()}, of which {choices['within'][inside].sum()} still when reported."
         )
     return found
@@ -106,7 +107,3 @@ def choosing_cells(searches: pd.DataFrame, runs: Mapping[str, pd.DataFrame], pro
     """
     found = search_cells(searches, profile)
     return found + [cell for kind, table in runs.items() for cell in cheap_cells(table, kind, profile)]
-
-
-def _list_kinds(kinds: Mapping[str, list[str]]) -> str:
-    return "; ".join(f"{kind}: {', '.join(which)}" for kind, which in kinds.items()).capitalize()

@@ -13,6 +13,7 @@ from ccprune.recording import Recorder
 from ccprune.scores import WeightExponents
 from ccprune.stats import paired_difference
 from replication import ledger
+from replication.causal.released.text import list_kinds
 from replication.causal.setting import Setting
 from replication.data.images import Images
 
@@ -215,8 +216,7 @@ def ticket_sentences(differences: pd.DataFrame, *, seeds: int) -> list[str]:
     found = []
     for question, part in differences.groupby("question", sort=False):
         names = {kind: part.method[part.verdict == kind] for kind in ("better", "worse", "not shown")}
-        text = "; ".join(f"{kind}: {', '.join(which) or 'none'}" for kind, which in names.items())
-        found.append(f"**{question}** ({seeds} seeds). {text.capitalize()}.")
+        found.append(f"**{question}** ({seeds} seeds). {list_kinds(names)}.")
     return found
 
 

@@ -182,21 +182,20 @@ def claims_b(counted: "Facts") -> dict[str, str]:
 
 def _rewound(counted: "Facts") -> list[str]:
     """Return a sentence for each network and data set under the protocol of 2024."""
-    found: dict[str, list[str]] = {}
-    for row in counted.rewound:
-        case = (
-            f"{row['table'].partition('-')[2]} on {row['dataset']}, {row['sparsity']:.0%} pruned, "
-            f"{count(int(row['n']), 'network')}"
+    found = []
+    for (network, dataset, sparsity, number), compared in counted.rewound.items():
+        parts = []
+        for row in compared:
+            by, low, high = size(row)
+            parts.append(
+                f"{'more' if row['ours'] > 0 else 'less'} accurate than {REWOUND[row['reference']]} by {by:.3f} "
+                f"[{low:.3f}, {high:.3f}] ({'undecided' if row['outcome'] == 'undecided' else 'shown'})"
+            )
+        found.append(
+            f"Under the authors' protocol of 2024 with shorter training ({network} on {dataset}, {sparsity:.0%} "
+            f"pruned, {count(number, 'network')}) causal pruning is {' and '.join(parts)}."
         )
-        by, low, high = size(row)
-        found.setdefault(case, []).append(
-            f"{'more' if row['ours'] > 0 else 'less'} accurate than {REWOUND[row['reference']]} by {by:.3f} "
-            f"[{low:.3f}, {high:.3f}] ({'undecided' if row['outcome'] == 'undecided' else 'shown'})"
-        )
-    return [
-        f"Under the authors' protocol of 2024 with shorter training ({case}) causal pruning is {' and '.join(parts)}."
-        for case, parts in found.items()
-    ]
+    return found
 
 
 def size(row: "Row") -> tuple[float, float, float]:

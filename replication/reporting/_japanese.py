@@ -130,18 +130,21 @@ def _claims_b(counted: Facts) -> dict[str, str]:
 def _rewound(counted: Facts) -> str:
     """Return a sentence for each network and data set under the protocol of 2024."""
     names = {"shuffled": "同じマスクを層ごとに並べ替えたもの", "iterative_magnitude": "同数を繰り返し除いた magnitude "}
-    found: dict[str, list[str]] = {}
-    for row in counted.rewound:
-        case = f"{row['dataset']} の {row['table'].partition('-')[2]}、{row['sparsity']:.0%} を除去、{int(row['n'])} 個"
-        by, low, high = size(row)
-        found.setdefault(case, []).append(
-            f"{names[row['reference']]}より {by:.3f} [{low:.3f}, {high:.3f}] {'高い' if row['ours'] > 0 else '低い'}"
-            f"({'判定できない' if row['outcome'] == 'undecided' else '検定で示された'})"
+    text = ""
+    for (network, dataset, sparsity, number), compared in counted.rewound.items():
+        parts = []
+        for row in compared:
+            by, low, high = size(row)
+            parts.append(
+                f"{names[row['reference']]}より {by:.3f} [{low:.3f}, {high:.3f}] "
+                f"{'高い' if row['ours'] > 0 else '低い'}"
+                f"({'判定できない' if row['outcome'] == 'undecided' else '検定で示された'})"
+            )
+        text += (
+            f"訓練を短くした 2024 年版の手順({dataset} の {network}、{sparsity:.0%} を除去、{number} 個)では、"
+            f"因果枝刈りの精度は{'、'.join(parts)}。"
         )
-    return "".join(
-        f"訓練を短くした 2024 年版の手順({case})では、因果枝刈りの精度は{'、'.join(parts)}。"
-        for case, parts in found.items()
-    )
+    return text
 
 
 def _power(counted: Facts) -> str:

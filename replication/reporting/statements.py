@@ -17,7 +17,7 @@ from replication.reporting.counts import Row, cases, figure_rows, released_rows
 # Largest share that paper B's authors prune in their follow-up.
 _MODERATE = 0.9
 # Tables of accuracies under the protocol of 2024, for each network.
-PROTOCOL_2024 = "accuracy_protocol_2024-"
+_PROTOCOL_2024 = "accuracy_protocol_2024-"
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class Facts:
         Tested sparsities of paper B's accuracy against magnitude by dataset, such as "27 on mnist, 14 on cifar10".
     drop_powers : tuple of float
         Power of each curve with several networks for a straight fall from where it bends to the last sparsity.
-    rewound : tuple of mapping
-        Tested rows of causal pruning under the protocol of 2024 against its own mask shuffled within each layer, and
-        against iterative magnitude pruning.
+    rewound : mapping of tuple to list of mapping
+        By network, data set, sparsity and number of networks, the tested rows of causal pruning under the protocol of
+        2024 against the references in `REWOUND`, in their order.
     """
 
     theirs: Mapping[str, int]
@@ -88,7 +88,7 @@ class Facts:
     designed: tuple[int, int] = (0, 0)
     points: str = ""
     drop_powers: tuple[float, ...] = ()
-    rewound: tuple[Row, ...] = ()
+    rewound: Mapping[tuple[str, str, float, int], list[Row]] = field(default_factory=dict)
 
     @property
     def compared(self) -> int:
@@ -156,7 +156,6 @@ def facts(rows: Sequence[Row]) -> Facts:
         for quantity in ("own_risk", "another_risk")
     )
     power = [row["ours"] for row in rows if row["table"].startswith("abrupt_power_")]
-    protocol = [row for row in rows if row["table"].startswith(PROTOCOL_2024) and row["p_value"] is not None]
     return Facts(
         Counter(row["verdict"] for row in printed if row["profile"] == AUTHORS),
         Counter(row["verdict"] for row in printed if row["profile"] != AUTHORS),
@@ -174,8 +173,18 @@ def facts(rows: Sequence[Row]) -> Facts:
         (len(designed), sum(row["verdict"] == "identical" for row in designed)),
         ", ".join(f"{number} on {dataset}" for dataset, number in Counter(points).items()),
         tuple(power),
-        tuple(row for reference in REWOUND for row in protocol if row["reference"] == reference),
+        _rewound(rows),
     )
+
+
+def _rewound(rows: Sequence[Row]) -> dict[tuple[str, str, float, int], list[Row]]:
+    """Return `Facts.rewound`."""
+    tested = [row for row in rows if row["table"].startswith(_PROTOCOL_2024) and row["p_value"] is not None]
+    found: dict[tuple[str, str, float, int], list[Row]] = {}
+    for row in (row for reference in REWOUND for row in tested if row["reference"] == reference):
+        network = row["table"].removeprefix(_PROTOCOL_2024)
+        found.setdefault((network, row["dataset"], row["sparsity"], int(row["n"])), []).append(row)
+    return found
 
 
 def english(counted: Facts) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 """What a statement about the released figures consists of, and how its numbers are written."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 #: The paper's three claims, by the names that `Statement.claim` has, in its words shortened.
@@ -45,6 +45,11 @@ def list_items(items: Iterable[object]) -> str:
     """Items as a list in a sentence, as in "0.1, 0.3 and 0.5"."""
     *first, last = [f"{item:g}" if isinstance(item, int | float) else str(item) for item in items]
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def list_kinds(kinds: Mapping[str, Iterable[str]]) -> str:
+    """Names by their kind, as in "Better: magnitude, snip; worse: none"."""
+    return "; ".join(f"{kind}: {', '.join(which) or 'none'}" for kind, which in kinds.items()).capitalize()
 
 
 def span(values: Sequence[float], digits: int = 4) -> str:
