@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from replication.causal.phase_shift.change_point import FEWEST_POINTS, ChangePoint, change_point
+from replication.causal.phase_shift.change_point import FEWEST_POINTS, ChangePoint, is_abrupt
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def abrupt_robustness(sparsity: ArrayLike, accuracy: ArrayLike, *, axis: str = "
         parts += [(points[1:], runs[:, 1:]), (points[:-1], runs[:, :-1])]
     if len(runs) > 1:
         parts += [(points, np.delete(runs, i, axis=0)) for i in range(len(runs))]
-    kept = sum(change_point(some, of, axis=axis).abrupt for some, of in parts)
+    kept = sum(is_abrupt(some, of, axis=axis) for some, of in parts)
     return Robustness(len(parts), kept)
 
 
@@ -109,7 +109,7 @@ def abrupt_power(
     for number in range(simulations):
         drawn = curve + np.asarray(noise) * rng.standard_normal((runs, len(points)))
         drawn += np.asarray(offset) * rng.standard_normal((runs, 2))[:, side]
-        found += change_point(points, drawn, axis=axis, resamples=99, seed=number).abrupt
+        found += is_abrupt(points, drawn, axis=axis, resamples=99, seed=number)
     return found / simulations
 
 

@@ -8,14 +8,13 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from ccprune._util.checks import require_at_least, require_inside_unit_interval
-from replication.causal.phase_shift._curves import PARAMETERS, Curves, Drop, abrupt, residual, rounding, smooth
+from replication.causal.phase_shift._curves import PARAMETERS, Curves, Drop, abrupt, smooth
+from replication.causal.phase_shift._tests import TIE, against_line, against_smooth, standard_error
 
 #: Four parameters and two residuals.
 FEWEST_POINTS = PARAMETERS + 2
 #: Largest share of the fall that may be lost before a drop that is called abrupt.
 HELD = 0.1
-# Shares of the total variation below which a bend or a difference is rounding.
-_TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -122,21 +121,13 @@ def change_point(
     ValueError
         If an argument is invalid; the message names it.
     """
-    points, runs = check_curves(sparsity, accuracy)
-    if axis not in ("sparsity", "log_density"):
-        raise ValueError(f"axis must be 'sparsity' or 'log_density', got {axis!r}")
-    require_inside_unit_interval(confidence_level=confidence_level)
-    require_at_least(1, resamples=resamples)
-    if axis == "log_density":
-        if points[-1] == 1:
-            raise ValueError("sparsity must stay below 1 on axis 'log_density', got 1.0")
-        points = -np.log10(1 - points)
+    points, runs = _on_axis(sparsity, accuracy, axis, confidence_level, resamples)
     start, length = float(points[0]), float(points[-1] - points[0])
     x, series, mean = (points - start) / length, runs.T, runs.mean(0)  # (p,), (p, s), (p,)
     breaks, bends = Curves(x, abrupt(x)), Curves(x, smooth(x))
     rng = np.random.default_rng(seed)
-    p_line = _against_line(breaks, series, resamples, rng)
-    p_smooth, delta_bic = _against_smooth(breaks, bends, series, resamples, rng)
+    p_line = against_line(breaks, series, resamples, rng)
+    p_smooth, delta_bic = against_smooth(breaks, bends, series, resamples, rng)
 
     def to_sparsity(unit: float) -> float:
         value = start + length * unit
@@ -146,14 +137,13 @@ def change_point(
         return None if drop.shape == "line" else to_sparsity(drop.x[1])
 
     found, *alone = breaks.drops(np.column_stack([mean, series]))
-    low = high = lost = held = None
+    low = high = lost = None
     if found.shape != "line":
-        error, freedom = _standard_error(breaks, series, resamples, rng)
+        error, freedom = standard_error(breaks, series, resamples, rng)
         reach = stdtrit(freedom, (1 + confidence_level) / 2) * error
         low, high = (to_sparsity(np.clip(found.x[1] + side * reach, 0, 1)) for side in (-1, 1))
-        last = np.searchsorted(x, found.x[1] + 1e-6, side="right") - 1
-        lost = float((mean.max() - mean[last]) / np.ptp(mean))
-        held = last >= 1 and lost <= HELD
+        lost = _lost_before(x, mean, found)[0]
+    significance = 1 - confidence_level + TIE
     return ChangePoint(
         critical_sparsity=critical(found),
         low=low,
@@ -168,8 +158,84 @@ def change_point(
         p_line=p_line,
         p_smooth=p_smooth,
         delta_bic=delta_bic,
-        abrupt=bool(held and max(p_line, p_smooth) <= 1 - confidence_level + _TIE and delta_bic > 0),
+        abrupt=_has_held(x, mean, found) and max(p_line, p_smooth) <= significance and delta_bic > 0,
     )
+
+
+def is_abrupt(
+    sparsity: ArrayLike,
+    accuracy: ArrayLike,
+    *,
+    axis: Literal["sparsity", "log_density"] = "sparsity",
+    confidence_level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> bool:
+    """Return `change_point(...).abrupt`, in less time: what can no longer change the answer is not computed.
+
+    Parameters
+    ----------
+    sparsity : array (p,)
+        As in `change_point`.
+    accuracy : array (s, p)
+        As in `change_point`.
+    axis : str, default "sparsity"
+        As in `change_point`.
+    confidence_level : float, default 0.95
+        As in `change_point`.
+    resamples : int, default 1000
+        As in `change_point`.
+    seed : int, default 0
+        As in `change_point`.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        As `change_point`.
+    """
+    points, runs = _on_axis(sparsity, accuracy, axis, confidence_level, resamples)
+    x, series, mean = (points - points[0]) / (points[-1] - points[0]), runs.T, runs.mean(0)
+    breaks, rng = Curves(x, abrupt(x)), np.random.default_rng(seed)
+    if not _has_held(x, mean, breaks.drops(mean[:, None])[0]):
+        return False
+    significance = 1 - confidence_level + TIE
+    if against_line(breaks, series, resamples, rng) > significance:
+        return False
+    p_smooth, delta_bic = against_smooth(breaks, Curves(x, smooth(x)), series, resamples, rng)
+    return p_smooth <= significance and delta_bic > 0
+
+
+def _on_axis(
+    sparsity: ArrayLike, accuracy: ArrayLike, axis: str, confidence_level: float, resamples: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check the arguments of `change_point`; return the points (p,) on the axis and the runs (s, p)."""
+    points, runs = check_curves(sparsity, accuracy)
+    if axis not in ("sparsity", "log_density"):
+        raise ValueError(f"axis must be 'sparsity' or 'log_density', got {axis!r}")
+    require_inside_unit_interval(confidence_level=confidence_level)
+    require_at_least(1, resamples=resamples)
+    if axis == "log_density":
+        if points[-1] == 1:
+            raise ValueError("sparsity must stay below 1 on axis 'log_density', got 1.0")
+        points = -np.log10(1 - points)
+    return points, runs
+
+
+def _lost_before(x: np.ndarray, mean: np.ndarray, drop: Drop) -> tuple[float, int]:
+    """Return the share of the fall of the mean (p,) up to the first corner, and the index of the last point there."""
+    last = int(np.searchsorted(x, drop.x[1] + 1e-6, side="right")) - 1
+    return float((mean.max() - mean[last]) / np.ptp(mean)), last
+
+
+def _has_held(x: np.ndarray, mean: np.ndarray, drop: Drop) -> bool:
+    if drop.shape == "line":
+        return False
+    lost, last = _lost_before(x, mean, drop)
+    return last >= 1 and lost <= HELD
 
 
 def one_standard_error(sparsity: ArrayLike, accuracy: ArrayLike) -> float:
@@ -201,63 +267,10 @@ def one_standard_error(sparsity: ArrayLike, accuracy: ArrayLike) -> float:
     """
     points, runs = check_curves(sparsity, accuracy, fewest=1)
     mean = runs.mean(0)
-    tie = _TIE * np.abs(runs).max()  # equal but for the rounding of a mean
+    tie = TIE * np.abs(runs).max()  # equal but for the rounding of a mean
     best = np.flatnonzero(mean >= mean.max() - tie)[-1]
     error = runs[:, best].std(ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else 0.0
     return float(points[np.flatnonzero(mean >= mean[best] - error - tie)[-1]])
-
-
-def _standard_error(breaks: Curves, series: np.ndarray, resamples: int, rng: np.random.Generator) -> tuple[float, int]:
-    """Standard error of the first corner on the unit axis, and its degrees of freedom."""
-    points, runs = series.shape
-    if runs > 1:
-        drawn = series[:, rng.integers(0, runs, (resamples, runs))].mean(2)
-        freedom, widen = runs - 1, np.sqrt(runs / (runs - 1))
-    else:
-        fitted = breaks.fitted_values(series)
-        freedom, widen = points - PARAMETERS, np.sqrt(points / (points - PARAMETERS))
-        drawn = fitted + (series - fitted) * rng.choice((-1.0, 1.0), (points, resamples))
-    fit = breaks.fit(drawn)
-    # A resample without a drop has held to the end.
-    return float(np.where(breaks.no_drop(drawn, fit), 1.0, fit.theta[:, 0]).std() * widen), freedom
-
-
-def _against_line(breaks: Curves, series: np.ndarray, resamples: int, rng: np.random.Generator) -> float:
-    mean = series.mean(1, keepdims=True)
-    basis = np.linalg.qr(np.stack([np.ones_like(breaks.x), breaks.x], 1))[0]
-    line = basis @ (basis.T @ mean)
-    left = (mean - line) / (1 - (basis**2).sum(1, keepdims=True))  # HC3: outer points pull the line to themselves
-    nulls = [line + left * rng.choice((-1.0, 1.0), (len(mean), resamples))]
-    if series.shape[1] > 1:  # not divided by the number of runs: F does not depend on the errors' size
-        nulls.append(line + (series - mean) @ rng.standard_normal((series.shape[1], resamples)))
-
-    def sup_f(curves: np.ndarray) -> np.ndarray:
-        restricted = np.maximum(residual(breaks.x, curves, on_line=True), rounding(curves))
-        return restricted / breaks.fit(curves).ssr  # grows with F, which only subtracts 1 and counts parameters
-
-    seen = sup_f(mean)[0]
-    return max(_share(sup_f(null), seen) for null in nulls)
-
-
-def _against_smooth(
-    breaks: Curves, bends: Curves, series: np.ndarray, resamples: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    points, runs = series.shape
-
-    def log_ratio(curves: np.ndarray) -> np.ndarray:
-        smooth_ssr, abrupt_ssr = (c.fit(curves).ssr.reshape(-1, runs).sum(1) for c in (bends, breaks))
-        return np.log(smooth_ssr / abrupt_ssr)
-
-    seen = float(log_ratio(series)[0])
-    fitted = bends.fitted_values(series)
-    left = (series - fitted) * np.sqrt(points / (points - PARAMETERS))
-    null = fitted[:, None] + left[:, None] * rng.choice((-1.0, 1.0), (points, resamples, runs))
-    return _share(log_ratio(null.reshape(points, -1)), seen), points * runs * seen
-
-
-def _share(null: np.ndarray, seen: float) -> float:
-    """Share of a null distribution at least as large as what was seen, which is counted among it."""
-    return float((1 + np.sum(null >= seen - _TIE * abs(seen))) / (len(null) + 1))
 
 
 def check_curves(

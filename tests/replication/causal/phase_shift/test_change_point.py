@@ -1,12 +1,13 @@
 """Oracles: curves whose corner is known; scipy's `curve_fit` from many starts. Nulls: straight and smooth curves."""
 
 import dataclasses
+from itertools import product
 
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from replication.causal.phase_shift.change_point import change_point, one_standard_error
+from replication.causal.phase_shift.change_point import change_point, is_abrupt, one_standard_error
 
 POINTS = np.array([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98])
 
@@ -179,6 +180,18 @@ def test_a_drop_is_abrupt_only_if_everything_says_so():
     at_once = change_point(POINTS, [ramp(POINTS, 0.05, 0.65)] * 2, resamples=99)
     assert max(at_once.p_line, at_once.p_smooth) <= 0.05 and at_once.delta_bic > 10
     assert at_once.lost_before == 0 and not at_once.abrupt
+
+
+def test_whether_a_drop_is_abrupt_is_known_sooner_and_is_the_same():
+    """Curves without a drop or a plateau, bent and smooth ones, and abrupt ones, of which each test rejects some."""
+    curves = (0.9 - 0.3 * POINTS, ramp(POINTS, 0.05, 0.65), logistic(POINTS), stick(POINTS), ramp(POINTS))
+    answers = []
+    for number, (curve, runs, axis) in enumerate(product(curves, (1, 3), ("sparsity", "log_density"))):
+        for noise in (0.01, 0.1):
+            data, how = noisy(curve, runs, noise, number), {"axis": axis, "resamples": 39, "seed": number}
+            answers.append(is_abrupt(POINTS, data, **how))
+            assert answers[-1] is change_point(POINTS, data, **how).abrupt
+    assert 3 < sum(answers) < 20
 
 
 @pytest.mark.parametrize("curve", [stick, ramp])
