@@ -1,0 +1,36 @@
+"""The extension of the kernels: when garbage is collected. What it adds to figures: test_page.py."""
+
+import gc
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from IPython.core.events import EventManager, available_events
+from IPython.core.formatters import DisplayFormatter
+
+from replication.runner import kernel
+
+
+@pytest.fixture
+def shell():
+    shell = SimpleNamespace(display_formatter=DisplayFormatter(), execution_count=1)
+    shell.events = EventManager(shell, available_events)
+    yield shell
+    gc.enable()
+
+
+def test_garbage_is_collected_from_the_cell_of_imports_on(shell, monkeypatch):
+    kernel.load_ipython_extension(shell)
+    shell.events.trigger("post_run_cell", None)
+    assert not gc.isenabled()
+    for number in range(kernel._MODULES):
+        monkeypatch.setitem(sys.modules, f"module_{number}", ModuleType("module"))
+    shell.events.trigger("post_run_cell", None)
+    assert gc.isenabled() and not shell.events.callbacks["post_run_cell"]
+
+
+def test_garbage_is_collected_in_a_notebook_that_imports_little(shell):
+    kernel.load_ipython_extension(shell)
+    for shell.execution_count in range(1, 10):
+        shell.events.trigger("post_run_cell", None)
+    assert gc.isenabled()
