@@ -45,7 +45,8 @@ def _reports(root: Path) -> dict[str, str]:
     for number, cell in enumerate(every.cells):  # ids of different notebooks are the same
         cell["id"] = f"cell-{number}"
     # The kernel warns that its connection, which stays on this machine, is not encrypted.
-    options = {"kernel_name": "python3", "extra_arguments": ["--IPKernelApp.log_level=40"]}
+    arguments = ["--IPKernelApp.log_level=40", "--IPKernelApp.extra_extensions=replication.runner.rare_collection"]
+    options = {"kernel_name": "python3", "extra_arguments": arguments}
     NotebookClient(every, resources={"metadata": {"path": str(root)}}, **options).execute()
     return {name: to_html(one, title=name, note="") for name, one in notebooks.items()}
 

@@ -1,12 +1,13 @@
-"""Alternative texts of the figures of a run.
+"""IPython extension that gives each figure of a run an alternative text.
 
-A text consists of the figure's own words, so that a notebook need not repeat them.
+The worker loads it into the kernels that it starts. The text consists of the figure's own words, so that a notebook
+need not repeat them.
 """
 
 import sys
 
 
-def add_alt_texts(shell) -> None:
+def load_ipython_extension(shell) -> None:
     """Add the description of a matplotlib figure to the metadata of its display, from where nbconvert takes it."""
     undescribed = shell.display_formatter.format
 

@@ -128,7 +128,7 @@ def _install_kernel(folder: Path) -> None:
     kernel = folder / "jupyter" / "kernels" / KERNEL
     kernel.mkdir(parents=True)
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    command += ["--IPKernelApp.extra_extensions=replication.runner.kernel"]
+    command += [f"--IPKernelApp.extra_extensions=replication.runner.{name}" for name in ("alt_text", "rare_collection")]
     specification = {"argv": command, "display_name": KERNEL, "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
     paths = [str(folder / "jupyter"), os.environ.get("JUPYTER_PATH")]

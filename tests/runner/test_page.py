@@ -178,7 +178,7 @@ def test_a_figure_is_described_by_its_titles_labels_and_legends():
     left.legend()
     right.set(xlabel="step")
     shell = SimpleNamespace(display_formatter=DisplayFormatter())
-    alt_text.add_alt_texts(shell)
+    alt_text.load_ipython_extension(shell)
     assert (
         shell.display_formatter.format(figure)[1]["image/png"]["alt"]
         == "Figure. Both. one: loss against epoch (n = 3): dense. step"
