@@ -67,12 +67,12 @@ doctor: $(VENV)/.installed ## check the installation and list what each missing 
 verify: $(VENV)/.installed ## check the committed results and re-run a sample of them
 	$(VENV)/bin/ccprune verify --jobs $(JOBS)
 
-# Two at a time: many tests wait for processes that they start.
-# Two workers with one thread each: with more threads than cores, small kernels wait for one another. The tests of a
-# file stay together, and files begin in the order of tests/conftest.py, the longest first.
+# Three workers for two cores, because many tests wait for processes that they start; with one thread each, because with
+# more threads than cores small kernels wait for one another. The tests of a file stay together, and files begin in the
+# order of tests/conftest.py, the longest first.
 test: THREADS = 1
 test: $(VENV)/.installed ## run all tests
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 # The root is the project, so that links out of notebooks/ open. With these settings its makers are not asked for news,
 # nor the reader whether to, and pages are shown as text rather than as their source.
