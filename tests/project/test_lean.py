@@ -1,20 +1,13 @@
-"""The library installed without its extras: it scores, prunes, compares and exports, and starts quickly."""
+"""The library installed without its extras says what is missing, and starts quickly. What works: test_wheel.py."""
 
 import os
-import re
 import subprocess
 import sys
-import tomllib
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
-import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from extras import brought_by_extras
 
 ROOT = Path(__file__).parents[2]
-DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
 
 # Installed, but not by the dependencies alone: what a reader without extras does not have.
 _HIDE = """
@@ -30,31 +23,6 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Present
 """
 
 
-def brought_by(requirements: list[str]) -> set[str]:
-    """Distributions that these requirements install, those that they need in turn included."""
-    found: set[str] = set()
-    waiting = list(map(Requirement, requirements))
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        if name in found or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
-            continue
-        try:
-            needed = requires(name) or []
-        except PackageNotFoundError:  # another platform's, or one that this torch comes without
-            continue
-        found.add(name)
-        waiting += map(Requirement, needed)
-    return found
-
-
-def hidden() -> set[str]:
-    kept = brought_by(DEPENDENCIES) | {"ccprune"}
-    modules = packages_distributions()
-    found = {name for name, owners in modules.items() if not kept & {canonicalize_name(owner) for owner in owners}}
-    return found - {"replication"}  # it lies in the clone, installed or not
-
-
 def run(code: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
@@ -62,27 +30,12 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 def run_without_extras(code: str) -> subprocess.CompletedProcess:
-    return run(_HIDE.format(names=hidden()) + code, MPLBACKEND="agg")
+    return run(_HIDE.format(names=brought_by_extras()) + code, MPLBACKEND="agg")
 
 
 def test_what_is_hidden_is_what_the_extras_bring():
-    assert {"jupyterlab", "papermill", "nbformat", "shap", "weightwatcher", "torch_pruning"} <= hidden()
-    assert not {"torch", "numpy", "pandas", "safetensors", "ccprune"} & hidden()
-
-
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_readme_example_runs_without_the_extras(number):
-    done = run_without_extras(EXAMPLES[number])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
-
-
-def test_the_library_is_imported_without_the_extras():
-    done = run_without_extras(
-        "from ccprune import comparison, criteria, distributed, export, flatness, granger, lasso, lyapunov, mask, "
-        "measure, online, recording, scores, stats, training"
-    )
-    assert done.returncode == 0, done.stderr
+    assert {"jupyterlab", "papermill", "nbformat", "shap", "weightwatcher", "torch_pruning"} <= brought_by_extras()
+    assert not {"torch", "numpy", "pandas", "safetensors", "ccprune"} & brought_by_extras()
 
 
 def test_replicate_names_a_missing_package_and_what_brings_it(tmp_path):

@@ -11,6 +11,7 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
+from extras import brought_by_extras
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ def run(wheel, tmp_path_factory):
     """Python with the unpacked wheel, in an empty folder."""
     unpacked, start, cwd = (tmp_path_factory.mktemp(name) for name in ("unpacked", "start", "elsewhere"))
     zipfile.ZipFile(wheel).extractall(unpacked)
-    (start / "sitecustomize.py").write_text(_HIDE.format(names=HIDDEN))
+    (start / "sitecustomize.py").write_text(_HIDE.format(names={*HIDDEN, *brought_by_extras()}))
     here = {"PYTHONPATH": os.pathsep.join(map(str, (start, unpacked)))}
 
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -114,6 +115,15 @@ def test_the_exponents_bring_neither_training_nor_the_replication(run):
     loaded = run("-c", "import sys, ccprune.lyapunov; print(*sys.modules)").stdout.split()
     assert "ccprune.lyapunov" in loaded
     assert not [name for name in loaded if name.split(".")[0] == "replication" or name == "ccprune.training"]
+
+
+def test_every_module_is_imported(run):
+    done = run(
+        "-c",
+        "from ccprune import comparison, criteria, distributed, export, flatness, granger, lasso, lyapunov, mask, "
+        "measure, online, recording, scores, stats, training",
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
