@@ -1,6 +1,6 @@
 """Figures of the notebooks, with one function for each, which returns its Axes."""
 
-from replication.figures._style import COLOURS, MARKERS, style
+from replication.figures._style import COLOURS, MARKERS, line_style, style
 from replication.figures.approximation import epsilon_by_width
 from replication.figures.causal import (
     accuracy_against_sparsity,
@@ -46,6 +46,7 @@ __all__ = [
     "intervals",
     "jaccards",
     "known_answer",
+    "line_style",
     "loss_slices",
     "loss_surface",
     "p_values",
