@@ -5,22 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from extras import brought_by_extras
+from extras import brought_by_extras, code_that_hides
 
 ROOT = Path(__file__).parents[2]
-
-# Installed, but not by the dependencies alone: what a reader without extras does not have.
-_HIDE = """
-import sys
-from importlib.machinery import PathFinder
-
-class Present(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] in {names!r} else super().find_spec(name, path, target)
-
-sys.meta_path[sys.meta_path.index(PathFinder)] = Present
-"""
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess:
@@ -30,7 +17,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 def run_without_extras(code: str) -> subprocess.CompletedProcess:
-    return run(_HIDE.format(names=brought_by_extras()) + code, MPLBACKEND="agg")
+    return run(code_that_hides(brought_by_extras()) + code, MPLBACKEND="agg")
 
 
 def test_what_is_hidden_is_what_the_extras_bring():

@@ -11,7 +11,7 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
-from extras import brought_by_extras
+from extras import brought_by_extras, code_that_hides
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
@@ -23,22 +23,6 @@ HIDDEN = (
     *("jupyterlab", "papermill", "nbformat", "nbclient", "IPython", "ipykernel", "shap", "weightwatcher"),
     *("torch_pruning", "distributed", "rattler", "pytest", "mypy"),
 )
-# Python runs this file at its start. Every finder is wrapped: an editable installation has one of its own.
-_HIDE = """
-import sys
-
-class WithoutHidden:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def find_spec(self, name, path=None, target=None):
-        return None if name.partition(".")[0] in {names!r} else self.finder.find_spec(name, path, target)
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-sys.meta_path[:] = map(WithoutHidden, sys.meta_path)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +43,8 @@ def run(wheel, tmp_path_factory):
     """Python with the unpacked wheel, in an empty folder."""
     unpacked, start, cwd = (tmp_path_factory.mktemp(name) for name in ("unpacked", "start", "elsewhere"))
     zipfile.ZipFile(wheel).extractall(unpacked)
-    (start / "sitecustomize.py").write_text(_HIDE.format(names={*HIDDEN, *brought_by_extras()}))
+    # Python runs this file at its start.
+    (start / "sitecustomize.py").write_text(code_that_hides({*HIDDEN, *brought_by_extras()}))
     here = {"PYTHONPATH": os.pathsep.join(map(str, (start, unpacked)))}
 
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

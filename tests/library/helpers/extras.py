@@ -1,4 +1,4 @@
-"""What is installed here, but not by the library's dependencies."""
+"""What is installed here, but not by the library's dependencies, and how to hide it."""
 
 import tomllib
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
@@ -35,3 +35,25 @@ def brought_by_extras() -> set[str]:
     modules = packages_distributions()
     found = {name for name, owners in modules.items() if not kept & {canonicalize_name(owner) for owner in owners}}
     return found - {"replication", "pip"}  # the first lies in the clone, installed or not; every environment has pip
+
+
+def code_that_hides(names: set[str]) -> str:
+    """Return code after which Python does not find these packages.
+
+    Every finder is wrapped, because an editable installation has one of its own.
+    """
+    return f"""
+import sys
+
+class WithoutHidden:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in {names!r} else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = map(WithoutHidden, sys.meta_path)
+"""
