@@ -17,7 +17,8 @@ from ccprune.mask import Mask
 from ccprune.recording import Recorder, SquaredUpdates
 from ccprune.training import fit
 from replication.causal.methods import Scores
-from replication.causal.phase_shift.change_point import change_point, one_standard_error
+from replication.causal.phase_shift.change_point import change_point
+from replication.causal.phase_shift.choice import one_standard_error
 from replication.data.synthetic import Problem, idle_quadratic, teacher_network
 
 SPARSITIES = (0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.85, 0.9, 0.95)

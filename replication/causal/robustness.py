@@ -10,7 +10,7 @@ from torch import nn
 from ccprune.mask import jaccard_kept
 from replication.causal.evidence import rank_correlations
 from replication.causal.methods import Method
-from replication.causal.phase_shift.change_point import one_standard_error
+from replication.causal.phase_shift.choice import one_standard_error
 from replication.causal.protocols import Point, prune_gradually, start
 from replication.causal.runs import curve_row
 from replication.causal.setting import Setting

@@ -122,7 +122,9 @@ def change_point(
     ValueError
         If an argument is invalid; the message names it.
     """
-    points, runs = _on_axis(sparsity, accuracy, axis, confidence_level, resamples)
+    points, runs = _on_axis(sparsity, accuracy, axis)
+    require_inside_unit_interval(confidence_level=confidence_level)
+    require_at_least(1, resamples=resamples)
     start, length = float(points[0]), float(points[-1] - points[0])
     x, series, mean = (points - start) / length, runs.T, runs.mean(0)  # (p,), (p, s), (p,)
     breaks, bends = Curves(x, abrupt(x)), Curves(x, smooth(x))
@@ -138,12 +140,12 @@ def change_point(
         return None if drop.shape == "line" else to_sparsity(drop.x[1])
 
     found, *alone = breaks.drops(np.column_stack([mean, series]))
-    low = high = lost = None
+    lost, held = _plateau(x, mean, found)
+    low = high = None
     if found.shape != "line":
         error, freedom = standard_error(breaks, series, resamples, rng)
         reach = stdtrit(freedom, (1 + confidence_level) / 2) * error
         low, high = (to_sparsity(np.clip(found.x[1] + side * reach, 0, 1)) for side in (-1, 1))
-        lost = _lost_before(x, mean, found)[0]
     significance = 1 - confidence_level + TIE
     return ChangePoint(
         critical_sparsity=critical(found),
@@ -159,7 +161,7 @@ def change_point(
         p_line=p_line,
         p_smooth=p_smooth,
         delta_bic=delta_bic,
-        abrupt=_has_held(x, mean, found) and max(p_line, p_smooth) <= significance and delta_bic > 0,
+        abrupt=held and max(p_line, p_smooth) <= significance and delta_bic > 0,
     )
 
 
@@ -168,11 +170,10 @@ def is_abrupt(
     accuracy: ArrayLike,
     *,
     axis: Literal["sparsity", "log_density"] = "sparsity",
-    confidence_level: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
 ) -> bool:
-    """Return `change_point(...).abrupt`, in less time: what can no longer change the answer is not computed.
+    """Return `change_point(...).abrupt` at 95%, in less time: what cannot change the answer any more is not computed.
 
     Parameters
     ----------
@@ -181,8 +182,6 @@ def is_abrupt(
     accuracy : array (s, p)
         As in `change_point`.
     axis : str, default "sparsity"
-        As in `change_point`.
-    confidence_level : float, default 0.95
         As in `change_point`.
     resamples : int, default 1000
         As in `change_point`.
@@ -198,27 +197,23 @@ def is_abrupt(
     ValueError
         As `change_point`.
     """
-    points, runs = _on_axis(sparsity, accuracy, axis, confidence_level, resamples)
+    points, runs = _on_axis(sparsity, accuracy, axis)
+    require_at_least(1, resamples=resamples)
     x, series, mean = (points - points[0]) / (points[-1] - points[0]), runs.T, runs.mean(0)
     breaks, rng = Curves(x, abrupt(x)), np.random.default_rng(seed)
-    if not _has_held(x, mean, breaks.drops(mean[:, None])[0]):
-        return False
-    significance = 1 - confidence_level + TIE
-    if against_line(breaks, series, resamples, rng) > significance:
+    (drop,) = breaks.drops(mean[:, None])
+    significance = 1 - 0.95 + TIE
+    if not _plateau(x, mean, drop)[1] or against_line(breaks, series, resamples, rng) > significance:
         return False
     p_smooth, delta_bic = against_smooth(breaks, Curves(x, smooth(x)), series, resamples, rng)
     return p_smooth <= significance and delta_bic > 0
 
 
-def _on_axis(
-    sparsity: ArrayLike, accuracy: ArrayLike, axis: str, confidence_level: float, resamples: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Check the arguments of `change_point`; return the points (p,) on the axis and the runs (s, p)."""
+def _on_axis(sparsity: ArrayLike, accuracy: ArrayLike, axis: str) -> tuple[np.ndarray, np.ndarray]:
+    """Check the arguments; return the points (p,) on the axis and the runs (s, p)."""
     points, runs = check_curves(sparsity, accuracy)
     if axis not in ("sparsity", "log_density"):
         raise ValueError(f"axis must be 'sparsity' or 'log_density', got {axis!r}")
-    require_inside_unit_interval(confidence_level=confidence_level)
-    require_at_least(1, resamples=resamples)
     if axis == "log_density":
         if points[-1] == 1:
             raise ValueError("sparsity must stay below 1 on axis 'log_density', got 1.0")
@@ -226,52 +221,13 @@ def _on_axis(
     return points, runs
 
 
-def _lost_before(x: np.ndarray, mean: np.ndarray, drop: Drop) -> tuple[float, int]:
-    """Return the share of the fall of the mean (p,) up to the first corner, and the index of the last point there."""
-    last = int(np.searchsorted(x, drop.x[1] + 1e-6, side="right")) - 1
-    return float((mean.max() - mean[last]) / np.ptp(mean)), last
-
-
-def _has_held(x: np.ndarray, mean: np.ndarray, drop: Drop) -> bool:
+def _plateau(x: np.ndarray, mean: np.ndarray, drop: Drop) -> tuple[float | None, bool]:
+    """Return the share of the fall of the mean (p,) that is lost before the drop, and whether the mean has held."""
     if drop.shape == "line":
-        return False
-    lost, last = _lost_before(x, mean, drop)
-    return last >= 1 and lost <= HELD
-
-
-def one_standard_error(sparsity: ArrayLike, accuracy: ArrayLike) -> float:
-    """Return the largest sparsity whose mean accuracy is within one standard error of the best.
-
-    The error is that of the mean over runs at the best point; among points that are equally good the sparsest is the
-    best. A single run has no standard error: then the sparsest of its best points is returned. Points between that fall
-    short do not matter. The accuracies should be those on held-out data.
-
-    Parameters
-    ----------
-    sparsity : array (p,)
-        Increasing, in [0, 1].
-    accuracy : array (s, p)
-        One row per run.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        As `change_point`, but from a single point on.
-
-    References
-    ----------
-    Breiman et al. (1984), Classification and regression trees, section 3.4.3.
-    """
-    points, runs = check_curves(sparsity, accuracy, fewest=1)
-    mean = runs.mean(0)
-    tie = TIE * np.abs(runs).max()  # equal but for the rounding of a mean
-    best = np.flatnonzero(mean >= mean.max() - tie)[-1]
-    error = runs[:, best].std(ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else 0.0
-    return float(points[np.flatnonzero(mean >= mean[best] - error - tie)[-1]])
+        return None, False
+    last = int(np.searchsorted(x, drop.x[1] + 1e-6, side="right")) - 1
+    lost = float((mean.max() - mean[last]) / np.ptp(mean))
+    return lost, last >= 1 and lost <= HELD
 
 
 def check_curves(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from replication.causal.phase_shift.change_point import one_standard_error
+from replication.causal.phase_shift.choice import one_standard_error
 from replication.causal.phase_shift.drops import critical_points, drop_cells, drop_powers, pivot_curves
 from replication.ledger.cell import Cell
 from replication.ledger.claims import higher

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from replication.causal.phase_shift.change_point import change_point, is_abrupt, one_standard_error
+from replication.causal.phase_shift.change_point import change_point, is_abrupt
+from replication.causal.phase_shift.choice import one_standard_error
 
 POINTS = np.array([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98])
 
